@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The machine table: the one place that knows architectures.
+
+/// What Gantry knows of a machine architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arch {
+    /// As Rust and `uname -m` call it; also in the stage1 tarball's name.
+    pub name: &'static str,
+    /// The dynamic linker inside stage1, relative to its root.
+    pub loader: &'static str,
+    /// The directory of libraries inside stage1, relative to its root (Debian's multiarch triplet).
+    pub libraries: &'static str,
+    /// `arch` labels of images that run on it (appc spec, image manifest, labels).
+    pub labels: &'static [&'static str],
+}
+
+const ARCHES: &[Arch] = &[
+    Arch {
+        name: "x86_64",
+        loader: "usr/lib64/ld-linux-x86-64.so.2",
+        libraries: "usr/lib/x86_64-linux-gnu",
+        labels: &["amd64", "i386"],
+    },
+    Arch {
+        name: "aarch64",
+        loader: "usr/lib/ld-linux-aarch64.so.1",
+        libraries: "usr/lib/aarch64-linux-gnu",
+        labels: &["aarch64"],
+    },
+];
+
+impl Arch {
+    /// The architecture this program was built for.
+    pub fn current() -> &'static Self {
+        ARCHES
+            .iter()
+            .find(|arch| arch.name == std::env::consts::ARCH)
+            .expect("Gantry is only built for architectures in its table")
+    }
+}

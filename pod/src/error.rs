@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One error type: nobody branches on why an input is invalid, everybody prints it.
+
+/// Why an input is not what it claims to be: one line, lower case, that names the object and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error that prints as `message`; parts of it that come from input go through [`crate::text::escape`].
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+
+    /// The same error with the object it was found in before it.
+    #[must_use]
+    pub fn within(self, object: impl std::fmt::Display) -> Self {
+        Self(format!("{object}: {}", self.0))
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an app executes: words that reach the program byte for byte.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::text::escape;
+
+/// The longest argument the kernel passes, without its NUL (linux/binfmts.h, MAX_ARG_STRLEN: 32 pages).
+const ARGUMENT_MAX: usize = 32 * 4096 - 1;
+
+/// One argument or environment value: any text without NUL, at most 131,071 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Word(String);
+
+impl Word {
+    /// The word as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Word {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        if text.contains('\0') {
+            return Err(Error::new(format!("invalid word {}: expected no NUL", escape(&text))));
+        }
+        if text.len() > ARGUMENT_MAX {
+            return Err(Error::new(format!(
+                "invalid word of {} bytes: expected at most {ARGUMENT_MAX}",
+                text.len()
+            )));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<Word> for String {
+    fn from(word: Word) -> Self {
+        word.0
+    }
+}
+
+/// A program and its arguments. The program is an absolute path, or a name without a slash that is looked up in the
+/// app's PATH; `argv[0]` is the program as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<Word>", try_from = "Vec<Word>")]
+pub struct Exec(Vec<Word>);
+
+impl Exec {
+    /// The program as written.
+    pub fn program(&self) -> &str {
+        self.0[0].as_str()
+    }
+
+    /// The program and its arguments.
+    pub fn words(&self) -> &[Word] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<Word>> for Exec {
+    type Error = Error;
+
+    fn try_from(words: Vec<Word>) -> Result<Self> {
+        let program = words.first().map(Word::as_str).unwrap_or_default();
+        if program.is_empty() {
+            return Err(Error::new("invalid exec: expected a program"));
+        }
+        if program.contains('/') && !program.starts_with('/') {
+            let program = escape(program);
+            return Err(Error::new(format!(
+                "invalid exec {program}: expected an absolute path, or a name without /"
+            )));
+        }
+        Ok(Self(words))
+    }
+}
+
+impl From<Exec> for Vec<Word> {
+    fn from(exec: Exec) -> Self {
+        exec.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec(words: &[&str]) -> Result<Exec> {
+        words.iter().map(|word| Word::try_from((*word).to_owned())).collect::<Result<Vec<_>>>()?.try_into()
+    }
+
+    #[test]
+    fn programs() {
+        for good in [&["/bin/sh"][..], &["sh", ""], &["/a b"]] {
+            assert!(exec(good).is_ok(), "{good:?}");
+        }
+        for bad in
+            [&[][..], &[""], &["bin/sh"], &["./sh"], &["+/bin/sh"], &["@/bin/sh"], &["-/bin/x"], &["/a\0"]]
+        {
+            assert!(exec(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_bounded_as_the_kernel_bounds_them() {
+        assert!(exec(&["/x", &"a".repeat(ARGUMENT_MAX)]).is_ok());
+        assert!(exec(&["/x", &"a".repeat(ARGUMENT_MAX + 1)]).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pod ids.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::text::escape;
+
+/// A pod's id: a UUID that is not zero, as text in lowercase with hyphens. It names the pod's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct PodId(Uuid);
+
+impl PodId {
+    /// A version 4 id from 16 random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// The 32 hex digits without hyphens, as machine-id(5) wants them.
+    pub fn machine_id(&self) -> String {
+        self.0.simple().to_string()
+    }
+
+    /// The name the pod's processes see as their host's: `gantry-` and the id's first group, 15 characters.
+    pub fn host_name(&self) -> String {
+        format!("gantry-{}", &self.machine_id()[..8])
+    }
+}
+
+impl fmt::Display for PodId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for PodId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid =
+            || Error::new(format!("invalid pod id {}: expected a UUID that is not zero", escape(text)));
+        // Uuid takes braces, URNs and bare digits too; a directory has one name.
+        let uuid = Uuid::try_parse(text).map_err(|_| invalid())?;
+        if uuid.is_nil() || !uuid.hyphenated().to_string().eq_ignore_ascii_case(text) {
+            return Err(invalid());
+        }
+        Ok(Self(uuid))
+    }
+}
+
+impl TryFrom<String> for PodId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<PodId> for String {
+    fn from(id: PodId) -> Self {
+        id.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling() {
+        let text = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
+        assert_eq!(text.parse::<PodId>().unwrap().to_string(), text);
+        assert_eq!(text.parse::<PodId>().unwrap().host_name(), "gantry-6733c088");
+        for bad in [
+            "",
+            "00000000-0000-0000-0000-000000000000",
+            "6733c088a5074694aabfae0bc1ccaaff",
+            "{6733c088-a507-4694-aabf-ae0bc1ccaaff}",
+            "../../../etc",
+        ] {
+            assert!(bad.parse::<PodId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The contract between the installer, which writes pod directories, and `/init`, which runs them.
+//!
+//! Types, parsing, validation and the pod directory's names. Invariant: no I/O and no unsafe here; a value that
+//! exists is valid, so nothing downstream checks again.
+
+pub mod arch;
+pub mod digest;
+mod error;
+pub mod exec;
+pub mod id;
+mod json;
+pub mod layout;
+pub mod manifest;
+mod model;
+pub mod name;
+pub mod path;
+pub mod text;
+pub mod user;
+
+pub use error::{Error, Result};
+pub use model::{App, Mount, Pod};

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The image manifest.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::version::AcVersion;
+use crate::arch::Arch;
+use crate::error::{Error, Result};
+use crate::exec::{Exec, Word};
+use crate::json;
+use crate::name::{EnvName, Identifier, VolumeName};
+use crate::path::AbsolutePath;
+use crate::text::escape;
+use crate::user::Account;
+
+/// What an image says of itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct ImageManifest {
+    /// The image's name.
+    pub name: Identifier,
+    /// What it is labelled with; `os` and `arch` say where it runs.
+    pub labels: BTreeMap<String, String>,
+    /// What it runs, unless it only carries files.
+    pub app: Option<AppSpec>,
+}
+
+/// What an image, or a pod manifest in its place, says of how an app runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppSpec {
+    /// The program and its arguments.
+    pub exec: Exec,
+    /// Whom it runs as.
+    pub user: Account,
+    /// Its primary group.
+    pub group: Account,
+    /// Further groups, by number.
+    #[serde(default, rename = "supplementaryGIDs")]
+    pub supplementary_gids: Vec<u32>,
+    /// Where it starts.
+    #[serde(default)]
+    pub working_directory: Option<AbsolutePath>,
+    /// Its environment, in order; of equal names the last counts.
+    #[serde(default, deserialize_with = "environment")]
+    pub environment: Vec<(EnvName, Word)>,
+    /// What runs before and after it.
+    #[serde(default)]
+    pub event_handlers: EventHandlers,
+    /// Where it expects volumes.
+    #[serde(default)]
+    pub mount_points: Vec<MountPoint>,
+    /// Limits it asks for.
+    #[serde(default)]
+    pub isolators: Vec<Named>,
+}
+
+/// `pre-start` and `post-stop`, at most one of each.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<RawHandler>")]
+pub struct EventHandlers {
+    /// Runs to completion before the app.
+    pub pre_start: Option<Exec>,
+    /// Runs once the app is gone.
+    pub post_stop: Option<Exec>,
+}
+
+/// A place in an app's tree where a volume goes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountPoint {
+    /// Names the volume that fulfils it.
+    pub name: VolumeName,
+    /// Where in the app's tree.
+    pub path: AbsolutePath,
+    /// Whether the app may not write there.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// An isolator or another thing of which this version reads the name alone.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Named {
+    /// Its name.
+    pub name: Identifier,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    ac_kind: String,
+    #[expect(dead_code, reason = "present and valid is all that is asked of it")]
+    ac_version: AcVersion,
+    name: Identifier,
+    #[serde(default)]
+    labels: Vec<Pair<String>>,
+    app: Option<AppSpec>,
+}
+
+/// `{name, value}` of 0.8, `{name, val}` of 0.1.
+#[derive(Deserialize)]
+struct Pair<N> {
+    name: N,
+    #[serde(alias = "val")]
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct RawHandler {
+    name: String,
+    exec: Exec,
+}
+
+impl ImageManifest {
+    /// Parses an image manifest.
+    ///
+    /// # Errors
+    /// Where it is invalid.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        json::parse(bytes)
+    }
+
+    /// Whether the image's `os` and `arch` labels, where it has them, are of this machine.
+    ///
+    /// # Errors
+    /// Where they are of another.
+    pub fn check_platform(&self, arch: &Arch) -> Result<()> {
+        let foreign = |label: &str, found: &str, expected: &str| {
+            Error::new(format!("image {} is for {label} {}: expected {expected}", self.name, escape(found)))
+        };
+        match self.labels.get("os") {
+            Some(os) if os != "linux" => return Err(foreign("os", os, "linux")),
+            _ => {}
+        }
+        match self.labels.get("arch") {
+            Some(found) if !arch.labels.contains(&found.as_str()) => {
+                Err(foreign("arch", found, &arch.labels.join(" or ")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TryFrom<Raw> for ImageManifest {
+    type Error = Error;
+
+    fn try_from(raw: Raw) -> Result<Self> {
+        if raw.ac_kind != "ImageManifest" {
+            return Err(Error::new(format!("acKind is {}: expected ImageManifest", escape(&raw.ac_kind))));
+        }
+        let mut labels = BTreeMap::new();
+        for Pair { name, value } in raw.labels {
+            if let Some((name, _)) = labels.insert(name.clone(), value).map(|old| (name, old)) {
+                return Err(Error::new(format!("duplicate label {}", escape(&name))));
+            }
+        }
+        Ok(Self { name: raw.name, labels, app: raw.app })
+    }
+}
+
+impl TryFrom<Vec<RawHandler>> for EventHandlers {
+    type Error = Error;
+
+    fn try_from(handlers: Vec<RawHandler>) -> Result<Self> {
+        let mut all = Self::default();
+        for RawHandler { name, exec } in handlers {
+            let handler = match name.as_str() {
+                "pre-start" => &mut all.pre_start,
+                "post-stop" => &mut all.post_stop,
+                other => {
+                    let other = escape(other);
+                    return Err(Error::new(format!(
+                        "unknown event handler {other}: expected pre-start or post-stop"
+                    )));
+                }
+            };
+            if handler.replace(exec).is_some() {
+                return Err(Error::new(format!("two {name} event handlers: expected at most one")));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The list of 0.8 or the map of 0.1.
+fn environment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<(EnvName, Word)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        List(Vec<Pair<String>>),
+        Map(BTreeMap<String, String>),
+    }
+    let pairs: Vec<(String, String)> = match Either::deserialize(deserializer)? {
+        Either::List(pairs) => pairs.into_iter().map(|pair| (pair.name, pair.value)).collect(),
+        Either::Map(map) => map.into_iter().collect(),
+    };
+    pairs
+        .into_iter()
+        .map(|(name, value)| Ok((name.try_into()?, value.try_into()?)))
+        .collect::<Result<_>>()
+        .map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Manifests, as the App Container specification defines them: 0.1 (v0.1.1) and 0.8 (v0.8.11).
+//!
+//! Each is parsed into what it says, with every value already of its valid type; [`crate::Pod`] is what they mean
+//! together.
+
+mod image;
+mod pod;
+mod runtime;
+mod version;
+
+use serde::Deserialize;
+
+pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint, Named};
+pub use pod::{PodApp, PodManifest, PodVolume};
+pub use runtime::{ContainerRuntimeManifest, RuntimeApp, RuntimeVolume, VolumeKind};
+pub use version::AcVersion;
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::json;
+use crate::text::escape;
+
+/// A pod's manifest in either of the versions' forms.
+#[derive(Clone, Debug)]
+pub enum Manifest {
+    /// appc 0.1.
+    Runtime(ContainerRuntimeManifest),
+    /// appc 0.8.
+    Pod(PodManifest),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    ac_kind: String,
+    #[expect(dead_code, reason = "present and valid is all that is asked of it")]
+    ac_version: AcVersion,
+}
+
+impl Manifest {
+    /// Parses a pod's manifest of either kind, told by its `acKind`.
+    ///
+    /// # Errors
+    /// Where it is neither, or invalid.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let kind: Kind = json::parse(bytes)?;
+        match kind.ac_kind.as_str() {
+            "ContainerRuntimeManifest" => json::parse(bytes).map(Self::Runtime),
+            "PodManifest" => json::parse(bytes).map(Self::Pod),
+            other => Err(Error::new(format!(
+                "acKind is {}: expected PodManifest or ContainerRuntimeManifest",
+                escape(other)
+            ))),
+        }
+    }
+
+    /// The images that the apps are made of, in the apps' order.
+    pub fn images(&self) -> Vec<Digest> {
+        match self {
+            Self::Runtime(manifest) => manifest.apps.iter().map(|app| app.image_id).collect(),
+            Self::Pod(manifest) => manifest.apps.iter().map(|app| app.image.id).collect(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Users and groups: as a manifest names them, and as numbers found in the image's own files.
+//!
+//! Format of passwd(5) and group(5). A name that is a number is that number and is never looked up.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::path::AbsolutePath;
+use crate::text::escape;
+
+/// passwd and group files may be this long.
+pub const ACCOUNT_FILE_MAX: u64 = 1 << 20;
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+
+/// A user or a group as an image manifest names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Account {
+    /// A number.
+    Id(u32),
+    /// A name in the image's passwd or group file.
+    Name(String),
+    /// The owner of this file in the image.
+    OwnerOf(AbsolutePath),
+}
+
+impl FromStr for Account {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.starts_with('/') {
+            return Ok(Self::OwnerOf(text.parse()?));
+        }
+        let invalid =
+            |expected: &str| Error::new(format!("invalid user or group {}: {expected}", escape(text)));
+        if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+            return text.parse().ok().and_then(usable).map(Self::Id).ok_or_else(|| {
+                invalid("expected a number up to 4294967294, and not 65535, which stands for \"none\"")
+            });
+        }
+        let named = |byte: u8| byte.is_ascii_graphic() && !b":,/".contains(&byte) || byte >= 0x80;
+        if text.is_empty() || text.starts_with(['-', '+']) || !text.bytes().all(named) || text.len() > 255 {
+            return Err(invalid("expected a name, a number or an absolute path"));
+        }
+        Ok(Self::Name(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Account {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Account> for String {
+    fn from(account: Account) -> Self {
+        match account {
+            Account::Id(id) => id.to_string(),
+            Account::Name(name) => name,
+            Account::OwnerOf(path) => path.into(),
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escape(&String::from(self.clone())))
+    }
+}
+
+/// An id the kernel takes as one: 2^32−1 and its 16-bit ancestor mean "unchanged" to chown(2) and setresuid(2).
+fn usable(id: u32) -> Option<u32> {
+    (id != u32::MAX && id != u32::from(u16::MAX)).then_some(id)
+}
+
+/// The few things that are asked of an image's tree. Whoever implements it never leaves that tree.
+pub trait ImageRoot {
+    /// The file's content, following links inside the root; at most `max` bytes, more is an error.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such file; the system's.
+    fn read(&self, path: &AbsolutePath, max: u64) -> io::Result<Vec<u8>>;
+
+    /// The file's owner and group, following links inside the root.
+    ///
+    /// # Errors
+    /// As [`ImageRoot::read`].
+    fn owner(&self, path: &AbsolutePath) -> io::Result<(u32, u32)>;
+}
+
+/// Finds a user's number.
+///
+/// # Errors
+/// Where the image does not know the user, or its number is not usable.
+pub fn resolve_user(user: &Account, root: &impl ImageRoot) -> Result<u32> {
+    resolve(user, root, "user", PASSWD, |(uid, _)| uid)
+}
+
+/// Finds a group's number.
+///
+/// # Errors
+/// As [`resolve_user`].
+pub fn resolve_group(group: &Account, root: &impl ImageRoot) -> Result<u32> {
+    resolve(group, root, "group", GROUP, |(_, gid)| gid)
+}
+
+fn resolve(
+    account: &Account,
+    root: &impl ImageRoot,
+    kind: &str,
+    file: &str,
+    pick: fn((u32, u32)) -> u32,
+) -> Result<u32> {
+    let failed = |why: String| Error::new(format!("{kind} {account}: {why}"));
+    let id = match account {
+        Account::Id(id) => *id,
+        Account::OwnerOf(path) => pick(
+            root.owner(path).map_err(|error| failed(format!("cannot read the image's {path}: {error}")))?,
+        ),
+        Account::Name(name) => {
+            let path = file.parse().expect("the account files' paths are valid");
+            let content = root
+                .read(&path, ACCOUNT_FILE_MAX)
+                .map_err(|error| failed(format!("cannot read the image's {file}: {error}")))?;
+            lookup(&content, name).ok_or_else(|| failed(format!("not found in the image's {file}")))?
+        }
+    };
+    usable(id).ok_or_else(|| failed(format!("has the number {id}, which stands for \"none\"")))
+}
+
+/// The third field of the first line whose first field is `name`: uid in passwd(5), gid in group(5).
+fn lookup(content: &[u8], name: &str) -> Option<u32> {
+    content.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        if fields.next() != Some(name.as_bytes()) {
+            return None;
+        }
+        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Root;
+
+    impl ImageRoot for Root {
+        fn read(&self, path: &AbsolutePath, _: u64) -> io::Result<Vec<u8>> {
+            match path.as_str() {
+                PASSWD => {
+                    Ok(b"root:x:0:0:::\n0day:x:7:8::\nmax:x:4294967295:0::\n9:x:1:1::\nshort:x\n".to_vec())
+                }
+                _ => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+
+        fn owner(&self, _: &AbsolutePath) -> io::Result<(u32, u32)> {
+            Ok((5, 6))
+        }
+    }
+
+    #[test]
+    fn users_resolve_in_the_image() {
+        let user = |text: &str| resolve_user(&text.parse()?, &Root);
+        assert_eq!(user("root"), Ok(0));
+        assert_eq!(user("0day"), Ok(7));
+        assert_eq!(user("9"), Ok(9), "a number is never looked up");
+        assert_eq!(user("/bin/x"), Ok(5));
+        for bad in [
+            "",
+            "-1",
+            "4294967295",
+            "4294967296",
+            "65535",
+            "nobody",
+            "max",
+            "short",
+            "a:b",
+            "a\n",
+            "+",
+            "a/b",
+        ] {
+            assert!(user(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn groups_resolve_in_the_image() {
+        let group = |text: &str| resolve_group(&text.parse()?, &Root);
+        assert_eq!(group("/bin/x"), Ok(6));
+        assert_eq!(
+            group("staff").unwrap_err().to_string(),
+            "group \"staff\": cannot read the image's /etc/group: entity not found"
+        );
+    }
+}
