@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bytes of an archive file → bytes of the tar inside it.
+//!
+//! The format is told by magic bytes, never by name. Every member or frame is decoded, and bytes after the last
+//! one are an error of the decoder: nothing of the file goes unread.
+
+use std::io::{self, BufReader, Chain, Cursor, Read};
+
+/// The decoder may use this much memory: xz -9 needs 65 MiB, zstd --ultra a window of 128 MiB.
+const DECODER_MEMORY: u64 = 256 << 20;
+/// log2 of the largest zstd window taken.
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// `ustar` stands at this offset of a tar header (POSIX.1-1988, "ustar Interchange Format").
+const USTAR_OFFSET: usize = 257;
+const USTAR: &[u8] = b"ustar";
+
+/// How an archive file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A tar as it is.
+    Plain,
+    /// RFC 1952.
+    Gzip,
+    /// bzip2's `BZh`.
+    Bzip2,
+    /// The .xz container.
+    Xz,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Format {
+    /// Tells the format by a file's first bytes; 262 are enough for every format. `None`: none of them.
+    pub fn detect(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Self::Bzip2),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ if head.get(USTAR_OFFSET..USTAR_OFFSET + USTAR.len()) == Some(USTAR) => Some(Self::Plain),
+            _ => None,
+        }
+    }
+}
+
+/// The decoded stream of an archive file.
+pub type Decoded<'a> = Box<dyn Read + Send + 'a>;
+
+/// Opens the tar stream inside `input`, whatever of the known formats it is in.
+///
+/// # Errors
+/// `InvalidData` where the first bytes are of no known format; the input's own errors.
+pub fn decode<'a>(mut input: impl Read + Send + 'a) -> io::Result<(Format, Decoded<'a>)> {
+    let mut head = Vec::with_capacity(512);
+    input.by_ref().take(512).read_to_end(&mut head)?;
+    let format = Format::detect(&head).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not an archive: expected a tar, plain or compressed with gzip, bzip2, xz or zstd",
+        )
+    })?;
+    let whole = BufReader::with_capacity(1 << 17, Cursor::new(head).chain(input));
+    Ok((format, decoder(format, whole)?))
+}
+
+fn decoder<'a, R: Read + Send + 'a>(
+    format: Format,
+    whole: BufReader<Chain<Cursor<Vec<u8>>, R>>,
+) -> io::Result<Decoded<'a>> {
+    Ok(match format {
+        Format::Plain => Box::new(whole),
+        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
+        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
+        Format::Xz => {
+            let stream = xz2::stream::Stream::new_stream_decoder(DECODER_MEMORY, xz2::stream::CONCATENATED)?;
+            Box::new(xz2::bufread::XzDecoder::new_stream(whole, stream))
+        }
+        Format::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+    })
+}
