@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `/init`'s command line: three words are not worth a parser's size in every stage1.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+
+/// What `/init --help` prints.
+pub(crate) const HELP: &str = "\
+Runs the pod in the current directory, which `installer prepare` made.
+
+Usage: cd POD && ./stage1/init [debug] [--failure-code=N]
+
+  debug              show what nspawn and systemd say, on stderr
+  --failure-code=N   exit with N (1 to 255) instead of 1 to 5 when the pod can't be started
+  --help             this text
+
+Exit codes: the pod's, once it runs. Before: 1 its manifests can't be loaded, 2 its units
+can't be written, 3 its namespace, mounts or cgroup can't be made, 4 stage1 is incomplete,
+5 nspawn can't be executed.
+";
+
+/// What `/init` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) help: bool,
+    /// Show what nspawn and systemd say.
+    pub(crate) debug: bool,
+    /// The exit code in place of the failed step's own.
+    pub(crate) failure_code: Option<u8>,
+}
+
+/// Reads the words after the program's name.
+pub(crate) fn parse(words: &[OsString]) -> Result<Args> {
+    let mut args = Args::default();
+    for word in words {
+        let text = word.to_string_lossy();
+        match text.as_ref() {
+            "debug" => args.debug = true,
+            "--help" | "-h" => args.help = true,
+            _ => match text.strip_prefix("--failure-code=").map(str::parse) {
+                Some(Ok(code @ 1..)) => args.failure_code = Some(code),
+                _ => bail!(
+                    "unknown argument {}: expected debug, --failure-code=1 to 255 or --help",
+                    pod::text::escape(&text)
+                ),
+            },
+        }
+    }
+    Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words() {
+        let parse = |words: &[&str]| parse(&words.iter().map(Into::into).collect::<Vec<_>>());
+        assert_eq!(parse(&[]).unwrap(), Args::default());
+        let all = parse(&["debug", "--failure-code=254"]).unwrap();
+        assert_eq!(all, Args { help: false, debug: true, failure_code: Some(254) });
+        for bad in ["--failure-code=0", "--failure-code=256", "--failure-code", "--debug", ""] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The pod's own cgroup: below the caller's, in the unified hierarchy (cgroup v2, kernel's admin-guide/cgroup-v2).
+//!
+//! The hierarchy is reached through a mount of our own that is attached nowhere, so it does not matter what the host
+//! has mounted, and nothing of the host's mounts is touched.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use pod::id::PodId;
+use rustix::mount::MountAttrFlags;
+
+use crate::filesystem::create;
+
+/// A pod's cgroup, which may or may not be there.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    parent: OwnedFd,
+    name: String,
+}
+
+impl Cgroup {
+    /// The cgroup of the pod `id` below that of this process.
+    pub(crate) fn below_own(id: PodId) -> Result<Self> {
+        let hierarchy = create("cgroup2", &[], MountAttrFlags::empty()).context("cannot reach cgroup v2")?;
+        let table = std::fs::read_to_string("/proc/self/cgroup").context("cannot read /proc/self/cgroup")?;
+        let own = own_path(&table)
+            .context("/proc/self/cgroup has no cgroup v2 entry: expected a line \"0::/…\"")?;
+        let parent = open_dir(&hierarchy, own).with_context(|| format!("cannot open cgroup {own:?}"))?;
+        Ok(Self { parent, name: format!("gantry-{id}") })
+    }
+
+    /// Makes the cgroup, an earlier one of the same name gone, and moves this process into it.
+    pub(crate) fn enter(&self) -> Result<()> {
+        self.remove().with_context(|| format!("cannot remove the old cgroup {}", self.name))?;
+        mkdirat(&self.parent, self.name.as_str(), Mode::from_bits_truncate(0o755))
+            .with_context(|| format!("cannot make cgroup {}", self.name))?;
+        let cgroup = open_dir(&self.parent, &self.name)?;
+        write(&cgroup, "cgroup.procs", "0").with_context(|| format!("cannot enter cgroup {}", self.name))
+    }
+
+    /// Ends every process in it, waits for that, and removes it and all below it.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let cgroup = match open_dir(&self.parent, &self.name) {
+            Ok(cgroup) => cgroup,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        write(&cgroup, "cgroup.kill", "1").context("cgroup.kill")?;
+        wait_empty(&cgroup)?;
+        remove_below(&cgroup)?;
+        Ok(unlinkat(&self.parent, self.name.as_str(), UnlinkatFlags::RemoveDir)?)
+    }
+
+    /// The descriptor that has to stay open for [`Cgroup::remove`].
+    pub(crate) fn descriptor(&self) -> impl AsFd + '_ {
+        &self.parent
+    }
+}
+
+/// The path after `0::`, relative.
+fn own_path(table: &str) -> Option<&str> {
+    let path = table.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(if path.is_empty() { "." } else { path })
+}
+
+fn open_dir(at: impl AsFd, path: &str) -> nix::Result<OwnedFd> {
+    openat(at, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+fn write(cgroup: &OwnedFd, file: &str, value: &str) -> io::Result<()> {
+    File::from(openat(cgroup, file, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+        .write_all(value.as_bytes())
+}
+
+/// Waits until `cgroup.events` says that nothing lives here or below; the kernel wakes a poller when that changes.
+fn wait_empty(cgroup: &OwnedFd) -> Result<()> {
+    loop {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let mut events = File::from(openat(cgroup, "cgroup.events", flags, Mode::empty())?);
+        let mut text = String::new();
+        events.read_to_string(&mut text)?;
+        if text.lines().any(|line| line == "populated 0") {
+            return Ok(());
+        }
+        match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn remove_below(cgroup: &OwnedFd) -> Result<()> {
+    let own = open_dir(cgroup, ".")?;
+    for entry in Dir::from_fd(own)?.iter() {
+        let entry = entry?;
+        let name = Path::new(std::ffi::OsStr::new(entry.file_name().to_str()?));
+        if name == Path::new(".")
+            || name == Path::new("..")
+            || !is_dir(&fstatat(cgroup, name, AtFlags::empty())?)
+        {
+            continue;
+        }
+        let below =
+            openat(cgroup, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        remove_below(&below)?;
+        unlinkat(cgroup, name, UnlinkatFlags::RemoveDir)?;
+    }
+    Ok(())
+}
+
+fn is_dir(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unified_hierarchys_line() {
+        assert_eq!(own_path("4:memory:/x\n0::/\n"), Some("."));
+        assert_eq!(own_path("0::/user.slice/a b\n"), Some("user.slice/a b"));
+        assert_eq!(own_path("1:name=systemd:/\n"), None);
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What went wrong, as an exit code a script can branch on. After exec the code is the pod's.
+
+/// The step of starting a pod that failed; its number is `/init`'s exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Step {
+    /// Reading the command line and the pod's manifests.
+    Load = 1,
+    /// Writing units, localtime and the rest into stage1.
+    Units = 2,
+    /// The pod's lock, cgroup, mount namespace and mounts.
+    Namespace = 3,
+    /// What nspawn is called with.
+    Arguments = 4,
+    /// Becoming nspawn.
+    Exec = 5,
+}
+
+/// An error and the step it belongs to.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) step: Step,
+    pub(crate) error: anyhow::Error,
+}
+
+/// Gives an error its step.
+pub(crate) trait At<T> {
+    fn at(self, step: Step) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<anyhow::Error>> At<T> for Result<T, E> {
+    fn at(self, step: Step) -> Result<T, Failure> {
+        self.map_err(|error| Failure { step, error: error.into() })
+    }
+}
+
+/// Prints an error on one line of stderr.
+pub(crate) fn report(error: &anyhow::Error) {
+    eprintln!("error: {}", pod::text::one_line(&format!("{error:#}")));
+}

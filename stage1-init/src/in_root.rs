@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reaching into an untrusted tree: every path is resolved as if the tree's root were `/`, by the kernel.
+//!
+//! openat2(2) with `RESOLVE_IN_ROOT`: links, absolute ones too, and `..` stay inside. `RESOLVE_NO_MAGICLINKS`: a
+//! process's descriptors are no way out.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use pod::path::{AbsolutePath, RelativePath};
+use pod::user::ImageRoot;
+
+/// How often a lookup is tried that a concurrent rename disturbed (openat2(2), EAGAIN).
+const ATTEMPTS: usize = 32;
+
+/// A directory taken as the root of everything below it.
+#[derive(Debug)]
+pub(crate) struct InRoot(OwnedFd);
+
+impl InRoot {
+    /// Opens the directory `path`, relative to `dir`, as a root; `path` itself may hold no link.
+    pub(crate) fn open_at(dir: impl AsFd, path: &str) -> nix::Result<Self> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        retry(|| openat2(dir.as_fd(), path, how)).map(Self)
+    }
+
+    /// Opens `path`; the root itself where it is empty.
+    pub(crate) fn open(&self, path: &RelativePath, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(mode)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let path = if path.as_bytes().is_empty() { ".".as_ref() } else { path.as_path() };
+        retry(|| openat2(&self.0, path, how))
+    }
+
+    /// Reads a regular file of at most `max` bytes.
+    pub(crate) fn read(&self, path: &RelativePath, max: u64) -> io::Result<Vec<u8>> {
+        // O_NONBLOCK: opening a FIFO in the tree must not wait for its writer.
+        let file = File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"));
+        }
+        let mut content = Vec::new();
+        file.take(max + 1).read_to_end(&mut content)?;
+        if content.len() as u64 > max {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("expected at most {max} bytes")));
+        }
+        Ok(content)
+    }
+
+    /// Opens `path` as a directory, making it and what is missing above it, 0755.
+    pub(crate) fn make_dir(&self, path: &RelativePath) -> nix::Result<OwnedFd> {
+        let as_dir = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        match self.open(path, as_dir, Mode::empty()) {
+            Err(Errno::ENOENT) => {}
+            opened => return opened,
+        }
+        let Some((parent, name)) = path.split_last() else {
+            return Err(Errno::ENOENT);
+        };
+        let parent = self.make_dir(&parent)?;
+        match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
+            // There by now, or a dangling link: the second lookup tells.
+            Ok(()) | Err(Errno::EEXIST) => self.open(path, as_dir, Mode::empty()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens `path` as a mount target for a file, making an empty one where it is missing.
+    pub(crate) fn make_file(&self, path: &RelativePath) -> nix::Result<OwnedFd> {
+        match self.open(path, OFlag::O_PATH, Mode::empty()) {
+            Err(Errno::ENOENT) => {}
+            opened => return opened,
+        }
+        let (parent, _) = path.split_last().ok_or(Errno::EISDIR)?;
+        self.make_dir(&parent)?;
+        drop(self.open(
+            path,
+            OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_NOFOLLOW,
+            Mode::from_bits_truncate(0o644),
+        )?);
+        self.open(path, OFlag::O_PATH, Mode::empty())
+    }
+}
+
+impl AsFd for InRoot {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl ImageRoot for InRoot {
+    fn read(&self, path: &AbsolutePath, max: u64) -> io::Result<Vec<u8>> {
+        Self::read(self, &path.below_root(), max)
+    }
+
+    fn owner(&self, path: &AbsolutePath) -> io::Result<(u32, u32)> {
+        let file = self.open(&path.below_root(), OFlag::O_PATH, Mode::empty())?;
+        let stat = fstat(&file)?;
+        Ok((stat.st_uid, stat.st_gid))
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    for _ in 1..ATTEMPTS {
+        match call() {
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            done => return done,
+        }
+    }
+    call()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    fn root() -> (tempfile::TempDir, InRoot) {
+        let outer = tempfile::tempdir().unwrap();
+        fs::create_dir(outer.path().join("root")).unwrap();
+        fs::write(outer.path().join("canary"), "outside").unwrap();
+        let dir = File::open(outer.path()).unwrap();
+        let root = InRoot::open_at(&dir, "root").unwrap();
+        (outer, root)
+    }
+
+    fn path(text: &str) -> RelativePath {
+        RelativePath::from_bytes(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let (outer, root) = root();
+        let inside = outer.path().join("root");
+        symlink("../canary", inside.join("climb")).unwrap();
+        symlink(outer.path().join("canary"), inside.join("absolute")).unwrap();
+        symlink("/etc", inside.join("link")).unwrap();
+        fs::create_dir(inside.join("etc")).unwrap();
+        fs::write(inside.join("etc/passwd"), "inside").unwrap();
+        assert!(root.read(&path("climb"), 100).is_err());
+        assert!(root.read(&path("absolute"), 100).is_err());
+        assert_eq!(root.read(&path("link/passwd"), 100).unwrap(), b"inside");
+    }
+
+    #[test]
+    fn reading_is_bounded_and_waits_for_nobody() {
+        let (outer, root) = root();
+        fs::write(outer.path().join("root/big"), "12345").unwrap();
+        nix::unistd::mkfifo(&outer.path().join("root/fifo"), Mode::S_IRUSR).unwrap();
+        assert_eq!(root.read(&path("big"), 5).unwrap(), b"12345");
+        assert!(root.read(&path("big"), 4).is_err());
+        assert!(root.read(&path("fifo"), 100).is_err());
+    }
+
+    #[test]
+    fn targets_are_made_inside() {
+        let (outer, root) = root();
+        symlink("/", outer.path().join("root/out")).unwrap();
+        root.make_dir(&path("out/a/b")).unwrap();
+        root.make_file(&path("out/a/c/file")).unwrap();
+        assert!(outer.path().join("root/a/b").is_dir());
+        assert_eq!(fs::metadata(outer.path().join("root/a/c/file")).unwrap().len(), 0);
+        assert_eq!(root.owner(&"/a".parse().unwrap()).unwrap().0, fs::metadata(outer.path()).unwrap().uid());
+    }
+}

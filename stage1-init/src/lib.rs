@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Stage1's `/init` and the helpers that run inside the pod: one static binary, called by many names.
+//!
+//! `/init` turns a prepared pod directory into a running pod and becomes the bundled systemd-nspawn: load →
+//! localtime → plan → apply → mounts → exec. Architecture invariant: the plan is pure; nothing of the host's
+//! userland is used; and no Gantry process does the pod's work — one small reaper waits for its end.
+
+mod apply;
+mod args;
+mod cgroup;
+mod failure;
+mod filesystem;
+mod in_pod;
+mod in_root;
+mod load;
+mod localtime;
+mod mounts;
+mod nspawn;
+pub mod plan;
+mod reaper;
+mod start;
+mod stdio;
+mod sys;
+mod unit;
+
+pub use load::{Loaded, load};
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the program by the name it was called: one of the in-pod helpers' names, or `/init` by any other.
+pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let called = args.next().unwrap_or_default();
+    let name = Path::new(&called).file_name().unwrap_or_default();
+    let args: Vec<OsString> = args.collect();
+    match name.to_str() {
+        Some(in_pod::LAUNCH) => in_pod::launch::run(args),
+        Some(in_pod::MOUNTS) => in_pod::mounts::run(),
+        Some(in_pod::STATUS) => in_pod::status::run(&args),
+        Some(in_pod::STOPPING) => in_pod::status::mark_stopping(&args),
+        Some(in_pod::EXIT_CODE) => in_pod::status::exit_code(),
+        _ => start::run(&args),
+    }
+}

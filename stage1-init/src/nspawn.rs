@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Becoming nspawn: the bundled dynamic linker runs the bundled systemd-nspawn with the bundled libraries.
+//!
+//! Every path is of the private root, so no word of this command line comes from outside. Options are explained in
+//! systemd-nspawn(1); `--keep-unit` because without a system bus `--register=no` alone fails, `--console=pipe` so
+//! that nspawn puts no terminal between the apps and the caller.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::{dup2_stdout, execve, getpid};
+use pod::arch::Arch;
+use pod::id::PodId;
+
+use crate::mounts::POD;
+use crate::sys;
+
+/// Where in the command line nspawn's own path stands; what is before it is the loader's.
+const NSPAWN: usize = 5;
+
+/// What to execute.
+#[derive(Debug)]
+pub(crate) struct Command {
+    loader: CString,
+    words: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+/// nspawn's command line, from the loader's path on.
+pub(crate) fn words(arch: &Arch, id: PodId, debug: bool) -> Vec<String> {
+    let libraries = format!("{POD}/{}", arch.libraries);
+    let mut words = vec![
+        format!("{POD}/{}", arch.loader),
+        "--library-path".into(),
+        format!("{libraries}:{libraries}/systemd:{POD}/usr/lib/systemd"),
+        "--argv0".into(),
+        "systemd-nspawn".into(),
+        format!("{POD}/usr/bin/systemd-nspawn"),
+        "--boot".into(),
+        "--register=no".into(),
+        "--keep-unit".into(),
+        "--settings=false".into(),
+        // systemd's messages need a console; without them nspawn is to put no terminal anywhere.
+        format!("--console={}", if debug { "read-only" } else { "pipe" }),
+        "--resolv-conf=off".into(),
+        "--timezone=off".into(),
+        "--link-journal=no".into(),
+        format!("--uuid={id}"),
+        format!("--machine={}", id.host_name()),
+        format!("--directory={POD}"),
+    ];
+    words.extend((!debug).then(|| "--quiet".into()));
+    words.extend(["--".into(), "--default-standard-output=null".into()]);
+    let logging: &[&str] = if debug {
+        &["--log-target=console", "--log-level=debug", "--show-status=0"]
+    } else {
+        &["--log-target=null", "--show-status=0"]
+    };
+    words.extend(logging.iter().map(|word| (*word).to_owned()));
+    words
+}
+
+/// Prepares the command; fails where stage1 lacks what it runs.
+pub(crate) fn command(words: &[String]) -> Result<Command> {
+    for program in [&words[0], &words[NSPAWN]] {
+        let there = std::fs::metadata(program).is_ok_and(|metadata| metadata.is_file());
+        ensure!(
+            there,
+            "stage1 has no {:?}: expected a stage1 for {}",
+            &program[POD.len()..],
+            Arch::current().name
+        );
+    }
+    // LISTEN_PID: this process's id, which exec does not change (sd_listen_fds(3)).
+    let listen_pid = format!("LISTEN_PID={}", getpid());
+    // Below warnings nspawn speaks of its own affairs, such as a second SIGTERM.
+    let environment = ["LISTEN_FDS=1".to_owned(), listen_pid, "SYSTEMD_LOG_LEVEL=warning".to_owned()];
+    let to_c = |words: &[String]| {
+        words.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()
+    };
+    let words = to_c(words).context("nspawn's command line")?;
+    Ok(Command { loader: words[0].clone(), words, environment: to_c(&environment)? })
+}
+
+/// Becomes nspawn, with the stdio socket as what it passes on to systemd.
+pub(crate) fn exec(command: &Command, stdio: &OwnedFd) -> Result<Infallible> {
+    sys::pass_as_listen_fd(stdio).context("cannot pass the stdio socket on")?;
+    // What nspawn itself says is no output of the pod's.
+    dup2_stdout(std::io::stderr())?;
+    execve(&command.loader, &command.words, &command.environment)
+        .with_context(|| format!("cannot execute {}", command.loader.to_string_lossy()))
+}

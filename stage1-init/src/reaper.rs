@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is left to do once a pod has ended, by the one process of Gantry's that stays: remove the pod's cgroup.
+//!
+//! A cgroup can't remove itself, nspawn does not, and nspawn killed by SIGKILL leaves its pod running without it
+//! (measured with 252). So `/init` forks this process off before it becomes nspawn. It sleeps until nspawn is gone,
+//! ends what is left in the pod's cgroup and removes it. It does none of the pod's work, knows no signal but SIGKILL,
+//! and holds nothing of the caller's: not its session, terminal, working directory or descriptors. It holds the
+//! pod's lock, so a pod is locked exactly as long as anything of it is there.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::exit;
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpid, setsid};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::cgroup::Cgroup;
+use crate::sys;
+
+/// Starts the reaper of this process's pod. `lock` stays locked until the reaper ends.
+pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd) -> Result<()> {
+    let own = Pid::from_raw(getpid().as_raw()).context("this process has no id")?;
+    let pod = pidfd_open(own, PidfdFlags::empty()).context("cannot open this process")?;
+    // Twice, so that it is no child of nspawn's.
+    match sys::fork().context("cannot fork")? {
+        ForkResult::Parent { child } => {
+            waitpid(child, None).context("cannot wait for the reaper's parent")?;
+            Ok(())
+        }
+        ForkResult::Child => match sys::fork() {
+            Ok(ForkResult::Child) => exit(i32::from(reap(cgroup, lock, &pod).is_err())),
+            Ok(ForkResult::Parent { .. }) => exit(0),
+            Err(_) => exit(1),
+        },
+    }
+}
+
+fn reap(cgroup: &Cgroup, lock: &OwnedFd, pod: &OwnedFd) -> Result<()> {
+    SigSet::all().thread_block()?;
+    setsid()?;
+    chdir("/")?;
+    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    close_others(&[cgroup.descriptor().as_fd().as_raw_fd(), lock.as_raw_fd(), pod.as_raw_fd()])?;
+    rustix::thread::set_name(c"gantry-reaper")?;
+    while poll(&mut [PollFd::new(pod.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_err() {}
+    cgroup.remove()
+}
+
+/// Closes every descriptor from 3 on but these.
+pub(crate) fn close_others(keep: &[i32]) -> Result<()> {
+    let listed = std::fs::read_dir("/proc/self/fd").context("cannot read /proc/self/fd")?;
+    let open: Vec<i32> = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
+        // Listing itself took one, which is closed by now.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `/init`: the steps from a pod directory to a running pod.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::geteuid;
+use pod::id::PodId;
+use pod::layout;
+
+use crate::args::{self, Args};
+use crate::cgroup::Cgroup;
+use crate::failure::{At, Failure, Step, report};
+use crate::in_root::InRoot;
+use crate::{apply, load, localtime, mounts, nspawn, plan, reaper, stdio};
+
+/// Runs the pod in the current directory; returns only where that fails.
+pub(crate) fn run(words: &[OsString]) -> ExitCode {
+    let args = match args::parse(words) {
+        Ok(args) => args,
+        Err(error) => {
+            report(&error);
+            return ExitCode::from(Step::Load as u8);
+        }
+    };
+    if args.help {
+        print!("{}", args::HELP);
+        return ExitCode::SUCCESS;
+    }
+    match start(&args) {
+        Ok(never) => match never {},
+        Err(Failure { step, error }) => {
+            report(&error);
+            ExitCode::from(args.failure_code.unwrap_or(step as u8))
+        }
+    }
+}
+
+fn start(args: &Args) -> Result<Infallible, Failure> {
+    umask(Mode::from_bits_truncate(0o022));
+    // What the caller left open is not the pod's.
+    reaper::close_others(&[]).at(Step::Load)?;
+    let (directory, id) = pod_directory().at(Step::Load)?;
+    let lock = lock(directory, id).at(Step::Namespace)?;
+    let loaded = load::load(&*lock, id).at(Step::Load)?;
+    warn(&loaded.pod);
+
+    let stage1 = InRoot::open_at(&*lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
+    localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
+    let plan = plan::plan(&loaded, args.debug);
+    apply::apply(&plan, &stage1).at(Step::Units)?;
+    drop(stage1);
+
+    let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
+    reaper::start(&cgroup, &lock).at(Step::Namespace)?;
+    cgroup.enter().at(Step::Namespace)?;
+    mounts::enter(&plan.mounts).at(Step::Namespace)?;
+    let stdio = stdio::offer(plan.stdin).at(Step::Namespace)?;
+
+    let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
+    nspawn::exec(&command, &stdio).at(Step::Exec)
+}
+
+/// The current directory and the pod id that is its name.
+fn pod_directory() -> Result<(OwnedFd, PodId)> {
+    ensure!(geteuid().is_root(), "not root: expected to be run as root, to make a pod's namespaces");
+    let path = std::env::current_dir().context("cannot tell the current directory")?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let id = name.parse().with_context(|| {
+        format!(
+            "not in a pod directory: expected to be called as ./stage1/init in one, but {} is none",
+            pod::text::escape(&path.to_string_lossy())
+        )
+    })?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok((open(".", flags, Mode::empty()).context("cannot open the pod directory")?, id))
+}
+
+/// A pod runs once at a time.
+fn lock(directory: OwnedFd, id: PodId) -> Result<Flock<OwnedFd>> {
+    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => bail!("pod {id} is already running"),
+        Err((_, error)) => Err(error).context("cannot lock the pod directory"),
+    }
+}
+
+fn warn(pod: &pod::Pod) {
+    for (app, isolator) in &pod.unenforced {
+        let whose = app.as_ref().map_or_else(|| "the pod".into(), |app| format!("app {app}"));
+        eprintln!("warning: isolator {isolator} of {whose} is not enforced");
+    }
+}
