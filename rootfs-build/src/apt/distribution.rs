@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The distribution the host runs, as far as its archive is concerned.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A distribution's archive: what of it is taken, and who signs it.
+#[derive(Clone, Debug)]
+pub(super) struct Distribution {
+    pub(super) id: &'static str,
+    codename: String,
+    pub(super) components: &'static [&'static str],
+    /// Either may exist: newer releases call the same keyring `.pgp`.
+    keyrings: &'static [&'static str],
+}
+
+const DEBIAN_KEYRINGS: &[&str] =
+    &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
+const UBUNTU_KEYRINGS: &[&str] =
+    &["/usr/share/keyrings/ubuntu-archive-keyring.gpg", "/usr/share/keyrings/ubuntu-archive-keyring.pgp"];
+
+impl Distribution {
+    /// The one this program runs on, by os-release(5).
+    ///
+    /// # Errors
+    /// Where the host runs no distribution whose packages are known.
+    pub(super) fn of_host() -> Result<Self> {
+        let text = match fs::read_to_string("/etc/os-release") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::read_to_string("/usr/lib/os-release")
+            }
+            other => other,
+        };
+        Self::parse(&text.context("read /etc/os-release")?)
+    }
+
+    pub(super) fn parse(os_release: &str) -> Result<Self> {
+        let field = |name: &str| {
+            let mut lines = os_release.lines().filter_map(|line| line.split_once('='));
+            lines.find(|(key, _)| *key == name).map(|(_, value)| value.trim().trim_matches(['"', '\'']))
+        };
+        let (id, components, keyrings): (_, &[&str], _) = match field("ID").unwrap_or("linux") {
+            "debian" => ("debian", &["main"], DEBIAN_KEYRINGS),
+            "ubuntu" => ("ubuntu", &["main", "universe"], UBUNTU_KEYRINGS),
+            other => bail!("this host runs {other}: expected debian or ubuntu"),
+        };
+        let codename = field("VERSION_CODENAME").filter(|name| !name.is_empty());
+        let codename = codename.context("/etc/os-release names no VERSION_CODENAME")?.to_owned();
+        Ok(Self { id, codename, components, keyrings })
+    }
+
+    /// The release and its updates.
+    pub(super) fn suites(&self) -> [String; 3] {
+        let name = &self.codename;
+        [name.clone(), format!("{name}-updates"), format!("{name}-security")]
+    }
+
+    /// Whether a source signed by `keyring` may be the distribution's own.
+    pub(super) fn is_own_keyring(&self, keyring: &str) -> bool {
+        self.keyrings.contains(&keyring)
+    }
+
+    /// The archive's keyring on this host.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub(super) fn keyring(&self) -> Result<PathBuf> {
+        let found = self.keyrings.iter().map(Path::new).find(|path| path.exists());
+        found.map(Path::to_owned).with_context(|| format!("no archive keyring at {}", self.keyrings[0]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release() {
+        let jammy = Distribution::parse("NAME=x\nID=\"ubuntu\"\nVERSION_CODENAME='jammy'\n").unwrap();
+        assert_eq!(jammy.suites(), ["jammy", "jammy-updates", "jammy-security"]);
+        assert_eq!(jammy.components, ["main", "universe"]);
+        assert!(!jammy.is_own_keyring(DEBIAN_KEYRINGS[0]));
+        let table = [
+            ("ID=fedora\nVERSION_CODENAME=x", "this host runs fedora: expected debian or ubuntu"),
+            ("", "this host runs linux: expected debian or ubuntu"),
+            ("ID=debian\n", "/etc/os-release names no VERSION_CODENAME"),
+            ("ID=debian\nVERSION_CODENAME=\n", "/etc/os-release names no VERSION_CODENAME"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Distribution::parse(text).unwrap_err().to_string(), expected);
+        }
+    }
+}

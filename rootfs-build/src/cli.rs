@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line: arguments in, messages and an exit code out.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. Paths of fetched packages go to stdout, everything else to stderr.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::{apt, interrupt, report, stage1};
+
+/// What a stage1 should not exceed, in bytes: compressed and unpacked.
+const BUDGET: (u64, u64) = (6_000_000, 20_000_000);
+
+/// Makes Gantry's stage1 from the distribution's packages, reproducibly.
+#[derive(Debug, Parser)]
+#[command(name = "rootfs-build", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the stage1 tarball and its digest.
+    ///
+    /// Takes systemd, systemd-nspawn and the libraries they load from this host's distribution (Debian or Ubuntu),
+    /// through its own apt in a private root: signatures are checked, and nothing is installed on the host. The same
+    /// packages, init and units make the same tarball, byte for byte.
+    #[command(
+        after_help = "Environment:\n  SOURCE_DATE_EPOCH  time of all files, in seconds since 1970 [default: \
+        that of the newest file in the packages]\n\nExample:\n  rootfs-build stage1 --init init --units units \
+        --output dist/stage1.tar.xz"
+    )]
+    Stage1 {
+        /// The static program that becomes stage1's /init
+        #[arg(long, value_name = "FILE")]
+        init: PathBuf,
+        /// Directory of the static systemd units
+        #[arg(long, value_name = "DIR")]
+        units: PathBuf,
+        /// The tarball to write; its sha256 goes to FILE.sha256
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// Take the packages from DIR/*.deb, without apt and network
+        #[arg(long, value_name = "DIR", conflicts_with = "cache")]
+        debs: Option<PathBuf>,
+        /// Keep fetched packages in DIR and take from there what is unchanged
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
+    },
+    /// Fetch packages and their dependencies, and print the files' paths.
+    ///
+    /// Through apt in a private root, with signatures checked; recommended packages are left out. Files that are in DIR
+    /// already are fetched again only where they changed.
+    Debs {
+        /// Where the .deb files go
+        #[arg(long, value_name = "DIR")]
+        output_dir: PathBuf,
+        /// Names of packages
+        #[arg(required = true, value_name = "PACKAGE")]
+        packages: Vec<String>,
+    },
+}
+
+/// The program.
+pub fn run() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let done = interrupt::watch().context("watch for signals").and_then(|()| execute(command));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", report::lines(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<()> {
+    match command {
+        Command::Stage1 { init, units, output, debs, cache } => {
+            let summary = stage1::build(&stage1::Inputs { init, units, output, debs, cache })?;
+            eprint!("{}", describe(&summary));
+        }
+        Command::Debs { output_dir, packages } => {
+            let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+            let mut out = io::stdout().lock();
+            for path in apt::download(&packages, &output_dir)? {
+                writeln!(out, "{}", path.display()).context("write to stdout")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn describe(summary: &stage1::Summary) -> String {
+    let stage1::Summary { compressed, unpacked, sha256, packages } = summary;
+    let mut text = format!(
+        "stage1: {compressed} bytes compressed, {unpacked} unpacked, files of {packages} packages\nsha256: {sha256}\n"
+    );
+    for (what, size, limit) in [("compressed", *compressed, BUDGET.0), ("unpacked", *unpacked, BUDGET.1)] {
+        if size > limit {
+            text += &format!("warning: {size} bytes {what} are more than the budget of {limit}\n");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn budgets_warn() {
+        let mut summary = stage1::Summary {
+            compressed: 6_000_000,
+            unpacked: 20_000_000,
+            sha256: "ab".to_owned(),
+            packages: 2,
+        };
+        let text = "stage1: 6000000 bytes compressed, 20000000 unpacked, files of 2 packages\nsha256: ab\n";
+        assert_eq!(describe(&summary), text);
+        summary.unpacked += 1;
+        assert!(
+            describe(&summary)
+                .ends_with("warning: 20000001 bytes unpacked are more than the budget of 20000000\n")
+        );
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Makes the stage1 rootfs tarball from the distribution's packages.
+//!
+//! Packages come from the distribution's own archive through apt ([`apt`]) or from a directory; their files are read
+//! into an index ([`deb`], `index`), the few programs that stage1 needs and everything they load are found in it
+//! (`elf`, `closure`), laid out as a tree (`stage1`, [`tree`]) and packed ([`pack`]).
+//!
+//! Invariant: the tarball is a function of the packages, `/init` and the units alone. Paths, clocks, umask and locale
+//! of the machine that builds don't reach it.
+
+pub mod apt;
+mod cli;
+mod closure;
+pub mod deb;
+mod elf;
+mod index;
+mod interrupt;
+mod licenses;
+pub mod pack;
+mod packages;
+mod progress;
+mod publish;
+mod report;
+pub mod stage1;
+mod target;
+pub mod tree;
+
+pub use cli::run;

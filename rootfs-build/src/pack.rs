@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A tree as a compressed tar: the same tree and time make the same bytes.
+//!
+//! GNU tar headers, owner 0:0 without names, one time for all entries, a single xz stream of fixed settings. The
+//! encoder is linked in, so its version is pinned with this program's.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use tar::{EntryType, Header};
+use xz2::stream::{Check, Filters, LzmaOptions, PRESET_EXTREME, Stream};
+use xz2::write::XzEncoder;
+
+pub use crate::target::Branches;
+use crate::tree::{Node, Tree};
+
+/// The window, more than a stage1 has. What a decoder needs of memory, so not xz -9's 64 MiB.
+const WINDOW: u32 = 32 << 20;
+
+/// Packs `tree` as .tar.xz into `out`; every entry's mtime is `mtime`, in seconds since 1970. `progress` is told how
+/// many bytes of files are packed, and may stop by an error.
+///
+/// # Errors
+/// Those of `out` and of `progress`; a path that no tar can hold.
+pub fn tar_xz<W: Write>(
+    tree: &Tree<'_>,
+    mtime: u64,
+    branches: Branches,
+    out: W,
+    mut progress: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<W> {
+    let mut builder = tar::Builder::new(XzEncoder::new_stream(out, encoder(branches)?));
+    let mut done = 0;
+    for (path, node) in tree.entries() {
+        match node {
+            Node::Directory { mode } => {
+                // As GNU tar writes it, with a slash at the end.
+                let path = Path::new(path).join("");
+                builder.append_data(&mut header(EntryType::Directory, *mode, 0, mtime), path, io::empty())?;
+            }
+            Node::Symlink(target) => {
+                let mut header = header(EntryType::Symlink, 0o777, 0, mtime);
+                builder.append_link(&mut header, path, target)?;
+            }
+            Node::File { mode, bytes } => {
+                let mut header = header(EntryType::Regular, *mode, bytes.len() as u64, mtime);
+                builder.append_data(
+                    &mut header,
+                    path,
+                    Reporting { bytes, done: &mut done, to: &mut progress },
+                )?;
+            }
+        }
+    }
+    builder.into_inner()?.finish()
+}
+
+fn header(kind: EntryType, mode: u32, size: u64, mtime: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(size);
+    header.set_mtime(mtime);
+    header
+}
+
+fn encoder(branches: Branches) -> io::Result<Stream> {
+    let mut options = LzmaOptions::new_preset(9 | PRESET_EXTREME)?;
+    // Measured on Debian 12's stage1: 9 kB smaller than the preset's 273 and 3.
+    options.dict_size(WINDOW).nice_len(112).literal_context_bits(4);
+    let mut filters = Filters::new();
+    match branches {
+        Branches::X86 => filters.x86(),
+        Branches::Arm64 => filters.arm64(),
+    };
+    filters.lzma2(&options);
+    Ok(Stream::new_stream_encoder(&filters, Check::Crc64)?)
+}
+
+/// A file's contents, piece by piece, so that a long file doesn't hold up progress and interruption.
+struct Reporting<'a, F> {
+    bytes: &'a [u8],
+    done: &'a mut u64,
+    to: &'a mut F,
+}
+
+impl<F: FnMut(u64) -> io::Result<()>> io::Read for Reporting<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        *self.done += count as u64;
+        (self.to)(*self.done)?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+#[path = "pack_tests.rs"]
+mod tests;

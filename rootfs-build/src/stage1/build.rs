@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From packages to the tarball on disk.
+//!
+//! Invariant: the tarball and its digest are complete in memory before the output directory is touched.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::{PACKAGES, Plan, plan, wanted};
+use crate::index::Index;
+use crate::progress::Step;
+use crate::target::Target;
+use crate::{apt, interrupt, pack, packages, publish};
+
+/// What a stage1 is built from, and where to.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// `/init`.
+    pub init: PathBuf,
+    /// The directory of static units.
+    pub units: PathBuf,
+    /// The tarball; its digest goes beside it, with `.sha256` added to the name.
+    pub output: PathBuf,
+    /// Take packages from this directory and use no apt.
+    pub debs: Option<PathBuf>,
+    /// Keep fetched packages here.
+    pub cache: Option<PathBuf>,
+}
+
+/// What was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The tarball's size in bytes.
+    pub compressed: u64,
+    /// The sum of the sizes of stage1's files, in bytes.
+    pub unpacked: u64,
+    /// The tarball's digest in hex.
+    pub sha256: String,
+    /// How many packages files were taken from.
+    pub packages: usize,
+}
+
+/// Builds stage1.
+///
+/// # Errors
+/// Where an input can't be read, packages can't be had or lack something, or the output can't be written.
+pub fn build(inputs: &Inputs) -> Result<Summary> {
+    let target = Target::host()?;
+    let time = source_date_epoch()?;
+    let init = fs::read(&inputs.init).with_context(|| format!("read {}", inputs.init.display()))?;
+    // Found unreadable now rather than after minutes.
+    fs::read_dir(&inputs.units).with_context(|| format!("read {}", inputs.units.display()))?;
+    let index = index(inputs, &target)?;
+    let Plan { tree, mtime, packages } = plan(&index, &target, &init, &inputs.units)?;
+    let tarball = {
+        let step = Step::bytes("compressing", tree.size());
+        let progress = |done| {
+            step.at(done);
+            interrupt::check().map_err(io::Error::other)
+        };
+        pack::tar_xz(&tree, time.unwrap_or(mtime), target.branches, Vec::new(), progress)?
+    };
+    let sha256 = publish::sha256(&tarball[..])?;
+    write(&inputs.output, &tarball, &sha256)?;
+    Ok(Summary { compressed: tarball.len() as u64, unpacked: tree.size(), sha256, packages })
+}
+
+fn index(inputs: &Inputs, target: &Target) -> Result<Index> {
+    let temporary;
+    let paths = match (&inputs.debs, &inputs.cache) {
+        (Some(directory), _) => packages::in_directory(directory)?,
+        (None, Some(cache)) => apt::download(PACKAGES, cache)?,
+        (None, None) => {
+            temporary = tempfile::tempdir().context("create a temporary directory")?;
+            apt::download(PACKAGES, temporary.path())?
+        }
+    };
+    Index::read(packages::select(&paths, target.deb)?, wanted)
+}
+
+fn write(output: &Path, tarball: &[u8], sha256: &str) -> Result<()> {
+    let name = output.file_name().with_context(|| format!("{}: no file name", output.display()))?;
+    let mut beside = name.to_owned();
+    beside.push(".sha256");
+    let line = format!("{sha256}  {}\n", name.to_string_lossy());
+    publish::write_pair((output, tarball), (&output.with_file_name(beside), line.as_bytes()))
+}
+
+/// The time that reproducible builds agree on (reproducible-builds.org, SOURCE_DATE_EPOCH specification).
+fn source_date_epoch() -> Result<Option<u64>> {
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let value = value.to_string_lossy();
+    let seconds =
+        value.parse().with_context(|| format!("SOURCE_DATE_EPOCH is {value:?}: expected seconds"))?;
+    Ok(Some(seconds))
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What building for an architecture takes beyond [`pod::arch`]: the distribution's name for it and xz's filter.
+
+use anyhow::{Context as _, Result};
+use pod::arch::Arch;
+
+/// xz's branch filter, which makes calls to one function look alike (xz file format, section 5.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branches {
+    /// x86, 32 and 64 bits.
+    X86,
+    /// aarch64.
+    Arm64,
+}
+
+/// The architecture that a stage1 is built for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// Paths inside stage1.
+    pub(crate) arch: &'static Arch,
+    /// As `dpkg --print-architecture` calls it.
+    pub(crate) deb: &'static str,
+    /// For the tarball.
+    pub(crate) branches: Branches,
+}
+
+const TARGETS: &[(&str, &str, Branches)] =
+    &[("x86_64", "amd64", Branches::X86), ("aarch64", "arm64", Branches::Arm64)];
+
+impl Target {
+    /// The architecture this program runs on.
+    pub(crate) fn host() -> Result<Self> {
+        let arch = Arch::current();
+        let &(_, deb, branches) = TARGETS
+            .iter()
+            .find(|(name, ..)| *name == arch.name)
+            .with_context(|| format!("no stage1 is built for {}", arch.name))?;
+        Ok(Self { arch, deb, branches })
+    }
+}
