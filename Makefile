@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# The one entry to building, running, testing and installing Gantry. `make help` lists what there is.
+
+ARCH   := $(shell uname -m)
+TARGET := $(ARCH)-unknown-linux-musl
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# One target for everything, so that nothing is built twice and every program is static.
+export CARGO_BUILD_TARGET := $(TARGET)
+
+RELEASE := target/$(TARGET)/release
+STAGE1  := dist/stage1-$(ARCH).tar.xz
+UNITS   := $(shell find stage1-init/units -type f -o -type l)
+PODS    := dist/demo/pods
+
+.PHONY: all build stage1 run test check install setup images help clean
+
+all: build stage1 ## Build the programs and stage1
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | sort | while IFS='	' read -r name what; do \
+		printf '  make %-9s %s\n' "$$name" "$$what"; done
+
+setup: ## Install what the build needs: the musl target and musl-gcc
+	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
+	@command -v musl-gcc >/dev/null || { \
+		echo "installing musl-tools (for musl-gcc)" >&2; \
+		apt-get -q update && apt-get install -q -y --no-install-recommends musl-tools; }
+
+build: setup ## Build the programs
+	cargo build --release --workspace --bins
+
+$(RELEASE)/init $(RELEASE)/rootfs-build: build ;
+
+stage1: $(STAGE1) ## Build dist/stage1-ARCH.tar.xz from the distribution's packages
+
+$(STAGE1): $(RELEASE)/init $(RELEASE)/rootfs-build $(UNITS)
+	$(RELEASE)/rootfs-build stage1 --init $(RELEASE)/init --units stage1-init/units \
+		--cache .cache/stage1 --output $(STAGE1)
+
+images: build ## Build the demo's images from Debian packages
+	$(RELEASE)/demo-images dist/demo
+
+run: all images ## Run a demo pod of two apps
+	@echo
+	@echo "== a pod of two apps, from images made of Debian's packages redis-server and busybox-static =="
+	$(RELEASE)/installer --dir $(PODS) run --stage1 $(STAGE1) \
+		--image dist/demo/redis.aci --image dist/demo/client.aci
+	@echo "== the pod has ended; its apps' exit statuses: =="
+	@cd $(PODS)/containers && pod=$$(ls -t | head -n 1) && grep -H . "$$pod"/stage1/rkt/status/*
+
+test: all ## Run every test
+	cargo test --workspace
+
+check: setup ## Check format, lints, docs and dependencies
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@command -v cargo-deny >/dev/null || env -u CARGO_BUILD_TARGET cargo install --locked cargo-deny
+	cargo deny --workspace check bans licenses sources
+
+install: all ## Install below DESTDIR and PREFIX
+	install -D -m 0755 $(RELEASE)/installer $(DESTDIR)$(PREFIX)/bin/installer
+	install -D -m 0644 $(STAGE1) $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz
+	sed 's/stage1-$(ARCH)\.tar\.xz/stage1.tar.xz/' $(STAGE1).sha256 > $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz.sha256
+
+clean: ## Remove what was built and fetched
+	rm -rf dist .cache
+	cargo clean

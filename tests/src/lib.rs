@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the end-to-end tests share: images made of real Debian packages, pods in directories of their own, and a
+//! look at the host before and after.
+
+pub mod host;
+pub mod image;
+pub mod packages;
+pub mod pods;
+pub mod rootfs;
+
+use std::path::{Path, PathBuf};
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a directory of the repository")
+}
+
+/// A program as `make` builds it.
+///
+/// # Panics
+/// Where it was not built.
+pub fn program(name: &str) -> PathBuf {
+    let target = format!("target/{}-unknown-linux-musl/release", std::env::consts::ARCH);
+    let path = repository().join(target).join(name);
+    assert!(path.is_file(), "{} is missing: run `make` first", path.display());
+    path
+}
+
+/// The stage1 that `make stage1` builds.
+///
+/// # Panics
+/// Where it was not built.
+pub fn stage1() -> PathBuf {
+    let path = repository().join(format!("dist/stage1-{}.tar.xz", std::env::consts::ARCH));
+    assert!(path.is_file(), "{} is missing: run `make stage1` first", path.display());
+    path
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Debian packages for images: fetched once, into `.cache`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use rootfs_build::apt;
+use rootfs_build::deb::Deb;
+
+use crate::repository;
+
+/// One test at a time fetches.
+static FETCHING: Mutex<()> = Mutex::new(());
+
+/// The package `name` and everything it depends on.
+///
+/// # Errors
+/// Where it can't be had.
+pub fn fetch(name: &str) -> Result<Vec<Deb>> {
+    let _fetching = FETCHING.lock();
+    let directory = repository().join(".cache/images").join(name);
+    let complete = directory.join("complete");
+    if !complete.exists() {
+        apt::download(&[name], &directory)?;
+        fs::write(&complete, "")?;
+    }
+    let mut paths: Vec<PathBuf> = fs::read_dir(&directory)
+        .with_context(|| format!("cannot list {}", directory.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    paths.sort();
+    paths.iter().map(|path| Deb::open(path)).collect()
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//! File system trees for images, put together in memory.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tar::{Builder, EntryType, Header};
+
+use crate::packages;
+
+/// What busybox is asked to be in the test images.
+const APPLETS: &[&str] = &[
+    "sh", "cat", "cp", "cut", "date", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls",
+    "mkdir", "nc", "ps", "pwd", "rm", "seq", "sleep", "sort", "stat", "sync", "test", "touch", "tr", "true",
+    "wc",
+];
+
+/// An entry of a tree.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// A directory of this mode.
+    Directory(u32),
+    /// A file of this mode.
+    File(u32, Vec<u8>),
+    /// A symbolic link.
+    Link(PathBuf),
+}
+
+/// A tree: nodes and their owners, by path relative to its root.
+#[derive(Clone, Debug, Default)]
+pub struct Rootfs(BTreeMap<PathBuf, (Node, u32)>);
+
+impl Rootfs {
+    /// Puts a node into the tree, whatever stood there, with the directories above it.
+    #[must_use]
+    pub fn with(self, path: &str, node: Node) -> Self {
+        self.owned(path, node, 0)
+    }
+
+    /// Like [`Rootfs::with`], with this owner and group.
+    #[must_use]
+    pub fn owned(mut self, path: &str, node: Node, owner: u32) -> Self {
+        self.insert(Path::new(path), node, owner);
+        self
+    }
+
+    fn insert(&mut self, path: &Path, node: Node, owner: u32) {
+        for parent in path.ancestors().skip(1).filter(|parent| *parent != Path::new("")) {
+            self.0.entry(parent.to_owned()).or_insert((Node::Directory(0o755), 0));
+        }
+        self.0.insert(path.to_owned(), (node, owner));
+    }
+
+    /// The tree of Debian's busybox-static, and the users root and app (1000).
+    ///
+    /// # Errors
+    /// Where the package can't be had.
+    pub fn busybox() -> Result<Self> {
+        let mut tree = Self::of_packages("busybox-static", |package| package == "busybox-static")?;
+        for applet in APPLETS {
+            tree.insert(&Path::new("usr/bin").join(applet), Node::Link("busybox".into()), 0);
+        }
+        Ok(tree.with_accounts("app", 1000).with("tmp", Node::Directory(0o1777)))
+    }
+
+    /// The tree of Debian's redis-server and the libraries it needs, with its user.
+    ///
+    /// # Errors
+    /// Where the packages can't be had.
+    pub fn redis() -> Result<Self> {
+        let needed = |package: &str| ["lib", "redis", "lua"].iter().any(|prefix| package.starts_with(prefix));
+        let tree = Self::of_packages("redis-server", needed)?.with_accounts("redis", 101);
+        Ok(tree.owned("var/lib/redis", Node::Directory(0o750), 101).with("tmp", Node::Directory(0o1777)))
+    }
+
+    #[must_use]
+    fn with_accounts(self, user: &str, id: u32) -> Self {
+        let passwd = format!("root:x:0:0:root:/root:/bin/sh\n{user}:x:{id}:{id}::/:/bin/sh\n");
+        let group = format!("root:x:0:\n{user}:x:{id}:\n");
+        self.with("etc/passwd", Node::File(0o644, passwd.into()))
+            .with("etc/group", Node::File(0o644, group.into()))
+    }
+
+    /// The files of a package and of those it depends on, where `wanted`; without documentation.
+    fn of_packages(name: &str, wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut tree = Self::default();
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            tree.insert(Path::new(link), Node::Link(Path::new("usr").join(link)), 0);
+        }
+        for package in packages::fetch(name)?.iter().filter(|package| wanted(&package.name)) {
+            for entry in package.entries()? {
+                let path = merged(&entry.path);
+                if path.starts_with("usr/share/doc")
+                    || path.starts_with("usr/share/man")
+                    || path == Path::new("")
+                {
+                    continue;
+                }
+                let node = match entry.header.entry_type() {
+                    EntryType::Directory => continue,
+                    EntryType::Symlink => Node::Link(entry.link.unwrap_or_default()),
+                    _ => Node::File(entry.header.mode()? & 0o7777, entry.contents),
+                };
+                tree.insert(&path, node, 0);
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Writes an image: this tree, and its manifest.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn write_image(&self, manifest: &[u8], out: impl Write) -> io::Result<()> {
+        let mut tar = Builder::new(out);
+        append(&mut tar, Path::new("manifest"), &Node::File(0o644, manifest.to_vec()), 0)?;
+        append(&mut tar, Path::new("rootfs"), &Node::Directory(0o755), 0)?;
+        for (path, (node, owner)) in &self.0 {
+            append(&mut tar, &Path::new("rootfs").join(path), node, *owner)?;
+        }
+        tar.into_inner()?.flush()
+    }
+}
+
+/// Where a file goes in a tree in which /bin, /sbin and /lib are links into /usr.
+fn merged(path: &Path) -> PathBuf {
+    if ["bin", "sbin", "lib", "lib64"].iter().any(|top| path.starts_with(top)) {
+        Path::new("usr").join(path)
+    } else {
+        path.to_owned()
+    }
+}
+
+fn append(tar: &mut Builder<impl Write>, path: &Path, node: &Node, owner: u32) -> io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_uid(owner.into());
+    header.set_gid(owner.into());
+    header.set_mtime(1_600_000_000);
+    header.set_size(0);
+    match node {
+        Node::Directory(mode) => {
+            header.set_entry_type(EntryType::Directory);
+            header.set_mode(*mode);
+            tar.append_data(&mut header, path, io::empty())
+        }
+        Node::File(mode, content) => {
+            header.set_mode(*mode);
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, path, content.as_slice())
+        }
+        Node::Link(target) => {
+            header.set_entry_type(EntryType::Symlink);
+            header.set_mode(0o777);
+            tar.append_link(&mut header, path, target)
+        }
+    }
+}

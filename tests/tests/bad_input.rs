@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What prepare refuses: in one line that names the object, with the right exit code, and with nothing left.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tests::host::can_run;
+use tests::image::{manifest, script};
+use tests::pods::Gantry;
+use tests::rootfs::{Node, Rootfs};
+use tests::{program, stage1};
+
+/// A small tree: what is refused needs no program.
+fn rootfs() -> Rootfs {
+    Rootfs::default().with("etc/passwd", Node::File(0o644, b"root:x:0:0:::\n".to_vec()))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Fails with `code`, in one line that has all of `parts` in it, and leaves no directory behind.
+fn refused(gantry: &Gantry, command: &mut Command, code: i32, parts: &[&str]) {
+    let output = command.output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{parts:?}: {error}");
+    assert_eq!(text(&output.stdout), "", "{parts:?}");
+    if code != 2 {
+        assert_eq!(error.lines().count(), 1, "{parts:?}: {error}");
+        assert!(error.starts_with("error: "), "{error}");
+    }
+    assert!(!error.chars().any(|c| c.is_control() && c != '\n'), "{error:?}");
+    for part in parts {
+        assert!(error.contains(part), "{error:?} should say {part:?}");
+    }
+    assert!(!gantry.dir().exists(), "{parts:?}: {:?} is left", gantry.dir());
+}
+
+fn prepare(gantry: &Gantry, image: &Path) -> Command {
+    gantry.with_images("prepare", &[image], &[])
+}
+
+#[test]
+fn files_that_are_missing_or_are_none() {
+    if !can_run("files_that_are_missing_or_are_none") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let good = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
+    let missing = gantry.beside("no\u{1b}[31msuch.aci");
+    refused(&gantry, &mut prepare(&gantry, &missing), 1, &["no\\u{1b}[31msuch.aci"]);
+    refused(&gantry, &mut prepare(&gantry, Path::new("/")), 1, &["\"/\"", "regular file"]);
+    let mut no_stage1 = prepare(&gantry, &good);
+    refused(&gantry, no_stage1.args(["--stage1", "/nonexistent/s.tar.xz"]), 1, &["/nonexistent/s.tar.xz"]);
+    let mut no_manifest = prepare(&gantry, &good);
+    refused(
+        &gantry,
+        no_manifest.args(["--pod-manifest", "/nonexistent/pod.json"]),
+        1,
+        &["/nonexistent/pod.json"],
+    );
+}
+
+#[test]
+fn digests_that_do_not_match() {
+    if !can_run("digests_that_do_not_match") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let good = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
+    let zeros = "0".repeat(64);
+    let named = PathBuf::from(format!("{}@sha256-{zeros}", good.display()));
+    refused(&gantry, &mut prepare(&gantry, &named), 1, &["good.aci", &zeros, "expected"]);
+    let mut stage1_digest = prepare(&gantry, &good);
+    refused(&gantry, stage1_digest.args(["--stage1-sha256", &zeros]), 1, &["stage1", &zeros, "expected"]);
+
+    let copy = gantry.beside("stage1.tar.xz");
+    fs::copy(stage1(), &copy).unwrap();
+    let mut without = prepare(&gantry, &good);
+    refused(&gantry, without.arg("--stage1").arg(&copy), 1, &["stage1.tar.xz.sha256"]);
+    fs::write(gantry.beside("stage1.tar.xz.sha256"), format!("{zeros}  stage1.tar.xz\n")).unwrap();
+    let mut wrong = prepare(&gantry, &good);
+    refused(&gantry, wrong.arg("--stage1").arg(&copy), 1, &["stage1.tar.xz", &zeros]);
+}
+
+#[test]
+fn what_is_no_archive_or_damaged() {
+    if !can_run("what_is_no_archive_or_damaged") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let good = fs::read(gantry.image("good", &rootfs(), &manifest("good", &["/a"]))).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&good).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let mut flipped = good.clone();
+    flipped[10] ^= 1;
+    let cases: &[(&str, Vec<u8>)] = &[
+        ("empty", Vec::new()),
+        ("text", b"hello".to_vec()),
+        ("cut-gzip", gzip[..gzip.len() - 20].to_vec()),
+        ("garbage-after-gzip", [gzip.as_slice(), b"garbage"].concat()),
+        ("cut-tar", good[..good.len() - 1024].to_vec()),
+        ("cut-entry", good[..700].to_vec()),
+        ("garbage-after-tar", [good.as_slice(), b"garbage"].concat()),
+        ("checksum", flipped),
+    ];
+    for (name, bytes) in cases {
+        let path = gantry.beside(name);
+        fs::write(&path, bytes).unwrap();
+        refused(&gantry, &mut prepare(&gantry, &path), 1, &[name]);
+    }
+}
+
+#[test]
+fn manifests_that_can_not_run() {
+    if !can_run("manifests_that_can_not_run") {
+        return;
+    }
+    let change = |change: fn(&mut Value)| {
+        let mut manifest = manifest("bad", &["/a"]);
+        change(&mut manifest);
+        manifest
+    };
+    let cases: &[(Value, &[&str])] = &[
+        (change(|m| m["acKind"] = json!("PodManifest")), &["acKind", "ImageManifest"]),
+        (change(|m| m["labels"] = json!([{"name": "arch", "value": "s390x"}])), &["s390x", "amd64"]),
+        (change(|m| m["labels"] = json!([{"name": "os", "value": "plan9"}])), &["plan9", "linux"]),
+        (change(|m| m["app"] = Value::Null), &["has no app"]),
+        (change(|m| m["app"]["user"] = json!("nobody-here")), &["nobody-here", "/etc/passwd"]),
+        (change(|m| m["app"]["group"] = json!("nogroup-here")), &["nogroup-here", "/etc/group"]),
+        (change(|m| m["app"]["user"] = json!("4294967295")), &["4294967295"]),
+        (change(|m| m["app"]["exec"] = json!(["bin/x\u{1b}"])), &["bin/x\\u{1b}", "absolute path"]),
+        (
+            change(|m| m["app"]["mountPoints"] = json!([{"name": "data", "path": "/data"}])),
+            &["data", "has no volume", "--volume data"],
+        ),
+    ];
+    for (manifest, parts) in cases {
+        let gantry = Gantry::new();
+        let image = gantry.image("bad", &rootfs(), manifest);
+        refused(&gantry, &mut prepare(&gantry, &image), 1, parts);
+    }
+    let gantry = Gantry::new();
+    let path = gantry.beside("invalid.aci");
+    rootfs().write_image(b"{\"acKind\": 1,,}", File::create(&path).unwrap()).unwrap();
+    refused(&gantry, &mut prepare(&gantry, &path), 1, &["invalid.aci", "JSON"]);
+}
+
+#[test]
+fn archives_that_are_no_images() {
+    if !can_run("archives_that_are_no_images") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let entry = |name: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_path(name).unwrap();
+        header.set_cksum();
+        (header, content.to_vec())
+    };
+    let good = manifest("a", &["/a"]).to_string();
+    type Entries = Vec<(tar::Header, Vec<u8>)>;
+    let cases: &[(&str, Entries, &str)] = &[
+        ("no-manifest", vec![], "manifest"),
+        ("no-rootfs", vec![entry("manifest", good.as_bytes())], "rootfs"),
+        ("beside", vec![entry("manifest", good.as_bytes()), entry("other", b"")], "other"),
+        ("twice", vec![entry("manifest", good.as_bytes()), entry("./manifest", b"")], "manifest"),
+    ];
+    for (name, entries, part) in cases {
+        let path = gantry.beside(name);
+        let mut tar = tar::Builder::new(File::create(&path).unwrap());
+        entries.iter().for_each(|(header, content)| tar.append(header, content.as_slice()).unwrap());
+        tar.into_inner().unwrap();
+        refused(&gantry, &mut prepare(&gantry, &path), 1, &[name, part]);
+    }
+}
+
+#[test]
+fn two_apps_of_one_name() {
+    if !can_run("two_apps_of_one_name") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let first = gantry.image("first", &rootfs(), &manifest("same", &["/a"]));
+    let second = gantry.image("second", &rootfs(), &manifest("same", &["/b"]));
+    let mut both = gantry.with_images("prepare", &[&first, &second], &[]);
+    refused(&gantry, &mut both, 1, &["same", "first.aci", "second.aci"]);
+}
+
+#[test]
+fn volumes_whose_source_is_missing() {
+    if !can_run("volumes_whose_source_is_missing") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let mut image = manifest("volume", &["/a"]);
+    image["app"]["mountPoints"] = json!([{"name": "data", "path": "/data"}]);
+    let image = gantry.image("volume", &rootfs(), &image);
+    let mut command = prepare(&gantry, &image);
+    refused(
+        &gantry,
+        command.args(["--volume", "data,kind=host,source=/nonexistent/x"]),
+        1,
+        &["/nonexistent/x"],
+    );
+}
+
+#[test]
+fn directories_that_can_not_be_written() {
+    if !can_run("directories_that_can_not_be_written") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
+    let mut command = Command::new(program("installer"));
+    command
+        .env_clear()
+        .env("GANTRY_STAGE1", stage1())
+        .args(["--dir", "/proc/gantry", "prepare", "--image"])
+        .arg(&image);
+    refused(&gantry, &mut command, 1, &["/proc/gantry"]);
+    let file = gantry.beside("file");
+    fs::write(&file, "").unwrap();
+    let mut command = Command::new(program("installer"));
+    command
+        .env_clear()
+        .env("GANTRY_STAGE1", stage1())
+        .arg("--dir")
+        .arg(&file)
+        .args(["prepare", "--image"])
+        .arg(&image);
+    refused(&gantry, &mut command, 1, &["file"]);
+}
+
+#[test]
+fn a_full_disk() {
+    if !can_run("a_full_disk") {
+        return;
+    }
+    // In a mount namespace of its own, so that the small tmpfs is nowhere else and goes with it.
+    let gantry = Gantry::new();
+    let image = gantry.image("good", &Rootfs::busybox().unwrap(), &script("good", "exit 0"));
+    let full = gantry.beside("full");
+    fs::create_dir(&full).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c"]).arg(
+        "mount -t tmpfs -o size=4m none \"$1\" && \"$2\" --dir \"$1/gantry\" prepare --image \"$3\" --stage1 \"$4\"; \
+         code=$?; test -z \"$(ls -A \"$1\")\" || echo left; exit $code",
+    );
+    command.arg("sh").arg(&full).arg(program("installer")).arg(&image).arg(stage1());
+    refused(&gantry, &mut command, 1, &["No space left on device"]);
+}
+
+#[test]
+fn callers_that_are_not_root() {
+    if !can_run("callers_that_are_not_root") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
+    // Where another user can execute it.
+    let public = tempfile::tempdir_in("/tmp").unwrap();
+    fs::set_permissions(&public, PermissionsExt::from_mode(0o755)).unwrap();
+    let copy = public.path().join("installer");
+    fs::copy(program("installer"), &copy).unwrap();
+    for (subcommand, code) in [("prepare", 1), ("run", 254)] {
+        let mut command = Command::new(&copy);
+        command.uid(65534).gid(65534).env_clear().arg("--dir").arg(gantry.dir());
+        refused(&gantry, command.arg(subcommand).arg("--image").arg(&image), code, &["root"]);
+    }
+}
+
+#[test]
+fn wrong_usage() {
+    let gantry = Gantry::new();
+    let cases: &[&[&str]] = &[
+        &[],
+        &["prepare"],
+        &["prepare", "--image"],
+        &["prepare", "--image", "a@sha256-12"],
+        &["prepare", "--image", "a", "--volume", "data"],
+        &["prepare", "--image", "a", "--stage1-sha256", "x"],
+        &["prepare", "--image", "a", "--unknown"],
+        &["run"],
+        &["run", "pod", "--image", "a"],
+        &["unknown"],
+    ];
+    for arguments in cases {
+        refused(&gantry, gantry.installer().args(*arguments), 2, &["--help"]);
+    }
+}
+
+#[test]
+fn run_fails_with_254() {
+    if !can_run("run_fails_with_254") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let missing = gantry.beside("missing.aci");
+    refused(&gantry, &mut gantry.with_images("run", &[&missing], &[]), 254, &["missing.aci"]);
+    let id = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
+    refused(&gantry, gantry.installer().args(["run", id]), 254, &[id]);
+}
+
+#[test]
+fn help_is_there_for_everything() {
+    let output =
+        |arguments: &[&str]| -> Output { Gantry::new().installer().args(arguments).output().unwrap() };
+    for arguments in [&["--help"][..], &["prepare", "--help"], &["run", "--help"]] {
+        let help = output(arguments);
+        assert_eq!((help.status.code(), text(&help.stderr).as_str()), (Some(0), ""));
+        insta::assert_snapshot!(arguments.join(" "), text(&help.stdout));
+    }
+    assert!(text(&output(&["--version"]).stdout).starts_with("installer "));
+}
+
+#[test]
+fn dead_staging_is_swept_and_living_is_not() {
+    if !can_run("dead_staging_is_swept_and_living_is_not") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
+    let staging = gantry.dir().join("staging");
+    let dead = staging.join("11111111-2222-4333-8444-555555555555");
+    fs::create_dir_all(dead.join("stage1/sealed")).unwrap();
+    symlink("/", dead.join("stage1/link")).unwrap();
+    fs::set_permissions(dead.join("stage1/sealed"), PermissionsExt::from_mode(0o000)).unwrap();
+    let living = staging.join("22222222-2222-4333-8444-555555555555");
+    fs::create_dir(&living).unwrap();
+    let lock =
+        nix::fcntl::Flock::lock(File::open(&living).unwrap(), nix::fcntl::FlockArg::LockExclusive).unwrap();
+    gantry.prepare(&[&image], &[]);
+    assert!(!dead.exists() && living.exists());
+    drop(lock);
+    gantry.prepare(&[&image], &[]);
+    assert_eq!(fs::read_dir(staging).unwrap().count(), 0);
+    assert_eq!(gantry.pods().len(), 2);
+}
+
+#[test]
+fn an_interrupted_prepare_leaves_nothing() {
+    if !can_run("an_interrupted_prepare_leaves_nothing") {
+        return;
+    }
+    let gantry = Gantry::new();
+    // Long enough to be interrupted in: the signal is sent once there is staging.
+    let big = rootfs().with("big", Node::File(0o644, vec![7; 300 << 20]));
+    let image = gantry.image("big", &big, &manifest("big", &["/a"]));
+    let mut child = prepare(&gantry, &image).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let staging = gantry.dir().join("staging");
+    while fs::read_dir(&staging).map_or(0, Iterator::count) == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    assert!(!gantry.dir().exists());
+}

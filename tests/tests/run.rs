@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods in real nspawn and systemd: how apps start, end, and decide the pod's end.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tests::host::{can_run, snapshot};
+use tests::image::{manifest, script, with_handler};
+use tests::pods::{Gantry, status};
+use tests::rootfs::{Node, Rootfs};
+
+/// Runs until it is told to stop, and ends well then.
+const SERVE: &str = "trap 'echo stopped; exit 0' TERM; echo serving; while :; do sleep 3600 & wait; done";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn an_apps_exit_code_is_the_pods() {
+    if !can_run("an_apps_exit_code_is_the_pods") {
+        return;
+    }
+    for (script_text, code) in [("exit 0", 0), ("exit 7", 7), ("kill -SEGV $$", 139), ("kill -TERM $$", 143)]
+    {
+        let gantry = Gantry::new();
+        let image = gantry.image("one", &Rootfs::busybox().unwrap(), &script("one", script_text));
+        let output = gantry.run(&[&image]);
+        assert_eq!(output.status.code(), Some(code), "{script_text}: {}", text(&output.stderr));
+        assert_eq!(i32::from(status(&gantry.pod(), "one")), code, "{script_text}");
+        assert_eq!(text(&output.stderr), "", "{script_text}");
+    }
+}
+
+#[test]
+fn the_first_failing_app_decides() {
+    if !can_run("the_first_failing_app_decides") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let busybox = Rootfs::busybox().unwrap();
+    // The second fails as well, because it is stopped: later, so it does not decide.
+    let first = gantry.image("first", &busybox, &script("first", "exit 7"));
+    let second = "trap 'exit 9' TERM; while :; do sleep 3600 & wait; done";
+    let second = with_handler(script("second", second), "post-stop", "echo after second");
+    let second = gantry.image("second", &busybox, &second);
+    let well = gantry.image("well", &busybox, &script("well", "exit 0"));
+    let output = gantry.run(&[&second, &well, &first]);
+    assert_eq!(output.status.code(), Some(7));
+    let pod = gantry.pod();
+    assert_eq!(status(&pod, "first"), 7);
+    assert!([9, 143].contains(&status(&pod, "second")), "stopped after or before it set its trap");
+    assert!([0, 143].contains(&status(&pod, "well")), "ended before or after the first");
+    assert_eq!(text(&output.stdout), "after second\n");
+}
+
+#[test]
+fn an_app_that_ends_well_leaves_the_others() {
+    if !can_run("an_app_that_ends_well_leaves_the_others") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let busybox = Rootfs::busybox().unwrap();
+    let fast = gantry.image("fast", &busybox, &script("fast", "exit 0"));
+    let slow = gantry.image("slow", &busybox, &script("slow", SERVE));
+    let pod = gantry.prepare(&[&fast, &slow], &[]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("serving");
+    while !pod.join("stage1/rkt/status/fast").exists() {
+        std::thread::yield_now();
+    }
+    running.signal(Signal::SIGTERM);
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "stopped\n"));
+    assert_eq!((status(&pod, "fast"), status(&pod, "slow")), (0, 0));
+}
+
+#[test]
+fn handlers_run_around_the_app() {
+    if !can_run("handlers_run_around_the_app") {
+        return;
+    }
+    for (code, main) in [(0, "echo main"), (3, "echo main; exit 3")] {
+        let gantry = Gantry::new();
+        let image = script("handled", main);
+        let image = with_handler(image, "pre-start", "echo pre; sleep 0.2; echo pre ends");
+        let image = with_handler(image, "post-stop", "echo post; sleep 0.2; echo post ends");
+        let image = gantry.image("handled", &Rootfs::busybox().unwrap(), &image);
+        let output = gantry.run(&[&image]);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "pre\npre ends\nmain\npost\npost ends\n");
+    }
+}
+
+#[test]
+fn a_failing_pre_start_fails_the_app() {
+    if !can_run("a_failing_pre_start_fails_the_app") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = with_handler(script("early", "echo never"), "pre-start", "echo pre; exit 5");
+    let image = gantry.image("early", &Rootfs::busybox().unwrap(), &image);
+    let output = gantry.run(&[&image]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(5), "pre\n"));
+    assert_eq!(status(&gantry.pod(), "early"), 5);
+}
+
+#[test]
+fn a_missing_program_is_named() {
+    if !can_run("a_missing_program_is_named") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("lost", &Rootfs::busybox().unwrap(), &manifest("lost", &["no\u{1b}such"]));
+    let output = gantry.run(&[&image]);
+    assert_eq!(output.status.code(), Some(127));
+    assert_eq!(
+        text(&output.stderr),
+        "error: app lost: cannot run \"no\\u{1b}such\": ENOENT: No such file or directory\n"
+    );
+}
+
+#[test]
+fn arguments_and_environment_arrive_byte_for_byte() {
+    if !can_run("arguments_and_environment_arrive_byte_for_byte") {
+        return;
+    }
+    let words = [
+        "%n",
+        "$HOME",
+        "${X}",
+        "$$",
+        "\\",
+        "\"",
+        "'",
+        ";",
+        "é",
+        "a\nb",
+        "a\tb",
+        "",
+        " edge ",
+        "\r\u{1}\u{7f}",
+        "-",
+        "end\\",
+        "%%",
+        "[Service]\nUser=0",
+    ];
+    let mut exec = vec!["/bin/sh", "-c", "cat /proc/$$/cmdline; echo; cat /proc/$$/environ; exit"];
+    exec.extend(words);
+    let mut image = manifest("exact", &exec);
+    let values = words.iter().enumerate().map(|(n, word)| json!({"name": format!("V.{n}-x"), "value": word}));
+    image["app"]["environment"] = values.collect();
+    image["app"]["user"] = json!("app");
+    let gantry = Gantry::new();
+    let image = gantry.image("exact", &Rootfs::busybox().unwrap(), &image);
+    let output = gantry.run(&[&image]);
+
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let mut environment: Vec<String> =
+        words.iter().enumerate().map(|(n, word)| format!("V.{n}-x={word}")).collect();
+    environment.extend(["AC_APP_NAME=exact", path, "container=gantry"].map(str::to_owned));
+    environment.sort();
+    let ended = |words: &[&str]| words.iter().map(|word| format!("{word}\0")).collect::<String>();
+    let environment: Vec<&str> = environment.iter().map(String::as_str).collect();
+    assert_eq!(text(&output.stdout), format!("{}\n{}", ended(&exec), ended(&environment)));
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn long_arguments_arrive_whole() {
+    if !can_run("long_arguments_arrive_whole") {
+        return;
+    }
+    let long = "x".repeat(100_000);
+    let many: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
+    let mut exec = vec!["/bin/sh", "-c", "echo $# ${#1}; shift 2000; echo $1", "sh", &long];
+    exec.extend(many.iter().map(String::as_str));
+    let gantry = Gantry::new();
+    let image = gantry.image("long", &Rootfs::busybox().unwrap(), &manifest("long", &exec));
+    let output = gantry.run(&[&image]);
+    assert_eq!(text(&output.stdout), "2001 100000\n1999\n", "{}", text(&output.stderr));
+}
+
+#[test]
+fn stdio_is_the_callers_own() {
+    if !can_run("stdio_is_the_callers_own") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("cat", &Rootfs::busybox().unwrap(), &script("cat", "echo aside >&2; cat"));
+    let input: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut command = gantry.with_images("run", &[&image], &[]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let sent = input.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&sent).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.stdout == input, "{} bytes arrived of {}", output.stdout.len(), input.len());
+    assert_eq!(text(&output.stderr), "aside\n");
+    gantry.wait_all();
+}
+
+#[test]
+fn an_app_has_its_root_user_and_directory() {
+    if !can_run("an_app_has_its_root_user_and_directory") {
+        return;
+    }
+    let show =
+        "id -u; id -g; id -G; pwd; ls /; ls -d /proc/self /sys/kernel; echo x > /dev/null; hostname; umask";
+    let mut image = script("view", show);
+    image["app"]["supplementaryGIDs"] = json!([4321, 27]);
+    image["app"]["workingDirectory"] = json!("/work %n \\");
+    let rootfs = Rootfs::busybox().unwrap().with("work %n \\", Node::Directory(0o755));
+    let gantry = Gantry::new();
+    let image = gantry.image("view", &rootfs, &image);
+    let output = gantry.run(&[&image]);
+    let id = gantry.pod().file_name().unwrap().to_string_lossy()[..8].to_owned();
+    let expected = format!(
+        "1000\n1000\n1000 27 4321\n/work %n \\\nbin\ndev\netc\nlib\nlib64\nproc\nsbin\nsys\ntmp\nusr\nwork %n \\\n\
+         /proc/self\n/sys/kernel\ngantry-{id}\n0022\n"
+    );
+    assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
+}
+
+#[test]
+fn volumes_are_mounted_in_the_apps_root() {
+    if !can_run("volumes_are_mounted_in_the_apps_root") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let (data, config) = (gantry.beside("da:ta \\ x"), gantry.beside("config"));
+    fs::create_dir(&data).unwrap();
+    fs::write(&config, "configured\n").unwrap();
+    let mut image = manifest(
+        "volumes",
+        &[
+            "/bin/sh",
+            "-c",
+            "cat /etc/app.conf; echo new > /mnt/data/file && ls /target/data; echo no > /etc/app.conf",
+        ],
+    );
+    image["app"]["mountPoints"] = json!([
+        {"name": "data", "path": "/mnt/data"},
+        {"name": "config", "path": "/etc/app.conf", "readOnly": true},
+    ]);
+    // In the app's root, /mnt is a link to what is /target there; on the host that would be another.
+    let rootfs = Rootfs::busybox()
+        .unwrap()
+        .with("mnt", Node::Link("/target".into()))
+        .with("target", Node::Directory(0o755));
+    let image = gantry.image("volumes", &rootfs, &image);
+    let volume =
+        |name: &str, source: &std::path::Path| format!("{name},kind=host,source={}", source.display());
+    let arguments = ["--volume", &volume("data", &data), "--volume", &volume("config", &config)];
+    let output = gantry.with_images("run", &[&image], &arguments).output().unwrap();
+    gantry.wait_all();
+    assert_eq!(text(&output.stdout), "configured\nfile\n", "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("Read-only file system"), "{}", text(&output.stderr));
+    assert_eq!(fs::read_to_string(data.join("file")).unwrap(), "new\n");
+    assert_eq!(fs::read_to_string(config).unwrap(), "configured\n");
+    assert!(!std::path::Path::new("/target").exists(), "nothing is made on the host");
+}
+
+#[test]
+fn sigterm_stops_a_pod_in_order_and_it_starts_again() {
+    if !can_run("sigterm_stops_a_pod_in_order_and_it_starts_again") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = with_handler(script("serve", SERVE), "post-stop", "echo after");
+    let image = gantry.image("serve", &Rootfs::busybox().unwrap(), &image);
+    let pod = gantry.prepare(&[&image], &[]);
+    for start in ["first", "second"] {
+        let mut running = gantry.start(&pod);
+        running.wait_for("serving");
+        running.signal(Signal::SIGTERM);
+        let (code, output) = running.wait();
+        assert_eq!((code, text(&output.stdout).as_str()), (0, "stopped\nafter\n"), "the {start} start");
+        assert_eq!((status(&pod, "serve"), text(&output.stderr).as_str()), (0, ""), "the {start} start");
+    }
+}
+
+#[test]
+fn a_running_pod_is_not_started_twice() {
+    if !can_run("a_running_pod_is_not_started_twice") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("serve", &Rootfs::busybox().unwrap(), &script("serve", SERVE));
+    let pod = gantry.prepare(&[&image], &[]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("serving");
+    let second = std::process::Command::new("./stage1/init").current_dir(&pod).output().unwrap();
+    assert_eq!(second.status.code(), Some(3));
+    let id = pod.file_name().unwrap().to_string_lossy();
+    assert_eq!(text(&second.stderr), format!("error: pod {id} is already running\n"));
+    let through = gantry.installer().arg("run").arg(&*id).output().unwrap();
+    assert_eq!(through.status.code(), Some(254));
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().0, 0);
+}
+
+#[test]
+fn nothing_is_left_of_a_pod_however_it_ends() {
+    if !can_run("nothing_is_left_of_a_pod_however_it_ends") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("serve", &Rootfs::busybox().unwrap(), &script("serve", SERVE));
+    let pod = gantry.prepare(&[&image], &[]);
+    let before = snapshot();
+    for (signal, expected) in [(Signal::SIGTERM, 0), (Signal::SIGKILL, 137), (Signal::SIGINT, 0)] {
+        let mut running = gantry.start(&pod);
+        running.wait_for("serving");
+        assert_ne!(snapshot(), before, "the pod's cgroup shows while it runs");
+        running.signal(signal);
+        assert_eq!(running.wait().0, expected, "{signal}");
+        // Other tests' pods come and go: what is this pod's is told by its id.
+        let id = pod.file_name().unwrap().to_string_lossy();
+        let left = format!("{:?}", snapshot());
+        assert!(!left.contains(&*id), "{signal}: {left}");
+    }
+}
+
+#[test]
+fn the_hosts_time_zone_is_the_pods() {
+    if !can_run("the_hosts_time_zone_is_the_pods") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("zone", &Rootfs::busybox().unwrap(), &script("zone", "exit 0"));
+    assert_eq!(gantry.run(&[&image]).status.code(), Some(0));
+    let stage1 = gantry.pod().join("stage1");
+    match fs::read_link("/etc/localtime") {
+        Ok(target) if target.starts_with("/usr/share/zoneinfo") => {
+            assert_eq!(fs::read_link(stage1.join("etc/localtime")).unwrap(), target);
+            let zone = stage1.join(target.strip_prefix("/").unwrap());
+            assert_eq!(fs::read(zone).ok(), fs::read(&target).ok());
+        }
+        _ => assert_eq!(fs::read(stage1.join("etc/localtime")).ok(), fs::read("/etc/localtime").ok()),
+    }
+}
+
+#[test]
+fn init_names_what_it_can_not_load() {
+    if !can_run("init_names_what_it_can_not_load") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("broken", &Rootfs::busybox().unwrap(), &script("broken", "exit 0"));
+    let pod = gantry.prepare(&[&image], &[]);
+    let init = |arguments: &[&str]| {
+        std::process::Command::new("./stage1/init").args(arguments).current_dir(&pod).output().unwrap()
+    };
+    assert_eq!(init(&["debgu"]).status.code(), Some(1));
+    fs::rename(pod.join("stage1/usr/bin/systemd-nspawn"), pod.join("nspawn")).unwrap();
+    let output = init(&[]);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    gantry.wait_all();
+    fs::remove_file(pod.join("container")).unwrap();
+    symlink("/etc/hostname", pod.join("container")).unwrap();
+    let output = init(&["--failure-code=254"]);
+    assert_eq!(output.status.code(), Some(254));
+    assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+}

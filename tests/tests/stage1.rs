@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The stage1 tarball as built, and the programs: what is in them, and that they come out the same every time.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use goblin::elf::Elf;
+use installer::archive::decode::decode;
+use nix::sys::stat::{Mode, umask};
+use sha2::{Digest, Sha256};
+use tests::{program, repository, stage1};
+
+/// The tarball's entries: mode, owner and size, or a link's target.
+fn entries() -> BTreeMap<PathBuf, (u32, u64, Vec<u8>, Option<PathBuf>)> {
+    let (_, tar) = decode(File::open(stage1()).unwrap()).unwrap();
+    let mut all = BTreeMap::new();
+    for entry in tar::Archive::new(tar).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+        let path = entry.path().unwrap().components().collect();
+        let link = entry.link_name().unwrap().map(|target| target.into_owned());
+        let header = entry.header();
+        all.insert(
+            path,
+            (header.mode().unwrap(), header.uid().unwrap() + header.gid().unwrap(), content, link),
+        );
+    }
+    all
+}
+
+fn sha256(path: &Path) -> String {
+    Sha256::digest(fs::read(path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn init_and_installer_need_no_interpreter_and_no_library() {
+    for name in ["init", "installer"] {
+        let bytes = fs::read(program(name)).unwrap();
+        let elf = Elf::parse(&bytes).unwrap();
+        assert_eq!((elf.interpreter, elf.libraries.as_slice()), (None, &[][..]), "{name}");
+    }
+}
+
+#[test]
+fn it_holds_what_a_pod_needs_and_is_small() {
+    let entries = entries();
+    let arch = pod::arch::Arch::current();
+    for path in [
+        "init",
+        "usr/bin/systemd-nspawn",
+        "usr/lib/systemd/systemd",
+        "usr/lib/systemd/systemd-shutdown",
+        arch.loader,
+    ] {
+        let (mode, ..) = entries.get(Path::new(path)).unwrap_or_else(|| panic!("{path} is missing"));
+        assert_eq!(mode & 0o111, 0o111, "{path} can be executed");
+    }
+    for path in
+        ["usr/lib/os-release", "usr/lib/systemd/system/default.target", "usr/share/gantry/packages.json"]
+    {
+        assert!(entries.contains_key(Path::new(path)), "{path} is missing");
+    }
+    for path in ["etc/machine-id", "bin/sh", "usr/bin/sh", "usr/bin/bash", "usr/lib/systemd/systemd-journald"]
+    {
+        assert!(!entries.contains_key(Path::new(path)), "{path} has no place here");
+    }
+    assert_eq!(entries.values().map(|(_, owners, ..)| owners).sum::<u64>(), 0, "all is root's");
+    let unpacked: usize = entries.values().map(|(_, _, content, _)| content.len()).sum();
+    let compressed = fs::metadata(stage1()).unwrap().len();
+    assert!(unpacked <= 20_000_000, "{unpacked} bytes unpacked");
+    assert!(compressed <= 6_000_000, "{compressed} bytes compressed");
+}
+
+/// Every library that a file in stage1 names is in stage1.
+#[test]
+fn its_programs_find_their_libraries() {
+    let entries = entries();
+    let names: BTreeSet<_> = entries.keys().filter_map(|path| path.file_name()).collect();
+    let mut seen = 0;
+    for (path, (_, _, content, _)) in
+        entries.iter().filter(|(_, (_, _, content, _))| content.starts_with(b"\x7fELF"))
+    {
+        let elf = Elf::parse(content).unwrap();
+        for library in &elf.libraries {
+            assert!(names.contains(std::ffi::OsStr::new(library)), "{} needs {library}", path.display());
+        }
+        seen += elf.libraries.len();
+    }
+    assert!(seen > 20, "nspawn and systemd need libraries");
+}
+
+#[test]
+fn it_says_where_its_files_come_from() {
+    let entries = entries();
+    let (_, _, list, _) = &entries[Path::new("usr/share/gantry/packages.json")];
+    let packages: Vec<serde_json::Value> = serde_json::from_slice(list).unwrap();
+    let names: Vec<_> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    assert!(["libc6", "systemd", "systemd-container"].iter().all(|name| names.contains(name)), "{names:?}");
+    for package in &packages {
+        for field in ["version", "source", "sha256"] {
+            assert!(package[field].is_string(), "{field} of {package}");
+        }
+        let copyright = format!("usr/share/doc/{}/copyright", package["name"].as_str().unwrap());
+        assert!(entries.contains_key(Path::new(&copyright)), "{copyright} is missing");
+    }
+}
+
+#[test]
+fn its_digest_file_is_right() {
+    let line = fs::read_to_string(format!("{}.sha256", stage1().display())).unwrap();
+    let name = stage1().file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(line, format!("{}  {name}\n", sha256(&stage1())));
+}
+
+#[test]
+fn two_builds_are_the_same() {
+    let build = |mask: u32, zone: &str, locale: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("stage1.tar.xz");
+        let mut command = Command::new(program("rootfs-build"));
+        command.arg("stage1").arg("--init").arg(program("init"));
+        command.arg("--units").arg(repository().join("stage1-init/units"));
+        command.arg("--debs").arg(repository().join(".cache/stage1")).arg("--output").arg(&output);
+        command.current_dir(&directory).env("TZ", zone).env("LC_ALL", locale).env_remove("SOURCE_DATE_EPOCH");
+        // The child's; the other tests here only read.
+        let before = umask(Mode::from_bits_truncate(mask));
+        let built = command.output().unwrap();
+        umask(before);
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        sha256(&output)
+    };
+    assert_eq!(build(0o077, "Asia/Tokyo", "de_DE.UTF-8"), sha256(&stage1()));
+    assert_eq!(build(0o000, "America/Lima", "C"), sha256(&stage1()));
+}
