@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use pod::digest::Digest;
 use pod::layout;
 use pod::text::one_line;
@@ -64,7 +65,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct What {
     /// An app's image; with a digest, that of its uncompressed tar
-    #[arg(long, value_name = "FILE[@sha256-HEX]", required_unless_present = "pod",
+    #[arg(long, value_name = "FILE[@sha256-HEX]",
           value_parser = OsStringValueParser::new().try_map(|text: OsString| ImageArgument::parse(&text)))]
     image: Vec<ImageArgument>,
     /// A file or directory of the host's, for the apps' mount points of this name
@@ -84,6 +85,12 @@ struct What {
 /// The program.
 pub fn main() -> ExitCode {
     let Arguments { dir, command } = Arguments::parse();
+    if let Command::Prepare { what } | Command::Run { pod: None, what, .. } = &command
+        && what.image.is_empty()
+    {
+        let missing = "an image or, for run, a pod is required: --image FILE[@sha256-HEX]";
+        Arguments::command().error(ErrorKind::MissingRequiredArgument, missing).exit();
+    }
     let (result, failure) = match command {
         Command::Prepare { what } => (with_interrupt(|interrupt| print(dir, what, interrupt)), 1),
         Command::Run { pod: Some(pod), debug, .. } => (start(&dir, &pod, debug), run::FAILURE),
@@ -152,8 +159,6 @@ fn request(directory: PathBuf, what: What) -> Request {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -7,8 +7,10 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tests::host::can_run;
 use tests::image::{manifest, script};
@@ -350,24 +352,45 @@ fn dead_staging_is_swept_and_living_is_not() {
     assert_eq!(gantry.pods().len(), 2);
 }
 
+/// Starts to prepare a large image, and sends the signal once there is staging.
+fn interrupted(gantry: &Gantry, signal: Signal) -> Output {
+    let big = rootfs().with("big", Node::File(0o644, vec![7; 300 << 20]));
+    let image = gantry.image("big", &big, &manifest("big", &["/a"]));
+    let mut child = prepare(gantry, &image).stderr(Stdio::piped()).spawn().unwrap();
+    let staging = gantry.dir().join("staging");
+    while fs::read_dir(&staging).map_or(0, Iterator::count) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it was done before it was interrupted");
+        std::thread::yield_now();
+    }
+    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 #[test]
 fn an_interrupted_prepare_leaves_nothing() {
     if !can_run("an_interrupted_prepare_leaves_nothing") {
         return;
     }
-    let gantry = Gantry::new();
-    // Long enough to be interrupted in: the signal is sent once there is staging.
-    let big = rootfs().with("big", Node::File(0o644, vec![7; 300 << 20]));
-    let image = gantry.image("big", &big, &manifest("big", &["/a"]));
-    let mut child = prepare(&gantry, &image).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let staging = gantry.dir().join("staging");
-    while fs::read_dir(&staging).map_or(0, Iterator::count) == 0 && child.try_wait().unwrap().is_none() {
-        std::thread::yield_now();
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let gantry = Gantry::new();
+        let output = interrupted(&gantry, signal);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).lines().count(), 1);
+        assert!(!gantry.dir().exists());
     }
-    let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
-    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(143), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr).lines().count(), 1);
-    assert!(!gantry.dir().exists());
+}
+
+#[test]
+fn a_killed_prepare_leaves_what_the_next_sweeps() {
+    if !can_run("a_killed_prepare_leaves_what_the_next_sweeps") {
+        return;
+    }
+    let gantry = Gantry::new();
+    interrupted(&gantry, Signal::SIGKILL);
+    assert_eq!(gantry.pods().len(), 0, "what is not whole is no pod");
+    let staging = gantry.dir().join("staging");
+    assert_eq!(fs::read_dir(&staging).unwrap().count(), 1);
+    let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
+    gantry.prepare(&[&image], &[]);
+    assert_eq!((gantry.pods().len(), fs::read_dir(&staging).unwrap().count()), (1, 0));
 }
