@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stage0: verifies and unpacks images and stage1, and lays out pod directories.
 //!
-//! Arguments → plan (every input open, nothing written) → staging → publish. Invariant: a directory among the pods is
-//! complete; what failed or was killed leaves at most staging, which the next run sweeps.
+//! Arguments → plan → staging → publish. Invariant: a pod directory in `containers/` is complete, and a failed run
+//! leaves nothing of its own.
 
 pub mod archive;
 mod cli;
-mod directory;
-mod extract;
-mod image;
-mod in_root;
-mod input;
-mod interrupt;
-mod metadata;
+pub mod extract;
+pub mod image;
+mod image_root;
+pub mod interrupt;
 mod prepare;
 mod progress;
+pub mod report;
+mod request;
 mod run;
-mod stage1;
+mod source;
+pub mod stage1;
 mod staging;
 
 pub use cli::main;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `installer`.
+//! `installer`: see the library.
 
 use std::process::ExitCode;
 

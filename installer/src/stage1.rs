@@ -1,143 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stage1's tarball: its compressed bytes are checked before one of them is decoded, and again as they are decoded.
+//! Stage1: found, checked against its digest, and what must be in it.
+//!
+//! Invariant: no byte of it is decoded before the whole file has met its digest. It is read twice through one
+//! descriptor, and the second reading is hashed too: what is unpacked is what was checked.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek};
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs::File;
+use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{SFlag, fstatat};
 use pod::digest::Digest;
 use pod::layout;
 use pod::text::escape;
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::stream;
-use crate::extract::{BYTES_MAX, extract};
-use crate::in_root::read_bounded;
-use crate::input::{open_regular, shown, with_suffix};
-use crate::progress::Progress;
+use crate::archive::{Entry, Kind};
+use crate::extract::{Admission, Policy, check_digest};
+use crate::interrupt::Interrupt;
+use crate::report::Hint as _;
+use crate::source::Source;
 
-/// Where stage1 is, from the directory of the installer's program.
-const BESIDE: &str = "../lib/gantry/stage1.tar.xz";
-/// A digest file may be this long.
-const DIGEST_FILE_MAX: u64 = 1 << 20;
+/// Where stage1 is when nobody says otherwise, beside the program's directory.
+const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";
+/// A file of digests may be this long.
+const SUMS_MAX: u64 = 1 << 20;
 
-/// A stage1 tarball, open, and the digest it must have.
-#[derive(Debug)]
-pub(crate) struct Stage1 {
-    path: PathBuf,
-    pub(crate) file: File,
-    digest: Digest,
+/// Where this program's own stage1 is.
+pub(crate) fn default_path() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let directory = program.parent().context("this program's file has no directory")?;
+    let path = directory.join(BESIDE_PROGRAM);
+    // The shortest name there is, for messages.
+    Ok(path.canonicalize().unwrap_or(path))
 }
 
-impl Stage1 {
-    /// Opens the tarball `path`, or the one installed beside this program, and finds out what it must hash to.
-    pub(crate) fn open(path: Option<&Path>, digest: Option<Digest>) -> Result<Self> {
-        let path = match path {
-            Some(path) => path.to_owned(),
-            None => installed()
-                .context("cannot tell where stage1 is: expected --stage1 FILE or $GANTRY_STAGE1")?,
-        };
-        let file = open_regular(&path, "stage1")?;
-        let digest = match digest {
-            Some(digest) => digest,
-            None => read_digest(&path)?,
-        };
-        Ok(Self { path, file, digest })
-    }
-
-    /// Checks the tarball and extracts it into the empty directory `into`.
-    pub(crate) fn unpack(&self, into: OwnedFd, progress: &Progress) -> Result<()> {
-        let about = || format!("stage1 {}", shown(&self.path));
-        let mut checked = Hashing::new(progress.reading(&self.file));
-        io::copy(&mut checked, &mut io::sink()).with_context(about)?;
-        self.check(checked)?;
-        (&self.file).rewind().with_context(about)?;
-        let tree = into.as_fd().try_clone_to_owned()?;
-        let mut decoded = Hashing::new(progress.reading(&self.file));
-        stream::read(&mut decoded, BYTES_MAX, |stream| Ok(((), extract(stream, into, |_, _| Ok(()))?)))
-            .with_context(about)?;
-        io::copy(&mut decoded, &mut io::sink()).with_context(about)?;
-        self.check(decoded)?;
-        has_init(&tree).with_context(about)
-    }
-
-    fn check<R: Read>(&self, hashing: Hashing<R>) -> Result<()> {
-        let found = hashing.finish();
-        ensure!(
-            found == self.digest,
-            "stage1 {}: has sha256 {}: expected {}",
-            shown(&self.path),
-            found.hex(),
-            self.digest.hex()
-        );
-        Ok(())
-    }
+/// What `FILE.sha256` says of `FILE`, in the format of sha256sum(1).
+pub(crate) fn read_sums(path: &Path) -> Result<Digest> {
+    let mut sums = path.as_os_str().to_owned();
+    sums.push(".sha256");
+    let sums = PathBuf::from(sums);
+    let read = || -> Result<Digest> {
+        let text = Source::open(&sums)?.read_all(SUMS_MAX)?;
+        find_sum(&text, path.file_name().unwrap_or_default().as_encoded_bytes())
+    };
+    read()
+        .with_context(|| format!("digest of stage1 {}", escape(&sums.to_string_lossy())))
+        .hint("--stage1-sha256 gives the digest without the file")
 }
 
-fn installed() -> Result<PathBuf> {
-    let program = fs::read_link("/proc/self/exe")?;
-    let path = program.parent().context("a program is in a directory")?.join(BESIDE);
-    ensure!(path.is_file(), "{} is missing", shown(&path));
-    Ok(path)
-}
-
-/// Reads `PATH.sha256`, as sha256sum(1) writes it.
-fn read_digest(path: &Path) -> Result<Digest> {
-    let beside = with_suffix(path, ".sha256");
-    let about =
-        || format!("stage1's digest file {}: expected one beside it, or --stage1-sha256 HEX", shown(&beside));
-    let text =
-        read_bounded(&File::open(&beside).with_context(about)?, DIGEST_FILE_MAX).with_context(about)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    find_digest(&String::from_utf8_lossy(&text), &name).with_context(about)
-}
-
-fn find_digest(text: &str, name: &str) -> Result<Digest> {
-    for line in text.lines() {
-        // Two blanks, or a blank and a star for a file read as binary.
-        let (hex, rest) = line.split_once(' ').unwrap_or((line, ""));
-        if rest.is_empty() || rest[1..].rsplit('/').next() == Some(name) {
-            return Ok(Digest::from_hex(hex)?);
+/// The digest of the file `name`: lines of 64 hex digits, a blank, a blank or `*`, and a name.
+fn find_sum(text: &[u8], name: &[u8]) -> Result<Digest> {
+    for line in text.split(|byte| *byte == b'\n') {
+        let Some((hex, rest)) = line.split_at_checked(64) else { continue };
+        let named = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"));
+        if named == Some(name) {
+            return Ok(Digest::from_hex(&String::from_utf8_lossy(hex))?);
         }
     }
-    bail!("has no line for {}", escape(name))
+    bail!("names no {}: expected a line as sha256sum prints it", pod::text::escape_bytes(name))
 }
 
-fn has_init(tree: &OwnedFd) -> Result<()> {
-    let found = fstatat(tree, layout::INIT, AtFlags::AT_SYMLINK_NOFOLLOW);
-    let executable = found.is_ok_and(|stat| {
-        SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG && stat.st_mode & 0o111 != 0
-    });
-    ensure!(executable, "has no program \"init\": expected a stage1 tarball");
-    Ok(())
+/// Reads all of stage1 and rewinds it.
+pub(crate) fn check(source: &mut Source, expected: Digest, interrupt: &Interrupt) -> Result<()> {
+    let mut hasher = Sha256::new();
+    source.for_each(|chunk| {
+        interrupt.check()?;
+        hasher.update(chunk);
+        Ok(())
+    })?;
+    check_digest("the file's", Digest::from_bytes(hasher.finalize().into()), expected)?;
+    rewind(source.file()).context("cannot rewind")
 }
 
-/// A reader that hashes what passes.
-#[derive(Debug)]
-struct Hashing<R> {
-    input: R,
-    hasher: Sha256,
+fn rewind(mut file: &File) -> io::Result<()> {
+    file.rewind()
 }
 
-impl<R: Read> Hashing<R> {
-    fn new(input: R) -> Self {
-        Self { input, hasher: Sha256::new() }
+/// The rules for stage1: `/init` is there and can be executed.
+#[derive(Debug, Default)]
+pub struct Stage1Policy {
+    has_init: bool,
+}
+
+impl Policy for Stage1Policy {
+    fn admit(&mut self, entry: &Entry) -> Result<Admission> {
+        if entry.path.as_bytes() == layout::INIT.as_bytes() {
+            let executable = matches!(entry.kind, Kind::File { .. }) && entry.metadata.mode & 0o111 != 0;
+            ensure!(executable, "expected stage1's init to be an executable file");
+            self.has_init = true;
+        }
+        Ok(Admission::Write)
     }
 
-    fn finish(self) -> Digest {
-        Digest::from_bytes(self.hasher.finalize().into())
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
+    fn complete(&self) -> Result<()> {
+        ensure!(self.has_init, "stage1 has no init: expected an executable file of this name at its top");
+        Ok(())
     }
 }
 
@@ -146,15 +103,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digest_files() {
-        let hex = "ab".repeat(32);
-        let other = "cd".repeat(32);
-        for text in [hex.clone(), format!("{hex}  s.tar.xz\n"), format!("{other}  x\n{hex} *dist/s.tar.xz\n")]
-        {
-            assert_eq!(find_digest(&text, "s.tar.xz").unwrap().hex(), hex, "{text}");
-        }
-        for text in ["", "ab  s.tar.xz", &format!("{hex}  other.tar.xz"), "é  s.tar.xz"] {
-            assert!(find_digest(text, "s.tar.xz").is_err(), "{text}");
+    fn sums() {
+        let hex = "0123456789abcdef".repeat(4);
+        let digest = Digest::from_hex(&hex).unwrap();
+        let find = |text: String| find_sum(text.as_bytes(), b"stage1.tar.xz").ok();
+        assert_eq!(find(format!("{hex}  stage1.tar.xz\n")), Some(digest));
+        assert_eq!(find(format!("{hex} *stage1.tar.xz")), Some(digest));
+        assert_eq!(find(format!("{}  other\n{hex}  stage1.tar.xz\n", "0".repeat(64))), Some(digest));
+        for bad in [
+            String::new(),
+            hex.clone(),
+            format!("{hex}  other\n"),
+            format!("{hex}  dist/stage1.tar.xz\n"),
+            format!("{hex} stage1.tar.xz\n"),
+            format!("{}  stage1.tar.xz\n", hex.to_uppercase()),
+            format!("{}  stage1.tar.xz\n", &hex[1..]),
+        ] {
+            assert_eq!(find(bad.clone()), None, "{bad}");
         }
     }
 }

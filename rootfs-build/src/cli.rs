@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{apt, interrupt, report, stage1};
+use installer::report;
+
+use crate::{apt, interrupt, stage1};
 
 /// What a stage1 should not exceed, in bytes: compressed and unpacked.
 const BUDGET: (u64, u64) = (6_000_000, 20_000_000);
@@ -70,10 +72,11 @@ enum Command {
 pub fn run() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let done = interrupt::watch().context("watch for signals").and_then(|()| execute(command));
-    match done {
+    // Whatever failed after a signal did so because of it.
+    match done.map_err(|error| interrupt::check().err().unwrap_or(error)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", report::lines(&error));
+            eprintln!("{}", report::line(&error));
             ExitCode::FAILURE
         }
     }

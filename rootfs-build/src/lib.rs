@@ -20,7 +20,6 @@ pub mod pack;
 mod packages;
 mod progress;
 mod publish;
-mod report;
 pub mod stage1;
 mod target;
 pub mod tree;

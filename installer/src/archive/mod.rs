@@ -1,6 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Archives: bytes → a checked stream → typed entries.
+//! Archives: bytes of a file → a tar stream → typed entries.
+//!
+//! Invariant: an [`Entry`] that exists is within [`Limits`] and says nothing that two readers could understand in two
+//! ways; an archive ends well only where its end marker stands and nothing but zeros follows.
 
 pub mod decode;
-pub(crate) mod entry;
-pub(crate) mod stream;
+mod entry;
+mod header;
+mod pax;
+pub mod pipeline;
+mod reader;
+
+pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
+pub use reader::Reader;
+
+/// What an archive may ask for at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the tar stream, all of it.
+    pub bytes: u64,
+    /// Headers, extended ones too.
+    pub entries: u64,
+    /// Components of a path.
+    pub depth: usize,
+    /// Bytes of all extended headers of one entry.
+    pub extended: u64,
+    /// Bytes of memory that the directories' names and metadata take until the archive's end.
+    pub directories: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 64 << 30, entries: 4 << 20, depth: 512, extended: 1 << 20, directories: 256 << 20 }
+    }
+}

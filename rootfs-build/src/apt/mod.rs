@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::progress::Step;
 use crate::publish;
-use crate::report::Hint as _;
+use installer::report::Hint as _;
 use list::Archive;
 use root::Root;
 

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use super::distribution::Distribution;
 use super::{config, sources};
 use crate::interrupt;
-use crate::report::Hint as _;
 use crate::target::Target;
+use installer::report::Hint as _;
 
 const DIRECTORIES: &[&str] = &[
     "etc/apt/apt.conf.d",

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Errors on their way to a person: the way out stands in a line of its own.
+//! Errors on their way to a person: one line, with the way out, where there is one, at its end.
 //!
-//! Invariant: nothing that comes from a package, a file name or apt reaches a terminal unescaped.
+//! Invariant: nothing that comes from an image, a file name or an argument reaches a terminal unescaped.
 
 use std::error::Error;
 use std::fmt;
-
-use crate::interrupt;
 
 /// An error together with what a person can do about it.
 struct Hinted {
@@ -16,7 +14,7 @@ struct Hinted {
 
 impl fmt::Debug for Hinted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}\nhint: {}", self.error, self.hint)
+        write!(f, "{:?} ({})", self.error, self.hint)
     }
 }
 
@@ -30,8 +28,11 @@ impl fmt::Display for Hinted {
 impl Error for Hinted {}
 
 /// Adds the way out to an error.
-pub(crate) trait Hint<T> {
+pub trait Hint<T> {
     /// On an error, `hint` is printed after it.
+    ///
+    /// # Errors
+    /// The same.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
 }
 
@@ -41,19 +42,11 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     }
 }
 
-/// The lines that tell a person about `error`.
-pub(crate) fn lines(error: &anyhow::Error) -> String {
-    // Whatever failed did so because of that.
-    if let Err(interrupted) = interrupt::check() {
-        return format!("error: {interrupted}");
-    }
-    let mut lines = format!("error: {}", pod::text::one_line(&format!("{error:#}")));
+/// The line that tells a person about `error`.
+pub fn line(error: &anyhow::Error) -> String {
+    let line = format!("error: {error:#}");
     let hint = error.chain().find_map(|cause| cause.downcast_ref::<Hinted>());
-    if let Some(hinted) = hint {
-        lines.push_str("\nhint: ");
-        lines.push_str(&pod::text::one_line(&hinted.hint));
-    }
-    lines
+    pod::text::one_line(&hint.map_or(line.clone(), |hinted| format!("{line} ({})", hinted.hint)))
 }
 
 #[cfg(test)]
@@ -62,10 +55,10 @@ mod tests {
     use anyhow::{Context, anyhow};
 
     #[test]
-    fn the_hint_has_its_own_line_and_controls_are_escaped() {
+    fn the_hint_ends_the_line_and_controls_are_escaped() {
         let error = Err::<(), _>(anyhow!("no\x1b[2J such thing").context("fetch")).hint("go on");
         let error = error.context("build").unwrap_err();
-        assert_eq!(lines(&error), "error: build: fetch: no\\u{1b}[2J such thing\nhint: go on");
-        assert_eq!(lines(&anyhow!("plain")), "error: plain");
+        assert_eq!(line(&error), "error: build: fetch: no\\u{1b}[2J such thing (go on)");
+        assert_eq!(line(&anyhow!("plain")), "error: plain");
     }
 }

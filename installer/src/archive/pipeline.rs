@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Decoding, hashing and consuming a stream, overlapped: a pass takes as long as the slowest of the three.
+//!
+//! ```text
+//! decoder ──full──► hasher ──full──► consumer (the caller's thread)
+//!    ▲                                  │
+//!    └───────────── empty ◄─────────────┘
+//! ```
+//!
+//! A fixed set of buffers goes round, so memory is bounded and nobody runs ahead. Whoever fails hangs up, and the
+//! others end. Invariant: bytes reach the consumer only through the hasher, and a digest is returned only for a
+//! stream that was consumed to its end.
+
+use std::io::{self, BufRead, Read};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, ScopedJoinHandle};
+
+use anyhow::{Context, Result, ensure};
+use pod::digest::Digest;
+use sha2::{Digest as _, Sha256};
+
+use super::decode::decode;
+use crate::interrupt::Interrupt;
+
+const BUFFER: usize = 256 << 10;
+const BUFFERS: usize = 16;
+
+/// A stream that was consumed to its end.
+#[derive(Debug)]
+pub struct Passed<T> {
+    /// What the consumer made of it.
+    pub value: T,
+    /// The sha256 of the decoded stream, all of it.
+    pub digest: Digest,
+}
+
+struct Buffer {
+    bytes: Box<[u8]>,
+    filled: usize,
+}
+
+type Item = io::Result<Buffer>;
+
+/// The decoded stream, as its consumer reads it.
+pub struct Stream<'a> {
+    full: Receiver<Item>,
+    empty: Sender<Buffer>,
+    current: Option<Buffer>,
+    start: usize,
+    interrupt: &'a Interrupt,
+}
+
+/// Decodes `source`, and hands the tar stream in it to `consume`, which reads it to its end. `source` has been read
+/// to its own end when this returns well.
+///
+/// # Errors
+/// The source's, the decoder's, the consumer's; where the consumer left something; once interrupted.
+pub fn pass<T>(
+    source: impl Read + Send,
+    interrupt: &Interrupt,
+    consume: impl FnOnce(&mut Stream<'_>) -> Result<T>,
+) -> Result<Passed<T>> {
+    let (empty, empties) = channel();
+    for _ in 0..BUFFERS {
+        let buffer = Buffer { bytes: vec![0; BUFFER].into_boxed_slice(), filled: 0 };
+        empty.send(buffer).expect("the other end is here");
+    }
+    let (decoded, to_hash) = channel();
+    let (hashed, full) = channel();
+    thread::scope(|scope| {
+        let mut stream = Stream { full, empty, current: None, start: 0, interrupt };
+        let hasher = thread::Builder::new()
+            .name("hash".into())
+            .spawn_scoped(scope, move || hash(&to_hash, &hashed))
+            .context("cannot start a thread")?;
+        let decoder = thread::Builder::new()
+            .name("decode".into())
+            .spawn_scoped(scope, move || fill(source, &empties, &decoded))
+            .context("cannot start a thread")?;
+        let value = consume(&mut stream).and_then(|value| {
+            ensure!(stream.fill_buf()?.is_empty(), "the stream was not read to its end");
+            Ok(value)
+        });
+        drop(stream);
+        join(decoder);
+        let digest = join(hasher);
+        Ok(Passed { value: value?, digest })
+    })
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Decodes into empty buffers until the source ends or fails, or nobody wants more.
+fn fill(source: impl Read + Send, empties: &Receiver<Buffer>, full: &Sender<Item>) {
+    let mut source = source;
+    if let Err(error) = try_fill(&mut source, empties, full) {
+        let _ = full.send(Err(error));
+    }
+}
+
+fn try_fill(
+    source: &mut (impl Read + Send),
+    empties: &Receiver<Buffer>,
+    full: &Sender<Item>,
+) -> io::Result<()> {
+    let (_, mut decoder) = decode(&mut *source)?;
+    while let Ok(mut buffer) = empties.recv() {
+        buffer.filled = read_full(&mut decoder, &mut buffer.bytes)?;
+        if buffer.filled == 0 {
+            break;
+        }
+        if full.send(Ok(buffer)).is_err() {
+            return Ok(());
+        }
+    }
+    drop(decoder);
+    // A decoder may know its end without having seen the source's.
+    match source.read(&mut [0])? {
+        0 => Ok(()),
+        _ => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "data after the compressed stream: expected none"))
+        }
+    }
+}
+
+fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn hash(input: &Receiver<Item>, output: &Sender<Item>) -> Digest {
+    let mut hasher = Sha256::new();
+    for item in input {
+        if let Ok(buffer) = &item {
+            hasher.update(&buffer.bytes[..buffer.filled]);
+        }
+        if output.send(item).is_err() {
+            break;
+        }
+    }
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+impl BufRead for Stream<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.current.as_ref().is_some_and(|buffer| self.start == buffer.filled) {
+            // The decoder may have ended already.
+            let _ = self.current.take().map(|buffer| self.empty.send(buffer));
+        }
+        if self.current.is_none() {
+            self.interrupt.check()?;
+            self.start = 0;
+            self.current = self.full.recv().ok().transpose()?;
+        }
+        Ok(self.current.as_ref().map_or(&[], |buffer| &buffer.bytes[self.start..buffer.filled]))
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start += count;
+    }
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(into)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(size: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..=250_u8).cycle().take(size).collect();
+        bytes[257..262].copy_from_slice(b"ustar");
+        bytes
+    }
+
+    #[test]
+    fn the_digest_is_of_all_and_the_consumer_sees_all() {
+        let bytes = plain(3 * BUFFER * BUFFERS + 17);
+        let passed = pass(bytes.as_slice(), &Interrupt::default(), |stream| {
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all)?;
+            Ok(all)
+        });
+        let passed = passed.unwrap();
+        assert!(passed.value == bytes);
+        assert_eq!(passed.digest, Digest::from_bytes(Sha256::digest(&bytes).into()));
+    }
+
+    #[test]
+    fn a_failing_consumer_ends_it() {
+        let bytes = plain(3 * BUFFER * BUFFERS);
+        let failed: Result<Passed<()>> =
+            pass(bytes.as_slice(), &Interrupt::default(), |_| anyhow::bail!("no more"));
+        assert_eq!(failed.unwrap_err().to_string(), "no more");
+        let left = pass(bytes.as_slice(), &Interrupt::default(), |stream| Ok(stream.read(&mut [0])?));
+        assert_eq!(left.unwrap_err().to_string(), "the stream was not read to its end");
+    }
+
+    #[test]
+    fn a_failing_source_reaches_the_consumer() {
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("bad disk"))
+            }
+        }
+        let bytes = plain(BUFFER);
+        let failed = pass(bytes.as_slice().chain(Failing), &Interrupt::default(), |stream| {
+            Ok(io::copy(stream, &mut io::sink())?)
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "bad disk");
+    }
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The tar stream → entries, in one pass and bounded memory.
+//!
+//! The tar crate's own iterator takes an archive cut between entries for whole, buffers extended headers of any
+//! size, and looks no further than the first zero block. So the stream is walked here, over the crate's headers.
+
+use std::io::BufRead;
+
+use anyhow::{Context, Result, bail, ensure};
+use pod::path::RelativePath;
+use pod::text::escape_bytes;
+use tar::{EntryType, Header};
+
+use super::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
+use super::pax::{self, Extended};
+use super::{Limits, header};
+
+const BLOCK: usize = 512;
+
+/// Reads the entries of a tar stream.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    limits: Limits,
+    /// Bytes taken from the stream.
+    offset: u64,
+    /// Headers seen.
+    headers: u64,
+    /// Bytes of the current entry that are still to come.
+    content: u64,
+    /// Bytes after these up to the next block.
+    padding: u64,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads the tar stream that is all of `input`.
+    pub fn new(input: R, limits: Limits) -> Self {
+        Self { input, limits, offset: 0, headers: 0, content: 0, padding: 0 }
+    }
+
+    /// The next entry; `None` once the end marker was there and only zeros followed, up to the stream's end.
+    /// What was not read of the entry before is passed over.
+    ///
+    /// # Errors
+    /// Where the archive is cut, is malformed, is ambiguous or exceeds a limit; the input's errors.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
+        self.skip_content()?;
+        let mut extended = Extended::default();
+        let mut budget = self.limits.extended;
+        loop {
+            let Some(block) = self.header_block()? else {
+                ensure!(extended.is_empty(), "the archive ends after an extended header: expected its entry");
+                self.end()?;
+                return Ok(None);
+            };
+            let header = Header::from_byte_slice(&block);
+            self.count(header)?;
+            match header.entry_type() {
+                EntryType::XHeader => extended.add_pax(&self.extension(header, &mut budget)?)?,
+                EntryType::XGlobalHeader => pax::check_global(&self.extension(header, &mut budget)?)?,
+                EntryType::GNULongName => extended.add_long_name(self.extension(header, &mut budget)?)?,
+                EntryType::GNULongLink => extended.add_long_link(self.extension(header, &mut budget)?)?,
+                _ => return self.entry(header, extended).map(Some),
+            }
+        }
+    }
+
+    /// Hands what is left of the current entry's content to `sink`, in pieces.
+    ///
+    /// # Errors
+    /// The sink's; where the archive is cut; the input's.
+    pub fn content(&mut self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        while self.content > 0 {
+            let chunk = self.input.fill_buf()?;
+            ensure!(
+                !chunk.is_empty(),
+                "the archive is cut: expected {} more bytes of the entry",
+                self.content
+            );
+            let count = chunk.len().min(usize::try_from(self.content).unwrap_or(usize::MAX));
+            sink(&chunk[..count])?;
+            self.input.consume(count);
+            self.offset += count as u64;
+            self.content -= count as u64;
+        }
+        Ok(())
+    }
+
+    fn skip_content(&mut self) -> Result<()> {
+        self.content(|_| Ok(()))?;
+        self.content = std::mem::take(&mut self.padding);
+        self.content(|_| Ok(()))
+    }
+
+    /// The next block; `None` where it and the one after it are zero, the end marker.
+    fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+        let block = self.block()?;
+        if block != [0; BLOCK] {
+            return Ok(Some(block));
+        }
+        let second = self.block()?;
+        ensure!(second == [0; BLOCK], "a zero block at {}: expected two at the archive's end", self.offset);
+        Ok(None)
+    }
+
+    fn block(&mut self) -> Result<[u8; BLOCK]> {
+        let mut block = [0; BLOCK];
+        let mut filled = 0;
+        while filled < BLOCK {
+            let chunk = self.input.fill_buf()?;
+            ensure!(
+                !chunk.is_empty(),
+                "the archive is cut after {} bytes: expected an entry, or two zero blocks as its end",
+                self.offset
+            );
+            let count = chunk.len().min(BLOCK - filled);
+            block[filled..filled + count].copy_from_slice(&chunk[..count]);
+            self.input.consume(count);
+            filled += count;
+            self.offset += count as u64;
+        }
+        Ok(block)
+    }
+
+    /// Reads up to the stream's end.
+    fn end(&mut self) -> Result<()> {
+        loop {
+            let chunk = self.input.fill_buf()?;
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            ensure!(
+                chunk.iter().all(|byte| *byte == 0),
+                "data after the archive's end: expected zeros alone"
+            );
+            let count = chunk.len();
+            self.input.consume(count);
+            self.offset += count as u64;
+            self.check_bytes(0)?;
+        }
+    }
+
+    fn count(&mut self, header: &Header) -> Result<()> {
+        header::check_sum(header)
+            .with_context(|| format!("header at {}", self.offset.saturating_sub(BLOCK as u64)))?;
+        self.headers += 1;
+        ensure!(
+            self.headers <= self.limits.entries,
+            "too many entries: expected at most {}",
+            self.limits.entries
+        );
+        Ok(())
+    }
+
+    fn check_bytes(&self, more: u64) -> Result<()> {
+        let within = self.offset.checked_add(more).is_some_and(|sum| sum <= self.limits.bytes);
+        ensure!(within, "the archive is too large unpacked: expected at most {} bytes", self.limits.bytes);
+        Ok(())
+    }
+
+    /// Marks the next `size` bytes as the current entry's.
+    fn begin_content(&mut self, size: u64) -> Result<()> {
+        self.check_bytes(size)?;
+        self.content = size;
+        self.padding = size.next_multiple_of(BLOCK as u64) - size;
+        Ok(())
+    }
+
+    /// The content of an extended header, taken out of `budget`.
+    fn extension(&mut self, header: &Header, budget: &mut u64) -> Result<Vec<u8>> {
+        let size = header::size(header)?;
+        *budget = budget.checked_sub(size).with_context(|| {
+            format!(
+                "an extended header of {size} bytes: expected at most {} for an entry",
+                self.limits.extended
+            )
+        })?;
+        self.begin_content(size)?;
+        let mut bytes = Vec::new();
+        self.content(|chunk| {
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        self.skip_content()?;
+        Ok(bytes)
+    }
+
+    fn entry(&mut self, header: &Header, extended: Extended) -> Result<Entry> {
+        let name = extended.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
+        let parsed = self.typed(header, extended, &name);
+        let (entry, size) = parsed.with_context(|| format!("entry {}", escape_bytes(&name)))?;
+        self.begin_content(size).with_context(|| format!("entry {}", escape_bytes(&name)))?;
+        Ok(entry)
+    }
+
+    fn typed(&self, header: &Header, mut extended: Extended, name: &[u8]) -> Result<(Entry, u64)> {
+        ensure!(!name.is_empty(), "no name: expected one");
+        let path = RelativePath::from_bytes(name)?;
+        let depth = path.components().count();
+        ensure!(depth <= self.limits.depth, "{depth} components: expected at most {}", self.limits.depth);
+        let size = extended.size.map_or_else(|| header::size(header), Ok)?;
+        let kind = kind(header, size, extended.link.take())?;
+        match kind {
+            Kind::File { .. } => {
+                ensure!(!name.ends_with(b"/"), "a file whose name ends in a slash: expected none")
+            }
+            _ => ensure!(size == 0, "{size} bytes of content: expected none, it is no regular file"),
+        }
+        let has_xattrs = matches!(kind, Kind::File { .. } | Kind::Directory);
+        ensure!(
+            has_xattrs || extended.xattrs.is_empty(),
+            "extended attributes: expected some on files and directories alone"
+        );
+        Ok((Entry { path, kind, metadata: metadata(header, extended)? }, size))
+    }
+}
+
+fn kind(header: &Header, size: u64, link: Option<Vec<u8>>) -> Result<Kind> {
+    let target =
+        || link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
+    let device = |kind| -> Result<Kind> {
+        let (major, minor) = header::device(header, kind)?;
+        Ok(Kind::Device { kind, major, minor })
+    };
+    Ok(match header.entry_type() {
+        EntryType::Regular => Kind::File { size },
+        EntryType::Directory => Kind::Directory,
+        EntryType::Symlink => Kind::Symlink { target: entry::link_target(target())? },
+        EntryType::Link => {
+            Kind::HardLink { target: RelativePath::from_bytes(&entry::link_target(target())?)? }
+        }
+        EntryType::Fifo => Kind::Fifo,
+        EntryType::Char => device(DeviceKind::Character)?,
+        EntryType::Block => device(DeviceKind::Block)?,
+        EntryType::GNUSparse => bail!("a sparse file: expected it written whole"),
+        other => bail!(
+            "type {}: expected a file, directory, link, FIFO or device",
+            escape_bytes(&[other.as_byte()])
+        ),
+    })
+}
+
+fn metadata(header: &Header, extended: Extended) -> Result<Metadata> {
+    let old = header.as_old();
+    let seconds = || header::number(&old.mtime).map(|seconds| Timestamp { seconds, nanoseconds: 0 });
+    Ok(Metadata {
+        mode: header::mode(header)?,
+        uid: extended.uid.map_or_else(|| header::id(&old.uid), Ok)?,
+        gid: extended.gid.map_or_else(|| header::id(&old.gid), Ok)?,
+        mtime: extended.mtime.map_or_else(seconds, Ok)?,
+        xattrs: extended.xattrs,
+    })
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a request to a pod directory: plan (opens and checks every input, writes nothing), then apply.
+
+mod apply;
+mod assemble;
+mod plan;
+
+pub(crate) use apply::apply;
+pub(crate) use plan::Plan;

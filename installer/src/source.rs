@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Input files: opened once, before anything is written, and read through that descriptor from then on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use pod::text::escape;
+use rustix::fs::OFlags;
+
+use crate::progress::Progress;
+
+const BUFFER: usize = 256 << 10;
+
+/// An open regular file.
+#[derive(Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    progress: Progress,
+}
+
+impl Source {
+    /// Opens a regular file.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let about = || format!("cannot open {}", escape(&path.to_string_lossy()));
+        // O_NONBLOCK: opening a FIFO must not wait for its writer.
+        let nonblock = i32::try_from(OFlags::NONBLOCK.bits())?;
+        let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).with_context(about)?;
+        let metadata = file.metadata().with_context(about)?;
+        ensure!(metadata.is_file(), "{}: expected a regular file", about());
+        Ok(Self { path: path.to_owned(), file, length: metadata.len(), progress: Progress::default() })
+    }
+
+    /// Its name for messages.
+    pub(crate) fn shown(&self) -> String {
+        escape(&self.path.to_string_lossy())
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// From now on, a person sees how far reading it has come.
+    pub(crate) fn show_progress(&mut self, what: &str) {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.progress = Progress::begin(&format!("{what} {}", escape(&name)), self.length);
+    }
+
+    /// Reads all of it, if it is at most `max` bytes.
+    pub(crate) fn read_all(&mut self, max: u64) -> Result<Vec<u8>> {
+        let mut content = Vec::new();
+        (&self.file).take(max + 1).read_to_end(&mut content).context("cannot read")?;
+        ensure!(content.len() as u64 <= max, "{}: expected at most {max} bytes", self.shown());
+        Ok(content)
+    }
+
+    /// Hands the rest of it to `sink` in pieces.
+    pub(crate) fn for_each(&mut self, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match self.read(&mut buffer).context("cannot read")? {
+                0 => return Ok(()),
+                count => sink(&buffer[..count])?,
+            }
+        }
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(into)?;
+        self.progress.advance(count as u64);
+        Ok(count)
+    }
+}
