@@ -22,11 +22,12 @@ help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | sort | while IFS='	' read -r name what; do \
 		printf '  make %-9s %s\n' "$$name" "$$what"; done
 
-setup: ## Install what the build needs: the musl target and musl-gcc
+setup: ## Install what the build needs: the toolchain, its musl target, gcc and musl-gcc
+	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
 	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
-	@command -v musl-gcc >/dev/null || { \
-		echo "installing musl-tools (for musl-gcc)" >&2; \
-		apt-get -q update && apt-get install -q -y --no-install-recommends musl-tools; }
+	@{ command -v cc && command -v musl-gcc; } >/dev/null || { \
+		echo "installing gcc, libc6-dev and musl-tools" >&2; \
+		apt-get -q update && apt-get install -q -y --no-install-recommends gcc libc6-dev musl-tools; }
 
 build: setup ## Build the programs
 	cargo build --release --workspace --bins
