@@ -10,6 +10,8 @@
 //! /etc /usr         links into /pod
 //! ```
 //!
+//! Stage1 and the volumes are mounted nodev: what an app makes with mknod(2) opens nothing of the host's.
+//!
 //! Invariant: every mount is made after the namespace became private, so nothing outlives the namespace's processes
 //! or shows on the host; and the host's own mounts are detached, so the pod pins none of them.
 
@@ -20,7 +22,7 @@ use std::os::unix::fs::symlink;
 use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::SFlag;
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{chdir, fchdir, pivot_root};
 use pod::{Mount, layout};
 use rustix::mount::MountAttrFlags;
@@ -28,7 +30,7 @@ use rustix::mount::MountAttrFlags;
 use crate::filesystem::{attach, clone_tree, create};
 use crate::in_root::InRoot;
 use crate::plan::describe;
-use crate::sys::make_read_only;
+use crate::sys::set_attributes;
 
 /// Stage1's place in the private root.
 pub(crate) const POD: &str = "/pod";
@@ -39,6 +41,7 @@ pub(crate) fn enter(volumes: &[(String, Mount)]) -> Result<()> {
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the mounts private")?;
     let stage1 = clone_tree(layout::STAGE1).context("cannot take the stage1 tree")?;
+    set_attributes(&stage1, MountAttrFlags::MOUNT_ATTR_NODEV).context("cannot restrict the stage1 tree")?;
     let devices = clone_tree("/dev").context("cannot take /dev")?;
     let sources = volumes.iter().map(|(rootfs, mount)| source(rootfs, mount)).collect::<Result<Vec<_>>>()?;
 
@@ -80,22 +83,24 @@ fn source(rootfs: &str, mount: &Mount) -> Result<OwnedFd> {
     let tree = clone_tree(mount.source.as_str()).with_context(|| {
         format!("volume source {} for the {}", mount.source, describe(&mount.target, rootfs))
     })?;
-    if mount.read_only {
-        make_read_only(&tree).with_context(|| format!("cannot make volume {} read-only", mount.source))?;
-    }
+    let mut attributes = MountAttrFlags::empty();
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, mount.read_only);
+    // A volume that is a device is meant as one.
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, is_directory(&tree)?);
+    set_attributes(&tree, attributes).with_context(|| format!("cannot restrict volume {}", mount.source))?;
     Ok(tree)
+}
+
+fn is_directory(file: &OwnedFd) -> Result<bool> {
+    Ok(SFlag::from_bits_truncate(fstat(file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
 }
 
 /// Attaches a volume inside the app's root, where its target is made if it is missing.
 fn attach_volume(rootfs: &str, mount: &Mount, source: &OwnedFd) -> Result<()> {
     let root = InRoot::open_at(File::open("pod")?, rootfs)?;
-    let is_dir = |fd: &OwnedFd| {
-        nix::sys::stat::fstat(fd)
-            .map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
-    };
     let path = mount.target.below_root();
-    let target = if is_dir(source)? { root.make_dir(&path) } else { root.make_file(&path) }?;
-    if is_dir(source)? != is_dir(&target)? {
+    let target = if is_directory(source)? { root.make_dir(&path) } else { root.make_file(&path) }?;
+    if is_directory(source)? != is_directory(&target)? {
         bail!("volume {} and its target must both be directories, or neither", mount.source);
     }
     Ok(attach(source, target)?)

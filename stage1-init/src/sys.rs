@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::libc;
 use nix::unistd::ForkResult;
+use rustix::mount::MountAttrFlags;
 
 /// The first descriptor of the socket activation protocol (sd_listen_fds(3), `SD_LISTEN_FDS_START`).
 const LISTEN_FD: i32 = 3;
@@ -44,10 +45,10 @@ pub(crate) fn own(received: &[i32]) -> io::Result<[OwnedFd; 3]> {
     Ok(three.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
-/// Makes a mount and all below it read-only: mount_setattr(2) with `MOUNT_ATTR_RDONLY`.
-pub(crate) fn make_read_only(mount: impl AsFd) -> io::Result<()> {
-    let attr =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+/// Sets attributes (`MOUNT_ATTR_*`) on a mount and all below it: mount_setattr(2).
+pub(crate) fn set_attributes(mount: impl AsFd, attributes: MountAttrFlags) -> io::Result<()> {
+    let attr_set = u64::from(attributes.bits());
+    let attr = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
     // SAFETY: the path is a NUL-terminated empty string and `attr` outlives the call, with its own size.
     let result = unsafe {
         libc::syscall(

@@ -229,6 +229,29 @@ fn an_app_has_its_root_user_and_directory() {
     assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
 }
 
+/// CAP_MKNOD is in appc's default set, so what keeps an app from the host's devices is where they can be opened.
+#[test]
+fn devices_work_in_dev_alone_and_nothing_is_made_there() {
+    if !can_run("devices_work_in_dev_alone_and_nothing_is_made_there") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let volume = gantry.beside("volume");
+    fs::create_dir(&volume).unwrap();
+    let try_all = "for dir in / /tmp /volume /dev /dev/shm; do mknod $dir/made c 1 3 && echo x > $dir/made && echo $dir; done; \
+                   echo x > /dev/null && echo null";
+    let mut image = manifest("devices", &["/bin/sh", "-c", try_all]);
+    image["app"]["mountPoints"] = json!([{"name": "volume", "path": "/volume"}]);
+    let image = gantry.image("devices", &Rootfs::busybox().unwrap(), &image);
+    let argument = format!("volume,kind=host,source={}", volume.display());
+    let output = gantry.with_images("run", &[&image], &["--volume", &argument]).output().unwrap();
+    gantry.wait_all();
+    assert_eq!(text(&output.stdout), "null\n");
+    let errors = text(&output.stderr);
+    assert_eq!(errors.matches("can't create").count(), 4, "{errors}");
+    assert_eq!(errors.matches("Read-only file system").count(), 1, "{errors}");
+}
+
 #[test]
 fn volumes_are_mounted_in_the_apps_root() {
     if !can_run("volumes_are_mounted_in_the_apps_root") {

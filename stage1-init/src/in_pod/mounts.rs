@@ -33,11 +33,11 @@ pub(crate) fn run() -> ExitCode {
 
 fn mount_all() -> Result<()> {
     File::create(LAUNCH_PATH).with_context(|| format!("cannot make {LAUNCH_PATH}"))?;
-    let bind = MsFlags::MS_BIND;
     let launcher = || format!("cannot mount {LAUNCH_PATH}");
-    mount(Some("/init"), LAUNCH_PATH, None::<&str>, bind, None::<&str>).with_context(launcher)?;
-    let read_only = bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
-    mount(None::<&str>, LAUNCH_PATH, None::<&str>, read_only, None::<&str>).with_context(launcher)?;
+    mount(Some("/init"), LAUNCH_PATH, None::<&str>, MsFlags::MS_BIND, None::<&str>).with_context(launcher)?;
+    make_read_only(LAUNCH_PATH).with_context(launcher)?;
+    // The one directory where devices work is nobody's to write in. What is mounted below it still is.
+    make_read_only("/dev").context("cannot restrict /dev")?;
     for image in fs::read_dir(format!("/{}", layout::IMAGES)).context("cannot read the images' directory")? {
         let rootfs = image?.path().join(layout::IMAGE_ROOTFS);
         mount_into(&File::open(&rootfs).with_context(|| format!("cannot open {}", rootfs.display()))?)
@@ -53,6 +53,11 @@ fn mount_into(rootfs: &File) -> Result<()> {
         bind_recursive(&format!("/{name}"), &target).with_context(|| format!("cannot mount /{name}"))?;
     }
     Ok(())
+}
+
+fn make_read_only(path: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+    Ok(mount(None::<&str>, path, None::<&str>, flags, None::<&str>)?)
 }
 
 /// mount(2) takes paths; this one is the open directory, whatever its name has become.
