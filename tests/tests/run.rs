@@ -9,6 +9,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
+use sha2::Digest;
 use tests::host::{can_run, snapshot};
 use tests::image::{manifest, script, with_handler};
 use tests::pods::{Gantry, status};
@@ -289,6 +290,40 @@ fn volumes_are_mounted_in_the_apps_root() {
     assert_eq!(fs::read_to_string(data.join("file")).unwrap(), "new\n");
     assert_eq!(fs::read_to_string(config).unwrap(), "configured\n");
     assert!(!std::path::Path::new("/target").exists(), "nothing is made on the host");
+}
+
+#[test]
+fn a_pod_manifest_overrides_what_images_say() {
+    if !can_run("a_pod_manifest_overrides_what_images_say") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image =
+        gantry.image("base", &Rootfs::busybox().unwrap(), &script("base", "echo the image's; exit 1"));
+    let id = pod::digest::Digest::from_bytes(sha2::Sha256::digest(fs::read(&image).unwrap()).into());
+    let data = gantry.beside("data");
+    fs::write(&data, "of the host\n").unwrap();
+    let pod = json!({
+        "acKind": "PodManifest", "acVersion": "0.8.11",
+        "apps": [{
+            "name": "renamed", "image": {"id": id},
+            "app": {"exec": ["/bin/sh", "-c", "echo $AC_APP_NAME; cat /mnt/data"], "user": "0", "group": "0"},
+            "mounts": [{"volume": "data", "path": "/mnt/data"}],
+        }],
+        "volumes": [{"name": "data", "kind": "host", "source": data}],
+    });
+    let path = gantry.beside("pod.json");
+    fs::write(&path, pod.to_string()).unwrap();
+    let mut command = gantry.with_images("run", &[&image], &["--pod-manifest"]);
+    let output = command.arg(&path).output().unwrap();
+    gantry.wait_all();
+    assert_eq!(text(&output.stdout), "renamed\nof the host\n", "{}", text(&output.stderr));
+    assert_eq!((output.status.code(), status(&gantry.pod(), "renamed")), (Some(0), 0));
+    assert_eq!(
+        fs::read_to_string(gantry.pod().join("container")).unwrap(),
+        pod.to_string(),
+        "it is kept as given"
+    );
 }
 
 #[test]
