@@ -96,20 +96,22 @@ enum Command {
 struct PodOptions {
     /// An app image; once for each app
     ///
-    /// A tar, plain or compressed with gzip, bzip2, xz or zstd, of a file `manifest` and a directory `rootfs`. HEX
-    /// is the sha256 that its uncompressed tar must have: what follows the last `@sha256-`.
+    /// A tar, plain or compressed with gzip, bzip2, xz or zstd, of a file `manifest` and a directory `rootfs`.
+    /// DIGEST, sha256-HEX or sha512-HEX, is what its uncompressed tar must hash to.
     #[arg(
         long = "image",
-        value_name = "FILE[@sha256-HEX]",
+        value_name = "FILE[@DIGEST]",
         value_parser = OsStringValueParser::new().try_map(|argument: OsString| ImageArgument::parse(&argument))
     )]
     images: Vec<ImageArgument>,
-    /// A file or directory of the host, for the apps' mount points called NAME
+    /// What is mounted at the apps' mount points called NAME
     ///
-    /// As in `data,kind=host,source=/srv/data`; with `,readOnly=true` apps can't write to it.
+    /// A file or directory of the host, as in `data,kind=host,source=/srv/data`: with what is mounted below it, unless
+    /// `,recursive=false`. Or a directory of the pod's own, as in `tmp,kind=empty,mode=1777,uid=0,gid=0` (root's and
+    /// 0755 where nothing is said). With `,readOnly=true` apps can't write to it.
     #[arg(
         long = "volume",
-        value_name = "NAME,kind=host,source=PATH[,readOnly=true]",
+        value_name = "NAME,kind=host,source=PATH|NAME,kind=empty[,FIELD=VALUE…]",
         value_parser = VolumeArgument::parse
     )]
     volumes: Vec<VolumeArgument>,

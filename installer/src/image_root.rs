@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 
 use pod::path::AbsolutePath;
 use pod::user::ImageRoot;
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
@@ -43,6 +44,37 @@ impl InRoot {
             _ => Err(invalid(format!("expected at most {max} bytes"))),
         }
     }
+
+    /// What `path` is, following links inside the root.
+    pub(crate) fn stat(&self, path: &str) -> io::Result<Stat> {
+        Ok(fstat(self.open(path, OFlags::PATH)?)?)
+    }
+
+    /// Where `path` leads inside the root: links are followed as far as there is something.
+    pub(crate) fn resolve(&self, path: &AbsolutePath) -> io::Result<Vec<u8>> {
+        let root = real_path(&self.0)?;
+        let mut there = path.as_str();
+        let missing = loop {
+            match self.open(there, OFlags::PATH) {
+                Ok(file) => {
+                    let found = real_path(&file)?;
+                    let inside = found.strip_prefix(root.as_slice()).unwrap_or_default();
+                    return Ok([inside, &path.as_str().as_bytes()[there.len()..]].concat());
+                }
+                Err(error) => match there.rfind('/') {
+                    Some(0) | None => break error,
+                    Some(end) => there = &there[..end],
+                },
+            }
+        };
+        if missing.kind() == io::ErrorKind::NotFound { Ok(path.as_str().into()) } else { Err(missing) }
+    }
+}
+
+/// A descriptor's path, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.
+fn real_path(file: &OwnedFd) -> io::Result<Vec<u8>> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(std::fs::read_link(link)?.into_os_string().into_vec())
 }
 
 impl ImageRoot for InRoot {
@@ -88,5 +120,14 @@ mod tests {
         assert_eq!(root.read_file("/link/passwd", 6).unwrap(), b"inside");
         assert!(root.read_file("/link/passwd", 5).is_err(), "too long");
         assert!(root.read_file("/etc", 100).is_err(), "a directory");
+        for (path, leads) in [
+            ("/link/new/file", "/etc/new/file"),
+            ("/none/x", "/none/x"),
+            ("/link/passwd", "/etc/passwd"),
+            ("/", ""),
+        ] {
+            let resolved = root.resolve(&path.parse().unwrap()).unwrap();
+            assert_eq!(String::from_utf8(resolved).unwrap(), leads, "{path}");
+        }
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a person asks for, read from single arguments.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use pod::digest::{self, Digest};
+use pod::digest::Digest;
+use pod::manifest::{Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
-use pod::path::AbsolutePath;
 use pod::text::{escape, escape_bytes};
 
 /// A pod directory to prepare.
@@ -27,7 +28,7 @@ pub(crate) struct Request {
     pub(crate) pod_manifest: Option<PathBuf>,
 }
 
-/// `FILE` or `FILE@sha256-HEX`.
+/// `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageArgument {
     /// The image's file.
@@ -36,26 +37,24 @@ pub(crate) struct ImageArgument {
     pub(crate) digest: Option<Digest>,
 }
 
-/// `NAME,kind=host,source=PATH[,readOnly=BOOL]`.
+/// `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]` or
+/// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,readOnly=BOOL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VolumeArgument {
     /// Which mount points it fulfils.
     pub(crate) name: VolumeName,
-    /// Where it is on the host.
-    pub(crate) source: AbsolutePath,
-    /// Whether apps may not write to it.
-    pub(crate) read_only: bool,
+    /// What it is.
+    pub(crate) volume: Volume,
 }
 
 /// Why an argument is not understood.
 pub(crate) type Invalid = String;
 
 impl ImageArgument {
-    /// The digest is what follows the last `@sha256-`.
+    /// The digest is what follows the last `@sha256-` or `@sha512-`.
     pub(crate) fn parse(argument: &OsStr) -> Result<Self, Invalid> {
         let bytes = argument.as_bytes();
-        let mark = format!("@{}", digest::PREFIX);
-        let found = bytes.windows(mark.len()).rposition(|window| window == mark.as_bytes());
+        let found = bytes.windows(8).rposition(|window| window == b"@sha256-" || window == b"@sha512-");
         let (path, digest) = match found {
             None => (bytes, None),
             Some(at) => {
@@ -64,44 +63,71 @@ impl ImageArgument {
             }
         };
         if path.is_empty() {
-            return Err(format!("invalid image {}: expected FILE or FILE@sha256-HEX", escape_bytes(bytes)));
+            return Err(format!(
+                "invalid image {}: expected FILE, FILE@sha256-HEX or FILE@sha512-HEX",
+                escape_bytes(bytes)
+            ));
         }
         Ok(Self { path: OsString::from_vec(path.to_vec()).into(), digest })
     }
 }
 
 impl VolumeArgument {
-    /// The name comes first, fields in any order.
+    /// The name comes first, fields in any order. A path can hold no comma here; a pod manifest has any.
     pub(crate) fn parse(argument: &str) -> Result<Self, Invalid> {
         let invalid = |expected: &str| format!("invalid volume {}: expected {expected}", escape(argument));
-        let mut fields = argument.split(',');
-        let name =
-            fields.next().unwrap_or_default().parse::<VolumeName>().map_err(|error| error.to_string())?;
-        let (mut kind, mut source, mut read_only) = (None, None, None);
-        for field in fields {
-            let (slot, value) = match field.split_once('=') {
-                Some(("kind", value)) => (&mut kind, value),
-                Some(("source", value)) => (&mut source, value),
-                Some(("readOnly", value)) => (&mut read_only, value),
-                _ => return Err(invalid("kind=host, source=PATH and readOnly=true or false after the name")),
-            };
-            if slot.replace(value).is_some() {
+        let text = |error: pod::Error| error.to_string();
+        let mut parts = argument.split(',');
+        let name = parts.next().unwrap_or_default().parse::<VolumeName>().map_err(text)?;
+        let mut fields = BTreeMap::new();
+        for part in parts {
+            let (field, value) = part.split_once('=').ok_or_else(|| invalid("FIELD=VALUE after the name"))?;
+            if fields.insert(field, value).is_some() {
                 return Err(invalid("each field once"));
             }
         }
-        if kind != Some("host") {
-            return Err(invalid("kind=host"));
-        }
-        let source = source.ok_or_else(|| invalid("source=PATH"))?;
-        Ok(Self {
-            name,
-            source: source.parse::<AbsolutePath>().map_err(|error| error.to_string())?,
-            read_only: match read_only {
-                None | Some("false") => false,
-                Some("true") => true,
-                Some(_) => return Err(invalid("readOnly=true or readOnly=false")),
+        let kind = match fields.remove("kind") {
+            Some("host") => VolumeKind::Host {
+                source: fields
+                    .remove("source")
+                    .ok_or_else(|| invalid("source=PATH"))?
+                    .parse()
+                    .map_err(text)?,
+                recursive: flag(fields.remove("recursive"), true)
+                    .ok_or_else(|| invalid("recursive=true or recursive=false"))?,
             },
-        })
+            Some("empty") => {
+                let default = Ownership::default();
+                let id = |value: Option<&str>, default| match value {
+                    None => Ok(default),
+                    Some(value) => value.parse().ok().map_or_else(
+                        || Err(invalid("a number for uid and gid")),
+                        |id| Ownership::check_id(id).map_err(text),
+                    ),
+                };
+                let mode =
+                    fields.remove("mode").map_or(Ok(default.mode), Ownership::parse_mode).map_err(text)?;
+                let (uid, gid) =
+                    (id(fields.remove("uid"), default.uid)?, id(fields.remove("gid"), default.gid)?);
+                VolumeKind::Empty(Ownership { mode, uid, gid })
+            }
+            _ => return Err(invalid("kind=host or kind=empty")),
+        };
+        let read_only = flag(fields.remove("readOnly"), false)
+            .ok_or_else(|| invalid("readOnly=true or readOnly=false"))?;
+        match fields.keys().next() {
+            None => Ok(Self { name, volume: Volume { kind, read_only } }),
+            Some(unknown) => Err(invalid(&format!("no field {} for this kind", escape(unknown)))),
+        }
+    }
+}
+
+fn flag(value: Option<&str>, default: bool) -> Option<bool> {
+    match value {
+        None => Some(default),
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => None,
     }
 }
 
@@ -131,20 +157,35 @@ mod tests {
 
     #[test]
     fn volumes() {
-        let volume = |source: &str, read_only| {
-            let (name, source) = ("data".parse().unwrap(), source.parse().unwrap());
-            Ok(VolumeArgument { name, source, read_only })
+        let host = |source: &str, recursive, read_only| {
+            let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive };
+            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only } })
+        };
+        let empty = |mode, uid, gid| {
+            let kind = VolumeKind::Empty(Ownership { mode, uid, gid });
+            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only: false } })
         };
         let parse = VolumeArgument::parse;
-        assert_eq!(parse("data,kind=host,source=/srv"), volume("/srv", false));
-        assert_eq!(parse("data,readOnly=true,source=/a=b:c,kind=host"), volume("/a=b:c", true));
-        assert_eq!(parse("data,kind=host,source=/srv,readOnly=false"), volume("/srv", false));
+        assert_eq!(parse("data,kind=host,source=/srv"), host("/srv", true, false));
+        assert_eq!(parse("data,readOnly=true,source=/a=b:c,kind=host"), host("/a=b:c", true, true));
+        assert_eq!(
+            parse("data,kind=host,source=/srv,readOnly=false,recursive=false"),
+            host("/srv", false, false)
+        );
+        assert_eq!(parse("data,kind=empty"), empty(0o755, 0, 0));
+        assert_eq!(parse("data,kind=empty,mode=1777,uid=7,gid=8"), empty(0o1777, 7, 8));
         for bad in [
             "",
             "data",
             "Data,kind=host,source=/srv",
             "data,source=/srv",
             "data,kind=empty,source=/srv",
+            "data,kind=empty,mode=8",
+            "data,kind=empty,uid=4294967295",
+            "data,kind=empty,uid=root",
+            "data,kind=host,source=/srv,mode=0755",
+            "data,kind=host,source=/srv,recursive=1",
+            "data,kind=tmpfs",
             "data,kind=host",
             "data,kind=host,source=",
             "data,kind=host,source=srv",

@@ -68,7 +68,7 @@ pub(crate) fn check(source: &mut Source, expected: Digest, interrupt: &Interrupt
         hasher.update(chunk);
         Ok(())
     })?;
-    check_digest("the file's", Digest::from_bytes(hasher.finalize().into()), expected)?;
+    check_digest("the file's", Digest::Sha256(hasher.finalize().into()), expected)?;
     rewind(source.file()).context("cannot rewind")
 }
 

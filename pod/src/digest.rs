@@ -9,43 +9,57 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// What stands before the hex digits of an image id.
-pub const PREFIX: &str = "sha256-";
-
-/// A sha256 digest, 32 bytes; as text `sha256-` and 64 lowercase hex digits, which is also an image's id.
+/// A digest; as text `sha256-` or `sha512-` and its bytes in lowercase hex digits, which is also an image's id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct Digest([u8; 32]);
+pub enum Digest {
+    /// SHA-256: what Gantry calls images by.
+    Sha256([u8; 32]),
+    /// SHA-512: what pod manifests of appc 0.8 may call them by.
+    Sha512([u8; 64]),
+}
+
+const SHA256: &str = "sha256-";
+const SHA512: &str = "sha512-";
 
 impl Digest {
-    /// The digest whose bytes these are, as a hash function returns them.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Reads 64 lowercase hex digits, as `sha256sum` prints them.
+    /// Reads the 64 lowercase hex digits of a sha256, as `sha256sum` prints them.
     ///
     /// # Errors
     /// Where `hex` is anything else.
     pub fn from_hex(hex: &str) -> Result<Self> {
-        let invalid =
-            || Error::new(format!("invalid sha256 {}: expected 64 lowercase hex digits", escape(hex)));
-        let digits = hex.as_bytes();
-        if digits.len() != 64 {
-            return Err(invalid());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let (high, low) = (nibble(pair[0]), nibble(pair[1]));
-            *byte = high.zip(low).map(|(high, low)| high << 4 | low).ok_or_else(invalid)?;
-        }
-        Ok(Self(bytes))
+        bytes(hex).map(Self::Sha256).ok_or_else(|| {
+            Error::new(format!("invalid sha256 {}: expected 64 lowercase hex digits", escape(hex)))
+        })
     }
 
-    /// The 64 hex digits alone.
+    /// The hex digits alone.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        let bytes = match self {
+            Self::Sha256(bytes) => bytes.as_slice(),
+            Self::Sha512(bytes) => bytes,
+        };
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
+
+    /// Whether it is a SHA-512.
+    pub fn is_sha512(&self) -> bool {
+        matches!(self, Self::Sha512(_))
+    }
+}
+
+/// Exactly this many bytes, in lowercase hex digits.
+fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let digits = hex.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let (high, low) = (nibble(pair[0])?, nibble(pair[1])?);
+        *byte = high << 4 | low;
+    }
+    Some(bytes)
 }
 
 fn nibble(digit: u8) -> Option<u8> {
@@ -58,7 +72,8 @@ fn nibble(digit: u8) -> Option<u8> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", self.hex())
+        let algorithm = if self.is_sha512() { SHA512 } else { SHA256 };
+        write!(f, "{algorithm}{}", self.hex())
     }
 }
 
@@ -72,13 +87,17 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let hex = text.strip_prefix(PREFIX).ok_or_else(|| {
+        let digest = match (text.strip_prefix(SHA256), text.strip_prefix(SHA512)) {
+            (Some(hex), _) => bytes(hex).map(Self::Sha256),
+            (_, Some(hex)) => bytes(hex).map(Self::Sha512),
+            _ => None,
+        };
+        digest.ok_or_else(|| {
             Error::new(format!(
-                "invalid image id {}: expected {PREFIX} and 64 lowercase hex digits",
+                "invalid image id {}: expected {SHA256} and 64 lowercase hex digits, or {SHA512} and 128",
                 escape(text)
             ))
-        })?;
-        Self::from_hex(hex)
+        })
     }
 }
 
@@ -102,8 +121,10 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        let text = format!("sha256-{}", "0123456789abcdef".repeat(4));
-        assert_eq!(text.parse::<Digest>().unwrap().to_string(), text);
+        let hex = "0123456789abcdef".repeat(4);
+        for text in [format!("sha256-{hex}"), format!("sha512-{hex}{hex}")] {
+            assert_eq!(text.parse::<Digest>().unwrap().to_string(), text);
+        }
     }
 
     #[test]
@@ -117,6 +138,8 @@ mod tests {
             format!("sha256-{}", &hex[1..]),
             format!("sha256-{hex}0"),
             format!("sha512-{hex}"),
+            format!("sha256-{hex}{hex}"),
+            format!("md5-{}", &hex[..32]),
             format!("sha256-+{}", &hex[1..]),
             "sha256-é".into(),
             String::new(),

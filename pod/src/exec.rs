@@ -4,10 +4,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::name::EnvName;
 use crate::text::escape;
 
 /// The longest argument the kernel passes, without its NUL (linux/binfmts.h, MAX_ARG_STRLEN: 32 pages).
 const ARGUMENT_MAX: usize = 32 * 4096 - 1;
+
+/// What the kernel passes to a program in all: a quarter of the stack's limit, which is 8 MiB for a pod's processes
+/// (execve(2), "Limits on size of arguments and environment").
+const TOTAL_MAX: usize = 2 << 20;
+/// What the executor adds to an app's own environment, and the kernel to it all.
+const SUPPLIED_MAX: usize = 32 << 10;
 
 /// One argument or environment value: any text without NUL, at most 131,071 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,6 +69,14 @@ impl Exec {
     }
 }
 
+/// Where a program that is a name is looked for: in every absolute directory of a PATH, in order.
+pub fn search(path: &str, program: &str) -> impl Iterator<Item = String> {
+    path.split(':').filter(|directory| directory.starts_with('/')).map(move |directory| {
+        let directory = directory.trim_end_matches('/');
+        format!("{directory}/{program}")
+    })
+}
+
 impl TryFrom<Vec<Word>> for Exec {
     type Error = Error;
 
@@ -77,6 +92,34 @@ impl TryFrom<Vec<Word>> for Exec {
             )));
         }
         Ok(Self(words))
+    }
+}
+
+/// Whether the kernel takes a program's arguments and environment together; each counts with its pointer and NUL.
+///
+/// # Errors
+/// Where they are too long.
+pub(crate) fn check_total(exec: &Exec, environment: &[(EnvName, Word)]) -> Result<()> {
+    for (name, value) in environment {
+        let length = name.as_str().len() + 1 + value.0.len();
+        if length > ARGUMENT_MAX {
+            return Err(Error::new(format!(
+                "environment variable {} of {length} bytes: expected at most {ARGUMENT_MAX}",
+                escape(name.as_str())
+            )));
+        }
+    }
+    let cost = |length: usize| length + 1 + size_of::<usize>();
+    let words: usize = exec.words().iter().map(|word| cost(word.0.len())).sum();
+    let variables = environment.iter().map(|(name, value)| cost(name.as_str().len() + 1 + value.0.len()));
+    let total = words + variables.sum::<usize>();
+    let most = TOTAL_MAX - SUPPLIED_MAX;
+    match total {
+        total if total <= most => Ok(()),
+        total => Err(Error::new(format!(
+            "arguments and environment of {} take {total} bytes: expected at most {most}",
+            escape(exec.program())
+        ))),
     }
 }
 

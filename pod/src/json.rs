@@ -2,7 +2,7 @@
 //! JSON as manifests have it: unknown fields are ignored, but a key that stands twice in an object is an error,
 //! wherever it is. serde alone would take the last one where it ignores the field or fills a map.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for DistinctKeys {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if seen.contains(&key) {
                 return Err(serde::de::Error::custom(format!("duplicate key {}", crate::text::escape(&key))));

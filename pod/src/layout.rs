@@ -10,12 +10,16 @@
 //!       init
 //!       opt/stage2/IMAGE-ID/       manifest, rootfs/
 //!       rkt/status/APP             exit status, decimal and newline
+//!       rkt/upper/APP/             what an app changed of an image that it shares with others
+//!       rkt/volumes/NAME/          a volume of kind empty
+//!       apps/APP/                  where the app's root is mounted while the pod runs
+//!       etc/gantry/                what apps are started with
 //! ```
 //!
 //! Names are relative to the directory above them, so that they serve with directory descriptors.
 
 use crate::digest::Digest;
-use crate::name::AppName;
+use crate::name::{AppName, VolumeName};
 
 /// Where Gantry keeps its pods when nobody says otherwise.
 pub const DEFAULT_DIR: &str = "/var/lib/gantry";
@@ -37,6 +41,14 @@ pub const IMAGE_MANIFEST: &str = "manifest";
 pub const IMAGE_ROOTFS: &str = "rootfs";
 /// The apps' exit statuses, in stage1.
 pub const STATUS: &str = "rkt/status";
+/// What apps that share an image have changed of it, in stage1.
+pub const UPPER: &str = "rkt/upper";
+/// Volumes of kind empty, in stage1.
+pub const VOLUMES: &str = "rkt/volumes";
+/// Where the apps' roots are mounted, in stage1.
+pub const APPS: &str = "apps";
+/// What this pod's apps are started with, in stage1.
+pub const OWN: &str = "etc/gantry";
 /// Units rendered for this pod, in stage1.
 pub const UNITS: &str = "etc/systemd/system";
 
@@ -58,4 +70,19 @@ pub fn image_rootfs(id: &Digest) -> String {
 /// An app's status file, in stage1.
 pub fn status(app: &AppName) -> String {
     format!("{STATUS}/{app}")
+}
+
+/// An app's root while the pod runs, in stage1.
+pub fn app(app: &AppName) -> String {
+    format!("{APPS}/{app}")
+}
+
+/// What an app changed of an image that it shares, in stage1.
+pub fn upper(app: &AppName) -> String {
+    format!("{UPPER}/{app}")
+}
+
+/// A volume of kind empty, in stage1.
+pub fn volume(name: &VolumeName) -> String {
+    format!("{VOLUMES}/{name}")
 }

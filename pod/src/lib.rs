@@ -9,6 +9,7 @@ pub mod digest;
 mod error;
 pub mod exec;
 pub mod id;
+pub mod isolators;
 mod json;
 pub mod layout;
 pub mod manifest;
@@ -19,4 +20,4 @@ pub mod text;
 pub mod user;
 
 pub use error::{Error, Result};
-pub use model::{App, Mount, Pod};
+pub use model::{App, Mount, Pod, Socket, Source, check_targets};

@@ -76,6 +76,15 @@ checked_name!(
 );
 
 checked_name!(
+    /// A port's name: appc's AC Name (0.8), with 0.1's dots, 1 to 255 bytes. So it is also a name that
+    /// sd_listen_fds_with_names(3) can pass on.
+    PortName,
+    "port name",
+    "lowercase letters and digits, with - or . between them",
+    |text| text.len() <= 255 && is_words(text, b"-.")
+);
+
+checked_name!(
     /// An app's name in its pod, 1 to 200 bytes: appc's AC Name (0.8), with 0.1's dots. It is part of unit names
     /// (systemd.unit(5): at most 255 bytes) and is a file name, so it has no slash.
     AppName,

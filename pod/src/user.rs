@@ -17,6 +17,8 @@ use crate::text::escape;
 pub const ACCOUNT_FILE_MAX: u64 = 1 << 20;
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
+/// Whose shell is not said has this (passwd(5)).
+const SHELL: &str = "/bin/sh";
 
 /// A user or a group as an image manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +114,42 @@ pub fn resolve_group(group: &Account, root: &impl ImageRoot) -> Result<u32> {
     resolve(group, root, "group", GROUP, |(_, gid)| gid)
 }
 
+/// What a passwd file says of a user (passwd(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Its name.
+    pub name: String,
+    /// Its home directory.
+    pub home: String,
+    /// Its shell.
+    pub shell: String,
+}
+
+/// Who has this number in the image; somebody without a home where the image does not know it.
+pub fn person(uid: u32, root: &impl ImageRoot) -> Person {
+    let path = PASSWD.parse().expect("the account files' paths are valid");
+    let content = root.read(&path, ACCOUNT_FILE_MAX).unwrap_or_default();
+    let entries = content.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let found = entries.filter_map(person_of).find(|(number, _)| *number == uid);
+    found.map_or_else(
+        || Person { name: uid.to_string(), home: "/".into(), shell: SHELL.into() },
+        |(_, person)| person,
+    )
+}
+
+/// Name, password, uid, gid, comment, home, shell.
+fn person_of(line: &str) -> Option<(u32, Person)> {
+    let mut fields = line.split(':');
+    let (name, uid) = (fields.next()?, fields.nth(1)?.parse().ok()?);
+    let home = fields.nth(2)?;
+    let shell = fields.next().filter(|shell| !shell.is_empty()).unwrap_or(SHELL);
+    if name.is_empty() || line.contains('\0') {
+        return None;
+    }
+    let home = if home.is_empty() { "/" } else { home };
+    Some((uid, Person { name: name.into(), home: home.into(), shell: shell.into() }))
+}
+
 fn resolve(
     account: &Account,
     root: &impl ImageRoot,
@@ -191,6 +229,17 @@ mod tests {
         ] {
             assert!(user(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn people_are_known_by_number() {
+        let known = person(0, &Root);
+        assert_eq!(
+            (known.name.as_str(), known.home.as_str(), known.shell.as_str()),
+            ("root", "/", "/bin/sh")
+        );
+        assert_eq!(person(7, &Root).name, "0day");
+        assert_eq!(person(4242, &Root).name, "4242");
     }
 
     #[test]

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 
 use pod::digest::Digest;
-use pod::manifest::{ImageManifest, Manifest};
-use pod::{Pod, Result};
+use pod::manifest::{ImageManifest, Manifest, Restart};
+use pod::{Pod, Result, Source};
 use serde_json::{Value, json};
 
 const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
 fn digest(n: u8) -> Digest {
-    Digest::from_bytes([n; 32])
+    Digest::Sha256([n; 32])
 }
 
 fn image(app: &Value) -> Value {
@@ -56,7 +56,8 @@ fn a_pod_of_0_1() {
     assert_eq!(app.environment[0].1.as_str(), "x\n");
     assert_eq!(app.pre_start.as_ref().unwrap().words()[1].as_str(), "%n $HOME");
     assert_eq!(app.mounts[0].target.as_str(), "/var/data");
-    assert_eq!(app.mounts[0].source.as_str(), "/srv/a:b\\c");
+    let source = Source::Host { path: "/srv/a:b\\c".parse().unwrap(), recursive: true };
+    assert_eq!(app.mounts[0].source, source);
     assert!(app.mounts[0].read_only);
 }
 
@@ -68,7 +69,7 @@ fn a_pod_of_0_8_overrides_its_image() {
             "name": "b", "image": {"id": digest(1)},
             "app": {"exec": ["other"], "user": "u", "group": "g",
                     "environment": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
-                    "isolators": [{"name": "resource/cpu", "value": {"limit": "1"}}]},
+                    "isolators": [{"name": "resource/x", "value": {"limit": "1"}}]},
             "mounts": [{"volume": "v", "path": "/mnt"}]}],
         "volumes": [{"name": "v", "kind": "host", "source": "/srv", "readOnly": true}],
     });
@@ -77,7 +78,7 @@ fn a_pod_of_0_8_overrides_its_image() {
     assert_eq!((app.name.as_str(), app.exec.program()), ("b", "other"));
     assert_eq!(app.environment.len(), 2);
     assert!(app.mounts[0].read_only);
-    assert_eq!(pod.unenforced[0].1.as_str(), "resource/cpu");
+    assert_eq!(pod.warnings, ["isolator resource/x of app b is not known, and not enforced"]);
 }
 
 #[test]
@@ -138,6 +139,23 @@ fn invalid_values_are_refused_where_they_stand() {
         ("eventHandlers", json!([{"name": "post-stop", "exec": ["-/bin/x"]}]), "expected an absolute path"),
         ("supplementaryGIDs", json!([18_446_744_073_709_551_615_u64]), "invalid JSON"),
         ("mountPoints", json!([{"name": "D", "path": "/d"}]), "invalid volume name"),
+        ("ports", json!([{"name": "web", "protocol": "tcp", "port": 0}]), "invalid port number 0"),
+        ("ports", json!([{"name": "web", "protocol": "tcp", "port": 70_000}]), "invalid port number 70000"),
+        (
+            "isolators",
+            json!([{"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_X"]}}]),
+            "unknown capability",
+        ),
+        (
+            "isolators",
+            json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": ["x y"]}}]),
+            "invalid system call",
+        ),
+        (
+            "annotations",
+            json!([{"name": "gantry/restart", "value": "x"}]),
+            "expected no, on-failure or always",
+        ),
     ];
     for (field, value, why) in cases {
         let mut spec = app();
@@ -159,4 +177,102 @@ fn manifests_of_another_kind_or_version_are_refused() {
     let mut other_pod = manifest;
     other_pod["uuid"] = json!("11111111-2222-4333-8444-555555555555");
     refused(&other_pod, &image(&app()), "the manifest is of pod 11111111");
+}
+
+fn pod_manifest(app: &Value, more: &Value) -> Value {
+    let mut manifest = json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [app]});
+    manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    manifest
+}
+
+#[test]
+fn the_closest_annotation_counts() {
+    let mut image = image(&app());
+    image["annotations"] = json!([{"name": "gantry/restart", "value": "always"},
+                                  {"name": "gantry/stop-timeout", "value": "1"}]);
+    image["app"]["annotations"] = json!([{"name": "gantry/stop-timeout", "value": "2"}]);
+    let own = json!({"name": "a", "image": {"id": digest(1)},
+                     "annotations": [{"name": "gantry/stop-timeout", "value": "4"}]});
+    let stop = |manifest: &Value| {
+        let app = assemble(manifest, &image).unwrap().apps.remove(0);
+        (app.stop_timeout.unwrap(), app.restart)
+    };
+    let of_pod = json!({"annotations": [{"name": "gantry/stop-timeout", "value": "3"}]});
+    assert_eq!(stop(&runtime(&one_app(), &json!([]))), (2, Restart::Always));
+    assert_eq!(stop(&pod_manifest(&json!({"name": "a", "image": {"id": digest(1)}}), &of_pod)).0, 3);
+    assert_eq!(stop(&pod_manifest(&own, &of_pod)).0, 4);
+}
+
+#[test]
+fn limits_of_the_pod_are_the_pods() {
+    let app_entry = json!({"name": "a", "image": {"id": digest(1)}, "readOnlyRootFS": true});
+    let limits = json!({"isolators": [
+        {"name": "resource/memory", "value": {"limit": "1G"}},
+        {"name": "os/linux/no-new-privileges", "value": true},
+        {"name": "os/unix/sysctl", "value": {}},
+    ]});
+    let pod = assemble(&pod_manifest(&app_entry, &limits), &image(&app())).unwrap();
+    assert_eq!(pod.memory.limit.unwrap().units(), 1_000_000_000);
+    assert!(pod.apps[0].read_only_root);
+    assert_eq!(pod.apps[0].isolators.no_new_privileges, None);
+    assert_eq!(pod.warnings.len(), 2, "{:?}", pod.warnings);
+}
+
+#[test]
+fn sockets_are_for_the_ports_that_ask_for_them() {
+    let mut spec = app();
+    spec["ports"] = json!([
+        {"name": "web", "protocol": "tcp", "port": 80, "count": 2, "socketActivated": true},
+        {"name": "dns", "protocol": "udp", "port": 53, "socketActivated": true},
+        {"name": "own", "protocol": "tcp", "port": 99},
+    ]);
+    let image = image(&spec);
+    let sockets = |manifest: &Value| -> Result<(Vec<String>, Vec<String>)> {
+        let pod = assemble(manifest, &image)?;
+        let ports = pod.apps[0].sockets.iter();
+        Ok((ports.map(|s| format!("{} {} {}", s.name, s.protocol, s.port)).collect::<Vec<_>>(), pod.warnings))
+    };
+    let (own, warnings) = sockets(&runtime(&one_app(), &json!([]))).unwrap();
+    assert_eq!(
+        (own, warnings.len()),
+        (vec!["web tcp 80".into(), "web tcp 81".into(), "dns udp 53".into()], 0)
+    );
+    let entry = json!({"name": "a", "image": {"id": digest(1)}});
+    let ports = json!({"ports": [{"name": "web", "hostPort": 8080}, {"name": "own", "hostPort": 98}]});
+    let (moved, warnings) = sockets(&pod_manifest(&entry, &ports)).unwrap();
+    assert_eq!(moved[..2], ["web tcp 8080", "web tcp 8081"]);
+    assert!(warnings[0].contains("hostPort 98 of port own is not enforced"), "{warnings:?}");
+    for (ports, why) in [
+        (json!([{"name": "none", "hostPort": 1}]), "expected an app with a port of this name"),
+        (json!([{"name": "web", "hostPort": 65_535}]), "above 65535"),
+        (json!([{"name": "web", "hostPort": 0}]), "invalid port number 0"),
+        (json!([{"name": "web", "hostPort": 1}, {"name": "web", "hostPort": 2}]), "two ports web"),
+    ] {
+        refused(&pod_manifest(&entry, &json!({"ports": ports})), &image, why);
+    }
+    let both = json!([{"name": "a", "imageID": digest(1)}, {"name": "b", "imageID": digest(1)}]);
+    refused(&runtime(&both, &json!([])), &image, "as one of app a");
+}
+
+#[test]
+fn mounts_in_the_pods_own_places_are_refused() {
+    for path in ["/proc", "/sys/x", "/dev/shm"] {
+        let mut spec = app();
+        spec["mountPoints"] = json!([{"name": "d", "path": path}]);
+        let volumes = json!([{"kind": "empty", "fulfills": ["d"]}]);
+        refused(&runtime(&one_app(), &volumes), &image(&spec), "is the pod's own");
+    }
+}
+
+#[test]
+fn arguments_and_environment_are_bounded_together() {
+    let word = "x".repeat(100_000);
+    let mut spec = app();
+    spec["exec"] = json!(std::iter::once("/a".to_owned()).chain(vec![word.clone(); 20]).collect::<Vec<_>>());
+    assert!(assemble(&runtime(&one_app(), &json!([])), &image(&spec)).is_ok());
+    spec["environment"] = json!([{"name": "A", "value": word}]);
+    refused(&runtime(&one_app(), &json!([])), &image(&spec), "expected at most 2064384");
+    spec["exec"] = json!(["/a"]);
+    spec["environment"] = json!([{"name": "AB", "value": "x".repeat(131_070)}]);
+    refused(&runtime(&one_app(), &json!([])), &image(&spec), "expected at most 131071");
 }

@@ -21,7 +21,7 @@ use crate::plan::Plan;
 
 /// Writes the plan's files and links.
 pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
-    for directory in [layout::UNITS, layout::STATUS] {
+    for directory in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
         let path = RelativePath::from_bytes(directory.as_bytes())?;
         let opened = stage1.make_dir(&path).and_then(readable);
         opened
@@ -35,6 +35,10 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
     }
     for (path, target) in &plan.links {
         write_link(stage1, path, target).with_context(|| format!("cannot make stage1's {path}"))?;
+    }
+    for root in &plan.roots {
+        let path = RelativePath::from_bytes(root.at.as_bytes())?;
+        stage1.make_dir(&path).with_context(|| format!("cannot make stage1's {}", root.at))?;
     }
     Ok(())
 }

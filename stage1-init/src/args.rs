@@ -9,8 +9,9 @@ use anyhow::{Result, bail};
 pub(crate) const HELP: &str = "\
 Runs the pod in the current directory, which `installer prepare` made.
 
-Usage: cd POD && ./stage1/init [debug] [--failure-code=N]
+Usage: cd POD && ./stage1/init [debug | --dry-run] [--failure-code=N]
 
+  --dry-run          print what would be written, mounted and executed, and do none of it
   debug              show what nspawn and systemd say, on stderr
   --failure-code=N   exit with N (1 to 255) instead of 1 to 5 when the pod can't be started
   --help             this text
@@ -24,6 +25,8 @@ can't be written, 3 its namespace, mounts or cgroup can't be made, 4 stage1 is i
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Args {
     pub(crate) help: bool,
+    /// Show what would be done.
+    pub(crate) dry_run: bool,
     /// Show what nspawn and systemd say.
     pub(crate) debug: bool,
     /// The exit code in place of the failed step's own.
@@ -37,11 +40,12 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Args> {
         let text = word.to_string_lossy();
         match text.as_ref() {
             "debug" => args.debug = true,
+            "--dry-run" => args.dry_run = true,
             "--help" | "-h" => args.help = true,
             _ => match text.strip_prefix("--failure-code=").map(str::parse) {
                 Some(Ok(code @ 1..)) => args.failure_code = Some(code),
                 _ => bail!(
-                    "unknown argument {}: expected debug, --failure-code=1 to 255 or --help",
+                    "unknown argument {}: expected debug, --dry-run, --failure-code=1 to 255 or --help",
                     pod::text::escape(&text)
                 ),
             },
@@ -59,7 +63,8 @@ mod tests {
         let parse = |words: &[&str]| parse(&words.iter().map(Into::into).collect::<Vec<_>>());
         assert_eq!(parse(&[]).unwrap(), Args::default());
         let all = parse(&["debug", "--failure-code=254"]).unwrap();
-        assert_eq!(all, Args { help: false, debug: true, failure_code: Some(254) });
+        assert_eq!(all, Args { debug: true, failure_code: Some(254), ..Args::default() });
+        assert!(parse(&["--dry-run"]).unwrap().dry_run);
         for bad in ["--failure-code=0", "--failure-code=256", "--failure-code", "--debug", ""] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

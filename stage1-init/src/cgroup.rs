@@ -20,6 +20,10 @@ use pod::id::PodId;
 use rustix::mount::MountAttrFlags;
 
 use crate::filesystem::create;
+use crate::host::Controllers;
+
+/// The controllers that cgroups below have.
+const SUBTREE: &str = "cgroup.subtree_control";
 
 /// A pod's cgroup, which may or may not be there.
 #[derive(Debug)]
@@ -39,12 +43,46 @@ impl Cgroup {
         Ok(Self { parent, name: format!("gantry-{id}") })
     }
 
-    /// Makes the cgroup, an earlier one of the same name gone, and moves this process into it.
-    pub(crate) fn enter(&self) -> Result<()> {
+    /// The controllers that this process's cgroup could give to those below.
+    pub(crate) fn available(&self) -> Result<Controllers> {
+        self.controllers("cgroup.controllers")
+    }
+
+    /// Gives the wanted controllers to the cgroups below this process's own; those that are there afterwards. A cgroup
+    /// with processes in it can't, unless it is the root (admin-guide/cgroup-v2, "No Internal Process Constraint").
+    pub(crate) fn delegate(&self, wanted: Controllers) -> Result<Controllers> {
+        for (wanted, name) in [(wanted.cpu, "+cpu"), (wanted.memory, "+memory")] {
+            if wanted {
+                // What became of it is read below.
+                let _ = write(&self.parent, SUBTREE, name);
+            }
+        }
+        self.controllers(SUBTREE)
+    }
+
+    fn controllers(&self, file: &str) -> Result<Controllers> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let mut names = String::new();
+        let opened = openat(&self.parent, file, flags, Mode::empty());
+        opened
+            .map_err(io::Error::from)
+            .and_then(|file| File::from(file).read_to_string(&mut names))
+            .with_context(|| format!("cannot read {file}"))?;
+        let has = |name| names.split_whitespace().any(|found| found == name);
+        Ok(Controllers { cpu: has("cpu"), memory: has("memory") })
+    }
+
+    /// Makes the cgroup, an earlier one of the same name gone, sets what it is limited to (file and value), and moves
+    /// this process into it.
+    pub(crate) fn enter(&self, limits: &[(&str, String)]) -> Result<()> {
         self.remove().with_context(|| format!("cannot remove the old cgroup {}", self.name))?;
         mkdirat(&self.parent, self.name.as_str(), Mode::from_bits_truncate(0o755))
             .with_context(|| format!("cannot make cgroup {}", self.name))?;
         let cgroup = open_dir(&self.parent, &self.name)?;
+        for (file, value) in limits {
+            write(&cgroup, file, value)
+                .with_context(|| format!("cannot set {file} of the pod to {value}"))?;
+        }
         write(&cgroup, "cgroup.procs", "0").with_context(|| format!("cannot enter cgroup {}", self.name))
     }
 

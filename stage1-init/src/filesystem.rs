@@ -20,11 +20,30 @@ pub(crate) fn create(fs_type: &str, options: &[(&str, &str)], attributes: MountA
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// A copy of the mount that `path` is on, with `path` as its root, and of what is mounted below.
-pub(crate) fn clone_tree(path: &str) -> Result<OwnedFd> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    open_tree(CWD, path, flags)
+/// Whether what is mounted below a tree comes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Submounts {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+impl Submounts {
+    fn flags(self) -> OpenTreeFlags {
+        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if self == Self::Yes { clone | OpenTreeFlags::AT_RECURSIVE } else { clone }
+    }
+}
+
+/// A copy of the mount that `path` is on, with `path` as its root.
+pub(crate) fn clone_tree(path: &str, submounts: Submounts) -> Result<OwnedFd> {
+    open_tree(CWD, path, submounts.flags())
+}
+
+/// Likewise, of what is open.
+pub(crate) fn clone_tree_at(file: impl AsFd, submounts: Submounts) -> Result<OwnedFd> {
+    open_tree(file, "", submounts.flags() | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
 /// Attaches a mount to an open file or directory.

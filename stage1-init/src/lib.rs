@@ -8,20 +8,26 @@
 mod apply;
 mod args;
 mod cgroup;
+pub mod dry_run;
 mod failure;
 mod filesystem;
+pub mod host;
 mod in_pod;
 mod in_root;
+pub mod launch;
 mod load;
 mod localtime;
 mod mounts;
 mod nspawn;
 pub mod plan;
 mod reaper;
+mod roots;
+mod sockets;
 mod start;
 mod stdio;
 mod sys;
 mod unit;
+mod volumes;
 
 pub use load::{Loaded, load};
 
@@ -35,7 +41,7 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let name = Path::new(&called).file_name().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
     match name.to_str() {
-        Some(in_pod::LAUNCH) => in_pod::launch::run(args),
+        Some(in_pod::LAUNCH) => in_pod::launch::run(),
         Some(in_pod::MOUNTS) => in_pod::mounts::run(),
         Some(in_pod::STATUS) => in_pod::status::run(&args),
         Some(in_pod::STOPPING) => in_pod::status::mark_stopping(&args),

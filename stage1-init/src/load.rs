@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod directory → a [`Pod`] and the numbers its users have.
+//! The pod directory → a [`Pod`] and who its users are.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use pod::id::PodId;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::name::AppName;
 use pod::path::RelativePath;
-use pod::user::{resolve_group, resolve_user};
+use pod::user::{Person, person, resolve_group, resolve_user};
 use pod::{Pod, layout};
 
 use crate::in_root::InRoot;
@@ -28,12 +28,14 @@ pub struct Loaded {
 }
 
 /// A user and its primary group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's number.
     pub uid: u32,
     /// The group's number.
     pub gid: u32,
+    /// What the image says of the user.
+    pub person: Person,
 }
 
 /// Loads the pod in the directory `dir`, whose name is `id`.
@@ -51,8 +53,11 @@ pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
         images.insert(image, load_image(&stage1, &image)?);
     }
     let pod = Pod::assemble(id, &manifest, &images)?;
-    let credentials = pod.apps.iter().map(|app| Ok((app.name.clone(), credentials(&stage1, app)?)));
-    Ok(Loaded { credentials: credentials.collect::<Result<_>>()?, pod })
+    let mut all = BTreeMap::new();
+    for app in &pod.apps {
+        all.insert(app.name.clone(), credentials(&stage1, app)?);
+    }
+    Ok(Loaded { credentials: all, pod })
 }
 
 fn load_image(stage1: &InRoot, id: &Digest) -> Result<ImageManifest> {
@@ -64,10 +69,9 @@ fn credentials(stage1: &InRoot, app: &pod::App) -> Result<Credentials> {
     let rootfs = layout::image_rootfs(&app.image);
     let root = InRoot::open_at(stage1, &rootfs).with_context(|| format!("cannot open {rootfs}"))?;
     let of_app = || format!("app {}", app.name);
-    Ok(Credentials {
-        uid: resolve_user(&app.user, &root).with_context(of_app)?,
-        gid: resolve_group(&app.group, &root).with_context(of_app)?,
-    })
+    let uid = resolve_user(&app.user, &root).with_context(of_app)?;
+    let gid = resolve_group(&app.group, &root).with_context(of_app)?;
+    Ok(Credentials { uid, gid, person: person(uid, &root) })
 }
 
 fn read(root: &InRoot, path: &str, what: &str) -> Result<Vec<u8>> {

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! /                 tmpfs, goes with the namespace
-//! /pod              stage1, with the volumes mounted in the apps' trees
+//! /pod              stage1, with the apps' roots and volumes mounted in it
 //! /proc /sys /dev   /sys/fs/cgroup is cgroup2, whatever the host has there
 //! /run /tmp         empty: nspawn wants /run on a tmpfs, and finds nothing of the host's
 //! /etc /usr         links into /pod
@@ -16,39 +16,49 @@
 //! or shows on the host; and the host's own mounts are detached, so the pod pins none of them.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{chdir, fchdir, pivot_root};
-use pod::{Mount, layout};
+use pod::layout;
 use rustix::mount::MountAttrFlags;
 
-use crate::filesystem::{attach, clone_tree, create};
-use crate::in_root::InRoot;
-use crate::plan::describe;
-use crate::sys::set_attributes;
+use crate::filesystem::{Submounts, attach, clone_tree, create};
+use crate::plan::Root;
+use crate::sys::{Depth, set_attributes};
+use crate::{roots, volumes};
 
 /// Stage1's place in the private root.
 pub(crate) const POD: &str = "/pod";
 
 /// Moves this process, in the pod directory, into a private root that holds the pod.
-pub(crate) fn enter(volumes: &[(String, Mount)]) -> Result<()> {
+pub(crate) fn enter(apps: &[Root]) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the mounts private")?;
-    let stage1 = clone_tree(layout::STAGE1).context("cannot take the stage1 tree")?;
-    set_attributes(&stage1, MountAttrFlags::MOUNT_ATTR_NODEV).context("cannot restrict the stage1 tree")?;
-    let devices = clone_tree("/dev").context("cannot take /dev")?;
-    let sources = volumes.iter().map(|(rootfs, mount)| source(rootfs, mount)).collect::<Result<Vec<_>>>()?;
+    let stage1 = clone_tree(layout::STAGE1, Submounts::Yes).context("cannot take the stage1 tree")?;
+    set_attributes(&stage1, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::All)
+        .context("cannot restrict the stage1 tree")?;
+    let devices = clone_tree("/dev", Submounts::Yes).context("cannot take /dev")?;
+    // While the host's tree is still there.
+    let sources = apps.iter().map(|app| volumes::open(&app.mounts)).collect::<Result<Vec<_>>>()?;
 
     let root = create("tmpfs", &[("mode", "0755"), ("size", "16m")], MountAttrFlags::MOUNT_ATTR_NODEV)
         .context("cannot make a tmpfs")?;
     attach(&root, File::open(".")?).context("cannot mount a tmpfs")?;
     fchdir(&root)?;
+    fill(stage1, devices)?;
+    switch_root().context("cannot enter the private root")?;
+    apps.iter().zip(sources).try_for_each(|(app, volumes)| {
+        roots::mount(app, &volumes).with_context(|| format!("root of app {}", roots::name(app)))
+    })
+}
+
+/// Makes the current directory a root with the pod in it.
+fn fill(stage1: OwnedFd, devices: OwnedFd) -> Result<()> {
     for (name, tree) in [
         ("pod", stage1),
         ("dev", devices),
@@ -56,7 +66,7 @@ pub(crate) fn enter(volumes: &[(String, Mount)]) -> Result<()> {
         ("sys", create_kernel("sysfs")?),
     ] {
         fs::create_dir(name)?;
-        attach(tree, File::open(name)?).with_context(|| format!("cannot mount {name}"))?;
+        attach(tree.as_fd(), File::open(name)?).with_context(|| format!("cannot mount {name}"))?;
     }
     attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")?;
     for name in ["run", "tmp"] {
@@ -65,10 +75,7 @@ pub(crate) fn enter(volumes: &[(String, Mount)]) -> Result<()> {
     for name in ["etc", "usr"] {
         symlink(format!("pod/{name}"), name)?;
     }
-    for ((rootfs, mount), source) in volumes.iter().zip(sources) {
-        attach_volume(rootfs, mount, &source).with_context(|| describe(&mount.target, rootfs))?;
-    }
-    switch_root().context("cannot enter the private root")
+    Ok(())
 }
 
 fn create_kernel(fs_type: &str) -> Result<OwnedFd> {
@@ -76,34 +83,6 @@ fn create_kernel(fs_type: &str) -> Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     create(fs_type, &[], safe).with_context(|| format!("cannot make a {fs_type}"))
-}
-
-/// A volume's tree, as the host names it.
-fn source(rootfs: &str, mount: &Mount) -> Result<OwnedFd> {
-    let tree = clone_tree(mount.source.as_str()).with_context(|| {
-        format!("volume source {} for the {}", mount.source, describe(&mount.target, rootfs))
-    })?;
-    let mut attributes = MountAttrFlags::empty();
-    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, mount.read_only);
-    // A volume that is a device is meant as one.
-    attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, is_directory(&tree)?);
-    set_attributes(&tree, attributes).with_context(|| format!("cannot restrict volume {}", mount.source))?;
-    Ok(tree)
-}
-
-fn is_directory(file: &OwnedFd) -> Result<bool> {
-    Ok(SFlag::from_bits_truncate(fstat(file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
-}
-
-/// Attaches a volume inside the app's root, where its target is made if it is missing.
-fn attach_volume(rootfs: &str, mount: &Mount, source: &OwnedFd) -> Result<()> {
-    let root = InRoot::open_at(File::open("pod")?, rootfs)?;
-    let path = mount.target.below_root();
-    let target = if is_directory(source)? { root.make_dir(&path) } else { root.make_file(&path) }?;
-    if is_directory(source)? != is_directory(&target)? {
-        bail!("volume {} and its target must both be directories, or neither", mount.source);
-    }
-    Ok(attach(source, target)?)
 }
 
 /// Makes the current directory the root and lets go of the old one. Where the host's root is the initial ramfs, which

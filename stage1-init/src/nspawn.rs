@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::{dup2_stdout, execve, getpid};
 use pod::arch::Arch;
 use pod::id::PodId;
+use pod::isolators::CapabilitySet;
 
 use crate::mounts::POD;
 use crate::sys;
@@ -28,8 +29,8 @@ pub(crate) struct Command {
     environment: Vec<CString>,
 }
 
-/// nspawn's command line, from the loader's path on.
-pub(crate) fn words(arch: &Arch, id: PodId, debug: bool) -> Vec<String> {
+/// nspawn's command line, from the loader's path on. `capabilities`: what apps may have beyond nspawn's default.
+pub(crate) fn words(arch: &Arch, id: PodId, capabilities: CapabilitySet, debug: bool) -> Vec<String> {
     let libraries = format!("{POD}/{}", arch.libraries);
     let mut words = vec![
         format!("{POD}/{}", arch.loader),
@@ -51,6 +52,8 @@ pub(crate) fn words(arch: &Arch, id: PodId, debug: bool) -> Vec<String> {
         format!("--machine={}", id.host_name()),
         format!("--directory={POD}"),
     ];
+    let names: Vec<_> = capabilities.iter().map(|one| one.to_string()).collect();
+    words.extend((!names.is_empty()).then(|| format!("--capability={}", names.join(","))));
     words.extend((!debug).then(|| "--quiet".into()));
     words.extend(["--".into(), "--default-standard-output=null".into()]);
     let logging: &[&str] = if debug {
@@ -86,7 +89,8 @@ pub(crate) fn command(words: &[String]) -> Result<Command> {
 
 /// Becomes nspawn, with the stdio socket as what it passes on to systemd.
 pub(crate) fn exec(command: &Command, stdio: &OwnedFd) -> Result<Infallible> {
-    sys::pass_as_listen_fd(stdio).context("cannot pass the stdio socket on")?;
+    sys::default_sigpipe()?;
+    sys::pass_as_listen_fds(&[stdio]).context("cannot pass the stdio socket on")?;
     // What nspawn itself says is no output of the pod's.
     dup2_stdout(std::io::stderr())?;
     execve(&command.loader, &command.words, &command.environment)

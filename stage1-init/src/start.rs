@@ -18,7 +18,7 @@ use crate::args::{self, Args};
 use crate::cgroup::Cgroup;
 use crate::failure::{At, Failure, Step, report};
 use crate::in_root::InRoot;
-use crate::{apply, load, localtime, mounts, nspawn, plan, reaper, stdio};
+use crate::{apply, dry_run, host, load, localtime, mounts, nspawn, plan, reaper, sockets, stdio};
 
 /// Runs the pod in the current directory; returns only where that fails.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
@@ -33,13 +33,23 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         print!("{}", args::HELP);
         return ExitCode::SUCCESS;
     }
-    match start(&args) {
-        Ok(never) => match never {},
+    let done = if args.dry_run { show() } else { start(&args).map(|never| match never {}) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(Failure { step, error }) => {
             report(&error);
             ExitCode::from(args.failure_code.unwrap_or(step as u8))
         }
     }
+}
+
+/// Prints what would be done.
+fn show() -> Result<(), Failure> {
+    let (directory, id) = pod_directory().at(Step::Load)?;
+    let loaded = load::load(&directory, id).at(Step::Load)?;
+    let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
+    let host = host::look(&loaded.pod, &cgroup, false).at(Step::Load)?;
+    dry_run::print(&plan::plan(&loaded, &host, false)).context("cannot write to stdout").at(Step::Load)
 }
 
 fn start(args: &Args) -> Result<Infallible, Failure> {
@@ -49,19 +59,22 @@ fn start(args: &Args) -> Result<Infallible, Failure> {
     let (directory, id) = pod_directory().at(Step::Load)?;
     let lock = lock(directory, id).at(Step::Namespace)?;
     let loaded = load::load(&*lock, id).at(Step::Load)?;
-    warn(&loaded.pod);
+    let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
+    let host = host::look(&loaded.pod, &cgroup, true).at(Step::Load)?;
 
     let stage1 = InRoot::open_at(&*lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
     localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
-    let plan = plan::plan(&loaded, args.debug);
+    let plan = plan::plan(&loaded, &host, args.debug);
+    plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 
-    let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     reaper::start(&cgroup, &lock).at(Step::Namespace)?;
-    cgroup.enter().at(Step::Namespace)?;
-    mounts::enter(&plan.mounts).at(Step::Namespace)?;
-    let stdio = stdio::offer(plan.stdin).at(Step::Namespace)?;
+    let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
+    cgroup.enter(&plan.limits).at(Step::Namespace)?;
+    mounts::enter(&plan.roots).at(Step::Namespace)?;
+    let stdio = stdio::offer(plan.stdin, &sockets).at(Step::Namespace)?;
+    drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
     nspawn::exec(&command, &stdio).at(Step::Exec)
@@ -88,12 +101,5 @@ fn lock(directory: OwnedFd, id: PodId) -> Result<Flock<OwnedFd>> {
         Ok(lock) => Ok(lock),
         Err((_, Errno::EWOULDBLOCK)) => bail!("pod {id} is already running"),
         Err((_, error)) => Err(error).context("cannot lock the pod directory"),
-    }
-}
-
-fn warn(pod: &pod::Pod) {
-    for (app, isolator) in &pod.unenforced {
-        let whose = app.as_ref().map_or_else(|| "the pod".into(), |app| format!("app {app}"));
-        eprintln!("warning: isolator {isolator} of {whose} is not enforced");
     }
 }

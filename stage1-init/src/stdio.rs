@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The caller's stdin, stdout and stderr, handed to the apps as the descriptors they are: no relay, no terminal
-//! between, nothing to lose or to change.
+//! The caller's stdin, stdout and stderr, and the pod's sockets, handed to the apps as the descriptors they are: no
+//! relay, no terminal between, nothing to lose or to change.
 //!
-//! `/init` binds a datagram socket and queues one message on it that carries the three descriptors (unix(7),
-//! `SCM_RIGHTS`). The socket goes to nspawn, to systemd, and as `gantry-stdio.socket` to every service by socket
-//! activation. The launcher peeks at the message (`MSG_PEEK` duplicates the descriptors and leaves the message), so
-//! any number of services can. The socket's path lies in `/init`'s private /run, so nothing else reaches it.
+//! `/init` binds a datagram socket and queues one message on it that carries the descriptors (unix(7), `SCM_RIGHTS`).
+//! The socket goes to nspawn, to systemd, and as `gantry-stdio.socket` to every service by socket activation. The
+//! launcher peeks at the message (`MSG_PEEK` duplicates the descriptors and leaves the message), so any number of
+//! services can, and takes what is its app's. The socket's path lies in `/init`'s private /run, so nothing else
+//! reaches it.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -21,8 +22,12 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 /// Also `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises the socket.
 const SOCKET: &str = "/run/gantry-stdio";
 
-/// Makes the socket with this process's stdio in it; the apps' stdin is /dev/null unless `stdin`.
-pub(crate) fn offer(stdin: bool) -> Result<OwnedFd> {
+/// As many descriptors fit into a message (linux/net.h, SCM_MAX_FD).
+const DESCRIPTORS_MAX: usize = 253;
+
+/// Makes the socket with this process's stdio and the pod's `sockets` in it; the apps' stdin is /dev/null unless
+/// `stdin`.
+pub(crate) fn offer(stdin: bool, sockets: &[OwnedFd]) -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let listener = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
     let address = UnixAddr::new(SOCKET)?;
@@ -30,7 +35,8 @@ pub(crate) fn offer(stdin: bool) -> Result<OwnedFd> {
     let null = File::open("/dev/null").context("cannot open /dev/null")?;
     let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     let input = if stdin { input.as_fd() } else { null.as_fd() };
-    let descriptors = [input.as_raw_fd(), output.as_fd().as_raw_fd(), error.as_fd().as_raw_fd()];
+    let stdio = [input.as_raw_fd(), output.as_fd().as_raw_fd(), error.as_fd().as_raw_fd()];
+    let descriptors: Vec<_> = stdio.into_iter().chain(sockets.iter().map(AsRawFd::as_raw_fd)).collect();
     let sender = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
     let rights = [ControlMessage::ScmRights(&descriptors)];
     sendmsg(sender.as_raw_fd(), &[IoSlice::new(b"0")], &rights, MsgFlags::empty(), Some(&address))
@@ -38,9 +44,9 @@ pub(crate) fn offer(stdin: bool) -> Result<OwnedFd> {
     Ok(listener)
 }
 
-/// Takes the caller's stdio as this process's own.
-pub(crate) fn receive(socket: &OwnedFd) -> Result<()> {
-    let mut space = nix::cmsg_space!([i32; 3]);
+/// Takes the caller's stdio as this process's own, and returns the pod's sockets.
+pub(crate) fn receive(socket: &OwnedFd) -> Result<Vec<OwnedFd>> {
+    let mut space = nix::cmsg_space!([i32; DESCRIPTORS_MAX]);
     let mut byte = [0];
     let mut buffer = [IoSliceMut::new(&mut byte)];
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
@@ -48,9 +54,13 @@ pub(crate) fn receive(socket: &OwnedFd) -> Result<()> {
     let Some(ControlMessageOwned::ScmRights(descriptors)) = message.cmsgs()?.next() else {
         bail!("no descriptors on the stdio socket");
     };
-    let [input, output, error] = crate::sys::own(&descriptors)?;
-    dup2_stdin(input)?;
-    dup2_stdout(output)?;
-    dup2_stderr(error)?;
-    Ok(())
+    let mut all = crate::sys::own(&descriptors);
+    if all.len() < 3 {
+        bail!("{} descriptors on the stdio socket: expected three or more", all.len());
+    }
+    let sockets = all.split_off(3);
+    dup2_stdin(&all[0])?;
+    dup2_stdout(&all[1])?;
+    dup2_stderr(&all[2])?;
+    Ok(sockets)
 }

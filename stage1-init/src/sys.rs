@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::libc;
+use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::ForkResult;
 use rustix::mount::MountAttrFlags;
 
@@ -18,12 +19,14 @@ pub(crate) fn fork() -> nix::Result<ForkResult> {
     unsafe { nix::unistd::fork() }
 }
 
-/// Moves `fd` to where socket activation passes the first descriptor, to survive exec.
-pub(crate) fn pass_as_listen_fd(fd: impl AsFd) -> nix::Result<()> {
-    // SAFETY: the new descriptor is given away at once; what stood there is nobody's after `close_inherited`.
-    unsafe { nix::unistd::dup2_raw(fd, LISTEN_FD) }.map(|passed| {
+/// Copies `fds` to where socket activation passes descriptors, to survive exec. Nothing else may be open there.
+pub(crate) fn pass_as_listen_fds(fds: &[impl AsFd]) -> nix::Result<()> {
+    for (fd, number) in fds.iter().zip(LISTEN_FD..) {
+        // SAFETY: the new descriptor is given away at once, and what stood there is nobody's.
+        let passed = unsafe { nix::unistd::dup2_raw(fd, number) }?;
         let _ = std::os::fd::IntoRawFd::into_raw_fd(passed);
-    })
+    }
+    Ok(())
 }
 
 /// Takes the first descriptor passed by socket activation.
@@ -38,24 +41,49 @@ fn borrow(fd: i32) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-/// Takes the three descriptors that a message brought.
-pub(crate) fn own(received: &[i32]) -> io::Result<[OwnedFd; 3]> {
-    let three: [i32; 3] = received.try_into().map_err(|_| io::Error::other("expected three descriptors"))?;
+/// Takes the descriptors that a message brought.
+pub(crate) fn own(received: &[i32]) -> Vec<OwnedFd> {
     // SAFETY: recvmsg(2) opened them for this process, and nothing else knows them.
-    Ok(three.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
+    received.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).collect()
 }
 
-/// Sets attributes (`MOUNT_ATTR_*`) on a mount and all below it: mount_setattr(2).
-pub(crate) fn set_attributes(mount: impl AsFd, attributes: MountAttrFlags) -> io::Result<()> {
+/// Gives a signal back its default action: Rust's runtime ignores SIGPIPE, and exec would keep that.
+pub(crate) fn default_sigpipe() -> nix::Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
+}
+
+/// Filters this process's system calls from here on: seccomp(2).
+pub(crate) fn set_filter(program: &mut [libc::sock_filter]) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| io::Error::other("the filter is too long"))?;
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: `program` is as long as it says and outlives the call, which copies it.
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// How far an attribute goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// To the mount itself.
+    One,
+    /// To all that is mounted below it, too.
+    All,
+}
+
+/// Sets attributes (`MOUNT_ATTR_*`) on a mount, and makes it private: mount_setattr(2).
+pub(crate) fn set_attributes(mount: impl AsFd, attributes: MountAttrFlags, depth: Depth) -> io::Result<()> {
     let attr_set = u64::from(attributes.bits());
-    let attr = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attr = libc::mount_attr { attr_set, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if depth == Depth::All { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a NUL-terminated empty string and `attr` outlives the call, with its own size.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            flags,
             &raw const attr,
             size_of_val(&attr),
         )

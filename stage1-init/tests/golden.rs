@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Golden trees: a pod's manifests in, the plan out, compared file by file with `golden/CASE/expected`.
+//! Golden plans: a pod's manifests in, the plan out as `--dry-run` prints it, compared with `golden/CASE/expected`.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p stage1-init --test golden` writes what is found; read the diff before it is kept.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use pod::digest::Digest;
+use pod::isolators::CapabilitySet;
 use pod::layout;
 use pod::manifest::Manifest;
+use stage1_init::dry_run::text;
+use stage1_init::host::{Controllers, Host};
 use stage1_init::load;
-use stage1_init::plan::{Plan, plan};
+use stage1_init::plan::plan;
 
 const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
@@ -20,12 +22,13 @@ fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// A pod directory with the case's manifests: `image-N.json` is the image that the pod names Nth.
+/// A pod directory with the case's manifests: `image-N.json` is the Nth image that the pod names.
 fn pod_directory(case: &Path) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let manifest = fs::read(case.join("pod.json")).unwrap();
     fs::write(dir.path().join(layout::MANIFEST), &manifest).unwrap();
-    let images: Vec<Digest> = Manifest::parse(&manifest).unwrap().images();
+    let mut images: Vec<Digest> = Manifest::parse(&manifest).unwrap().images();
+    images.dedup();
     for (index, image) in images.iter().enumerate() {
         let stage1 = dir.path().join(layout::STAGE1);
         let etc = stage1.join(layout::image_rootfs(image)).join("etc");
@@ -38,51 +41,30 @@ fn pod_directory(case: &Path) -> tempfile::TempDir {
     dir
 }
 
-/// The plan as a tree of files.
-fn tree(plan: &Plan) -> BTreeMap<String, String> {
-    let mut tree = plan.files.clone();
-    let links = plan.links.iter().map(|(path, target)| format!("{path} -> {target}\n"));
-    tree.insert("LINKS".into(), links.collect());
-    let mounts = plan.mounts.iter().map(|(rootfs, mount)| {
-        format!("{rootfs} {} <- {}{}\n", mount.target, mount.source, if mount.read_only { " ro" } else { "" })
-    });
-    tree.insert("MOUNTS".into(), mounts.collect());
-    tree.insert("NSPAWN".into(), plan.nspawn.iter().map(|word| format!("{word}\n")).collect());
-    tree.insert("STDIN".into(), format!("{}\n", plan.stdin));
-    tree
-}
-
-fn read_tree(root: &Path, below: &Path, into: &mut BTreeMap<String, String>) {
-    let Ok(entries) = fs::read_dir(root.join(below)) else { return };
-    for entry in entries {
-        let path = below.join(entry.unwrap().file_name());
-        if root.join(&path).is_dir() {
-            read_tree(root, &path, into);
-        } else {
-            into.insert(path.to_str().unwrap().to_owned(), fs::read_to_string(root.join(&path)).unwrap());
-        }
+/// A host that can do everything.
+fn host() -> Host {
+    Host {
+        controllers: Controllers { cpu: true, memory: true },
+        capabilities: CapabilitySet::from_bits(u64::MAX),
+        oom_score_adjust: 0,
+        resolv_conf: Some("nameserver 192.0.2.1\n".into()),
     }
 }
 
-fn check(name: &str) {
+fn check_on(name: &str, expected: &str, host: &Host) {
     let case = cases().join(name);
     let directory = pod_directory(&case);
     let loaded = load(File::open(directory.path()).unwrap(), ID.parse().unwrap()).unwrap();
-    let found = tree(&plan(&loaded, false));
-    let expected_dir = case.join("expected");
+    let found = text(&plan(&loaded, host, false));
+    let expected = case.join(expected);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let _ = fs::remove_dir_all(&expected_dir);
-        for (path, content) in &found {
-            fs::create_dir_all(expected_dir.join(path).parent().unwrap()).unwrap();
-            fs::write(expected_dir.join(path), content).unwrap();
-        }
+        fs::write(&expected, &found).unwrap();
     }
-    let mut expected = BTreeMap::new();
-    read_tree(&expected_dir, Path::new(""), &mut expected);
-    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{name}: other files");
-    for (path, content) in &found {
-        assert_eq!(content, &expected[path], "{name}: {path} differs");
-    }
+    assert_eq!(found, fs::read_to_string(&expected).unwrap(), "{} differs", expected.display());
+}
+
+fn check(name: &str) {
+    check_on(name, "expected", &host());
 }
 
 #[test]
@@ -98,4 +80,14 @@ fn words_that_systemd_would_expand() {
 #[test]
 fn a_pod_manifest_of_0_8() {
     check("pod-0.8");
+}
+
+#[test]
+fn everything_that_isolators_and_annotations_ask_for() {
+    check("isolators");
+}
+
+#[test]
+fn a_host_that_can_do_little_is_told_of() {
+    check_on("isolators", "expected-on-a-poor-host", &Host::default());
 }

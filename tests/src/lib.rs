@@ -26,6 +26,16 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The `/init` that is in stage1.
+///
+/// # Panics
+/// Where it was not built.
+pub fn init() -> PathBuf {
+    let path = repository().join("dist/init");
+    assert!(path.is_file(), "{} is missing: run `make stage1` first", path.display());
+    path
+}
+
 /// The stage1 that `make stage1` builds.
 ///
 /// # Panics

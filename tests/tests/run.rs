@@ -111,19 +111,23 @@ fn a_failing_pre_start_fails_the_app() {
     assert_eq!(status(&gantry.pod(), "early"), 5);
 }
 
+/// The program is there, what runs it is not: no look at the image tells.
 #[test]
-fn a_missing_program_is_named() {
-    if !can_run("a_missing_program_is_named") {
+fn a_program_that_can_not_be_run_is_named() {
+    if !can_run("a_program_that_can_not_be_run_is_named") {
         return;
     }
-    let gantry = Gantry::new();
-    let image = gantry.image("lost", &Rootfs::busybox().unwrap(), &manifest("lost", &["no\u{1b}such"]));
-    let output = gantry.run(&[&image]);
-    assert_eq!(output.status.code(), Some(127));
-    assert_eq!(
-        text(&output.stderr),
-        "error: app lost: cannot run \"no\\u{1b}such\": ENOENT: No such file or directory\n"
-    );
+    for (content, code, error) in [
+        ("#!/no/such/interpreter\n", 127, "ENOENT: No such file or directory"),
+        ("neither script nor program", 126, "ENOEXEC: Exec format error"),
+    ] {
+        let gantry = Gantry::new();
+        let rootfs = Rootfs::busybox().unwrap().with("usr/bin/lo\u{1b}st", Node::File(0o755, content.into()));
+        let image = gantry.image("lost", &rootfs, &manifest("lost", &["lo\u{1b}st"]));
+        let output = gantry.run(&[&image]);
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(text(&output.stderr), format!("error: app lost: cannot run \"lo\\u{{1b}}st\": {error}\n"));
+    }
 }
 
 #[test]
@@ -165,6 +169,7 @@ fn arguments_and_environment_arrive_byte_for_byte() {
     let mut environment: Vec<String> =
         words.iter().enumerate().map(|(n, word)| format!("V.{n}-x={word}")).collect();
     environment.extend(["AC_APP_NAME=exact", path, "container=gantry"].map(str::to_owned));
+    environment.extend(["HOME=/", "LOGNAME=app", "SHELL=/bin/sh", "USER=app"].map(str::to_owned));
     environment.sort();
     let ended = |words: &[&str]| words.iter().map(|word| format!("{word}\0")).collect::<String>();
     let environment: Vec<&str> = environment.iter().map(String::as_str).collect();
@@ -300,7 +305,7 @@ fn a_pod_manifest_overrides_what_images_say() {
     let gantry = Gantry::new();
     let image =
         gantry.image("base", &Rootfs::busybox().unwrap(), &script("base", "echo the image's; exit 1"));
-    let id = pod::digest::Digest::from_bytes(sha2::Sha256::digest(fs::read(&image).unwrap()).into());
+    let id = pod::digest::Digest::Sha256(sha2::Sha256::digest(fs::read(&image).unwrap()).into());
     let data = gantry.beside("data");
     fs::write(&data, "of the host\n").unwrap();
     let pod = json!({

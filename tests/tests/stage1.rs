@@ -11,7 +11,7 @@ use goblin::elf::Elf;
 use installer::archive::decode::decode;
 use nix::sys::stat::{Mode, umask};
 use sha2::{Digest, Sha256};
-use tests::{program, repository, stage1};
+use tests::{init, program, repository, stage1};
 
 /// The tarball's entries: mode, owner and size, or a link's target.
 fn entries() -> BTreeMap<PathBuf, (u32, u64, Vec<u8>, Option<PathBuf>)> {
@@ -38,10 +38,10 @@ fn sha256(path: &Path) -> String {
 
 #[test]
 fn init_and_installer_need_no_interpreter_and_no_library() {
-    for name in ["init", "installer"] {
-        let bytes = fs::read(program(name)).unwrap();
+    for path in [init(), program("installer")] {
+        let bytes = fs::read(&path).unwrap();
         let elf = Elf::parse(&bytes).unwrap();
-        assert_eq!((elf.interpreter, elf.libraries.as_slice()), (None, &[][..]), "{name}");
+        assert_eq!((elf.interpreter, elf.libraries.as_slice()), (None, &[][..]), "{}", path.display());
     }
 }
 
@@ -122,7 +122,7 @@ fn two_builds_are_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let output = directory.path().join("stage1.tar.xz");
         let mut command = Command::new(program("rootfs-build"));
-        command.arg("stage1").arg("--init").arg(program("init"));
+        command.arg("stage1").arg("--init").arg(init());
         command.arg("--units").arg(repository().join("stage1-init/units"));
         command.arg("--debs").arg(repository().join(".cache/stage1")).arg("--output").arg(&output);
         command.current_dir(&directory).env("TZ", zone).env("LC_ALL", locale).env_remove("SOURCE_DATE_EPOCH");

@@ -17,7 +17,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, ensure};
 use pod::digest::Digest;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use super::decode::decode;
 use crate::interrupt::Interrupt;
@@ -30,8 +30,24 @@ const BUFFERS: usize = 16;
 pub struct Passed<T> {
     /// What the consumer made of it.
     pub value: T,
-    /// The sha256 of the decoded stream, all of it.
-    pub digest: Digest,
+    /// The digests of the decoded stream, all of it.
+    pub digests: Digests,
+}
+
+/// What a stream hashes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// SHA-256.
+    pub sha256: Digest,
+    /// SHA-512, where somebody names the stream by it.
+    pub sha512: Option<Digest>,
+}
+
+impl Digests {
+    /// The one of the other's kind.
+    pub fn like(&self, other: Digest) -> Option<Digest> {
+        if other.is_sha512() { self.sha512 } else { Some(self.sha256) }
+    }
 }
 
 struct Buffer {
@@ -57,6 +73,7 @@ pub struct Stream<'a> {
 /// The source's, the decoder's, the consumer's; where the consumer left something; once interrupted.
 pub fn pass<T>(
     source: impl Read + Send,
+    with_sha512: bool,
     interrupt: &Interrupt,
     consume: impl FnOnce(&mut Stream<'_>) -> Result<T>,
 ) -> Result<Passed<T>> {
@@ -71,7 +88,7 @@ pub fn pass<T>(
         let mut stream = Stream { full, empty, current: None, start: 0, interrupt };
         let hasher = thread::Builder::new()
             .name("hash".into())
-            .spawn_scoped(scope, move || hash(&to_hash, &hashed))
+            .spawn_scoped(scope, move || hash(&to_hash, &hashed, with_sha512))
             .context("cannot start a thread")?;
         let decoder = thread::Builder::new()
             .name("decode".into())
@@ -83,8 +100,8 @@ pub fn pass<T>(
         });
         drop(stream);
         join(decoder);
-        let digest = join(hasher);
-        Ok(Passed { value: value?, digest })
+        let digests = join(hasher);
+        Ok(Passed { value: value?, digests })
     })
 }
 
@@ -138,17 +155,25 @@ fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn hash(input: &Receiver<Item>, output: &Sender<Item>) -> Digest {
-    let mut hasher = Sha256::new();
+fn hash(input: &Receiver<Item>, output: &Sender<Item>, with_sha512: bool) -> Digests {
+    let mut sha256 = Sha256::new();
+    let mut sha512 = with_sha512.then(Sha512::new);
     for item in input {
         if let Ok(buffer) = &item {
-            hasher.update(&buffer.bytes[..buffer.filled]);
+            let bytes = &buffer.bytes[..buffer.filled];
+            sha256.update(bytes);
+            if let Some(sha512) = &mut sha512 {
+                sha512.update(bytes);
+            }
         }
         if output.send(item).is_err() {
             break;
         }
     }
-    Digest::from_bytes(hasher.finalize().into())
+    Digests {
+        sha256: Digest::Sha256(sha256.finalize().into()),
+        sha512: sha512.map(|sha512| Digest::Sha512(sha512.finalize().into())),
+    }
 }
 
 impl BufRead for Stream<'_> {
@@ -191,23 +216,24 @@ mod tests {
     #[test]
     fn the_digest_is_of_all_and_the_consumer_sees_all() {
         let bytes = plain(3 * BUFFER * BUFFERS + 17);
-        let passed = pass(bytes.as_slice(), &Interrupt::default(), |stream| {
+        let passed = pass(bytes.as_slice(), true, &Interrupt::default(), |stream| {
             let mut all = Vec::new();
             stream.read_to_end(&mut all)?;
             Ok(all)
         });
         let passed = passed.unwrap();
         assert!(passed.value == bytes);
-        assert_eq!(passed.digest, Digest::from_bytes(Sha256::digest(&bytes).into()));
+        assert_eq!(passed.digests.sha256, Digest::Sha256(Sha256::digest(&bytes).into()));
+        assert_eq!(passed.digests.sha512, Some(Digest::Sha512(Sha512::digest(&bytes).into())));
     }
 
     #[test]
     fn a_failing_consumer_ends_it() {
         let bytes = plain(3 * BUFFER * BUFFERS);
         let failed: Result<Passed<()>> =
-            pass(bytes.as_slice(), &Interrupt::default(), |_| anyhow::bail!("no more"));
+            pass(bytes.as_slice(), true, &Interrupt::default(), |_| anyhow::bail!("no more"));
         assert_eq!(failed.unwrap_err().to_string(), "no more");
-        let left = pass(bytes.as_slice(), &Interrupt::default(), |stream| Ok(stream.read(&mut [0])?));
+        let left = pass(bytes.as_slice(), true, &Interrupt::default(), |stream| Ok(stream.read(&mut [0])?));
         assert_eq!(left.unwrap_err().to_string(), "the stream was not read to its end");
     }
 
@@ -220,7 +246,7 @@ mod tests {
             }
         }
         let bytes = plain(BUFFER);
-        let failed = pass(bytes.as_slice().chain(Failing), &Interrupt::default(), |stream| {
+        let failed = pass(bytes.as_slice().chain(Failing), false, &Interrupt::default(), |stream| {
             Ok(io::copy(stream, &mut io::sink())?)
         });
         assert_eq!(failed.unwrap_err().to_string(), "bad disk");

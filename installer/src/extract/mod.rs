@@ -16,7 +16,8 @@ use pod::digest::Digest;
 use pod::text::escape_bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::{Entry, Limits, Reader, pipeline};
+use crate::archive::pipeline::{self, Digests};
+use crate::archive::{Entry, Limits, Reader};
 use crate::interrupt::Interrupt;
 use tree::Tree;
 
@@ -58,14 +59,19 @@ pub enum Expected {
 /// A tree from a whole archive that kept the policy's rules and met its digest.
 #[derive(Debug)]
 pub struct Verified<P> {
-    digest: Digest,
+    digests: Digests,
     policy: P,
 }
 
 impl<P> Verified<P> {
-    /// The sha256 of the tar stream.
+    /// What the tar stream hashes to.
+    pub fn digests(&self) -> Digests {
+        self.digests
+    }
+
+    /// What it is called by where nobody says otherwise: the sha256 of the tar stream.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.digests.sha256
     }
 
     /// What the policy learnt.
@@ -81,6 +87,8 @@ pub struct Unpacker {
     pub limits: Limits,
     /// What ends it early.
     pub interrupt: Interrupt,
+    /// Whether the tar stream's sha512 is taken as well.
+    pub with_sha512: bool,
 }
 
 impl Unpacker {
@@ -98,15 +106,19 @@ impl Unpacker {
     ) -> Result<Verified<P>> {
         let hash_file = matches!(expected, Expected::File(_)).then(Sha256::new);
         let mut source = Hashing { inner: source, hasher: hash_file };
-        let passed = pipeline::pass(&mut source, &self.interrupt, |stream| {
+        let with_sha512 = self.with_sha512 || matches!(expected, Expected::Tar(digest) if digest.is_sha512());
+        let passed = pipeline::pass(&mut source, with_sha512, &self.interrupt, |stream| {
             self.write(Reader::new(stream, self.limits), root, &mut policy)
         })?;
         match expected {
             Expected::Anything => {}
-            Expected::Tar(digest) => check_digest("the tar's", passed.digest, digest)?,
+            Expected::Tar(digest) => {
+                let found = passed.digests.like(digest).context("the tar's sha512 was not taken")?;
+                check_digest("the tar's", found, digest)?;
+            }
             Expected::File(digest) => check_digest("the file's", source.digest()?, digest)?,
         }
-        Ok(Verified { digest: passed.digest, policy })
+        Ok(Verified { digests: passed.digests, policy })
     }
 
     fn write<P: Policy>(
@@ -143,7 +155,7 @@ struct Hashing<R> {
 impl<R> Hashing<R> {
     fn digest(self) -> Result<Digest> {
         let Some(hasher) = self.hasher else { bail!("the file was not hashed") };
-        Ok(Digest::from_bytes(hasher.finalize().into()))
+        Ok(Digest::Sha256(hasher.finalize().into()))
     }
 }
 

@@ -53,7 +53,9 @@ fn in_staging(
 }
 
 fn fill(plan: Plan, staging: &Staging<'_>, interrupt: &Interrupt) -> Result<PathBuf> {
-    let unpacker = Unpacker { interrupt: interrupt.clone(), ..Unpacker::default() };
+    let named = plan.manifest.named_images();
+    let with_sha512 = named.iter().any(pod::digest::Digest::is_sha512);
+    let unpacker = Unpacker { interrupt: interrupt.clone(), with_sha512, ..Unpacker::default() };
     let (stage1, digest) = plan.stage1;
     let shown = stage1.shown();
     let stage1 = staging.add_stage1(&unpacker, stage1, digest).with_context(|| format!("stage1 {shown}"))?;
@@ -63,8 +65,8 @@ fn fill(plan: Plan, staging: &Staging<'_>, interrupt: &Interrupt) -> Result<Path
         let add = || {
             let expected = expected.map_or(Expected::Anything, Expected::Tar);
             source.show_progress("unpacking");
-            let tree = staging.add_image(&unpacker, source, expected)?;
-            let image = assemble::read_image(staging, tree.digest(), &shown)?;
+            let (tree, id) = staging.add_image(&unpacker, source, expected, &named)?;
+            let image = assemble::read_image(staging, id, &shown)?;
             Ok((tree, image))
         };
         let (tree, image): (_, _) = (add() as Result<_>).with_context(|| format!("image {shown}"))?;

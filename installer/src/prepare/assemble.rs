@@ -7,13 +7,14 @@ use std::os::fd::AsFd;
 use anyhow::{Context, Result, bail, ensure};
 use pod::digest::Digest;
 use pod::id::PodId;
+use pod::isolators::Isolators;
 use pod::manifest::{
-    ContainerRuntimeManifest, ImageManifest, Manifest, PodManifest, RuntimeApp, RuntimeVolume, VolumeKind,
+    Annotations, ContainerRuntimeManifest, ImageManifest, Manifest, PodManifest, RuntimeApp, RuntimeVolume,
 };
 use pod::name::AppName;
-use pod::user::{resolve_group, resolve_user};
 use pod::{Pod, layout};
 
+use super::check;
 use crate::image::MANIFEST_MAX;
 use crate::image_root::InRoot;
 use crate::report::Hint as _;
@@ -51,19 +52,21 @@ pub(super) fn generate(id: PodId, images: &[Image], volumes: &[VolumeArgument]) 
             ))
             .hint("a pod manifest can name apps as it likes: --pod-manifest");
         }
-        apps.push(RuntimeApp { name, image_id: image.digest, isolators: Vec::new() });
+        apps.push(RuntimeApp {
+            name,
+            image_id: image.digest,
+            isolators: Isolators::default(),
+            annotations: Annotations::default(),
+        });
     }
     let points =
         || images.iter().filter_map(|image| image.manifest.app.as_ref()).flat_map(|app| &app.mount_points);
     for volume in volumes.iter().filter(|volume| points().all(|point| point.name != volume.name)) {
         eprintln!("warning: no app has a mount point {} for the volume", volume.name);
     }
-    let volumes = volumes.iter().map(|volume| RuntimeVolume {
-        kind: VolumeKind::Host,
-        source: volume.source.clone(),
-        read_only: volume.read_only,
-        fulfills: vec![volume.name.clone()],
-    });
+    let volumes = volumes
+        .iter()
+        .map(|volume| RuntimeVolume { volume: volume.volume.clone(), fulfills: vec![volume.name.clone()] });
     Ok(ContainerRuntimeManifest::new(id, apps, volumes.collect()).to_json().into_bytes())
 }
 
@@ -88,9 +91,7 @@ pub(super) fn check(staging: &Staging<'_>, manifest: &[u8], images: Vec<Image>) 
     let pod = Pod::assemble(staging.id(), &manifest, &images)?;
     for app in &pod.apps {
         let root = open_in_stage1(staging, &layout::image_rootfs(&app.image))?;
-        let of_app = || format!("app {}", app.name);
-        resolve_user(&app.user, &root).with_context(of_app)?;
-        resolve_group(&app.group, &root).with_context(of_app)?;
+        check::check(app, &root).with_context(|| format!("app {}", app.name))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod apply;
 mod assemble;
+mod check;
 mod plan;
 
 pub(crate) use apply::apply;

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use pod::digest::Digest;
-use pod::manifest::{Manifest, PodManifest};
-use pod::path::AbsolutePath;
+use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
 use crate::image::MANIFEST_MAX;
@@ -37,6 +36,16 @@ pub(crate) enum ManifestPlan {
     Given(Vec<u8>, Box<PodManifest>),
 }
 
+impl ManifestPlan {
+    /// The images that it names; one that is generated names what it is given.
+    pub(crate) fn named_images(&self) -> Vec<Digest> {
+        match self {
+            Self::Generate(_) => Vec::new(),
+            Self::Given(_, manifest) => manifest.apps.iter().map(|app| app.image.id).collect(),
+        }
+    }
+}
+
 impl Plan {
     /// Opens everything that `request` names.
     pub(crate) fn open(request: &Request) -> Result<Self> {
@@ -47,12 +56,12 @@ impl Plan {
         };
         match &manifest {
             ManifestPlan::Generate(volumes) => {
-                volumes.iter().try_for_each(|volume| check_volume(volume.name.as_str(), &volume.source))?;
+                volumes.iter().try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?;
             }
             ManifestPlan::Given(_, manifest) => manifest
                 .volumes
                 .iter()
-                .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.source))?,
+                .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?,
         }
         Ok(Self { dir: request.dir.clone(), stage1: open_stage1(request)?, images, manifest })
     }
@@ -75,14 +84,15 @@ fn read_manifest(path: &Path) -> Result<ManifestPlan> {
     let bytes = Source::open(path).context("pod manifest")?.read_all(MANIFEST_MAX)?;
     let about = || format!("pod manifest {}", escape(&path.to_string_lossy()));
     match Manifest::parse(&bytes).with_context(about)? {
-        Manifest::Pod(manifest) => Ok(ManifestPlan::Given(bytes, Box::new(manifest))),
+        Manifest::Pod(manifest) => Ok(ManifestPlan::Given(bytes, manifest)),
         Manifest::Runtime(_) => {
             bail!("{}: acKind is ContainerRuntimeManifest: expected PodManifest", about())
         }
     }
 }
 
-fn check_volume(name: &str, source: &AbsolutePath) -> Result<()> {
+fn check_volume(name: &str, volume: &Volume) -> Result<()> {
+    let VolumeKind::Host { source, .. } = &volume.kind else { return Ok(()) };
     std::fs::metadata(source.as_str())
         .with_context(|| format!("volume {name}: cannot find {source}"))
         .map(drop)

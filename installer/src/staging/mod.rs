@@ -111,22 +111,31 @@ impl<'h> Staging<'h> {
         unpacker.unpack(source, Expected::File(digest), root, Stage1Policy::default())
     }
 
-    /// Unpacks an image and puts it where its id says.
+    /// Unpacks an image and puts it where its id says: the sha512 if that is among those `named`, else the sha256.
     pub(crate) fn add_image(
         &self,
         unpacker: &Unpacker,
         source: impl Read + Send,
         expected: Expected,
-    ) -> Result<Verified<ImagePolicy>> {
+        named: &[Digest],
+    ) -> Result<(Verified<ImagePolicy>, Digest)> {
         let root = make_directory(&self.directory, INCOMING)?;
         let image = unpacker.unpack(source, expected, root, ImagePolicy::default())?;
         let images = self.images_directory().context("cannot create the images' directory in stage1")?;
-        let id = image.digest().to_string();
+        let digests = image.digests();
+        let digest = match digests.sha512.filter(|sha512| named.contains(sha512)) {
+            Some(sha512) if named.contains(&digests.sha256) => {
+                bail!("the pod manifest calls it {} and {sha512}: expected one of them", digests.sha256)
+            }
+            Some(sha512) => sha512,
+            None => digests.sha256,
+        };
+        let id = digest.to_string();
         match renameat_with(&self.directory, INCOMING, images, &id, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => bail!("image {id} is there already: expected each image once"),
             done => done.with_context(|| format!("cannot rename the image to {id}"))?,
         }
-        Ok(image)
+        Ok((image, digest))
     }
 
     fn images_directory(&self) -> Result<OwnedFd> {

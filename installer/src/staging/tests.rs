@@ -65,8 +65,8 @@ fn a_pod_directory_appears_whole() {
     let root = make_directory(&staging.directory, layout::STAGE1).unwrap();
     let stage1 = unpack(&archive(&[("init", EntryType::Regular, b"")]), root, Stage1Policy::default());
     let image = archive(&[("manifest", EntryType::Regular, b"{}"), ("rootfs/", EntryType::Directory, b"")]);
-    let image = staging.add_image(&Unpacker::default(), image.as_slice(), Expected::Anything).unwrap();
-    let id = image.digest();
+    let (image, id) =
+        staging.add_image(&Unpacker::default(), image.as_slice(), Expected::Anything, &[]).unwrap();
     assert_eq!(names(&dir.join("containers")), [""; 0]);
     let pod = staging.publish(&stage1, &[image], b"manifest").unwrap();
 
@@ -94,7 +94,7 @@ fn the_same_image_twice_is_refused() {
     let staging = Staging::create(&home).unwrap();
     drop(make_directory(&staging.directory, layout::STAGE1).unwrap());
     let image = archive(&[("manifest", EntryType::Regular, b"{}"), ("rootfs/", EntryType::Directory, b"")]);
-    let add = || staging.add_image(&Unpacker::default(), image.as_slice(), Expected::Anything);
+    let add = || staging.add_image(&Unpacker::default(), image.as_slice(), Expected::Anything, &[]);
     add().unwrap();
     assert!(format!("{:#}", add().unwrap_err()).contains("expected each image once"));
     staging.discard();

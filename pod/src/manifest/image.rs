@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::annotations::Annotations;
+use super::pairs::Pairs;
+use super::port::Port;
 use super::version::AcVersion;
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::exec::{Exec, Word};
+use crate::isolators::Isolators;
 use crate::json;
 use crate::name::{EnvName, Identifier, VolumeName};
 use crate::path::AbsolutePath;
@@ -25,6 +29,8 @@ pub struct ImageManifest {
     pub labels: BTreeMap<String, String>,
     /// What it runs, unless it only carries files.
     pub app: Option<AppSpec>,
+    /// What it says to Gantry of its app.
+    pub annotations: Annotations,
 }
 
 /// What an image, or a pod manifest in its place, says of how an app runs.
@@ -52,9 +58,15 @@ pub struct AppSpec {
     /// Where it expects volumes.
     #[serde(default)]
     pub mount_points: Vec<MountPoint>,
-    /// Limits it asks for.
+    /// Where it listens.
     #[serde(default)]
-    pub isolators: Vec<Named>,
+    pub ports: Vec<Port>,
+    /// What it may do and use.
+    #[serde(default)]
+    pub isolators: Isolators,
+    /// What it says to Gantry.
+    #[serde(default)]
+    pub annotations: Annotations,
 }
 
 /// `pre-start` and `post-stop`, at most one of each.
@@ -80,13 +92,6 @@ pub struct MountPoint {
     pub read_only: bool,
 }
 
-/// An isolator or another thing of which this version reads the name alone.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Named {
-    /// Its name.
-    pub name: Identifier,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
@@ -95,16 +100,10 @@ struct Raw {
     ac_version: AcVersion,
     name: Identifier,
     #[serde(default)]
-    labels: Vec<Pair<String>>,
+    labels: Pairs,
     app: Option<AppSpec>,
-}
-
-/// `{name, value}` of 0.8, `{name, val}` of 0.1.
-#[derive(Deserialize)]
-struct Pair<N> {
-    name: N,
-    #[serde(alias = "val")]
-    value: String,
+    #[serde(default)]
+    annotations: Annotations,
 }
 
 #[derive(Deserialize)]
@@ -151,12 +150,12 @@ impl TryFrom<Raw> for ImageManifest {
             return Err(Error::new(format!("acKind is {}: expected ImageManifest", escape(&raw.ac_kind))));
         }
         let mut labels = BTreeMap::new();
-        for Pair { name, value } in raw.labels {
+        for (name, value) in raw.labels.0 {
             if let Some((name, _)) = labels.insert(name.clone(), value).map(|old| (name, old)) {
                 return Err(Error::new(format!("duplicate label {}", escape(&name))));
             }
         }
-        Ok(Self { name: raw.name, labels, app: raw.app })
+        Ok(Self { name: raw.name, labels, app: raw.app, annotations: raw.annotations })
     }
 }
 
@@ -186,17 +185,8 @@ impl TryFrom<Vec<RawHandler>> for EventHandlers {
 
 /// The list of 0.8 or the map of 0.1.
 fn environment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<(EnvName, Word)>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        List(Vec<Pair<String>>),
-        Map(BTreeMap<String, String>),
-    }
-    let pairs: Vec<(String, String)> = match Either::deserialize(deserializer)? {
-        Either::List(pairs) => pairs.into_iter().map(|pair| (pair.name, pair.value)).collect(),
-        Either::Map(map) => map.into_iter().collect(),
-    };
-    pairs
+    Pairs::deserialize(deserializer)?
+        .0
         .into_iter()
         .map(|(name, value)| Ok((name.try_into()?, value.try_into()?)))
         .collect::<Result<_>>()

@@ -4,17 +4,24 @@
 //! Each is parsed into what it says, with every value already of its valid type; [`crate::Pod`] is what they mean
 //! together.
 
+mod annotations;
 mod image;
+mod pairs;
 mod pod;
+mod port;
 mod runtime;
 mod version;
+mod volume;
 
 use serde::Deserialize;
 
-pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint, Named};
-pub use pod::{PodApp, PodManifest, PodVolume};
-pub use runtime::{ContainerRuntimeManifest, RuntimeApp, RuntimeVolume, VolumeKind};
+pub use annotations::{Annotations, Restart};
+pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
+pub use pod::{PodApp, PodManifest, PodMount, PodPort};
+pub use port::{Port, Protocol};
+pub use runtime::{ContainerRuntimeManifest, RuntimeApp};
 pub use version::AcVersion;
+pub use volume::{Ownership, PodVolume, RuntimeVolume, Volume, VolumeKind};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -27,7 +34,7 @@ pub enum Manifest {
     /// appc 0.1.
     Runtime(ContainerRuntimeManifest),
     /// appc 0.8.
-    Pod(PodManifest),
+    Pod(Box<PodManifest>),
 }
 
 #[derive(Deserialize)]
@@ -47,7 +54,7 @@ impl Manifest {
         let kind: Kind = json::parse(bytes)?;
         match kind.ac_kind.as_str() {
             "ContainerRuntimeManifest" => json::parse(bytes).map(Self::Runtime),
-            "PodManifest" => json::parse(bytes).map(Self::Pod),
+            "PodManifest" => json::parse(bytes).map(Box::new).map(Self::Pod),
             other => Err(Error::new(format!(
                 "acKind is {}: expected PodManifest or ContainerRuntimeManifest",
                 escape(other)

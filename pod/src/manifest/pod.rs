@@ -3,10 +3,14 @@
 
 use serde::Deserialize;
 
-use super::image::{AppSpec, Named};
-use super::runtime::VolumeKind;
+use super::annotations::Annotations;
+use super::image::AppSpec;
+use super::port::number_of;
+use super::volume::PodVolume;
 use crate::digest::Digest;
-use crate::name::{AppName, VolumeName};
+use crate::error::{Error, Result};
+use crate::isolators::Isolators;
+use crate::name::{AppName, PortName, VolumeName};
 use crate::path::AbsolutePath;
 
 /// A pod as appc 0.8 writes it. Its id is its directory's name.
@@ -20,7 +24,13 @@ pub struct PodManifest {
     pub volumes: Vec<PodVolume>,
     /// Limits for the whole pod.
     #[serde(default)]
-    pub isolators: Vec<Named>,
+    pub isolators: Isolators,
+    /// What it says to Gantry of every app.
+    #[serde(default)]
+    pub annotations: Annotations,
+    /// Where apps' ports are on the host.
+    #[serde(default)]
+    pub ports: Vec<PodPort>,
 }
 
 /// An app of a pod.
@@ -36,6 +46,12 @@ pub struct PodApp {
     /// Which volumes go where, beside the image's mount points of the volumes' names.
     #[serde(default)]
     pub mounts: Vec<PodMount>,
+    /// Whether it may not write to its root.
+    #[serde(default, rename = "readOnlyRootFS")]
+    pub read_only_root: bool,
+    /// What the pod says to Gantry of this app.
+    #[serde(default)]
+    pub annotations: Annotations,
 }
 
 /// Names an image.
@@ -54,17 +70,28 @@ pub struct PodMount {
     pub path: AbsolutePath,
 }
 
-/// A part of the host's tree.
-#[derive(Clone, Debug, Deserialize)]
+/// Where a port of an app's is on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawPort")]
+pub struct PodPort {
+    /// The port's name, in whichever app has it.
+    pub name: PortName,
+    /// Its number on the host.
+    pub host_port: u16,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodVolume {
-    /// Its name.
-    pub name: VolumeName,
-    /// What it is; `host` in this version.
-    pub kind: VolumeKind,
-    /// Where it is on the host.
-    pub source: AbsolutePath,
-    /// Whether apps may not write to it.
-    #[serde(default)]
-    pub read_only: bool,
+struct RawPort {
+    name: PortName,
+    host_port: i64,
+}
+
+impl TryFrom<RawPort> for PodPort {
+    type Error = Error;
+
+    fn try_from(RawPort { name, host_port }: RawPort) -> Result<Self> {
+        let number = number_of(host_port).map_err(|error| error.within(format_args!("port {name}")));
+        Ok(Self { host_port: number?, name })
+    }
 }

@@ -3,12 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::image::Named;
+use super::annotations::Annotations;
 use super::version::AcVersion;
+use super::volume::RuntimeVolume;
 use crate::digest::Digest;
 use crate::id::PodId;
-use crate::name::{AppName, VolumeName};
-use crate::path::AbsolutePath;
+use crate::isolators::Isolators;
+use crate::name::AppName;
 
 /// A pod as appc 0.1 writes it; also what the installer writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,30 +42,10 @@ pub struct RuntimeApp {
     pub image_id: Digest,
     /// Limits it is given.
     #[serde(default, skip_serializing)]
-    pub isolators: Vec<Named>,
-}
-
-/// A part of the host's tree, and the mount points it fulfils.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RuntimeVolume {
-    /// What it is; `host` in this version.
-    pub kind: VolumeKind,
-    /// Where it is on the host.
-    pub source: AbsolutePath,
-    /// Whether apps may not write to it.
-    #[serde(default)]
-    pub read_only: bool,
-    /// The mount points it goes to, in every app that has them.
-    pub fulfills: Vec<VolumeName>,
-}
-
-/// What a volume is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VolumeKind {
-    /// A file or directory of the host.
-    Host,
+    pub isolators: Isolators,
+    /// What the pod says to Gantry of this app.
+    #[serde(default, skip_serializing)]
+    pub annotations: Annotations,
 }
 
 impl ContainerRuntimeManifest {

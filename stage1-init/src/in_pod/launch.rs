@@ -1,39 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becomes an app's program. systemd has already set its root, user, groups and capabilities.
+//! Becomes one of an app's programs. systemd has already set its root, user, groups and capabilities; its stdin is the
+//! file that says what is started ([`crate::launch`]).
 //!
-//! Command line: `APP DIRECTORY [NAME=VALUE]... -- PROGRAM [ARGUMENT]...`. The environment is exactly what is given
-//! here: whatever systemd adds to a service's own is not the app's.
+//! The environment is exactly what is said there: whatever systemd adds to a service's own is not the app's. Neither
+//! are descriptors but stdio and the app's sockets.
 
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::unistd::{chdir, execve};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::unistd::{chdir, execve, getpid};
+use pod::text::escape;
+use rustix::thread::{
+    CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities,
+};
 
+use super::seccomp;
 use crate::failure::report;
+use crate::launch::{Launch, Sockets};
 use crate::{stdio, sys};
 
 /// What a shell exits with where a program is not to be found (POSIX, Shell Command Language, 2.8.2).
 const NOT_FOUND: u8 = 127;
 /// Likewise where it is there and can't be run.
 const NOT_RUNNABLE: u8 = 126;
-
-struct Launch {
-    app: CString,
-    directory: CString,
-    environment: Vec<CString>,
-    words: Vec<CString>,
-}
+/// Above every number that sockets are received at or passed as.
+const OUT_OF_THE_WAY: i32 = 512;
 
 /// Becomes the app, or says why not, on its stderr, and returns.
-pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     // Without the caller's stdio there is nobody to tell.
-    if sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket)).is_err() {
-        return ExitCode::from(NOT_RUNNABLE);
-    }
-    match parse(args).and_then(|launch| become_app(&launch)) {
+    let Ok((launch, sockets)) = receive() else { return ExitCode::from(NOT_RUNNABLE) };
+    let done = launch.and_then(|launch| {
+        let app = format!("app {}", launch.app);
+        become_program(launch, sockets).context(app)
+    });
+    match done {
         Ok(never) => match never {},
         Err(error) => {
             report(&error);
@@ -43,92 +51,106 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn parse(args: Vec<OsString>) -> Result<Launch> {
-    let mut args = args.into_iter().map(|arg| CString::new(arg.into_vec()).expect("an argument has no NUL"));
-    let mut next = || args.next().context("the launcher's command line is cut short");
-    let (app, directory) = (next()?, next()?);
-    let mut environment = Vec::new();
-    loop {
-        match next()? {
-            word if word.as_bytes() == b"--" => break,
-            word => environment.push(word),
-        }
-    }
-    let words: Vec<_> = args.collect();
-    ensure!(!words.is_empty(), "the launcher's command line is cut short");
-    Ok(Launch { app, directory, environment, words })
+/// What is to be started, and the pod's sockets; stdio is the caller's from here on.
+fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
+    let socket = sys::take_listen_fd()?;
+    let mut launch = Vec::new();
+    io::stdin().read_to_end(&mut launch)?;
+    let launch = serde_json::from_slice(&launch).context("cannot read what to start");
+    Ok((launch, stdio::receive(&socket)?))
 }
 
-fn become_app(launch: &Launch) -> Result<std::convert::Infallible> {
-    let app = || format!("app {}", launch.app.to_string_lossy());
-    let shown = |text: &CString| pod::text::escape_bytes(text.as_bytes());
-    chdir(launch.directory.as_c_str()).with_context(|| {
-        format!("{}: cannot enter its working directory {}", app(), shown(&launch.directory))
-    })?;
+fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallible> {
+    ensure!(!launch.exec.is_empty(), "nothing to start");
+    chdir(launch.directory.as_str())
+        .with_context(|| format!("cannot enter its working directory {}", escape(&launch.directory)))?;
+    if let Some(own) = launch.sockets.take() {
+        pass(&own, sockets, &mut launch).context("cannot pass its sockets on")?;
+    }
+    let programs = candidates(&launch);
+    let words = c_strings(launch.exec.iter().cloned())?;
+    let environment = c_strings(launch.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
+    sys::default_sigpipe()?;
+    restrict(&launch).context("cannot restrict its system calls")?;
+    let error = execute(&programs, &words, &environment);
+    Err(anyhow::Error::new(error).context(format!("cannot run {}", escape(&launch.exec[0]))))
+}
+
+/// Tries the programs in order, as execvp(3) does: goes on where nothing is there, and remembers what is there and
+/// can't be run.
+fn execute(programs: &[CString], words: &[CString], environment: &[CString]) -> Errno {
     let mut first_error = Errno::ENOENT;
-    for program in candidates(launch) {
-        let Err(error) = execve(&program, &launch.words, &launch.environment);
-        // As execvp(3): go on where nothing is there, remember what is there and can't be run.
+    for program in programs {
+        let Err(error) = execve(program, words, environment);
         match error {
             Errno::ENOENT | Errno::ENOTDIR => {}
             Errno::EACCES => first_error = error,
-            _ => {
-                first_error = error;
-                break;
-            }
+            other => return other,
         }
     }
-    bail!(anyhow::Error::new(first_error).context(format!(
-        "{}: cannot run {}",
-        app(),
-        shown(&launch.words[0])
-    )))
+    first_error
+}
+
+/// Puts the app's sockets where sd_listen_fds(3) has them; the others are closed.
+fn pass(own: &Sockets, all: Vec<OwnedFd>, launch: &mut Launch) -> Result<()> {
+    let range = own.first..own.first + own.names.len();
+    let mine = all.get(range).context("there are too few")?;
+    // First out of the way of the numbers they get, on which others may be.
+    let moved = mine.iter().map(|fd| {
+        let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OUT_OF_THE_WAY))?;
+        Ok(number)
+    });
+    let moved = sys::own(&moved.collect::<nix::Result<Vec<_>>>()?);
+    drop(all);
+    sys::pass_as_listen_fds(&moved)?;
+    launch.environment.extend([
+        ("LISTEN_FDS".into(), own.names.len().to_string()),
+        ("LISTEN_PID".into(), getpid().to_string()),
+        ("LISTEN_FDNAMES".into(), own.names.join(":")),
+    ]);
+    Ok(())
+}
+
+/// Sets the filter, and gives up what only that took: nothing is left that the program could inherit.
+fn restrict(launch: &Launch) -> Result<()> {
+    let Some(filter) = &launch.seccomp else { return Ok(()) };
+    let mut program = seccomp::program(filter);
+    for number in &launch.drop_capabilities {
+        remove_capability_from_bounding_set(KernelSet::from_bits_retain(1 << number))?;
+    }
+    clear_ambient_capability_set()?;
+    let CapabilitySets { effective, permitted, .. } = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { effective, permitted, inheritable: KernelSet::empty() })?;
+    Ok(sys::set_filter(&mut program)?)
 }
 
 /// The paths to try: the program itself where it is one, else that name in every directory of the app's PATH.
 fn candidates(launch: &Launch) -> Vec<CString> {
-    let program = &launch.words[0];
-    if program.as_bytes().contains(&b'/') {
-        return vec![program.clone()];
-    }
-    let path = launch
-        .environment
-        .iter()
-        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="))
-        .unwrap_or_default();
-    path.split(|byte| *byte == b':')
-        .filter(|directory| directory.starts_with(b"/"))
-        .map(|directory| [directory, b"/", program.as_bytes()].concat())
-        .map(|path| CString::new(path).expect("its parts have no NUL"))
-        .collect()
+    let program = launch.exec[0].as_str();
+    let path = launch.environment.get("PATH").map(String::as_str).unwrap_or_default();
+    let all: Vec<_> = match program.contains('/') {
+        true => vec![program.to_owned()],
+        false => pod::exec::search(path, program).collect(),
+    };
+    all.into_iter().filter_map(|path| CString::new(path).ok()).collect()
+}
+
+fn c_strings(texts: impl Iterator<Item = String>) -> Result<Vec<CString>> {
+    texts.map(|text| CString::new(text).context("a word with NUL")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn launch(words: &[&str]) -> Result<Launch> {
-        parse(words.iter().map(Into::into).collect())
-    }
-
     #[test]
     fn programs_are_looked_up_in_the_apps_path() {
-        let found = candidates(&launch(&["a", "/", "PATH=/x::y:/z", "--", "prog"]).unwrap());
-        assert_eq!(found, [c"/x/prog".to_owned(), c"/z/prog".to_owned()]);
-        assert_eq!(candidates(&launch(&["a", "/", "--", "/p q"]).unwrap()), [c"/p q".to_owned()]);
-    }
-
-    #[test]
-    fn words_after_the_dashes_are_the_programs() {
-        let launch = launch(&["a", "/", "A=--", "--", "p", "--", ""]).unwrap();
-        assert_eq!(launch.environment, [c"A=--".to_owned()]);
-        assert_eq!(launch.words, [c"p".to_owned(), c"--".to_owned(), c"".to_owned()]);
-    }
-
-    #[test]
-    fn a_cut_command_line_is_refused() {
-        for words in [&[][..], &["a"], &["a", "/", "A=1"], &["a", "/", "--"]] {
-            assert!(launch(words).is_err(), "{words:?}");
-        }
+        let launch = |program: &str| Launch {
+            exec: vec![program.into()],
+            environment: [("PATH".to_owned(), "/x::y:/z".to_owned())].into(),
+            ..Launch::default()
+        };
+        assert_eq!(candidates(&launch("prog")), [c"/x/prog".to_owned(), c"/z/prog".to_owned()]);
+        assert_eq!(candidates(&launch("/p q")), [c"/p q".to_owned()]);
     }
 }

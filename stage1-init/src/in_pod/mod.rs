@@ -4,6 +4,7 @@
 
 pub(crate) mod launch;
 pub(crate) mod mounts;
+mod seccomp;
 pub(crate) mod status;
 
 /// Becomes an app: its stdio, environment and working directory, then its program.

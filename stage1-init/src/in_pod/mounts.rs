@@ -1,24 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Gives every app's tree the pod's /proc, /sys and /dev, and puts the launcher into that /dev.
+//! Gives every app its /proc, /sys and /dev: the pod's /proc and /sys with what is sensitive in them masked, and a /dev
+//! of a few devices, with the launcher in it.
 //!
 //! This can't be done before the pod's namespaces are there. The targets are resolved in the app's root.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use pod::layout;
 use pod::path::RelativePath;
+use rustix::mount::MountAttrFlags;
 
 use super::LAUNCH_PATH;
 use crate::failure::report;
+use crate::filesystem::{Submounts, attach, clone_tree, create};
 use crate::in_root::InRoot;
+use crate::sys::{Depth, set_attributes};
 
-/// What every app sees of the pod.
-const SHARED: [&str; 3] = ["proc", "sys", "dev"];
+/// The apps' /dev, in the pod.
+const DEV: &str = "/run/gantry/dev";
+/// Devices, by name and number (admin-guide/devices). There is no console behind /dev/console: it takes and gives
+/// what /dev/null does.
+const DEVICES: [(&str, u64, u64); 7] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+    ("console", 1, 3),
+];
+const LINKS: [(&str, &str); 5] = [
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+/// What the pod's apps share.
+const SHARED: [&str; 3] = ["pts", "shm", "mqueue"];
+/// What tells of the host's hardware, memory or secrets: hidden, as OCI runtimes do by default (runtime-tools and
+/// containerd's default `maskedPaths`).
+const MASKED: [&str; 13] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+/// What changes the host: can be read alone (likewise, `readonlyPaths`).
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Mounts, or says why not and returns a failure.
 pub(crate) fn run() -> ExitCode {
@@ -32,37 +79,97 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn mount_all() -> Result<()> {
-    File::create(LAUNCH_PATH).with_context(|| format!("cannot make {LAUNCH_PATH}"))?;
-    let launcher = || format!("cannot mount {LAUNCH_PATH}");
-    mount(Some("/init"), LAUNCH_PATH, None::<&str>, MsFlags::MS_BIND, None::<&str>).with_context(launcher)?;
-    make_read_only(LAUNCH_PATH).with_context(launcher)?;
-    // The one directory where devices work is nobody's to write in. What is mounted below it still is.
-    make_read_only("/dev").context("cannot restrict /dev")?;
-    for image in fs::read_dir(format!("/{}", layout::IMAGES)).context("cannot read the images' directory")? {
-        let rootfs = image?.path().join(layout::IMAGE_ROOTFS);
-        mount_into(&File::open(&rootfs).with_context(|| format!("cannot open {}", rootfs.display()))?)
-            .with_context(|| format!("cannot mount into {}", rootfs.display()))?;
+    umask(Mode::empty());
+    // systemd shares its mounts, and what is shared multiplies what is mounted in its copies.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .context("cannot make the pod's mounts private")?;
+    make_dev().context("cannot make the apps' /dev")?;
+    hide().context("cannot mask what is sensitive")?;
+    for app in fs::read_dir(format!("/{}", layout::APPS)).context("cannot list the apps")? {
+        let root = app?.path();
+        mount_into(&root).with_context(|| format!("cannot mount into {}", root.display()))?;
     }
     Ok(())
 }
 
-fn mount_into(rootfs: &File) -> Result<()> {
-    let root = InRoot::open_at(rootfs, ".")?;
+fn make_dev() -> Result<()> {
+    fs::create_dir_all(DEV)?;
+    let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    attach(create("tmpfs", &[("mode", "0755"), ("size", "64k")], safe)?, File::open(DEV)?)?;
+    let mode = Mode::from_bits_truncate(0o666);
+    for (name, major, minor) in DEVICES {
+        mknod(Path::new(DEV).join(name).as_path(), SFlag::S_IFCHR, mode, makedev(major, minor))?;
+    }
+    for (name, target) in LINKS {
+        symlink(target, Path::new(DEV).join(name))?;
+    }
     for name in SHARED {
-        let target = root.make_dir(&RelativePath::from_bytes(name.as_bytes())?)?;
-        bind_recursive(&format!("/{name}"), &target).with_context(|| format!("cannot mount /{name}"))?;
+        let place = Path::new(DEV).join(name);
+        fs::create_dir(&place)?;
+        attach(clone_tree(&format!("/dev/{name}"), Submounts::Yes)?, File::open(place)?)?;
+    }
+    place_launcher(&Path::new(DEV).join(LAUNCH_PATH.trim_start_matches("/dev/")))?;
+    // systemd looks for it in the pod's root, too, before it enters the app's (measured with 252).
+    place_launcher(Path::new(LAUNCH_PATH))?;
+    // The one directory where devices work is nobody's to write in. What is mounted below it still is.
+    let flags =
+        MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    Ok(mount(None::<&str>, DEV, None::<&str>, flags, None::<&str>)?)
+}
+
+fn place_launcher(at: &Path) -> Result<()> {
+    let place = File::create(at)?;
+    let program = clone_tree("/init", Submounts::No)?;
+    let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    set_attributes(&program, safe, Depth::One)?;
+    Ok(attach(program, place)?)
+}
+
+fn hide() -> Result<()> {
+    let empty = || create("tmpfs", &[("mode", "0555"), ("size", "4k")], MountAttrFlags::MOUNT_ATTR_RDONLY);
+    for path in MASKED {
+        let Some(place) = open(path)? else { continue };
+        let is_directory = place.metadata()?.is_dir();
+        let mask = if is_directory { empty()? } else { clone_tree(&format!("{DEV}/null"), Submounts::No)? };
+        attach(mask, place).context(path)?;
+    }
+    for path in READ_ONLY {
+        let Some(place) = open(path)? else { continue };
+        // nspawn makes most of them so.
+        if fstatvfs(&place)?.flags().contains(FsFlags::ST_RDONLY) {
+            continue;
+        }
+        let tree = clone_tree(path, Submounts::Yes)?;
+        set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::All)?;
+        attach(tree, place).context(path)?;
     }
     Ok(())
 }
 
-fn make_read_only(path: &str) -> io::Result<()> {
-    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
-    Ok(mount(None::<&str>, path, None::<&str>, flags, None::<&str>)?)
+/// Not every kernel has every one of them.
+fn open(path: &str) -> Result<Option<File>> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened =
+        fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH | nix::libc::O_NOFOLLOW).open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => Ok(Some(opened.with_context(|| format!("cannot open {path}"))?)),
+    }
 }
 
-/// mount(2) takes paths; this one is the open directory, whatever its name has become.
-fn bind_recursive(source: &str, target: impl AsFd) -> io::Result<()> {
-    let target = format!("/proc/self/fd/{}", target.as_fd().as_raw_fd());
-    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-    Ok(mount(Some(source), target.as_str(), None::<&str>, flags, None::<&str>)?)
+fn mount_into(root: &Path) -> Result<()> {
+    let root = InRoot::open_at(File::open(root)?, ".")?;
+    for (name, source, attributes) in [
+        ("proc", "/proc", MountAttrFlags::empty()),
+        // The pod's cgroups with it.
+        ("sys", "/sys", MountAttrFlags::MOUNT_ATTR_RDONLY),
+        ("dev", DEV, MountAttrFlags::empty()),
+    ] {
+        let tree = clone_tree(source, Submounts::Yes)?;
+        // Private: what happens to it in an app stays there.
+        set_attributes(&tree, attributes, Depth::All)?;
+        let place = root.make_dir(&RelativePath::from_bytes(name.as_bytes())?)?;
+        attach(tree.as_fd(), place).with_context(|| format!("cannot mount /{name}"))?;
+    }
+    Ok(())
 }

@@ -20,6 +20,8 @@ use crate::plan;
 
 /// The status is that of the app.
 pub(crate) const APP: &str = "app";
+/// The status is that of an app that is started again: only its end when asked to stop counts for the pod.
+pub(crate) const RESTARTED_APP: &str = "restarted-app";
 /// The status is that of the app's pre-start handler, and the app's own where the handler failed.
 pub(crate) const PRE_START: &str = "pre-start";
 
@@ -46,8 +48,8 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let asked = fs::exists(format!("{STOPPING}{name}"))?;
         let end = end(&variable("SERVICE_RESULT"), &variable("EXIT_CODE"), &variable("EXIT_STATUS"), asked);
         // A handler that ended well says nothing about the app.
-        if of == APP || end.failed {
-            record(&name, &end)?;
+        if of != PRE_START || end.failed {
+            record(&name, &end, of != RESTARTED_APP || asked)?;
         }
         Ok(end.failed)
     })();
@@ -120,10 +122,11 @@ fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
     }
 }
 
-fn record(name: &AppName, end: &End) -> Result<()> {
+/// Writes an app's status; where it `decides`, its failure is the pod's.
+fn record(name: &AppName, end: &End, decides: bool) -> Result<()> {
     let path = format!("/{}", layout::status(name));
     replace(&path, end.code).with_context(|| format!("cannot write {path}"))?;
-    if end.failed {
+    if end.failed && decides {
         match File::create_new(FAILED) {
             Ok(mut file) => writeln!(file, "{}", end.code)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What would fail when an app is started, found in its tree beforehand.
+//!
+//! What lies in a volume is not looked at: it may change until then.
+
+use anyhow::{Context, Result, bail, ensure};
+use pod::exec::{Exec, Word, search};
+use pod::path::AbsolutePath;
+use pod::text::{escape, escape_bytes};
+use pod::user::{resolve_group, resolve_user};
+use pod::{App, check_targets};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::image_root::InRoot;
+
+/// Where a program that is a name is looked for, unless the app says otherwise (appc spec, execution environment).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Checks an app against its image's tree.
+///
+/// # Errors
+/// Where it could not be started.
+pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
+    resolve_user(&app.user, root)?;
+    resolve_group(&app.group, root)?;
+    check_mounts(app, root)?;
+    check_directory(app, root)?;
+    let calls = app.isolators.seccomp.iter().flat_map(|filter| &filter.calls);
+    for call in calls {
+        ensure!(call.is_known(), "unknown system call {call}: expected a name such as mount");
+    }
+    let handlers = [("pre-start handler", &app.pre_start), ("post-stop handler", &app.post_stop)];
+    for (what, handler) in handlers {
+        if let Some(handler) = handler {
+            check_program(app, handler, root).context(what)?;
+        }
+    }
+    check_program(app, &app.exec, root)
+}
+
+/// Two names may lead to one place.
+fn check_mounts(app: &App, root: &InRoot) -> Result<()> {
+    let mut places = Vec::new();
+    for mount in &app.mounts {
+        let resolved = root.resolve(&mount.target);
+        let resolved = resolved.with_context(|| format!("mount at {}", mount.target))?;
+        let text = String::from_utf8(if resolved.is_empty() { b"/".to_vec() } else { resolved });
+        let text = text.map_err(|error| {
+            anyhow::anyhow!(
+                "mount at {} leads to {}: expected UTF-8",
+                mount.target,
+                escape_bytes(error.as_bytes())
+            )
+        })?;
+        places.push(text.parse::<AbsolutePath>().with_context(|| format!("mount at {}", mount.target))?);
+    }
+    Ok(check_targets(&places)?)
+}
+
+fn check_directory(app: &App, root: &InRoot) -> Result<()> {
+    let directory = &app.working_directory;
+    if is_in_volume(app, directory) || is_supplied(directory) {
+        return Ok(());
+    }
+    match root.stat(directory.as_str()) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(()),
+        Ok(_) => bail!("working directory {directory}: expected a directory"),
+        Err(error) => Err(error).with_context(|| format!("working directory {directory}")),
+    }
+}
+
+/// What the executor makes where the image does not have it.
+fn is_supplied(directory: &AbsolutePath) -> bool {
+    ["/dev", "/proc", "/sys", "/tmp"].contains(&directory.as_str())
+}
+
+fn check_program(app: &App, exec: &Exec, root: &InRoot) -> Result<()> {
+    let program = exec.program();
+    let own_path = app.environment.iter().rev().find(|(name, _)| name.as_str() == "PATH");
+    let path = own_path.map_or(PATH, |(_, value)| Word::as_str(value));
+    let candidates: Vec<String> = match program.contains('/') {
+        true => vec![program.into()],
+        false => search(path, program).collect(),
+    };
+    let mut found = false;
+    for candidate in &candidates {
+        // Paths that are no `AbsolutePath`, for a `..` in them, can't be told to be in a volume.
+        if candidate.parse().is_ok_and(|path| is_in_volume(app, &path)) {
+            return Ok(());
+        }
+        match root.stat(candidate) {
+            Ok(stat) if is_executable(&stat) => return Ok(()),
+            Ok(_) => found = true,
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error).with_context(|| format!("program {}", escape(candidate))),
+        }
+    }
+    let shown = escape(program);
+    ensure!(!found, "program {shown}: expected a file that can be executed");
+    match program.contains('/') {
+        true => bail!("program {shown} is not in the image"),
+        false => {
+            bail!("program {shown} is not in the image: expected it in a directory of PATH, {}", escape(path))
+        }
+    }
+}
+
+fn is_executable(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_mode & 0o111 != 0
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR))
+}
+
+fn is_in_volume(app: &App, path: &AbsolutePath) -> bool {
+    app.mounts.iter().any(|mount| mount.target.contains(path))
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Isolators: what an app or a pod may do and use (appc spec, "Isolators"; of 0.1 those with a meaning today).
+//!
+//! What Gantry knows is parsed into values that can be enforced as they are; what it doesn't know is kept by name, to
+//! be reported.
+
+mod capability;
+mod quantity;
+mod seccomp;
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use capability::{Capability, CapabilitySet};
+pub use quantity::Quantity;
+pub use seccomp::{Call, ErrorNumber, Rule, Seccomp};
+
+use crate::error::{Error, Result};
+use crate::name::Identifier;
+
+/// What an app's, an image's or a pod's isolators ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<Raw>")]
+pub struct Isolators {
+    /// The capabilities that are left to the app: its bounding set.
+    pub capabilities: Option<CapabilitySet>,
+    /// Whether no program it runs may gain privileges.
+    pub no_new_privileges: Option<bool>,
+    /// Which system calls it may make.
+    pub seccomp: Option<Seccomp>,
+    /// How readily the kernel ends it when memory runs out, −1000 to 1000.
+    pub oom_score_adjust: Option<i16>,
+    /// Its part of the CPU beside others', as cgroup v1 counts it: 2 to 262144, 1024 by default.
+    pub cpu_shares: Option<u32>,
+    /// CPU time, in cores.
+    pub cpu: Resource,
+    /// Memory, in bytes.
+    pub memory: Resource,
+    /// The names of those that are not known.
+    pub unknown: Vec<Identifier>,
+}
+
+/// How much of a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resource {
+    /// What it is to have.
+    pub request: Option<Quantity>,
+    /// What it can't exceed.
+    pub limit: Option<Quantity>,
+}
+
+/// `{name, value}` of 0.8, `{name, val}` of 0.1.
+#[derive(Deserialize)]
+struct Raw {
+    name: Identifier,
+    #[serde(alias = "val", default)]
+    value: Value,
+}
+
+impl TryFrom<Vec<Raw>> for Isolators {
+    type Error = Error;
+
+    fn try_from(raw: Vec<Raw>) -> Result<Self> {
+        let mut all = Self::default();
+        let mut seen = BTreeSet::new();
+        for Raw { name, value } in raw {
+            if !seen.insert(name.clone()) {
+                return Err(Error::new(format!("two isolators {name}: expected at most one")));
+            }
+            all.add(&name, &value).map_err(|error| error.within(format_args!("isolator {name}")))?;
+        }
+        for (one, other) in [
+            ("os/linux/capabilities-retain-set", "os/linux/capabilities-remove-set"),
+            ("os/linux/seccomp-retain-set", "os/linux/seccomp-remove-set"),
+        ] {
+            if [one, other].iter().all(|name| seen.iter().any(|seen| seen.as_str() == *name)) {
+                return Err(Error::new(format!("isolators {one} and {other}: expected one of them")));
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Isolators {
+    /// These, and where they say nothing, what `other` says.
+    #[must_use]
+    pub fn over(self, other: &Self) -> Self {
+        let unknown = other.unknown.iter().filter(|name| !self.unknown.contains(name)).cloned();
+        Self {
+            capabilities: self.capabilities.or(other.capabilities),
+            no_new_privileges: self.no_new_privileges.or(other.no_new_privileges),
+            seccomp: self.seccomp.clone().or_else(|| other.seccomp.clone()),
+            oom_score_adjust: self.oom_score_adjust.or(other.oom_score_adjust),
+            cpu_shares: self.cpu_shares.or(other.cpu_shares),
+            cpu: self.cpu.over(other.cpu),
+            memory: self.memory.over(other.memory),
+            unknown: self.unknown.iter().cloned().chain(unknown).collect(),
+        }
+    }
+
+    fn add(&mut self, name: &Identifier, value: &Value) -> Result<()> {
+        match name.as_str() {
+            "os/linux/capabilities-retain-set" => self.capabilities = Some(capabilities(value)?),
+            "os/linux/capabilities-remove-set" => {
+                self.capabilities = Some(CapabilitySet::DEFAULT.without(capabilities(value)?));
+            }
+            // Of 0.1: names with blanks between.
+            "capabilities/bounding-set" => {
+                self.capabilities = Some(
+                    text(value)?.split_whitespace().map(str::parse::<Capability>).collect::<Result<_>>()?,
+                );
+            }
+            "os/linux/no-new-privileges" => {
+                self.no_new_privileges =
+                    Some(value.as_bool().ok_or_else(|| Error::new("invalid value: expected true or false"))?)
+            }
+            "os/linux/seccomp-retain-set" => self.seccomp = Seccomp::parse(Rule::Retain, value)?,
+            "os/linux/seccomp-remove-set" => self.seccomp = Seccomp::parse(Rule::Remove, value)?,
+            "os/linux/oom-score-adj" => self.oom_score_adjust = Some(number(value, -1000, 1000)?),
+            "os/linux/cpu-shares" | "cpu/shares" => self.cpu_shares = Some(number(value, 2, 262_144)?),
+            "resource/cpu" => self.cpu = Resource::parse(value)?,
+            "resource/memory" => self.memory = Resource::parse(value)?,
+            // Of 0.1.
+            "memory/limit" => self.memory.limit = Some(quantity(value)?),
+            _ => self.unknown.push(name.clone()),
+        }
+        Ok(())
+    }
+}
+
+impl Resource {
+    fn over(self, other: Self) -> Self {
+        Self { request: self.request.or(other.request), limit: self.limit.or(other.limit) }
+    }
+
+    /// Whether nothing is asked for.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    fn parse(value: &Value) -> Result<Self> {
+        let quantity = |name| value.get(name).filter(|value| !value.is_null()).map(quantity).transpose();
+        let resource = Self { request: quantity("request")?, limit: quantity("limit")? };
+        match resource {
+            Self { request: Some(request), limit: Some(limit) } if request > limit => {
+                Err(Error::new("the request is above the limit: expected at most the limit"))
+            }
+            Self { request: None, limit: None } => Err(Error::new("expected a limit, a request or both")),
+            resource => Ok(resource),
+        }
+    }
+}
+
+fn capabilities(value: &Value) -> Result<CapabilitySet> {
+    set(value)?.into_iter().map(str::parse::<Capability>).collect()
+}
+
+/// The texts in `{"set": […]}`.
+fn set(value: &Value) -> Result<Vec<&str>> {
+    let list = value.get("set").and_then(Value::as_array);
+    let texts = list.and_then(|list| list.iter().map(Value::as_str).collect());
+    texts.ok_or_else(|| Error::new("invalid value: expected an object with a \"set\" of names"))
+}
+
+fn text(value: &Value) -> Result<&str> {
+    value.as_str().ok_or_else(|| Error::new("invalid value: expected text"))
+}
+
+/// A number, or text that is one, as 0.1 has it.
+fn number<N: TryFrom<i64>>(value: &Value, least: i64, most: i64) -> Result<N> {
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    number
+        .filter(|number| (least..=most).contains(number))
+        .and_then(|number| N::try_from(number).ok())
+        .ok_or_else(|| Error::new(format!("invalid value: expected a number from {least} to {most}")))
+}
+
+fn quantity(value: &Value) -> Result<Quantity> {
+    match value {
+        Value::Number(number) => number
+            .as_u64()
+            .ok_or_else(|| Error::new("invalid quantity: expected a whole number, or text such as \"0.5\""))?
+            .to_string()
+            .parse(),
+        value => text(value)?.parse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn isolators(list: &Value) -> Result<Isolators> {
+        serde_json::from_value(list.clone()).map_err(|error| Error::new(error.to_string()))
+    }
+
+    #[test]
+    fn what_is_known_is_read() {
+        let all = isolators(&json!([
+            {"name": "os/linux/capabilities-remove-set", "value": {"set": ["CAP_MKNOD", "CAP_SYS_ADMIN"]}},
+            {"name": "os/linux/no-new-privileges", "value": true},
+            {"name": "os/linux/seccomp-remove-set", "value": {"set": ["mount"], "errno": "ENOTSUP"}},
+            {"name": "os/linux/oom-score-adj", "value": -999},
+            {"name": "os/linux/cpu-shares", "value": 512},
+            {"name": "resource/cpu", "value": {"request": "250m", "limit": "0.5"}},
+            {"name": "resource/memory", "value": {"limit": "1Gi"}},
+            {"name": "resource/block-iops", "value": {"default": true, "limit": "10"}},
+        ]))
+        .unwrap();
+        assert_eq!(all.capabilities.unwrap().iter().count(), 13);
+        assert_eq!(all.no_new_privileges, Some(true));
+        assert_eq!(all.seccomp.unwrap().errno.unwrap().number(), 95);
+        assert_eq!((all.oom_score_adjust, all.cpu_shares), (Some(-999), Some(512)));
+        assert_eq!(all.cpu.limit.unwrap().thousandths(), 500);
+        assert_eq!(all.memory.limit.unwrap().units(), 1 << 30);
+        assert_eq!(all.unknown, ["resource/block-iops".parse().unwrap()]);
+    }
+
+    #[test]
+    fn those_of_0_1_are_text() {
+        let all = isolators(&json!([
+            {"name": "cpu/shares", "val": "20"},
+            {"name": "memory/limit", "val": "1G"},
+            {"name": "capabilities/bounding-set", "val": "CAP_NET_BIND_SERVICE CAP_SYS_ADMIN"},
+            {"name": "private-network", "val": "true"},
+        ]))
+        .unwrap();
+        assert_eq!(all.cpu_shares, Some(20));
+        assert_eq!(all.memory.limit.unwrap().units(), 1_000_000_000);
+        assert_eq!(all.capabilities.unwrap().to_string(), "CAP_NET_BIND_SERVICE CAP_SYS_ADMIN");
+        assert_eq!(all.unknown.len(), 1);
+    }
+
+    #[test]
+    fn the_closer_ones_win() {
+        let near =
+            isolators(&json!([{"name": "cpu/shares", "val": "20"}, {"name": "a", "val": ""}])).unwrap();
+        let far = isolators(&json!([
+            {"name": "cpu/shares", "val": "30"}, {"name": "memory/limit", "val": "1"}, {"name": "a", "val": ""}
+        ]));
+        let both = near.over(&far.unwrap());
+        assert_eq!(
+            (both.cpu_shares, both.memory.limit.unwrap().units(), both.unknown.len()),
+            (Some(20), 1, 1)
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_refused() {
+        let set = |name: &str| json!({"name": name, "value": {"set": ["CAP_KILL"]}});
+        for bad in [
+            json!([set("os/linux/capabilities-retain-set"), set("os/linux/capabilities-remove-set")]),
+            json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": ["read"]}},
+                   {"name": "os/linux/seccomp-remove-set", "value": {"set": ["mount"]}}]),
+            json!([set("os/linux/capabilities-retain-set"), set("os/linux/capabilities-retain-set")]),
+            json!([{"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_FLY"]}}]),
+            json!([{"name": "os/linux/capabilities-retain-set", "value": ["CAP_KILL"]}]),
+            json!([{"name": "os/linux/no-new-privileges", "value": "yes"}]),
+            json!([{"name": "os/linux/oom-score-adj", "value": 1001}]),
+            json!([{"name": "os/linux/cpu-shares", "value": 1}]),
+            json!([{"name": "resource/cpu", "value": {"limit": "0"}}]),
+            json!([{"name": "resource/cpu", "value": {}}]),
+            json!([{"name": "resource/memory", "value": {"request": "2G", "limit": "1G"}}]),
+            json!([{"name": "memory/limit", "val": "much"}]),
+            json!([{"name": "Not A Name", "value": 1}]),
+        ] {
+            assert!(isolators(&bad).is_err(), "{bad}");
+        }
+    }
+}

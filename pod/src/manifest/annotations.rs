@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Annotations, of which Gantry reads those in its own namespace: how an app is stopped and restarted.
+//!
+//! - `gantry/stop-timeout`: how long the app has to end after SIGTERM, in whole seconds, 1 to 86400.
+//! - `gantry/restart`: `no`, `on-failure` or `always`.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::pairs::Pairs;
+use crate::error::{Error, Result};
+use crate::text::escape;
+
+const NAMESPACE: &str = "gantry/";
+const STOP_TIMEOUT: &str = "gantry/stop-timeout";
+const RESTART: &str = "gantry/restart";
+/// A day.
+const STOP_TIMEOUT_MAX: u32 = 86_400;
+
+/// What annotations say to Gantry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Pairs")]
+pub struct Annotations {
+    /// How long an app has to end after SIGTERM, in seconds.
+    pub stop_timeout: Option<u32>,
+    /// When an app that has ended is started again.
+    pub restart: Option<Restart>,
+}
+
+/// When an app that has ended is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// Never: its end counts.
+    #[default]
+    No,
+    /// When it failed, until it ends well or the pod is stopped.
+    OnFailure,
+    /// However it ended, until the pod is stopped.
+    Always,
+}
+
+impl Annotations {
+    /// These, and where they say nothing, what `other` says.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            stop_timeout: self.stop_timeout.or(other.stop_timeout),
+            restart: self.restart.or(other.restart),
+        }
+    }
+}
+
+impl TryFrom<Pairs> for Annotations {
+    type Error = Error;
+
+    fn try_from(pairs: Pairs) -> Result<Self> {
+        let mut all = Self::default();
+        let mut seen = BTreeSet::new();
+        for (name, value) in pairs.0 {
+            let invalid =
+                |expected: String| Error::new(format!("annotation {name} is {}: {expected}", escape(&value)));
+            match name.as_str() {
+                STOP_TIMEOUT => {
+                    let seconds =
+                        value.parse().ok().filter(|seconds| (1..=STOP_TIMEOUT_MAX).contains(seconds));
+                    let expected = || format!("expected whole seconds from 1 to {STOP_TIMEOUT_MAX}");
+                    all.stop_timeout = Some(seconds.ok_or_else(|| invalid(expected()))?);
+                }
+                RESTART => {
+                    all.restart = Some(match value.as_str() {
+                        "no" => Restart::No,
+                        "on-failure" => Restart::OnFailure,
+                        "always" => Restart::Always,
+                        _ => return Err(invalid("expected no, on-failure or always".into())),
+                    });
+                }
+                own if own.starts_with(NAMESPACE) => {
+                    let name = escape(own);
+                    return Err(Error::new(format!(
+                        "unknown annotation {name}: expected {STOP_TIMEOUT} or {RESTART}"
+                    )));
+                }
+                _ => {}
+            }
+            if seen.contains(&name) {
+                return Err(Error::new(format!("two annotations {}: expected at most one", escape(&name))));
+            }
+            seen.insert(name);
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read() {
+        let expected = Annotations { stop_timeout: Some(30), restart: Some(Restart::OnFailure) };
+        for annotations in [
+            json!([{"name": "gantry/stop-timeout", "value": "30"}, {"name": "gantry/restart", "value": "on-failure"},
+                   {"name": "authors", "value": "x"}]),
+            json!({"gantry/stop-timeout": "30", "gantry/restart": "on-failure", "Created": ""}),
+        ] {
+            assert_eq!(from_value::<Annotations>(annotations).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_ours_is_checked() {
+        let bad = |pairs: Value| assert!(from_value::<Annotations>(pairs.clone()).is_err(), "{pairs}");
+        for value in ["0", "86401", "-1", "1s", ""] {
+            bad(json!({"gantry/stop-timeout": value}));
+        }
+        bad(json!({"gantry/restart": "sometimes"}));
+        bad(json!({"gantry/restrat": "no"}));
+        bad(json!([{"name": "a", "value": ""}, {"name": "a", "value": ""}]));
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a pod mounts into its apps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::name::VolumeName;
+use crate::path::AbsolutePath;
+use crate::text::escape;
+
+/// A volume, without its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// What it is.
+    pub kind: VolumeKind,
+    /// Whether no app may write to it.
+    pub read_only: bool,
+}
+
+/// What a volume is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeKind {
+    /// A file or directory of the host.
+    Host {
+        /// Where it is.
+        source: AbsolutePath,
+        /// Whether what is mounted below it comes with it.
+        recursive: bool,
+    },
+    /// A directory of the pod's own, empty at first; it stays as long as the pod's directory.
+    Empty(Ownership),
+}
+
+/// Whose an empty volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// Permissions, at most 0o7777.
+    pub mode: u32,
+    /// Its user, not 2^32−1.
+    pub uid: u32,
+    /// Its group, not 2^32−1.
+    pub gid: u32,
+}
+
+/// A volume of a pod of 0.8, and its name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct PodVolume {
+    /// Its name.
+    pub name: VolumeName,
+    /// What it is.
+    pub volume: Volume,
+}
+
+/// A volume of a pod of 0.1, and the mount points it fulfils.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Raw", into = "Raw")]
+pub struct RuntimeVolume {
+    /// What it is.
+    pub volume: Volume,
+    /// The mount points it goes to, in every app that has them.
+    pub fulfills: Vec<VolumeName>,
+}
+
+/// A volume as it is written, of either version.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<VolumeName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fulfills: Option<Vec<VolumeName>>,
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<AbsolutePath>,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recursive: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+}
+
+impl Default for Ownership {
+    /// As the specification has it.
+    fn default() -> Self {
+        Self { mode: 0o755, uid: 0, gid: 0 }
+    }
+}
+
+impl Ownership {
+    /// Reads a mode as it is written: octal digits.
+    ///
+    /// # Errors
+    /// Where it is anything else or above 7777.
+    pub fn parse_mode(text: &str) -> Result<u32> {
+        let octal = !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o7777);
+        mode.ok_or_else(|| {
+            Error::new(format!("invalid mode {}: expected octal digits such as 0755", escape(text)))
+        })
+    }
+
+    /// Checks an owner's number.
+    ///
+    /// # Errors
+    /// Where it is 2^32−1, which means "unchanged" to chown(2).
+    pub fn check_id(id: u32) -> Result<u32> {
+        match id {
+            u32::MAX => Err(Error::new(format!("invalid owner {id}: expected a number up to 4294967294"))),
+            id => Ok(id),
+        }
+    }
+}
+
+impl TryFrom<Raw> for PodVolume {
+    type Error = Error;
+
+    fn try_from(mut raw: Raw) -> Result<Self> {
+        let name = raw.name.take().ok_or_else(|| Error::new("a volume has no name: expected one"))?;
+        let volume = raw.volume().map_err(|error| error.within(format_args!("volume {name}")))?;
+        Ok(Self { name, volume })
+    }
+}
+
+impl TryFrom<Raw> for RuntimeVolume {
+    type Error = Error;
+
+    fn try_from(mut raw: Raw) -> Result<Self> {
+        let fulfills = raw.fulfills.take();
+        let fulfills =
+            fulfills.ok_or_else(|| Error::new("a volume fulfills nothing: expected mount points"))?;
+        Ok(Self { fulfills, volume: raw.volume()? })
+    }
+}
+
+impl Raw {
+    fn volume(self) -> Result<Volume> {
+        let kind = match self.kind.as_str() {
+            "host" => VolumeKind::Host {
+                source: self.source.ok_or_else(|| Error::new("kind host has no source: expected a path"))?,
+                recursive: self.recursive.unwrap_or(true),
+            },
+            "empty" => {
+                let default = Ownership::default();
+                VolumeKind::Empty(Ownership {
+                    mode: self.mode.as_deref().map_or(Ok(default.mode), Ownership::parse_mode)?,
+                    uid: Ownership::check_id(self.uid.unwrap_or(default.uid))?,
+                    gid: Ownership::check_id(self.gid.unwrap_or(default.gid))?,
+                })
+            }
+            other => {
+                return Err(Error::new(format!(
+                    "unknown volume kind {}: expected host or empty",
+                    escape(other)
+                )));
+            }
+        };
+        Ok(Volume { kind, read_only: self.read_only })
+    }
+}
+
+impl From<RuntimeVolume> for Raw {
+    fn from(RuntimeVolume { volume, fulfills }: RuntimeVolume) -> Self {
+        let raw = Self { fulfills: Some(fulfills), read_only: volume.read_only, ..Self::default() };
+        match volume.kind {
+            VolumeKind::Host { source, recursive } => Self {
+                kind: "host".into(),
+                source: Some(source),
+                recursive: (!recursive).then_some(false),
+                ..raw
+            },
+            VolumeKind::Empty(Ownership { mode, uid, gid }) => Self {
+                kind: "empty".into(),
+                mode: Some(format!("{mode:04o}")),
+                uid: Some(uid),
+                gid: Some(gid),
+                ..raw
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        for (written, kind) in [
+            (
+                json!({"kind": "host", "source": "/a:b\\ c", "readOnly": true}),
+                VolumeKind::Host { source: "/a:b\\ c".parse().unwrap(), recursive: true },
+            ),
+            (
+                json!({"kind": "host", "source": "/a", "readOnly": false, "recursive": false}),
+                VolumeKind::Host { source: "/a".parse().unwrap(), recursive: false },
+            ),
+            (
+                json!({"kind": "empty", "readOnly": false, "mode": "1777", "uid": 1, "gid": 2}),
+                VolumeKind::Empty(Ownership { mode: 0o1777, uid: 1, gid: 2 }),
+            ),
+        ] {
+            let mut written = written;
+            written["fulfills"] = json!(["data"]);
+            let read: RuntimeVolume = from_value(written.clone()).unwrap();
+            assert_eq!(read.volume.kind, kind);
+            assert_eq!(to_value(read).unwrap(), written);
+        }
+        let empty: PodVolume = from_value(json!({"name": "a", "kind": "empty"})).unwrap();
+        assert_eq!(empty.volume.kind, VolumeKind::Empty(Ownership { mode: 0o755, uid: 0, gid: 0 }));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in [
+            json!({"kind": "host"}),
+            json!({"kind": "host", "source": ""}),
+            json!({"kind": "host", "source": "a"}),
+            json!({"kind": "tmpfs"}),
+            json!({"kind": "empty", "mode": "rwx"}),
+            json!({"kind": "empty", "mode": "+755"}),
+            json!({"kind": "empty", "mode": "10000"}),
+            json!({"kind": "empty", "uid": 4_294_967_295_u32}),
+            json!({"kind": "empty", "gid": -1}),
+        ] {
+            let mut named = bad.clone();
+            named["name"] = json!("data");
+            assert!(from_value::<PodVolume>(named).is_err(), "{bad}");
+        }
+    }
+}

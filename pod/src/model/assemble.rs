@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Manifests → a pod.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::mounts::{self, Volumes};
+use super::ports::HostPorts;
+use super::{App, Pod};
+use crate::arch::Arch;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::exec::{self, Exec};
+use crate::id::PodId;
+use crate::isolators::{Isolators, Resource};
+use crate::manifest::{
+    Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, PodApp, PodManifest, RuntimeApp,
+};
+use crate::name::AppName;
+
+type Images = BTreeMap<Digest, ImageManifest>;
+
+impl Pod {
+    /// Puts a pod's manifest and the manifests of its images together. `id` is the name of the pod's directory.
+    ///
+    /// # Errors
+    /// Where an image is missing, is of a foreign platform or has no app; where names are not distinct, a mount
+    /// point has no volume or more than one, mount targets overlap, or two sockets want one port.
+    pub fn assemble(id: PodId, manifest: &Manifest, images: &Images) -> Result<Self> {
+        let mut pod = match manifest {
+            Manifest::Runtime(manifest) => of_runtime(id, manifest, images)?,
+            Manifest::Pod(manifest) => of_pod(id, manifest, images)?,
+        };
+        if pod.apps.is_empty() {
+            return Err(Error::new("the pod has no app: expected one or more"));
+        }
+        let mut names = BTreeSet::new();
+        if let Some(app) = pod.apps.iter().find(|app| !names.insert(&app.name)) {
+            return Err(Error::new(format!("two apps are called {}: expected distinct names", app.name)));
+        }
+        super::ports::check_distinct(&pod.apps)?;
+        let unknown = pod.apps.iter().flat_map(|app| {
+            let of_app = |name| format!("isolator {name} of app {} is not known, and not enforced", app.name);
+            app.isolators.unknown.iter().map(of_app)
+        });
+        pod.warnings.splice(0..0, unknown.collect::<Vec<_>>());
+        Ok(pod)
+    }
+
+    fn new(id: PodId) -> Self {
+        let (cpu, memory) = (Resource::default(), Resource::default());
+        Self { id, apps: Vec::new(), cpu, memory, warnings: Vec::new() }
+    }
+}
+
+fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -> Result<Pod> {
+    if manifest.uuid != id {
+        return Err(Error::new(format!("the manifest is of pod {}: expected {id}", manifest.uuid)));
+    }
+    let mut volumes = Volumes::new();
+    for entry in &manifest.volumes {
+        entry.fulfills.iter().try_for_each(|name| mounts::add_volume(&mut volumes, name, &entry.volume))?;
+    }
+    let mut pod = Pod::new(id);
+    for RuntimeApp { name, image_id, isolators, annotations } in &manifest.apps {
+        let image = image_of(image_id, images)?;
+        let spec = image_app(image)?;
+        let mut app = app(name, *image_id, spec, image, annotations.to_owned()).map_err(within(name))?;
+        app.names_user = true;
+        app.isolators = isolators.clone().over(&app.isolators);
+        app.mounts = mounts::place(&spec.mount_points, &volumes, &[]).map_err(within(name))?;
+        app.sockets = super::ports::sockets(&spec.ports, &mut HostPorts::none()).map_err(within(name))?;
+        pod.apps.push(app);
+    }
+    Ok(pod)
+}
+
+fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
+    let mut volumes = Volumes::new();
+    for entry in &manifest.volumes {
+        mounts::add_volume(&mut volumes, &entry.name, &entry.volume)?;
+    }
+    let mut pod = Pod::new(id);
+    pod.add_limits(&manifest.isolators);
+    let mut ports = HostPorts::new(&manifest.ports)?;
+    for entry in &manifest.apps {
+        let PodApp { name, image: id, app: own, mounts: named, read_only_root, annotations } = entry;
+        let image = image_of(&id.id, images)?;
+        let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
+        let annotations = annotations.over(manifest.annotations);
+        let mut app = app(name, id.id, spec, image, annotations).map_err(within(name))?;
+        app.read_only_root = *read_only_root;
+        app.mounts = mounts::place(&spec.mount_points, &volumes, named).map_err(within(name))?;
+        app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
+        pod.apps.push(app);
+    }
+    pod.warnings.extend(ports.finish()?);
+    Ok(pod)
+}
+
+impl Pod {
+    /// What isolators of the whole pod ask for; of most, only apps can be the object.
+    fn add_limits(&mut self, isolators: &Isolators) {
+        let Isolators {
+            capabilities,
+            no_new_privileges,
+            seccomp,
+            oom_score_adjust,
+            cpu_shares,
+            cpu,
+            memory,
+            unknown,
+        } = isolators;
+        (self.cpu, self.memory) = (*cpu, *memory);
+        let unknown = unknown.iter().map(ToString::to_string);
+        let of_apps = [
+            (capabilities.is_some(), "os/linux/capabilities-*-set"),
+            (no_new_privileges.is_some(), "os/linux/no-new-privileges"),
+            (seccomp.is_some(), "os/linux/seccomp-*-set"),
+            (oom_score_adjust.is_some(), "os/linux/oom-score-adj"),
+            (cpu_shares.is_some(), "os/linux/cpu-shares"),
+        ];
+        let of_apps = of_apps.into_iter().filter(|(there, _)| *there).map(|(_, name)| name.to_owned());
+        let warning = |name| format!("isolator {name} of the pod is not known for pods, and not enforced");
+        self.warnings.extend(unknown.chain(of_apps).map(warning));
+    }
+}
+
+/// An app as its spec and annotations have it, without what depends on the rest of the pod.
+fn app(
+    name: &AppName,
+    image_id: Digest,
+    spec: &AppSpec,
+    image: &ImageManifest,
+    annotations: Annotations,
+) -> Result<App> {
+    let annotations = annotations.over(spec.annotations).over(image.annotations);
+    let handlers = [&spec.event_handlers.pre_start, &spec.event_handlers.post_stop];
+    let all = [Some(&spec.exec)].into_iter().chain(handlers.map(Option::as_ref)).flatten();
+    all.into_iter().try_for_each(|exec: &Exec| exec::check_total(exec, &spec.environment))?;
+    if spec.isolators.seccomp.is_some() && image.labels.get("arch").is_some_and(|arch| arch == "i386") {
+        return Err(Error::new(
+            "seccomp isolators for an image of arch i386: expected none, or a native image",
+        ));
+    }
+    Ok(App {
+        name: name.clone(),
+        image: image_id,
+        exec: spec.exec.clone(),
+        user: spec.user.clone(),
+        group: spec.group.clone(),
+        supplementary_gids: spec.supplementary_gids.clone(),
+        working_directory: spec.working_directory.clone().unwrap_or_else(mounts::root),
+        environment: spec.environment.clone(),
+        names_user: false,
+        pre_start: spec.event_handlers.pre_start.clone(),
+        post_stop: spec.event_handlers.post_stop.clone(),
+        read_only_root: false,
+        mounts: Vec::new(),
+        sockets: Vec::new(),
+        isolators: spec.isolators.clone(),
+        restart: annotations.restart.unwrap_or_default(),
+        stop_timeout: annotations.stop_timeout,
+    })
+}
+
+fn within(name: &AppName) -> impl Fn(Error) -> Error {
+    move |error| error.within(format_args!("app {name}"))
+}
+
+fn image_of<'a>(id: &Digest, images: &'a Images) -> Result<&'a ImageManifest> {
+    let image = images
+        .get(id)
+        .ok_or_else(|| Error::new(format!("image {id} is missing: the pod's manifest names it")))?;
+    image.check_platform(Arch::current())?;
+    Ok(image)
+}
+
+fn image_app(image: &ImageManifest) -> Result<&AppSpec> {
+    image.app.as_ref().ok_or_else(|| {
+        Error::new(format!("image {} has no app: expected an \"app\" in its manifest, to run it", image.name))
+    })
+}

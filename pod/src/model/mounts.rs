@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which volume goes where.
+
+use std::collections::BTreeMap;
+
+use super::{Mount, Source};
+use crate::error::{Error, Result};
+use crate::manifest::{MountPoint, PodMount, Volume, VolumeKind};
+use crate::name::VolumeName;
+use crate::path::AbsolutePath;
+
+/// What every app has there is the pod's own, and would hide a volume.
+const RESERVED: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+pub(super) type Volumes = BTreeMap<VolumeName, Volume>;
+
+pub(super) fn root() -> AbsolutePath {
+    "/".parse().expect("/ is an absolute path")
+}
+
+pub(super) fn add_volume(volumes: &mut Volumes, name: &VolumeName, volume: &Volume) -> Result<()> {
+    match volumes.insert(name.clone(), volume.clone()) {
+        Some(_) => Err(Error::new(format!("two volumes for mount point {name}: expected one"))),
+        None => Ok(()),
+    }
+}
+
+/// Where the volumes go: to the mounts that the pod names, and to the app's mount points that those don't meet.
+pub(super) fn place(points: &[MountPoint], volumes: &Volumes, named: &[PodMount]) -> Result<Vec<Mount>> {
+    let mut placed = Vec::new();
+    for PodMount { volume: name, path } in named {
+        let volume = volumes.get(name).ok_or_else(|| {
+            Error::new(format!("mount at {path} names volume {name}, which the pod does not have"))
+        })?;
+        let read_only = points.iter().any(|point| point.path == *path && point.read_only);
+        placed.push(mount(name, volume, path, read_only));
+    }
+    for point in points.iter().filter(|point| !named.iter().any(|mount| mount.path == point.path)) {
+        let MountPoint { name, path, read_only } = point;
+        let volume = volumes.get(name).ok_or_else(|| {
+            Error::new(format!(
+                "mount point {name} at {path} has no volume: expected --volume {name},kind=host,source=PATH"
+            ))
+        })?;
+        placed.push(mount(name, volume, path, *read_only));
+    }
+    let targets: Vec<_> = placed.iter().map(|mount| mount.target.clone()).collect();
+    check_targets(&targets)?;
+    Ok(placed)
+}
+
+fn mount(name: &VolumeName, volume: &Volume, target: &AbsolutePath, read_only: bool) -> Mount {
+    let source = match &volume.kind {
+        VolumeKind::Host { source, recursive } => {
+            Source::Host { path: source.clone(), recursive: *recursive }
+        }
+        VolumeKind::Empty(ownership) => Source::Empty { volume: name.clone(), ownership: *ownership },
+    };
+    Mount { source, target: target.clone(), read_only: read_only || volume.read_only }
+}
+
+/// Whether volumes at these places of one tree show as they are meant to.
+///
+/// # Errors
+/// Where one would hide the app or another, or be hidden.
+pub fn check_targets(targets: &[AbsolutePath]) -> Result<()> {
+    for (index, target) in targets.iter().enumerate() {
+        if *target == root() {
+            return Err(Error::new("a mount at \"/\" would hide the app: expected a path below it"));
+        }
+        let hides = |reserved: &str| reserved.parse().is_ok_and(|path: AbsolutePath| path.contains(target));
+        if let Some(reserved) = RESERVED.into_iter().find(|reserved| hides(reserved)) {
+            return Err(Error::new(format!(
+                "mount at {target}: {reserved} is the pod's own; expected another place"
+            )));
+        }
+        let overlap = |other: &&AbsolutePath| other.contains(target) || target.contains(other);
+        if let Some(other) = targets[..index].iter().find(overlap) {
+            return Err(Error::new(format!(
+                "mounts at {other} and {target} overlap: expected distinct places"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A plan as text, for people and for tests. What comes from a manifest is JSON or a name, and characters that would
+//! steer a terminal are escaped on top of that.
+
+use std::io::{self, Write};
+
+use pod::manifest::Ownership;
+use pod::text::one_line;
+use pod::{Mount, Socket, Source};
+
+use crate::plan::{Plan, Root};
+
+/// Prints the plan on stdout.
+pub(crate) fn print(plan: &Plan) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text(plan).as_bytes())?;
+    out.flush()
+}
+
+/// The plan, in lines.
+pub fn text(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for (path, content) in &plan.files {
+        lines.push(format!("== file {path} =="));
+        lines.extend(content.lines().map(str::to_owned));
+    }
+    lines.push("== links ==".into());
+    lines.extend(plan.links.iter().map(|(path, target)| format!("{path} -> {target}")));
+    lines.push("== mounts ==".into());
+    lines.extend(plan.roots.iter().flat_map(mounts));
+    lines.push("== sockets ==".into());
+    let sockets = plan.sockets.iter();
+    lines.extend(sockets.map(|Socket { name, protocol, port }| format!("{name}: {protocol} {port}")));
+    lines.push("== limits ==".into());
+    lines.extend(plan.limits.iter().map(|(file, value)| format!("{file}: {value}")));
+    lines.push("== stdin ==".into());
+    lines.push(if plan.stdin { "the caller's" } else { "/dev/null" }.into());
+    lines.push("== command ==".into());
+    lines.extend(plan.nspawn.iter().cloned());
+    lines.push("== warnings ==".into());
+    lines.extend(plan.warnings.iter().cloned());
+    lines.iter().map(|line| one_line(line) + "\n").collect()
+}
+
+fn mounts(root: &Root) -> Vec<String> {
+    let Root { at, image, upper, read_only, mounts } = root;
+    let upper = upper.as_ref().map(|upper| format!(" with changes in {upper}")).unwrap_or_default();
+    let mut lines = vec![format!("{at}: {image}{upper}{}", writable(*read_only))];
+    lines.extend(mounts.iter().map(|Mount { source, target, read_only }| {
+        let source = match source {
+            Source::Host { path, recursive: true } => path.to_string(),
+            Source::Host { path, recursive: false } => format!("{path} without what is mounted below it"),
+            Source::Empty { volume, ownership: Ownership { mode, uid, gid } } => {
+                format!("empty volume {volume}, {mode:04o} {uid}:{gid}")
+            }
+        };
+        format!("  {target}: {source}{}", writable(*read_only))
+    }));
+    lines
+}
+
+fn writable(read_only: bool) -> &'static str {
+    if read_only { ", read-only" } else { "" }
+}

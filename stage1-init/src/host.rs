@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What of the host matters to a plan: what can be enforced here, and what apps are told of it.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use anyhow::{Context, Result};
+use pod::Pod;
+use pod::isolators::CapabilitySet;
+
+use crate::cgroup::Cgroup;
+
+/// A resolv.conf may be this long.
+const RESOLV_CONF_MAX: u64 = 64 << 10;
+
+/// The host, as far as pods depend on it.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Which resources can be limited.
+    pub controllers: Controllers,
+    /// The capabilities that this process could pass on: its bounding set.
+    pub capabilities: CapabilitySet,
+    /// How readily the kernel ends this process when memory runs out; less needs `CAP_SYS_RESOURCE`.
+    pub oom_score_adjust: i16,
+    /// The host's /etc/resolv.conf.
+    pub resolv_conf: Option<String>,
+}
+
+/// The cgroup v2 controllers at hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Controllers {
+    /// `cpu`.
+    pub cpu: bool,
+    /// `memory`.
+    pub memory: bool,
+}
+
+impl Controllers {
+    /// What limits on this pod take.
+    pub(crate) fn wanted_by(pod: &Pod) -> Self {
+        let isolators = || pod.apps.iter().map(|app| &app.isolators);
+        Self {
+            cpu: !pod.cpu.is_none() || isolators().any(|i| !i.cpu.is_none() || i.cpu_shares.is_some()),
+            memory: !pod.memory.is_none() || isolators().any(|i| !i.memory.is_none()),
+        }
+    }
+}
+
+/// Looks at the host; with `delegate`, the controllers that the pod takes are enabled for its cgroup.
+pub(crate) fn look(pod: &Pod, cgroup: &Cgroup, delegate: bool) -> Result<Host> {
+    let wanted = Controllers::wanted_by(pod);
+    let controllers = if delegate { cgroup.delegate(wanted)? } else { cgroup.available()? };
+    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+    let score = std::fs::read_to_string("/proc/self/oom_score_adj").context("cannot read oom_score_adj")?;
+    Ok(Host {
+        controllers,
+        capabilities: bounding_set(&status).context("no CapBnd in /proc/self/status")?,
+        oom_score_adjust: score.trim().parse().context("oom_score_adj is not a number")?,
+        resolv_conf: resolv_conf().context("cannot read the host's /etc/resolv.conf")?,
+    })
+}
+
+/// The line `CapBnd:` and 16 hex digits (proc_pid_status(5)).
+fn bounding_set(status: &str) -> Option<CapabilitySet> {
+    let hex = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
+    u64::from_str_radix(hex.trim(), 16).ok().map(CapabilitySet::from_bits)
+}
+
+fn resolv_conf() -> io::Result<Option<String>> {
+    let file = match File::open("/etc/resolv.conf") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut content = Vec::new();
+    file.take(RESOLV_CONF_MAX).read_to_end(&mut content)?;
+    Ok(Some(String::from_utf8_lossy(&content).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounding_set_is_read() {
+        let set = bounding_set("CapEff:\t0000000000000000\nCapBnd:\t00000000a80425fb\n").unwrap();
+        assert_eq!(set, CapabilitySet::DEFAULT);
+        assert_eq!(bounding_set("CapEff: 0\n"), None);
+    }
+}

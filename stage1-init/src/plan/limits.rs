@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an app and a pod are limited to, as far as the host can enforce it; the rest is named.
+//!
+//! systemd.resource-control(5) for apps, the kernel's admin-guide/cgroup-v2 for the pod.
+
+use pod::isolators::{CapabilitySet, Quantity, Resource};
+use pod::{App, Pod};
+
+use super::service;
+use crate::host::{Controllers, Host};
+
+/// The period of CPU limits, in microseconds; also the kernel's default.
+const PERIOD: u64 = 100_000;
+/// The least of it that the kernel takes as a limit.
+const QUOTA_MIN: u64 = 1000;
+/// CPU weights are from 1 to this; 100 is the default, as 1024 shares are.
+const WEIGHT_MAX: u64 = 10_000;
+/// `CAP_SYS_RESOURCE` (linux/capability.h).
+const SYS_RESOURCE: u64 = 1 << 24;
+
+/// Directives of an app's services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) capabilities: CapabilitySet,
+    pub(super) directives: Vec<(&'static str, String)>,
+}
+
+pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limits {
+    let isolators = &app.isolators;
+    let mut directives = Vec::new();
+    let whose = format!("of app {}", app.name);
+    let wanted = service::capabilities(app);
+    let missing = wanted.without(host.capabilities);
+    if !missing.is_empty() {
+        warnings.push(format!("{missing} {whose}: this process has no such capability to pass on"));
+    }
+    if let Some(score) = isolators.oom_score_adjust {
+        let may_lower = CapabilitySet::from_bits(SYS_RESOURCE).without(host.capabilities).is_empty();
+        match may_lower || score >= host.oom_score_adjust {
+            true => directives.push(("OOMScoreAdjust", score.to_string())),
+            false => warnings.push(format!(
+                "isolator os/linux/oom-score-adj {whose} is not enforced: less than {} takes CAP_SYS_RESOURCE",
+                host.oom_score_adjust
+            )),
+        }
+    }
+    let resources = Resources { cpu: isolators.cpu, shares: isolators.cpu_shares, memory: isolators.memory };
+    let resources = resources.enforced(host.controllers, &whose, warnings);
+    directives.extend(resources.quota().map(|quota| ("CPUQuota", percent(quota))));
+    directives.extend(resources.weight().map(|weight| ("CPUWeight", weight.to_string())));
+    directives.extend(resources.memory.limit.map(|limit| ("MemoryMax", bytes(limit))));
+    directives.extend(resources.memory.request.map(|request| ("MemoryLow", bytes(request))));
+    Limits { capabilities: wanted.without(missing), directives }
+}
+
+/// Files of the pod's cgroup, and what is written to them.
+pub(super) fn of_pod(
+    pod: &Pod,
+    controllers: Controllers,
+    warnings: &mut Vec<String>,
+) -> Vec<(&'static str, String)> {
+    let resources = Resources { cpu: pod.cpu, shares: None, memory: pod.memory };
+    let resources = resources.enforced(controllers, "of the pod", warnings);
+    let quota = resources.quota().map(|quota| ("cpu.max", format!("{quota} {PERIOD}")));
+    let weight = resources.weight().map(|weight| ("cpu.weight", weight.to_string()));
+    let limit = resources.memory.limit.map(|limit| ("memory.max", bytes(limit)));
+    let request = resources.memory.request.map(|request| ("memory.low", bytes(request)));
+    [quota, weight, limit, request].into_iter().flatten().collect()
+}
+
+#[derive(Clone, Copy, Default)]
+struct Resources {
+    cpu: Resource,
+    shares: Option<u32>,
+    memory: Resource,
+}
+
+impl Resources {
+    /// What of these the controllers enforce.
+    fn enforced(mut self, controllers: Controllers, whose: &str, warnings: &mut Vec<String>) -> Self {
+        let wanted = [
+            (controllers.cpu, !self.cpu.is_none(), "resource/cpu", "cpu"),
+            (controllers.cpu, self.shares.is_some(), "os/linux/cpu-shares", "cpu"),
+            (controllers.memory, !self.memory.is_none(), "resource/memory", "memory"),
+        ];
+        for (_, _, name, controller) in wanted.into_iter().filter(|(there, wanted, ..)| *wanted && !there) {
+            warnings.push(format!(
+                "isolator {name} {whose} is not enforced: the pod's cgroup has no {controller} controller"
+            ));
+        }
+        if !controllers.cpu {
+            (self.cpu, self.shares) = (Resource::default(), None);
+        }
+        if !controllers.memory {
+            self.memory = Resource::default();
+        }
+        self
+    }
+
+    /// Microseconds of every [`PERIOD`].
+    fn quota(self) -> Option<u64> {
+        let per_core = PERIOD / 1000;
+        self.cpu.limit.map(|limit| limit.thousandths().saturating_mul(per_core).max(QUOTA_MIN))
+    }
+
+    /// The weight of shares as systemd converts them; one core that is requested is worth 1024 shares.
+    fn weight(self) -> Option<u64> {
+        let of_shares = self.shares.map(|shares| u64::from(shares) * 100 / 1024);
+        let of_request = self.cpu.request.map(|request| request.thousandths() / 10);
+        of_shares.or(of_request).map(|weight| weight.clamp(1, WEIGHT_MAX))
+    }
+}
+
+fn percent(quota: u64) -> String {
+    let per_mille = quota / (PERIOD / 1000);
+    format!("{}.{}%", per_mille / 10, per_mille % 10)
+}
+
+fn bytes(quantity: Quantity) -> String {
+    quantity.units().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_become_quota_and_weight() {
+        for (limit, quota, shown) in [
+            ("500m", 50_000, "50.0%"),
+            ("1", 100_000, "100.0%"),
+            ("1m", 1000, "1.0%"),
+            ("2.5", 250_000, "250.0%"),
+            ("15m", 1500, "1.5%"),
+        ] {
+            let limit = Some(limit.parse().unwrap());
+            let resources = Resources { cpu: Resource { limit, request: limit }, ..Resources::default() };
+            assert_eq!(resources.quota(), Some(quota));
+            assert_eq!(percent(quota), shown);
+        }
+        for (shares, weight) in [(2, 1), (1024, 100), (512, 50), (262_144, 10_000)] {
+            let resources = Resources { shares: Some(shares), ..Resources::default() };
+            assert_eq!(resources.weight(), Some(weight), "{shares}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_controller_is_named_and_dropped() {
+        let limit = Some("1G".parse().unwrap());
+        let resources =
+            Resources { shares: Some(2), memory: Resource { limit, request: None }, ..Resources::default() };
+        let mut warnings = Vec::new();
+        let left = resources.enforced(Controllers { cpu: true, memory: false }, "of the pod", &mut warnings);
+        assert!(left.shares.is_some() && left.memory.is_none());
+        assert_eq!(
+            warnings,
+            [
+                "isolator resource/memory of the pod is not enforced: the pod's cgroup has no memory controller"
+            ]
+        );
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an app's programs are started with.
+
+use std::collections::BTreeMap;
+
+use pod::App;
+use pod::exec::{Exec, Word};
+
+use super::service;
+use crate::launch::{Filter, Launch, Sockets};
+use crate::load::Credentials;
+
+/// An app's PATH unless its manifest says otherwise (appc spec, execution environment).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets: Option<Sockets>) -> Launch {
+    Launch {
+        app: app.name.to_string(),
+        exec: exec.words().iter().map(|word| word.as_str().to_owned()).collect(),
+        directory: app.working_directory.as_str().to_owned(),
+        environment: environment(app, credentials),
+        sockets,
+        seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
+        drop_capabilities: service::dropped_capabilities(app).iter().map(|one| one.number()).collect(),
+    }
+}
+
+/// What the executor supplies, and over it the manifest's own.
+fn environment(app: &App, credentials: &Credentials) -> BTreeMap<String, String> {
+    let person = &credentials.person;
+    let supplied = [("AC_APP_NAME", app.name.as_str()), ("PATH", PATH), ("container", "gantry")];
+    let names_user = [
+        ("USER", person.name.as_str()),
+        ("LOGNAME", &person.name),
+        ("HOME", &person.home),
+        ("SHELL", &person.shell),
+    ];
+    let names_user = names_user.into_iter().filter(|_| app.names_user);
+    let own = app.environment.iter().map(|(name, value)| (name.as_str(), Word::as_str(value)));
+    let mut all = BTreeMap::new();
+    for (name, value) in supplied.into_iter().chain(names_user).chain(own) {
+        all.insert(name.to_owned(), value.to_owned());
+    }
+    all
+}
+
+/// Which of the pod's sockets are the app's, if any.
+pub(super) fn sockets(app: &App, first: usize) -> Option<Sockets> {
+    let names: Vec<_> = app.sockets.iter().map(|socket| socket.name.to_string()).collect();
+    (!names.is_empty()).then_some(Sockets { first, names })
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An app's units. It is up to three services, which share how they are run:
+//!
+//! - `app-NAME`: the app.
+//! - `pre-start-NAME`: its handler, required by the app; its failure fails the app.
+//! - `post-stop-NAME`: its handler, which the app's end starts, however that came.
+//!
+//! They are services of their own because systemd passes the stdio socket to `ExecStart=` alone. The first two are
+//! stopped by `exit.target`; all are done before `gantry-exit.service`, which ends the pod (see `units/`).
+
+use pod::isolators::CapabilitySet;
+use pod::manifest::Restart;
+use pod::name::AppName;
+use pod::{App, layout};
+
+use super::limits::Limits;
+use crate::in_pod;
+use crate::load::Credentials;
+use crate::unit::{Command, Unit};
+
+/// How long an app has to end after SIGTERM, in seconds, unless its annotations say otherwise.
+const STOP_SECONDS: u32 = 10;
+/// How long a post-stop handler may run, in seconds.
+const POST_STOP_SECONDS: u32 = 60;
+/// How long an app that is started again waits for that, in seconds.
+const RESTART_SECONDS: u32 = 1;
+/// `CAP_SETPCAP` and `CAP_SYS_ADMIN` (linux/capability.h).
+const TO_SET_A_FILTER: u64 = 1 << 8 | 1 << 21;
+
+/// Which of an app's services a unit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    PreStart,
+    App,
+    PostStop,
+}
+
+impl Role {
+    fn service(self, app: &AppName) -> String {
+        let prefix = match self {
+            Self::PreStart => "pre-start",
+            Self::App => "app",
+            Self::PostStop => "post-stop",
+        };
+        format!("{prefix}-{app}")
+    }
+
+    pub(super) fn unit(self, app: &AppName) -> String {
+        format!("{}.service", self.service(app))
+    }
+
+    /// The file that says what is started, in stage1.
+    pub(super) fn launch(self, app: &AppName) -> String {
+        format!("{}/launch/{}", layout::OWN, self.service(app))
+    }
+}
+
+/// The app whose unit this is.
+pub(crate) fn app_of(unit: &str) -> Option<&str> {
+    unit.strip_prefix("app-")?.strip_suffix(".service")
+}
+
+/// The capabilities that an app may have.
+pub(super) fn capabilities(app: &App) -> CapabilitySet {
+    app.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT)
+}
+
+/// The capabilities that its launcher needs: a filter takes `CAP_SYS_ADMIN` where the app is to be able to gain
+/// privileges (seccomp(2)), and to lose that again takes `CAP_SETPCAP`.
+fn launchers_capabilities(app: &App) -> CapabilitySet {
+    match app.isolators.seccomp.is_some() && app.isolators.no_new_privileges != Some(true) {
+        true => CapabilitySet::from_bits(TO_SET_A_FILTER),
+        false => CapabilitySet::default(),
+    }
+}
+
+/// Those of the launcher's that the app may not have.
+pub(super) fn dropped_capabilities(app: &App) -> CapabilitySet {
+    launchers_capabilities(app).without(capabilities(app))
+}
+
+/// The unit of one of an app's services.
+pub(super) fn unit(role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
+    let unit = match role {
+        Role::App => app_unit(app),
+        Role::PreStart => pre_start_unit(app),
+        Role::PostStop => post_stop_unit(app),
+    };
+    run_as(unit, role, app, credentials, limits)
+}
+
+fn app_unit(app: &App) -> Unit {
+    let pre_start = app.pre_start.as_ref().map(|_| Role::PreStart.unit(&app.name));
+    let post_stop = app.post_stop.as_ref().map(|_| Role::PostStop.unit(&app.name));
+    let restart = match app.restart {
+        Restart::No => None,
+        Restart::OnFailure => Some("on-failure"),
+        Restart::Always => Some("always"),
+    };
+    let unit = vital(stopped(starts(app, "app", pre_start.as_deref())), post_stop.as_deref());
+    let unit = if restart.is_some() { unit.set("StartLimitIntervalSec", 0) } else { unit };
+    let of = if restart.is_some() { in_pod::status::RESTARTED_APP } else { in_pod::status::APP };
+    let unit = unit
+        .section("Service")
+        .set("Type", "simple")
+        .set("ExecStop", Command::privileged(in_pod::STOPPING_PATH, vec![app.name.to_string()]))
+        .set("ExecStopPost", status(app, of))
+        .set("KillMode", "mixed")
+        .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS));
+    match restart {
+        Some(restart) => unit.set("Restart", restart).set("RestartSec", RESTART_SECONDS),
+        None => unit,
+    }
+}
+
+fn pre_start_unit(app: &App) -> Unit {
+    vital(stopped(starts(app, "pre-start handler of app", None)), None)
+        .section("Service")
+        .set("Type", "oneshot")
+        .set("ExecStopPost", status(app, in_pod::status::PRE_START))
+        .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
+}
+
+fn post_stop_unit(app: &App) -> Unit {
+    starts(app, "post-stop handler of app", None)
+        .section("Service")
+        .set("Type", "oneshot")
+        .set("TimeoutStartSec", POST_STOP_SECONDS)
+}
+
+/// A unit that needs the pod and, if there is one, `after`; the pod does not end before it.
+fn starts(app: &App, what: &str, after: Option<&str>) -> Unit {
+    let requires = ["gantry-pod.target"].into_iter().chain(after).collect::<Vec<_>>().join(" ");
+    Unit::default()
+        .section("Unit")
+        .set("Description", format_args!("{what} {}", app.name))
+        .set("DefaultDependencies", "no")
+        .set("Requires", &requires)
+        .set("After", &requires)
+        .set("Before", "exit.target gantry-exit.service")
+}
+
+/// The pod's end stops it.
+fn stopped(unit: Unit) -> Unit {
+    unit.set("Conflicts", "exit.target")
+}
+
+/// Its failure ends the pod; its end, however it comes, starts `then`.
+fn vital(unit: Unit, then: Option<&str>) -> Unit {
+    let on_failure = ["exit.target"].into_iter().chain(then).collect::<Vec<_>>().join(" ");
+    let unit = unit.set("OnFailure", on_failure).set("OnFailureJobMode", "replace-irreversibly");
+    match then {
+        Some(then) => unit.set("OnSuccess", then),
+        None => unit,
+    }
+}
+
+/// Where a service runs, as whom, and with what. The launch file is opened outside of the app's root.
+fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
+    let groups: Vec<_> = app.supplementary_gids.iter().map(u32::to_string).collect();
+    let unit = unit
+        .set("ExecStart", Command::new(in_pod::LAUNCH_PATH, vec![]))
+        .set("Sockets", "gantry-stdio.socket")
+        .set("StandardInput", format_args!("file:/{}", role.launch(&app.name)))
+        .set("StandardOutput", "null")
+        .set("StandardError", "null")
+        .set("RootDirectory", format_args!("/{}", layout::app(&app.name)))
+        // For ExecStart alone: the status is written outside of it.
+        .set("RootDirectoryStartOnly", "yes")
+        .set("MountAPIVFS", "no")
+        .set("User", credentials.uid)
+        .set("Group", credentials.gid);
+    let unit = if groups.is_empty() { unit } else { unit.set("SupplementaryGroups", groups.join(" ")) };
+    let launchers = launchers_capabilities(app);
+    let unit = unit.set("CapabilityBoundingSet", limits.capabilities.union(launchers));
+    let unit = if launchers.is_empty() { unit } else { unit.set("AmbientCapabilities", launchers) };
+    let no_new_privileges = app.isolators.no_new_privileges == Some(true);
+    let unit = if no_new_privileges { unit.set("NoNewPrivileges", "yes") } else { unit };
+    let unit = limits.directives.iter().fold(unit, |unit, (name, value)| unit.set(name, value));
+    unit.set("IgnoreSIGPIPE", "no").set("UMask", "0022")
+}
+
+fn status(app: &App, of: &'static str) -> Command {
+    Command::privileged(in_pod::STATUS_PATH, vec![of.into(), app.name.to_string()])
+}

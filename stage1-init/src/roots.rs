@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An app's root: its image's tree, and what an executor adds to it.
+//!
+//! An app that is alone with its image has the image's tree as its own; apps that share an image get an overlay each,
+//! so that every app has its own copy of it. Then, in order: the places where the pod's /proc, /sys and /dev go, /tmp,
+//! the host's time zone, hosts and resolv.conf where the image has none, and the volumes. Invariant: everything is
+//! resolved in the app's root, and nothing is written through a volume.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, fchmod};
+use pod::path::RelativePath;
+use rustix::mount::MountAttrFlags;
+
+use crate::filesystem::{Submounts, attach, clone_tree, create};
+use crate::in_root::InRoot;
+use crate::localtime;
+use crate::mounts::POD;
+use crate::plan::{HOSTS, RESOLV_CONF, Root};
+use crate::sys::{Depth, set_attributes};
+use crate::volumes::{self, Volume};
+
+/// What a file has in it that is only there to be mounted on. So the next start of the pod knows it from the image's.
+const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
+/// Where the pod's own are mounted by [`crate::in_pod::mounts`].
+const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
+const TMP: &str = "tmp";
+const TMP_MODE: Mode = Mode::from_bits_truncate(0o1777);
+
+/// The app's name, for messages.
+pub(crate) fn name(root: &Root) -> &str {
+    root.at.rsplit('/').next().unwrap_or_default()
+}
+
+/// Mounts an app's root with its volumes; the pod is at [`POD`].
+pub(crate) fn mount(root: &Root, volumes: &[Volume]) -> Result<()> {
+    let at = format!("{POD}/{}", root.at);
+    let place = File::open(&at).with_context(|| format!("cannot open {at}"))?;
+    let tree = tree(root)?;
+    set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One).context("cannot restrict it")?;
+    attach(tree.as_fd(), place).context("cannot mount it")?;
+
+    let app = InRoot::open_at(&tree, ".")?;
+    for name in KERNELS {
+        app.make_dir(&path(name)?).with_context(|| format!("cannot make /{name}"))?;
+    }
+    tmp(&app, root.read_only).context("/tmp")?;
+    localtime::mirror(&app).context("cannot mirror the host's localtime")?;
+    supply(&app, "etc/hosts", HOSTS).context("/etc/hosts")?;
+    supply(&app, "etc/resolv.conf", RESOLV_CONF).context("/etc/resolv.conf")?;
+    volumes.iter().try_for_each(|volume| volumes::place(volume, &app))?;
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, root.read_only);
+    Ok(set_attributes(&tree, attributes, Depth::One)?)
+}
+
+/// The app's own tree, mounted nowhere.
+fn tree(root: &Root) -> Result<OwnedFd> {
+    let image = format!("{POD}/{}", root.image);
+    let Some(upper) = &root.upper else {
+        return clone_tree(&image, Submounts::No).with_context(|| format!("cannot take {image}"));
+    };
+    let [changes, work] = ["changes", "work"].map(|name| format!("{POD}/{upper}/{name}"));
+    for directory in [&changes, &work] {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
+    }
+    // The root directory's mode and owner are the image's, as all else.
+    copy_root_metadata(&image, &changes)?;
+    let layers = [("lowerdir", image.as_str()), ("upperdir", &changes), ("workdir", &work)];
+    create("overlay", &layers, MountAttrFlags::MOUNT_ATTR_NODEV).context(
+        "cannot make an overlay (apps that share an image need a file system that can hold its changes)",
+    )
+}
+
+fn copy_root_metadata(from: &str, to: &str) -> Result<()> {
+    let metadata = fs::metadata(from)?;
+    std::os::unix::fs::chown(
+        to,
+        Some(std::os::unix::fs::MetadataExt::uid(&metadata)),
+        Some(std::os::unix::fs::MetadataExt::gid(&metadata)),
+    )?;
+    Ok(fs::set_permissions(to, metadata.permissions())?)
+}
+
+/// A /tmp for everybody: the image's, one made in its place, or a tmpfs where the root can't be written to.
+fn tmp(app: &InRoot, read_only: bool) -> Result<()> {
+    let path = path(TMP)?;
+    let is_missing = matches!(app.open(&path, OFlag::O_PATH, Mode::empty()), Err(Errno::ENOENT));
+    let directory = app.make_dir(&path)?;
+    if read_only {
+        let safe = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
+        let memory = create("tmpfs", &[("mode", "1777")], safe)?;
+        attach(memory, directory)?;
+    } else if is_missing {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        fchmod(openat(&directory, ".", flags, Mode::empty())?, TMP_MODE)?;
+    }
+    Ok(())
+}
+
+/// Mounts a file of the pod's where the image has none: it is never written over (appc spec, `OS-SPEC`).
+fn supply(app: &InRoot, name: &str, source: &str) -> Result<()> {
+    let source = format!("{POD}/{source}");
+    if !fs::exists(&source)? || !is_free(app, &path(name)?)? {
+        return Ok(());
+    }
+    let file = clone_tree(&source, Submounts::No)?;
+    set_attributes(&file, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)?;
+    Ok(attach(file, app.open(&path(name)?, OFlag::O_PATH, Mode::empty())?)?)
+}
+
+/// Whether there is a placeholder, which is made where there is nothing. A link to nothing is the image's.
+fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
+    let most = u64::try_from(PLACEHOLDER.len()).expect("it is short");
+    match app.read(path, most) {
+        Ok(content) => return Ok(content == PLACEHOLDER),
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+        Err(_) => return Ok(false),
+    }
+    if let Some((parent, _)) = path.split_last() {
+        app.make_dir(&parent)?;
+    }
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW;
+    match app.open(path, flags, Mode::from_bits_truncate(0o644)) {
+        Ok(file) => {
+            File::from(file).write_all(PLACEHOLDER)?;
+            Ok(true)
+        }
+        Err(Errno::EEXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn path(name: &str) -> Result<RelativePath> {
+    Ok(RelativePath::from_bytes(name.as_bytes())?)
+}
