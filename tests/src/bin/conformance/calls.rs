@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+//! System calls that are allowed or denied. Each is made by a child, `/proc/self/exe --call NAME`: what it changes
+//! goes with the child, and so does a child ended by SIGSYS.
+
+use std::fmt::{self, Debug};
+use std::fs::{self, OpenOptions};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknod};
+use nix::sys::utsname::uname;
+use nix::unistd::{chroot, getcwd, getpid, linkat, sethostname, unlink};
+use serde::Deserialize;
+
+use crate::expect::Expectations;
+use crate::report::{Report, each};
+use crate::writing::name;
+
+/// Makes a call and undoes what it did.
+type Make = fn() -> nix::Result<()>;
+
+/// The calls by their names.
+const CALLS: [(&str, Make); 12] = [
+    ("chroot", || chroot("/")),
+    ("getcwd", || getcwd().map(drop)),
+    ("kill0", || kill(getpid(), None)),
+    ("link", make_link),
+    ("mkdir", make_directory),
+    ("mknod", make_node),
+    ("mount", mount_tmpfs),
+    // Hosts' and domains' names become what they are already: a UTS namespace may be shared.
+    ("setdomainname", || rustix::system::setdomainname(&own("domainname")?).map_err(errno)),
+    ("sethostname", || sethostname(String::from_utf8_lossy(&own("hostname")?).as_ref())),
+    ("socket_raw", open_raw_socket),
+    ("uname", || uname().map(drop)),
+    ("unshare", || unshare(CloneFlags::CLONE_NEWUTS)),
+];
+
+/// One of [`CALLS`]: its index.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(try_from = "String")]
+pub(crate) struct Call(usize);
+
+impl Call {
+    fn name(self) -> &'static str {
+        CALLS[self.0].0
+    }
+}
+
+impl TryFrom<String> for Call {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = CALLS.iter().position(|(known, _)| *known == name);
+        known.map(Self).ok_or_else(|| format!("{name:?} is not a call known here"))
+    }
+}
+
+impl Debug for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name().fmt(formatter)
+    }
+}
+
+/// Checks `denied_calls` and `allowed_calls`.
+pub(crate) fn check(report: &mut Report, expected: &Expectations) {
+    report.check("denied_calls", &expected.denied_calls, |calls| each(calls.clone(), outcome));
+    report.check("allowed_calls", &expected.allowed_calls, |calls| {
+        each(calls.iter().map(|call| (*call, name(Ok(())))), outcome)
+    });
+}
+
+/// Makes a call in a child: `success`, the name of the error, or that of the signal which ended the child.
+fn outcome(call: &Call) -> Result<String> {
+    let mut child = Command::new("/proc/self/exe");
+    let status = child.args(["--call", call.name()]).status().context("cannot execute /proc/self/exe")?;
+    if let Some(signal) = status.signal() {
+        return Ok(
+            Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string())
+        );
+    }
+    match status.code() {
+        Some(0) => Ok(name(Ok(()))),
+        Some(number) => Ok(name(Err(Errno::from_raw(number)))),
+        None => bail!("neither a signal nor a code: {status}"),
+    }
+}
+
+/// Makes a call in this process: the exit code is its error's number, or 0. Linux's end below 256.
+///
+/// # Errors
+/// Where no call has this name.
+pub(crate) fn make(name: &str) -> Result<ExitCode> {
+    let Call(index) = Call::try_from(name.to_owned()).map_err(anyhow::Error::msg)?;
+    let (_, call) = CALLS[index];
+    let number = call().map_or_else(|errno| errno as i32, |()| 0);
+    Ok(ExitCode::from(u8::try_from(number).unwrap_or(u8::MAX)))
+}
+
+fn make_directory() -> nix::Result<()> {
+    let path = "/tmp/conformance-dir";
+    mkdirat(AT_FDCWD, path, Mode::S_IRWXU)?;
+    fs::remove_dir(path).map_err(|error| number(&error))
+}
+
+/// Both names are in one directory: no mount point between them.
+fn make_link() -> nix::Result<()> {
+    let (path, link) = ("/tmp/conformance-file", "/tmp/conformance-link");
+    OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(|error| number(&error))?;
+    let linked = linkat(AT_FDCWD, path, AT_FDCWD, link, AtFlags::empty());
+    unlink(path)?;
+    linked.and_then(|()| unlink(link))
+}
+
+/// As /dev/null.
+fn make_node() -> nix::Result<()> {
+    let path = "/tmp/conformance-node";
+    mknod(path, SFlag::S_IFCHR, Mode::S_IRUSR, makedev(1, 3))?;
+    unlink(path)
+}
+
+fn mount_tmpfs() -> nix::Result<()> {
+    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+    umount("/tmp")
+}
+
+fn open_raw_socket() -> nix::Result<()> {
+    socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp).map(drop)
+}
+
+/// The name of the host or domain. Not by uname(2), which may be denied.
+fn own(name: &str) -> nix::Result<Vec<u8>> {
+    let mut name = fs::read(format!("/proc/sys/kernel/{name}")).map_err(|error| number(&error))?;
+    name.pop_if(|last| *last == b'\n');
+    Ok(name)
+}
+
+fn number(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+fn errno(errno: rustix::io::Errno) -> Errno {
+    Errno::from_raw(errno.raw_os_error())
+}

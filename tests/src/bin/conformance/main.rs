@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The conformance app: run as an app of a pod, it looks from within at what the pod gave it. The end-to-end tests
+//! put it into images; only an app can say which capabilities, descriptors or devices an app has.
+//!
+//! ```text
+//! conformance [--expectations=PATH] ROLE [WORD…]
+//! ```
+//!
+//! It is static and needs nothing of the image but `/conformance.json` (or PATH): a JSON object from roles ("main",
+//! "pre-start", …) to what is expected there, see [`expect::Expectations`]. Every expectation is optional; those
+//! that are given are checked, all of them, each with one line on standard output:
+//!
+//! ```text
+//! ok ROLE CHECK
+//! not ok ROLE CHECK: found …, expected …
+//! ```
+//!
+//! Where a check looks at several things, found and expected are those that differ.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0, or `exit` | all was as expected |
+//! | 1 | something was not |
+//! | 2 | the expectations can't be read, or nothing is expected of this role |
+//!
+//! `conformance --call NAME` makes one system call and exits with its error number: see [`calls`].
+
+mod calls;
+mod capabilities;
+mod environment;
+mod expect;
+mod files;
+mod meeting;
+mod mounts;
+mod process;
+mod report;
+mod sockets;
+mod status;
+mod writing;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    run(env::args_os().skip(1).collect()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
+    if let [mode, name] = &arguments[..]
+        && mode == "--call"
+    {
+        return calls::make(&name.to_string_lossy());
+    }
+    let given = arguments.first().and_then(|first| first.to_str()?.strip_prefix("--expectations="));
+    let path = given.map(PathBuf::from);
+    if path.is_some() {
+        arguments.remove(0);
+    }
+    let Some(role) = arguments.first() else {
+        bail!("usage: conformance [--expectations=PATH] ROLE [WORD…]");
+    };
+    let role = role.to_str().context("the role is not UTF-8")?;
+    let expected = expect::load(path.as_deref(), role)?;
+
+    let mut report = Report::new(role);
+    meeting::before(&mut report, &expected);
+    process::check(&mut report, &expected, &arguments);
+    environment::check(&mut report, &expected);
+    sockets::check(&mut report, &expected);
+    files::check(&mut report, &expected);
+    writing::check(&mut report, &expected);
+    mounts::check(&mut report, &expected);
+    calls::check(&mut report, &expected);
+    meeting::after(&mut report, &expected);
+    Ok(report.exit(expected.exit))
+}
