@@ -14,6 +14,10 @@ STAGE1  := dist/stage1-$(ARCH).tar.xz
 UNITS   := $(shell find stage1-init/units -type f -o -type l)
 PODS    := dist/demo/pods
 
+# What is built and tested with, and the packages that bring it. Only x86_64 has tests in virtual machines.
+PROGRAMS := cc musl-gcc $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
+PACKAGES := gcc libc6-dev musl-tools $(if $(filter x86_64,$(ARCH)),qemu-system-x86)
+
 .PHONY: all build stage1 run test check install setup images help clean
 
 all: build stage1 ## Build the programs and stage1
@@ -22,12 +26,12 @@ help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | sort | while IFS='	' read -r name what; do \
 		printf '  make %-9s %s\n' "$$name" "$$what"; done
 
-setup: ## Install what the build needs: the toolchain, its musl target, gcc and musl-gcc
+setup: ## Install what is needed: the toolchain, its musl target, gcc, musl-gcc and qemu
 	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
 	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
-	@{ command -v cc && command -v musl-gcc; } >/dev/null || { \
-		echo "installing gcc, libc6-dev and musl-tools" >&2; \
-		apt-get -q update && apt-get install -q -y --no-install-recommends gcc libc6-dev musl-tools; }
+	@(for program in $(PROGRAMS); do command -v $$program || exit; done) >/dev/null || { \
+		echo "installing $(PACKAGES)" >&2; \
+		apt-get -q update && apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
 build: setup ## Build the programs
 	cargo build --release --workspace --bins

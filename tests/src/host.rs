@@ -12,15 +12,24 @@ use nix::unistd::geteuid;
 /// # Panics
 /// With `CI=true`, where the test can't run.
 pub fn can_run(test: &str) -> bool {
-    if geteuid().is_root() {
-        return true;
+    has(geteuid().is_root(), test, "root")
+}
+
+/// Like [`can_run`], for a test that boots a virtual machine.
+///
+/// # Panics
+/// With `CI=true`, where the test can't run.
+pub fn can_boot(test: &str) -> bool {
+    can_run(test) && has(cfg!(target_arch = "x86_64"), test, "an x86_64 machine")
+}
+
+fn has(there: bool, test: &str, what: &str) -> bool {
+    if !there {
+        let skip_fails = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+        assert!(!skip_fails, "{test} needs {what}, and CI=true forbids a skip");
+        eprintln!("skipped: {test} needs {what}");
     }
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{test} needs root, and CI=true forbids a skip"
-    );
-    eprintln!("skipped: {test} needs root");
-    false
+    there
 }
 
 /// What pods could leave on a host.

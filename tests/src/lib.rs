@@ -7,6 +7,7 @@ pub mod image;
 pub mod packages;
 pub mod pods;
 pub mod rootfs;
+pub mod vm;
 
 use std::path::{Path, PathBuf};
 
@@ -44,4 +45,14 @@ pub fn stage1() -> PathBuf {
     let path = repository().join(format!("dist/stage1-{}.tar.xz", std::env::consts::ARCH));
     assert!(path.is_file(), "{} is missing: run `make stage1` first", path.display());
     path
+}
+
+/// The digest of [`stage1`], in hex, as `make stage1` wrote it down.
+///
+/// # Panics
+/// Where it was not built.
+pub fn stage1_sha256() -> String {
+    let path = stage1().with_extension("xz.sha256");
+    let line = std::fs::read_to_string(path).expect("stage1 has a digest beside it");
+    line.split(' ').next().expect("a split has a first part").to_owned()
 }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use cpio::newc::{self, ModeFileType};
 use tar::{Builder, EntryType, Header};
 
 use crate::packages;
@@ -121,6 +123,28 @@ impl Rootfs {
             append(&mut tar, &Path::new("rootfs").join(path), node, *owner)?;
         }
         tar.into_inner()?.flush()
+    }
+
+    /// Writes an initial ramfs: this tree, as a cpio archive of the kernel's "newc" format (its
+    /// driver-api/early-userspace/buffer-format).
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn write_initramfs(&self, mut out: impl Write) -> io::Result<()> {
+        for (path, (node, owner)) in &self.0 {
+            let (kind, mode, content) = match node {
+                Node::Directory(mode) => (ModeFileType::Directory, *mode, [].as_slice()),
+                Node::File(mode, content) => (ModeFileType::Regular, *mode, content.as_slice()),
+                Node::Link(target) => (ModeFileType::Symlink, 0o777, target.as_os_str().as_bytes()),
+            };
+            let path = path.to_str().expect("a test's paths are text");
+            let entry = newc::Builder::new(path).mode(mode).uid(*owner).gid(*owner).set_mode_file_type(kind);
+            let size = content.len().try_into().expect("a test's files are small");
+            let mut entry = entry.write(&mut out, size);
+            entry.write_all(content)?;
+            entry.finish()?;
+        }
+        newc::trailer(out)?.flush()
     }
 }
 

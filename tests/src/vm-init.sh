@@ -1,0 +1,23 @@
+#!/usr/bin/busybox sh
+# SPDX-License-Identifier: Apache-2.0
+# The first process of a virtual machine: mounts what Linux programs count on, runs each of /steps, and ends the
+# machine. tests/src/vm.rs reads the lines that begin with "vm: ".
+
+/usr/bin/busybox mount -t proc proc /proc
+/usr/bin/busybox --install -s /usr/bin
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for directory in /run /tmp /var; do
+    mount -t tmpfs tmpfs $directory
+done
+# No carriage returns before newlines.
+stty -onlcr </dev/console
+
+for step in /steps/*; do
+    echo "vm: step ${step##*/}"
+    sh "$step" </dev/null 2>&1
+    # An output may end without a newline.
+    printf '\nvm: exit %d\n' $?
+done
+poweroff -f

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A host with nothing: the distribution's kernel in qemu, with an initial ramfs that holds busybox, the installer,
+//! stage1 and what a test adds.
+//!
+//! It shows what the host of the tests may not have: a root that can't be pivoted away, and cgroup v2 with every
+//! controller. Invariant: the machine reaches neither a disk nor a network, and ends within two minutes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::rootfs::{Node, Rootfs};
+use crate::{packages, program, stage1};
+
+/// How long a machine may take, in seconds. Booting and a pod or two take a tenth of that.
+const LIMIT: &str = "120";
+
+/// A machine, before it boots.
+#[derive(Debug)]
+pub struct Vm {
+    root: Rootfs,
+    steps: usize,
+}
+
+/// A step of a machine's, after it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The exit code.
+    pub code: i32,
+    /// stdout and stderr, in their order.
+    pub output: String,
+}
+
+impl Vm {
+    /// A machine that has busybox and `installer` in its PATH, and `/stage1.tar.xz`. /run, /tmp and /var are empty.
+    ///
+    /// # Errors
+    /// Where a package can't be had, or a program was not built.
+    pub fn new() -> Result<Self> {
+        let root = Rootfs::busybox()?
+            .with("init", Node::File(0o755, include_bytes!("vm-init.sh").into()))
+            .with("usr/bin/installer", Node::File(0o755, read(&program("installer"))?))
+            .with("stage1.tar.xz", Node::File(0o644, read(&stage1())?));
+        let mounts = ["proc", "sys", "dev", "run", "var"];
+        let root = mounts.iter().fold(root, |root, path| root.with(path, Node::Directory(0o755)));
+        Ok(Self { root, steps: 0 })
+    }
+
+    /// Puts a file into the machine's root.
+    #[must_use]
+    pub fn file(self, path: &str, mode: u32, content: impl Into<Vec<u8>>) -> Self {
+        Self { root: self.root.with(path, Node::File(mode, content.into())), ..self }
+    }
+
+    /// Puts an image at `/NAME.aci`.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub fn image(self, name: &str, rootfs: &Rootfs, manifest: &Value) -> Result<Self> {
+        let mut image = Vec::new();
+        rootfs.write_image(manifest.to_string().as_bytes(), &mut image)?;
+        Ok(self.file(&format!("{name}.aci"), 0o644, image))
+    }
+
+    /// Adds a shell script that the machine runs, after those added before.
+    #[must_use]
+    pub fn step(mut self, name: &str, script: &str) -> Self {
+        self.steps += 1;
+        // The machine runs them in the order of their names.
+        let path = format!("steps/{:03}-{name}", self.steps);
+        self.file(&path, 0o644, script)
+    }
+
+    /// Boots the machine, and returns its steps by their names once it is off.
+    ///
+    /// # Errors
+    /// Where qemu or the kernel can't be had, or the machine ends before its last step has; with all it wrote.
+    pub fn boot(&self) -> Result<BTreeMap<String, Step>> {
+        let directory = tempfile::tempdir()?;
+        let (kernel, initrd) = (directory.path().join("kernel"), directory.path().join("initrd"));
+        fs::write(&kernel, fetch_kernel()?)?;
+        self.root.write_initramfs(fs::File::create(&initrd)?)?;
+        // timeout(1) ends qemu also where the test is gone.
+        let output = Command::new("timeout")
+            .args(["--foreground", "--signal=KILL", LIMIT, "qemu-system-x86_64"])
+            .args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults", "-no-reboot"])
+            .args(["-display", "none", "-serial", "stdio", "-append", "console=ttyS0 quiet panic=-1"])
+            .arg("-kernel")
+            .arg(kernel)
+            .arg("-initrd")
+            .arg(initrd)
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot execute timeout")?;
+        let console = String::from_utf8_lossy(&output.stdout);
+        let steps = parse(&console);
+        if steps.len() != self.steps || !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("qemu, {}, after {} of {} steps: {said}{console}", output.status, steps.len(), self.steps);
+        }
+        Ok(steps)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The steps that have ended, by what `vm-init.sh` writes.
+fn parse(console: &str) -> BTreeMap<String, Step> {
+    let sections = console.split("vm: step ").skip(1);
+    let ended = sections.filter_map(|section| {
+        let (name, rest) = section.split_once('\n')?;
+        let (output, rest) = rest.rsplit_once("\nvm: exit ")?;
+        let (_, name) = name.split_once('-')?;
+        let code = rest.lines().next()?.parse().ok()?;
+        Some((name.to_owned(), Step { code, output: output.to_owned() }))
+    });
+    ended.collect()
+}
+
+/// The kernel of the distribution that is made for virtual machines. What Gantry needs is built in: no modules.
+fn fetch_kernel() -> Result<Vec<u8>> {
+    let is_ubuntu = fs::read_to_string("/etc/os-release")?.lines().any(|line| line == "ID=ubuntu");
+    let name = if is_ubuntu { "linux-image-virtual" } else { "linux-image-cloud-amd64" };
+    let is_kernel = |path: &Path| {
+        path.parent() == Some(Path::new("boot"))
+            && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-"))
+    };
+    for package in packages::fetch(name)?.iter().filter(|package| package.name.starts_with("linux-image-")) {
+        let mut kernel = None;
+        package.visit(|path, _| is_kernel(path), |entry| kernel = Some(entry.contents))?;
+        if let Some(kernel) = kernel {
+            return Ok(kernel);
+        }
+    }
+    bail!("package {name} and those it depends on have no boot/vmlinuz-*")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_have_ended() {
+        let console = "[ 0.1] x\nvm: step 001-a\nb\nc\n\nvm: exit 7\nvm: step 002-d\n\nvm: exit 0\n\
+                       vm: step 003-e\nKernel panic";
+        let steps = parse(console);
+        assert_eq!(steps.len(), 2);
+        assert_eq!(steps["a"], Step { code: 7, output: "b\nc\n".into() });
+        assert_eq!(steps["d"], Step { code: 0, output: String::new() });
+    }
+}
