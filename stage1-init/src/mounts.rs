@@ -20,9 +20,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{chdir, fchdir, pivot_root};
+use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use pod::layout;
 use rustix::mount::MountAttrFlags;
 
@@ -86,15 +87,57 @@ fn create_kernel(fs_type: &str) -> Result<OwnedFd> {
 }
 
 /// Makes the current directory the root and lets go of the old one. Where the host's root is the initial ramfs, which
-/// can't be pivoted away (pivot_root(2)), it is moved over instead.
+/// can't be pivoted away (pivot_root(2)), it is moved over instead, and what was mounted below is let go of.
 fn switch_root() -> Result<()> {
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        Err(nix::errno::Errno::EINVAL) => {
+        Err(Errno::EINVAL) => {
+            let old = File::open("/")?;
+            let table = fs::read("proc/self/mountinfo").context("cannot read the mount table")?;
             mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
-            nix::unistd::chroot(".")?;
+            chroot(".")?;
+            fchdir(&old)?;
+            detach_all(&table).context("cannot let go of the host's mounts")?;
         }
         Err(error) => return Err(error.into()),
     }
     Ok(chdir("/")?)
+}
+
+/// Detaches every mount of a mount table (proc_pid_mountinfo(5)) from the current directory, the table's root.
+fn detach_all(table: &[u8]) -> Result<()> {
+    let paths = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    for path in paths.filter_map(|path| path.strip_prefix(b"/")) {
+        match umount2(unescape(path).as_slice(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // The root itself; what went with the mount it was below; and what was moved.
+            Ok(()) | Err(Errno::ENOENT | Errno::EINVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that a mount table writes as a backslash and three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut parts = field.split(|byte| *byte == b'\\');
+    let mut bytes = parts.next().unwrap_or_default().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at(part.len().min(3));
+        bytes.push(digits.iter().fold(0, |value: u8, digit| value << 3 | (digit & 7)));
+        bytes.extend(rest);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_a_mount_table() {
+        let table = [("mnt/disk", "mnt/disk"), (r"a\040b\134\011", "a b\\\t"), (r"\134", "\\"), ("", "")];
+        for (field, path) in table {
+            assert_eq!(unescape(field.as_bytes()), path.as_bytes());
+        }
+    }
 }
