@@ -5,15 +5,16 @@
 //! This can't be done before the pod's namespaces are there. The targets are resolved in the app's root.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
+use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknod, umask};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use pod::layout;
 use pod::path::RelativePath;
@@ -24,6 +25,7 @@ use crate::failure::report;
 use crate::filesystem::{Submounts, attach, clone_tree, create};
 use crate::in_root::InRoot;
 use crate::sys::{Depth, set_attributes};
+use crate::{stdio, sys};
 
 /// The apps' /dev, in the pod.
 const DEV: &str = "/run/gantry/dev";
@@ -69,9 +71,15 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 
 /// Mounts, or says why not and returns a failure.
 pub(crate) fn run() -> ExitCode {
+    // The message that waits on the socket has this started again where it failed. Once is enough to say why.
+    if fs::exists(DEV).unwrap_or(false) {
+        return ExitCode::FAILURE;
+    }
     match mount_all() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // It is the service of the stdio socket, so the caller can be told.
+            let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
             report(&error);
             ExitCode::FAILURE
         }
@@ -129,7 +137,8 @@ fn hide() -> Result<()> {
     let empty = || create("tmpfs", &[("mode", "0555"), ("size", "4k")], MountAttrFlags::MOUNT_ATTR_RDONLY);
     for path in MASKED {
         let Some(place) = open(path)? else { continue };
-        let is_directory = place.metadata()?.is_dir();
+        let is_directory =
+            SFlag::from_bits_truncate(fstat(&place)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
         let mask = if is_directory { empty()? } else { clone_tree(&format!("{DEV}/null"), Submounts::No)? };
         attach(mask, place).context(path)?;
     }
@@ -146,13 +155,10 @@ fn hide() -> Result<()> {
     Ok(())
 }
 
-/// Not every kernel has every one of them.
-fn open(path: &str) -> Result<Option<File>> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let opened =
-        fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH | nix::libc::O_NOFOLLOW).open(path);
-    match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+/// Opens what a mount goes on. Not every kernel has every one of them.
+fn open(path: &str) -> Result<Option<OwnedFd>> {
+    match nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
+        Err(Errno::ENOENT) => Ok(None),
         opened => Ok(Some(opened.with_context(|| format!("cannot open {path}"))?)),
     }
 }
