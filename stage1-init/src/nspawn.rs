@@ -89,7 +89,7 @@ pub(crate) fn command(words: &[String]) -> Result<Command> {
 
 /// Becomes nspawn, with the stdio socket as what it passes on to systemd.
 pub(crate) fn exec(command: &Command, stdio: &OwnedFd) -> Result<Infallible> {
-    sys::default_sigpipe()?;
+    sys::default_signals();
     sys::pass_as_listen_fds(&[stdio]).context("cannot pass the stdio socket on")?;
     // What nspawn itself says is no output of the pod's.
     dup2_stdout(std::io::stderr())?;

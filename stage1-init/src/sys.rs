@@ -6,12 +6,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::libc;
-use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::ForkResult;
 use rustix::mount::MountAttrFlags;
 
 /// The first descriptor of the socket activation protocol (sd_listen_fds(3), `SD_LISTEN_FDS_START`).
 const LISTEN_FD: i32 = 3;
+/// How many signals there are (signal(7)).
+const SIGNALS: i64 = 64;
 
 /// fork(2).
 pub(crate) fn fork() -> nix::Result<ForkResult> {
@@ -47,10 +48,24 @@ pub(crate) fn own(received: &[i32]) -> Vec<OwnedFd> {
     received.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).collect()
 }
 
-/// Gives a signal back its default action: Rust's runtime ignores SIGPIPE, and exec would keep that.
-pub(crate) fn default_sigpipe() -> nix::Result<()> {
-    // SAFETY: the default action runs no code of this process.
-    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
+/// Gives every signal back its default action, which exec keeps: Rust's runtime ignores SIGPIPE, and callers may have
+/// ignored any. Straight from the kernel, since C libraries hide a few signals that exec passes on all the same.
+pub(crate) fn default_signals() {
+    // All zero: SIG_DFL, no flags, an empty mask (rt_sigaction(2)).
+    let action = [0_u64; 4];
+    for signal in 1..=SIGNALS {
+        // SAFETY: `action` is as large as the kernel's structure; the default action runs no code of this process.
+        // What can't be set, SIGKILL and SIGSTOP, has its default already.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const action,
+                std::ptr::null::<u8>(),
+                SIGNALS / 8,
+            );
+        }
+    }
 }
 
 /// Filters this process's system calls from here on: seccomp(2).

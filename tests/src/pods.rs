@@ -11,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::rootfs::Rootfs;
@@ -137,6 +138,15 @@ impl Gantry {
     pub fn wait_all(&self) {
         self.pods().iter().for_each(|pod| wait_gone(pod));
     }
+}
+
+/// The id of an image that is a plain tar.
+///
+/// # Panics
+/// Where it can't be read.
+pub fn image_id(image: &Path) -> String {
+    let bytes = fs::read(image).expect("an image can be read");
+    pod::digest::Digest::Sha256(Sha256::digest(bytes).into()).to_string()
 }
 
 /// An app's status in a pod that has ended.

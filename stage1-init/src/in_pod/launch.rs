@@ -70,7 +70,7 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
     let programs = candidates(&launch);
     let words = c_strings(launch.exec.iter().cloned())?;
     let environment = c_strings(launch.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
-    sys::default_sigpipe()?;
+    sys::default_signals();
     restrict(&launch).context("cannot restrict its system calls")?;
     let error = execute(&programs, &words, &environment);
     Err(anyhow::Error::new(error).context(format!("cannot run {}", escape(&launch.exec[0]))))

@@ -87,6 +87,8 @@ pub(crate) struct Expectations {
     pub(crate) mounts: Option<BTreeMap<String, BTreeSet<String>>>,
     pub(crate) localtime: Option<Localtime>,
 
+    /// Empty files to make before anything else: who sees them knows that this role runs.
+    pub(crate) announce: Option<BTreeSet<String>>,
     /// Paths to wait for before any check.
     pub(crate) wait_for: Option<BTreeSet<String>>,
     /// A file to which the role is appended, before the checks.

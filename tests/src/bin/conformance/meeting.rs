@@ -20,8 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long between looks. Paths may be on any mount, their directories not there yet: nothing to watch.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Waits, and writes into the log.
+/// Announces itself, waits, and writes into the log.
 pub(crate) fn before(report: &mut Report, expected: &Expectations) {
+    report.check("announce", &expected.announce, |paths| compare(make(paths), &()));
     report.check("wait_for", &expected.wait_for, |paths| compare(wait(paths), &Vec::new()));
     report.check("log_before", &expected.log_before, |roles| {
         let log = expected.log.as_deref().unwrap_or_default();

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What apps see from within: the conformance app as main app, its handlers and a sidekick, in pods of both manifests.
+//!
+//! Every check has a negative control: a pod, or an expectation, that is otherwise in one thing, and with which just
+//! that check must fail. So no check passes because it looks at nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+#![recursion_limit = "256"] // json! recurses on what the apps are to see
+
+mod controls;
+mod pod_0_1;
+mod pod_0_8;
+mod subject;
+
+use tests::host::can_run;
+
+#[test]
+fn a_pod_of_0_8_is_as_its_manifest_says() {
+    if !can_run("a_pod_of_0_8_is_as_its_manifest_says") {
+        return;
+    }
+    pod_0_8::subject().passes();
+}
+
+#[test]
+fn a_pod_of_0_1_is_as_its_manifest_says() {
+    if !can_run("a_pod_of_0_1_is_as_its_manifest_says") {
+        return;
+    }
+    pod_0_1::subject().passes();
+}
+
+#[test]
+fn every_check_can_fail() {
+    if !can_run("every_check_can_fail") {
+        return;
+    }
+    controls::all();
+}
+
+#[test]
+fn on_a_terminal_an_app_has_the_terminal() {
+    if !can_run("on_a_terminal_an_app_has_the_terminal") {
+        return;
+    }
+    let mut subject = pod_0_1::subject();
+    subject.expect("main", "terminals", serde_json::json!([false, true, true]));
+    subject.passes_on_a_terminal();
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A pod with the conformance app in it, and what it is to say.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nix::pty::openpty;
+use serde_json::{Value, json};
+use tests::pods::{Gantry, status};
+use tests::program;
+use tests::rootfs::{Node, Rootfs};
+
+/// A pod that can be changed in any part before it runs.
+pub(crate) struct Subject {
+    /// The tree of both apps.
+    pub(crate) rootfs: Rootfs,
+    /// The images' manifests.
+    pub(crate) images: Vec<Value>,
+    /// The pod's, unless the installer makes it; `IMAGE` in it stands for the first image's id.
+    pub(crate) pod: Option<Value>,
+    /// What is given to the installer beside images; `HOST` stands for the host's directory.
+    pub(crate) arguments: Vec<String>,
+    /// What the roles are to see; `HOSTNAME` stands for the pod's.
+    pub(crate) expectations: Value,
+}
+
+/// What the apps said.
+pub(crate) struct Said {
+    pub(crate) output: String,
+    pub(crate) code: Option<i32>,
+}
+
+/// The tree of the conformance app: nothing but itself under two names, users, and a place to be in.
+pub(crate) fn rootfs() -> Rootfs {
+    let program = Node::File(0o755, fs::read(program("conformance")).unwrap());
+    Rootfs::default()
+        .with("conformance", program.clone())
+        .with("sidekick", program)
+        .with(
+            "etc/passwd",
+            Node::File(0o644, b"root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/app\n".into()),
+        )
+        .with("etc/group", Node::File(0o644, b"root:x:0:\napp:x:1000:\n".into()))
+        .with("work", Node::Directory(0o755))
+}
+
+/// Files of the host that the pod is given: a directory to share, one to read, and the expectations in it.
+struct Ground {
+    gantry: Gantry,
+    host: PathBuf,
+}
+
+impl Subject {
+    /// What `role` is to see of `check`, whatever was said before.
+    pub(crate) fn expect(&mut self, role: &str, check: &str, value: Value) {
+        self.expectations[role][check] = value;
+    }
+
+    /// Runs it; everything must be as expected, and every check must have looked.
+    pub(crate) fn passes(&self) {
+        let said = self.run();
+        self.assert_passed(&said);
+    }
+
+    pub(crate) fn passes_on_a_terminal(&self) {
+        let ground = self.ground();
+        let mut command = self.command(&ground);
+        let terminal = openpty(None, None).unwrap();
+        let slave = || Stdio::from(terminal.slave.try_clone().unwrap());
+        let mut child = command.stdout(slave()).stderr(slave()).spawn().unwrap();
+        drop((command, terminal.slave));
+        let output = read_terminal(terminal.master);
+        let code = child.wait().unwrap().code();
+        ground.gantry.wait_all();
+        self.assert_passed(&Said { output, code });
+    }
+
+    fn assert_passed(&self, said: &Said) {
+        let failed: Vec<_> = said.output.lines().filter(|line| !line.starts_with("ok ")).collect();
+        assert!(failed.is_empty() && said.code == Some(0), "{:?}: {failed:#?}", said.code);
+        let expected: BTreeSet<String> = self.checks();
+        let passed = said.output.lines().filter_map(|line| line.strip_prefix("ok ")).map(str::to_owned);
+        assert_eq!(passed.collect::<BTreeSet<_>>(), expected, "checks that were made");
+    }
+
+    /// Every `ROLE CHECK` that is to be made.
+    fn checks(&self) -> BTreeSet<String> {
+        let roles = self.expectations.as_object().unwrap().iter();
+        let of_role = |(role, checks): (&String, &Value)| {
+            let names: Vec<_> =
+                checks.as_object().unwrap().keys().map(|name| format!("{role} {name}")).collect();
+            names
+        };
+        roles.flat_map(of_role).filter(|check| !check.ends_with(" exit")).collect()
+    }
+
+    /// Runs it, whatever comes of it.
+    pub(crate) fn run(&self) -> Said {
+        let ground = self.ground();
+        let output = self.command(&ground).output().unwrap();
+        ground.gantry.wait_all();
+        let output_text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            let pod = ground.gantry.pod();
+            assert_eq!((status(&pod, "main"), status(&pod, "sidekick")), (0, 0));
+        }
+        Said { output: output_text.into_owned(), code: output.status.code() }
+    }
+
+    fn ground(&self) -> Ground {
+        let gantry = Gantry::new();
+        let host = gantry.beside("host : dir");
+        for name in ["data", "config"] {
+            fs::create_dir_all(host.join(name)).unwrap();
+        }
+        // The app's user writes there.
+        fs::set_permissions(host.join("data"), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+        Ground { gantry, host }
+    }
+
+    /// Prepares the pod, says what is expected of it, and returns what starts it.
+    fn command(&self, ground: &Ground) -> Command {
+        let Ground { gantry, host } = ground;
+        let images = self.images.iter().enumerate();
+        let images: Vec<PathBuf> =
+            images.map(|(n, manifest)| gantry.image(&format!("image-{n}"), &self.rootfs, manifest)).collect();
+        let in_host = |text: &str| text.replace("HOST/", &format!("{}/", host.display()));
+        let mut arguments: Vec<String> = self.arguments.iter().map(|argument| in_host(argument)).collect();
+        if let Some(pod) = &self.pod {
+            let id = tests::pods::image_id(&images[0]);
+            let manifest = gantry.beside("pod.json");
+            fs::write(&manifest, in_host(&pod.to_string().replace("IMAGE", &id))).unwrap();
+            arguments.extend(["--pod-manifest".into(), manifest.display().to_string()]);
+        }
+        let images: Vec<_> = images.iter().map(PathBuf::as_path).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let pod = gantry.prepare(&images, &arguments);
+        let id = pod.file_name().unwrap().to_string_lossy().into_owned();
+        let expectations = self.expectations.to_string().replace("HOSTNAME", &format!("gantry-{}", &id[..8]));
+        fs::write(host.join("config/expectations.json"), expectations).unwrap();
+        let mut command = gantry.installer();
+        command.arg("run").arg(id);
+        command
+    }
+}
+
+/// All that is written to a terminal, with its line ends made plain again.
+fn read_terminal(master: OwnedFd) -> String {
+    let (mut file, mut all, mut part) = (File::from(master), Vec::new(), [0; 4096]);
+    // EIO: the last of those who had the terminal has closed it (pty(7)).
+    while let Ok(count @ 1..) = file.read(&mut part) {
+        all.extend(&part[..count]);
+    }
+    String::from_utf8(all).unwrap().replace("\r\n", "\n")
+}
+
+/// `["/NAME", "--expectations=…", ROLE, WORD…]`
+pub(crate) fn exec(program: &str, role: &str, words: &[&str]) -> Value {
+    let mut exec = vec![program, "--expectations=/config/expectations.json", role];
+    exec.extend(words);
+    json!(exec)
+}
