@@ -434,3 +434,54 @@ fn init_names_what_it_can_not_load() {
     assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
     assert_eq!(text(&output.stderr).lines().count(), 1);
 }
+
+#[test]
+fn a_dry_run_shows_the_plan_and_does_nothing() {
+    if !can_run("a_dry_run_shows_the_plan_and_does_nothing") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("plan", &Rootfs::busybox().unwrap(), &script("plan", "echo never \u{1b}[2J"));
+    let pod = gantry.prepare(&[&image], &[]);
+    let listing = || {
+        let output =
+            std::process::Command::new("find").arg(&pod).args(["-printf", "%p %T@ %s\\n"]).output().unwrap();
+        text(&output.stdout)
+    };
+    let before = listing();
+    let output =
+        std::process::Command::new("./stage1/init").arg("--dry-run").current_dir(&pod).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let plan = text(&output.stdout);
+    for part in [
+        "== file etc/systemd/system/app-plan.service ==",
+        "User=1000",
+        "echo never",
+        "systemd-nspawn",
+        "apps/plan: opt/stage2/sha256-",
+    ] {
+        assert!(plan.contains(part), "{part:?} in {plan}");
+    }
+    assert!(!plan.chars().any(|c| c.is_control() && c != '\n'), "{plan:?}");
+    assert_eq!(listing(), before);
+}
+
+/// Neither what Rust's runtime nor what the caller ignores is ignored in an app.
+#[test]
+fn no_signal_is_ignored() {
+    if !can_run("no_signal_is_ignored") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = manifest("signals", &["grep", "SigIgn", "/proc/self/status"]);
+    let image = gantry.image("signals", &Rootfs::busybox().unwrap(), &image);
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' HUP USR1 PIPE; exec \"$@\"", "sh"])
+        .arg(tests::program("installer"))
+        .args(gantry.with_images("run", &[&image], &[]).get_args())
+        .env("GANTRY_STAGE1", tests::stage1())
+        .output()
+        .unwrap();
+    gantry.wait_all();
+    assert_eq!(text(&output.stdout), "SigIgn:\t0000000000000000\n", "{}", text(&output.stderr));
+}

@@ -8,7 +8,7 @@ use pod::exec::{Exec, Word, search};
 use pod::path::AbsolutePath;
 use pod::text::{escape, escape_bytes};
 use pod::user::{resolve_group, resolve_user};
-use pod::{App, check_targets};
+use pod::{App, Mount, Source, check_targets};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
@@ -39,10 +39,11 @@ pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     check_program(app, &app.exec, root)
 }
 
-/// Two names may lead to one place.
+/// Two names may lead to one place, and what is there may be of another kind.
 fn check_mounts(app: &App, root: &InRoot) -> Result<()> {
     let mut places = Vec::new();
     for mount in &app.mounts {
+        check_kind(mount, root).with_context(|| format!("mount at {}", mount.target))?;
         let resolved = root.resolve(&mount.target);
         let resolved = resolved.with_context(|| format!("mount at {}", mount.target))?;
         let text = String::from_utf8(if resolved.is_empty() { b"/".to_vec() } else { resolved });
@@ -56,6 +57,31 @@ fn check_mounts(app: &App, root: &InRoot) -> Result<()> {
         places.push(text.parse::<AbsolutePath>().with_context(|| format!("mount at {}", mount.target))?);
     }
     Ok(check_targets(&places)?)
+}
+
+/// A directory can be mounted on a directory alone, a file on a file; where nothing is, either is made.
+fn check_kind(mount: &Mount, root: &InRoot) -> Result<()> {
+    let source_is_directory = match &mount.source {
+        Source::Host { path, .. } => {
+            std::fs::metadata(path.as_str()).with_context(|| format!("source {path}"))?.is_dir()
+        }
+        Source::Empty { .. } => true,
+    };
+    match root.stat(mount.target.as_str()) {
+        Ok(stat) => {
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let kind = |is_directory| if is_directory { "a directory" } else { "a file" };
+            ensure!(
+                source_is_directory == is_directory,
+                "the volume is {}, and the image has {} there: expected the same of both",
+                kind(source_is_directory),
+                kind(is_directory)
+            );
+            Ok(())
+        }
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn check_directory(app: &App, root: &InRoot) -> Result<()> {
