@@ -73,6 +73,7 @@ sbin -> usr/sbin
 0755 usr/lib/
 0755 usr/lib/gantry/
 usr/lib/gantry/exit-code -> ../../../init
+usr/lib/gantry/launch -> ../../../init
 usr/lib/gantry/mounts -> ../../../init
 usr/lib/gantry/status -> ../../../init
 usr/lib/gantry/stopping -> ../../../init

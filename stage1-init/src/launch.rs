@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a program of an app's is started with: a file that `/init` writes and the launcher reads.
 //!
-//! systemd opens the file as the launcher's stdin, before it enters the app's root, so the app has no name for it.
+//! systemd opens the file as the launcher's stdin, and the launcher enters the app's root, so the app has no name for it.
 //! Text from a manifest is in these files alone: no unit has any, so there is nothing for systemd to expand, to cut
 //! or to drop, and the kernel's limits are the only ones.
 
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct Launch {
     /// The app's name, for messages.
     pub app: String,
+    /// Its root, in the pod.
+    pub root: String,
     /// The program and its arguments.
     pub exec: Vec<String>,
     /// Where it starts.
@@ -27,7 +29,7 @@ pub struct Launch {
     /// Which system calls it may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Filter>,
-    /// Capabilities, by number, that only the launcher has, to set the filter; the program gets none of them.
+    /// Capabilities, by number, that only the launcher has; the program gets none of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop_capabilities: Vec<u8>,
 }

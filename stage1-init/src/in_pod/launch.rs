@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becomes one of an app's programs. systemd has already set its root, user, groups and capabilities; its stdin is the
-//! file that says what is started ([`crate::launch`]).
+//! Becomes one of an app's programs. systemd has already set its user, groups and limits; its stdin is the file that
+//! says what is started ([`crate::launch`]).
+//!
+//! It has two capabilities that the app may not have, to enter the app's root and to filter system calls, and gives
+//! them up. A root is entered by pivot_root(2) in a mount namespace of the program's own: of the pod's root nothing is
+//! left there that chroot(2) could lead back to.
 //!
 //! The environment is exactly what is said there: whatever systemd adds to a service's own is not the app's. Neither
 //! are descriptors but stdio and the app's sockets.
@@ -14,7 +18,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::unistd::{chdir, execve, getpid};
+use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{chdir, execve, getpid, pivot_root};
 use pod::text::escape;
 use rustix::thread::{
     CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
@@ -62,6 +68,7 @@ fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
 
 fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallible> {
     ensure!(!launch.exec.is_empty(), "nothing to start");
+    enter_root(&launch.root).context("cannot enter its root")?;
     chdir(launch.directory.as_str())
         .with_context(|| format!("cannot enter its working directory {}", escape(&launch.directory)))?;
     if let Some(own) = launch.sockets.take() {
@@ -71,7 +78,7 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
     let words = c_strings(launch.exec.iter().cloned())?;
     let environment = c_strings(launch.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
     sys::default_signals();
-    restrict(&launch).context("cannot restrict its system calls")?;
+    restrict(&launch).context("cannot restrict it")?;
     let error = execute(&programs, &words, &environment);
     Err(anyhow::Error::new(error).context(format!("cannot run {}", escape(&launch.exec[0]))))
 }
@@ -111,17 +118,27 @@ fn pass(own: &Sockets, all: Vec<OwnedFd>, launch: &mut Launch) -> Result<()> {
     Ok(())
 }
 
-/// Sets the filter, and gives up what only that took: nothing is left that the program could inherit.
+/// Makes the app's root this process's, alone of the pod's processes.
+fn enter_root(root: &str) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    chdir(root)?;
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    Ok(chdir("/")?)
+}
+
+/// Gives up what only the launcher may, so that the program can't inherit it, and sets the filter.
 fn restrict(launch: &Launch) -> Result<()> {
-    let Some(filter) = &launch.seccomp else { return Ok(()) };
-    let mut program = seccomp::program(filter);
     for number in &launch.drop_capabilities {
         remove_capability_from_bounding_set(KernelSet::from_bits_retain(1 << number))?;
     }
     clear_ambient_capability_set()?;
     let CapabilitySets { effective, permitted, .. } = capabilities(None)?;
     set_capabilities(None, CapabilitySets { effective, permitted, inheritable: KernelSet::empty() })?;
-    Ok(sys::set_filter(&mut program)?)
+    match &launch.seccomp {
+        Some(filter) => Ok(sys::set_filter(&mut seccomp::program(filter))?),
+        None => Ok(()),
+    }
 }
 
 /// The paths to try: the program itself where it is one, else that name in every directory of the app's PATH.

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The helpers that units call inside the pod. They are `/init` by other names: links in `/usr/lib/gantry`, and the
-//! launcher as a file in the apps' /dev, the one directory of an app's tree that is not the image's.
+//! The helpers that units call inside the pod. They are `/init` by other names: links in `/usr/lib/gantry`.
 
 pub(crate) mod launch;
 pub(crate) mod mounts;
 mod seccomp;
 pub(crate) mod status;
 
-/// Becomes an app: its stdio, environment and working directory, then its program.
-pub(crate) const LAUNCH: &str = ".gantry-launch";
+/// Becomes a program of an app's.
+pub(crate) const LAUNCH: &str = "launch";
 /// Gives every app its /proc, /sys and /dev.
 pub(crate) const MOUNTS: &str = "mounts";
 /// Writes how an app ended.
@@ -18,8 +17,8 @@ pub(crate) const STOPPING: &str = "stopping";
 /// Ends with the pod's exit code.
 pub(crate) const EXIT_CODE: &str = "exit-code";
 
-/// The launcher, in an app's root.
-pub(crate) const LAUNCH_PATH: &str = "/dev/.gantry-launch";
+/// The launcher, in the pod's root.
+pub(crate) const LAUNCH_PATH: &str = "/usr/lib/gantry/launch";
 /// The status writer, in the pod's root.
 pub(crate) const STATUS_PATH: &str = "/usr/lib/gantry/status";
 /// The stop marker, in the pod's root.

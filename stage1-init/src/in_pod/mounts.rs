@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Gives every app its /proc, /sys and /dev: the pod's /proc and /sys with what is sensitive in them masked, and a /dev
-//! of a few devices, with the launcher in it.
+//! of a few devices.
 //!
 //! This can't be done before the pod's namespaces are there. The targets are resolved in the app's root.
 
@@ -20,7 +20,6 @@ use pod::layout;
 use pod::path::RelativePath;
 use rustix::mount::MountAttrFlags;
 
-use super::LAUNCH_PATH;
 use crate::failure::report;
 use crate::filesystem::{Submounts, attach, clone_tree, create};
 use crate::in_root::InRoot;
@@ -116,21 +115,10 @@ fn make_dev() -> Result<()> {
         fs::create_dir(&place)?;
         attach(clone_tree(&format!("/dev/{name}"), Submounts::Yes)?, File::open(place)?)?;
     }
-    place_launcher(&Path::new(DEV).join(LAUNCH_PATH.trim_start_matches("/dev/")))?;
-    // systemd looks for it in the pod's root, too, before it enters the app's (measured with 252).
-    place_launcher(Path::new(LAUNCH_PATH))?;
     // The one directory where devices work is nobody's to write in. What is mounted below it still is.
     let flags =
         MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     Ok(mount(None::<&str>, DEV, None::<&str>, flags, None::<&str>)?)
-}
-
-fn place_launcher(at: &Path) -> Result<()> {
-    let place = File::create(at)?;
-    let program = clone_tree("/init", Submounts::No)?;
-    let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_RDONLY;
-    set_attributes(&program, safe, Depth::One)?;
-    Ok(attach(program, place)?)
 }
 
 fn hide() -> Result<()> {

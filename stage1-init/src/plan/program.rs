@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use pod::App;
 use pod::exec::{Exec, Word};
+use pod::{App, layout};
 
 use super::service;
 use crate::launch::{Filter, Launch, Sockets};
@@ -16,6 +16,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets: Option<Sockets>) -> Launch {
     Launch {
         app: app.name.to_string(),
+        root: format!("/{}", layout::app(&app.name)),
         exec: exec.words().iter().map(|word| word.as_str().to_owned()).collect(),
         directory: app.working_directory.as_str().to_owned(),
         environment: environment(app, credentials),

@@ -24,8 +24,9 @@ const STOP_SECONDS: u32 = 10;
 const POST_STOP_SECONDS: u32 = 60;
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
-/// `CAP_SETPCAP` and `CAP_SYS_ADMIN` (linux/capability.h).
-const TO_SET_A_FILTER: u64 = 1 << 8 | 1 << 21;
+/// What a launcher has beside what its app may have, until it becomes that: `CAP_SYS_ADMIN` to enter the app's root
+/// and to set a filter, `CAP_SETPCAP` to lose both again (linux/capability.h).
+const LAUNCHERS: u64 = 1 << 8 | 1 << 21;
 
 /// Which of an app's services a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,18 +66,9 @@ pub(super) fn capabilities(app: &App) -> CapabilitySet {
     app.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT)
 }
 
-/// The capabilities that its launcher needs: a filter takes `CAP_SYS_ADMIN` where the app is to be able to gain
-/// privileges (seccomp(2)), and to lose that again takes `CAP_SETPCAP`.
-fn launchers_capabilities(app: &App) -> CapabilitySet {
-    match app.isolators.seccomp.is_some() && app.isolators.no_new_privileges != Some(true) {
-        true => CapabilitySet::from_bits(TO_SET_A_FILTER),
-        false => CapabilitySet::default(),
-    }
-}
-
-/// Those of the launcher's that the app may not have.
+/// The launcher's capabilities that the app may not have.
 pub(super) fn dropped_capabilities(app: &App) -> CapabilitySet {
-    launchers_capabilities(app).without(capabilities(app))
+    CapabilitySet::from_bits(LAUNCHERS).without(capabilities(app))
 }
 
 /// The unit of one of an app's services.
@@ -155,7 +147,8 @@ fn vital(unit: Unit, then: Option<&str>) -> Unit {
     }
 }
 
-/// Where a service runs, as whom, and with what. The launch file is opened outside of the app's root.
+/// As whom a service runs, and with what. It is the launcher that enters the app's root: systemd would chroot(2), which
+/// an app that may do so itself can leave.
 fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
     let groups: Vec<_> = app.supplementary_gids.iter().map(u32::to_string).collect();
     let unit = unit
@@ -164,16 +157,13 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: 
         .set("StandardInput", format_args!("file:/{}", role.launch(&app.name)))
         .set("StandardOutput", "null")
         .set("StandardError", "null")
-        .set("RootDirectory", format_args!("/{}", layout::app(&app.name)))
-        // For ExecStart alone: the status is written outside of it.
-        .set("RootDirectoryStartOnly", "yes")
-        .set("MountAPIVFS", "no")
         .set("User", credentials.uid)
         .set("Group", credentials.gid);
     let unit = if groups.is_empty() { unit } else { unit.set("SupplementaryGroups", groups.join(" ")) };
-    let launchers = launchers_capabilities(app);
-    let unit = unit.set("CapabilityBoundingSet", limits.capabilities.union(launchers));
-    let unit = if launchers.is_empty() { unit } else { unit.set("AmbientCapabilities", launchers) };
+    let launchers = CapabilitySet::from_bits(LAUNCHERS);
+    let unit = unit
+        .set("CapabilityBoundingSet", limits.capabilities.union(launchers))
+        .set("AmbientCapabilities", launchers);
     let no_new_privileges = app.isolators.no_new_privileges == Some(true);
     let unit = if no_new_privileges { unit.set("NoNewPrivileges", "yes") } else { unit };
     let unit = limits.directives.iter().fold(unit, |unit, (name, value)| unit.set(name, value));
