@@ -206,7 +206,7 @@ fn sidekick_sees() -> Value {
         "inheritable": [],
         "ambient": [],
         "no_new_privileges": false,
-        "denied_calls": {"mount": "EPERM", "unshare": "EPERM", "uname": "SIGSYS"},
+        "denied_calls": {"mount": "EPERM", "unshare": "EPERM", "uname": "SIGSYS", "leave_root": "ENOENT"},
         "allowed_calls": ["chroot", "mknod", "mkdir", "link", "socket_raw"],
         "oom_score_adjust": oom_score_adjust(),
         "descriptors": [0, 1, 2],

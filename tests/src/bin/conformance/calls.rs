@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknod};
 use nix::sys::utsname::uname;
-use nix::unistd::{chroot, getcwd, getpid, linkat, sethostname, unlink};
+use nix::unistd::{chdir, chroot, getcwd, getpid, linkat, sethostname, unlink};
 use serde::Deserialize;
 
 use crate::expect::Expectations;
@@ -27,10 +27,11 @@ use crate::writing::name;
 type Make = fn() -> nix::Result<()>;
 
 /// The calls by their names.
-const CALLS: [(&str, Make); 12] = [
+const CALLS: [(&str, Make); 13] = [
     ("chroot", || chroot("/")),
     ("getcwd", || getcwd().map(drop)),
     ("kill0", || kill(getpid(), None)),
+    ("leave_root", leave_root),
     ("link", make_link),
     ("mkdir", make_directory),
     ("mknod", make_node),
@@ -117,6 +118,20 @@ fn make_link() -> nix::Result<()> {
     let linked = linkat(AT_FDCWD, path, AT_FDCWD, link, AtFlags::empty());
     unlink(path)?;
     linked.and_then(|()| unlink(link))
+}
+
+/// The way out of a chroot: into another one with the working directory left outside, and up from there. Out means
+/// where the pod has its apps; ENOENT where all ways up end in the app's own root.
+fn leave_root() -> nix::Result<()> {
+    let path = "/tmp/conformance-root";
+    mkdirat(AT_FDCWD, path, Mode::S_IRWXU)?;
+    chroot(path)?;
+    for _ in 0..64 {
+        chdir("..")?;
+    }
+    chroot(".")?;
+    fs::remove_dir(path).map_err(|error| number(&error))?;
+    fs::metadata("/apps").map(drop).map_err(|error| number(&error))
 }
 
 /// As /dev/null.
