@@ -79,8 +79,12 @@ impl fmt::Display for Account {
 }
 
 /// An id the kernel takes as one: 2^32−1 and its 16-bit ancestor mean "unchanged" to chown(2) and setresuid(2).
+pub(crate) fn is_usable(id: u32) -> bool {
+    id != u32::MAX && id != u32::from(u16::MAX)
+}
+
 fn usable(id: u32) -> Option<u32> {
-    (id != u32::MAX && id != u32::from(u16::MAX)).then_some(id)
+    is_usable(id).then_some(id)
 }
 
 /// The few things that are asked of an image's tree. Whoever implements it never leaves that tree.

@@ -138,6 +138,8 @@ fn invalid_values_are_refused_where_they_stand() {
         ("eventHandlers", json!([{"name": "pre-stop", "exec": ["/a"]}]), "unknown event handler"),
         ("eventHandlers", json!([{"name": "post-stop", "exec": ["-/bin/x"]}]), "expected an absolute path"),
         ("supplementaryGIDs", json!([18_446_744_073_709_551_615_u64]), "invalid JSON"),
+        ("supplementaryGIDs", json!([1, 4_294_967_295_u32]), "invalid group 4294967295"),
+        ("supplementaryGIDs", json!([65_535]), "invalid group 65535"),
         ("mountPoints", json!([{"name": "D", "path": "/d"}]), "invalid volume name"),
         ("ports", json!([{"name": "web", "protocol": "tcp", "port": 0}]), "invalid port number 0"),
         ("ports", json!([{"name": "web", "protocol": "tcp", "port": 70_000}]), "invalid port number 70000"),

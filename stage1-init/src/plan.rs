@@ -2,7 +2,7 @@
 //! A pod → what is written into its stage1, what is mounted, and what is executed: plain data, a pure function of the
 //! manifests and of what the host can do.
 //!
-//! [`service`] has the units; what they start is said in files of their own ([`crate::launch`]). Nothing is planned
+//! `service` has the units; what they start is said in files of their own ([`crate::launch`]). Nothing is planned
 //! that would be ignored: what the host can't do becomes a warning.
 
 mod limits;

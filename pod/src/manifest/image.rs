@@ -17,7 +17,7 @@ use crate::json;
 use crate::name::{EnvName, Identifier, VolumeName};
 use crate::path::AbsolutePath;
 use crate::text::escape;
-use crate::user::Account;
+use crate::user::{Account, is_usable};
 
 /// What an image says of itself.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,7 +44,7 @@ pub struct AppSpec {
     /// Its primary group.
     pub group: Account,
     /// Further groups, by number.
-    #[serde(default, rename = "supplementaryGIDs")]
+    #[serde(default, rename = "supplementaryGIDs", deserialize_with = "gids")]
     pub supplementary_gids: Vec<u32>,
     /// Where it starts.
     #[serde(default)]
@@ -180,6 +180,17 @@ impl TryFrom<Vec<RawHandler>> for EventHandlers {
             }
         }
         Ok(all)
+    }
+}
+
+/// Numbers of groups, each one that the kernel takes as one.
+fn gids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    let gids = Vec::deserialize(deserializer)?;
+    match gids.iter().find(|gid| !is_usable(**gid)) {
+        None => Ok(gids),
+        Some(gid) => Err(serde::de::Error::custom(format!(
+            "invalid group {gid}: expected a number up to 4294967294, and not 65535, which stands for \"none\""
+        ))),
     }
 }
 
