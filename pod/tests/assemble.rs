@@ -82,6 +82,32 @@ fn a_pod_of_0_8_overrides_its_image() {
 }
 
 #[test]
+fn null_is_an_empty_list() {
+    let mut spec = app();
+    for field in [
+        "eventHandlers",
+        "mountPoints",
+        "ports",
+        "isolators",
+        "annotations",
+        "environment",
+        "supplementaryGIDs",
+    ] {
+        spec[field] = Value::Null;
+    }
+    let mut image = image(&spec);
+    image["labels"] = Value::Null;
+    image["annotations"] = Value::Null;
+    let entry =
+        json!({"name": "a", "image": {"id": digest(1)}, "mounts": null, "annotations": null, "app": null});
+    let none = json!({"volumes": null, "isolators": null, "annotations": null, "ports": null});
+    assert!(assemble(&pod_manifest(&entry, &none), &image).is_ok());
+    let mut runtime = runtime(&one_app(), &Value::Null);
+    runtime["apps"][0]["isolators"] = Value::Null;
+    assert!(assemble(&runtime, &image).is_ok());
+}
+
+#[test]
 fn what_is_missing_or_twice_is_named() {
     let none = json!([]);
     refused(&runtime(&none, &none), &image(&app()), "the pod has no app");

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::annotations::Annotations;
+use super::or_null;
 use super::pairs::Pairs;
 use super::port::Port;
 use super::version::AcVersion;
@@ -53,19 +54,19 @@ pub struct AppSpec {
     #[serde(default, deserialize_with = "environment")]
     pub environment: Vec<(EnvName, Word)>,
     /// What runs before and after it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub event_handlers: EventHandlers,
     /// Where it expects volumes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub mount_points: Vec<MountPoint>,
     /// Where it listens.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub ports: Vec<Port>,
     /// What it may do and use.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub isolators: Isolators,
     /// What it says to Gantry.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub annotations: Annotations,
 }
 
@@ -99,10 +100,10 @@ struct Raw {
     #[expect(dead_code, reason = "present and valid is all that is asked of it")]
     ac_version: AcVersion,
     name: Identifier,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     labels: Pairs,
     app: Option<AppSpec>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     annotations: Annotations,
 }
 
@@ -185,7 +186,7 @@ impl TryFrom<Vec<RawHandler>> for EventHandlers {
 
 /// Numbers of groups, each one that the kernel takes as one.
 fn gids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
-    let gids = Vec::deserialize(deserializer)?;
+    let gids: Vec<u32> = or_null(deserializer)?;
     match gids.iter().find(|gid| !is_usable(**gid)) {
         None => Ok(gids),
         Some(gid) => Err(serde::de::Error::custom(format!(
@@ -196,7 +197,7 @@ fn gids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D
 
 /// The list of 0.8 or the map of 0.1.
 fn environment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<(EnvName, Word)>, D::Error> {
-    Pairs::deserialize(deserializer)?
+    or_null::<D, Pairs>(deserializer)?
         .0
         .into_iter()
         .map(|(name, value)| Ok((name.try_into()?, value.try_into()?)))

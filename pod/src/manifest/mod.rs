@@ -13,7 +13,7 @@ mod runtime;
 mod version;
 mod volume;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 pub use annotations::{Annotations, Restart};
 pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
@@ -43,6 +43,12 @@ struct Kind {
     ac_kind: String,
     #[expect(dead_code, reason = "present and valid is all that is asked of it")]
     ac_version: AcVersion,
+}
+
+/// A field's value, or its default for null: Go's encoder, by which most manifests are written, has null for an empty
+/// list.
+fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Manifest {

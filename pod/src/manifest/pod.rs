@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::annotations::Annotations;
 use super::image::AppSpec;
+use super::or_null;
 use super::port::number_of;
 use super::volume::PodVolume;
 use crate::digest::Digest;
@@ -20,16 +21,16 @@ pub struct PodManifest {
     /// Its apps.
     pub apps: Vec<PodApp>,
     /// What can be mounted into them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub volumes: Vec<PodVolume>,
     /// Limits for the whole pod.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub isolators: Isolators,
     /// What it says to Gantry of every app.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub annotations: Annotations,
     /// Where apps' ports are on the host.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub ports: Vec<PodPort>,
 }
 
@@ -44,13 +45,13 @@ pub struct PodApp {
     /// What it runs, in place of what the image says.
     pub app: Option<AppSpec>,
     /// Which volumes go where, beside the image's mount points of the volumes' names.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub mounts: Vec<PodMount>,
     /// Whether it may not write to its root.
     #[serde(default, rename = "readOnlyRootFS")]
     pub read_only_root: bool,
     /// What the pod says to Gantry of this app.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub annotations: Annotations,
 }
 

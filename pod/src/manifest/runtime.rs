@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::annotations::Annotations;
+use super::or_null;
 use super::version::AcVersion;
 use super::volume::RuntimeVolume;
 use crate::digest::Digest;
@@ -22,7 +23,7 @@ pub struct ContainerRuntimeManifest {
     /// Its apps.
     pub apps: Vec<RuntimeApp>,
     /// What is mounted into them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub volumes: Vec<RuntimeVolume>,
 }
 
@@ -41,10 +42,10 @@ pub struct RuntimeApp {
     #[serde(rename = "imageID")]
     pub image_id: Digest,
     /// Limits it is given.
-    #[serde(default, skip_serializing)]
+    #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub isolators: Isolators,
     /// What the pod says to Gantry of this app.
-    #[serde(default, skip_serializing)]
+    #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub annotations: Annotations,
 }
 
