@@ -4,16 +4,19 @@
 //! Invariant: on any failure, all that was written is removed again, down to the directories that were made for it.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result};
+use pod::digest::Digest;
 use pod::text::escape;
 
 use super::assemble;
 use super::plan::{ManifestPlan, Plan};
 use crate::extract::{Expected, Unpacker};
 use crate::interrupt::Interrupt;
+use crate::source::Source;
 use crate::stage1;
-use crate::staging::{Home, Staging};
+use crate::staging::{Home, Staging, UnpackedImage};
 
 /// Prepares the pod directory and tells `announce` its path; where that fails, it is gone again.
 pub(crate) fn apply(
@@ -58,16 +61,21 @@ fn fill(plan: Plan, staging: &Staging<'_>, interrupt: &Interrupt) -> Result<Path
     let unpacker = Unpacker { interrupt: interrupt.clone(), with_sha512, ..Unpacker::default() };
     let (stage1, digest) = plan.stage1;
     let shown = stage1.shown();
-    let stage1 = staging.add_stage1(&unpacker, stage1, digest).with_context(|| format!("stage1 {shown}"))?;
+    // Side by side: neither knows of the other until both are whole.
+    let (stage1, unpacked) = thread::scope(|scope| {
+        let stage1 = thread::Builder::new()
+            .name("stage1".into())
+            .spawn_scoped(scope, || staging.add_stage1(&unpacker, stage1, digest))
+            .context("cannot start a thread")?;
+        let unpacked = unpack(plan.images, staging, &unpacker, &named);
+        let stage1 = stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok::<_, anyhow::Error>((stage1.with_context(|| format!("stage1 {shown}"))?, unpacked?))
+    })?;
     let (mut trees, mut images) = (Vec::new(), Vec::new());
-    for (mut source, expected) in plan.images {
-        let shown = source.shown();
+    for (image, shown) in unpacked {
         let add = || {
-            let expected = expected.map_or(Expected::Anything, Expected::Tar);
-            source.show_progress("unpacking");
-            let (tree, id) = staging.add_image(&unpacker, source, expected, &named)?;
-            let image = assemble::read_image(staging, id, &shown)?;
-            Ok((tree, image))
+            let (tree, id) = staging.place_image(image)?;
+            Ok((tree, assemble::read_image(staging, id, &shown)?))
         };
         let (tree, image): (_, _) = (add() as Result<_>).with_context(|| format!("image {shown}"))?;
         trees.push(tree);
@@ -83,4 +91,22 @@ fn fill(plan: Plan, staging: &Staging<'_>, interrupt: &Interrupt) -> Result<Path
     assemble::check(staging, &manifest, images)?;
     interrupt.check()?;
     staging.publish(&stage1, &trees, &manifest)
+}
+
+/// Unpacks the images, one after the other; each with its file, for messages.
+fn unpack(
+    images: Vec<(Source, Option<Digest>)>,
+    staging: &Staging<'_>,
+    unpacker: &Unpacker,
+    named: &[Digest],
+) -> Result<Vec<(UnpackedImage, String)>> {
+    let mut unpacked = Vec::new();
+    for (mut source, expected) in images {
+        let shown = source.shown();
+        let expected = expected.map_or(Expected::Anything, Expected::Tar);
+        source.show_progress("unpacking");
+        let image = staging.unpack_image(unpacker, source, expected, named, unpacked.len());
+        unpacked.push((image.with_context(|| format!("image {shown}"))?, shown));
+    }
+    Ok(unpacked)
 }

@@ -33,10 +33,18 @@ pub(crate) use home::Home;
 
 /// How often an id is drawn that somebody has, or a staging directory made that a sweep takes for dead.
 const ATTEMPTS: usize = 64;
-/// Where an image is until its id is known, in the pod directory.
+/// Where an image is until stage1 is there, with a number, in the pod directory.
 const INCOMING: &str = "incoming";
 const DIRECTORY_MODE: Mode =
     Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
+
+/// An image's tree that is not yet in its place.
+#[derive(Debug)]
+pub(crate) struct UnpackedImage {
+    directory: String,
+    tree: Verified<ImagePolicy>,
+    id: Digest,
+}
 
 /// A pod directory being built, locked.
 #[derive(Debug)]
@@ -100,7 +108,7 @@ impl<'h> Staging<'h> {
         self.id
     }
 
-    /// Unpacks stage1. Images go into it.
+    /// Unpacks stage1.
     pub(crate) fn add_stage1(
         &self,
         unpacker: &Unpacker,
@@ -111,31 +119,39 @@ impl<'h> Staging<'h> {
         unpacker.unpack(source, Expected::File(digest), root, Stage1Policy::default())
     }
 
-    /// Unpacks an image and puts it where its id says: the sha512 if that is among those `named`, else the sha256.
-    pub(crate) fn add_image(
+    /// Unpacks an image; `number` tells it from the others of this pod. Its id is the sha512 if that is among those
+    /// `named`, else the sha256.
+    pub(crate) fn unpack_image(
         &self,
         unpacker: &Unpacker,
         source: impl Read + Send,
         expected: Expected,
         named: &[Digest],
-    ) -> Result<(Verified<ImagePolicy>, Digest)> {
-        let root = make_directory(&self.directory, INCOMING)?;
-        let image = unpacker.unpack(source, expected, root, ImagePolicy::default())?;
-        let images = self.images_directory().context("cannot create the images' directory in stage1")?;
-        let digests = image.digests();
-        let digest = match digests.sha512.filter(|sha512| named.contains(sha512)) {
+        number: usize,
+    ) -> Result<UnpackedImage> {
+        let directory = format!("{INCOMING}-{number}");
+        let root = make_directory(&self.directory, &directory)?;
+        let tree = unpacker.unpack(source, expected, root, ImagePolicy::default())?;
+        let digests = tree.digests();
+        let id = match digests.sha512.filter(|sha512| named.contains(sha512)) {
             Some(sha512) if named.contains(&digests.sha256) => {
                 bail!("the pod manifest calls it {} and {sha512}: expected one of them", digests.sha256)
             }
             Some(sha512) => sha512,
             None => digests.sha256,
         };
-        let id = digest.to_string();
-        match renameat_with(&self.directory, INCOMING, images, &id, RenameFlags::NOREPLACE) {
+        Ok(UnpackedImage { directory, tree, id })
+    }
+
+    /// Puts an image where its id says, once stage1 is there.
+    pub(crate) fn place_image(&self, image: UnpackedImage) -> Result<(Verified<ImagePolicy>, Digest)> {
+        let UnpackedImage { directory, tree, id } = image;
+        let images = self.images_directory().context("cannot create the images' directory in stage1")?;
+        match renameat_with(&self.directory, directory, images, id.to_string(), RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => bail!("image {id} is there already: expected each image once"),
             done => done.with_context(|| format!("cannot rename the image to {id}"))?,
         }
-        Ok((image, digest))
+        Ok((tree, id))
     }
 
     fn images_directory(&self) -> Result<OwnedFd> {

@@ -65,8 +65,7 @@ fn a_pod_directory_appears_whole() {
     let root = make_directory(&staging.directory, layout::STAGE1).unwrap();
     let stage1 = unpack(&archive(&[("init", EntryType::Regular, b"")]), root, Stage1Policy::default());
     let image = archive(&[("manifest", EntryType::Regular, b"{}"), ("rootfs/", EntryType::Directory, b"")]);
-    let (image, id) =
-        staging.add_image(&Unpacker::default(), image.as_slice(), Expected::Anything, &[]).unwrap();
+    let (image, id) = add_image(&staging, &image, 0).unwrap();
     assert_eq!(names(&dir.join("containers")), [""; 0]);
     let pod = staging.publish(&stage1, &[image], b"manifest").unwrap();
 
@@ -84,6 +83,11 @@ fn a_pod_directory_appears_whole() {
     assert_eq!(names(outer.path()), [""; 0], "nothing of it is left, nor what was made for it");
 }
 
+fn add_image(staging: &Staging<'_>, image: &[u8], number: usize) -> Result<(Verified<ImagePolicy>, Digest)> {
+    let unpacker = Unpacker::default();
+    staging.place_image(staging.unpack_image(&unpacker, image, Expected::Anything, &[], number)?)
+}
+
 #[test]
 fn the_same_image_twice_is_refused() {
     if !can_run("the_same_image_twice_is_refused") {
@@ -94,9 +98,9 @@ fn the_same_image_twice_is_refused() {
     let staging = Staging::create(&home).unwrap();
     drop(make_directory(&staging.directory, layout::STAGE1).unwrap());
     let image = archive(&[("manifest", EntryType::Regular, b"{}"), ("rootfs/", EntryType::Directory, b"")]);
-    let add = || staging.add_image(&Unpacker::default(), image.as_slice(), Expected::Anything, &[]);
-    add().unwrap();
-    assert!(format!("{:#}", add().unwrap_err()).contains("expected each image once"));
+    add_image(&staging, &image, 0).unwrap();
+    let again = add_image(&staging, &image, 1).unwrap_err();
+    assert!(format!("{again:#}").contains("expected each image once"));
     staging.discard();
 }
 
