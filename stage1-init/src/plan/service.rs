@@ -89,7 +89,8 @@ fn app_unit(app: &App) -> Unit {
         Restart::OnFailure => Some("on-failure"),
         Restart::Always => Some("always"),
     };
-    let unit = vital(stopped(starts(app, "app", pre_start.as_deref())), post_stop.as_deref());
+    let unit =
+        vital(stopped(after_post_stop(app, starts(app, "app", pre_start.as_deref()))), post_stop.as_deref());
     let unit = if restart.is_some() { unit.set("StartLimitIntervalSec", 0) } else { unit };
     let of = if restart.is_some() { in_pod::status::RESTARTED_APP } else { in_pod::status::APP };
     let unit = unit
@@ -106,7 +107,7 @@ fn app_unit(app: &App) -> Unit {
 }
 
 fn pre_start_unit(app: &App) -> Unit {
-    vital(stopped(starts(app, "pre-start handler of app", None)), None)
+    vital(stopped(after_post_stop(app, starts(app, "pre-start handler of app", None))), None)
         .section("Service")
         .set("Type", "oneshot")
         .set("ExecStopPost", status(app, in_pod::status::PRE_START))
@@ -130,6 +131,14 @@ fn starts(app: &App, what: &str, after: Option<&str>) -> Unit {
         .set("Requires", &requires)
         .set("After", &requires)
         .set("Before", "exit.target gantry-exit.service")
+}
+
+/// An app that is started again waits until its last run is cleaned up.
+fn after_post_stop(app: &App, unit: Unit) -> Unit {
+    match (&app.post_stop, app.restart) {
+        (None, _) | (_, Restart::No) => unit,
+        _ => unit.set("After", Role::PostStop.unit(&app.name)),
+    }
 }
 
 /// The pod's end stops it.
