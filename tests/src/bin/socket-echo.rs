@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An app that is started with sockets: whoever connects to one, or sends it a datagram, is told the app's name and
+//! the socket's (sd_listen_fds_with_names(3)).
+//!
+//! ```text
+//! socket-echo PROTOCOL…     tcp or udp, one for each socket, in their order
+//! ```
+
+use std::env;
+use std::io::Write;
+use std::net::{TcpListener, UdpSocket};
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use listenfd::ListenFd;
+
+fn main() -> Result<()> {
+    let app = env::var("AC_APP_NAME")?;
+    let names = env::var("LISTEN_FDNAMES")?;
+    let names: Vec<_> = names.split(':').collect();
+    let protocols: Vec<_> = env::args().skip(1).collect();
+    let mut sockets = ListenFd::from_env();
+    ensure!(sockets.len() == protocols.len() && names.len() == protocols.len(), "{} sockets", sockets.len());
+    let mut threads = Vec::new();
+    for (index, (protocol, name)) in protocols.iter().zip(names).enumerate() {
+        let answer = format!("{app} {name}\n");
+        threads.push(match protocol.as_str() {
+            "tcp" => {
+                let listener = sockets.take_tcp_listener(index)?.context("taken already")?;
+                thread::spawn(move || answer_connections(&listener, &answer))
+            }
+            "udp" => {
+                let socket = sockets.take_udp_socket(index)?.context("taken already")?;
+                thread::spawn(move || answer_datagrams(&socket, &answer))
+            }
+            other => bail!("unknown protocol {other}"),
+        });
+    }
+    for thread in threads {
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    }
+    Ok(())
+}
+
+fn answer_connections(listener: &TcpListener, answer: &str) -> Result<()> {
+    loop {
+        let (mut connection, _) = listener.accept()?;
+        connection.write_all(answer.as_bytes())?;
+    }
+}
+
+fn answer_datagrams(socket: &UdpSocket, answer: &str) -> Result<()> {
+    loop {
+        let (_, from) = socket.recv_from(&mut [0])?;
+        socket.send_to(answer.as_bytes(), from)?;
+    }
+}
