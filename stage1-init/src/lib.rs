@@ -29,7 +29,7 @@ mod sys;
 mod unit;
 mod volumes;
 
-pub use load::{Loaded, load};
+pub use load::{Credentials, Loaded, load};
 
 use std::ffi::OsString;
 use std::path::Path;

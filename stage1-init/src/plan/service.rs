@@ -166,6 +166,9 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: 
         .set("StandardInput", format_args!("file:/{}", role.launch(&app.name)))
         .set("StandardOutput", "null")
         .set("StandardError", "null")
+        // systemd's own ideas of what an app may use are not the manifest's.
+        .set("TasksMax", "infinity")
+        .set("OOMPolicy", "continue")
         .set("User", credentials.uid)
         .set("Group", credentials.gid);
     let unit = if groups.is_empty() { unit } else { unit.set("SupplementaryGroups", groups.join(" ")) };

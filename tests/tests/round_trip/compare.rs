@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What was meant, beside what systemd understood and what the launch files say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stage1_init::launch::Launch;
+use stage1_init::plan::Plan;
+
+use crate::generate::App;
+use crate::oracle::Parsed;
+
+const UNLIMITED: u64 = u64::MAX;
+
+/// How many units of an app were compared, and what is otherwise in them.
+pub(crate) fn app(app: &App, plan: &Plan, parsed: &Parsed) -> (usize, Vec<String>) {
+    let mut differences = Vec::new();
+    let roles = [
+        ("pre-start", app.pre_start.as_ref()),
+        ("app", Some(&app.exec)),
+        ("post-stop", app.post_stop.as_ref()),
+    ];
+    let roles: Vec<_> = roles.into_iter().filter_map(|(role, exec)| Some((role, exec?))).collect();
+    for (role, exec) in &roles {
+        let service = format!("{role}-{}", app.name);
+        let Some(found) = parsed.units.get(&format!("{service}.service")) else {
+            differences.push(format!("{service}: not loaded"));
+            continue;
+        };
+        let mut expected = everywhere(app, &service);
+        expected.extend(of_role(app, role));
+        for (key, values) in expected {
+            let values: BTreeSet<String> = values.into_iter().collect();
+            let found: BTreeSet<String> =
+                found.get(key).into_iter().flatten().map(|value| plain(key, value)).collect();
+            if found != values {
+                differences.push(format!("{service}: {key} is {found:?}, meant {values:?}"));
+            }
+        }
+        differences.extend(launch(app, exec, &service, plan));
+    }
+    (roles.len(), differences)
+}
+
+type Properties = BTreeMap<&'static str, Vec<String>>;
+
+fn everywhere(app: &App, service: &str) -> Properties {
+    let number = |value: Option<u64>, default: u64| vec![value.unwrap_or(default).to_string()];
+    let launchers = ["SETPCAP", "SYS_ADMIN"];
+    let capability = |name: &&str| format!("cap_{}", name.to_lowercase());
+    let mut bounding: Vec<_> = app.capabilities.iter().map(capability).collect();
+    bounding.extend(launchers.iter().map(capability));
+    let words = |words: &BTreeSet<String>| vec![words.iter().cloned().collect::<Vec<_>>().join(" ")];
+    let groups: BTreeSet<String> = app.groups.iter().map(u32::to_string).collect();
+    let mut all = Properties::from([
+        ("Unit Load State", vec!["loaded".into()]),
+        ("DefaultDependencies", vec!["no".into()]),
+        ("User", vec![app.uid.to_string()]),
+        ("Group", vec![app.gid.to_string()]),
+        ("SupplementaryGroups", if groups.is_empty() { vec![] } else { words(&groups) }),
+        ("CapabilityBoundingSet", words(&bounding.into_iter().collect())),
+        ("AmbientCapabilities", vec!["cap_setpcap cap_sys_admin".into()]),
+        ("CPUQuotaPerSecSec", vec![app.quota.map_or("infinity".into(), |quota| quota.to_string())]),
+        ("CPUWeight", number(app.weight, UNLIMITED)),
+        ("MemoryMax", number(app.memory_limit, UNLIMITED)),
+        ("MemoryLow", number(app.memory_request, 0)),
+        ("TasksMax", vec![UNLIMITED.to_string()]),
+        ("OOMPolicy", vec!["continue".into()]),
+        ("UMask", vec!["0022".into()]),
+        ("IgnoreSIGPIPE", vec!["no".into()]),
+        ("RootDirectory", vec!["/".into()]),
+        ("StandardInput", vec!["file".into()]),
+        ("StandardInputFile", vec![format!("/etc/gantry/launch/{service}")]),
+        ("StandardOutput", vec!["null".into()]),
+        ("StandardError", vec!["null".into()]),
+        ("ExecStart", vec!["/usr/lib/gantry/launch".into()]),
+    ]);
+    // Without one, the dump has what an unprivileged systemd would take.
+    if let Some(score) = app.oom_score_adjust {
+        all.insert("OOMScoreAdjust", vec![score.to_string()]);
+    }
+    all.insert("ExecCondition", vec![]);
+    all.insert("ExecStartPre", vec![]);
+    all.insert("ExecStartPost", vec![]);
+    all
+}
+
+fn of_role(app: &App, role: &str) -> Properties {
+    let App { name, .. } = app;
+    let pre_start = app.pre_start.as_ref().map(|_| format!("pre-start-{name}.service"));
+    let post_stop = app.post_stop.as_ref().map(|_| format!("post-stop-{name}.service"));
+    let is_app = role == "app";
+    let with = |first: &[&str], more: &[&Option<String>]| -> Vec<String> {
+        first
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(more.iter().filter_map(|name| (*name).clone()))
+            .collect()
+    };
+    let none = None;
+    let before = if is_app { &pre_start } else { &none };
+    let then = if is_app { &post_stop } else { &none };
+    let cleaned = if role != "post-stop" && app.restart != "no" { &post_stop } else { &none };
+    let of = if app.restart == "no" { "app" } else { "restarted-app" };
+    let mut all = Properties::from([
+        ("Requires", with(&["gantry-pod.target", "system.slice"], &[before])),
+        ("After", with(&["gantry-pod.target", "system.slice", "gantry-stdio.socket"], &[before, cleaned])),
+        ("OnSuccess", with(&[], &[then])),
+        ("Type", vec![if is_app { "simple" } else { "oneshot" }.into()]),
+        ("Restart", vec![if is_app { app.restart } else { "no" }.into()]),
+    ]);
+    let stop = vec![(app.stop_seconds * 1_000_000).to_string()];
+    let own = match role {
+        "app" => Properties::from([
+            ("TimeoutStopSec", stop),
+            ("KillMode", vec!["mixed".into()]),
+            ("ExecStop", vec![format!("/usr/lib/gantry/stopping {name}")]),
+            ("ExecStopPost", vec![format!("/usr/lib/gantry/status {of} {name}")]),
+        ]),
+        "pre-start" => Properties::from([
+            ("TimeoutStopSec", stop),
+            ("ExecStop", vec![]),
+            ("ExecStopPost", vec![format!("/usr/lib/gantry/status pre-start {name}")]),
+        ]),
+        _ => Properties::from([
+            ("TimeoutStartSec", vec!["60000000".into()]),
+            ("ExecStop", vec![]),
+            ("ExecStopPost", vec![]),
+        ]),
+    };
+    all.extend(own);
+    if role == "post-stop" {
+        all.extend([("Conflicts", vec![]), ("OnFailure", vec![])]);
+    } else {
+        all.insert("Conflicts", vec!["exit.target".into()]);
+        all.insert("OnFailure", with(&["exit.target"], &[then]));
+        all.insert("OnFailureJobMode", vec!["replace-irreversibly".into()]);
+    }
+    if is_app && app.restart != "no" {
+        all.insert("RestartSec", vec!["1000000".into()]);
+    }
+    all
+}
+
+/// What the dump says, without what changes nothing: the order of words, and how a time is written.
+fn plain(key: &str, value: &str) -> String {
+    match key {
+        "SupplementaryGroups" | "CapabilityBoundingSet" | "AmbientCapabilities" => {
+            let words: BTreeSet<_> = value.split_whitespace().collect();
+            words.into_iter().collect::<Vec<_>>().join(" ")
+        }
+        "CPUQuotaPerSecSec" | "RestartSec" | "TimeoutStopSec" | "TimeoutStartSec" if value != "infinity" => {
+            microseconds(value).to_string()
+        }
+        _ => value.to_owned(),
+    }
+}
+
+/// A time span as systemd writes it: `1d 2h 3min 4.5s`.
+fn microseconds(span: &str) -> u64 {
+    let part = |part: &str| {
+        let unit = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let number = part.strip_suffix(unit).unwrap();
+        let factor: u64 = match unit {
+            "us" => 1,
+            "ms" => 1000,
+            "s" => 1_000_000,
+            "min" => 60_000_000,
+            "h" => 3_600_000_000,
+            "d" => 86_400_000_000,
+            "w" => 604_800_000_000,
+            other => panic!("a time unit that is not expected: {other:?} in {span:?}"),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let scale = 10_u64.pow(u32::try_from(fraction.len()).unwrap());
+        whole.parse::<u64>().unwrap() * factor + fraction.parse::<u64>().unwrap() * factor / scale
+    };
+    span.split_whitespace().map(part).sum()
+}
+
+fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String> {
+    let file = &plan.files[&format!("etc/gantry/launch/{service}")];
+    let found: Launch = serde_json::from_str(file).unwrap();
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, found: String, meant: String| {
+        if found != meant {
+            differences.push(format!("{service}: {what} is {found}, meant {meant}"));
+        }
+    };
+    compare("exec", format!("{:?}", found.exec), format!("{exec:?}"));
+    compare("directory", found.directory, app.directory.clone());
+    compare("root", found.root, format!("/apps/{}", app.name));
+    compare("environment", format!("{:?}", found.environment), format!("{:?}", app.environment));
+    let filter = found
+        .seccomp
+        .map(|filter| (filter.retain, filter.calls.into_iter().collect::<BTreeSet<_>>(), filter.errno));
+    compare("seccomp", format!("{filter:?}"), format!("{:?}", app.seccomp));
+    let dropped =
+        [("SETPCAP", 8), ("SYS_ADMIN", 21)].into_iter().filter(|(name, _)| !app.capabilities.contains(name));
+    let dropped: Vec<u8> = dropped.map(|(_, number)| number).collect();
+    compare("capabilities to drop", format!("{:?}", found.drop_capabilities), format!("{dropped:?}"));
+    differences
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Random manifests → rendered units → parsed by the real systemd of stage1 → equal to what was meant.
+//!
+//! What was meant is kept by the generator, beside the manifest it writes; nothing of the rendering is asked. What
+//! systemd's dump does not show is looked at elsewhere: command prefixes (`:`, `+`) in `stage1_init`'s golden plans,
+//! `NoNewPrivileges=` and everything else an app can see in the conformance tests.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod compare;
+mod generate;
+mod oracle;
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use fastrand::Rng;
+use pod::Pod;
+use pod::manifest::{ImageManifest, Manifest};
+use pod::user::Person;
+use stage1_init::host::{Controllers, Host};
+use stage1_init::plan::{Plan, plan};
+use stage1_init::{Credentials, Loaded};
+use tests::host::can_run;
+
+use generate::Meant;
+use oracle::Oracle;
+
+const MANIFESTS: usize = 10_000;
+const THREADS: usize = 2;
+/// So many at once: systemd takes longer to start than to read a unit.
+const BATCH: usize = 125;
+
+/// The plan for a generated manifest, as `/init` makes it.
+fn plan_of(meant: &Meant) -> Plan {
+    let images = meant.images.iter().map(|(id, image)| {
+        let image = ImageManifest::parse(image.to_string().as_bytes());
+        (*id, image.unwrap_or_else(|error| panic!("{error}: {meant:#?}")))
+    });
+    let images: BTreeMap<_, _> = images.collect();
+    let manifest = Manifest::parse(meant.manifest.to_string().as_bytes());
+    let manifest = manifest.unwrap_or_else(|error| panic!("{error}: {meant:#?}"));
+    let pod = Pod::assemble(meant.id, &manifest, &images);
+    let pod = pod.unwrap_or_else(|error| panic!("{error}: {meant:#?}"));
+    let credentials = meant.apps.iter().map(|app| {
+        let person = Person { name: app.uid.to_string(), home: "/".into(), shell: "/bin/sh".into() };
+        (app.name.parse().unwrap(), Credentials { uid: app.uid, gid: app.gid, person })
+    });
+    let host = Host {
+        controllers: Controllers { cpu: true, memory: true },
+        capabilities: pod::isolators::CapabilitySet::from_bits(u64::MAX),
+        ..Host::default()
+    };
+    plan(&Loaded { credentials: credentials.collect(), pod }, &host, false)
+}
+
+/// Generates so many manifests; how many units they made, and what is otherwise in them.
+fn compare_some(oracle: &Oracle, seed: u64, manifests: usize) -> (usize, Vec<String>) {
+    let mut rng = Rng::with_seed(seed);
+    let (mut units, mut differences) = (0, Vec::new());
+    for _ in 0..manifests / BATCH {
+        let mut names = generate::Names::default();
+        let batch: Vec<_> = (0..BATCH).map(|_| generate::pod(&mut rng, &mut names)).collect();
+        let plans: Vec<_> = batch.iter().map(plan_of).collect();
+        let parsed = oracle.parse(&plans);
+        differences.extend(parsed.complaints.clone());
+        for (meant, plan) in batch.iter().zip(&plans) {
+            for app in &meant.apps {
+                let (compared, found) = compare::app(app, plan, &parsed);
+                units += compared;
+                if !found.is_empty() {
+                    differences.push(format!("{found:#?}\nof {app:#?}\nin {}", meant.manifest));
+                }
+            }
+        }
+    }
+    (units, differences)
+}
+
+#[test]
+fn systemd_reads_what_manifests_mean() {
+    if !can_run("systemd_reads_what_manifests_mean") {
+        return;
+    }
+    let seed = std::env::var("GANTRY_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("GANTRY_SEED={seed}");
+    let oracle = Oracle::new();
+    let (mut units, mut differences) = (0, Vec::new());
+    thread::scope(|scope| {
+        let share = |number| {
+            let oracle = &oracle;
+            scope.spawn(move || compare_some(oracle, seed.wrapping_add(number), MANIFESTS / THREADS))
+        };
+        let threads: Vec<_> = (0..THREADS as u64).map(share).collect();
+        for thread in threads {
+            let (compared, found) = thread.join().unwrap();
+            units += compared;
+            differences.extend(found);
+        }
+    });
+    println!("{MANIFESTS} manifests, {units} units, {} differences", differences.len());
+    assert!(units > 2 * MANIFESTS, "{units} units");
+    assert!(differences.is_empty(), "seed {seed}: {}", differences[0]);
+}
+
+/// Changes to a rendered unit that must not pass: the oracle looks.
+#[test]
+fn systemd_notices_what_was_not_meant() {
+    if !can_run("systemd_notices_what_was_not_meant") {
+        return;
+    }
+    let mut rng = Rng::with_seed(1);
+    let oracle = Oracle::new();
+    for (directive, otherwise) in [
+        ("User=", "User=0day"),
+        ("Group=", "Group=1234567"),
+        ("CapabilityBoundingSet=", "CapabilityBoundingSet=CAP_FLY"),
+        ("CapabilityBoundingSet=", "CapabilityBoundingSet="),
+        ("AmbientCapabilities=", "AmbientCapabilities=CAP_SETPCAP"),
+        ("TimeoutStopSec=", "TimeoutStopSec=soon"),
+        ("TimeoutStopSec=", "TimeoutStopSec=1234567"),
+        ("StandardInput=", "StandardInput=file:/etc/passwd"),
+        ("ExecStart=", "ExecStart=:/usr/lib/gantry/launch \"x"),
+        ("ExecStopPost=", "ExecStopPost=:+/usr/lib/gantry/status app another"),
+        ("UMask=", "UMask=0"),
+        ("Conflicts=", "Conflicts=halt.target"),
+        ("TasksMax=", "TasksMax=all"),
+    ] {
+        let meant = generate::pod(&mut rng, &mut generate::Names::default());
+        let mut plan = plan_of(&meant);
+        let path = format!("etc/systemd/system/app-{}.service", meant.apps[0].name);
+        let unit = plan.files.get_mut(&path).unwrap();
+        let lines = unit.lines().map(|line| if line.starts_with(directive) { otherwise } else { line });
+        *unit = lines.map(|line| format!("{line}\n")).collect();
+        let parsed = oracle.parse(std::slice::from_ref(&plan));
+        let (_, found) = compare::app(&meant.apps[0], &plan, &parsed);
+        assert!(!found.is_empty() || !parsed.complaints.is_empty(), "{otherwise} went unnoticed");
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The systemd of stage1, asked what it understands: `systemd --test` reads units and dumps them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use installer::archive::decode::decode;
+use pod::arch::Arch;
+use stage1_init::plan::Plan;
+use tempfile::TempDir;
+use tests::stage1;
+
+/// It refuses to be run as root.
+const NOBODY: u32 = 65534;
+const UNITS: &str = "etc/systemd/system/";
+
+/// Stage1, unpacked where another user can read it.
+pub(crate) struct Oracle {
+    stage1: TempDir,
+}
+
+/// What systemd understood.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    /// Every unit's properties by name; those that stand more than once in their order.
+    pub(crate) units: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// What it said of our units.
+    pub(crate) complaints: Vec<String>,
+}
+
+fn public_directory() -> TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    // In memory where there is some: tens of thousands of small files.
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+impl Oracle {
+    pub(crate) fn new() -> Self {
+        let directory = public_directory();
+        let (_, tar) = decode(File::open(stage1()).unwrap()).unwrap();
+        tar::Archive::new(tar).unpack(directory.path()).unwrap();
+        Self { stage1: directory }
+    }
+
+    /// Has systemd read all units of these plans at once.
+    pub(crate) fn parse(&self, plans: &[Plan]) -> Parsed {
+        let directory = public_directory();
+        let wanted = directory.path().join("all.target.wants");
+        fs::create_dir(&wanted).unwrap();
+        fs::write(directory.path().join("all.target"), "[Unit]\nDefaultDependencies=no\n").unwrap();
+        copy_units(&self.stage1.path().join("usr/lib/systemd/system"), directory.path());
+        for (path, unit) in plans.iter().flat_map(|plan| &plan.files) {
+            if let Some(name) = path.strip_prefix(UNITS) {
+                fs::write(directory.path().join(name), unit).unwrap();
+                symlink(format!("../{name}"), wanted.join(name)).unwrap();
+            }
+        }
+        let output = self.systemd(directory.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let of_ours = said.lines().filter(|line| line.contains(".service") || line.contains("gantry"));
+        let complaints = of_ours.map(str::to_owned).collect();
+        Parsed { units: properties(&String::from_utf8_lossy(&output.stdout)), complaints }
+    }
+
+    /// As `/init` starts nspawn: by stage1's own loader, with its own libraries.
+    fn systemd(&self, units: &Path) -> Command {
+        let root = self.stage1.path();
+        let arch = Arch::current();
+        let libraries = root.join(arch.libraries);
+        let libraries = libraries.display();
+        let paths = format!("{libraries}:{libraries}/systemd:{}/usr/lib/systemd", root.display());
+        let mut command = Command::new(root.join(arch.loader));
+        command.arg("--library-path").arg(paths).arg(root.join("usr/lib/systemd/systemd"));
+        command.args(["--test", "--system", "--unit=all.target", "--log-target=console"]);
+        command.env_clear().env("SYSTEMD_UNIT_PATH", units).env("SYSTEMD_LOG_LEVEL", "warning");
+        command.uid(NOBODY).gid(NOBODY).current_dir("/");
+        command
+    }
+}
+
+fn copy_units(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// `-> Unit NAME:`, then a line for each property, and `-> ExecX:` before a command's line.
+fn properties(dump: &str) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+    let mut units = BTreeMap::new();
+    let (mut unit, mut command) = (String::new(), None);
+    for line in dump.lines() {
+        let line = line.trim_start();
+        if let Some(name) = line.strip_prefix("-> Unit ").and_then(|rest| rest.strip_suffix(':')) {
+            unit = name.to_owned();
+        } else if let Some(name) = line.strip_prefix("-> ").and_then(|rest| rest.strip_suffix(':')) {
+            command = Some(name.to_owned());
+        } else if let Some((key, value)) = line.split_once(':') {
+            let key =
+                if key == "Command Line" { command.clone().unwrap_or_default() } else { key.to_owned() };
+            // Where a dependency comes from is of no interest.
+            let value = value.trim().split(" (").next().unwrap_or_default().to_owned();
+            let properties: &mut BTreeMap<String, Vec<String>> = units.entry(unit.clone()).or_default();
+            properties.entry(key).or_default().push(value);
+        }
+    }
+    units
+}
