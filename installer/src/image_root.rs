@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading out of an untrusted tree: the kernel resolves every path as if the tree's root were `/`.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use pod::path::AbsolutePath;
 use pod::user::ImageRoot;
-use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat};
 use rustix::io::Errno;
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;
+/// As many links may follow on each other (path_resolution(7)).
+const LINKS_MAX: usize = 40;
 
 /// A directory taken as the root of everything below it.
 #[derive(Debug)]
@@ -22,11 +25,11 @@ impl InRoot {
     /// Opens the directory `path`, relative to `parent`, as a root. No link is followed to get there.
     pub(crate) fn open_at(parent: impl AsFd, path: &str) -> io::Result<Self> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        Ok(Self(open(parent, path, OFlags::PATH | OFlags::DIRECTORY, resolve)?))
+        Ok(Self(open(parent, path.as_ref(), OFlags::PATH | OFlags::DIRECTORY, resolve)?))
     }
 
-    fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        open(&self.0, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    fn open(&self, path: impl AsRef<OsStr>, flags: OFlags) -> io::Result<OwnedFd> {
+        open(&self.0, path.as_ref(), flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
     }
 
     /// Reads the regular file `path` of at most `max` bytes.
@@ -50,25 +53,72 @@ impl InRoot {
         Ok(fstat(self.open(path, OFlags::PATH)?)?)
     }
 
-    /// Where `path` leads inside the root: links are followed as far as there is something.
-    pub(crate) fn resolve(&self, path: &AbsolutePath) -> io::Result<Vec<u8>> {
-        let root = real_path(&self.0)?;
-        let mut there = path.as_str();
-        let missing = loop {
-            match self.open(there, OFlags::PATH) {
-                Ok(file) => {
-                    let found = real_path(&file)?;
-                    let inside = found.strip_prefix(root.as_slice()).unwrap_or_default();
-                    return Ok([inside, &path.as_str().as_bytes()[there.len()..]].concat());
-                }
-                Err(error) => match there.rfind('/') {
-                    Some(0) | None => break error,
-                    Some(end) => there = &there[..end],
-                },
+    /// Where `path` leads inside the root: links are followed, those to what is not there yet too.
+    pub(crate) fn resolve(&self, path: &AbsolutePath) -> io::Result<Place> {
+        let mut path = path.as_str().as_bytes().to_vec();
+        for links in 0..LINKS_MAX {
+            match self.resolve_once(&path)? {
+                Step::There(path) => return Ok(Place { path, through_nothing: links > 0 }),
+                Step::Onwards(next) => path = next,
             }
-        };
-        if missing.kind() == io::ErrorKind::NotFound { Ok(path.as_str().into()) } else { Err(missing) }
+        }
+        Err(Errno::LOOP.into())
     }
+
+    /// The longest part of `path` that is there is where the kernel says; if a link to nothing follows, there is one
+    /// more step to go.
+    fn resolve_once(&self, path: &[u8]) -> io::Result<Step> {
+        let root = real_path(&self.0)?;
+        let ends = (0..path.len()).filter(|at| path[*at] == b'/' && *at > 0).chain([path.len()]);
+        let mut there = Vec::new();
+        let mut end_there = 0;
+        for end in ends {
+            match self.open(OsStr::from_bytes(&path[..end]), OFlags::PATH) {
+                Ok(file) => {
+                    there = real_path(&file)?.strip_prefix(root.as_slice()).unwrap_or_default().to_vec();
+                    end_there = end;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let link = self.open(OsStr::from_bytes(&path[..end]), OFlags::PATH | OFlags::NOFOLLOW);
+                    return Ok(match link.ok().and_then(|link| readlinkat(link, "", Vec::new()).ok()) {
+                        Some(target) => Step::Onwards(joined(&there, target.as_bytes(), &path[end..])),
+                        None => Step::There([&there, &path[end_there..]].concat()),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Step::There(there))
+    }
+}
+
+/// Where a path leads.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Without links, from the root on; empty for the root.
+    pub(crate) path: Vec<u8>,
+    /// Whether a link on the way leads to nothing: a directory can't be made through it.
+    pub(crate) through_nothing: bool,
+}
+
+/// How far following a path has come.
+enum Step {
+    There(Vec<u8>),
+    Onwards(Vec<u8>),
+}
+
+/// A link's target, from the directory it is in, and what followed the link; `..` ends at the root.
+fn joined(directory: &[u8], target: &[u8], rest: &[u8]) -> Vec<u8> {
+    let from = if target.starts_with(b"/") { &[][..] } else { directory };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in [from, target, rest].into_iter().flat_map(|path| path.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.into_iter().flat_map(|part| [b"/", part].concat()).collect()
 }
 
 /// A descriptor's path, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.
@@ -88,7 +138,7 @@ impl ImageRoot for InRoot {
     }
 }
 
-fn open(parent: impl AsFd, path: &str, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
+fn open(parent: impl AsFd, path: &OsStr, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
     for _ in 1..ATTEMPTS {
         match openat2(&parent, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -114,6 +164,10 @@ mod tests {
         symlink("../canary", root.join("climb")).unwrap();
         symlink(outer.path().join("canary"), root.join("absolute")).unwrap();
         symlink("/etc", root.join("link")).unwrap();
+        symlink("/new", root.join("ahead")).unwrap();
+        symlink("link/../../ahead", root.join("twice")).unwrap();
+        symlink("../..", root.join("up")).unwrap();
+        symlink("round", root.join("round")).unwrap();
         let root = InRoot::open_at(File::open(outer.path()).unwrap(), "root").unwrap();
         assert!(root.read_file("/climb", 100).is_err());
         assert!(root.read_file("/absolute", 100).is_err());
@@ -124,10 +178,15 @@ mod tests {
             ("/link/new/file", "/etc/new/file"),
             ("/none/x", "/none/x"),
             ("/link/passwd", "/etc/passwd"),
+            ("/ahead/x", "/new/x"),
+            ("/up/x", "/x"),
+            ("/twice/x/y", "/new/x/y"),
             ("/", ""),
         ] {
-            let resolved = root.resolve(&path.parse().unwrap()).unwrap();
-            assert_eq!(String::from_utf8(resolved).unwrap(), leads, "{path}");
+            let place = root.resolve(&path.parse().unwrap()).unwrap();
+            assert_eq!(String::from_utf8(place.path).unwrap(), leads, "{path}");
+            assert_eq!(place.through_nothing, path.starts_with("/ahead") || path.starts_with("/twice"));
         }
+        assert!(root.resolve(&"/round/x".parse().unwrap()).is_err());
     }
 }

@@ -41,12 +41,11 @@ pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
 
 /// Two names may lead to one place, and what is there may be of another kind.
 fn check_mounts(app: &App, root: &InRoot) -> Result<()> {
-    let mut places = Vec::new();
+    let (mut places, mut through_nothing) = (Vec::new(), Vec::new());
     for mount in &app.mounts {
         check_kind(mount, root).with_context(|| format!("mount at {}", mount.target))?;
-        let resolved = root.resolve(&mount.target);
-        let resolved = resolved.with_context(|| format!("mount at {}", mount.target))?;
-        let text = String::from_utf8(if resolved.is_empty() { b"/".to_vec() } else { resolved });
+        let place = root.resolve(&mount.target).with_context(|| format!("mount at {}", mount.target))?;
+        let text = String::from_utf8(if place.path.is_empty() { b"/".to_vec() } else { place.path });
         let text = text.map_err(|error| {
             anyhow::anyhow!(
                 "mount at {} leads to {}: expected UTF-8",
@@ -55,8 +54,13 @@ fn check_mounts(app: &App, root: &InRoot) -> Result<()> {
             )
         })?;
         places.push(text.parse::<AbsolutePath>().with_context(|| format!("mount at {}", mount.target))?);
+        through_nothing.extend(place.through_nothing.then_some(&mount.target));
     }
-    Ok(check_targets(&places)?)
+    check_targets(&places)?;
+    match through_nothing.first() {
+        None => Ok(()),
+        Some(target) => bail!("mount at {target} leads through a link to nothing: expected what it leads to"),
+    }
 }
 
 /// A directory can be mounted on a directory alone, a file on a file; where nothing is, either is made.
