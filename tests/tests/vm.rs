@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tests::host::can_boot;
 use tests::image::script;
 use tests::rootfs::Rootfs;
@@ -19,7 +21,14 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
     let run = format!("{RUN} {}", tests::stage1_sha256());
     let hello = script("hello", "echo hello from a pod; exit 7");
     let waits = script("waits", "trap 'exit 0' TERM; sleep 1000 & echo up; wait");
+    let (limited, pod) = limited()?;
+    let greedy = "dd if=/dev/zero of=/dev/shm/file bs=1M count=100 2>/dev/null; exit $?";
+    let mut greedy = script("greedy", greedy);
+    greedy["app"]["isolators"] = json!([{"name": "resource/memory", "value": {"limit": "64Mi"}}]);
     Vm::new()?
+        .image("limited", &Rootfs::busybox()?, &limited)?
+        .image("greedy", &Rootfs::busybox()?, &greedy)?
+        .file("pod.json", 0o644, pod.to_string())
         .image("hello", &Rootfs::busybox()?, &hello)?
         .image("waits", &Rootfs::busybox()?, &waits)?
         .step("before", LEFT)
@@ -28,8 +37,47 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
         .step("after", LEFT)
         .step("unmount", &format!("set -- {run}\n{UNMOUNT}"))
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
+        .step("limits", &format!("set -- {run}\n{LIMITS}"))
+        .step("greedy", &format!("{run} --image /greedy.aci"))
         .boot()
 }
+
+/// An app that shows its own limits, as it sees its cgroup, and a pod with limits of its own.
+fn limited() -> anyhow::Result<(Value, Value)> {
+    let show = "d=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); \
+                echo $(cat $d/memory.max $d/memory.low $d/cpu.max $d/cpu.weight); sleep 1000 & wait";
+    let mut image = script("limited", &format!("trap 'exit 0' TERM; {show}"));
+    image["app"]["isolators"] = json!([
+        {"name": "resource/memory", "value": {"limit": "64Mi", "request": "16Mi"}},
+        {"name": "resource/cpu", "value": {"limit": "500m"}},
+        {"name": "os/linux/cpu-shares", "value": 512},
+    ]);
+    let mut bytes = Vec::new();
+    Rootfs::busybox()?.write_image(image.to_string().as_bytes(), &mut bytes)?;
+    let id = pod::digest::Digest::Sha256(Sha256::digest(bytes).into());
+    let pod = json!({
+        "acKind": "PodManifest",
+        "acVersion": "0.8.11",
+        "apps": [{"name": "limited", "image": {"id": id}}],
+        "isolators": [
+            {"name": "resource/memory", "value": {"limit": "256Mi"}},
+            {"name": "resource/cpu", "value": {"limit": "1", "request": "250m"}},
+        ],
+    });
+    Ok((image, pod))
+}
+
+/// What a running pod and its app are limited to.
+const LIMITS: &str = r#"
+mkfifo /tmp/limits
+"$@" --image /limited.aci --pod-manifest /pod.json >/tmp/limits &
+read limits </tmp/limits
+echo $limits
+cd /sys/fs/cgroup/gantry-*
+echo $(cat memory.max cpu.max cpu.weight)
+kill -TERM $!
+wait $!
+"#;
 
 /// Waits until the reaper has removed the pod's cgroup, or the machine's time is over.
 const WAIT: &str = "while ls -d /sys/fs/cgroup/gantry-*; do usleep 10000; done >/dev/null 2>&1";
@@ -86,4 +134,15 @@ fn the_kernels_controllers_are_there() {
     for controller in ["cpu", "memory"] {
         assert!(controllers.split_whitespace().any(|name| name == controller), "{controllers}");
     }
+}
+
+#[test]
+fn apps_and_pods_are_limited() {
+    if !can_boot("apps_and_pods_are_limited") {
+        return;
+    }
+    let app = format!("{} {} 50000 100000 50", 64 << 20, 16 << 20);
+    let pod = format!("{} 100000 100000 25", 256 << 20);
+    assert_eq!(STEPS["limits"], Step { code: 0, output: format!("{app}\n{pod}\n") });
+    assert_eq!(STEPS["greedy"].code, 137, "{:?}", STEPS["greedy"]);
 }
