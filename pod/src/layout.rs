@@ -3,17 +3,26 @@
 //!
 //! ```text
 //! DIR/                             0700
-//!   staging/ID/                    a pod directory being built, locked by its builder
+//!   store/                         content-addressed, 0700
+//!     tree-v1/sha256-HEX/          an image or a stage1, by the sha256 of its tar; complete, and never changed
+//!       info                       what it is: JSON
+//!       record                     what every object in it is, to verify it by
+//!       tree/                      the archive's root: an image's manifest and rootfs/, or stage1's root
+//!     file-v1/LENGTH-sha256-HEX    a link to the tree that came from the archive file of this length and digest
+//!   staging/ID/                    a pod directory or tree being built, locked by its builder
 //!   containers/ID/                 a pod directory, 0700
 //!     container                    the pod's manifest
-//!     stage1/                      stage1's root
+//!     layers                       where its trees are: in the store, or here ([`crate::layers`])
+//!     stage1/                      stage1's root; the upper layer of it where the trees are in the store
 //!       init
-//!       opt/stage2/IMAGE-ID/       manifest, rootfs/
+//!       opt/stage2/IMAGE-ID/       manifest, rootfs/; not there where they are in the store
 //!       rkt/status/APP             exit status, decimal and newline
-//!       rkt/upper/APP/             what an app changed of an image that it shares with others
+//!       rkt/upper/APP/changes/     what an app changed of its image, and beside it overlayfs's work/
+//!       rkt/roots/APP/             a copy of its image's rootfs, where trees are copied and another app has the first
 //!       rkt/volumes/NAME/          a volume of kind empty
 //!       apps/APP/                  where the app's root is mounted while the pod runs
 //!       etc/gantry/                what apps are started with
+//!     work/                        overlayfs's, for stage1
 //! ```
 //!
 //! Names are relative to the directory above them, so that they serve with directory descriptors.
@@ -27,6 +36,22 @@ pub const DEFAULT_DIR: &str = "/var/lib/gantry";
 pub const CONTAINERS: &str = "containers";
 /// Pod directories that are not yet complete, in DIR.
 pub const STAGING: &str = "staging";
+/// Content-addressed trees, in DIR.
+pub const STORE: &str = "store";
+/// Trees by their tars' sha256, in DIR.
+pub const TREES: &str = "store/tree-v1";
+/// Links from archive files, by length and digest, to trees; in DIR.
+pub const FILES: &str = "store/file-v1";
+/// What a tree is, in a tree's directory.
+pub const TREE_INFO: &str = "info";
+/// What its objects are, in a tree's directory.
+pub const TREE_RECORD: &str = "record";
+/// The tree itself, in a tree's directory.
+pub const TREE: &str = "tree";
+/// Where the pod's trees are, in the pod directory.
+pub const LAYERS: &str = "layers";
+/// overlayfs's working directory for stage1, in the pod directory.
+pub const WORK: &str = "work";
 /// The pod's manifest, in the pod directory.
 pub const MANIFEST: &str = "container";
 /// Stage1's root, in the pod directory.
@@ -41,8 +66,10 @@ pub const IMAGE_MANIFEST: &str = "manifest";
 pub const IMAGE_ROOTFS: &str = "rootfs";
 /// The apps' exit statuses, in stage1.
 pub const STATUS: &str = "rkt/status";
-/// What apps that share an image have changed of it, in stage1.
+/// What apps have changed of their images, in stage1.
 pub const UPPER: &str = "rkt/upper";
+/// Apps' own copies of images that another app has, in stage1.
+pub const ROOTS: &str = "rkt/roots";
 /// Volumes of kind empty, in stage1.
 pub const VOLUMES: &str = "rkt/volumes";
 /// Where the apps' roots are mounted, in stage1.
@@ -77,7 +104,12 @@ pub fn app(app: &AppName) -> String {
     format!("{APPS}/{app}")
 }
 
-/// What an app changed of an image that it shares, in stage1.
+/// An app's own copy of an image that another app has, in stage1.
+pub fn own_root(app: &AppName) -> String {
+    format!("{ROOTS}/{app}")
+}
+
+/// What an app changed of its image, in stage1.
 pub fn upper(app: &AppName) -> String {
     format!("{UPPER}/{app}")
 }

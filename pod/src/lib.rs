@@ -11,6 +11,7 @@ pub mod exec;
 pub mod id;
 pub mod isolators;
 mod json;
+pub mod layers;
 pub mod layout;
 pub mod manifest;
 mod model;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a pod's trees are: in the pod directory itself, or in the store, with the pod's changes in layers over them.
+//!
+//! The installer writes it as JSON, in a file `layers` of the pod directory:
+//!
+//! ```json
+//! {"mode": "overlay", "stage1": "sha256-…", "images": {"sha256-…": "sha256-…"}}
+//! {"mode": "copy"}
+//! ```
+//!
+//! Trees are named by the sha256 of their tar; `images` maps each image id as the pod's manifest has it, which may be a
+//! sha512, to its tree.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::json;
+
+/// Where a pod's trees are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "lowercase")]
+pub enum Layers {
+    /// In the store, as the lower layers of overlays; the pod directory holds the upper ones.
+    Overlay {
+        /// Stage1's tree.
+        stage1: Digest,
+        /// The images' trees, by image id.
+        images: BTreeMap<Digest, Digest>,
+    },
+    /// In the pod directory, each app with one of its own.
+    Copy,
+}
+
+impl Layers {
+    /// Reads what [`Layers::to_json`] has written.
+    ///
+    /// # Errors
+    /// Where the bytes are no such JSON.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        json::parse(bytes)
+    }
+
+    /// One line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("digests and names make JSON") + "\n"
+    }
+
+    /// The trees in the store that the pod needs.
+    pub fn trees(&self) -> Vec<Digest> {
+        match self {
+            Self::Overlay { stage1, images } => {
+                [*stage1].into_iter().chain(images.values().copied()).collect()
+            }
+            Self::Copy => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let digest = |byte: u8| Digest::Sha256([byte; 32]);
+        let images = [(Digest::Sha512([3; 64]), digest(2))].into();
+        for layers in [Layers::Copy, Layers::Overlay { stage1: digest(1), images }] {
+            assert_eq!(Layers::parse(layers.to_json().as_bytes()).unwrap(), layers);
+        }
+        assert_eq!(Layers::Copy.to_json(), "{\"mode\":\"copy\"}\n");
+        for bad in
+            ["", "{}", r#"{"mode":"other"}"#, r#"{"mode":"overlay"}"#, r#"{"mode":"copy","mode":"copy"}"#]
+        {
+            assert!(Layers::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
