@@ -12,6 +12,7 @@ mod image_root;
 pub mod interrupt;
 mod prepare;
 mod progress;
+pub mod record;
 pub mod report;
 mod request;
 mod run;

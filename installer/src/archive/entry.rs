@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an archive says of one object of a tree, as types that can't hold what no tree may have.
 
+use std::fmt;
+
 use anyhow::{Result, bail, ensure};
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
@@ -62,7 +64,7 @@ pub enum DeviceKind {
 }
 
 /// An object's metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// The twelve bits that chmod(2) takes.
     pub mode: u32,
@@ -83,6 +85,12 @@ pub struct Timestamp {
     pub seconds: i64,
     /// 0 to 999,999,999.
     pub nanoseconds: u32,
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.seconds, self.nanoseconds)
+    }
 }
 
 /// An extended attribute that an image may set.

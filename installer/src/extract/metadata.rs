@@ -2,7 +2,7 @@
 //! Metadata onto objects, in the one order that keeps all of it: owner (which clears set-user-id bits and file
 //! capabilities, chown(2)), mode, attributes, times.
 //!
-//! Nothing depends on the umask. Invariant: the objects were made by this process in a directory nobody else
+//! What each function returns is what the file system has kept. Nothing depends on the umask. Invariant: the objects were made by this process in a directory nobody else
 //! writes to, so a name still means what was just made.
 
 use std::ffi::OsStr;
@@ -15,9 +15,10 @@ use rustix::fs::{
 };
 
 use crate::archive::Metadata;
+use crate::record;
 
 /// Sets an open file's or directory's metadata. It is root's so far.
-pub(super) fn set(object: impl AsFd, metadata: &Metadata) -> Result<()> {
+pub(super) fn set(object: impl AsFd, metadata: &Metadata) -> Result<Metadata> {
     if let Some((uid, gid)) = owner(metadata) {
         fchown(&object, Some(uid), Some(gid)).context("cannot set the owner")?;
     }
@@ -26,21 +27,24 @@ pub(super) fn set(object: impl AsFd, metadata: &Metadata) -> Result<()> {
         fsetxattr(&object, xattr.name(), xattr.value(), XattrFlags::empty())
             .with_context(|| format!("cannot set the attribute {}", pod::text::escape(xattr.name())))?;
     }
-    futimens(&object, &times(metadata)).context("cannot set the times")
+    futimens(&object, &times(metadata)).context("cannot set the times")?;
+    record::kept(object, metadata)
 }
 
 /// Sets the metadata of a FIFO or device.
-pub(super) fn set_special(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<()> {
+pub(super) fn set_special(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<Metadata> {
     set_owner_at(&parent, name, metadata)?;
     chmodat(&parent, name, Mode::from_raw_mode(metadata.mode), AtFlags::empty())
         .context("cannot set the mode")?;
-    set_times_at(&parent, name, metadata)
+    set_times_at(&parent, name, metadata)?;
+    record::kept_at(parent, name, metadata)
 }
 
 /// Sets the metadata of a symbolic link, which has no mode.
-pub(super) fn set_link(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<()> {
+pub(super) fn set_link(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<Metadata> {
     set_owner_at(&parent, name, metadata)?;
-    set_times_at(&parent, name, metadata)
+    set_times_at(&parent, name, metadata)?;
+    record::kept_at(parent, name, metadata)
 }
 
 fn set_owner_at(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<()> {

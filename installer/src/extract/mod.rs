@@ -8,10 +8,10 @@ mod directories;
 mod metadata;
 mod tree;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use pod::digest::Digest;
 use pod::text::escape_bytes;
 use sha2::{Digest as _, Sha256};
@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::archive::pipeline::{self, Digests};
 use crate::archive::{Entry, Limits, Reader};
 use crate::interrupt::Interrupt;
+use crate::record::{Sealed, Writer};
 use tree::Tree;
 
 /// What a kind of archive may hold. Names that stand twice are refused whatever the policy.
@@ -60,7 +61,18 @@ pub enum Expected {
 #[derive(Debug)]
 pub struct Verified<P> {
     digests: Digests,
+    file: ArchiveFile,
+    sealed: Sealed,
     policy: P,
+}
+
+/// What an archive's file is known by, as it is, compressed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchiveFile {
+    /// Its SHA-256.
+    pub sha256: Digest,
+    /// Its length in bytes.
+    pub length: u64,
 }
 
 impl<P> Verified<P> {
@@ -72,6 +84,21 @@ impl<P> Verified<P> {
     /// What it is called by where nobody says otherwise: the sha256 of the tar stream.
     pub fn digest(&self) -> Digest {
         self.digests.sha256
+    }
+
+    /// What the archive's file is known by.
+    pub fn file(&self) -> ArchiveFile {
+        self.file
+    }
+
+    /// How many objects the tree has, its root included.
+    pub fn objects(&self) -> u64 {
+        self.sealed.objects
+    }
+
+    /// How many bytes the content of its files has.
+    pub fn size(&self) -> u64 {
+        self.sealed.size
     }
 
     /// What the policy learnt.
@@ -92,8 +119,8 @@ pub struct Unpacker {
 }
 
 impl Unpacker {
-    /// Unpacks the archive file `source` into the empty directory `root`. On an error, what was written is still
-    /// there, and good for nothing.
+    /// Unpacks the archive file `source` into the empty directory `root`, and writes the tree's record to `record`. On
+    /// an error, what was written is still there, and good for nothing.
     ///
     /// # Errors
     /// Where the archive is refused, fails to meet `expected`, or can't be read or written; once interrupted.
@@ -102,32 +129,33 @@ impl Unpacker {
         source: impl Read + Send,
         expected: Expected,
         root: OwnedFd,
+        record: impl Write,
         mut policy: P,
     ) -> Result<Verified<P>> {
-        let hash_file = matches!(expected, Expected::File(_)).then(Sha256::new);
-        let mut source = Hashing { inner: source, hasher: hash_file };
+        let mut source = Hashing { inner: source, hasher: Sha256::new(), length: 0 };
         let with_sha512 = self.with_sha512 || matches!(expected, Expected::Tar(digest) if digest.is_sha512());
         let passed = pipeline::pass(&mut source, with_sha512, &self.interrupt, |stream| {
-            self.write(Reader::new(stream, self.limits), root, &mut policy)
+            let tree = Tree::new(root, self.limits.directories, Writer::new(record));
+            self.write(Reader::new(stream, self.limits), tree, &mut policy)
         })?;
+        let (digests, file) = (passed.digests, source.file());
         match expected {
             Expected::Anything => {}
             Expected::Tar(digest) => {
-                let found = passed.digests.like(digest).context("the tar's sha512 was not taken")?;
+                let found = digests.like(digest).context("the tar's sha512 was not taken")?;
                 check_digest("the tar's", found, digest)?;
             }
-            Expected::File(digest) => check_digest("the file's", source.digest()?, digest)?,
+            Expected::File(digest) => check_digest("the file's", file.sha256, digest)?,
         }
-        Ok(Verified { digests: passed.digests, policy })
+        Ok(Verified { digests, file, sealed: passed.value, policy })
     }
 
     fn write<P: Policy>(
         &self,
         mut reader: Reader<&mut pipeline::Stream<'_>>,
-        root: OwnedFd,
+        mut tree: Tree<impl Write>,
         policy: &mut P,
-    ) -> Result<()> {
-        let mut tree = Tree::new(root, self.limits.directories);
+    ) -> Result<Sealed> {
         while let Some(entry) = reader.next_entry()? {
             self.interrupt.check()?;
             let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
@@ -146,25 +174,24 @@ pub(crate) fn check_digest(whose: &str, found: Digest, expected: Digest) -> Resu
     Ok(())
 }
 
-/// A reader that may hash what passes.
+/// A reader that hashes what passes.
 struct Hashing<R> {
     inner: R,
-    hasher: Option<Sha256>,
+    hasher: Sha256,
+    length: u64,
 }
 
 impl<R> Hashing<R> {
-    fn digest(self) -> Result<Digest> {
-        let Some(hasher) = self.hasher else { bail!("the file was not hashed") };
-        Ok(Digest::Sha256(hasher.finalize().into()))
+    fn file(self) -> ArchiveFile {
+        ArchiveFile { sha256: Digest::Sha256(self.hasher.finalize().into()), length: self.length }
     }
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&into[..count]);
-        }
+        self.hasher.update(&into[..count]);
+        self.length += count as u64;
         Ok(count)
     }
 }

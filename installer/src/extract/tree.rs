@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, Write as _};
+use std::io::{BufRead, Write};
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -16,32 +16,42 @@ use rustix::fs::{
     symlinkat,
 };
 use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
 
 use super::directories::Directories;
 use super::metadata;
-use crate::archive::{DeviceKind, Entry, Kind, Metadata, Reader};
+use crate::archive::{DeviceKind, Entry, Kind, Metadata, Reader, Timestamp};
+use crate::record::{self, Object, Sealed, Writer};
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;
 /// What an object has until its metadata is set.
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
-/// What a directory has that only came into being as a parent, and the root that no entry names.
-const IMPLIED_MODE: u32 = 0o755;
+/// What a directory has that only came into being as a parent, and the root that no entry names: so that a tree is a
+/// function of its archive.
+const IMPLIED: Metadata = Metadata {
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    mtime: Timestamp { seconds: 0, nanoseconds: 0 },
+    xattrs: Vec::new(),
+};
 
-/// A tree being written.
+/// A tree being written, and its record.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(super) struct Tree<W> {
     root: OwnedFd,
+    record: Writer<W>,
     directories: Directories,
     /// Where the entry before went: archives go through a directory in one go.
     parent: Option<(RelativePath, OwnedFd)>,
 }
 
-impl Tree {
+impl<W: Write> Tree<W> {
     /// Writes into the empty directory `root`; keeps at most `memory` bytes about directories.
-    pub(super) fn new(root: OwnedFd, memory: usize) -> Self {
-        Self { root, directories: Directories::new(memory), parent: None }
+    pub(super) fn new(root: OwnedFd, memory: usize, record: Writer<W>) -> Self {
+        Self { root, record, directories: Directories::new(memory), parent: None }
     }
 
     /// Makes the object that `entry` describes, its content taken from `content`.
@@ -52,18 +62,23 @@ impl Tree {
         }
         let Some((parent, name)) = path.split_last() else { bail!("the root: expected a directory") };
         if let Kind::HardLink { target } = kind {
-            return self.add_hard_link(&parent, name, target);
+            self.add_hard_link(&parent, name, target)?;
+            let kind = record::Kind::HardLink { target: target.clone() };
+            return self.record.add(&Object { path: path.clone(), kind, metadata: Metadata::default() });
         }
         let parent = self.parent(parent)?;
-        match kind {
-            Kind::File { .. } => add_file(parent, name, metadata, content),
+        let (kind, metadata) = match kind {
+            Kind::File { .. } => add_file(parent, name, metadata, content)?,
             Kind::Symlink { target } => {
                 made(symlinkat(target.as_slice(), parent, name))?;
-                metadata::set_link(parent, name, metadata)
+                (
+                    record::Kind::Symlink { target: target.clone() },
+                    metadata::set_link(parent, name, metadata)?,
+                )
             }
             Kind::Fifo => {
                 made(mknodat(parent, name, FileType::Fifo, PRIVATE_FILE, 0))?;
-                metadata::set_special(parent, name, metadata)
+                (record::Kind::Fifo, metadata::set_special(parent, name, metadata)?)
             }
             Kind::Device { kind, major, minor } => {
                 let table = match kind {
@@ -71,26 +86,27 @@ impl Tree {
                     DeviceKind::Block => FileType::BlockDevice,
                 };
                 made(mknodat(parent, name, table, PRIVATE_FILE, makedev(*major, *minor)))?;
-                metadata::set_special(parent, name, metadata)
+                let kind = record::Kind::Device { kind: *kind, major: *major, minor: *minor };
+                (kind, metadata::set_special(parent, name, metadata)?)
             }
             Kind::Directory | Kind::HardLink { .. } => unreachable!("made above"),
-        }
+        };
+        self.record.add(&Object { path: path.clone(), kind, metadata })
     }
 
-    /// Gives the directories their metadata.
-    pub(super) fn finish(self) -> Result<()> {
-        let Self { root, directories, .. } = self;
+    /// Gives the directories their metadata, and seals the record.
+    pub(super) fn finish(self) -> Result<Sealed> {
+        let Self { root, mut record, directories, .. } = self;
         for (path, metadata) in directories.into_deepest_first() {
+            let about = format!("directory {path}");
             let set = || -> Result<()> {
                 let directory = open_directory(&root, &path, OFlags::RDONLY)?;
-                match &metadata {
-                    Some(metadata) => metadata::set(&directory, metadata),
-                    None => Ok(rustix::fs::fchmod(&directory, Mode::from_raw_mode(IMPLIED_MODE))?),
-                }
+                let metadata = metadata::set(&directory, metadata.as_ref().unwrap_or(&IMPLIED))?;
+                record.add(&Object { path, kind: record::Kind::Directory, metadata })
             };
-            set().with_context(|| format!("directory {path}"))?;
+            set().context(about)?;
         }
-        Ok(())
+        record.finish()
     }
 
     fn add_directory(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<()> {
@@ -154,11 +170,17 @@ fn add_file(
     name: &OsStr,
     metadata: &Metadata,
     content: &mut Reader<impl BufRead>,
-) -> Result<()> {
+) -> Result<(record::Kind, Metadata)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(made(openat(parent, name, flags, PRIVATE_FILE))?);
-    content.content(|chunk| file.write_all(chunk).context("cannot write"))?;
-    metadata::set(&file, metadata)
+    let (mut hasher, mut size) = (Sha256::new(), 0);
+    content.content(|chunk| {
+        hasher.update(chunk);
+        size += chunk.len() as u64;
+        file.write_all(chunk).context("cannot write")
+    })?;
+    let kind = record::Kind::File { size, sha256: hasher.finalize().into() };
+    Ok((kind, metadata::set(&file, metadata)?))
 }
 
 /// What making an object came to. One that is there was made by an earlier entry: the root was empty.

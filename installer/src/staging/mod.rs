@@ -11,7 +11,7 @@ mod sweep;
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -116,7 +116,7 @@ impl<'h> Staging<'h> {
         digest: Digest,
     ) -> Result<Verified<Stage1Policy>> {
         let root = make_directory(&self.directory, layout::STAGE1)?;
-        unpacker.unpack(source, Expected::File(digest), root, Stage1Policy::default())
+        unpacker.unpack(source, Expected::File(digest), root, io::sink(), Stage1Policy::default())
     }
 
     /// Unpacks an image; `number` tells it from the others of this pod. Its id is the sha512 if that is among those
@@ -131,7 +131,7 @@ impl<'h> Staging<'h> {
     ) -> Result<UnpackedImage> {
         let directory = format!("{INCOMING}-{number}");
         let root = make_directory(&self.directory, &directory)?;
-        let tree = unpacker.unpack(source, expected, root, ImagePolicy::default())?;
+        let tree = unpacker.unpack(source, expected, root, io::sink(), ImagePolicy::default())?;
         let digests = tree.digests();
         let id = match digests.sha512.filter(|sha512| named.contains(sha512)) {
             Some(sha512) if named.contains(&digests.sha256) => {

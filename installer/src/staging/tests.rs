@@ -50,7 +50,7 @@ fn archive(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
 }
 
 fn unpack<P: Policy>(source: &[u8], root: OwnedFd, policy: P) -> Verified<P> {
-    Unpacker::default().unpack(source, Expected::Anything, root, policy).unwrap()
+    Unpacker::default().unpack(source, Expected::Anything, root, io::sink(), policy).unwrap()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Archives written byte by byte, unpacked next to a canary that must not change.
 
 use std::fs::{self, File};
-use std::io::Cursor;
+use std::io::{BufReader, Cursor};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,6 +12,7 @@ use anyhow::Result;
 use installer::archive::Limits;
 use installer::extract::{Expected, Unpacker, Verified};
 use installer::image::ImagePolicy;
+use installer::record::{Difference, differences};
 use tar::{EntryType, Header};
 
 pub(crate) const MANIFEST: &[u8] = b"{}";
@@ -155,7 +156,8 @@ impl Ground {
         expected: Expected,
     ) -> Result<Verified<ImagePolicy>> {
         let unpacker = Unpacker { limits, ..Unpacker::default() };
-        let done = unpacker.unpack(Cursor::new(file), expected, self.root(), ImagePolicy::default());
+        let record = File::create(self.record()).unwrap();
+        let done = unpacker.unpack(Cursor::new(file), expected, self.root(), record, ImagePolicy::default());
         assert_eq!(look(self.outer.path()), self.before, "something outside of the tree changed");
         done
     }
@@ -176,19 +178,31 @@ impl Ground {
         }
     }
 
-    /// It is accepted.
+    /// It is accepted, and its record is that of the tree that is there now.
     #[track_caller]
     pub(crate) fn accept(&self, file: &[u8]) -> Verified<ImagePolicy> {
-        self.unpack(file).unwrap_or_else(|error| panic!("{error:#}"))
+        let verified = self.unpack(file).unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!(self.differences().unwrap(), []);
+        verified
+    }
+
+    /// The record of what was unpacked last.
+    pub(crate) fn record(&self) -> PathBuf {
+        self.outer.path().join("root.record")
+    }
+
+    /// In what the tree differs from it.
+    pub(crate) fn differences(&self) -> Result<Vec<Difference>> {
+        differences(BufReader::new(File::open(self.record()).unwrap()), &self.root())
     }
 }
 
-/// All that can be seen of the canaries.
+/// All that can be seen of the canaries, which are not called `root…`.
 fn look(outer: &Path) -> String {
     let mut seen: Vec<String> = Vec::new();
     for entry in fs::read_dir(outer).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap().as_bytes() != b"root" {
+        if !path.file_name().unwrap().as_bytes().starts_with(b"root") {
             let meta = path.symlink_metadata().unwrap();
             let content = fs::read(&path).unwrap_or_default();
             let facts = (meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec(), meta.nlink());

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the lint's exception for tests does not see a test's fixtures")]
 
+mod damage;
 mod fixture;
 mod metadata;
 mod stream;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Looking at objects of a tree that may have been put there to harm who looks.
+//!
+//! Invariant: an object is opened with `O_PATH` first, which does nothing to it; only what then is a regular file or a
+//! directory is opened for reading.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use pod::path::RelativePath;
+use pod::text::escape_bytes;
+use rustix::fs::{
+    FileType, Mode, OFlags, ResolveFlags, Stat, fstat, getxattr, listxattr, openat, openat2, readlinkat,
+};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use super::Kind;
+use super::disk::{self, Attribute, XATTR_MAX};
+
+/// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
+const ATTEMPTS: usize = 32;
+const BUFFER: usize = 256 << 10;
+
+/// An object and what a stat says of it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    object: OwnedFd,
+    pub(super) stat: Stat,
+}
+
+/// Opens the object at `path`, whatever it is, without touching it.
+pub(super) fn open(root: &OwnedFd, path: &RelativePath) -> rustix::io::Result<Opened> {
+    let object = open_below(root, path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let stat = fstat(&object)?;
+    Ok(Opened { object, stat })
+}
+
+/// Opens a directory to list it.
+pub(super) fn open_directory(root: &OwnedFd, path: &RelativePath) -> rustix::io::Result<OwnedFd> {
+    open_below(root, path, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+fn open_below(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let path = if path.as_bytes().is_empty() { ".".as_ref() } else { path.as_path() };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    for _ in 1..ATTEMPTS {
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            opened => return opened,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+impl Opened {
+    /// The SHA-256 of a regular file's content.
+    pub(super) fn sha256(&self) -> io::Result<[u8; 32]> {
+        let mut file = File::from(self.readable(OFlags::RDONLY)?);
+        let (mut hasher, mut buffer) = (Sha256::new(), vec![0; BUFFER]);
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finalize().into()),
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What a symbolic link points to.
+    pub(super) fn target(&self) -> rustix::io::Result<Vec<u8>> {
+        readlinkat(&self.object, "", Vec::new()).map(std::ffi::CString::into_bytes)
+    }
+
+    /// All attributes, but for the host's own.
+    pub(super) fn xattrs(&self, kind: &Kind) -> rustix::io::Result<Vec<Attribute>> {
+        match kind {
+            Kind::File { .. } => disk::xattrs(self.readable(OFlags::RDONLY)?),
+            Kind::Directory => disk::xattrs(self.readable(OFlags::RDONLY | OFlags::DIRECTORY)?),
+            _ => self.special_xattrs(),
+        }
+    }
+
+    /// Opens for reading the very object that was opened before.
+    fn readable(&self, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        openat(rustix::fs::CWD, self.magic_link(), flags, Mode::empty())
+    }
+
+    /// Attributes of what can't be opened. An image gives it none.
+    fn special_xattrs(&self) -> rustix::io::Result<Vec<Attribute>> {
+        let mut names = vec![0; XATTR_MAX];
+        let length = match listxattr(self.magic_link(), names.as_mut_slice()) {
+            Err(Errno::OPNOTSUPP) => 0,
+            length => length?,
+        };
+        let mut all = Vec::new();
+        for name in disk::own_names(&names[..length]) {
+            let mut value = vec![0; XATTR_MAX];
+            let length = getxattr(self.magic_link(), name, value.as_mut_slice())?;
+            value.truncate(length);
+            all.push((name.to_vec(), value));
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// A name of the object itself: the kernel looks up no path here (proc_pid_fd(5)).
+    fn magic_link(&self) -> String {
+        format!("/proc/self/fd/{}", self.object.as_raw_fd())
+    }
+}
+
+/// Whether an error says that the file system has lost what it had.
+pub(super) fn is_damage(error: Errno) -> bool {
+    // EUCLEAN and EBADMSG are what file systems call corruption (EFSCORRUPTED, EFSBADCRC).
+    matches!(error, Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA)
+}
+
+pub(super) fn file_type(kind: &Kind) -> FileType {
+    use crate::archive::DeviceKind;
+    match kind {
+        Kind::File { .. } | Kind::HardLink { .. } => FileType::RegularFile,
+        Kind::Directory => FileType::Directory,
+        Kind::Symlink { .. } => FileType::Symlink,
+        Kind::Fifo => FileType::Fifo,
+        Kind::Device { kind: DeviceKind::Character, .. } => FileType::CharacterDevice,
+        Kind::Device { kind: DeviceKind::Block, .. } => FileType::BlockDevice,
+    }
+}
+
+pub(super) fn name(kind: &Kind) -> String {
+    match kind {
+        Kind::HardLink { target } => format!("a hard link to {target}"),
+        other => type_name(file_type(other)).to_owned(),
+    }
+}
+
+pub(super) fn type_name(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::RegularFile => "a file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        FileType::BlockDevice => "a block device",
+        FileType::Unknown => "an object",
+    }
+}
+
+/// Attributes for a message.
+pub(super) fn list(attributes: &[Attribute]) -> String {
+    let each =
+        attributes.iter().map(|(name, value)| format!("{}={}", escape_bytes(name), escape_bytes(value)));
+    if attributes.is_empty() { "none".into() } else { each.collect::<Vec<_>>().join(", ") }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One object ↔ one line of a record.
+
+use std::io::Write as _;
+
+use anyhow::{Context, Result, bail, ensure};
+use pod::path::RelativePath;
+
+use super::escape::{escape, from_hex, to_hex, unescape};
+use super::{Kind, Object};
+use crate::archive::{DeviceKind, Metadata, Timestamp, Xattr};
+
+/// Appends the object's line.
+pub(super) fn encode(line: &mut Vec<u8>, object: &Object) {
+    let Object { path, kind, metadata } = object;
+    let word: &[u8] = match kind {
+        Kind::File { .. } => b"file ",
+        Kind::Directory => b"dir ",
+        Kind::Symlink { .. } => b"link ",
+        Kind::HardLink { .. } => b"hard ",
+        Kind::Fifo => b"fifo ",
+        Kind::Device { kind: DeviceKind::Character, .. } => b"char ",
+        Kind::Device { kind: DeviceKind::Block, .. } => b"block ",
+    };
+    line.extend(word);
+    encode_path(line, path);
+    if let Kind::HardLink { target } = kind {
+        line.push(b' ');
+        encode_path(line, target);
+        line.push(b'\n');
+        return;
+    }
+    encode_metadata(line, kind, metadata);
+    match kind {
+        Kind::File { size, sha256 } => {
+            print(line, format_args!(" {size} "));
+            to_hex(line, sha256);
+        }
+        Kind::Symlink { target } => {
+            line.push(b' ');
+            escape(line, target);
+        }
+        Kind::Device { major, minor, .. } => print(line, format_args!(" {major}:{minor}")),
+        Kind::Directory | Kind::HardLink { .. } | Kind::Fifo => {}
+    }
+    for xattr in &metadata.xattrs {
+        line.push(b' ');
+        escape(line, xattr.name().as_bytes());
+        line.push(b'=');
+        escape(line, xattr.value());
+    }
+    line.push(b'\n');
+}
+
+fn print(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    line.write_fmt(text).expect("memory takes any text");
+}
+
+fn encode_path(line: &mut Vec<u8>, path: &RelativePath) {
+    match path.as_bytes() {
+        b"" => line.push(b'.'),
+        bytes => escape(line, bytes),
+    }
+}
+
+fn encode_metadata(line: &mut Vec<u8>, kind: &Kind, metadata: &Metadata) {
+    let Metadata { mode, uid, gid, mtime, .. } = metadata;
+    match kind {
+        Kind::Symlink { .. } => line.extend(b" -"),
+        _ => print(line, format_args!(" {mode:04o}")),
+    }
+    print(line, format_args!(" {uid} {gid} {mtime}"));
+}
+
+/// Reads an object's line, without its newline.
+pub(super) fn decode(line: &[u8]) -> Result<Object> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let mut next = |what: &'static str| words.next().with_context(|| format!("expected {what}"));
+    let word = next("a type")?;
+    let path = decode_path(next("a path")?)?;
+    if word == b"hard" {
+        let target = decode_path(next("a target")?)?;
+        ensure!(words.next().is_none(), "expected no more than a target");
+        return Ok(Object { path, kind: Kind::HardLink { target }, metadata: Metadata::default() });
+    }
+    let mode = match next("a mode")? {
+        b"-" if word == b"link" => 0,
+        mode => u32::from_str_radix(text(mode)?, 8).context("expected an octal mode")?,
+    };
+    let mut metadata = Metadata {
+        mode,
+        uid: number(next("an owner")?)?,
+        gid: number(next("a group")?)?,
+        mtime: decode_time(next("a time")?)?,
+        xattrs: Vec::new(),
+    };
+    let kind = match word {
+        b"file" => Kind::File { size: number(next("a size")?)?, sha256: from_hex(next("a digest")?)? },
+        b"dir" => Kind::Directory,
+        b"link" => Kind::Symlink { target: unescape(next("a target")?)? },
+        b"fifo" => Kind::Fifo,
+        b"char" => decode_device(DeviceKind::Character, next("a device")?)?,
+        b"block" => decode_device(DeviceKind::Block, next("a device")?)?,
+        _ => bail!("type {}: expected file, dir, link, hard, fifo, char or block", shown(word)),
+    };
+    metadata.xattrs = words.map(decode_xattr).collect::<Result<_>>()?;
+    Ok(Object { path, kind, metadata })
+}
+
+fn decode_path(word: &[u8]) -> Result<RelativePath> {
+    let bytes = unescape(word)?;
+    if bytes == b"." {
+        return Ok(RelativePath::default());
+    }
+    let path = RelativePath::from_bytes(&bytes)?;
+    ensure!(
+        !bytes.is_empty() && path.as_bytes() == bytes,
+        "path {}: expected its shortest form",
+        shown(word)
+    );
+    Ok(path)
+}
+
+fn decode_device(kind: DeviceKind, word: &[u8]) -> Result<Kind> {
+    let (major, minor) = text(word)?.split_once(':').context("expected MAJOR:MINOR")?;
+    Ok(Kind::Device { kind, major: number(major.as_bytes())?, minor: number(minor.as_bytes())? })
+}
+
+fn decode_time(word: &[u8]) -> Result<Timestamp> {
+    let (seconds, nanoseconds) = text(word)?.split_once('.').context("expected SECONDS.NANOSECONDS")?;
+    ensure!(nanoseconds.len() == 9, "expected nine digits after the point");
+    Ok(Timestamp { seconds: number(seconds.as_bytes())?, nanoseconds: number(nanoseconds.as_bytes())? })
+}
+
+fn decode_xattr(word: &[u8]) -> Result<Xattr> {
+    let equals = word.iter().position(|byte| *byte == b'=').context("expected NAME=VALUE")?;
+    Xattr::new(&unescape(&word[..equals])?, &unescape(&word[equals + 1..])?)
+}
+
+pub(super) fn number<T: std::str::FromStr>(word: &[u8]) -> Result<T> {
+    text(word)?.parse().ok().with_context(|| format!("{}: expected a number", shown(word)))
+}
+
+fn text(word: &[u8]) -> Result<&str> {
+    std::str::from_utf8(word).ok().with_context(|| format!("{}: expected ASCII", shown(word)))
+}
+
+fn shown(word: &[u8]) -> String {
+    pod::text::escape_bytes(word)
+}

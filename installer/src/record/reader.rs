@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reads a record. Its end is told by the seal alone.
+
+use std::io::{BufRead, Read as _};
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest as _, Sha256};
+
+use super::escape::from_hex;
+use super::line::{self, number};
+use super::{FIRST, Object};
+
+/// A line may be this long: a path and its attributes, escaped.
+const LINE_MAX: u64 = 16 << 20;
+
+/// A record being read.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    line: Vec<u8>,
+    /// Its number, from 1.
+    number: u64,
+    objects: u64,
+    hasher: Sha256,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Begins to read a record.
+    ///
+    /// # Errors
+    /// Where it is none; the input's.
+    pub fn new(input: R) -> Result<Self> {
+        let mut reader = Self { input, line: Vec::new(), number: 0, objects: 0, hasher: Sha256::new() };
+        reader.read_line()?;
+        ensure!(reader.line == FIRST, "not a record: expected its first line to be \"gantry-record 1\"");
+        reader.hasher.update(FIRST);
+        Ok(reader)
+    }
+
+    /// The next object; `None` once the seal was read and fits. What came before is to be trusted only then.
+    ///
+    /// # Errors
+    /// Where the record is cut or altered; the input's.
+    pub fn next_object(&mut self) -> Result<Option<Object>> {
+        self.read_line()?;
+        if let Some(seal) = self.line.strip_prefix(b"end ") {
+            check_seal(seal, self.objects, &self.hasher)?;
+            ensure!(self.input.fill_buf()?.is_empty(), "the record goes on after its seal: expected its end");
+            return Ok(None);
+        }
+        self.hasher.update(&self.line);
+        self.objects += 1;
+        let line = &self.line[..self.line.len() - 1];
+        line::decode(line).with_context(|| format!("line {} of the record", self.number)).map(Some)
+    }
+
+    /// Reads a whole line, with its newline.
+    fn read_line(&mut self) -> Result<()> {
+        self.line.clear();
+        self.number += 1;
+        (&mut self.input)
+            .take(LINE_MAX)
+            .read_until(b'\n', &mut self.line)
+            .context("cannot read the record")?;
+        match self.line.last() {
+            Some(b'\n') => Ok(()),
+            _ => bail!("the record is cut in line {}: expected it to end with its seal", self.number),
+        }
+    }
+}
+
+fn check_seal(seal: &[u8], objects: u64, hasher: &Sha256) -> Result<()> {
+    let mut words = seal.strip_suffix(b"\n").unwrap_or(seal).split(|byte| *byte == b' ');
+    let mut next = || words.next().context("the record's seal is incomplete: expected a count and a digest");
+    let (count, digest) = (number::<u64>(next()?)?, from_hex::<32>(next()?)?);
+    ensure!(count == objects, "the record has {objects} objects: expected {count}");
+    let fits = words.next().is_none() && hasher.clone().finalize()[..] == digest;
+    ensure!(fits, "the record was altered: expected it to hash to what its seal says");
+    Ok(())
+}
