@@ -22,6 +22,7 @@ use crate::prepare::{self, Plan};
 use crate::report::{self, Hint as _};
 use crate::request::{ImageArgument, Request, VolumeArgument};
 use crate::run;
+use crate::worker;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,8 +139,11 @@ enum Task {
     Run(PathBuf, bool),
 }
 
-/// The program.
+/// The program. Called by a name of its own, it is the [worker].
 pub fn main() -> ExitCode {
+    if let Some(code) = worker::main() {
+        return code;
+    }
     match Arguments::try_parse().and_then(task) {
         Ok(task) => execute(&task),
         Err(error) => usage(&error),

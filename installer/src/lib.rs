@@ -19,5 +19,6 @@ mod run;
 mod source;
 pub mod stage1;
 mod staging;
+pub mod worker;
 
 pub use cli::main;

@@ -35,11 +35,29 @@ impl Progress {
 
     /// `bytes` more are done.
     pub(crate) fn advance(&self, bytes: u64) {
-        let Some(Bar { bar, begun }) = &self.0 else { return };
+        if let Some(bar) = self.shown() {
+            bar.inc(bytes);
+        }
+    }
+
+    /// `bytes` are done in all.
+    pub(crate) fn reach(&self, bytes: u64) {
+        if let Some(bar) = self.shown() {
+            bar.set_position(bytes);
+        }
+    }
+
+    /// Whether there is somebody who sees it.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn shown(&self) -> Option<&ProgressBar> {
+        let Bar { bar, begun } = self.0.as_ref()?;
         if bar.is_hidden() && begun.elapsed() >= PATIENCE {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        bar.inc(bytes);
+        Some(bar)
     }
 }
 

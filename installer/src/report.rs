@@ -45,8 +45,12 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
 /// The line that tells a person about `error`.
 pub fn line(error: &anyhow::Error) -> String {
     let line = format!("error: {error:#}");
-    let hint = error.chain().find_map(|cause| cause.downcast_ref::<Hinted>());
-    pod::text::one_line(&hint.map_or(line.clone(), |hinted| format!("{line} ({})", hinted.hint)))
+    pod::text::one_line(&hint(error).map_or(line.clone(), |hint| format!("{line} ({hint})")))
+}
+
+/// What was added to `error` as the way out.
+pub(crate) fn hint(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()).map(|hinted| hinted.hint.as_str())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! Input files: opened once, before anything is written, and read through that descriptor from then on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,15 @@ impl Source {
     pub(crate) fn show_progress(&mut self, what: &str) {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.progress = Progress::begin(&format!("{what} {}", escape(&name)), self.length);
+    }
+
+    /// Shows how far another process has read it that has the same open file.
+    pub(crate) fn update_progress(&self) {
+        if self.progress.is_seen()
+            && let Ok(position) = (&self.file).stream_position()
+        {
+            self.progress.reach(position);
+        }
     }
 
     /// Reads all of it, if it is at most `max` bytes.

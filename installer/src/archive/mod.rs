@@ -13,9 +13,10 @@ mod reader;
 
 pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
 pub use reader::Reader;
+use serde::{Deserialize, Serialize};
 
 /// What an archive may ask for at most.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of the tar stream, all of it.
     pub bytes: u64,

@@ -17,6 +17,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, ensure};
 use pod::digest::Digest;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use super::decode::decode;
@@ -35,7 +36,7 @@ pub struct Passed<T> {
 }
 
 /// What a stream hashes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     /// SHA-256.
     pub sha256: Digest,

@@ -2,18 +2,21 @@
 //! An archive → a tree in a directory, verified.
 //!
 //! Invariant: [`Verified`] can only be had from a pass that saw the whole archive, wrote all of it, kept the policy's
-//! rules and met the expected digest. What publishes trees takes nothing else.
+//! rules and met the expected digest, be it in this process or in a [worker](crate::worker) that has said so. What
+//! publishes trees takes nothing else.
 
 mod directories;
 mod metadata;
 mod tree;
 
 use std::io::{self, Read, Write};
+use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
 use pod::digest::Digest;
 use pod::text::escape_bytes;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::pipeline::{self, Digests};
@@ -47,7 +50,7 @@ pub enum Admission {
 }
 
 /// What an archive must hash to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expected {
     /// Whatever: the digest becomes its name.
     Anything,
@@ -57,17 +60,23 @@ pub enum Expected {
     File(Digest),
 }
 
-/// A tree from a whole archive that kept the policy's rules and met its digest.
+/// A tree from a whole archive that kept the rules of the policy `P` and met its digest.
 #[derive(Debug)]
 pub struct Verified<P> {
+    outcome: Outcome,
+    policy: PhantomData<P>,
+}
+
+/// What an archive came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
     digests: Digests,
     file: ArchiveFile,
     sealed: Sealed,
-    policy: P,
 }
 
 /// What an archive's file is known by, as it is, compressed or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveFile {
     /// Its SHA-256.
     pub sha256: Digest,
@@ -76,34 +85,39 @@ pub struct ArchiveFile {
 }
 
 impl<P> Verified<P> {
+    /// A tree that a worker has unpacked by the rules of `P`, to its end.
+    pub(crate) fn by_worker(outcome: Outcome) -> Self {
+        Self { outcome, policy: PhantomData }
+    }
+
+    /// All that is known of it.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
     /// What the tar stream hashes to.
     pub fn digests(&self) -> Digests {
-        self.digests
+        self.outcome.digests
     }
 
     /// What it is called by where nobody says otherwise: the sha256 of the tar stream.
     pub fn digest(&self) -> Digest {
-        self.digests.sha256
+        self.outcome.digests.sha256
     }
 
     /// What the archive's file is known by.
     pub fn file(&self) -> ArchiveFile {
-        self.file
+        self.outcome.file
     }
 
     /// How many objects the tree has, its root included.
     pub fn objects(&self) -> u64 {
-        self.sealed.objects
+        self.outcome.sealed.objects
     }
 
     /// How many bytes the content of its files has.
     pub fn size(&self) -> u64 {
-        self.sealed.size
-    }
-
-    /// What the policy learnt.
-    pub fn policy(&self) -> &P {
-        &self.policy
+        self.outcome.sealed.size
     }
 }
 
@@ -147,7 +161,7 @@ impl Unpacker {
             }
             Expected::File(digest) => check_digest("the file's", file.sha256, digest)?,
         }
-        Ok(Verified { digests, file, sealed: passed.value, policy })
+        Ok(Verified { outcome: Outcome { digests, file, sealed: passed.value }, policy: PhantomData })
     }
 
     fn write<P: Policy>(

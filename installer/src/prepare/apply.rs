@@ -12,11 +12,13 @@ use pod::text::escape;
 
 use super::assemble;
 use super::plan::{ManifestPlan, Plan};
-use crate::extract::{Expected, Unpacker};
+use crate::archive::Limits;
+use crate::extract::Expected;
 use crate::interrupt::Interrupt;
 use crate::source::Source;
 use crate::stage1;
 use crate::staging::{Home, Staging, UnpackedImage};
+use crate::worker::{self, Job};
 
 /// Prepares the pod directory and tells `announce` its path; where that fails, it is gone again.
 pub(crate) fn apply(
@@ -58,16 +60,19 @@ fn in_staging(
 fn fill(plan: Plan, staging: &Staging<'_>, interrupt: &Interrupt) -> Result<PathBuf> {
     let named = plan.manifest.named_images();
     let with_sha512 = named.iter().any(pod::digest::Digest::is_sha512);
-    let unpacker = Unpacker { interrupt: interrupt.clone(), with_sha512, ..Unpacker::default() };
+    let job = Job { expected: Expected::Anything, with_sha512, limits: Limits::default() };
     let (stage1, digest) = plan.stage1;
     let shown = stage1.shown();
     // Side by side: neither knows of the other until both are whole.
     let (stage1, unpacked) = thread::scope(|scope| {
         let stage1 = thread::Builder::new()
             .name("stage1".into())
-            .spawn_scoped(scope, || staging.add_stage1(&unpacker, stage1, digest))
+            .spawn_scoped(scope, || {
+                let job = Job { expected: Expected::File(digest), ..job };
+                staging.add_stage1(|place| worker::unpack(&job, &stage1, place, interrupt))
+            })
             .context("cannot start a thread")?;
-        let unpacked = unpack(plan.images, staging, &unpacker, &named);
+        let unpacked = unpack(plan.images, staging, job, &named, interrupt);
         let stage1 = stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok::<_, anyhow::Error>((stage1.with_context(|| format!("stage1 {shown}"))?, unpacked?))
     })?;
@@ -97,15 +102,17 @@ fn fill(plan: Plan, staging: &Staging<'_>, interrupt: &Interrupt) -> Result<Path
 fn unpack(
     images: Vec<(Source, Option<Digest>)>,
     staging: &Staging<'_>,
-    unpacker: &Unpacker,
+    job: Job,
     named: &[Digest],
+    interrupt: &Interrupt,
 ) -> Result<Vec<(UnpackedImage, String)>> {
     let mut unpacked = Vec::new();
     for (mut source, expected) in images {
         let shown = source.shown();
-        let expected = expected.map_or(Expected::Anything, Expected::Tar);
+        let job = Job { expected: expected.map_or(Expected::Anything, Expected::Tar), ..job };
         source.show_progress("unpacking");
-        let image = staging.unpack_image(unpacker, source, expected, named, unpacked.len());
+        let image = staging
+            .unpack_image(named, unpacked.len(), |place| worker::unpack(&job, &source, place, interrupt));
         unpacked.push((image.with_context(|| format!("image {shown}"))?, shown));
     }
     Ok(unpacked)

@@ -11,7 +11,7 @@ mod sweep;
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -25,9 +25,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::extract::{Expected, Unpacker, Verified};
+use crate::extract::Verified;
 use crate::image::ImagePolicy;
 use crate::stage1::Stage1Policy;
+use crate::worker::Place;
 
 pub(crate) use home::Home;
 
@@ -53,6 +54,7 @@ pub(crate) struct Staging<'h> {
     id: PodId,
     name: CString,
     directory: OwnedFd,
+    lock: OwnedFd,
 }
 
 impl<'h> Staging<'h> {
@@ -81,8 +83,8 @@ impl<'h> Staging<'h> {
         }
         // A sweep may come in here and take it for dead.
         let locked = sweep::lock(&home.staging, &name).context("cannot lock the staging directory")?;
-        let Some(directory) = locked else { return Ok(None) };
-        let staging = Self { home, id, name, directory };
+        let Some(sweep::Locked { directory, lock }) = locked else { return Ok(None) };
+        let staging = Self { home, id, name, directory, lock };
         if let Err(error) = staging.forget_inherited() {
             staging.discard();
             return Err(error);
@@ -108,30 +110,26 @@ impl<'h> Staging<'h> {
         self.id
     }
 
-    /// Unpacks stage1.
+    /// Unpacks stage1, as `unpack` does it.
     pub(crate) fn add_stage1(
         &self,
-        unpacker: &Unpacker,
-        source: impl Read + Send,
-        digest: Digest,
+        unpack: impl FnOnce(Place<'_>) -> Result<Verified<Stage1Policy>>,
     ) -> Result<Verified<Stage1Policy>> {
         let root = make_directory(&self.directory, layout::STAGE1)?;
-        unpacker.unpack(source, Expected::File(digest), root, io::sink(), Stage1Policy::default())
+        unpack(self.place(&root)?)
     }
 
-    /// Unpacks an image; `number` tells it from the others of this pod. Its id is the sha512 if that is among those
-    /// `named`, else the sha256.
+    /// Unpacks an image, as `unpack` does it; `number` tells it from the others of this pod. Its id is the sha512 if
+    /// that is among those `named`, else the sha256.
     pub(crate) fn unpack_image(
         &self,
-        unpacker: &Unpacker,
-        source: impl Read + Send,
-        expected: Expected,
         named: &[Digest],
         number: usize,
+        unpack: impl FnOnce(Place<'_>) -> Result<Verified<ImagePolicy>>,
     ) -> Result<UnpackedImage> {
         let directory = format!("{INCOMING}-{number}");
         let root = make_directory(&self.directory, &directory)?;
-        let tree = unpacker.unpack(source, expected, root, io::sink(), ImagePolicy::default())?;
+        let tree = unpack(self.place(&root)?)?;
         let digests = tree.digests();
         let id = match digests.sha512.filter(|sha512| named.contains(sha512)) {
             Some(sha512) if named.contains(&digests.sha256) => {
@@ -141,6 +139,12 @@ impl<'h> Staging<'h> {
             None => digests.sha256,
         };
         Ok(UnpackedImage { directory, tree, id })
+    }
+
+    fn place<'a>(&'a self, root: &'a OwnedFd) -> Result<Place<'a>> {
+        // Nobody reads it yet.
+        let record = File::options().write(true).open("/dev/null").context("cannot open /dev/null")?;
+        Ok(Place { root, record, lock: self.lock.as_fd() })
     }
 
     /// Puts an image where its id says, once stage1 is there.

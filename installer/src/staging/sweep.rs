@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, opena
 use rustix::io::Errno;
 
 use super::remove::remove_tree;
+use crate::worker;
 
 /// Removes every dead entry of the directory `staging`. Names that Gantry does not give are not its own: they stay.
 pub(super) fn sweep(staging: &OwnedFd) -> Result<()> {
@@ -27,24 +28,33 @@ pub(super) fn sweep(staging: &OwnedFd) -> Result<()> {
 fn sweep_one(staging: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     match lock(staging, name)? {
         // Held while it is removed, so that two sweeps don't meet.
-        Some(_lock) => remove_tree(staging, name),
+        Some(_locked) => remove_tree(staging, name),
         None => Ok(()),
     }
 }
 
+/// An entry that nobody else works in.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub(super) directory: OwnedFd,
+    /// Workers share it.
+    pub(super) lock: OwnedFd,
+}
+
 /// Locks the directory `name`; `None` where somebody has it, or it is gone. Who gets it knows that the name means
 /// the directory he has locked: it was neither published nor removed in between.
-pub(super) fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<OwnedFd>, Errno> {
+pub(super) fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = match openat(staging, name, flags, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         opened => opened?,
     };
-    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+    let lock = worker::lock_alone(&directory)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         done => done?,
     }
-    Ok(is_called(staging, name, &directory)?.then_some(directory))
+    Ok(is_called(staging, name, &directory)?.then_some(Locked { directory, lock }))
 }
 
 fn is_called(parent: impl AsFd, name: &CStr, directory: &OwnedFd) -> Result<bool, Errno> {

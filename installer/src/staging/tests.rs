@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 use tar::{EntryType, Header};
 
 use super::*;
-use crate::extract::Policy;
+use crate::extract::{Expected, Policy, Unpacker};
 
 const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
@@ -50,7 +50,7 @@ fn archive(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
 }
 
 fn unpack<P: Policy>(source: &[u8], root: OwnedFd, policy: P) -> Verified<P> {
-    Unpacker::default().unpack(source, Expected::Anything, root, io::sink(), policy).unwrap()
+    Unpacker::default().unpack(source, Expected::Anything, root, std::io::sink(), policy).unwrap()
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn a_pod_directory_appears_whole() {
 }
 
 fn add_image(staging: &Staging<'_>, image: &[u8], number: usize) -> Result<(Verified<ImagePolicy>, Digest)> {
-    let unpacker = Unpacker::default();
-    staging.place_image(staging.unpack_image(&unpacker, image, Expected::Anything, &[], number)?)
+    let unpack = |place: Place<'_>| Ok(unpack(image, place.root.try_clone()?, ImagePolicy::default()));
+    staging.place_image(staging.unpack_image(&[], number, unpack)?)
 }
 
 #[test]

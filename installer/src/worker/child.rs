@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The worker's own side.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::{Confined, Kind, Message, NAME, Order, confine};
+use crate::extract::{Outcome, Unpacker};
+use crate::image::ImagePolicy;
+use crate::interrupt::Interrupt;
+use crate::report;
+use crate::stage1::Stage1Policy;
+
+/// Does a worker's work and tells how it went, if this program was called as one.
+pub(crate) fn main() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    if arguments.next().as_deref() != Some(OsStr::new(NAME)) {
+        return None;
+    }
+    // stderr is for the message alone. A worker that panics has none, which the parent notices.
+    std::panic::set_hook(Box::new(|_| {}));
+    let order = arguments.next().unwrap_or_default();
+    let (message, code) = match work(order.as_encoded_bytes()) {
+        Ok(outcome) => (Message::Done(outcome), ExitCode::SUCCESS),
+        Err(error) => {
+            let hint = report::hint(&error).map(str::to_owned);
+            (Message::Failed(format!("{error:#}"), hint), ExitCode::FAILURE)
+        }
+    };
+    let told =
+        serde_json::to_vec(&message).map_err(io::Error::from).and_then(|text| io::stderr().write_all(&text));
+    Some(if told.is_ok() { code } else { ExitCode::FAILURE })
+}
+
+fn work(order: &[u8]) -> Result<Outcome> {
+    let order: Order = serde_json::from_slice(order).context("cannot understand what a worker is to do")?;
+    confine::enter(&order).context("cannot confine the unpacking process")?;
+    match order.kind {
+        Kind::Image => unpack::<ImagePolicy>(&order),
+        Kind::Stage1 => unpack::<Stage1Policy>(&order),
+    }
+}
+
+fn unpack<P: Confined>(order: &Order) -> Result<Outcome> {
+    let job = order.job;
+    // Who ends a worker kills it.
+    let unpacker =
+        Unpacker { limits: job.limits, interrupt: Interrupt::default(), with_sha512: job.with_sha512 };
+    let source = File::from(own(io::stdin())?);
+    let record = File::from(own(io::stdout())?);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(CWD, "/", flags, Mode::empty()).context("cannot open the new tree")?;
+    Ok(unpacker.unpack(source, job.expected, root, record, P::default())?.outcome())
+}
+
+fn own(stream: impl AsFd) -> Result<OwnedFd> {
+    stream.as_fd().try_clone_to_owned().context("cannot duplicate a descriptor")
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Giving up everything that making a tree does not need.
+//!
+//! Each step can fail, and each failure is the worker's end.
+
+use std::fs;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{chdir, chroot, close, fchdir, pivot_root};
+use rustix::fs::{AtFlags, CWD, Mode, Stat, fstat, statat};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit, umask,
+};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
+
+use super::Order;
+
+/// What an image's objects are made with: owners, modes whatever the owner, set-user-id bits, devices and file
+/// capabilities.
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::SETFCAP);
+
+/// Confines this process, which has one thread so far, to its current directory.
+pub(super) fn enter(order: &Order) -> Result<()> {
+    die_with(order.parent)?;
+    umask(Mode::empty());
+    close_others(order.lock).context("cannot close descriptors")?;
+    check_lock(order.lock)?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .context("cannot forbid core dumps")?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)
+        .context("cannot make namespaces")?;
+    enter_tree().context("cannot make the new tree the root")?;
+    set_no_new_privs(true).context("cannot give up new privileges")?;
+    drop_capabilities().context("cannot drop capabilities")
+}
+
+/// From here on, this process ends when its parent does; it may have ended already.
+fn die_with(parent: i32) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask to end with the installer")?;
+    ensure!(getppid().map(Pid::as_raw_pid) == Some(parent), "the installer has ended: expected it to wait");
+    Ok(())
+}
+
+/// Closes what the installer's caller left open, and what the installer opened for others at the same time.
+fn close_others(lock: RawFd) -> Result<()> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        let number: RawFd = name.to_str().and_then(|name| name.parse().ok()).context("not a number")?;
+        open.push(number);
+    }
+    for number in open.into_iter().filter(|number| *number > 2 && *number != lock) {
+        match close(number) {
+            // The listing's own.
+            Ok(()) | Err(Errno::EBADF) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Through the lock, no other directory can be reached: it is opened in a mount of its own, see
+/// [`super::lock_alone`].
+fn check_lock(lock: RawFd) -> Result<()> {
+    let at = |path: &str| statat(CWD, format!("/proc/self/fd/{lock}{path}"), AtFlags::empty());
+    let id = |stat: Stat| (stat.st_dev, stat.st_ino);
+    let is_alone =
+        id(at("").context("cannot look at the lock")?) == id(at("/..").context("cannot look at the lock")?);
+    ensure!(is_alone, "the lock's directory has one above it: expected a mount of its own");
+    Ok(())
+}
+
+/// Makes the current directory this process's root, with nothing else mounted that it could get at.
+fn enter_tree() -> Result<()> {
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree: OwnedFd = open_tree(CWD, ".", flags)?;
+    move_mount(&tree, "", CWD, ".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    fchdir(&tree)?;
+    let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(None::<&str>, ".", None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | safe, None::<&str>)?;
+    match pivot_root(".", ".") {
+        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
+        // The initial ramfs can't be pivoted away (pivot_root(2)). What is left below the new root can't be reached
+        // without CAP_SYS_CHROOT, CAP_SYS_ADMIN or a descriptor of it.
+        Err(Errno::EINVAL) => {
+            mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
+            chroot(".")?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    chdir("/")?;
+    let (here, root) = (fstat(&tree)?, statat(CWD, "/", AtFlags::empty())?);
+    ensure!((here.st_dev, here.st_ino) == (root.st_dev, root.st_ino), "something else is the root");
+    Ok(())
+}
+
+fn drop_capabilities() -> io::Result<()> {
+    clear_ambient_capability_set()?;
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(capability) {
+            // The kernel has no more.
+            Err(rustix::io::Errno::INVAL) => break,
+            is_in => {
+                if is_in? && !KEPT.contains(capability) {
+                    remove_capability_from_bounding_set(capability)?;
+                }
+            }
+        }
+    }
+    let sets = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    Ok(set_capabilities(None, sets)?)
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The process that decodes and extracts an archive, which is not the installer itself.
+//!
+//! Decoders read what strangers wrote. Should one be broken, it is in a process that sees nothing but the new tree, and
+//! can do nothing but make objects in it:
+//!
+//! ```text
+//! installer ── stdin: the archive ── stdout: the record ── stderr: one message ── cwd: the tree ──► worker
+//! ```
+//!
+//! The worker is this very program by another name. It has a root, network and IPC of its own, six capabilities, no
+//! environment, and no descriptors but these and the staging directory's lock, which it inherits: what a killed
+//! installer leaves stays locked until its worker is gone, too.
+//!
+//! Invariants: not one byte of the archive is read before the worker is confined, and where it can't be, that is an
+//! error; a [`Verified`](crate::extract::Verified) comes only from a worker's whole message, which only a worker that
+//! has come to its end writes. A worker protects the host from an archive; what it says of the archive is believed.
+
+mod child;
+mod confine;
+mod parent;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::Limits;
+use crate::extract::{Expected, Outcome, Policy};
+use crate::image::ImagePolicy;
+use crate::stage1::Stage1Policy;
+
+pub(crate) use child::main;
+pub use parent::{Descriptors, lock_alone, spawn};
+pub(crate) use parent::{Place, unpack};
+
+/// The name by which this program is a worker (`argv[0]`).
+const NAME: &str = "gantry-unpack";
+/// A message is at most this long.
+const MESSAGE_MAX: usize = 64 << 10;
+
+/// What a worker is to do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// What the archive must hash to.
+    pub expected: Expected,
+    /// Whether the tar stream's sha512 is taken as well.
+    pub with_sha512: bool,
+    /// What the archive may ask for.
+    pub limits: Limits,
+}
+
+/// Of which kind an archive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// An app image.
+    Image,
+    /// A stage1.
+    Stage1,
+}
+
+/// A policy that a worker knows.
+pub(crate) trait Confined: Policy + Default {
+    /// By which name.
+    const KIND: Kind;
+}
+
+impl Confined for ImagePolicy {
+    const KIND: Kind = Kind::Image;
+}
+
+impl Confined for Stage1Policy {
+    const KIND: Kind = Kind::Stage1;
+}
+
+/// The worker's one argument, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    job: Job,
+    kind: Kind,
+    /// The lock's descriptor.
+    lock: i32,
+    /// The process id of the worker's parent.
+    parent: i32,
+}
+
+/// What a worker says at its end, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+enum Message {
+    /// All went well.
+    Done(Outcome),
+    /// It did not, for this reason, and perhaps this is the way out.
+    Failed(String, Option<String>),
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The installer's side: starts a worker, waits for it, and takes its word.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::{Confined, Job, Kind, MESSAGE_MAX, Message, NAME, Order};
+use crate::extract::Verified;
+use crate::interrupt::Interrupt;
+use crate::report::Hint as _;
+use crate::source::Source;
+
+/// This program, whatever has become of its file.
+const PROGRAM: &str = "/proc/self/exe";
+/// Milliseconds after which a signal or progress is noticed.
+const TICK: u8 = 100;
+
+/// What a worker gets to work with.
+#[derive(Debug)]
+pub struct Descriptors<'a> {
+    /// The archive's file, from where it stands.
+    pub archive: OwnedFd,
+    /// Where the record goes.
+    pub record: OwnedFd,
+    /// Where the message goes.
+    pub result: OwnedFd,
+    /// The empty directory that becomes the tree.
+    pub root: BorrowedFd<'a>,
+    /// The lock on what the tree is in, see [`lock_alone`].
+    pub lock: BorrowedFd<'a>,
+}
+
+/// Where a tree is to be.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    /// The empty directory that becomes the tree.
+    pub(crate) root: &'a OwnedFd,
+    /// Where its record goes.
+    pub(crate) record: File,
+    /// The lock on what the tree is in, see [`lock_alone`].
+    pub(crate) lock: BorrowedFd<'a>,
+}
+
+/// Opens `directory` once more, in a mount of its own: no path leads out of it, so a worker may have it. It can be
+/// locked as the directory itself, of which it is no other.
+///
+/// # Errors
+/// The system's.
+pub fn lock_alone(directory: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mount = open_tree(directory, "", flags)?;
+    openat(&mount, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Starts `program` as a worker. It ends with the thread that started it.
+///
+/// # Errors
+/// Where it can't.
+pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>) -> Result<Child> {
+    let Descriptors { archive, record, result, root, lock } = descriptors;
+    // A duplicate survives exec. A worker that another thread starts meanwhile closes it.
+    let lock = rustix::io::dup(lock).context("cannot duplicate the lock")?;
+    let parent = rustix::process::getpid().as_raw_pid();
+    let order = serde_json::to_string(&Order { job: *job, kind, lock: lock.as_raw_fd(), parent })?;
+    Command::new(program)
+        .arg0(NAME)
+        .arg(order)
+        .env_clear()
+        .current_dir(format!("/proc/self/fd/{}", root.as_raw_fd()))
+        // A terminal's signals are for the installer, which ends its workers.
+        .process_group(0)
+        .stdin(Stdio::from(archive))
+        .stdout(Stdio::from(record))
+        .stderr(Stdio::from(result))
+        .spawn()
+        .context("cannot start the unpacking process")
+}
+
+/// Unpacks `source` in a worker. On an error, what was written is still there, and good for nothing.
+///
+/// # Errors
+/// As [`crate::extract::Unpacker::unpack`]; where the worker can't be confined, or dies.
+pub(crate) fn unpack<P: Confined>(
+    job: &Job,
+    source: &Source,
+    place: Place<'_>,
+    interrupt: &Interrupt,
+) -> Result<Verified<P>> {
+    let (message, result) = io::pipe().context("cannot make a pipe")?;
+    let archive = source.file().try_clone().context("cannot duplicate a descriptor")?.into();
+    let Place { root, record, lock } = place;
+    let descriptors =
+        Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd(), lock };
+    let child = spawn(Path::new(PROGRAM), P::KIND, job, descriptors)?;
+    let (text, status) = supervise(child, message, source, interrupt)?;
+    match serde_json::from_slice(&text) {
+        Ok(Message::Done(outcome)) if status.success() => Ok(Verified::by_worker(outcome)),
+        Ok(Message::Failed(why, None)) => Err(anyhow!(why)),
+        Ok(Message::Failed(why, Some(hint))) => Err(anyhow!(why)).hint(hint),
+        _ => Err(died(status)),
+    }
+}
+
+/// Waits for a worker's message and end. Ends it once interrupted.
+fn supervise(
+    mut child: Child,
+    mut message: io::PipeReader,
+    source: &Source,
+    interrupt: &Interrupt,
+) -> Result<(Vec<u8>, ExitStatus)> {
+    let listened = listen(&mut message, source, interrupt);
+    if listened.is_err() {
+        child.kill().context("cannot end the unpacking process")?;
+    }
+    let status = child.wait().context("cannot wait for the unpacking process")?;
+    Ok((listened?, status))
+}
+
+/// Reads up to the pipe's end, which comes with the worker's.
+fn listen(message: &mut io::PipeReader, source: &Source, interrupt: &Interrupt) -> Result<Vec<u8>> {
+    let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        interrupt.check()?;
+        let ready =
+            match poll(&mut [PollFd::new(message.as_fd(), PollFlags::POLLIN)], PollTimeout::from(TICK)) {
+                Err(Errno::EINTR) => 0,
+                ready => ready.context("cannot wait for the unpacking process")?,
+            };
+        source.update_progress();
+        if ready > 0 {
+            match message.read(&mut buffer).context("cannot read from the unpacking process")? {
+                0 => return Ok(text),
+                count => text.extend(&buffer[..count]),
+            }
+            ensure!(text.len() <= MESSAGE_MAX, "the unpacking process says too much: expected one message");
+        }
+    }
+}
+
+fn died(status: ExitStatus) -> anyhow::Error {
+    let how = match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was ended by signal {signal}"),
+        (None, code) => format!("ended with code {} and no word", code.unwrap_or_default()),
+    };
+    anyhow!("the unpacking process {how}: expected it to finish")
+}
