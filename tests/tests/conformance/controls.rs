@@ -40,13 +40,23 @@ const CONTROLS: &[Control] = &[
     ("main", "writable", |s| s.pod.as_mut().unwrap()["volumes"][2]["readOnly"] = json!(true)),
     ("main", "read_only", |s| s.pod.as_mut().unwrap()["apps"][0]["readOnlyRootFS"] = json!(false)),
     ("main", "mounts", |s| s.pod.as_mut().unwrap()["volumes"][1]["readOnly"] = json!(false)),
-    ("sidekick", "read_only_files", |s| s.pod.as_mut().unwrap()["volumes"][1]["readOnly"] = json!(false)),
+    ("sidekick", "read_only_files", |s| {
+        // The same directory by another name, so that only the sidekick sees it writable: what fails in the main app
+        // would end the pod, perhaps before the sidekick has looked.
+        let writable = json!({"name": "writable", "kind": "host", "source": "HOST/config"});
+        s.pod.as_mut().unwrap()["volumes"].as_array_mut().unwrap().push(writable);
+        sidekick(s)["mountPoints"][1]["name"] = json!("writable");
+    }),
     ("main", "processes", |s| sidekick(s)["exec"][0] = json!("/conformance")),
     ("main", "log_before", |s| {
         app(s)["eventHandlers"].as_array_mut().unwrap().remove(0);
     }),
     ("post-stop", "log_before", |s| s.expect("main", "log", json!("/data/other-log"))),
-    ("main", "wait_for", |s| s.expect("sidekick", "announce", json!(["/data/sidekick-runs"]))),
+    ("main", "wait_for", |s| {
+        // The sidekick would be the first to give up, since it waits for the main app, and would end the pod.
+        s.expect("sidekick", "wait_for", json!([]));
+        s.expect("main", "wait_for", json!(["/data/nobody-makes-it"]));
+    }),
     // What no manifest can change.
     ("main", "umask", |s| s.expect("main", "umask", json!("0027"))),
     ("main", "inheritable", |s| s.expect("main", "inheritable", json!(["CAP_KILL"]))),
