@@ -109,6 +109,32 @@ fn mounts_that_hide_or_are_hidden() {
 }
 
 #[test]
+fn images_in_which_the_pods_own_has_no_place() {
+    if !can_run("images_in_which_the_pods_own_has_no_place") {
+        return;
+    }
+    let link = |to: &str| Node::Link(to.into());
+    let file = || Node::File(0o644, Vec::new());
+    let cases: [(&str, Node, &[&str]); 6] = [
+        ("proc", link("/data"), &["/proc is a link"]),
+        ("dev", file(), &["/dev is no directory"]),
+        ("sys", link("/none"), &["/sys is a link"]),
+        ("tmp", file(), &["/tmp is no directory"]),
+        ("tmp", link("/none"), &["/tmp is a link"]),
+        ("etc/localtime", Node::Directory(0o755), &["/etc/localtime is a directory"]),
+    ];
+    for (path, node, parts) in cases {
+        let gantry = Gantry::new();
+        let image = gantry.image("bad", &rootfs().with(path, node), &manifest("bad", &["/a"]));
+        let output = gantry.with_images("prepare", &[&image], &[]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{path}: {error}");
+        assert!(parts.iter().all(|part| error.contains(part)), "{path}: {error}");
+        assert!(!gantry.dir().exists());
+    }
+}
+
+#[test]
 fn isolators_ports_and_annotations_that_mean_nothing() {
     if !can_run("isolators_ports_and_annotations_that_mean_nothing") {
         return;

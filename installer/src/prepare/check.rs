@@ -24,6 +24,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     resolve_user(&app.user, root)?;
     resolve_group(&app.group, root)?;
+    check_places(root)?;
     check_mounts(app, root)?;
     check_directory(app, root)?;
     let calls = app.isolators.seccomp.iter().flat_map(|filter| &filter.calls);
@@ -37,6 +38,31 @@ pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
         }
     }
     check_program(app, &app.exec, root)
+}
+
+/// What the executor makes or mounts on has to be a directory, or to be missing; the kernel's own not even by a link.
+fn check_places(root: &InRoot) -> Result<()> {
+    for name in ["/dev", "/proc", "/sys", "/etc", "/tmp"] {
+        let place = root.resolve(&name.parse()?).with_context(|| name.to_owned())?;
+        let may_be_elsewhere = matches!(name, "/etc" | "/tmp");
+        let is_elsewhere = place.through_nothing || place.path != name.as_bytes() && !may_be_elsewhere;
+        ensure!(!is_elsewhere, "{name} is a link: expected a directory, or nothing");
+        match root.stat(name) {
+            Ok(stat) => ensure!(is_directory(&stat), "{name} is no directory: expected one, or nothing"),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error).with_context(|| name.to_owned()),
+        }
+    }
+    let localtime = root.stat("/etc/localtime");
+    ensure!(
+        !localtime.is_ok_and(|stat| is_directory(&stat)),
+        "/etc/localtime is a directory: expected a file"
+    );
+    Ok(())
+}
+
+fn is_directory(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 /// Two names may lead to one place, and what is there may be of another kind.
@@ -73,7 +99,7 @@ fn check_kind(mount: &Mount, root: &InRoot) -> Result<()> {
     };
     match root.stat(mount.target.as_str()) {
         Ok(stat) => {
-            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let is_directory = is_directory(&stat);
             let kind = |is_directory| if is_directory { "a directory" } else { "a file" };
             ensure!(
                 source_is_directory == is_directory,
@@ -94,7 +120,7 @@ fn check_directory(app: &App, root: &InRoot) -> Result<()> {
         return Ok(());
     }
     match root.stat(directory.as_str()) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(()),
+        Ok(stat) if is_directory(&stat) => Ok(()),
         Ok(_) => bail!("working directory {directory}: expected a directory"),
         Err(error) => Err(error).with_context(|| format!("working directory {directory}")),
     }
