@@ -38,8 +38,11 @@ fn mirror_from(host: impl AsFd, stage1: &InRoot) -> Result<()> {
     let zone = link.as_deref().and_then(zone_file);
     match (read_zone(&host, zone.as_deref().unwrap_or(LOCALTIME.as_ref())), zone, link) {
         (Ok(content), Some(zone), Some(target)) => {
-            write_file(stage1, &zone.to_string_lossy(), &content)?;
-            write_link(stage1, LOCALTIME, &target.to_string_lossy())
+            match write_file(stage1, &zone.to_string_lossy(), &content) {
+                Ok(()) => write_link(stage1, LOCALTIME, &target.to_string_lossy()),
+                // An image may have anything in zoneinfo's place.
+                Err(_) => write_file(stage1, LOCALTIME, &content),
+            }
         }
         (Ok(content), ..) => write_file(stage1, LOCALTIME, &content),
         // A link to nothing means UTC, and so does no file.
@@ -121,6 +124,16 @@ mod tests {
             assert_eq!(fs::read_link(trees.path("stage1/etc/localtime")).unwrap(), Path::new(target));
             assert_eq!(trees.zone().as_deref(), Some("TZif-Berlin"));
         }
+    }
+
+    #[test]
+    fn a_zone_that_has_no_place_is_a_plain_file() {
+        let trees = Trees::new();
+        symlink("/usr/share/zoneinfo/Europe/Berlin", trees.path("host/etc/localtime")).unwrap();
+        fs::create_dir_all(trees.path("stage1/usr")).unwrap();
+        symlink("/nowhere", trees.path("stage1/usr/share")).unwrap();
+        trees.mirror().unwrap();
+        assert_eq!(fs::read_to_string(trees.path("stage1/etc/localtime")).unwrap(), "TZif-Berlin");
     }
 
     #[test]
