@@ -76,13 +76,13 @@ fn replace(
     }
 }
 
-/// A descriptor to list a directory with, from one that only names it.
-fn readable(directory: impl AsFd) -> nix::Result<OwnedFd> {
+/// A descriptor to work with, from one that only names a directory.
+pub(crate) fn readable(directory: impl AsFd) -> nix::Result<OwnedFd> {
     openat(directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// Removes what is in a directory, following nothing.
-fn clear(directory: &OwnedFd) -> Result<()> {
+pub(crate) fn clear(directory: &OwnedFd) -> Result<()> {
     let mut names = Vec::new();
     for entry in Dir::from_fd(readable(directory)?)?.iter() {
         let name = entry?.file_name().to_owned();

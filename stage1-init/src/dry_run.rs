@@ -6,9 +6,10 @@ use std::io::{self, Write};
 
 use pod::manifest::Ownership;
 use pod::text::one_line;
-use pod::{Mount, Socket, Source};
+use pod::{Mount, Socket, Source, layout};
 
 use crate::plan::{Plan, Root};
+use crate::trees::{Lower, Tree};
 
 /// Prints the plan on stdout.
 pub(crate) fn print(plan: &Plan) -> io::Result<()> {
@@ -27,6 +28,9 @@ pub fn text(plan: &Plan) -> String {
     lines.push("== links ==".into());
     lines.extend(plan.links.iter().map(|(path, target)| format!("{path} -> {target}")));
     lines.push("== mounts ==".into());
+    lines.extend(plan.stage1.iter().map(|tree| {
+        format!("stage1: {}/{tree}/{} with changes in {}", layout::TREES, layout::TREE, layout::STAGE1)
+    }));
     lines.extend(plan.roots.iter().flat_map(mounts));
     lines.push("== sockets ==".into());
     let sockets = plan.sockets.iter();
@@ -43,9 +47,12 @@ pub fn text(plan: &Plan) -> String {
 }
 
 fn mounts(root: &Root) -> Vec<String> {
-    let Root { at, image, upper, read_only, mounts } = root;
-    let upper = upper.as_ref().map(|upper| format!(" with changes in {upper}")).unwrap_or_default();
-    let mut lines = vec![format!("{at}: {image}{upper}{}", writable(*read_only))];
+    let Root { at, tree, read_only, mounts } = root;
+    let tree = match tree {
+        Tree::Own(path) => path.clone(),
+        Tree::Shared { lower, upper } => format!("{} with changes in {upper}", lower_path(lower)),
+    };
+    let mut lines = vec![format!("{at}: {tree}{}", writable(*read_only))];
     lines.extend(mounts.iter().map(|Mount { source, target, read_only }| {
         let source = match source {
             Source::Host { path, recursive: true } => path.to_string(),
@@ -57,6 +64,15 @@ fn mounts(root: &Root) -> Vec<String> {
         format!("  {target}: {source}{}", writable(*read_only))
     }));
     lines
+}
+
+fn lower_path(lower: &Lower) -> String {
+    match lower {
+        Lower::Stage1(path) => path.clone(),
+        Lower::Store(tree) => {
+            format!("{}/{tree}/{}/{}", layout::TREES, layout::TREE, layout::IMAGE_ROOTFS)
+        }
+    }
 }
 
 fn writable(read_only: bool) -> &'static str {

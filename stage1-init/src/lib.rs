@@ -19,17 +19,22 @@ mod load;
 mod localtime;
 mod mounts;
 mod nspawn;
+mod overlay;
 pub mod plan;
 mod reaper;
 mod roots;
 mod sockets;
 mod start;
 mod stdio;
+mod store;
 mod sys;
+mod trees;
 mod unit;
 mod volumes;
 
 pub use load::{Credentials, Loaded, load};
+pub use store::Store;
+pub use trees::{Lower, Tree};
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -2,11 +2,13 @@
 //! The pod directory → a [`Pod`] and who its users are.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use pod::digest::Digest;
 use pod::id::PodId;
+use pod::layers::Layers;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::name::AppName;
 use pod::path::RelativePath;
@@ -14,6 +16,8 @@ use pod::user::{Person, person, resolve_group, resolve_user};
 use pod::{Pod, layout};
 
 use crate::in_root::InRoot;
+use crate::store::Store;
+use crate::trees::{self, Tree};
 
 /// Manifests may be this long.
 const MANIFEST_MAX: u64 = 4 << 20;
@@ -25,6 +29,12 @@ pub struct Loaded {
     pub pod: Pod,
     /// Whom each app runs as.
     pub credentials: BTreeMap<AppName, Credentials>,
+    /// Stage1's tree, where that is in the store.
+    pub stage1: Option<Digest>,
+    /// Each app's tree.
+    pub trees: BTreeMap<AppName, Tree>,
+    /// What of these is in the store; it can't be removed as long as this is here.
+    pub store: Store,
 }
 
 /// A user and its primary group.
@@ -41,40 +51,57 @@ pub struct Credentials {
 /// Loads the pod in the directory `dir`, whose name is `id`.
 ///
 /// # Errors
-/// Where a manifest is missing or invalid, or a user is not to be found in its image.
+/// Where a manifest or tree is missing or invalid, or a user is not to be found in its image.
 pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
     let dir = InRoot::open_at(dir, ".").context("cannot open the pod directory")?;
-    let manifest = read(&dir, layout::MANIFEST, "the pod's manifest")?;
+    let manifest = read(&dir, layout::MANIFEST).context("cannot read the pod's manifest")?;
     let manifest =
         Manifest::parse(&manifest).with_context(|| format!("the pod's manifest {:?}", layout::MANIFEST))?;
+    let layers = load_layers(&dir).with_context(|| format!("the pod's {:?}", layout::LAYERS))?;
+    let store = Store::open(&dir, &layers.trees()).with_context(|| format!("pod {id}"))?;
     let stage1 = InRoot::open_at(&dir, layout::STAGE1).context("cannot open stage1")?;
     let mut images = BTreeMap::new();
     for image in manifest.images() {
-        images.insert(image, load_image(&stage1, &image)?);
+        let directory = trees::image(&layers, &stage1, &store, &image);
+        let loaded = directory.and_then(|directory| load_image(&directory));
+        images.insert(image, loaded.with_context(|| format!("image {image}"))?);
     }
     let pod = Pod::assemble(id, &manifest, &images)?;
+    let trees = trees::of_apps(&layers, &stage1, &pod)?;
     let mut all = BTreeMap::new();
     for app in &pod.apps {
-        all.insert(app.name.clone(), credentials(&stage1, app)?);
+        let root = trees::open(&trees[&app.name], &stage1, &store);
+        let found = root.and_then(|root| credentials(&root, app));
+        all.insert(app.name.clone(), found.with_context(|| format!("app {}", app.name))?);
     }
-    Ok(Loaded { credentials: all, pod })
+    let stage1 = match layers {
+        Layers::Overlay { stage1, .. } => Some(stage1),
+        Layers::Copy => None,
+    };
+    Ok(Loaded { pod, credentials: all, stage1, trees, store })
 }
 
-fn load_image(stage1: &InRoot, id: &Digest) -> Result<ImageManifest> {
-    let manifest = read(stage1, &layout::image_manifest(id), &format!("the manifest of image {id}"))?;
-    ImageManifest::parse(&manifest).with_context(|| format!("the manifest of image {id}"))
+/// Pods whose trees are copies need not say so.
+fn load_layers(dir: &InRoot) -> Result<Layers> {
+    match read(dir, layout::LAYERS) {
+        Ok(layers) => Ok(Layers::parse(&layers)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Layers::Copy),
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn credentials(stage1: &InRoot, app: &pod::App) -> Result<Credentials> {
-    let rootfs = layout::image_rootfs(&app.image);
-    let root = InRoot::open_at(stage1, &rootfs).with_context(|| format!("cannot open {rootfs}"))?;
-    let of_app = || format!("app {}", app.name);
-    let uid = resolve_user(&app.user, &root).with_context(of_app)?;
-    let gid = resolve_group(&app.group, &root).with_context(of_app)?;
-    Ok(Credentials { uid, gid, person: person(uid, &root) })
+fn load_image(directory: &InRoot) -> Result<ImageManifest> {
+    let manifest = read(directory, layout::IMAGE_MANIFEST).context("cannot read its manifest")?;
+    ImageManifest::parse(&manifest).context("its manifest")
 }
 
-fn read(root: &InRoot, path: &str, what: &str) -> Result<Vec<u8>> {
-    let path = RelativePath::from_bytes(path.as_bytes())?;
-    root.read(&path, MANIFEST_MAX).with_context(|| format!("cannot read {what}"))
+fn credentials(root: &InRoot, app: &pod::App) -> Result<Credentials> {
+    let uid = resolve_user(&app.user, root)?;
+    let gid = resolve_group(&app.group, root)?;
+    Ok(Credentials { uid, gid, person: person(uid, root) })
+}
+
+fn read(root: &InRoot, name: &str) -> io::Result<Vec<u8>> {
+    let path = RelativePath::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
+    root.read(&path, MANIFEST_MAX)
 }

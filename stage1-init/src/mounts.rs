@@ -27,47 +27,96 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use pod::layout;
 use rustix::mount::MountAttrFlags;
 
-use crate::filesystem::{Submounts, attach, clone_tree, create};
-use crate::plan::Root;
+use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
+use crate::in_root::InRoot;
+use crate::overlay::{self, Upper};
+use crate::plan::Plan;
+use crate::roots;
+use crate::store::Store;
 use crate::sys::{Depth, set_attributes};
-use crate::{roots, volumes};
+use crate::volumes::{self, Volume};
 
 /// Stage1's place in the private root.
 pub(crate) const POD: &str = "/pod";
 
+/// What goes into the private root, mounted nowhere yet.
+struct Trees {
+    stage1: OwnedFd,
+    /// Where the apps' statuses go, if that is not in the `stage1` that is mounted.
+    status: Option<OwnedFd>,
+    devices: OwnedFd,
+    apps: Vec<(OwnedFd, Vec<Volume>)>,
+}
+
 /// Moves this process, in the pod directory, into a private root that holds the pod.
-pub(crate) fn enter(apps: &[Root]) -> Result<()> {
+pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the mounts private")?;
-    let stage1 = clone_tree(layout::STAGE1, Submounts::Yes).context("cannot take the stage1 tree")?;
-    set_attributes(&stage1, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::All)
-        .context("cannot restrict the stage1 tree")?;
-    let devices = clone_tree("/dev", Submounts::Yes).context("cannot take /dev")?;
     // While the host's tree is still there.
-    let sources = apps.iter().map(|app| volumes::open(&app.mounts)).collect::<Result<Vec<_>>>()?;
+    let trees = take(plan, store)?;
 
     let root = create("tmpfs", &[("mode", "0755"), ("size", "16m")], MountAttrFlags::MOUNT_ATTR_NODEV)
         .context("cannot make a tmpfs")?;
     attach(&root, File::open(".")?).context("cannot mount a tmpfs")?;
     fchdir(&root)?;
-    fill(stage1, devices)?;
+    fill(&trees)?;
     switch_root().context("cannot enter the private root")?;
-    apps.iter().zip(sources).try_for_each(|(app, volumes)| {
-        roots::mount(app, &volumes).with_context(|| format!("root of app {}", roots::name(app)))
+    plan.roots.iter().zip(&trees.apps).try_for_each(|(app, (tree, volumes))| {
+        roots::mount(app, tree, volumes).with_context(|| format!("root of app {}", roots::name(app)))
     })
 }
 
+/// Takes the trees, by descriptors that are opened in this mount namespace.
+fn take(plan: &Plan, store: &Store) -> Result<Trees> {
+    let pod = File::open(".").context("cannot open the pod directory")?;
+    let directory = InRoot::open_at(&pod, layout::STAGE1).context("cannot open stage1")?;
+    let store = store.reopen(&pod)?;
+    // Before stage1's: the kernel warns of an upper layer that lies in another one in use.
+    let apps = plan.roots.iter().map(|app| {
+        let tree = roots::open(&app.tree, &directory, &store);
+        let both = tree.and_then(|tree| Ok((tree, volumes::open(&app.mounts)?)));
+        both.with_context(|| format!("root of app {}", roots::name(app)))
+    });
+    let apps = apps.collect::<Result<_>>()?;
+    let (stage1, status) = match &plan.stage1 {
+        None => (clone_tree_at(&directory, Submounts::Yes).context("cannot take the stage1 tree")?, None),
+        Some(tree) => {
+            let overlay = stage1(&pod, &store.tree(tree)?).context("stage1")?;
+            (overlay, Some(status(&directory).context("stage1's directory of statuses")?))
+        }
+    };
+    set_attributes(&stage1, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::All)
+        .context("cannot restrict the stage1 tree")?;
+    let devices = clone_tree("/dev", Submounts::Yes).context("cannot take /dev")?;
+    Ok(Trees { stage1, status, devices, apps })
+}
+
+fn stage1(pod: &File, lower: &InRoot) -> Result<OwnedFd> {
+    overlay::mount(lower, &Upper::of_stage1(pod, lower)?)
+}
+
+/// The pod directory's own status files: who waits for them on the host sees what is written, not an overlay's layer.
+fn status(stage1: &InRoot) -> Result<OwnedFd> {
+    let status = clone_tree_at(InRoot::open_at(stage1, layout::STATUS)?, Submounts::No)?;
+    set_attributes(&status, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One)?;
+    Ok(status)
+}
+
 /// Makes the current directory a root with the pod in it.
-fn fill(stage1: OwnedFd, devices: OwnedFd) -> Result<()> {
+fn fill(trees: &Trees) -> Result<()> {
     for (name, tree) in [
-        ("pod", stage1),
-        ("dev", devices),
-        ("proc", create_kernel("proc")?),
-        ("sys", create_kernel("sysfs")?),
+        ("pod", &trees.stage1),
+        ("dev", &trees.devices),
+        ("proc", &create_kernel("proc")?),
+        ("sys", &create_kernel("sysfs")?),
     ] {
         fs::create_dir(name)?;
         attach(tree.as_fd(), File::open(name)?).with_context(|| format!("cannot mount {name}"))?;
+    }
+    if let Some(status) = &trees.status {
+        let place = File::open(format!("pod/{}", layout::STATUS))?;
+        attach(status, place).context("cannot mount the apps' statuses")?;
     }
     attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")?;
     for name in ["run", "tmp"] {

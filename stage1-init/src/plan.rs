@@ -12,12 +12,14 @@ mod service;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pod::arch::Arch;
+use pod::digest::Digest;
 use pod::isolators::CapabilitySet;
 use pod::{App, Mount, Socket, layout};
 
 use crate::host::Host;
 use crate::load::{Credentials, Loaded};
 use crate::nspawn;
+use crate::trees::Tree;
 use service::Role;
 
 pub(crate) use service::app_of;
@@ -36,6 +38,8 @@ pub struct Plan {
     pub files: BTreeMap<String, String>,
     /// Symbolic links to make, by path in stage1.
     pub links: BTreeMap<String, String>,
+    /// The tree in the store that stage1 is an overlay on; none where the pod has all of stage1 to itself.
+    pub stage1: Option<Digest>,
     /// The apps' roots.
     pub roots: Vec<Root>,
     /// The sockets to open, in the order in which launchers count them.
@@ -55,10 +59,8 @@ pub struct Plan {
 pub struct Root {
     /// Where it is mounted, in stage1.
     pub at: String,
-    /// The image's tree, in stage1.
-    pub image: String,
-    /// Where the app's changes go, in stage1, if other apps have the same image; else they go to its tree.
-    pub upper: Option<String>,
+    /// What is mounted there.
+    pub tree: Tree,
     /// Whether the app may not write to it.
     pub read_only: bool,
     /// What is mounted in it.
@@ -68,7 +70,12 @@ pub struct Root {
 /// Plans a pod; with `debug`, one whose nspawn and systemd say what they do.
 pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
     let pod = &loaded.pod;
-    let mut plan = Plan { stdin: pod.apps.len() == 1, warnings: pod.warnings.clone(), ..Plan::default() };
+    let mut plan = Plan {
+        stdin: pod.apps.len() == 1,
+        stage1: loaded.stage1,
+        warnings: pod.warnings.clone(),
+        ..Plan::default()
+    };
     plan.files.insert("etc/machine-id".into(), format!("{}\n", pod.id.machine_id()));
     plan.files.insert(HOSTS.into(), hosts(&pod.id.host_name()));
     plan.limits = limits::of_pod(pod, host.controllers, &mut plan.warnings);
@@ -77,8 +84,7 @@ pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
     }
     for app in &pod.apps {
         plan.add_app(app, &loaded.credentials[&app.name], host);
-        let shared = pod.apps.iter().filter(|other| other.image == app.image).count() > 1;
-        plan.roots.push(root(app, shared));
+        plan.roots.push(root(app, &loaded.trees[&app.name]));
     }
     let (passwd, group) = accounts(loaded);
     plan.files.insert("etc/passwd".into(), passwd);
@@ -114,11 +120,10 @@ impl Plan {
     }
 }
 
-fn root(app: &App, shared: bool) -> Root {
+fn root(app: &App, tree: &Tree) -> Root {
     Root {
         at: layout::app(&app.name),
-        image: layout::image_rootfs(&app.image),
-        upper: shared.then(|| layout::upper(&app.name)),
+        tree: tree.clone(),
         read_only: app.read_only_root,
         mounts: app.mounts.clone(),
     }

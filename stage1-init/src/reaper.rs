@@ -5,7 +5,7 @@
 //! (measured with 252). So `/init` forks this process off before it becomes nspawn. It sleeps until nspawn is gone,
 //! ends what is left in the pod's cgroup and removes it. It does none of the pod's work, knows no signal but SIGKILL,
 //! and holds nothing of the caller's: not its session, terminal, working directory or descriptors. It holds the
-//! pod's lock, so a pod is locked exactly as long as anything of it is there.
+//! pod's lock, so a pod is locked exactly as long as anything of it is there, and likewise those of its trees.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::exit;
@@ -20,10 +20,11 @@ use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpi
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cgroup::Cgroup;
+use crate::store::Store;
 use crate::sys;
 
-/// Starts the reaper of this process's pod. `lock` stays locked until the reaper ends.
-pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd) -> Result<()> {
+/// Starts the reaper of this process's pod. `lock` and the trees stay locked until the reaper ends.
+pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()> {
     let own = Pid::from_raw(getpid().as_raw()).context("this process has no id")?;
     let pod = pidfd_open(own, PidfdFlags::empty()).context("cannot open this process")?;
     // Twice, so that it is no child of nspawn's.
@@ -33,14 +34,14 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd) -> Result<()> {
             Ok(())
         }
         ForkResult::Child => match sys::fork() {
-            Ok(ForkResult::Child) => exit(i32::from(reap(cgroup, lock, &pod).is_err())),
+            Ok(ForkResult::Child) => exit(i32::from(reap(cgroup, lock, store, &pod).is_err())),
             Ok(ForkResult::Parent { .. }) => exit(0),
             Err(_) => exit(1),
         },
     }
 }
 
-fn reap(cgroup: &Cgroup, lock: &OwnedFd, pod: &OwnedFd) -> Result<()> {
+fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd) -> Result<()> {
     SigSet::all().thread_block()?;
     setsid()?;
     chdir("/")?;
@@ -48,7 +49,9 @@ fn reap(cgroup: &Cgroup, lock: &OwnedFd, pod: &OwnedFd) -> Result<()> {
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
-    close_others(&[cgroup.descriptor().as_fd().as_raw_fd(), lock.as_raw_fd(), pod.as_raw_fd()])?;
+    let own = [cgroup.descriptor().as_fd().as_raw_fd(), lock.as_raw_fd(), pod.as_raw_fd()];
+    let trees = store.locks().map(|lock| lock.as_raw_fd());
+    close_others(&own.into_iter().chain(trees).collect::<Vec<_>>())?;
     rustix::thread::set_name(c"gantry-reaper")?;
     while poll(&mut [PollFd::new(pod.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_err() {}
     cgroup.remove()

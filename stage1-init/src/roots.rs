@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app's root: its image's tree, and what an executor adds to it.
 //!
-//! An app that is alone with its image has the image's tree as its own; apps that share an image get an overlay each,
-//! so that every app has its own copy of it. Then, in order: the places where the pod's /proc, /sys and /dev go, /tmp,
-//! the host's time zone, hosts and resolv.conf where the image has none, and the volumes. Invariant: everything is
-//! resolved in the app's root, and nothing is written through a volume.
+//! The tree is the app's own, or an overlay on one that others have too, so that what an app changes no other sees.
+//! Then, in order: the places where the pod's /proc, /sys and /dev go, /tmp, the host's time zone, hosts and resolv.conf
+//! where the image has none, and the volumes. Invariant: everything is resolved in the app's root, which the app may
+//! have left in any state, and nothing is written through a volume.
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -17,12 +17,15 @@ use nix::sys::stat::{Mode, fchmod};
 use pod::path::RelativePath;
 use rustix::mount::MountAttrFlags;
 
-use crate::filesystem::{Submounts, attach, clone_tree, create};
+use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
 use crate::in_root::InRoot;
 use crate::localtime;
 use crate::mounts::POD;
+use crate::overlay::{self, Upper};
 use crate::plan::{HOSTS, RESOLV_CONF, Root};
+use crate::store::Store;
 use crate::sys::{Depth, set_attributes};
+use crate::trees::{self, Tree};
 use crate::volumes::{self, Volume};
 
 /// What a file has in it that is only there to be mounted on. So the next start of the pod knows it from the image's.
@@ -37,15 +40,28 @@ pub(crate) fn name(root: &Root) -> &str {
     root.at.rsplit('/').next().unwrap_or_default()
 }
 
-/// Mounts an app's root with its volumes; the pod is at [`POD`].
-pub(crate) fn mount(root: &Root, volumes: &[Volume]) -> Result<()> {
+/// Takes an app's tree, mounted nowhere yet, from the pod directory and the store.
+pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<OwnedFd> {
+    let lower = trees::open(tree, stage1, store)?;
+    let tree = match tree {
+        Tree::Own(_) => clone_tree_at(&lower, Submounts::No).context("cannot take its tree")?,
+        Tree::Shared { upper: path, .. } => {
+            let upper = Upper::of_app(stage1, path, &lower)
+                .with_context(|| format!("cannot make stage1's {path}"))?;
+            overlay::mount(&lower, &upper)?
+        }
+    };
+    set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One).context("cannot restrict it")?;
+    Ok(tree)
+}
+
+/// Mounts an app's tree with its volumes as its root; the pod is at [`POD`].
+pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<()> {
     let at = format!("{POD}/{}", root.at);
     let place = File::open(&at).with_context(|| format!("cannot open {at}"))?;
-    let tree = tree(root)?;
-    set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One).context("cannot restrict it")?;
-    attach(tree.as_fd(), place).context("cannot mount it")?;
+    attach(tree, place).context("cannot mount it")?;
 
-    let app = InRoot::open_at(&tree, ".")?;
+    let app = InRoot::open_at(tree, ".")?;
     for name in KERNELS {
         app.make_dir(&path(name)?).with_context(|| format!("cannot make /{name}"))?;
     }
@@ -56,35 +72,7 @@ pub(crate) fn mount(root: &Root, volumes: &[Volume]) -> Result<()> {
     volumes.iter().try_for_each(|volume| volumes::place(volume, &app))?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, root.read_only);
-    Ok(set_attributes(&tree, attributes, Depth::One)?)
-}
-
-/// The app's own tree, mounted nowhere.
-fn tree(root: &Root) -> Result<OwnedFd> {
-    let image = format!("{POD}/{}", root.image);
-    let Some(upper) = &root.upper else {
-        return clone_tree(&image, Submounts::No).with_context(|| format!("cannot take {image}"));
-    };
-    let [changes, work] = ["changes", "work"].map(|name| format!("{POD}/{upper}/{name}"));
-    for directory in [&changes, &work] {
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
-    }
-    // The root directory's mode and owner are the image's, as all else.
-    copy_root_metadata(&image, &changes)?;
-    let layers = [("lowerdir", image.as_str()), ("upperdir", &changes), ("workdir", &work)];
-    create("overlay", &layers, MountAttrFlags::MOUNT_ATTR_NODEV).context(
-        "cannot make an overlay (apps that share an image need a file system that can hold its changes)",
-    )
-}
-
-fn copy_root_metadata(from: &str, to: &str) -> Result<()> {
-    let metadata = fs::metadata(from)?;
-    std::os::unix::fs::chown(
-        to,
-        Some(std::os::unix::fs::MetadataExt::uid(&metadata)),
-        Some(std::os::unix::fs::MetadataExt::gid(&metadata)),
-    )?;
-    Ok(fs::set_permissions(to, metadata.permissions())?)
+    Ok(set_attributes(tree, attributes, Depth::One)?)
 }
 
 /// A /tmp for everybody: the image's, one made in its place, or a tmpfs where the root can't be written to.

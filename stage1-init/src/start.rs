@@ -69,10 +69,10 @@ fn start(args: &Args) -> Result<Infallible, Failure> {
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 
-    reaper::start(&cgroup, &lock).at(Step::Namespace)?;
+    reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     cgroup.enter(&plan.limits).at(Step::Namespace)?;
-    mounts::enter(&plan.roots).at(Step::Namespace)?;
+    mounts::enter(&plan, &loaded.store).at(Step::Namespace)?;
     let stdio = stdio::offer(plan.stdin, &sockets).at(Step::Namespace)?;
     drop(sockets);
 

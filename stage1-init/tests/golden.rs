@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use pod::digest::Digest;
 use pod::isolators::CapabilitySet;
+use pod::layers::Layers;
 use pod::layout;
 use pod::manifest::Manifest;
 use stage1_init::dry_run::text;
@@ -22,23 +23,67 @@ fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// A pod directory with the case's manifests: `image-N.json` is the Nth image that the pod names.
-fn pod_directory(case: &Path) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+/// Where a case's trees are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// In the pod directory, one of each image.
+    OneCopy,
+    /// In the pod directory, each app with its own.
+    Copies,
+    /// In the store.
+    Store,
+}
+
+/// The tree that the Nth image, or with 0 stage1, is in the store.
+fn tree(index: usize) -> Digest {
+    Digest::Sha256([0xe0 + u8::try_from(index).unwrap(); 32])
+}
+
+fn accounts(root: &Path, redis: u32) {
+    let etc = root.join("etc");
+    fs::create_dir_all(&etc).unwrap();
+    fs::write(etc.join("passwd"), format!("root:x:0:0:::\nredis:x:{redis}:102:::\n")).unwrap();
+    fs::write(etc.join("group"), "root:x:0:\nredis:x:102:\n").unwrap();
+}
+
+/// A directory with the case's pod and images: `image-N.json` is the Nth image that the pod names.
+fn home(case: &Path, layout: Layout) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let pod = home.path().join("containers").join(ID);
+    fs::create_dir_all(pod.join(layout::STAGE1)).unwrap();
     let manifest = fs::read(case.join("pod.json")).unwrap();
-    fs::write(dir.path().join(layout::MANIFEST), &manifest).unwrap();
-    let mut images: Vec<Digest> = Manifest::parse(&manifest).unwrap().images();
-    images.dedup();
-    for (index, image) in images.iter().enumerate() {
-        let stage1 = dir.path().join(layout::STAGE1);
-        let etc = stage1.join(layout::image_rootfs(image)).join("etc");
-        fs::create_dir_all(&etc).unwrap();
-        fs::write(etc.join("passwd"), "root:x:0:0:::\nredis:x:101:102:::\n").unwrap();
-        fs::write(etc.join("group"), "root:x:0:\nredis:x:102:\n").unwrap();
-        let image_manifest = case.join(format!("image-{}.json", index + 1));
-        fs::copy(image_manifest, stage1.join(layout::image_manifest(image))).unwrap();
+    fs::write(pod.join(layout::MANIFEST), &manifest).unwrap();
+    let in_store = |index| home.path().join(layout::TREES).join(tree(index).to_string()).join(layout::TREE);
+    let mut images = Vec::new();
+    for image in Manifest::parse(&manifest).unwrap().images() {
+        if !images.contains(&image) {
+            images.push(image);
+        }
     }
-    dir
+    for (index, image) in images.iter().enumerate() {
+        let directory = match layout {
+            Layout::Store => in_store(index + 1),
+            _ => pod.join(layout::STAGE1).join(layout::image(image)),
+        };
+        accounts(&directory.join(layout::IMAGE_ROOTFS), 101);
+        let image_manifest = case.join(format!("image-{}.json", index + 1));
+        fs::copy(image_manifest, directory.join(layout::IMAGE_MANIFEST)).unwrap();
+    }
+    if layout == Layout::Copies {
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        for app in manifest["apps"].as_array().unwrap() {
+            let name = app["name"].as_str().unwrap().parse().unwrap();
+            // What the app itself has changed counts for it alone.
+            accounts(&pod.join(layout::STAGE1).join(layout::own_root(&name)), 201);
+        }
+    }
+    if layout == Layout::Store {
+        fs::create_dir_all(in_store(0)).unwrap();
+        let images = images.iter().enumerate().map(|(index, image)| (*image, tree(index + 1))).collect();
+        let layers = Layers::Overlay { stage1: tree(0), images };
+        fs::write(pod.join(layout::LAYERS), layers.to_json()).unwrap();
+    }
+    home
 }
 
 /// A host that can do everything.
@@ -51,10 +96,11 @@ fn host() -> Host {
     }
 }
 
-fn check_on(name: &str, expected: &str, host: &Host) {
+fn check_on(name: &str, expected: &str, host: &Host, layout: Layout) {
     let case = cases().join(name);
-    let directory = pod_directory(&case);
-    let loaded = load(File::open(directory.path()).unwrap(), ID.parse().unwrap()).unwrap();
+    let home = home(&case, layout);
+    let pod = File::open(home.path().join("containers").join(ID)).unwrap();
+    let loaded = load(pod, ID.parse().unwrap()).unwrap();
     let found = text(&plan(&loaded, host, false));
     let expected = case.join(expected);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -64,7 +110,7 @@ fn check_on(name: &str, expected: &str, host: &Host) {
 }
 
 fn check(name: &str) {
-    check_on(name, "expected", &host());
+    check_on(name, "expected", &host(), Layout::OneCopy);
 }
 
 #[test]
@@ -89,5 +135,16 @@ fn everything_that_isolators_and_annotations_ask_for() {
 
 #[test]
 fn a_host_that_can_do_little_is_told_of() {
-    check_on("isolators", "expected-on-a-poor-host", &Host::default());
+    check_on("isolators", "expected-on-a-poor-host", &Host::default(), Layout::OneCopy);
+}
+
+#[test]
+fn apps_of_one_image_in_each_layout() {
+    for (expected, layout) in [
+        ("expected", Layout::OneCopy),
+        ("expected-with-copies", Layout::Copies),
+        ("expected-with-a-store", Layout::Store),
+    ] {
+        check_on("shared-image", expected, &host(), layout);
+    }
 }

@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use fastrand::Rng;
-use pod::Pod;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::user::Person;
+use pod::{Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::plan::{Plan, plan};
-use stage1_init::{Credentials, Loaded};
+use stage1_init::{Credentials, Loaded, Store, Tree};
 use tests::host::can_run;
 
 use generate::Meant;
@@ -50,7 +50,10 @@ fn plan_of(meant: &Meant) -> Plan {
         capabilities: pod::isolators::CapabilitySet::from_bits(u64::MAX),
         ..Host::default()
     };
-    plan(&Loaded { credentials: credentials.collect(), pod }, &host, false)
+    let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
+    let trees = trees.collect();
+    let (credentials, store) = (credentials.collect(), Store::default());
+    plan(&Loaded { pod, credentials, stage1: None, trees, store }, &host, false)
 }
 
 /// Generates so many manifests; how many units they made, and what is otherwise in them.

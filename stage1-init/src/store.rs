@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The trees of the store that a pod needs, found and locked.
+//!
+//! Who removes a tree locks its directory alone first, who uses one shares the lock. A name may be gone, or another
+//! tree's, before the lock is there, so it is looked up once more. Invariant: a tree that is in here stays where it is
+//! for as long as one of its descriptors is open, in this process or in one that it forked.
+//!
+//! The store is guarded: whoever can write in it decides what pods run.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::geteuid;
+use pod::digest::Digest;
+use pod::layout;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
+
+use crate::in_root::InRoot;
+
+/// How often a tree is opened that is replaced meanwhile, as by a repair.
+const ATTEMPTS: usize = 16;
+/// From a pod directory to DIR.
+const HOME: &str = "../..";
+const OTHERS_MAY_WRITE: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
+
+/// Trees of the store, by their names.
+#[derive(Debug, Default)]
+pub struct Store(BTreeMap<Digest, OwnedFd>);
+
+impl Store {
+    /// Opens and locks these trees, from a pod directory.
+    pub(crate) fn open(pod: impl AsFd, trees: &[Digest]) -> Result<Self> {
+        let mut opened = BTreeMap::new();
+        // Where there are none, there may be no store.
+        let home = (!trees.is_empty()).then(|| home(pod)).transpose()?;
+        for (tree, home) in trees.iter().zip(home.iter().cycle()) {
+            opened.insert(*tree, open_locked(home, tree).with_context(|| format!("tree {tree}"))?);
+        }
+        Ok(Self(opened))
+    }
+
+    /// The same trees, opened anew: the mounts of another mount namespace, as which this process's descriptors count
+    /// once it has left that, can't be layers.
+    pub(crate) fn reopen(&self, pod: impl AsFd) -> Result<Self> {
+        let home = home(pod)?;
+        let mut opened = BTreeMap::new();
+        for (tree, locked) in &self.0 {
+            let again = open(&home, tree)?.filter(|again| is_same(again, locked).unwrap_or(false));
+            opened
+                .insert(*tree, again.with_context(|| format!("tree {tree} is not the one that was locked"))?);
+        }
+        Ok(Self(opened))
+    }
+
+    /// The root of a tree.
+    pub(crate) fn tree(&self, tree: &Digest) -> Result<InRoot> {
+        let directory = self.0.get(tree).with_context(|| format!("tree {tree} is none of the pod's"))?;
+        InRoot::open_at(directory, layout::TREE).with_context(|| format!("cannot open tree {tree}"))
+    }
+
+    /// The descriptors that lock the trees.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0.values().map(AsFd::as_fd)
+    }
+}
+
+/// Where a pod directory and the store are in.
+fn home(pod: impl AsFd) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    openat(pod, HOME, flags, Mode::empty()).context("cannot open what the pod directory is in")
+}
+
+fn open_locked(home: &OwnedFd, tree: &Digest) -> Result<OwnedFd> {
+    for _ in 0..ATTEMPTS {
+        let Some(directory) = open(home, tree)? else {
+            bail!("it is not in the store: expected what it was made of to be imported again")
+        };
+        retry_on_intr(|| flock(&directory, FlockOperation::LockShared)).context("cannot lock it")?;
+        if let Some(again) = open(home, tree)?
+            && is_same(&again, &directory)?
+        {
+            return Ok(directory);
+        }
+    }
+    bail!("it is replaced again and again")
+}
+
+/// Opens a tree's directory, if it is there.
+fn open(home: &OwnedFd, tree: &Digest) -> Result<Option<OwnedFd>> {
+    let path = format!("{}/{tree}", layout::TREES);
+    let mut last = None;
+    for path in [layout::STORE, layout::TREES, &path] {
+        let directory = match InRoot::open_at(home, path) {
+            Err(Errno::ENOENT) => return Ok(None),
+            opened => opened.with_context(|| format!("cannot open {path}"))?,
+        };
+        check_guarded(&directory).with_context(|| format!("directory {path}"))?;
+        last = Some(directory);
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    // One that only names it can't be locked.
+    last.map(|directory| openat(&directory, ".", flags, Mode::empty())).transpose().context("cannot open it")
+}
+
+fn check_guarded(directory: &InRoot) -> Result<()> {
+    let stat = fstat(directory)?;
+    let owner = geteuid().as_raw();
+    ensure!(stat.st_uid == owner, "it belongs to user {}: expected {owner}", stat.st_uid);
+    let others = Mode::from_bits_truncate(stat.st_mode) & OTHERS_MAY_WRITE;
+    ensure!(others.is_empty(), "others than its owner can write there: expected mode 0700");
+    Ok(())
+}
+
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> nix::Result<bool> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const TREE: Digest = Digest::Sha256([7; 32]);
+
+    struct Home(tempfile::TempDir);
+
+    impl Home {
+        fn new() -> Self {
+            let home = Self(tempfile::tempdir().unwrap());
+            fs::create_dir_all(home.path("containers/pod")).unwrap();
+            fs::create_dir_all(home.tree().join("tree")).unwrap();
+            home
+        }
+
+        fn path(&self, path: &str) -> PathBuf {
+            self.0.path().join(path)
+        }
+
+        fn tree(&self) -> PathBuf {
+            self.path(layout::TREES).join(TREE.to_string())
+        }
+
+        fn pod(&self) -> File {
+            File::open(self.path("containers/pod")).unwrap()
+        }
+
+        fn open(&self) -> Result<Store> {
+            Store::open(self.pod(), &[TREE])
+        }
+
+        fn error(&self) -> String {
+            format!("{:#}", self.open().unwrap_err())
+        }
+    }
+
+    fn mode(path: PathBuf, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_tree_is_locked_as_long_as_it_is_used() {
+        let home = Home::new();
+        let store = home.open().unwrap();
+        let other = File::open(home.tree()).unwrap();
+        home.open().unwrap();
+        let alone = || flock(&other, FlockOperation::NonBlockingLockExclusive);
+        assert!(alone().is_err(), "it is in use");
+        store.tree(&TREE).unwrap();
+        drop(store);
+        alone().unwrap();
+    }
+
+    #[test]
+    fn what_has_a_trees_name_now_is_another_tree() {
+        let home = Home::new();
+        let store = home.open().unwrap();
+        store.reopen(home.pod()).unwrap();
+        fs::rename(home.tree(), home.path("old")).unwrap();
+        assert!(store.reopen(home.pod()).is_err());
+        fs::create_dir_all(home.tree().join("tree")).unwrap();
+        assert!(store.reopen(home.pod()).is_err());
+    }
+
+    #[test]
+    fn a_tree_that_was_removed_before_the_lock_was_there_is_missing() {
+        let home = Home::new();
+        let remover = File::open(home.tree()).unwrap();
+        flock(&remover, FlockOperation::LockExclusive).unwrap();
+        let pod = home.pod();
+        let waiting = std::thread::spawn(move || Store::open(pod, &[TREE]));
+        // Whether it waits for the lock by now or comes later: it must not take what is removed.
+        fs::rename(home.tree(), home.path("old")).unwrap();
+        drop(remover);
+        assert!(format!("{:#}", waiting.join().unwrap().unwrap_err()).contains("is not in the store"));
+    }
+
+    #[test]
+    fn a_store_that_others_may_write_to_is_refused() {
+        for path in [PathBuf::from(layout::STORE), layout::TREES.into(), Home::new().tree()] {
+            for (bad, good) in [(0o770, 0o700), (0o702, 0o755)] {
+                let home = Home::new();
+                let path = if path.is_absolute() { home.tree() } else { home.0.path().join(&path) };
+                mode(path.clone(), bad);
+                assert!(home.error().contains("expected mode 0700"), "{}", home.error());
+                mode(path, good);
+                home.open().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn no_link_is_followed_to_a_store_or_tree() {
+        for path in [layout::STORE, layout::TREES] {
+            let home = Home::new();
+            fs::rename(home.path(path), home.path("moved")).unwrap();
+            symlink(home.path("moved"), home.path(path)).unwrap();
+            assert!(home.open().is_err(), "{path}");
+        }
+        let home = Home::new();
+        fs::rename(home.tree(), home.path("moved")).unwrap();
+        symlink(home.path("moved"), home.tree()).unwrap();
+        assert!(home.open().is_err());
+    }
+
+    #[test]
+    fn a_pod_without_trees_needs_no_store() {
+        let home = Home::new();
+        fs::remove_dir_all(home.path(layout::STORE)).unwrap();
+        Store::open(home.pod(), &[]).unwrap();
+        assert!(home.error().contains("is not in the store"), "{}", home.error());
+    }
+}

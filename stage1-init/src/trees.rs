@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which tree an app has: its own in stage1, or an overlay on one that others have too.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use pod::digest::Digest;
+use pod::layers::Layers;
+use pod::name::AppName;
+use pod::{App, Pod, layout};
+
+use crate::in_root::InRoot;
+use crate::store::Store;
+
+/// An app's tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// The app's alone, in stage1: what it changes it changes there.
+    Own(String),
+    /// One that stays as it is.
+    Shared {
+        /// Where it is.
+        lower: Lower,
+        /// Where the app's changes go, in stage1.
+        upper: String,
+    },
+}
+
+/// Where the tree of an image is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lower {
+    /// In stage1.
+    Stage1(String),
+    /// In the store: the rootfs of the tree of this name.
+    Store(Digest),
+}
+
+/// An image's directory, with its manifest and rootfs.
+pub(crate) fn image(layers: &Layers, stage1: &InRoot, store: &Store, id: &Digest) -> Result<InRoot> {
+    match layers {
+        Layers::Overlay { images, .. } => {
+            store.tree(images.get(id).context("the pod's layers name no tree for it")?)
+        }
+        Layers::Copy => {
+            let path = layout::image(id);
+            InRoot::open_at(stage1, &path).with_context(|| format!("cannot open stage1's {path}"))
+        }
+    }
+}
+
+/// Each app's tree. Where trees are copied, the first app of an image has the image's own, and every other a copy;
+/// pods that were prepared without copies have an overlay for each.
+pub(crate) fn of_apps(layers: &Layers, stage1: &InRoot, pod: &Pod) -> Result<BTreeMap<AppName, Tree>> {
+    let mut trees = BTreeMap::new();
+    for app in &pod.apps {
+        let shared = |lower| Tree::Shared { lower, upper: layout::upper(&app.name) };
+        let tree = match layers {
+            Layers::Overlay { images, .. } => {
+                shared(Lower::Store(*images.get(&app.image).context("the pod's layers name no tree for it")?))
+            }
+            Layers::Copy => {
+                let sharing: Vec<&App> = pod.apps.iter().filter(|other| other.image == app.image).collect();
+                match own_tree(stage1, app, &sharing)? {
+                    Some(path) => Tree::Own(path),
+                    None => shared(Lower::Stage1(layout::image_rootfs(&app.image))),
+                }
+            }
+        };
+        trees.insert(app.name.clone(), tree);
+    }
+    Ok(trees)
+}
+
+/// The tree that an app has alone of those that share its image, if all of them have one.
+fn own_tree(stage1: &InRoot, app: &App, sharing: &[&App]) -> Result<Option<String>> {
+    let (first, others) = sharing.split_first().context("an app has the image that it has")?;
+    for other in others {
+        let path = layout::own_root(&other.name);
+        match InRoot::open_at(stage1, &path) {
+            Ok(_) => {}
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot open stage1's {path}")),
+        }
+    }
+    let is_first = first.name == app.name;
+    Ok(Some(if is_first { layout::image_rootfs(&app.image) } else { layout::own_root(&app.name) }))
+}
+
+/// Opens an app's tree, without the app's changes where it is shared.
+pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<InRoot> {
+    match tree {
+        Tree::Own(path) | Tree::Shared { lower: Lower::Stage1(path), .. } => {
+            InRoot::open_at(stage1, path).with_context(|| format!("cannot open stage1's {path}"))
+        }
+        Tree::Shared { lower: Lower::Store(tree), .. } => {
+            InRoot::open_at(store.tree(tree)?, layout::IMAGE_ROOTFS)
+                .with_context(|| format!("cannot open the {} of tree {tree}", layout::IMAGE_ROOTFS))
+        }
+    }
+}
