@@ -4,6 +4,7 @@
 
 pub mod host;
 pub mod image;
+pub mod layers;
 pub mod packages;
 pub mod pods;
 pub mod rootfs;

@@ -181,6 +181,14 @@ impl Running {
     /// # Panics
     /// Where it ends without.
     pub fn wait_for(&mut self, text: &str) {
+        self.read_until(text);
+    }
+
+    /// Like [`Running::wait_for`]; the lines before.
+    ///
+    /// # Panics
+    /// Likewise.
+    pub fn read_until(&mut self, text: &str) -> String {
         let out = self.child.stdout.as_mut().expect("stdout is piped");
         let (mut seen, mut line, mut byte) = (String::new(), Vec::new(), [0]);
         loop {
@@ -190,7 +198,7 @@ impl Running {
             if byte[0] == b'\n' {
                 let whole = String::from_utf8_lossy(&line).into_owned();
                 if whole.contains(text) {
-                    return;
+                    return seen;
                 }
                 seen.push_str(&whole);
                 line.clear();
