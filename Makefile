@@ -15,8 +15,8 @@ UNITS   := $(shell find stage1-init/units -type f -o -type l)
 PODS    := dist/demo/pods
 
 # What is built and tested with, and the packages that bring it. Only x86_64 has tests in virtual machines.
-PROGRAMS := cc musl-gcc $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
-PACKAGES := gcc libc6-dev musl-tools $(if $(filter x86_64,$(ARCH)),qemu-system-x86)
+PROGRAMS := cc musl-gcc mkfs.xfs $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
+PACKAGES := gcc libc6-dev musl-tools xfsprogs $(if $(filter x86_64,$(ARCH)),qemu-system-x86)
 
 .PHONY: all build stage1 run test bench check install setup images help clean
 

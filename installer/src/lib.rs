@@ -6,10 +6,13 @@
 
 pub mod archive;
 mod cli;
+mod copy;
 pub mod extract;
+mod home;
 pub mod image;
 mod image_root;
 pub mod interrupt;
+mod overlay;
 mod prepare;
 mod progress;
 pub mod record;
@@ -19,6 +22,7 @@ mod run;
 mod source;
 pub mod stage1;
 mod staging;
+mod store;
 pub mod worker;
 
 pub use cli::main;

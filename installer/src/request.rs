@@ -11,6 +11,9 @@ use pod::manifest::{Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::text::{escape, escape_bytes};
 
+use crate::archive::Limits;
+use crate::store::Selector;
+
 /// A pod directory to prepare.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -26,15 +29,36 @@ pub(crate) struct Request {
     pub(crate) stage1_digest: Option<Digest>,
     /// The pod's manifest, unless one is generated.
     pub(crate) pod_manifest: Option<PathBuf>,
+    /// What becomes of the trees.
+    pub(crate) layout: LayoutArgument,
+    /// What archives may ask for.
+    pub(crate) limits: Limits,
 }
 
-/// `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`.
+/// How a pod gets its trees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LayoutArgument {
+    /// As overlays where they can be made there, else as copies
+    #[default]
+    Auto,
+    /// As overlays, with the pod's changes over trees of the store
+    Overlay,
+    /// As copies of its own, by reflink where the file system can
+    Copy,
+}
+
+/// `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; or an id or the beginning of one, of an image in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ImageArgument {
-    /// The image's file.
-    pub(crate) path: PathBuf,
-    /// What its tar must hash to.
-    pub(crate) digest: Option<Digest>,
+pub(crate) enum ImageArgument {
+    /// An image's file; where there is none, perhaps an image's name.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What its tar must hash to.
+        digest: Option<Digest>,
+    },
+    /// An image in the store.
+    Stored(Selector),
 }
 
 /// `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]` or
@@ -54,6 +78,9 @@ impl ImageArgument {
     /// The digest is what follows the last `@sha256-` or `@sha512-`.
     pub(crate) fn parse(argument: &OsStr) -> Result<Self, Invalid> {
         let bytes = argument.as_bytes();
+        if let Some(selector) = argument.to_str().and_then(Selector::id) {
+            return Ok(Self::Stored(selector));
+        }
         let found = bytes.windows(8).rposition(|window| window == b"@sha256-" || window == b"@sha512-");
         let (path, digest) = match found {
             None => (bytes, None),
@@ -68,7 +95,7 @@ impl ImageArgument {
                 escape_bytes(bytes)
             ));
         }
-        Ok(Self { path: OsString::from_vec(path.to_vec()).into(), digest })
+        Ok(Self::File { path: OsString::from_vec(path.to_vec()).into(), digest })
     }
 }
 
@@ -140,14 +167,19 @@ mod tests {
         let hex = "0123456789abcdef".repeat(4);
         let parse = |text: &str| ImageArgument::parse(OsStr::new(text));
         let digest = Some(Digest::from_hex(&hex).unwrap());
-        let image = |path: &str, digest| Ok(ImageArgument { path: path.into(), digest });
+        let image = |path: &str, digest| Ok(ImageArgument::File { path: path.into(), digest });
         assert_eq!(parse("a.aci"), image("a.aci", None));
         assert_eq!(parse(&format!("a.aci@sha256-{hex}")), image("a.aci", digest));
         assert_eq!(parse(&format!("a@sha256-x@sha256-{hex}")), image("a@sha256-x", digest));
         assert_eq!(parse("a@b"), image("a@b", None));
         assert_eq!(parse("a@sha256:../../x"), image("a@sha256:../../x", None));
         let other = OsStr::from_bytes(b"\xff");
-        assert_eq!(ImageArgument::parse(other).unwrap().path.as_os_str(), other);
+        assert_eq!(ImageArgument::parse(other), Ok(ImageArgument::File { path: other.into(), digest: None }));
+        let stored = |text: &str| Ok(ImageArgument::Stored(Selector::id(text).unwrap()));
+        for id in ["sha256-0", &format!("sha256-{hex}"), &format!("sha512-{hex}{hex}")] {
+            assert_eq!(parse(id), stored(id));
+        }
+        assert_eq!(parse("./sha256-0"), image("./sha256-0", None));
         for bad in
             ["", &format!("@sha256-{hex}"), "a@sha256-", "a@sha256-../../x", &format!("a@sha256-{hex}0")]
         {

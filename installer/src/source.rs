@@ -7,9 +7,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use pod::digest::Digest;
 use pod::text::escape;
 use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256};
 
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 
 const BUFFER: usize = 256 << 10;
@@ -43,6 +46,28 @@ impl Source {
     /// The file itself.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Where it is, from the root, if that is UTF-8.
+    pub(crate) fn absolute(&self) -> Option<String> {
+        std::path::absolute(&self.path).ok()?.into_os_string().into_string().ok()
+    }
+
+    /// Its sha256; it is back at its beginning afterwards.
+    pub(crate) fn digest(&mut self, interrupt: &Interrupt) -> Result<Digest> {
+        let mut hasher = Sha256::new();
+        self.for_each(|chunk| {
+            interrupt.check()?;
+            hasher.update(chunk);
+            Ok(())
+        })?;
+        self.file.rewind().context("cannot rewind")?;
+        Ok(Digest::Sha256(hasher.finalize().into()))
     }
 
     /// From now on, a person sees how far reading it has come.

@@ -4,15 +4,12 @@
 //! Invariant: no byte of it is decoded before the whole file has met its digest. It is read twice through one
 //! descriptor, and the second reading is hashed too: what is unpacked is what was checked.
 
-use std::fs::File;
-use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use pod::digest::Digest;
 use pod::layout;
 use pod::text::escape;
-use sha2::{Digest as _, Sha256};
 
 use crate::archive::{Entry, Kind};
 use crate::extract::{Admission, Policy, check_digest};
@@ -62,18 +59,7 @@ fn find_sum(text: &[u8], name: &[u8]) -> Result<Digest> {
 
 /// Reads all of stage1 and rewinds it.
 pub(crate) fn check(source: &mut Source, expected: Digest, interrupt: &Interrupt) -> Result<()> {
-    let mut hasher = Sha256::new();
-    source.for_each(|chunk| {
-        interrupt.check()?;
-        hasher.update(chunk);
-        Ok(())
-    })?;
-    check_digest("the file's", Digest::Sha256(hasher.finalize().into()), expected)?;
-    rewind(source.file()).context("cannot rewind")
-}
-
-fn rewind(mut file: &File) -> io::Result<()> {
-    file.rewind()
+    check_digest("the file's", source.digest(interrupt)?, expected)
 }
 
 /// The rules for stage1: `/init` is there and can be executed.

@@ -8,7 +8,9 @@
 //!       info                       what it is: JSON
 //!       record                     what every object in it is, to verify it by
 //!       tree/                      the archive's root: an image's manifest and rootfs/, or stage1's root
-//!     file-v1/LENGTH-sha256-HEX    a link to the tree that came from the archive file of this length and digest
+//!     alias-v1/                    links to trees:
+//!       file-LENGTH-sha256-HEX     by the length and digest of the archive file that one came from
+//!       sha512-HEX                 by the sha512 of its tar
 //!   staging/ID/                    a pod directory or tree being built, locked by its builder
 //!   containers/ID/                 a pod directory, 0700
 //!     container                    the pod's manifest
@@ -40,8 +42,8 @@ pub const STAGING: &str = "staging";
 pub const STORE: &str = "store";
 /// Trees by their tars' sha256, in DIR.
 pub const TREES: &str = "store/tree-v1";
-/// Links from archive files, by length and digest, to trees; in DIR.
-pub const FILES: &str = "store/file-v1";
+/// Links from other names to trees, in DIR.
+pub const ALIASES: &str = "store/alias-v1";
 /// What a tree is, in a tree's directory.
 pub const TREE_INFO: &str = "info";
 /// What its objects are, in a tree's directory.

@@ -18,7 +18,7 @@ use crate::archive::Metadata;
 use crate::record;
 
 /// Sets an open file's or directory's metadata. It is root's so far.
-pub(super) fn set(object: impl AsFd, metadata: &Metadata) -> Result<Metadata> {
+pub(crate) fn set(object: impl AsFd, metadata: &Metadata) -> Result<Metadata> {
     if let Some((uid, gid)) = owner(metadata) {
         fchown(&object, Some(uid), Some(gid)).context("cannot set the owner")?;
     }
@@ -32,7 +32,7 @@ pub(super) fn set(object: impl AsFd, metadata: &Metadata) -> Result<Metadata> {
 }
 
 /// Sets the metadata of a FIFO or device.
-pub(super) fn set_special(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<Metadata> {
+pub(crate) fn set_special(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<Metadata> {
     set_owner_at(&parent, name, metadata)?;
     chmodat(&parent, name, Mode::from_raw_mode(metadata.mode), AtFlags::empty())
         .context("cannot set the mode")?;
@@ -41,7 +41,7 @@ pub(super) fn set_special(parent: impl AsFd, name: &OsStr, metadata: &Metadata) 
 }
 
 /// Sets the metadata of a symbolic link, which has no mode.
-pub(super) fn set_link(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<Metadata> {
+pub(crate) fn set_link(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<Metadata> {
     set_owner_at(&parent, name, metadata)?;
     set_times_at(&parent, name, metadata)?;
     record::kept_at(parent, name, metadata)

@@ -6,7 +6,7 @@
 //! publishes trees takes nothing else.
 
 mod directories;
-mod metadata;
+pub(crate) mod metadata;
 mod tree;
 
 use std::io::{self, Read, Write};
@@ -24,6 +24,8 @@ use crate::archive::{Entry, Limits, Reader};
 use crate::interrupt::Interrupt;
 use crate::record::{Sealed, Writer};
 use tree::Tree;
+
+pub(crate) use tree::open_directory;
 
 /// What a kind of archive may hold. Names that stand twice are refused whatever the policy.
 pub trait Policy {
@@ -82,6 +84,33 @@ pub struct ArchiveFile {
     pub sha256: Digest,
     /// Its length in bytes.
     pub length: u64,
+}
+
+impl Outcome {
+    /// The sha256 of the tar stream.
+    pub(crate) fn sha256(&self) -> Digest {
+        self.digests.sha256
+    }
+
+    /// Its sha512, if that was taken.
+    pub(crate) fn sha512(&self) -> Option<Digest> {
+        self.digests.sha512
+    }
+
+    /// What the archive's file is known by.
+    pub(crate) fn file(&self) -> ArchiveFile {
+        self.file
+    }
+
+    /// How many objects the tree has.
+    pub(crate) fn objects(&self) -> u64 {
+        self.sealed.objects
+    }
+
+    /// How many bytes the content of its files has.
+    pub(crate) fn size(&self) -> u64 {
+        self.sealed.size
+    }
 }
 
 impl<P> Verified<P> {

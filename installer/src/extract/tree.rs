@@ -191,7 +191,8 @@ fn made<T>(result: rustix::io::Result<T>) -> Result<T> {
     })
 }
 
-fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
+/// Opens a directory of the tree; no link is followed to get there.
+pub(crate) fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
     let path = if path.as_bytes().is_empty() { ".".as_ref() } else { path.as_path() };
     let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;

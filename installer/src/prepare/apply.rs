@@ -1,119 +1,256 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A plan → a pod directory.
 //!
-//! Invariant: on any failure, all that was written is removed again, down to the directories that were made for it.
+//! Invariant: on any failure, all that was written is removed again, down to the directories that were made for it; what
+//! the store had before stays.
 
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pod::digest::Digest;
+use pod::layout as names;
 use pod::text::escape;
 
-use super::assemble;
-use super::plan::{ManifestPlan, Plan};
-use crate::archive::Limits;
+use super::assemble::{self, Image};
+use super::layout;
+use super::plan::{ImagePlan, ManifestPlan, Plan};
 use crate::extract::Expected;
+use crate::home::Home;
 use crate::interrupt::Interrupt;
-use crate::source::Source;
-use crate::stage1;
-use crate::staging::{Home, Staging, UnpackedImage};
-use crate::worker::{self, Job};
+use crate::overlay;
+use crate::request::LayoutArgument;
+use crate::staging::{Published, Staging, Workers};
+use crate::store::{self, Acquired, Importer, Kind, Tree};
 
-/// Prepares the pod directory and tells `announce` its path; where that fails, it is gone again.
+/// A pod directory that was made.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// What became of its trees, for people.
+    pub(crate) layout: String,
+}
+
+/// Prepares the pod directory and tells `announce` about it; where that fails, it is gone again.
 pub(crate) fn apply(
-    mut plan: Plan,
+    plan: Plan,
     interrupt: &Interrupt,
-    announce: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
-    let (stage1, digest) = &mut plan.stage1;
-    stage1::check(stage1, *digest, interrupt).with_context(|| format!("stage1 {}", stage1.shown()))?;
+    announce: impl FnOnce(&Prepared) -> Result<()>,
+) -> Result<Prepared> {
     let home = Home::open(&plan.dir)?;
-    let done = in_staging(plan, &home, interrupt, announce);
+    let done = in_home(plan, &home, interrupt, announce);
     if done.is_err() {
         home.abandon();
     }
     done
 }
 
-fn in_staging(
+fn in_home(
     plan: Plan,
     home: &Home,
     interrupt: &Interrupt,
-    announce: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
-    let staging = Staging::create(home)
-        .with_context(|| format!("directory {}", escape(&home.path().to_string_lossy())))?;
-    let done = fill(plan, &staging, interrupt).and_then(|pod| match announce(&pod) {
-        Ok(()) => Ok(pod),
+    announce: impl FnOnce(&Prepared) -> Result<()>,
+) -> Result<Prepared> {
+    let about = || format!("directory {}", escape(&home.path().to_string_lossy()));
+    Staging::sweep(home).with_context(about)?;
+    let Plan { stage1, images, layout, limits, manifest, .. } = plan;
+    let importer = Importer { home, limits, interrupt };
+    let named = manifest.named_images();
+    let mut acquired = Vec::new();
+    let ready = acquire(&importer, stage1, images, &named, &mut acquired)
+        .and_then(|()| put_together(home, &acquired, manifest, &named));
+    let (pod, manifest, staging) = match ready {
+        Ok(ready) => ready,
         Err(error) => {
-            staging.withdraw();
-            Err(error)
+            acquired.into_iter().for_each(|(tree, _)| tree.abandon());
+            return Err(error);
         }
-    });
+    };
+    let mut made = Made::default();
+    let done = interrupt
+        .check()
+        .map_err(Into::into)
+        .and_then(|()| made.publish_trees(acquired, home, &named))
+        .and_then(|()| made.lay_out(home, &staging, &pod, layout, interrupt))
+        .and_then(|layout| publish(home, &staging, &manifest, layout, announce));
     if done.is_err() {
         staging.discard();
+        made.take_back(home);
     }
     done
 }
 
-fn fill(plan: Plan, staging: &Staging<'_>, interrupt: &Interrupt) -> Result<PathBuf> {
-    let named = plan.manifest.named_images();
-    let with_sha512 = named.iter().any(pod::digest::Digest::is_sha512);
-    let job = Job { expected: Expected::Anything, with_sha512, limits: Limits::default() };
-    let (stage1, digest) = plan.stage1;
+/// Finds or unpacks all trees: stage1's first, then the images'. Those that are unpacked side by side know nothing of
+/// each other until all are whole.
+fn acquire<'h>(
+    importer: &Importer<'h>,
+    (mut stage1, digest): (crate::source::Source, Digest),
+    images: Vec<ImagePlan>,
+    named: &[Digest],
+    acquired: &mut Vec<(Acquired<'h>, String)>,
+) -> Result<()> {
     let shown = stage1.shown();
-    // Side by side: neither knows of the other until both are whole.
-    let (stage1, unpacked) = thread::scope(|scope| {
-        let stage1 = thread::Builder::new()
+    let (of_stage1, of_images) = thread::scope(|scope| {
+        let of_stage1 = thread::Builder::new()
             .name("stage1".into())
-            .spawn_scoped(scope, || {
-                let job = Job { expected: Expected::File(digest), ..job };
-                staging.add_stage1(|place| worker::unpack(&job, &stage1, place, interrupt))
-            })
+            .spawn_scoped(scope, || importer.acquire(&mut stage1, Kind::Stage1, Expected::File(digest), &[]))
             .context("cannot start a thread")?;
-        let unpacked = unpack(plan.images, staging, job, &named, interrupt);
-        let stage1 = stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok::<_, anyhow::Error>((stage1.with_context(|| format!("stage1 {shown}"))?, unpacked?))
-    })?;
-    let (mut trees, mut images) = (Vec::new(), Vec::new());
-    for (image, shown) in unpacked {
-        let add = || {
-            let (tree, id) = staging.place_image(image)?;
-            Ok((tree, assemble::read_image(staging, id, &shown)?))
-        };
-        let (tree, image): (_, _) = (add() as Result<_>).with_context(|| format!("image {shown}"))?;
-        trees.push(tree);
-        images.push(image);
-    }
-    let manifest = match plan.manifest {
-        ManifestPlan::Generate(volumes) => assemble::generate(staging.id(), &images, &volumes)?,
-        ManifestPlan::Given(bytes, manifest) => {
-            assemble::check_images(&manifest, &images)?;
-            bytes
+        let mut of_images = Vec::new();
+        for image in images {
+            let shown = image.shown();
+            let tree = acquire_image(importer, image, named).with_context(|| format!("image {shown}"));
+            let failed = tree.is_err();
+            of_images.push(tree.map(|tree| (tree, shown)));
+            if failed {
+                break;
+            }
         }
-    };
-    assemble::check(staging, &manifest, images)?;
-    interrupt.check()?;
-    staging.publish(&stage1, &trees, &manifest)
+        let of_stage1 = of_stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok::<_, anyhow::Error>((of_stage1, of_images))
+    })?;
+    let mut failure = None;
+    let of_stage1 = of_stage1.map(|tree| (tree, shown.clone())).with_context(|| format!("stage1 {shown}"));
+    for tree in [of_stage1].into_iter().chain(of_images) {
+        match tree {
+            Ok(tree) => acquired.push(tree),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(()), Err)
 }
 
-/// Unpacks the images, one after the other; each with its file, for messages.
-fn unpack(
-    images: Vec<(Source, Option<Digest>)>,
-    staging: &Staging<'_>,
-    job: Job,
-    named: &[Digest],
-    interrupt: &Interrupt,
-) -> Result<Vec<(UnpackedImage, String)>> {
-    let mut unpacked = Vec::new();
-    for (mut source, expected) in images {
-        let shown = source.shown();
-        let job = Job { expected: expected.map_or(Expected::Anything, Expected::Tar), ..job };
-        source.show_progress("unpacking");
-        let image = staging
-            .unpack_image(named, unpacked.len(), |place| worker::unpack(&job, &source, place, interrupt));
-        unpacked.push((image.with_context(|| format!("image {shown}"))?, shown));
+fn acquire_image<'h>(importer: &Importer<'h>, image: ImagePlan, named: &[Digest]) -> Result<Acquired<'h>> {
+    match image {
+        ImagePlan::Stored(selector) => store::resolve(importer.home, &selector).map(Acquired::Known),
+        ImagePlan::File(mut source, digest) => {
+            let expected = digest.map_or(Expected::Anything, Expected::Tar);
+            importer.acquire(&mut source, Kind::Image, expected, named)
+        }
     }
-    Ok(unpacked)
+}
+
+/// Makes the pod of its trees, and checks it; what is written then is only the pod's staging directory.
+fn put_together<'h>(
+    home: &'h Home,
+    acquired: &[(Acquired<'h>, String)],
+    manifest: ManifestPlan,
+    named: &[Digest],
+) -> Result<(pod::Pod, Vec<u8>, Staging<'h>)> {
+    let mut images: Vec<Image<'_>> = Vec::new();
+    for (tree, shown) in &acquired[1..] {
+        let image = Image::read(home, tree, shown, named).with_context(|| format!("image {shown}"))?;
+        let is_new = images.iter().all(|other| other.digest != image.digest);
+        ensure!(is_new, "image {shown}: {} is there already: expected each image once", image.digest);
+        images.push(image);
+    }
+    let staging = Staging::create(home, Workers::No)?;
+    let checked = || -> Result<(pod::Pod, Vec<u8>)> {
+        let manifest = match manifest {
+            ManifestPlan::Generate(volumes) => assemble::generate(staging.id(), &images, &volumes)?,
+            ManifestPlan::Given(bytes, manifest) => {
+                assemble::check_images(&manifest, &images)?;
+                bytes
+            }
+        };
+        Ok((assemble::check(staging.id(), &manifest, &images)?, manifest))
+    };
+    match checked() {
+        Ok((pod, manifest)) => Ok((pod, manifest, staging)),
+        Err(error) => {
+            staging.discard();
+            Err(error)
+        }
+    }
+}
+
+/// What this run has put into the store.
+#[derive(Debug, Default)]
+struct Made {
+    stage1: Option<Tree>,
+    /// The images' trees, by what the pod calls them.
+    images: Vec<(Digest, Tree)>,
+    /// Those that the store did not have before.
+    new: Vec<Digest>,
+}
+
+impl Made {
+    fn publish_trees(
+        &mut self,
+        acquired: Vec<(Acquired<'_>, String)>,
+        home: &Home,
+        named: &[Digest],
+    ) -> Result<()> {
+        let mut acquired = acquired.into_iter();
+        while let Some((tree, shown)) = acquired.next() {
+            let published = tree.called(home, named).and_then(|called| Ok((called, tree.publish()?)));
+            match published.with_context(|| format!("cannot store {shown}")) {
+                Ok((called, (tree, is_new))) => {
+                    self.new.extend(is_new.then_some(tree.id()));
+                    match self.stage1 {
+                        None => self.stage1 = Some(tree),
+                        Some(_) => self.images.push((called, tree)),
+                    }
+                }
+                Err(error) => {
+                    acquired.for_each(|(tree, _)| tree.abandon());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lay_out(
+        &self,
+        home: &Home,
+        staging: &Staging<'_>,
+        pod: &pod::Pod,
+        layout: LayoutArgument,
+        interrupt: &Interrupt,
+    ) -> Result<layout::Laid> {
+        let stage1 = self.stage1.as_ref().context("stage1 is always there")?;
+        layout::lay_out(
+            home,
+            staging,
+            &layout::Trees { stage1, images: &self.images },
+            pod,
+            layout,
+            interrupt,
+        )
+    }
+
+    /// Removes what this run has put into the store, unless somebody else uses it by now.
+    fn take_back(self, home: &Home) {
+        let new = self.new.clone();
+        drop(self);
+        let taken = store::remove(home, &new).and_then(|_| store::sweep_aliases(home));
+        if let Err(error) = taken.and_then(|()| overlay::forget(home)) {
+            eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}")));
+        }
+    }
+}
+
+fn publish(
+    home: &Home,
+    staging: &Staging<'_>,
+    manifest: &[u8],
+    laid: layout::Laid,
+    announce: impl FnOnce(&Prepared) -> Result<()>,
+) -> Result<Prepared> {
+    staging.write_file(names::MANIFEST, manifest)?;
+    staging.write_file(names::LAYERS, laid.layers.to_json().as_bytes())?;
+    let name = std::ffi::CString::new(staging.id().to_string())?;
+    let published = staging.publish(&home.containers, &name, laid.sync)?;
+    ensure!(published == Published::New, "pod {} is there already", staging.id());
+    let path: &Path = home.path();
+    let path = path.join(names::CONTAINERS).join(staging.id().to_string());
+    let prepared = Prepared { path, layout: laid.shown };
+    match announce(&prepared) {
+        Ok(()) => Ok(prepared),
+        Err(error) => {
+            staging.withdraw(&home.containers, &name);
+            Err(error)
+        }
+    }
 }

@@ -2,7 +2,6 @@
 //! Images and a manifest → a pod that boots: everything that `/init` would refuse is refused here.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail, ensure};
 use pod::digest::Digest;
@@ -15,33 +14,41 @@ use pod::name::AppName;
 use pod::{Pod, layout};
 
 use super::check;
-use crate::image::MANIFEST_MAX;
-use crate::image_root::InRoot;
+use crate::home::Home;
 use crate::report::Hint as _;
 use crate::request::VolumeArgument;
-use crate::staging::Staging;
+use crate::store::Acquired;
 
-/// An image that lies in the pod directory.
+/// An image that is at hand.
 #[derive(Debug)]
-pub(super) struct Image {
-    digest: Digest,
+pub(super) struct Image<'a> {
+    /// What the pod calls it.
+    pub(super) digest: Digest,
     manifest: ImageManifest,
-    /// Its file, for messages.
-    shown: String,
+    tree: &'a Acquired<'a>,
+    /// What a person called it, for messages.
+    shown: &'a str,
 }
 
-/// Reads the manifest of the image `digest`.
-pub(super) fn read_image(staging: &Staging<'_>, digest: Digest, shown: &str) -> Result<Image> {
-    let image = open_in_stage1(staging, &layout::image(&digest))?;
-    let manifest =
-        image.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read the manifest")?;
-    let manifest = ImageManifest::parse(&manifest).context("manifest")?;
-    Ok(Image { digest, manifest, shown: shown.to_owned() })
+impl<'a> Image<'a> {
+    /// Reads an image's manifest. The pod's may name it by one of the digests `named`.
+    pub(super) fn read(
+        home: &Home,
+        tree: &'a Acquired<'a>,
+        shown: &'a str,
+        named: &[Digest],
+    ) -> Result<Self> {
+        let digest = tree.called(home, named)?;
+        if digest != tree.id() && named.contains(&tree.id()) {
+            bail!("the pod manifest calls it {} and {digest}: expected one of them", tree.id());
+        }
+        Ok(Self { digest, manifest: tree.manifest()?, tree, shown })
+    }
 }
 
 /// A manifest with an app for each image.
-pub(super) fn generate(id: PodId, images: &[Image], volumes: &[VolumeArgument]) -> Result<Vec<u8>> {
-    let mut names: BTreeMap<AppName, &Image> = BTreeMap::new();
+pub(super) fn generate(id: PodId, images: &[Image<'_>], volumes: &[VolumeArgument]) -> Result<Vec<u8>> {
+    let mut names: BTreeMap<AppName, &Image<'_>> = BTreeMap::new();
     let mut apps = Vec::new();
     for image in images {
         let name = AppName::of_image(&image.manifest.name)?;
@@ -71,7 +78,7 @@ pub(super) fn generate(id: PodId, images: &[Image], volumes: &[VolumeArgument]) 
 }
 
 /// Whether the images given are those that the manifest names.
-pub(super) fn check_images(manifest: &PodManifest, images: &[Image]) -> Result<()> {
+pub(super) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Result<()> {
     for app in &manifest.apps {
         let (name, id) = (&app.name, app.image.id);
         let given = images.iter().any(|image| image.digest == id);
@@ -85,21 +92,15 @@ pub(super) fn check_images(manifest: &PodManifest, images: &[Image]) -> Result<(
 }
 
 /// Puts the pod together as `/init` will.
-pub(super) fn check(staging: &Staging<'_>, manifest: &[u8], images: Vec<Image>) -> Result<()> {
+pub(super) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<Pod> {
     let manifest = Manifest::parse(manifest).context("the pod's manifest")?;
-    let images = images.into_iter().map(|image| (image.digest, image.manifest)).collect();
-    let pod = Pod::assemble(staging.id(), &manifest, &images)?;
+    let manifests = images.iter().map(|image| (image.digest, image.manifest.clone())).collect();
+    let pod = Pod::assemble(id, &manifest, &manifests)?;
     for app in &pod.apps {
-        let root = open_in_stage1(staging, &layout::image_rootfs(&app.image))?;
+        let image = images.iter().find(|image| image.digest == app.image);
+        let image = image.with_context(|| format!("image {} is not at hand", app.image))?;
+        let root = image.tree.in_root(layout::IMAGE_ROOTFS)?;
         check::check(app, &root).with_context(|| format!("app {}", app.name))?;
     }
-    Ok(())
-}
-
-fn open_in_stage1(staging: &Staging<'_>, path: &str) -> Result<InRoot> {
-    let path = format!("{}/{path}", layout::STAGE1);
-    match InRoot::open_at(staging.as_fd(), &path) {
-        Err(error) => bail!("cannot open {path}: {error}"),
-        Ok(root) => Ok(root),
-    }
+    Ok(pod)
 }

@@ -4,7 +4,8 @@
 mod apply;
 mod assemble;
 mod check;
+mod layout;
 mod plan;
 
-pub(crate) use apply::apply;
-pub(crate) use plan::Plan;
+pub(crate) use apply::{Prepared, apply};
+pub(crate) use plan::{ImagePlan, Plan};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request whose inputs are all open. Invariant: nothing was written, and files are not looked up again.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -8,11 +9,13 @@ use pod::digest::Digest;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
+use crate::archive::Limits;
 use crate::image::MANIFEST_MAX;
 use crate::report::Hint as _;
-use crate::request::{ImageArgument, Request, VolumeArgument};
+use crate::request::{ImageArgument, LayoutArgument, Request, VolumeArgument};
 use crate::source::Source;
 use crate::stage1;
+use crate::store::Selector;
 
 /// What is to be verified and laid out.
 #[derive(Debug)]
@@ -21,10 +24,59 @@ pub(crate) struct Plan {
     pub(crate) dir: PathBuf,
     /// Stage1, and what its file must hash to.
     pub(crate) stage1: (Source, Digest),
-    /// The images, and what their tars must hash to.
-    pub(crate) images: Vec<(Source, Option<Digest>)>,
+    /// The images.
+    pub(crate) images: Vec<ImagePlan>,
+    /// What becomes of the trees.
+    pub(crate) layout: LayoutArgument,
+    /// What archives may ask for.
+    pub(crate) limits: Limits,
     /// What becomes the pod's manifest.
     pub(crate) manifest: ManifestPlan,
+}
+
+/// Where an image comes from.
+#[derive(Debug)]
+pub(crate) enum ImagePlan {
+    /// An archive file, and what its tar must hash to.
+    File(Box<Source>, Option<Digest>),
+    /// The store.
+    Stored(Selector),
+}
+
+impl ImagePlan {
+    /// Opens an archive file; what is no file may be the name of an image in the store.
+    pub(crate) fn open(image: &ImageArgument) -> Result<Self> {
+        match image {
+            ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
+            ImageArgument::File { path, digest } => match Source::open(path) {
+                Ok(source) => Ok(Self::File(Box::new(source), *digest)),
+                Err(error) => match path.to_str() {
+                    Some(name) if is_missing(&error) && is_name(name) && digest.is_none() => {
+                        Ok(Self::Stored(Selector::Name(name.to_owned())))
+                    }
+                    _ => Err(error).context("image"),
+                },
+            },
+        }
+    }
+
+    /// What it is called, for messages.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::File(source, _) => source.shown(),
+            Self::Stored(selector) => selector.shown(),
+        }
+    }
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    let error = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    error.is_some_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+/// Whether an image could be called so; a path that begins with a slash or a dot is meant as one.
+fn is_name(text: &str) -> bool {
+    !text.starts_with(['/', '.']) && text.parse::<pod::name::Identifier>().is_ok()
 }
 
 /// Where the pod's manifest comes from.
@@ -49,7 +101,7 @@ impl ManifestPlan {
 impl Plan {
     /// Opens everything that `request` names.
     pub(crate) fn open(request: &Request) -> Result<Self> {
-        let images = request.images.iter().map(open_image).collect::<Result<_>>()?;
+        let images = request.images.iter().map(ImagePlan::open).collect::<Result<_>>()?;
         let manifest = match &request.pod_manifest {
             None => ManifestPlan::Generate(request.volumes.clone()),
             Some(path) => read_manifest(path)?,
@@ -63,12 +115,15 @@ impl Plan {
                 .iter()
                 .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?,
         }
-        Ok(Self { dir: request.dir.clone(), stage1: open_stage1(request)?, images, manifest })
+        Ok(Self {
+            dir: request.dir.clone(),
+            stage1: open_stage1(request)?,
+            images,
+            layout: request.layout,
+            limits: request.limits,
+            manifest,
+        })
     }
-}
-
-fn open_image(image: &ImageArgument) -> Result<(Source, Option<Digest>)> {
-    Ok((Source::open(&image.path).context("image")?, image.digest))
 }
 
 fn open_stage1(request: &Request) -> Result<(Source, Digest)> {

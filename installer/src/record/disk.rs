@@ -51,7 +51,7 @@ fn is_universal(time: Timestamp) -> bool {
 }
 
 /// What a stat says of an object's metadata; it says nothing of attributes.
-pub(super) fn of_stat(stat: &Stat) -> Metadata {
+pub(crate) fn of_stat(stat: &Stat) -> Metadata {
     let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
     Metadata {
         mode: stat.st_mode & 0o7777,
@@ -79,6 +79,11 @@ pub(super) fn xattrs(object: impl AsFd) -> rustix::io::Result<Vec<Attribute>> {
     }
     all.sort();
     Ok(all)
+}
+
+/// All attributes of an open file or directory that an image may have.
+pub(crate) fn typed_xattrs(object: impl AsFd) -> Result<Vec<Xattr>> {
+    xattrs(object)?.iter().map(|(name, value)| Xattr::new(name, value)).collect()
 }
 
 /// The names in a list as listxattr(2) gives it, without the host's own.

@@ -1,77 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod directory while it is built, and the moment it becomes one.
+//! A directory while it is built, a pod's or a tree's, and the moment it appears where it belongs.
 //!
-//! `staging/ID` is locked by its builder, and renamed to `containers/ID` once it is on disk. Invariants: what is in
-//! `containers/` is complete; what is in `staging/` and not locked is dead, and the next run sweeps it. So a run may
-//! be killed at any moment. [`Staging::publish`] takes only verified trees.
+//! `staging/ID` is locked by its builder, and renamed once it is on disk. Invariants: what is in `containers/` and the
+//! store is complete; what is in `staging/` and not locked is dead, and the next run sweeps it. So a run may be killed
+//! at any moment.
 
-mod home;
 mod remove;
 mod sweep;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use pod::digest::Digest;
 use pod::id::PodId;
-use pod::layout;
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, fchmod, fchown, fremovexattr, fsync, mkdirat,
-    openat, openat2, renameat_with, statat, syncfs,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, fchmod, fchown, flock,
+    fremovexattr, fsync, mkdirat, openat, openat2, renameat_with, statat, syncfs,
 };
 use rustix::io::Errno;
 
-use crate::extract::Verified;
-use crate::image::ImagePolicy;
-use crate::stage1::Stage1Policy;
+use crate::home::Home;
 use crate::worker::Place;
 
-pub(crate) use home::Home;
+pub(crate) use sweep::{Locked, Workers, is_called, lock};
 
 /// How often an id is drawn that somebody has, or a staging directory made that a sweep takes for dead.
 const ATTEMPTS: usize = 64;
-/// Where an image is until stage1 is there, with a number, in the pod directory.
-const INCOMING: &str = "incoming";
 const DIRECTORY_MODE: Mode =
     Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// An image's tree that is not yet in its place.
-#[derive(Debug)]
-pub(crate) struct UnpackedImage {
-    directory: String,
-    tree: Verified<ImagePolicy>,
-    id: Digest,
+/// How a staging directory comes onto the disk before it is renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// With all of its file system: it holds a tree.
+    FileSystem,
+    /// By itself: every file in it was written by [`Staging::write_file`], and it has no directories with content.
+    Files,
 }
 
-/// A pod directory being built, locked.
+/// What publishing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// It is there now.
+    New,
+    /// Something of that name was there before.
+    Taken,
+}
+
+/// A directory being built, locked.
 #[derive(Debug)]
 pub(crate) struct Staging<'h> {
     home: &'h Home,
     id: PodId,
     name: CString,
     directory: OwnedFd,
-    lock: OwnedFd,
+    lock: Option<OwnedFd>,
 }
 
 impl<'h> Staging<'h> {
-    /// Sweeps what dead runs left, and begins a pod directory.
-    pub(crate) fn create(home: &'h Home) -> Result<Self> {
-        sweep::sweep(&home.staging)?;
+    /// Removes what dead runs left.
+    pub(crate) fn sweep(home: &Home) -> Result<()> {
+        sweep::sweep(&home.staging)
+    }
+
+    /// Begins a directory; only one that is for workers has a [`Staging::place`] for them.
+    pub(crate) fn create(home: &'h Home, workers: Workers) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            let mut random = [0; 16];
-            getrandom::fill(&mut random).context("cannot get random bytes")?;
-            if let Some(staging) = Self::try_create(home, PodId::from_random(random))? {
+            if let Some(staging) = Self::try_create(home, random_id()?, workers)? {
                 return Ok(staging);
             }
         }
         bail!("cannot create a staging directory: {ATTEMPTS} names were taken")
     }
 
-    fn try_create(home: &'h Home, id: PodId) -> Result<Option<Self>> {
+    fn try_create(home: &'h Home, id: PodId, workers: Workers) -> Result<Option<Self>> {
         let name = CString::new(id.to_string())?;
         match statat(&home.containers, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
@@ -82,8 +87,8 @@ impl<'h> Staging<'h> {
             done => done.context("cannot create a staging directory")?,
         }
         // A sweep may come in here and take it for dead.
-        let locked = sweep::lock(&home.staging, &name).context("cannot lock the staging directory")?;
-        let Some(sweep::Locked { directory, lock }) = locked else { return Ok(None) };
+        let locked = lock(&home.staging, &name, workers).context("cannot lock the staging directory")?;
+        let Some(Locked { directory, lock }) = locked else { return Ok(None) };
         let staging = Self { home, id, name, directory, lock };
         if let Err(error) = staging.forget_inherited() {
             staging.discard();
@@ -105,106 +110,69 @@ impl<'h> Staging<'h> {
         fchmod(&self.directory, Mode::RWXU).context("cannot set the staging directory's mode")
     }
 
-    /// The pod's id.
+    /// Its name, and the pod's id where it is a pod's.
     pub(crate) fn id(&self) -> PodId {
         self.id
     }
 
-    /// Unpacks stage1, as `unpack` does it.
-    pub(crate) fn add_stage1(
-        &self,
-        unpack: impl FnOnce(Place<'_>) -> Result<Verified<Stage1Policy>>,
-    ) -> Result<Verified<Stage1Policy>> {
-        let root = make_directory(&self.directory, layout::STAGE1)?;
-        unpack(self.place(&root)?)
+    /// Makes a directory in it, 0755.
+    pub(crate) fn make_directory(&self, name: &str) -> Result<OwnedFd> {
+        make_directory(&self.directory, name)
     }
 
-    /// Unpacks an image, as `unpack` does it; `number` tells it from the others of this pod. Its id is the sha512 if
-    /// that is among those `named`, else the sha256.
-    pub(crate) fn unpack_image(
-        &self,
-        named: &[Digest],
-        number: usize,
-        unpack: impl FnOnce(Place<'_>) -> Result<Verified<ImagePolicy>>,
-    ) -> Result<UnpackedImage> {
-        let directory = format!("{INCOMING}-{number}");
-        let root = make_directory(&self.directory, &directory)?;
-        let tree = unpack(self.place(&root)?)?;
-        let digests = tree.digests();
-        let id = match digests.sha512.filter(|sha512| named.contains(sha512)) {
-            Some(sha512) if named.contains(&digests.sha256) => {
-                bail!("the pod manifest calls it {} and {sha512}: expected one of them", digests.sha256)
-            }
-            Some(sha512) => sha512,
-            None => digests.sha256,
+    /// Writes a file in it and onto the disk, 0600.
+    pub(crate) fn write_file(&self, name: &str, content: &[u8]) -> Result<()> {
+        let write = || -> Result<()> {
+            let mut file = self.create_file(name)?;
+            file.write_all(content)?;
+            Ok(fsync(&file)?)
         };
-        Ok(UnpackedImage { directory, tree, id })
+        write().with_context(|| format!("cannot write {name}"))
     }
 
-    fn place<'a>(&'a self, root: &'a OwnedFd) -> Result<Place<'a>> {
-        // Nobody reads it yet.
-        let record = File::options().write(true).open("/dev/null").context("cannot open /dev/null")?;
-        Ok(Place { root, record, lock: self.lock.as_fd() })
+    /// Makes an empty file in it, 0600.
+    pub(crate) fn create_file(&self, name: &str) -> Result<File> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.directory, name, flags, FILE_MODE)?;
+        fchmod(&file, FILE_MODE)?;
+        Ok(File::from(file))
     }
 
-    /// Puts an image where its id says, once stage1 is there.
-    pub(crate) fn place_image(&self, image: UnpackedImage) -> Result<(Verified<ImagePolicy>, Digest)> {
-        let UnpackedImage { directory, tree, id } = image;
-        let images = self.images_directory().context("cannot create the images' directory in stage1")?;
-        match renameat_with(&self.directory, directory, images, id.to_string(), RenameFlags::NOREPLACE) {
-            Err(Errno::EXIST) => bail!("image {id} is there already: expected each image once"),
-            done => done.with_context(|| format!("cannot rename the image to {id}"))?,
-        }
-        Ok((tree, id))
-    }
-
-    fn images_directory(&self) -> Result<OwnedFd> {
-        let mut directory = open_below(&self.directory, layout::STAGE1)?;
-        for name in layout::IMAGES.split('/') {
-            directory = match make_directory(&directory, name) {
-                Err(error) if error.downcast_ref() == Some(&Errno::EXIST) => open_below(&directory, name)?,
-                made => made?,
-            };
-        }
-        Ok(directory)
-    }
-
-    /// Makes the pod directory appear, with all of it on disk, and returns its path.
+    /// Makes it appear in `parent` as `name`, with all of it on disk. Its lock stays with who has this.
     ///
     /// # Errors
     /// Where that fails; nothing has appeared then.
-    pub(crate) fn publish(
-        &self,
-        _stage1: &Verified<Stage1Policy>,
-        _images: &[Verified<ImagePolicy>],
-        manifest: &[u8],
-    ) -> Result<PathBuf> {
-        self.write_manifest(manifest).context("cannot write the pod's manifest")?;
-        syncfs(&self.directory).context("cannot sync the pod directory")?;
-        let Home { staging, containers, .. } = self.home;
-        renameat_with(staging, &self.name, containers, &self.name, RenameFlags::NOREPLACE)
-            .context("cannot rename the pod directory into containers")?;
-        if let Err(error) = fsync(containers) {
-            self.withdraw();
-            return Err(error).context("cannot sync containers");
+    pub(crate) fn publish(&self, parent: &OwnedFd, name: &CStr, how: Sync) -> Result<Published> {
+        match how {
+            Sync::FileSystem => syncfs(&self.directory),
+            Sync::Files => fsync(&self.directory),
         }
-        Ok(self.home.path().join(layout::CONTAINERS).join(self.id.to_string()))
+        .context("cannot sync the staging directory")?;
+        match renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => return Ok(Published::Taken),
+            done => done.context("cannot rename the staging directory to its place")?,
+        }
+        if let Err(error) = fsync(parent) {
+            self.withdraw(parent, name);
+            return Err(error).context("cannot sync the directory above");
+        }
+        Ok(Published::New)
     }
 
-    fn write_manifest(&self, manifest: &[u8]) -> Result<()> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let mut file = File::from(openat(&self.directory, layout::MANIFEST, flags, mode)?);
-        fchmod(&file, mode | Mode::RGRP | Mode::ROTH)?;
-        Ok(file.write_all(manifest)?)
+    /// Changes places with what is in `parent` as `name`, with all of this on disk.
+    pub(crate) fn replace(&self, parent: &OwnedFd, name: &CStr) -> Result<()> {
+        syncfs(&self.directory).context("cannot sync the staging directory")?;
+        renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
+            .context("cannot change places with what is there")?;
+        fsync(parent).context("cannot sync the directory above")
     }
 
-    /// Takes a published pod directory back. A part of one must never be seen, so it is renamed before it is removed.
-    pub(crate) fn withdraw(&self) {
-        let Home { staging, containers, .. } = self.home;
-        if let Err(error) = renameat_with(containers, &self.name, staging, &self.name, RenameFlags::NOREPLACE)
+    /// Takes back what was published. A part of it must never be seen, so it is renamed before it is removed.
+    pub(crate) fn withdraw(&self, parent: &OwnedFd, name: &CStr) {
+        if let Err(error) =
+            renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)
         {
-            eprintln!("warning: cannot take back pod {}: {error}", self.id);
+            eprintln!("warning: cannot take back {}: {error}", name.to_string_lossy());
         }
     }
 
@@ -214,6 +182,19 @@ impl<'h> Staging<'h> {
             eprintln!("warning: cannot remove staging/{}: {error}", self.id);
         }
     }
+
+    /// What a worker unpacks into: `root` in it, with its record.
+    pub(crate) fn place<'a>(&'a self, root: &'a OwnedFd, record: File) -> Place<'a> {
+        Place { root, record, lock: self.lock.as_ref().unwrap_or(&self.directory).as_fd() }
+    }
+
+    /// What was published, locked now as by one who shares it.
+    pub(crate) fn into_shared(self) -> Result<Locked> {
+        let Self { directory, lock, .. } = self;
+        flock(lock.as_ref().unwrap_or(&directory), FlockOperation::LockShared)
+            .context("cannot share the lock")?;
+        Ok(Locked { directory, lock })
+    }
 }
 
 impl AsFd for Staging<'_> {
@@ -222,14 +203,38 @@ impl AsFd for Staging<'_> {
     }
 }
 
-fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
+/// Takes what is locked, `name` in `parent`, out of there at once, and removes it. No sweep comes in: it is locked.
+pub(crate) fn remove_from(home: &Home, parent: &OwnedFd, name: &CStr, _locked: Locked) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let dead = CString::new(random_id()?.to_string())?;
+        match renameat_with(parent, name, &home.staging, &dead, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            Err(Errno::NOENT) => return Ok(()),
+            done => {
+                done.context("cannot take it out")?;
+                return remove::remove_tree(&home.staging, &dead).context("cannot remove it");
+            }
+        }
+    }
+    bail!("cannot take it out: {ATTEMPTS} names were taken")
+}
+
+fn random_id() -> Result<PodId> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("cannot get random bytes")?;
+    Ok(PodId::from_random(random))
+}
+
+/// Makes a directory in `parent`, 0755 whatever the umask.
+pub(crate) fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
     mkdirat(parent, name, Mode::RWXU)?;
     let directory = open_below(parent, name)?;
     fchmod(&directory, DIRECTORY_MODE)?;
     Ok(directory)
 }
 
-fn open_below(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
+/// Opens a directory of our own; no link is followed to get there.
+pub(crate) fn open_below(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat2(parent, name, flags, Mode::empty(), resolve).with_context(|| format!("cannot open {name}"))

@@ -26,7 +26,7 @@ pub(super) fn sweep(staging: &OwnedFd) -> Result<()> {
 }
 
 fn sweep_one(staging: &OwnedFd, name: &CStr) -> Result<(), Errno> {
-    match lock(staging, name)? {
+    match lock(staging, name, Workers::No)? {
         // Held while it is removed, so that two sweeps don't meet.
         Some(_locked) => remove_tree(staging, name),
         None => Ok(()),
@@ -35,29 +35,44 @@ fn sweep_one(staging: &OwnedFd, name: &CStr) -> Result<(), Errno> {
 
 /// An entry that nobody else works in.
 #[derive(Debug)]
-pub(super) struct Locked {
-    pub(super) directory: OwnedFd,
-    /// Workers share it.
-    pub(super) lock: OwnedFd,
+pub(crate) struct Locked {
+    /// It.
+    pub(crate) directory: OwnedFd,
+    /// Its lock, where that is another descriptor: one that workers may share.
+    pub(crate) lock: Option<OwnedFd>,
+}
+
+/// Whether workers share a lock. One that they may have is in a mount of its own, which takes the kernel milliseconds
+/// to let go of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// They do.
+    Yes,
+    /// There are none.
+    No,
 }
 
 /// Locks the directory `name`; `None` where somebody has it, or it is gone. Who gets it knows that the name means
 /// the directory he has locked: it was neither published nor removed in between.
-pub(super) fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, Errno> {
+pub(crate) fn lock(staging: &OwnedFd, name: &CStr, workers: Workers) -> Result<Option<Locked>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = match openat(staging, name, flags, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         opened => opened?,
     };
-    let lock = worker::lock_alone(&directory)?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+    let lock = match workers {
+        Workers::Yes => Some(worker::lock_alone(&directory)?),
+        Workers::No => None,
+    };
+    match flock(lock.as_ref().unwrap_or(&directory), FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         done => done?,
     }
     Ok(is_called(staging, name, &directory)?.then_some(Locked { directory, lock }))
 }
 
-fn is_called(parent: impl AsFd, name: &CStr, directory: &OwnedFd) -> Result<bool, Errno> {
+/// Whether `name` in `parent` is this directory.
+pub(crate) fn is_called(parent: impl AsFd, name: &CStr, directory: &OwnedFd) -> Result<bool, Errno> {
     let open = fstat(directory)?;
     match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(false),

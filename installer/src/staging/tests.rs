@@ -6,10 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::process::geteuid;
-use tar::{EntryType, Header};
 
 use super::*;
-use crate::extract::{Expected, Policy, Unpacker};
 
 const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
@@ -36,23 +34,6 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-fn archive(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (name, kind, content) in entries {
-        let mut header = Header::new_ustar();
-        header.set_entry_type(*kind);
-        header.set_mode(0o755);
-        header.set_mtime(0);
-        header.set_size(content.len() as u64);
-        tar.append_data(&mut header, name, *content).unwrap();
-    }
-    tar.into_inner().unwrap()
-}
-
-fn unpack<P: Policy>(source: &[u8], root: OwnedFd, policy: P) -> Verified<P> {
-    Unpacker::default().unpack(source, Expected::Anything, root, std::io::sink(), policy).unwrap()
-}
-
 #[test]
 fn a_pod_directory_appears_whole() {
     if !can_run("a_pod_directory_appears_whole") {
@@ -61,47 +42,50 @@ fn a_pod_directory_appears_whole() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("a/b");
     let home = Home::open(&dir).unwrap();
-    let staging = Staging::create(&home).unwrap();
-    let root = make_directory(&staging.directory, layout::STAGE1).unwrap();
-    let stage1 = unpack(&archive(&[("init", EntryType::Regular, b"")]), root, Stage1Policy::default());
-    let image = archive(&[("manifest", EntryType::Regular, b"{}"), ("rootfs/", EntryType::Directory, b"")]);
-    let (image, id) = add_image(&staging, &image, 0).unwrap();
+    let staging = Staging::create(&home, Workers::Yes).unwrap();
+    drop(staging.make_directory("stage1").unwrap());
+    staging.write_file("container", b"manifest").unwrap();
+    let name = CString::new(staging.id().to_string()).unwrap();
     assert_eq!(names(&dir.join("containers")), [""; 0]);
-    let pod = staging.publish(&stage1, &[image], b"manifest").unwrap();
+    assert_eq!(staging.publish(&home.containers, &name, Sync::Files).unwrap(), Published::New);
 
-    assert_eq!(pod, dir.join("containers").join(staging.id().to_string()));
+    let pod = dir.join("containers").join(staging.id().to_string());
     assert_eq!(names(&dir.join("staging")), [""; 0]);
     assert_eq!(names(&pod), ["container", "stage1"]);
     assert_eq!(fs::read(pod.join("container")).unwrap(), b"manifest");
-    assert_eq!(names(&pod.join("stage1").join(layout::image(&id))), ["manifest", "rootfs"]);
-    for private in [&dir, &dir.join("containers"), &dir.join("staging"), &pod] {
+    for private in [&dir, &dir.join("containers"), &dir.join("staging"), &dir.join("store"), &pod] {
         assert_eq!(mode(private), 0o700, "{}", private.display());
     }
-    staging.withdraw();
+    staging.withdraw(&home.containers, &name);
     staging.discard();
     home.abandon();
     assert_eq!(names(outer.path()), [""; 0], "nothing of it is left, nor what was made for it");
 }
 
-fn add_image(staging: &Staging<'_>, image: &[u8], number: usize) -> Result<(Verified<ImagePolicy>, Digest)> {
-    let unpack = |place: Place<'_>| Ok(unpack(image, place.root.try_clone()?, ImagePolicy::default()));
-    staging.place_image(staging.unpack_image(&[], number, unpack)?)
-}
-
 #[test]
-fn the_same_image_twice_is_refused() {
-    if !can_run("the_same_image_twice_is_refused") {
+fn what_is_there_stays_unless_it_is_to_be_replaced() {
+    if !can_run("what_is_there_stays_unless_it_is_to_be_replaced") {
         return;
     }
     let outer = tempfile::tempdir().unwrap();
     let home = Home::open(outer.path()).unwrap();
-    let staging = Staging::create(&home).unwrap();
-    drop(make_directory(&staging.directory, layout::STAGE1).unwrap());
-    let image = archive(&[("manifest", EntryType::Regular, b"{}"), ("rootfs/", EntryType::Directory, b"")]);
-    add_image(&staging, &image, 0).unwrap();
-    let again = add_image(&staging, &image, 1).unwrap_err();
-    assert!(format!("{again:#}").contains("expected each image once"));
-    staging.discard();
+    let publish = |content: &[u8], replace: bool| {
+        let staging = Staging::create(&home, Workers::Yes).unwrap();
+        staging.write_file("file", content).unwrap();
+        let published = staging.publish(&home.trees, c"tree", Sync::FileSystem).unwrap();
+        if replace {
+            staging.replace(&home.trees, c"tree").unwrap();
+        }
+        staging.discard();
+        (published, fs::read(outer.path().join("store/tree-v1/tree/file")).unwrap())
+    };
+    let first = Staging::create(&home, Workers::Yes).unwrap();
+    first.write_file("file", b"first").unwrap();
+    assert_eq!(first.publish(&home.trees, c"tree", Sync::FileSystem).unwrap(), Published::New);
+    drop(first);
+    assert_eq!(publish(b"second", false), (Published::Taken, b"first".to_vec()));
+    assert_eq!(publish(b"third", true), (Published::Taken, b"third".to_vec()));
+    assert_eq!(names(&outer.path().join("staging")), [""; 0]);
 }
 
 #[test]
@@ -115,14 +99,15 @@ fn the_dead_are_swept_and_the_living_stay() {
     fs::write(canary.join("file"), "alive").unwrap();
     let home = Home::open(&outer.path().join("dir")).unwrap();
     let entries = outer.path().join("dir/staging");
-    let alive = Staging::create(&home).unwrap();
+    let alive = Staging::create(&home, Workers::Yes).unwrap();
     fs::create_dir_all(entries.join(DEAD).join("d/e")).unwrap();
     fs::write(entries.join(DEAD).join("d/e/f"), "x").unwrap();
     fs::set_permissions(entries.join(DEAD).join("d"), fs::Permissions::from_mode(0o500)).unwrap();
     symlink(&canary, entries.join(DEAD).join("d/link")).unwrap();
     fs::create_dir(entries.join("not-ours")).unwrap();
 
-    let second = Staging::create(&home).unwrap();
+    Staging::sweep(&home).unwrap();
+    let second = Staging::create(&home, Workers::Yes).unwrap();
     let mut expected = vec![alive.id().to_string(), second.id().to_string(), "not-ours".to_owned()];
     expected.sort();
     assert_eq!(names(&entries), expected);
@@ -139,13 +124,13 @@ fn a_sweep_does_not_take_what_was_published_meanwhile() {
     }
     let outer = tempfile::tempdir().unwrap();
     let home = Home::open(outer.path()).unwrap();
-    let staging = Staging::create(&home).unwrap();
+    let staging = Staging::create(&home, Workers::Yes).unwrap();
     let name = staging.name.clone();
-    assert!(sweep::lock(&home.staging, &name).unwrap().is_none(), "its builder has it");
+    assert!(lock(&home.staging, &name, Workers::No).unwrap().is_none(), "its builder has it");
     let Home { staging: from, containers, .. } = &home;
     renameat_with(from, &name, containers, &name, RenameFlags::NOREPLACE).unwrap();
     drop(staging);
-    assert!(sweep::lock(&home.staging, &name).unwrap().is_none(), "it is no longer there");
+    assert!(lock(&home.staging, &name, Workers::No).unwrap().is_none(), "it is no longer there");
     assert_eq!(names(&outer.path().join("containers")).len(), 1);
 }
 
@@ -159,8 +144,8 @@ fn a_directory_in_use_is_not_unmade() {
     let first = Home::open(&dir).unwrap();
     let second = Home::open(&dir).unwrap();
     first.abandon();
-    assert_eq!(names(&dir), ["containers", "staging"]);
-    Staging::create(&second).unwrap().discard();
+    assert_eq!(names(&dir), ["containers", "staging", "store"]);
+    Staging::create(&second, Workers::No).unwrap().discard();
 }
 
 #[test]

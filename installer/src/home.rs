@@ -28,8 +28,14 @@ const AS_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlag
 pub(crate) struct Home {
     path: PathBuf,
     _lock: OwnedFd,
-    pub(super) staging: OwnedFd,
-    pub(super) containers: OwnedFd,
+    /// What is being built.
+    pub(crate) staging: OwnedFd,
+    /// Pod directories.
+    pub(crate) containers: OwnedFd,
+    /// The store's trees.
+    pub(crate) trees: OwnedFd,
+    /// The store's other names for trees.
+    pub(crate) aliases: OwnedFd,
     /// What this run made, outermost first.
     made: Vec<PathBuf>,
 }
@@ -40,13 +46,21 @@ impl Home {
         let mut made = Vec::new();
         let opened = Self::try_open(path, &mut made);
         match opened {
-            Ok((lock, staging, containers)) => {
-                Ok(Self { path: path.to_owned(), _lock: lock, staging, containers, made })
+            Ok((lock, [staging, containers, trees, aliases])) => {
+                Ok(Self { path: path.to_owned(), _lock: lock, staging, containers, trees, aliases, made })
             }
             Err(error) => {
                 unmake(path, &made);
                 Err(error.context(format!("directory {}", escape(&path.to_string_lossy()))))
             }
+        }
+    }
+
+    /// Opens DIR, if it is there.
+    pub(crate) fn find(path: &Path) -> Result<Option<Self>> {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            _ => Self::open(path).map(Some),
         }
     }
 
@@ -57,23 +71,26 @@ impl Home {
 
     /// After a failure: removes the directories that this run made and nobody uses.
     pub(crate) fn abandon(self) {
-        let Self { path, _lock, staging, containers, made } = self;
-        drop((_lock, staging, containers));
+        let (path, made) = (self.path.clone(), self.made.clone());
+        // With it the lock, which would be in its own way.
+        drop(self);
         unmake(&path, &made);
     }
 
-    fn try_open(path: &Path, made: &mut Vec<PathBuf>) -> Result<(OwnedFd, OwnedFd, OwnedFd)> {
+    fn try_open(path: &Path, made: &mut Vec<PathBuf>) -> Result<(OwnedFd, [OwnedFd; 4])> {
         let lock = lock_shared(path, made)?;
         check_guarded(&lock)?;
-        let [staging, containers] = [layout::STAGING, layout::CONTAINERS].map(|name| -> Result<OwnedFd> {
+        let mut below = |name: &str| -> Result<OwnedFd> {
             let below = path.join(name);
             make(&below, made)?;
             let directory = open(&below, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
                 .with_context(|| format!("cannot open {name}"))?;
-            check_guarded(&directory)?;
+            check_guarded(&directory).with_context(|| name.to_owned())?;
             Ok(directory)
-        });
-        Ok((lock, staging?, containers?))
+        };
+        let [staging, containers] = [layout::STAGING, layout::CONTAINERS].map(&mut below);
+        below(layout::STORE)?;
+        Ok((lock, [staging?, containers?, below(layout::TREES)?, below(layout::ALIASES)?]))
     }
 }
 

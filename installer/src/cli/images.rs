@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The commands about the store: what they do, and what they print.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use pod::digest::Digest;
+use pod::text::escape;
+use serde_json::json;
+
+use super::arguments::Format;
+use super::print;
+use crate::archive::Limits;
+use crate::extract::Expected;
+use crate::home::Home;
+use crate::interrupt::Interrupt;
+use crate::prepare::ImagePlan;
+use crate::report::Hint as _;
+use crate::request::ImageArgument;
+use crate::staging::Staging;
+use crate::store::{self, Importer, Kept, Kind, References, Repair, Selector, Tree, Verdict};
+
+/// What is to be done.
+pub(super) enum Images {
+    Import(Vec<ImageArgument>, Limits),
+    List(Format),
+    Remove(Vec<String>),
+    Collect,
+    Verify { repair: bool, images: Vec<String> },
+}
+
+pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Result<ExitCode> {
+    if let Images::Import(images, limits) = task {
+        let images = images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
+        let home = Home::open(dir)?;
+        let done = import(&home, images, *limits, interrupt);
+        if done.is_err() {
+            home.abandon();
+        }
+        return done;
+    }
+    let home = Home::find(dir)?;
+    match (task, &home) {
+        (Images::List(format), home) => list(home.as_ref(), *format),
+        (_, None) => {
+            bail!("no directory {}: expected --dir to say where images are", escape(&dir.to_string_lossy()))
+        }
+        (Images::Remove(images), Some(home)) => remove(home, images),
+        (Images::Collect, Some(home)) => collect(home),
+        (Images::Verify { repair, images }, Some(home)) => verify(home, *repair, images, interrupt),
+        (Images::Import(..), _) => unreachable!("done above"),
+    }
+}
+
+fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
+    Staging::sweep(home)?;
+    let importer = Importer { home, limits, interrupt };
+    for image in images {
+        let shown = image.shown();
+        let imported = match image {
+            ImagePlan::Stored(selector) => Err(anyhow!("no such file: expected an image's file"))
+                .hint(format!("{} may be in the store already: installer image list", selector.shown())),
+            ImagePlan::File(mut source, digest) => {
+                let expected = digest.map_or(Expected::Anything, Expected::Tar);
+                let acquired = importer.acquire(&mut source, Kind::Image, expected, &named(digest));
+                acquired.and_then(|acquired| {
+                    interrupt.check()?;
+                    acquired.publish()
+                })
+            }
+        };
+        let (tree, _) = imported.with_context(|| format!("image {shown}"))?;
+        print(format!("{}\n", tree.id()).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A digest that is asked for is one the image is known by afterwards.
+fn named(digest: Option<Digest>) -> Vec<Digest> {
+    digest.into_iter().filter(Digest::is_sha512).collect()
+}
+
+fn list(home: Option<&Home>, format: Format) -> Result<ExitCode> {
+    let Some(home) = home else {
+        print(if format == Format::Json { b"[]\n" } else { b"" })?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let references = References::read(home)?;
+    let mut images = Vec::new();
+    for id in store::ids(home)? {
+        match Tree::open_any(home, id) {
+            Ok(Some(tree)) if tree.info().kind == Kind::Image => images.push(tree),
+            Ok(_) => {}
+            Err(error) => eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}"))),
+        }
+    }
+    let text = match format {
+        Format::Table => table(&images, &references),
+        Format::Json => array(&images, &references)?,
+    };
+    print(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn array(images: &[Tree], references: &References) -> Result<String> {
+    let one = |tree: &Tree| {
+        let info = tree.info();
+        json!({
+            "id": tree.id(), "name": info.name, "size": info.size, "objects": info.objects,
+            "imported": info.imported, "pods": references.to(tree.id()),
+        })
+    };
+    Ok(serde_json::to_string_pretty(&images.iter().map(one).collect::<Vec<_>>())? + "\n")
+}
+
+fn table(images: &[Tree], references: &References) -> String {
+    let mut text = format!("{:<19}  {:>9}  {:>7}  {:>4}  NAME\n", "ID", "SIZE", "AGE", "PODS");
+    for tree in images {
+        let info = tree.info();
+        let name = info.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (id, pods) = (tree.id().to_string(), references.to(tree.id()).len());
+        let size = indicatif::BinaryBytes(info.size).to_string();
+        let _ = writeln!(text, "{:<19}  {size:>9}  {:>7}  {pods:>4}  {name}", &id[..19], age(info.age()));
+    }
+    text
+}
+
+/// A time span in its largest unit.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
+
+fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
+    let mut ids = Vec::new();
+    for image in images {
+        // Its lock is let go of before it is taken alone.
+        let id = store::resolve(home, &Selector::any(image))?.id();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    let mut refused = Vec::new();
+    for (id, outcome) in store::remove(home, &ids)? {
+        match outcome {
+            Ok(_) | Err(Kept::Missing) => print(format!("removed {id}\n").as_bytes())?,
+            Err(Kept::InUse) => refused.push(format!("image {id} is in use")),
+            Err(Kept::Referred(pods)) => refused.push(format!(
+                "pod {} refers to image {id}",
+                pods.first().map(ToString::to_string).unwrap_or_default()
+            )),
+        }
+    }
+    store::sweep_aliases(home)?;
+    match refused.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        all => Err(anyhow!("{}", all.join("; ")))
+            .hint("rm -rf takes a pod directory away once its pod has ended"),
+    }
+}
+
+fn collect(home: &Home) -> Result<ExitCode> {
+    Staging::sweep(home)?;
+    for (id, outcome) in store::collect(home)? {
+        if let Ok(info) = outcome {
+            let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
+            let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
+            print(format!("removed {what} {id}{}\n", name.unwrap_or_default()).as_bytes())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(home: &Home, repair: bool, images: &[String], interrupt: &Interrupt) -> Result<ExitCode> {
+    let ids = match images {
+        [] => store::ids(home)?,
+        images => {
+            let id = |image: &String| match Selector::any(image) {
+                // Damaged ones have an id, too.
+                Selector::Id(id) if !id.is_sha512() => Ok(id),
+                selector => Ok(store::resolve(home, &selector)?.id()),
+            };
+            images.iter().map(id).collect::<Result<_>>()?
+        }
+    };
+    let importer = Importer { home, limits: Limits::default(), interrupt };
+    let mut failed = false;
+    for id in ids {
+        interrupt.check()?;
+        match store::verify(home, id)? {
+            Verdict::Intact => print(format!("{id}: intact\n").as_bytes())?,
+            Verdict::Missing if images.is_empty() => {}
+            Verdict::Missing => bail!("no tree {id} in the store: expected one"),
+            Verdict::Damaged(lines) => {
+                for line in lines {
+                    print(format!("{id}: {}\n", pod::text::one_line(&line)).as_bytes())?;
+                }
+                failed |= !repair || !repaired(&importer, id)?;
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Repairs a tree and says how; whether it is as it was.
+fn repaired(importer: &Importer<'_>, id: Digest) -> Result<bool> {
+    let repair = store::repair(importer, id).with_context(|| format!("cannot repair {id}"))?;
+    let said = match &repair {
+        Repair::Renewed => "renewed from its file".to_owned(),
+        Repair::InUse => "in use, so not repaired: expected its pods to have ended".to_owned(),
+        Repair::TakenOut(pods) => match pods.as_slice() {
+            [] => "taken out of the store".to_owned(),
+            pods => {
+                let pods: Vec<_> = pods.iter().map(ToString::to_string).collect();
+                format!("taken out of the store: import its file again for pod {}", pods.join(", "))
+            }
+        },
+    };
+    print(format!("{id}: {said}\n").as_bytes())?;
+    Ok(matches!(repair, Repair::Renewed))
+}

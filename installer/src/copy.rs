@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A tree of the store → one of a pod's own, where overlays can't be used: every object with all of its metadata, hard
+//! links as such. Content is shared by reflink where the file system can, and copied where it can't.
+//!
+//! Both trees are reached through descriptors of their roots, no link is followed, and two descriptors are open however
+//! deep they are.
+
+use std::collections::HashMap;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+
+use anyhow::{Context, Result};
+use pod::path::RelativePath;
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, ioctl_ficlone, linkat, mkdirat, mknodat, openat,
+    readlinkat, statat, symlinkat,
+};
+use rustix::io::Errno;
+
+use crate::archive::Metadata;
+use crate::extract::{metadata, open_directory};
+use crate::interrupt::Interrupt;
+use crate::record;
+
+/// How content came into a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Means {
+    /// By reflink: it takes no space.
+    #[default]
+    Reflink,
+    /// Byte for byte.
+    Bytes,
+}
+
+/// Copies the tree in `from` into the empty directory `to`.
+pub(crate) fn copy(from: &OwnedFd, to: &OwnedFd, interrupt: &Interrupt) -> Result<Means> {
+    let mut copy = Copy { from, to, links: HashMap::new(), means: Means::default(), interrupt };
+    let mut directories = vec![RelativePath::default()];
+    let mut next = 0;
+    while let Some(path) = directories.get(next).cloned() {
+        copy.directory(&path, &mut directories).with_context(|| format!("cannot copy {path}"))?;
+        next += 1;
+    }
+    // Deepest first: what is made in a directory changes its times.
+    for path in directories.iter().rev() {
+        let finish = || -> Result<()> {
+            let source = open_directory(from, path, OFlags::RDONLY)?;
+            let wanted = metadata_of(&source, &fstat(&source)?)?;
+            metadata::set(open_directory(to, path, OFlags::RDONLY)?, &wanted).map(drop)
+        };
+        finish().with_context(|| format!("cannot copy the directory {path}"))?;
+    }
+    Ok(copy.means)
+}
+
+struct Copy<'a> {
+    from: &'a OwnedFd,
+    to: &'a OwnedFd,
+    /// Objects with several names, by the first that was copied.
+    links: HashMap<(u64, u64), RelativePath>,
+    means: Means,
+    interrupt: &'a Interrupt,
+}
+
+impl Copy<'_> {
+    fn directory(&mut self, path: &RelativePath, directories: &mut Vec<RelativePath>) -> Result<()> {
+        let from = open_directory(self.from, path, OFlags::RDONLY)?;
+        let to = open_directory(self.to, path, OFlags::RDONLY)?;
+        for entry in Dir::read_from(&from)? {
+            self.interrupt.check()?;
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if matches!(name.as_bytes(), b"." | b"..") {
+                continue;
+            }
+            let below = RelativePath::from_bytes(&[path.as_bytes(), b"/", name.as_bytes()].concat())?;
+            let stat = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                mkdirat(&to, name, Mode::RWXU)?;
+                directories.push(below);
+            } else {
+                self.object(&from, &to, name, &stat, below)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn object(
+        &mut self,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        name: &OsStr,
+        stat: &Stat,
+        path: RelativePath,
+    ) -> Result<()> {
+        if stat.st_nlink > 1 {
+            match self.links.get(&(stat.st_dev, stat.st_ino)).and_then(RelativePath::split_last) {
+                Some((parent, first)) => {
+                    let parent = open_directory(self.to, &parent, OFlags::PATH)?;
+                    return Ok(linkat(parent, first, to, name, AtFlags::empty())?);
+                }
+                None => drop(self.links.insert((stat.st_dev, stat.st_ino), path)),
+            }
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => self.file(from, to, name),
+            FileType::Symlink => {
+                symlinkat(readlinkat(from, name, Vec::new())?, to, name)?;
+                metadata::set_link(to, name, &record::of_stat(stat)).map(drop)
+            }
+            other => {
+                mknodat(to, name, other, Mode::RUSR | Mode::WUSR, stat.st_rdev)?;
+                metadata::set_special(to, name, &record::of_stat(stat)).map(drop)
+            }
+        }
+    }
+
+    fn file(&mut self, from: &OwnedFd, to: &OwnedFd, name: &OsStr) -> Result<()> {
+        let safe = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut source = File::from(openat(from, name, OFlags::RDONLY | safe, Mode::empty())?);
+        let make = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | safe;
+        let mut copy = File::from(openat(to, name, make, Mode::RUSR | Mode::WUSR)?);
+        let stat = fstat(&source)?;
+        if stat.st_size > 0 && (self.means == Means::Bytes || !is_cloned(&copy, &source)?) {
+            self.means = Means::Bytes;
+            // copy_file_range(2) where it can be used.
+            io::copy(&mut source, &mut copy)?;
+        }
+        metadata::set(&copy, &metadata_of(&source, &stat)?).map(drop)
+    }
+}
+
+/// Shares the content of `source`; whether that can be done is the file system's to say.
+fn is_cloned(copy: &File, source: &File) -> Result<bool> {
+    match ioctl_ficlone(copy, source) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error).context("cannot clone its content"),
+    }
+}
+
+/// All of an open file's or directory's metadata.
+fn metadata_of(object: impl std::os::fd::AsFd, stat: &Stat) -> Result<Metadata> {
+    Ok(Metadata { xattrs: record::typed_xattrs(&object)?, ..record::of_stat(stat) })
+}
+
+/// Copies one file of the store's, as `name` in `to`.
+pub(crate) fn file(from: &OwnedFd, to: &OwnedFd, name: &str, interrupt: &Interrupt) -> Result<()> {
+    let mut copy = Copy { from, to, links: HashMap::new(), means: Means::default(), interrupt };
+    copy.file(from, to, OsStr::new(name)).with_context(|| format!("cannot copy {name}"))?;
+    let name = CString::new(name)?;
+    let written = openat(to, &name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(rustix::fs::fsync(written)?)
+}

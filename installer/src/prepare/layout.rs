@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Trees of the store → what is in the pod directory: the upper layers of overlays, or copies.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, bail};
+use pod::Pod;
+use pod::digest::Digest;
+use pod::layers::Layers;
+use pod::layout;
+use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, fsync, linkat};
+use rustix::io::Errno;
+
+use crate::copy::{self, Means};
+use crate::home::Home;
+use crate::interrupt::Interrupt;
+use crate::overlay;
+use crate::report::Hint as _;
+use crate::request::LayoutArgument;
+use crate::staging::{self, Staging, Sync, open_below};
+use crate::store::Tree;
+
+/// The trees of a pod.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trees<'a> {
+    pub(super) stage1: &'a Tree,
+    /// By what the pod calls them.
+    pub(super) images: &'a [(Digest, Tree)],
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Laid {
+    pub(super) layers: Layers,
+    /// How it comes onto the disk.
+    pub(super) sync: Sync,
+    /// For people.
+    pub(super) shown: String,
+}
+
+/// Lays out the trees in a pod's staging directory.
+///
+/// # Errors
+/// Where overlays are asked for and can't be made; the system's.
+pub(super) fn lay_out(
+    home: &Home,
+    staging: &Staging<'_>,
+    trees: &Trees<'_>,
+    pod: &Pod,
+    wanted: LayoutArgument,
+    interrupt: &Interrupt,
+) -> Result<Laid> {
+    let stage1 = staging.make_directory(layout::STAGE1)?;
+    if wanted == LayoutArgument::Copy {
+        return copies(&stage1, trees, pod, interrupt);
+    }
+    match overlays(home, staging, &stage1, trees, interrupt) {
+        Err(error) if wanted == LayoutArgument::Auto => {
+            let why = pod::text::one_line(&format!("{error:#}"));
+            let laid = copies(&stage1, trees, pod, interrupt)?;
+            eprintln!("warning: no overlays here: {why}: {} instead", laid.shown);
+            Ok(laid)
+        }
+        Err(error) => Err(error).context("no overlays here").hint("--layout copy does without"),
+        laid => laid,
+    }
+}
+
+/// An upper layer with nothing in it but `/init`, which is executed before the overlay is there.
+fn overlays(
+    home: &Home,
+    staging: &Staging<'_>,
+    upper: &OwnedFd,
+    trees: &Trees<'_>,
+    interrupt: &Interrupt,
+) -> Result<Laid> {
+    let lower = trees.stage1.root()?;
+    let work = staging.make_directory(layout::WORK)?;
+    if !overlay::is_known(home)? {
+        overlay::probe(&lower, upper, &work)?;
+        overlay::remember(home)?;
+    }
+    // The root's mode and owner are the upper layer's.
+    let stat = fstat(&lower)?;
+    fchown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    fchmod(upper, Mode::from_raw_mode(stat.st_mode))?;
+    match linkat(&lower, layout::INIT, upper, layout::INIT, AtFlags::empty()) {
+        Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => {
+            copy::file(&lower, upper, layout::INIT, interrupt)?;
+        }
+        done => done.with_context(|| format!("cannot link {}", layout::INIT))?,
+    }
+    fsync(upper)?;
+    let images = trees.images.iter().map(|(called, tree)| (*called, tree.id())).collect();
+    let layers = Layers::Overlay { stage1: trees.stage1.id(), images };
+    Ok(Laid { layers, sync: Sync::Files, shown: "overlays".into() })
+}
+
+/// A copy of stage1, and one of its image for every app.
+fn copies(stage1: &OwnedFd, trees: &Trees<'_>, pod: &Pod, interrupt: &Interrupt) -> Result<Laid> {
+    let mut means = copy::copy(&trees.stage1.root()?, stage1, interrupt)?;
+    let mut add = |from: &OwnedFd, to: &OwnedFd| -> Result<()> {
+        if copy::copy(from, to, interrupt)? == Means::Bytes {
+            means = Means::Bytes;
+        }
+        Ok(())
+    };
+    for (called, tree) in trees.images {
+        add(&tree.root()?, &make_all(stage1, &layout::image(called))?)
+            .with_context(|| format!("cannot copy image {called}"))?;
+    }
+    let mut with_first = Vec::new();
+    for app in &pod.apps {
+        if !with_first.contains(&app.image) {
+            with_first.push(app.image);
+            continue;
+        }
+        let Some((_, tree)) = trees.images.iter().find(|(called, _)| *called == app.image) else {
+            bail!("image {} is not at hand", app.image);
+        };
+        let rootfs = open_below(tree.root()?, layout::IMAGE_ROOTFS)?;
+        add(&rootfs, &make_all(stage1, &layout::own_root(&app.name))?)
+            .with_context(|| format!("cannot copy the image of app {}", app.name))?;
+    }
+    let shown = match means {
+        Means::Reflink => "copies by reflink",
+        Means::Bytes => "copies",
+    };
+    Ok(Laid { layers: Layers::Copy, sync: Sync::FileSystem, shown: shown.into() })
+}
+
+/// A directory and those above it.
+fn make_all(root: &OwnedFd, path: &str) -> Result<OwnedFd> {
+    let mut directory = open_below(root, ".")?;
+    for name in path.split('/') {
+        directory = match staging::make_directory(&directory, name) {
+            Err(error) if error.downcast_ref() == Some(&Errno::EXIST) => open_below(&directory, name)?,
+            made => made?,
+        };
+    }
+    Ok(directory)
+}

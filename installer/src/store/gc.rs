@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Taking trees out of the store.
+//!
+//! A tree is locked alone first; then pods are asked. Whoever is making a pod of it has it locked, so either the lock
+//! can't be had, or the pod is there to be seen.
+
+use anyhow::{Context, Result};
+use pod::digest::Digest;
+use pod::id::PodId;
+
+use super::references::References;
+use super::tree::{self, ids, read_info};
+use super::{alias, info::Info};
+use crate::home::Home;
+use crate::overlay;
+use crate::staging::{self, Locked, Workers};
+
+/// Why a tree stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Pods refer to it.
+    Referred(Vec<PodId>),
+    /// Somebody is at work with it.
+    InUse,
+    /// It was not there.
+    Missing,
+}
+
+/// What became of one tree.
+pub(crate) type Outcome = (Digest, Result<Option<Info>, Kept>);
+
+/// Removes every tree that no pod refers to and nobody uses, and names that lead nowhere.
+pub(crate) fn collect(home: &Home) -> Result<Vec<Outcome>> {
+    let outcomes = remove(home, &ids(home)?)?;
+    alias::sweep(home)?;
+    if ids(home)?.is_empty() {
+        overlay::forget(home)?;
+    }
+    Ok(outcomes)
+}
+
+/// Removes these trees, each unless a pod refers to it or somebody uses it.
+pub(crate) fn remove(home: &Home, trees: &[Digest]) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    let mut alone: Vec<(Digest, Locked)> = Vec::new();
+    for id in trees {
+        let name = tree::name(*id);
+        match staging::lock(&home.trees, &name, Workers::No)
+            .with_context(|| format!("cannot lock tree {id}"))?
+        {
+            Some(locked) => alone.push((*id, locked)),
+            None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
+            None => outcomes.push((*id, Err(Kept::InUse))),
+        }
+    }
+    // Only now: see above.
+    let references = References::read(home)?;
+    for (id, locked) in alone {
+        let pods = references.to(id);
+        if pods.is_empty() {
+            let info = read_info(&locked.directory).ok();
+            staging::remove_from(home, &home.trees, &tree::name(id), locked)
+                .with_context(|| format!("cannot remove tree {id}"))?;
+            outcomes.push((id, Ok(info)));
+        } else {
+            outcomes.push((id, Err(Kept::Referred(pods.to_vec()))));
+        }
+    }
+    Ok(outcomes)
+}
+
+fn is_missing(home: &Home, id: Digest) -> bool {
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::statat(&home.trees, tree::name(id), flags).is_err()
+}

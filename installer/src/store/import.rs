@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Archive files → trees: those that the store has already, and new ones.
+//!
+//! A file is known by its digest, where somebody says it or its length is one that the store has seen; then nothing of
+//! it is decoded. Else it is unpacked in staging, where its tree waits until whoever asked for it has found it good.
+
+use anyhow::{Context, Result};
+use pod::digest::Digest;
+use pod::layout;
+use pod::manifest::ImageManifest;
+use rustix::fs::AtFlags;
+
+use super::alias::Alias;
+use super::info::{Info, Kind, now};
+use super::tree::{self, Tree};
+use super::verify;
+use crate::archive::Limits;
+use crate::extract::{ArchiveFile, Expected, Outcome};
+use crate::home::Home;
+use crate::image::{ImagePolicy, MANIFEST_MAX};
+use crate::image_root::InRoot;
+use crate::interrupt::Interrupt;
+use crate::source::Source;
+use crate::stage1::{self, Stage1Policy};
+use crate::staging::{Locked, Published, Staging, Sync, Workers};
+use crate::worker::{self, Job};
+
+/// How often a tree is published that somebody else has published, and then removed.
+const ATTEMPTS: usize = 16;
+
+/// Brings archive files into the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Importer<'h> {
+    /// Where.
+    pub(crate) home: &'h Home,
+    /// What archives may ask for.
+    pub(crate) limits: Limits,
+    /// What ends it early.
+    pub(crate) interrupt: &'h Interrupt,
+}
+
+/// A tree that can be looked at, and is in the store or ready for it.
+#[derive(Debug)]
+pub(crate) enum Acquired<'h> {
+    /// It is in the store.
+    Known(Tree),
+    /// It is in staging.
+    New(New<'h>),
+}
+
+/// A tree in staging.
+#[derive(Debug)]
+pub(crate) struct New<'h> {
+    home: &'h Home,
+    staging: Staging<'h>,
+    kind: Kind,
+    outcome: Outcome,
+    /// Where it came from.
+    source: Option<String>,
+}
+
+impl<'h> Importer<'h> {
+    /// The tree of an archive file. Where pods call the image by one of the digests `named`, it is known by that as
+    /// well afterwards, if it is one of them.
+    ///
+    /// # Errors
+    /// Where the archive is refused or does not meet `expected`; the system's. Nothing is left then.
+    pub(crate) fn acquire(
+        &self,
+        source: &mut Source,
+        kind: Kind,
+        expected: Expected,
+        named: &[Digest],
+    ) -> Result<Acquired<'h>> {
+        if let Some(tree) = self.known(source, kind, expected)?
+            && is_called(self.home, &tree, named)?
+        {
+            return Ok(Acquired::Known(tree));
+        }
+        if let Expected::File(digest) = expected {
+            stage1::check(source, digest, self.interrupt)?;
+        }
+        let with_sha512 = named.iter().any(Digest::is_sha512);
+        self.unpack_new(source, kind, expected, with_sha512).map(Acquired::New)
+    }
+
+    /// Unpacks an archive file in staging, whether or not the store has its tree.
+    pub(super) fn unpack_new(
+        &self,
+        source: &mut Source,
+        kind: Kind,
+        expected: Expected,
+        with_sha512: bool,
+    ) -> Result<New<'h>> {
+        source.show_progress("unpacking");
+        let job = Job { expected, with_sha512, limits: self.limits };
+        let staging = Staging::create(self.home, Workers::Yes)?;
+        match self.unpack(&staging, source, kind, &job) {
+            Ok(outcome) => Ok(New { home: self.home, staging, kind, outcome, source: source.absolute() }),
+            Err(error) => {
+                staging.discard();
+                Err(error)
+            }
+        }
+    }
+
+    fn unpack(&self, staging: &Staging<'_>, source: &Source, kind: Kind, job: &Job) -> Result<Outcome> {
+        let root = staging.make_directory(layout::TREE)?;
+        let place = staging.place(&root, staging.create_file(layout::TREE_RECORD)?);
+        Ok(match kind {
+            Kind::Image => worker::unpack::<ImagePolicy>(job, source, place, self.interrupt)?.outcome(),
+            Kind::Stage1 => worker::unpack::<Stage1Policy>(job, source, place, self.interrupt)?.outcome(),
+        })
+    }
+
+    /// The file's tree, if the store has it.
+    fn known(&self, source: &mut Source, kind: Kind, expected: Expected) -> Result<Option<Tree>> {
+        let length = source.length();
+        let id = match expected {
+            Expected::Tar(digest) if digest.is_sha512() => Alias::Tar(digest).find(self.home)?,
+            Expected::Tar(digest) => Some(digest),
+            Expected::File(sha256) => Alias::File(ArchiveFile { sha256, length }).find(self.home)?,
+            Expected::Anything if Alias::knows_length(self.home, length)? => {
+                source.show_progress("checking");
+                let sha256 = source.digest(self.interrupt)?;
+                Alias::File(ArchiveFile { sha256, length }).find(self.home)?
+            }
+            Expected::Anything => None,
+        };
+        id.map_or(Ok(None), |id| Tree::open(self.home, id, kind))
+    }
+}
+
+/// Whether a tree is known by one of the digests that name it, or nobody named any.
+fn is_called(home: &Home, tree: &Tree, named: &[Digest]) -> Result<bool> {
+    Ok(named.iter().all(|digest| !digest.is_sha512()) || name_of(home, tree.id(), named)?.is_some())
+}
+
+/// Which of the digests `named` the tree `id` is called by.
+fn name_of(home: &Home, id: Digest, named: &[Digest]) -> Result<Option<Digest>> {
+    for digest in named {
+        if *digest == id || digest.is_sha512() && Alias::Tar(*digest).find(home)? == Some(id) {
+            return Ok(Some(*digest));
+        }
+    }
+    Ok(None)
+}
+
+impl Acquired<'_> {
+    /// The sha256 of its tar.
+    pub(crate) fn id(&self) -> Digest {
+        match self {
+            Self::Known(tree) => tree.id(),
+            Self::New(new) => new.outcome.sha256(),
+        }
+    }
+
+    /// What pods call it by: one of the digests `named`, or its id.
+    pub(crate) fn called(&self, home: &Home, named: &[Digest]) -> Result<Digest> {
+        let name = match self {
+            Self::New(new) => new.outcome.sha512().filter(|sha512| named.contains(sha512)),
+            Self::Known(tree) => name_of(home, tree.id(), named)?,
+        };
+        Ok(name.unwrap_or_else(|| self.id()))
+    }
+
+    /// A directory of the archive, to read in as an app would.
+    pub(crate) fn in_root(&self, path: &str) -> Result<InRoot> {
+        let opened = match self {
+            Self::Known(tree) => tree.in_root(path),
+            Self::New(new) => InRoot::open_at(&new.staging, &format!("{}/{path}", layout::TREE)),
+        };
+        opened.with_context(|| format!("cannot open its {path}"))
+    }
+
+    /// The image's manifest.
+    pub(crate) fn manifest(&self) -> Result<ImageManifest> {
+        let root = self.in_root(".")?;
+        let text =
+            root.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read the manifest")?;
+        ImageManifest::parse(&text).context("manifest")
+    }
+
+    /// Puts it into the store, if it is not there; tells whether it was not.
+    pub(crate) fn publish(self) -> Result<(Tree, bool)> {
+        match self {
+            Self::Known(tree) => Ok((tree, false)),
+            Self::New(new) => new.publish(),
+        }
+    }
+
+    /// Removes it, if it is in staging.
+    pub(crate) fn abandon(self) {
+        if let Self::New(new) = self {
+            new.staging.discard();
+        }
+    }
+}
+
+impl New<'_> {
+    fn publish(self) -> Result<(Tree, bool)> {
+        if let Err(error) = self.describe() {
+            self.staging.discard();
+            return Err(error);
+        }
+        let Self { home, staging, outcome, .. } = self;
+        let id = outcome.sha256();
+        let (tree, is_new) = publish(home, staging, id)?;
+        Alias::File(outcome.file()).set(home, id)?;
+        if let Some(sha512) = outcome.sha512() {
+            Alias::Tar(sha512).set(home, id)?;
+        }
+        Ok((tree, is_new))
+    }
+
+    /// Puts it in the place of what is locked, a damaged tree of the same id.
+    pub(super) fn replace(self, damaged: Locked) -> Result<()> {
+        let done = self
+            .describe()
+            .and_then(|()| self.staging.replace(&self.home.trees, &tree::name(self.outcome.sha256())));
+        // Either this tree, or the damaged one whose name this has now. It is locked, so no sweep comes in.
+        self.staging.discard();
+        drop(damaged);
+        done
+    }
+
+    /// Writes what it is.
+    fn describe(&self) -> Result<()> {
+        let root = InRoot::open_at(&self.staging, layout::TREE)?;
+        let name = match self.kind {
+            Kind::Stage1 => None,
+            Kind::Image => {
+                let text = root
+                    .read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX)
+                    .context("cannot read the manifest")?;
+                Some(ImageManifest::parse(&text).context("manifest")?.name)
+            }
+        };
+        let record = rustix::fs::statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
+            .context("cannot look at the record")?;
+        let info = Info {
+            kind: self.kind,
+            name,
+            size: self.outcome.size(),
+            objects: self.outcome.objects(),
+            record: u64::try_from(record.st_size).unwrap_or_default(),
+            imported: now(),
+            source: self.source.clone(),
+        };
+        self.staging.write_file(layout::TREE_INFO, &serde_json::to_vec(&info)?)
+    }
+}
+
+/// Publishes a tree. Where the store has it by now, that one is verified and taken, or replaced where it is damaged.
+fn publish(home: &Home, staging: Staging<'_>, id: Digest) -> Result<(Tree, bool)> {
+    let name = tree::name(id);
+    for _ in 0..ATTEMPTS {
+        match staging.publish(&home.trees, &name, Sync::FileSystem) {
+            Ok(Published::New) => {
+                let locked = staging.into_shared()?;
+                return Ok((Tree::locked(id, locked.directory, locked.lock)?, true));
+            }
+            Ok(Published::Taken) => {}
+            Err(error) => {
+                staging.discard();
+                return Err(error);
+            }
+        }
+        match verify::intact(home, id) {
+            Ok(Some(tree)) => {
+                staging.discard();
+                return Ok((tree, false));
+            }
+            // It was removed in between.
+            Ok(None) => {}
+            Err(error) => {
+                let why = pod::text::one_line(&format!("{error:#}"));
+                eprintln!("warning: {why}: it is replaced");
+                staging.replace(&home.trees, &name)?;
+                let locked = staging.into_shared()?;
+                // What was there goes, unless a pod still runs on it; then a later sweep takes it.
+                Staging::sweep(home)?;
+                return Ok((Tree::locked(id, locked.directory, locked.lock)?, true));
+            }
+        }
+    }
+    staging.discard();
+    anyhow::bail!("tree {id} came and went {ATTEMPTS} times: expected it to stay")
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A tree that is in the store, complete and locked against removal.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result, bail, ensure};
+use pod::digest::Digest;
+use pod::layout;
+use pod::text::escape;
+use rustix::fs::{Dir, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
+
+use super::info::{INFO_MAX, Info, Kind};
+use crate::home::Home;
+use crate::image_root::InRoot;
+use crate::report::Hint as _;
+use crate::staging::{is_called, open_below};
+
+/// How often a tree is opened anew that is replaced in between.
+const ATTEMPTS: usize = 64;
+
+/// A tree of the store. It stays there as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    id: Digest,
+    info: Info,
+    directory: OwnedFd,
+    /// Holds the shared lock; often the directory itself.
+    _lock: Option<OwnedFd>,
+}
+
+impl Tree {
+    /// The tree `id`, which is a sha256; `None` where the store has none.
+    ///
+    /// # Errors
+    /// Where what the store has is no complete tree, or of another kind.
+    pub(crate) fn open(home: &Home, id: Digest, kind: Kind) -> Result<Option<Self>> {
+        let Some(tree) = Self::open_any(home, id)? else { return Ok(None) };
+        let found = tree.info.kind;
+        ensure!(found == kind, "{id} is no {}: it is in the store as {}", kind.shown(), found.shown());
+        Ok(Some(tree))
+    }
+
+    /// Likewise, of any kind.
+    pub(crate) fn open_any(home: &Home, id: Digest) -> Result<Option<Self>> {
+        let Some(directory) = lock_shared(home, id).with_context(|| format!("cannot open tree {id}"))? else {
+            return Ok(None);
+        };
+        Self::locked(id, directory, None).map(Some)
+    }
+
+    /// The tree that was just published in `directory`.
+    pub(super) fn locked(id: Digest, directory: OwnedFd, lock: Option<OwnedFd>) -> Result<Self> {
+        let info = read_info(&directory)
+            .with_context(|| format!("tree {id} in the store is damaged"))
+            .hint("installer verify --repair sets it right, or takes it out")?;
+        Ok(Self { id, info, directory, _lock: lock })
+    }
+
+    /// The sha256 of its tar.
+    pub(crate) fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// What is said about it.
+    pub(crate) fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The archive's root.
+    pub(crate) fn root(&self) -> Result<OwnedFd> {
+        open_below(&self.directory, layout::TREE)
+    }
+
+    /// The archive's root, to read in as an app would.
+    pub(crate) fn in_root(&self, path: &str) -> io::Result<InRoot> {
+        InRoot::open_at(&self.directory, &format!("{}/{path}", layout::TREE))
+    }
+
+    /// What was recorded of every object in it.
+    pub(super) fn record(&self) -> Result<BufReader<File>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.directory, layout::TREE_RECORD, flags, Mode::empty());
+        Ok(BufReader::with_capacity(1 << 17, File::from(file.context("cannot open its record")?)))
+    }
+}
+
+/// Reads what a tree is, and looks whether all of its parts are there.
+pub(super) fn read_info(directory: &OwnedFd) -> Result<Info> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |name: &str, flags| -> Result<File> {
+        let opened = openat(directory, name, flags, Mode::empty());
+        Ok(File::from(opened.with_context(|| format!("cannot open its {name}"))?))
+    };
+    let mut text = Vec::new();
+    open(layout::TREE_INFO, flags)?.take(INFO_MAX).read_to_end(&mut text).context("cannot read its info")?;
+    let info: Info = serde_json::from_slice(&text).context("its info is none")?;
+    let found = open(layout::TREE_RECORD, flags)?.metadata()?.len();
+    ensure!(found == info.record, "its record has {found} bytes: expected {}", info.record);
+    open(layout::TREE, flags | OFlags::DIRECTORY)?;
+    Ok(info)
+}
+
+/// The ids of all that is in the store.
+pub(crate) fn ids(home: &Home) -> Result<Vec<Digest>> {
+    let mut all = Vec::new();
+    for entry in Dir::read_from(&home.trees).context("cannot list the store")? {
+        let entry = entry.context("cannot list the store")?;
+        // Names that Gantry does not give are not its own.
+        all.extend(entry.file_name().to_str().ok().and_then(|name| name.parse::<Digest>().ok()));
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// The name of a tree's directory.
+pub(super) fn name(id: Digest) -> CString {
+    CString::new(id.to_string()).expect("a digest has no NUL")
+}
+
+/// Opens and locks a tree's directory. Who removes one holds the lock for a moment, so this waits.
+fn lock_shared(home: &Home, id: Digest) -> Result<Option<OwnedFd>> {
+    let (name, flags) = (name(id), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
+    for _ in 0..ATTEMPTS {
+        let directory = match openat(&home.trees, &name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened?,
+        };
+        loop {
+            match flock(&directory, FlockOperation::LockShared) {
+                Err(Errno::INTR) => {}
+                locked => break locked.context("cannot lock it")?,
+            }
+        }
+        if is_called(home.trees.as_fd(), &name, &directory)? {
+            return Ok(Some(directory));
+        }
+    }
+    bail!("{} was replaced {ATTEMPTS} times: expected it to stay", escape(&id.to_string()))
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods where overlays can't be made, or are not wanted.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use nix::mount::{MsFlags, mount, umount};
+use serde_json::json;
+use tests::host::can_run;
+use tests::image::manifest;
+use tests::pods::{Gantry, image_id, status};
+use tests::rootfs::Rootfs;
+
+use super::{image, refused};
+
+/// Two apps of one image, each of which must find its own root as the image has it.
+fn two_apps(gantry: &Gantry) -> (std::path::PathBuf, std::path::PathBuf) {
+    let script = "test ! -e /mine || exit 7; echo $AC_APP_NAME > /mine; cat /mine";
+    let busybox = Rootfs::busybox().unwrap();
+    let file = gantry.image("pair", &busybox, &manifest("pair", &["/bin/sh", "-c", script]));
+    let app = |name: &str| json!({"name": name, "image": {"id": image_id(&file)}});
+    let pod = json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [app("one"), app("two")]});
+    let path = gantry.beside("pod.json");
+    fs::write(&path, pod.to_string()).unwrap();
+    (file, path)
+}
+
+fn prepare(gantry: &Gantry, layout: &str) -> (std::path::PathBuf, String) {
+    let (file, pod) = two_apps(gantry);
+    let arguments = ["--pod-manifest", pod.to_str().unwrap(), "--layout", layout];
+    let output = gantry.with_images("prepare", &[&file], &arguments).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{error}");
+    (Path::new(String::from_utf8(output.stdout).unwrap().trim()).to_owned(), error)
+}
+
+fn runs(gantry: &Gantry, pod: &Path) {
+    let (code, output) = gantry.start(pod).wait();
+    assert_eq!(code, 0, "{output:?}");
+    assert_eq!((status(pod, "one"), status(pod, "two")), (0, 0));
+    gantry.wait_all();
+}
+
+#[test]
+fn a_pod_of_copies_needs_no_store() {
+    if !can_run("a_pod_of_copies_needs_no_store") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let (pod, said) = prepare(&gantry, "copy");
+    assert!(said.starts_with("layout: copies"), "{said}");
+    fs::remove_dir_all(gantry.dir().join("store")).unwrap();
+    runs(&gantry, &pod);
+}
+
+#[test]
+fn overlays_are_what_is_made_where_they_can_be() {
+    if !can_run("overlays_are_what_is_made_where_they_can_be") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let (pod, said) = prepare(&gantry, "auto");
+    assert_eq!(said, "layout: overlays\n");
+    assert!(!pod.join("stage1/usr").exists(), "stage1's programs are in the store alone");
+    runs(&gantry, &pod);
+}
+
+/// An overlay can't hold an overlay's changes: the usual case is DIR inside of a container.
+#[test]
+fn where_overlays_can_not_be_made_trees_are_copied() {
+    if !can_run("where_overlays_can_not_be_made_trees_are_copied") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let over = OnOverlay::new(&gantry);
+    let (pod, said) = prepare(&gantry, "auto");
+    let lines: Vec<_> = said.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("warning: no overlays here") && lines[1] == "layout: copies",
+        "{said}"
+    );
+    runs(&gantry, &pod);
+    let file = image(&gantry, "other", "word");
+    let output = gantry.with_images("prepare", &[&file], &["--layout", "overlay"]).output().unwrap();
+    refused(&output, &["no overlays here", "--layout copy"]);
+    drop(over);
+}
+
+#[test]
+fn a_copy_shares_its_content_where_the_file_system_can() {
+    if !can_run("a_copy_shares_its_content_where_the_file_system_can") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let disk = Disk::new(&gantry);
+    let (pod, said) = prepare(&gantry, "copy");
+    assert_eq!(said, "layout: copies by reflink\n");
+    runs(&gantry, &pod);
+    drop(disk);
+}
+
+/// Gantry's directory on an overlay.
+struct OnOverlay(std::path::PathBuf);
+
+impl OnOverlay {
+    fn new(gantry: &Gantry) -> Self {
+        let layers = gantry.beside("layers");
+        let path = |name: &str| layers.join(name);
+        fs::create_dir(&layers).unwrap();
+        mount(None::<&str>, &layers, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        for name in ["lower", "upper", "work"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            path("lower").display(),
+            path("upper").display(),
+            path("work").display()
+        );
+        fs::create_dir(gantry.dir()).unwrap();
+        let options = Some(options.as_str());
+        mount(None::<&str>, &gantry.dir(), Some("overlay"), MsFlags::empty(), options).unwrap();
+        umount_lazily(&layers);
+        Self(gantry.dir())
+    }
+}
+
+fn umount_lazily(path: &Path) {
+    nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH).unwrap();
+}
+
+impl Drop for OnOverlay {
+    fn drop(&mut self) {
+        umount(&self.0).unwrap();
+    }
+}
+
+/// Gantry's directory on a file system of its own that can share content: XFS.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn new(gantry: &Gantry) -> Self {
+        let image = gantry.beside("disk");
+        fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
+        let run = |program: &str, words: &[&std::ffi::OsStr]| {
+            let output = Command::new(program).args(words).output().unwrap();
+            assert!(output.status.success(), "{program}: {output:?}");
+        };
+        run("mkfs.xfs", &["-q".as_ref(), "-m".as_ref(), "reflink=1".as_ref(), image.as_os_str()]);
+        fs::create_dir(gantry.dir()).unwrap();
+        run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), gantry.dir().as_os_str()]);
+        fs::set_permissions(gantry.dir(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        Self(gantry.dir())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        umount(&self.0).unwrap();
+    }
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The store, as a person uses it: what is known is not unpacked again, nothing vanishes that a pod needs, and what is
+//! damaged is found.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod damage;
+mod layouts;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tests::host::can_run;
+use tests::image::manifest;
+use tests::pods::{Gantry, image_id, status};
+use tests::rootfs::{Node, Rootfs};
+
+/// An image of busybox that prints a word.
+fn image(gantry: &Gantry, name: &str, word: &str) -> PathBuf {
+    let busybox = Rootfs::busybox().unwrap().with("etc/word", Node::File(0o644, word.into()));
+    gantry.image(name, &busybox, &manifest(name, &["/bin/cat", "/etc/word"]))
+}
+
+/// What the installer says to these words; it succeeds.
+fn said(gantry: &Gantry, words: &[&str]) -> String {
+    let output = gantry.installer().args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The installer refuses, with code 1 and one line that has all of `parts` in it.
+fn refused(output: &Output, parts: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+    for part in parts {
+        assert!(error.contains(part), "{error:?} should say {part:?}");
+    }
+}
+
+fn trees(gantry: &Gantry) -> Vec<String> {
+    let entries = fs::read_dir(gantry.dir().join("store/tree-v1")).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).unwrap().next().is_none()
+}
+
+#[test]
+fn what_is_known_is_not_read_again() {
+    if !can_run("what_is_known_is_not_read_again") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let file = image(&gantry, "known", "word");
+    let id = image_id(&file);
+    assert_eq!(said(&gantry, &["image", "import", file.to_str().unwrap()]), format!("{id}\n"));
+    let by_digest = format!("{}@{id}", file.display());
+    // Neither is an archive any more, and nobody looks.
+    fs::write(&file, "no archive").unwrap();
+    for name in [by_digest.as_str(), &id, &id[..20], "example.com/known"] {
+        let pod = said(&gantry, &["prepare", "--image", name]);
+        let output = gantry.start(Path::new(pod.trim())).wait();
+        assert_eq!((output.0, output.1.stdout.as_slice()), (0, &b"word"[..]), "{name}");
+    }
+    assert_eq!(trees(&gantry).len(), 2, "the image and stage1");
+    gantry.wait_all();
+}
+
+#[test]
+fn a_file_is_known_by_its_content_alone() {
+    if !can_run("a_file_is_known_by_its_content_alone") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let file = image(&gantry, "one", "first");
+    let first = gantry.prepare(&[&file], &[]);
+    // The same length, name and place; another content.
+    let content = fs::read(&file).unwrap();
+    image(&gantry, "one", "other");
+    assert_eq!(fs::read(&file).unwrap().len(), content.len());
+    let second = gantry.prepare(&[&file], &[]);
+    for (pod, word) in [(&first, "first"), (&second, "other")] {
+        assert_eq!(gantry.start(pod).wait().1.stdout, word.as_bytes());
+    }
+    assert_eq!(trees(&gantry).len(), 3);
+    gantry.wait_all();
+}
+
+#[test]
+fn a_warm_pod_takes_next_to_no_space() {
+    if !can_run("a_warm_pod_takes_next_to_no_space") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let busybox = Rootfs::busybox().unwrap().with("large", Node::File(0o644, vec![7; 8 << 20]));
+    let file = gantry.image("large", &busybox, &manifest("large", &["/bin/true"]));
+    gantry.prepare(&[&file], &[]);
+    let pod = gantry.prepare(&[&file], &[]);
+    let usage = std::process::Command::new("du").args(["-s", "--block-size=1"]).arg(&pod).output().unwrap();
+    let bytes = String::from_utf8(usage.stdout).unwrap();
+    let bytes: u64 = bytes.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(bytes <= 1 << 20, "{bytes} bytes");
+}
+
+#[test]
+fn names_that_could_mean_two_images_are_refused() {
+    if !can_run("names_that_could_mean_two_images_are_refused") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let one = image(&gantry, "twin", "one");
+    said(&gantry, &["image", "import", one.to_str().unwrap()]);
+    let ids = [image_id(&one), image_id(&image(&gantry, "twin", "two"))];
+    said(&gantry, &["image", "import", one.to_str().unwrap()]);
+    for name in ["example.com/twin", "sha256-"] {
+        let output = gantry.installer().args(["image", "rm", name]).output().unwrap();
+        let parts: &[&str] = if name == "sha256-" { &["no image"] } else { &["could be", &ids[0], &ids[1]] };
+        refused(&output, parts);
+    }
+    let output = gantry.installer().args(["prepare", "--image", "example.com/none"]).output().unwrap();
+    refused(&output, &["example.com/none", "image list"]);
+    let output = gantry.installer().args(["prepare", "--image", "sha256-00000"]).output().unwrap();
+    refused(&output, &["sha256-00000"]);
+}
+
+#[test]
+fn images_are_listed_with_their_pods() {
+    if !can_run("images_are_listed_with_their_pods") {
+        return;
+    }
+    let gantry = Gantry::new();
+    assert_eq!(said(&gantry, &["image", "list", "--format", "json"]), "[]\n");
+    let file = image(&gantry, "listed", "word");
+    let pod = gantry.prepare(&[&file], &[]);
+    let listed: Value = serde_json::from_str(&said(&gantry, &["image", "list", "--format", "json"])).unwrap();
+    let one = &listed.as_array().unwrap()[0];
+    assert_eq!(one["id"], json!(image_id(&file)));
+    assert_eq!(one["name"], json!("example.com/listed"));
+    assert_eq!(one["pods"], json!([pod.file_name().unwrap().to_str()]));
+    let size = one["size"].as_u64().unwrap();
+    assert!(size > 1 << 20 && size < fs::metadata(&file).unwrap().len(), "{size}");
+    let table = said(&gantry, &["image", "list"]);
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.contains(&image_id(&file)[..19]) && row.ends_with("example.com/listed"), "{table}");
+    assert_eq!(table.lines().count(), 2, "stage1 is no image");
+}
+
+#[test]
+fn gc_takes_what_no_pod_refers_to() {
+    if !can_run("gc_takes_what_no_pod_refers_to") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let (kept, gone) = (image(&gantry, "kept", "k"), image(&gantry, "gone", "g"));
+    let pod = gantry.prepare(&[&kept], &[]);
+    said(&gantry, &["image", "import", gone.to_str().unwrap()]);
+    assert_eq!(said(&gantry, &["gc"]), format!("removed image {} example.com/gone\n", image_id(&gone)));
+    assert_eq!(said(&gantry, &["gc"]), "");
+    assert_eq!(gantry.start(&pod).wait().1.stdout, b"k");
+    gantry.wait_all();
+    fs::remove_dir_all(&pod).unwrap();
+    assert_eq!(said(&gantry, &["gc"]).lines().count(), 2, "the other image and stage1");
+    for left in ["store/tree-v1", "store/alias-v1", "staging", "containers"] {
+        assert!(is_empty(&gantry.dir().join(left)), "{left}");
+    }
+}
+
+#[test]
+fn gc_removes_nothing_under_a_running_pod() {
+    if !can_run("gc_removes_nothing_under_a_running_pod") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let script = "echo up; read line < /go; cat /etc/word";
+    let busybox = Rootfs::busybox().unwrap().with("etc/word", Node::File(0o644, b"word".to_vec()));
+    let mut image = manifest("runs", &["/bin/sh", "-c", script]);
+    image["app"]["mountPoints"] = json!([{"name": "go", "path": "/go"}]);
+    let file = gantry.image("runs", &busybox, &image);
+    let go = gantry.beside("go");
+    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let volume = format!("go,kind=host,source={}", go.display());
+    let pod = gantry.prepare(&[&file], &["--volume", &volume]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    // As if somebody had removed its directory's own word for what it needs.
+    let layers = fs::read(pod.join("layers")).unwrap();
+    fs::remove_file(pod.join("layers")).unwrap();
+    assert_eq!(said(&gantry, &["gc"]), "");
+    fs::write(pod.join("layers"), layers).unwrap();
+    fs::write(&go, "\n").unwrap();
+    let (code, output) = running.wait();
+    assert_eq!((code, output.stdout.ends_with(b"word")), (0, true), "{output:?}");
+    gantry.wait_all();
+}
+
+#[test]
+fn an_image_that_a_pod_refers_to_stays() {
+    if !can_run("an_image_that_a_pod_refers_to_stays") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let file = image(&gantry, "used", "word");
+    let pod = gantry.prepare(&[&file], &[]);
+    let id = image_id(&file);
+    let output = gantry.installer().args(["image", "rm", "example.com/used"]).output().unwrap();
+    refused(&output, &[&id, pod.file_name().unwrap().to_str().unwrap()]);
+    fs::remove_dir_all(&pod).unwrap();
+    assert_eq!(said(&gantry, &["image", "rm", &id[..15]]), format!("removed {id}\n"));
+    assert_eq!(trees(&gantry).len(), 1, "stage1");
+}
+
+#[test]
+fn a_failed_prepare_leaves_the_store_as_it_was() {
+    if !can_run("a_failed_prepare_leaves_the_store_as_it_was") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let good = image(&gantry, "good", "word");
+    let busybox = Rootfs::busybox().unwrap();
+    let bad = gantry.image("bad", &busybox, &manifest("bad", &["/none"]));
+    let output = gantry.with_images("prepare", &[&good, &bad], &[]).output().unwrap();
+    refused(&output, &["app bad", "/none"]);
+    assert!(!gantry.dir().exists(), "nothing was there before");
+    let pod = gantry.prepare(&[&good], &[]);
+    let before = trees(&gantry);
+    let output = gantry.with_images("prepare", &[&good, &bad], &[]).output().unwrap();
+    refused(&output, &["app bad", "/none"]);
+    assert_eq!(trees(&gantry), before);
+    assert!(is_empty(&gantry.dir().join("staging")));
+    assert_eq!(gantry.start(&pod).wait().0, 0);
+    gantry.wait_all();
+}
+
+#[test]
+fn a_store_that_others_can_write_to_is_refused() {
+    if !can_run("a_store_that_others_can_write_to_is_refused") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let file = image(&gantry, "a", "word");
+    let pod = gantry.prepare(&[&file], &[]);
+    for name in ["store", "store/tree-v1", "store/alias-v1"] {
+        let directory = gantry.dir().join(name);
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+        let output = gantry.with_images("prepare", &[&file], &[]).output().unwrap();
+        refused(&output, &[name, "others can write to it"]);
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::chown(&directory, Some(1000), None).unwrap();
+        let output = gantry.with_images("prepare", &[&file], &[]).output().unwrap();
+        refused(&output, &[name, "owner 1000"]);
+        std::os::unix::fs::chown(&directory, Some(0), None).unwrap();
+    }
+    let (code, _) = gantry.start(&pod).wait();
+    assert_eq!((code, status(&pod, "a")), (0, 0));
+    gantry.wait_all();
+}
