@@ -21,7 +21,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::archive::Metadata;
-use crate::extract::{metadata, open_directory};
+use crate::extract::metadata::{self, Modes};
+use crate::extract::open_directory;
 use crate::interrupt::Interrupt;
 use crate::record;
 
@@ -49,7 +50,7 @@ pub(crate) fn copy(from: &OwnedFd, to: &OwnedFd, interrupt: &Interrupt) -> Resul
         let finish = || -> Result<()> {
             let source = open_directory(from, path, OFlags::RDONLY)?;
             let wanted = metadata_of(&source, &fstat(&source)?)?;
-            metadata::set(open_directory(to, path, OFlags::RDONLY)?, &wanted).map(drop)
+            metadata::set_file(open_directory(to, path, OFlags::RDONLY)?, &wanted, Modes::Set).map(drop)
         };
         finish().with_context(|| format!("cannot copy the directory {path}"))?;
     }
@@ -129,7 +130,7 @@ impl Copy<'_> {
             // copy_file_range(2) where it can be used.
             io::copy(&mut source, &mut copy)?;
         }
-        metadata::set(&copy, &metadata_of(&source, &stat)?).map(drop)
+        metadata::set_file(&copy, &metadata_of(&source, &stat)?, Modes::Set).map(drop)
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use goblin::elf::Elf;
+use installer::archive::GENEROUS_MEMORY;
 use installer::archive::decode::decode;
 use nix::sys::stat::{Mode, umask};
 use sha2::{Digest, Sha256};
@@ -15,7 +16,7 @@ use tests::{init, program, repository, stage1};
 
 /// The tarball's entries: mode, owner and size, or a link's target.
 fn entries() -> BTreeMap<PathBuf, (u32, u64, Vec<u8>, Option<PathBuf>)> {
-    let (_, tar) = decode(File::open(stage1()).unwrap()).unwrap();
+    let (_, tar) = decode(File::open(stage1()).unwrap(), GENEROUS_MEMORY).unwrap();
     let mut all = BTreeMap::new();
     for entry in tar::Archive::new(tar).entries().unwrap() {
         let mut entry = entry.unwrap();

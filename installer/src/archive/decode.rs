@@ -6,10 +6,9 @@
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
-/// The decoder may use this much memory: xz -9 needs 65 MiB, zstd --ultra a window of 128 MiB.
-const DECODER_MEMORY: u64 = 256 << 20;
-/// log2 of the largest zstd window taken.
-const ZSTD_WINDOW_LOG: u32 = 27;
+use super::memory::{self, TooLittle};
+use super::xz;
+
 /// `ustar` stands at this offset of a tar header (POSIX.1-1988, "ustar Interchange Format").
 const USTAR_OFFSET: usize = 257;
 const USTAR: &[u8] = b"ustar";
@@ -46,11 +45,11 @@ impl Format {
 /// The decoded stream of an archive file.
 pub type Decoded<'a> = Box<dyn Read + Send + 'a>;
 
-/// Opens the tar stream inside `input`, whatever of the known formats it is in.
+/// Opens the tar stream inside `input`, whatever of the known formats it is in. The decoder may use `memory` bytes.
 ///
 /// # Errors
 /// `InvalidData` where the first bytes are of no known format; the input's own errors.
-pub fn decode<'a>(mut input: impl Read + Send + 'a) -> io::Result<(Format, Decoded<'a>)> {
+pub fn decode<'a>(mut input: impl Read + Send + 'a, memory: u64) -> io::Result<(Format, Decoded<'a>)> {
     let mut head = Vec::with_capacity(512);
     input.by_ref().take(512).read_to_end(&mut head)?;
     let format = Format::detect(&head).ok_or_else(|| {
@@ -59,26 +58,41 @@ pub fn decode<'a>(mut input: impl Read + Send + 'a) -> io::Result<(Format, Decod
             "not an archive: expected a tar, plain or compressed with gzip, bzip2, xz or zstd",
         )
     })?;
+    let zstd_needs = memory::zstd_needs(&head);
     let whole = BufReader::with_capacity(1 << 17, Cursor::new(head).chain(input));
-    Ok((format, decoder(format, whole)?))
+    Ok((format, decoder(format, whole, memory, zstd_needs)?))
 }
 
 fn decoder<'a, R: Read + Send + 'a>(
     format: Format,
     whole: BufReader<Chain<Cursor<Vec<u8>>, R>>,
+    memory: u64,
+    zstd_needs: Option<u64>,
 ) -> io::Result<Decoded<'a>> {
     Ok(match format {
         Format::Plain => Box::new(whole),
         Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
-        Format::Xz => {
-            let stream = xz2::stream::Stream::new_stream_decoder(DECODER_MEMORY, xz2::stream::CONCATENATED)?;
-            Box::new(xz2::bufread::XzDecoder::new_stream(whole, stream))
-        }
+        Format::Xz => Box::new(xz::Decoder::new(whole, memory)?),
         Format::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-            Box::new(decoder)
+            decoder.window_log_max(memory::zstd_window_log(memory))?;
+            Box::new(Zstd { decoder, too_little: TooLittle { needed: zstd_needs, allowed: memory } })
         }
     })
+}
+
+/// A zstd decoder whose refusals say what is allowed.
+struct Zstd<R> {
+    decoder: R,
+    too_little: TooLittle,
+}
+
+impl<R: Read> Read for Zstd<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.decoder.read(into).map_err(|error| {
+            // ZSTD_error_frameParameter_windowTooLarge: the crate passes on the text alone.
+            if error.to_string().contains("too much memory") { self.too_little.into() } else { error }
+        })
+    }
 }

@@ -7,11 +7,14 @@
 pub mod decode;
 mod entry;
 mod header;
+mod memory;
 mod pax;
 pub mod pipeline;
 mod reader;
+mod xz;
 
 pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
+pub(crate) use memory::TooLittle;
 pub use reader::Reader;
 use serde::{Deserialize, Serialize};
 
@@ -26,12 +29,26 @@ pub struct Limits {
     pub depth: usize,
     /// Bytes of all extended headers of one entry.
     pub extended: u64,
-    /// Bytes of memory that the directories' names and metadata take until the archive's end.
+    /// Bytes of memory that the directories' names take until the archive's end.
     pub directories: usize,
+    /// Bytes of memory that decompressing takes.
+    pub decoder_memory: u64,
 }
 
+/// Memory that is enough for any archive as they are commonly made: xz -9 takes 65 MiB, zstd --ultra -22 129.
+pub const GENEROUS_MEMORY: u64 = 256 << 20;
+
 impl Default for Limits {
+    /// With these, unpacking takes less than 64 MB of memory. Of the decompressors' it is enough for xz -8 and
+    /// windows of 32 MiB.
     fn default() -> Self {
-        Self { bytes: 64 << 30, entries: 4 << 20, depth: 512, extended: 1 << 20, directories: 256 << 20 }
+        Self {
+            bytes: 64 << 30,
+            entries: 4 << 20,
+            depth: 512,
+            extended: 1 << 20,
+            directories: 16 << 20,
+            decoder_memory: 34 << 20,
+        }
     }
 }

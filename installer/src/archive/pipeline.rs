@@ -67,6 +67,17 @@ pub struct Stream<'a> {
     interrupt: &'a Interrupt,
 }
 
+/// How a stream is passed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Whether its sha512 is taken as well.
+    pub with_sha512: bool,
+    /// Bytes of memory that the decoder may use.
+    pub decoder_memory: u64,
+    /// What ends it early.
+    pub interrupt: &'a Interrupt,
+}
+
 /// Decodes `source`, and hands the tar stream in it to `consume`, which reads it to its end. `source` has been read
 /// to its own end when this returns well.
 ///
@@ -74,10 +85,10 @@ pub struct Stream<'a> {
 /// The source's, the decoder's, the consumer's; where the consumer left something; once interrupted.
 pub fn pass<T>(
     source: impl Read + Send,
-    with_sha512: bool,
-    interrupt: &Interrupt,
+    options: Options<'_>,
     consume: impl FnOnce(&mut Stream<'_>) -> Result<T>,
 ) -> Result<Passed<T>> {
+    let Options { with_sha512, decoder_memory, interrupt } = options;
     let (empty, empties) = channel();
     for _ in 0..BUFFERS {
         let buffer = Buffer { bytes: vec![0; BUFFER].into_boxed_slice(), filled: 0 };
@@ -93,7 +104,7 @@ pub fn pass<T>(
             .context("cannot start a thread")?;
         let decoder = thread::Builder::new()
             .name("decode".into())
-            .spawn_scoped(scope, move || fill(source, &empties, &decoded))
+            .spawn_scoped(scope, move || fill(source, decoder_memory, &empties, &decoded))
             .context("cannot start a thread")?;
         let value = consume(&mut stream).and_then(|value| {
             ensure!(stream.fill_buf()?.is_empty(), "the stream was not read to its end");
@@ -111,19 +122,20 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 }
 
 /// Decodes into empty buffers until the source ends or fails, or nobody wants more.
-fn fill(source: impl Read + Send, empties: &Receiver<Buffer>, full: &Sender<Item>) {
+fn fill(source: impl Read + Send, memory: u64, empties: &Receiver<Buffer>, full: &Sender<Item>) {
     let mut source = source;
-    if let Err(error) = try_fill(&mut source, empties, full) {
+    if let Err(error) = try_fill(&mut source, memory, empties, full) {
         let _ = full.send(Err(error));
     }
 }
 
 fn try_fill(
     source: &mut (impl Read + Send),
+    memory: u64,
     empties: &Receiver<Buffer>,
     full: &Sender<Item>,
 ) -> io::Result<()> {
-    let (_, mut decoder) = decode(&mut *source)?;
+    let (_, mut decoder) = decode(&mut *source, memory)?;
     while let Ok(mut buffer) = empties.recv() {
         buffer.filled = read_full(&mut decoder, &mut buffer.bytes)?;
         if buffer.filled == 0 {
@@ -206,7 +218,14 @@ impl Read for Stream<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+
+    fn options() -> Options<'static> {
+        static NEVER: LazyLock<Interrupt> = LazyLock::new(Interrupt::default);
+        Options { with_sha512: true, decoder_memory: 0, interrupt: &NEVER }
+    }
 
     fn plain(size: usize) -> Vec<u8> {
         let mut bytes: Vec<u8> = (0..=250_u8).cycle().take(size).collect();
@@ -217,7 +236,7 @@ mod tests {
     #[test]
     fn the_digest_is_of_all_and_the_consumer_sees_all() {
         let bytes = plain(3 * BUFFER * BUFFERS + 17);
-        let passed = pass(bytes.as_slice(), true, &Interrupt::default(), |stream| {
+        let passed = pass(bytes.as_slice(), options(), |stream| {
             let mut all = Vec::new();
             stream.read_to_end(&mut all)?;
             Ok(all)
@@ -231,10 +250,9 @@ mod tests {
     #[test]
     fn a_failing_consumer_ends_it() {
         let bytes = plain(3 * BUFFER * BUFFERS);
-        let failed: Result<Passed<()>> =
-            pass(bytes.as_slice(), true, &Interrupt::default(), |_| anyhow::bail!("no more"));
+        let failed: Result<Passed<()>> = pass(bytes.as_slice(), options(), |_| anyhow::bail!("no more"));
         assert_eq!(failed.unwrap_err().to_string(), "no more");
-        let left = pass(bytes.as_slice(), true, &Interrupt::default(), |stream| Ok(stream.read(&mut [0])?));
+        let left = pass(bytes.as_slice(), options(), |stream| Ok(stream.read(&mut [0])?));
         assert_eq!(left.unwrap_err().to_string(), "the stream was not read to its end");
     }
 
@@ -247,9 +265,8 @@ mod tests {
             }
         }
         let bytes = plain(BUFFER);
-        let failed = pass(bytes.as_slice().chain(Failing), false, &Interrupt::default(), |stream| {
-            Ok(io::copy(stream, &mut io::sink())?)
-        });
+        let failed =
+            pass(bytes.as_slice().chain(Failing), options(), |stream| Ok(io::copy(stream, &mut io::sink())?));
         assert_eq!(failed.unwrap_err().to_string(), "bad disk");
     }
 }

@@ -195,6 +195,11 @@ pub(super) struct LimitOptions {
     /// Components of a path
     #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
     max_depth: usize,
+    /// Bytes of memory that decompressing an archive takes
+    ///
+    /// 34Mi is enough for xz -8 and for zstd windows of 32 MiB; xz -9 takes 65Mi.
+    #[arg(long, value_name = "BYTES", default_value = "34Mi", value_parser = str::parse::<Quantity>)]
+    max_decoder_memory: Quantity,
 }
 
 impl LimitOptions {
@@ -204,6 +209,7 @@ impl LimitOptions {
             bytes: self.max_bytes.units(),
             entries: self.max_entries,
             depth: self.max_depth,
+            decoder_memory: self.max_decoder_memory.units(),
             ..Limits::default()
         }
     }

@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::pipeline::{self, Digests};
-use crate::archive::{Entry, Limits, Reader};
+use crate::archive::{Entry, Limits, Reader, TooLittle};
 use crate::interrupt::Interrupt;
 use crate::record::{Sealed, Writer};
+use crate::report::Hint as _;
+use metadata::Modes;
 use tree::Tree;
 
 pub(crate) use tree::open_directory;
@@ -159,6 +161,8 @@ pub struct Unpacker {
     pub interrupt: Interrupt,
     /// Whether the tar stream's sha512 is taken as well.
     pub with_sha512: bool,
+    /// Whether this process has an umask of 0, which saves setting modes.
+    pub without_umask: bool,
 }
 
 impl Unpacker {
@@ -177,10 +181,22 @@ impl Unpacker {
     ) -> Result<Verified<P>> {
         let mut source = Hashing { inner: source, hasher: Sha256::new(), length: 0 };
         let with_sha512 = self.with_sha512 || matches!(expected, Expected::Tar(digest) if digest.is_sha512());
-        let passed = pipeline::pass(&mut source, with_sha512, &self.interrupt, |stream| {
-            let tree = Tree::new(root, self.limits.directories, Writer::new(record));
+        let options = pipeline::Options {
+            with_sha512,
+            decoder_memory: self.limits.decoder_memory,
+            interrupt: &self.interrupt,
+        };
+        let passed = pipeline::pass(&mut source, options, |stream| {
+            let modes = if self.without_umask { Modes::AsMade } else { Modes::Set };
+            let tree = Tree::new(root, self.limits.directories, Writer::new(record), modes);
             self.write(Reader::new(stream, self.limits), tree, &mut policy)
-        })?;
+        });
+        let passed = match passed {
+            Err(error) if TooLittle::of(&error).is_some() => {
+                Err(error).hint("--max-decoder-memory raises it")
+            }
+            passed => passed,
+        }?;
         let (digests, file) = (passed.digests, source.file());
         match expected {
             Expected::Anything => {}

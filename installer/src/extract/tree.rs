@@ -19,24 +19,14 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::directories::Directories;
-use super::metadata;
-use crate::archive::{DeviceKind, Entry, Kind, Metadata, Reader, Timestamp};
+use super::metadata::{self, Modes};
+use crate::archive::{DeviceKind, Entry, Kind, Metadata, Reader};
 use crate::record::{self, Object, Sealed, Writer};
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;
-/// What an object has until its metadata is set.
-const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
-const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
-/// What a directory has that only came into being as a parent, and the root that no entry names: so that a tree is a
-/// function of its archive.
-const IMPLIED: Metadata = Metadata {
-    mode: 0o755,
-    uid: 0,
-    gid: 0,
-    mtime: Timestamp { seconds: 0, nanoseconds: 0 },
-    xattrs: Vec::new(),
-};
+/// What a FIFO or device has until its metadata is set.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A tree being written, and its record.
 #[derive(Debug)]
@@ -44,14 +34,15 @@ pub(super) struct Tree<W> {
     root: OwnedFd,
     record: Writer<W>,
     directories: Directories,
+    modes: Modes,
     /// Where the entry before went: archives go through a directory in one go.
     parent: Option<(RelativePath, OwnedFd)>,
 }
 
 impl<W: Write> Tree<W> {
     /// Writes into the empty directory `root`; keeps at most `memory` bytes about directories.
-    pub(super) fn new(root: OwnedFd, memory: usize, record: Writer<W>) -> Self {
-        Self { root, record, directories: Directories::new(memory), parent: None }
+    pub(super) fn new(root: OwnedFd, memory: usize, record: Writer<W>, modes: Modes) -> Self {
+        Self { root, record, directories: Directories::new(memory), modes, parent: None }
     }
 
     /// Makes the object that `entry` describes, its content taken from `content`.
@@ -66,9 +57,10 @@ impl<W: Write> Tree<W> {
             let kind = record::Kind::HardLink { target: target.clone() };
             return self.record.add(&Object { path: path.clone(), kind, metadata: Metadata::default() });
         }
+        let modes = self.modes;
         let parent = self.parent(parent)?;
         let (kind, metadata) = match kind {
-            Kind::File { .. } => add_file(parent, name, metadata, content)?,
+            Kind::File { .. } => add_file(parent, name, metadata, modes, content)?,
             Kind::Symlink { target } => {
                 made(symlinkat(target.as_slice(), parent, name))?;
                 (
@@ -77,7 +69,7 @@ impl<W: Write> Tree<W> {
                 )
             }
             Kind::Fifo => {
-                made(mknodat(parent, name, FileType::Fifo, PRIVATE_FILE, 0))?;
+                made(mknodat(parent, name, FileType::Fifo, PRIVATE, 0))?;
                 (record::Kind::Fifo, metadata::set_special(parent, name, metadata)?)
             }
             Kind::Device { kind, major, minor } => {
@@ -85,7 +77,7 @@ impl<W: Write> Tree<W> {
                     DeviceKind::Character => FileType::CharacterDevice,
                     DeviceKind::Block => FileType::BlockDevice,
                 };
-                made(mknodat(parent, name, table, PRIVATE_FILE, makedev(*major, *minor)))?;
+                made(mknodat(parent, name, table, PRIVATE, makedev(*major, *minor)))?;
                 let kind = record::Kind::Device { kind: *kind, major: *major, minor: *minor };
                 (kind, metadata::set_special(parent, name, metadata)?)
             }
@@ -94,17 +86,14 @@ impl<W: Write> Tree<W> {
         self.record.add(&Object { path: path.clone(), kind, metadata })
     }
 
-    /// Gives the directories their metadata, and seals the record.
+    /// Gives the directories what they still lack, and seals the record.
     pub(super) fn finish(self) -> Result<Sealed> {
         let Self { root, mut record, directories, .. } = self;
-        for (path, metadata) in directories.into_deepest_first() {
-            let about = format!("directory {path}");
-            let set = || -> Result<()> {
-                let directory = open_directory(&root, &path, OFlags::RDONLY)?;
-                let metadata = metadata::set(&directory, metadata.as_ref().unwrap_or(&IMPLIED))?;
-                record.add(&Object { path, kind: record::Kind::Directory, metadata })
-            };
-            set().context(about)?;
+        for (path, last) in directories.into_deepest_first() {
+            let about = || format!("directory {path}");
+            let directory = open_directory(&root, &path, OFlags::RDONLY).with_context(about)?;
+            let metadata = metadata::finish_directory(&directory, &last).with_context(about)?;
+            record.add(&Object { path, kind: record::Kind::Directory, metadata })?;
         }
         record.finish()
     }
@@ -112,9 +101,14 @@ impl<W: Write> Tree<W> {
     fn add_directory(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<()> {
         if !self.directories.contains(path) {
             let (parent, name) = path.split_last().context("the root is always there")?;
-            made(mkdirat(self.parent(parent)?, name, PRIVATE_DIRECTORY))?;
+            made(mkdirat(self.parent(parent)?, name, Mode::RWXU))?;
         }
-        self.directories.name(path.clone(), metadata.clone())
+        let now = self.directories.name(path, metadata)?;
+        let directory = open_directory(&self.root, path, OFlags::RDONLY)?;
+        metadata::set_directory(&directory, &now)?;
+        // Its entries most often come next.
+        self.parent = Some((path.clone(), directory));
+        Ok(())
     }
 
     fn add_hard_link(&mut self, parent: &RelativePath, name: &OsStr, target: &RelativePath) -> Result<()> {
@@ -153,7 +147,7 @@ impl<W: Write> Tree<W> {
         for path in missing.into_iter().rev() {
             let (above, name) = path.split_last().context("the root is always there")?;
             let above = open_directory(&self.root, &above, OFlags::PATH)?;
-            match mkdirat(above, name, PRIVATE_DIRECTORY) {
+            match mkdirat(above, name, Mode::RWXU) {
                 Err(Errno::EXIST) => {
                     return Err(anyhow!("{path} is no directory: expected one above the entry"));
                 }
@@ -169,10 +163,12 @@ fn add_file(
     parent: &OwnedFd,
     name: &OsStr,
     metadata: &Metadata,
+    modes: Modes,
     content: &mut Reader<impl BufRead>,
 ) -> Result<(record::Kind, Metadata)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(made(openat(parent, name, flags, PRIVATE_FILE))?);
+    let mode = Mode::from_raw_mode(metadata.mode & metadata::PLAIN);
+    let mut file = File::from(made(openat(parent, name, flags, mode))?);
     let (mut hasher, mut size) = (Sha256::new(), 0);
     content.content(|chunk| {
         hasher.update(chunk);
@@ -180,7 +176,7 @@ fn add_file(
         file.write_all(chunk).context("cannot write")
     })?;
     let kind = record::Kind::File { size, sha256: hasher.finalize().into() };
-    Ok((kind, metadata::set(&file, metadata)?))
+    Ok((kind, metadata::set_file(&file, metadata, modes)?))
 }
 
 /// What making an object came to. One that is there was made by an earlier entry: the root was empty.

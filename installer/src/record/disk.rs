@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, Stat, fgetxattr, flistxattr, fstat, statat};
+use rustix::fs::{AtFlags, Stat, fgetxattr, flistxattr, flistxattr_query, fstat, statat};
 use rustix::io::Errno;
 
 use crate::archive::{Metadata, Timestamp, Xattr};
@@ -36,6 +36,14 @@ pub(crate) fn kept(object: impl AsFd, wanted: &Metadata) -> Result<Metadata> {
     Ok(kept)
 }
 
+/// All metadata of an open file or directory.
+pub(crate) fn found(object: impl AsFd) -> Result<Metadata> {
+    let mut found = of_stat(&fstat(&object).context("cannot look at it")?);
+    let xattrs = xattrs(&object).context("cannot read its attributes")?;
+    found.xattrs = xattrs.iter().map(|(name, value)| Xattr::new(name, value)).collect::<Result<_>>()?;
+    Ok(found)
+}
+
 /// [`kept`] for what has no attributes: a link, FIFO or device.
 pub(crate) fn kept_at(parent: impl AsFd, name: &OsStr, wanted: &Metadata) -> Result<Metadata> {
     if is_universal(wanted.mtime) {
@@ -62,14 +70,15 @@ pub(crate) fn of_stat(stat: &Stat) -> Metadata {
     }
 }
 
-/// All attributes of an open file or directory, by name, but for those that are the host's own to give: labels of its
-/// security modules (`security.*` without `security.capability`).
+/// The attributes of an open file or directory that an image can set, and those that steer overlays, by name. Others
+/// are the host's own to give, such as labels of its security modules.
 pub(super) fn xattrs(object: impl AsFd) -> rustix::io::Result<Vec<Attribute>> {
-    let mut names = vec![0; XATTR_MAX];
-    let length = match flistxattr(&object, names.as_mut_slice()) {
-        Err(Errno::OPNOTSUPP) => 0,
-        length => length?,
+    // Most have none.
+    let mut names = match flistxattr_query(&object) {
+        Err(Errno::OPNOTSUPP) | Ok(0) => return Ok(Vec::new()),
+        length => vec![0; length?],
     };
+    let length = flistxattr(&object, names.as_mut_slice())?;
     let mut all = Vec::new();
     for name in own_names(&names[..length]) {
         match get(&object, name) {
@@ -88,9 +97,8 @@ pub(crate) fn typed_xattrs(object: impl AsFd) -> Result<Vec<Xattr>> {
 
 /// The names in a list as listxattr(2) gives it, without the host's own.
 pub(super) fn own_names(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|byte| *byte == 0).filter(|name| {
-        !name.is_empty() && (!name.starts_with(b"security.") || *name == b"security.capability")
-    })
+    let prefixes = [b"user.".as_slice(), b"trusted.", b"security.capability", b"system.posix_acl_"];
+    list.split(|byte| *byte == 0).filter(move |name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 fn get(object: impl AsFd, name: &[u8]) -> rustix::io::Result<Vec<u8>> {

@@ -38,7 +38,7 @@ use crate::archive::{DeviceKind, Metadata};
 
 pub use compare::differences;
 pub use difference::{Difference, What};
-pub(crate) use disk::{kept, kept_at, of_stat, typed_xattrs};
+pub(crate) use disk::{found, kept, kept_at, of_stat, typed_xattrs};
 pub use reader::Reader;
 pub use writer::{Sealed, Writer};
 

@@ -50,8 +50,12 @@ fn work(order: &[u8]) -> Result<Outcome> {
 fn unpack<P: Confined>(order: &Order) -> Result<Outcome> {
     let job = order.job;
     // Who ends a worker kills it.
-    let unpacker =
-        Unpacker { limits: job.limits, interrupt: Interrupt::default(), with_sha512: job.with_sha512 };
+    let unpacker = Unpacker {
+        limits: job.limits,
+        interrupt: Interrupt::default(),
+        with_sha512: job.with_sha512,
+        without_umask: true,
+    };
     let source = File::from(own(io::stdin())?);
     let record = File::from(own(io::stdout())?);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -15,7 +15,7 @@ use nix::unistd::{chdir, chroot, close, fchdir, pivot_root};
 use rustix::fs::{AtFlags, CWD, Mode, Stat, fstat, statat};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit, umask,
+    Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit, umask,
 };
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
@@ -23,6 +23,7 @@ use rustix::thread::{
 };
 
 use super::Order;
+use crate::archive::Limits;
 
 /// What an image's objects are made with: owners, modes whatever the owner, set-user-id bits, devices and file
 /// capabilities.
@@ -39,8 +40,8 @@ pub(super) fn enter(order: &Order) -> Result<()> {
     umask(Mode::empty());
     close_others(order.lock).context("cannot close descriptors")?;
     check_lock(order.lock)?;
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
-        .context("cannot forbid core dumps")?;
+    limit(Resource::Core, 0)?;
+    limit(Resource::Data, memory(&order.job.limits))?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)
         .context("cannot make namespaces")?;
     enter_tree().context("cannot make the new tree the root")?;
@@ -53,6 +54,18 @@ fn die_with(parent: i32) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask to end with the installer")?;
     ensure!(getppid().map(Pid::as_raw_pid) == Some(parent), "the installer has ended: expected it to wait");
     Ok(())
+}
+
+/// The address space for data that a worker may have: what its limits allow, and as much again as it all takes.
+fn memory(limits: &Limits) -> u64 {
+    (limits.directories as u64).saturating_add(limits.decoder_memory).saturating_add(64 << 20)
+}
+
+fn limit(resource: Resource, most: u64) -> Result<()> {
+    let before = getrlimit(resource);
+    let most = before.maximum.map_or(most, |maximum| maximum.min(most));
+    setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+        .context("cannot limit its memory")
 }
 
 /// Closes what the installer's caller left open, and what the installer opened for others at the same time.

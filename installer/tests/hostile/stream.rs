@@ -7,6 +7,7 @@ use std::io::Write;
 use installer::archive::Limits;
 use installer::archive::decode::Format;
 use installer::extract::Expected;
+use installer::report;
 use pod::digest::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -135,6 +136,40 @@ fn case_23_entries_and_directories_are_bounded() {
     let directories = Limits { directories: 4096, ..Limits::default() };
     let error = ground.unpack_within(&many, directories, Expected::Anything).unwrap_err();
     assert!(format!("{error:#}").contains("too many directories"), "{error:#}");
+}
+
+#[test]
+fn case_22_decoders_that_want_much_memory() {
+    let ground = ground!();
+    let whole = Tar::image().file("rootfs/a", &[b'x'; 7000]).end();
+    let xz = |preset| {
+        let mut encoder = xz2::write::XzEncoder::new(Vec::new(), preset);
+        encoder.write_all(&whole).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zstd = |window_log| {
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(window_log).unwrap();
+        encoder.write_all(&whole).unwrap();
+        encoder.finish().unwrap()
+    };
+    for (file, needed) in [(xz(9), 65 << 20), (zstd(27), 129 << 20)] {
+        let error = report::line(&ground.unpack(&file).unwrap_err());
+        assert!(error.contains("expected at most 35651584 (--max-decoder-memory"), "{error}");
+        clear(&ground);
+        let found: u64 = error.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        assert!((needed - (1 << 20)..=needed + (1 << 20)).contains(&found), "{error}");
+        let limits = Limits { decoder_memory: found, ..Limits::default() };
+        ground.unpack_within(&file, limits, Expected::Anything).unwrap();
+        clear(&ground);
+        let limits = Limits { decoder_memory: found - 1, ..limits };
+        assert!(ground.unpack_within(&file, limits, Expected::Anything).is_err());
+        clear(&ground);
+    }
+    for file in [xz(6), xz(8), zstd(23), zstd(25)] {
+        ground.accept(&file);
+        clear(&ground);
+    }
 }
 
 #[test]

@@ -66,12 +66,18 @@ pub(crate) struct Waiting {
     worker: Child,
     outer: tempfile::TempDir,
     lock: OwnedFd,
-    archive: PipeWriter,
+    archive: Option<PipeWriter>,
     message: PipeReader,
 }
 
 impl Waiting {
     pub(crate) fn begin() -> Self {
+        let archive = [head(1 << 20), vec![0; 512 << 10]].concat();
+        Self::after(&archive)
+    }
+
+    /// One that has read all of `archive` but what fits into a pipe, and waits for more.
+    pub(crate) fn after(beginning: &[u8]) -> Self {
         let outer = tempfile::tempdir().unwrap();
         let tree = outer.path().join("tree");
         fs::create_dir(&tree).unwrap();
@@ -89,13 +95,20 @@ impl Waiting {
         };
         let worker = spawn(INSTALLER.as_ref(), Kind::Image, &job(), descriptors).unwrap();
         // More than the pipe takes: it returns once the worker reads, which it does once it is confined.
-        archive.write_all(&head(1 << 20)).unwrap();
-        archive.write_all(&vec![0; 512 << 10]).unwrap();
-        Self { worker, outer, lock, archive, message }
+        archive.write_all(beginning).unwrap();
+        Self { worker, outer, lock, archive: Some(archive), message }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.worker.id()
+    }
+
+    /// Ends the archive; what the worker says.
+    pub(crate) fn finish(mut self) -> String {
+        drop(self.archive.take());
+        let mut text = String::new();
+        self.message.read_to_string(&mut text).unwrap();
+        text
     }
 
     pub(crate) fn place(&self) -> &Path {
@@ -110,7 +123,10 @@ impl Waiting {
     pub(crate) fn descriptors(&self) -> [(u64, u64); 5] {
         let of = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).unwrap();
         let at = |path: PathBuf| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).unwrap();
-        let pipes = [self.archive.try_clone().unwrap().into(), self.message.try_clone().unwrap().into()];
+        let pipes = [
+            self.archive.as_ref().unwrap().try_clone().unwrap().into(),
+            self.message.try_clone().unwrap().into(),
+        ];
         let [archive, message] = pipes.each_ref().map(of);
         [archive, message, of(&self.lock), at(self.outer.path().join("record")), at(self.tree())]
     }

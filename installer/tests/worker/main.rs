@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "the lint's exception for tests does not see a test's fixtures")]
 
 mod fixture;
+mod memory;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

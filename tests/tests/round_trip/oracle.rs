@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use installer::archive::GENEROUS_MEMORY;
 use installer::archive::decode::decode;
 use pod::arch::Arch;
 use stage1_init::plan::Plan;
@@ -43,7 +44,7 @@ fn public_directory() -> TempDir {
 impl Oracle {
     pub(crate) fn new() -> Self {
         let directory = public_directory();
-        let (_, tar) = decode(File::open(stage1()).unwrap()).unwrap();
+        let (_, tar) = decode(File::open(stage1()).unwrap(), GENEROUS_MEMORY).unwrap();
         tar::Archive::new(tar).unpack(directory.path()).unwrap();
         Self { stage1: directory }
     }

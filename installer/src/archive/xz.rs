@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The xz decoder, which says what memory it would need where it is not allowed enough.
+
+use std::io::{self, BufRead, Read};
+
+use xz2::stream::{Action, CONCATENATED, Error, Status, Stream};
+
+use super::memory::TooLittle;
+
+/// Decodes all streams of an .xz file.
+pub(super) struct Decoder<R> {
+    input: R,
+    stream: Stream,
+    memory: u64,
+    has_ended: bool,
+}
+
+impl<R: BufRead> Decoder<R> {
+    pub(super) fn new(input: R, memory: u64) -> io::Result<Self> {
+        let stream = Stream::new_stream_decoder(memory, CONCATENATED)?;
+        Ok(Self { input, stream, memory, has_ended: false })
+    }
+}
+
+impl<R: BufRead> Read for Decoder<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while !self.has_ended && !into.is_empty() {
+            let (before_in, before_out) = (self.stream.total_in(), self.stream.total_out());
+            let chunk = self.input.fill_buf()?;
+            let is_last = chunk.is_empty();
+            let action = if is_last { Action::Finish } else { Action::Run };
+            let status = self.stream.process(chunk, into, action);
+            let taken = usize::try_from(self.stream.total_in() - before_in).map_err(io::Error::other)?;
+            let made = usize::try_from(self.stream.total_out() - before_out).map_err(io::Error::other)?;
+            self.input.consume(taken);
+            match status {
+                Err(Error::MemLimit) => return Err(too_little(&mut self.stream, self.memory).into()),
+                status => self.has_ended = status? == Status::StreamEnd,
+            }
+            if made > 0 {
+                return Ok(made);
+            }
+            if is_last && !self.has_ended {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the xz stream is cut: expected its end",
+                ));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// What a decoder that ran into its limit needs: the smallest limit that it takes.
+fn too_little(stream: &mut Stream, allowed: u64) -> TooLittle {
+    let (mut refused, mut taken) = (allowed, 1 << 40);
+    if stream.set_memlimit(taken).is_err() {
+        return TooLittle { needed: None, allowed };
+    }
+    while taken - refused > 1 {
+        let middle = refused.midpoint(taken);
+        match stream.set_memlimit(middle) {
+            Ok(()) => taken = middle,
+            Err(_) => refused = middle,
+        }
+    }
+    TooLittle { needed: Some(taken), allowed }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Memory: an archive that takes of everything as much as it may stays below 64 MB.
+
+use std::fs;
+use std::io::Write;
+
+use tar::{Builder, EntryType, Header};
+
+use crate::fixture::{Waiting, can_run};
+
+const MOST: u64 = 64_000_000;
+/// More than all buffers on an archive's way: what comes before it was consumed once it is in the pipe.
+const PADDING: u32 = 8 << 20;
+/// Directories by whose names the default limit is almost reached: `entries × (name + 112)` is just below 16 MiB.
+const DIRECTORIES: usize = 4150;
+
+/// Directories with names of kilobytes, many files, and then zeros.
+fn image() -> Vec<u8> {
+    let mut tar = Builder::new(Vec::new());
+    let mut header = Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(0);
+    let mut add = |path: &str, kind| {
+        header.set_entry_type(kind);
+        tar.append_data(&mut header, path, &b""[..]).unwrap();
+    };
+    add("manifest", EntryType::Regular);
+    let deep = format!("rootfs/{}", format!("{}/", "n".repeat(240)).repeat(16));
+    for number in 0..DIRECTORIES {
+        add(&format!("{deep}{number}"), EntryType::Directory);
+    }
+    for number in 0..2000 {
+        add(&format!("rootfs/f{number}"), EntryType::Regular);
+    }
+    add("rootfs/", EntryType::Directory);
+    let mut stream = tar.into_inner().unwrap();
+    stream.resize(stream.len() + PADDING as usize, 0);
+    stream
+}
+
+/// The most memory a worker has had so far, in bytes (proc_pid_status(5), VmHWM).
+fn high_water(waiting: &Waiting) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", waiting.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn an_image_that_takes_all_it_may_stays_below_the_limit() {
+    if !can_run("an_image_that_takes_all_it_may_stays_below_the_limit") {
+        return;
+    }
+    let image = image();
+    let mut xz = xz2::write::XzEncoder::new(Vec::new(), 8);
+    xz.write_all(&image).unwrap();
+    let mut zstd = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.window_log(25).unwrap();
+    zstd.write_all(&image).unwrap();
+    // Empty ends of the formats' own, so that the decoders wait, too.
+    let xz = [xz.finish().unwrap(), vec![0; PADDING as usize]].concat();
+    let skippable =
+        [b"\x50\x2a\x4d\x18".as_slice(), &PADDING.to_le_bytes(), &vec![0; PADDING as usize]].concat();
+    let zstd = [zstd.finish().unwrap(), skippable].concat();
+    for (name, file) in [("xz -8", xz), ("zstd --long=25", zstd)] {
+        let waiting = Waiting::after(&file);
+        let memory = high_water(&waiting);
+        let said = waiting.finish();
+        assert!(said.contains("\"Done\""), "{name}: {said}");
+        assert!((MOST / 2..MOST).contains(&memory), "{name}: {memory} bytes");
+    }
+}
