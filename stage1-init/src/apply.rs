@@ -17,7 +17,9 @@ use pod::layout;
 use pod::path::RelativePath;
 
 use crate::in_root::InRoot;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
+
+const READABLE: Mode = Mode::from_bits_truncate(0o644);
 
 /// Writes the plan's files and links.
 pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
@@ -30,7 +32,8 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
             .with_context(|| format!("cannot clear stage1's {directory}"))?;
     }
     for (path, content) in &plan.files {
-        write_file(stage1, path, content.as_bytes())
+        let mode = if path.starts_with(plan::LAUNCH) { Mode::from_bits_truncate(0o600) } else { READABLE };
+        write(stage1, path, content.as_bytes(), mode)
             .with_context(|| format!("cannot write stage1's {path}"))?;
     }
     for (path, target) in &plan.links {
@@ -45,9 +48,13 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
 
 /// Writes a file in stage1 anew, whatever stood there; a link there is replaced, not followed.
 pub(crate) fn write_file(stage1: &InRoot, path: &str, content: &[u8]) -> Result<()> {
+    write(stage1, path, content, READABLE)
+}
+
+fn write(stage1: &InRoot, path: &str, content: &[u8], mode: Mode) -> Result<()> {
     replace(stage1, path, |parent, name| {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(parent, name, flags, Mode::from_bits_truncate(0o644))?;
+        let file = openat(parent, name, flags, mode)?;
         Ok(File::from(file).write_all(content)?)
     })
 }

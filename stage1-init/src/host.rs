@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pod::Pod;
 use pod::isolators::CapabilitySet;
 
 use crate::cgroup::Cgroup;
+use crate::plan::launchers_capabilities;
 
 /// A resolv.conf may be this long.
 const RESOLV_CONF_MAX: u64 = 64 << 10;
@@ -52,9 +53,12 @@ pub(crate) fn look(pod: &Pod, cgroup: &Cgroup, delegate: bool) -> Result<Host> {
     let controllers = if delegate { cgroup.delegate(wanted)? } else { cgroup.available()? };
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let score = std::fs::read_to_string("/proc/self/oom_score_adj").context("cannot read oom_score_adj")?;
+    let capabilities = bounding_set(&status).context("no CapBnd in /proc/self/status")?;
+    let missing = launchers_capabilities().without(capabilities);
+    ensure!(missing.is_empty(), "this process has no {missing} to pass on: expected it, to start apps");
     Ok(Host {
         controllers,
-        capabilities: bounding_set(&status).context("no CapBnd in /proc/self/status")?,
+        capabilities,
         oom_score_adjust: score.trim().parse().context("oom_score_adj is not a number")?,
         resolv_conf: resolv_conf().context("cannot read the host's /etc/resolv.conf")?,
     })

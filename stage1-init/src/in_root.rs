@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::NixPath;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 use pod::path::{AbsolutePath, RelativePath};
 use pod::user::ImageRoot;
@@ -106,6 +107,12 @@ impl ImageRoot for InRoot {
         let stat = fstat(&file)?;
         Ok((stat.st_uid, stat.st_gid))
     }
+}
+
+/// Opens what a path leads to without the links that are no paths: those of /proc to what processes have open.
+pub(crate) fn open_plainly<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    retry(|| openat2(AT_FDCWD, path, how))
 }
 
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {

@@ -22,10 +22,12 @@ use crate::nspawn;
 use crate::trees::Tree;
 use service::Role;
 
-pub(crate) use service::app_of;
+pub(crate) use service::{app_of, launchers_capabilities};
 
 /// The apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
 pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
+/// The files that say what is started, in stage1: with secrets in environments, and for nobody but root.
+pub(crate) const LAUNCH: &str = "etc/gantry/launch";
 /// What apps without a hosts file get, in stage1.
 pub(crate) const HOSTS: &str = "etc/gantry/hosts";
 /// What apps without a resolv.conf get, in stage1; absent where the host has none.

@@ -5,6 +5,7 @@
 pub mod host;
 pub mod image;
 pub mod layers;
+pub mod launcher;
 pub mod packages;
 pub mod pods;
 pub mod rootfs;

@@ -2,9 +2,14 @@
 //! Becomes one of an app's programs. systemd has already set its user, groups and limits; its stdin is the file that
 //! says what is started ([`crate::launch`]).
 //!
-//! It has two capabilities that the app may not have, to enter the app's root and to filter system calls, and gives
-//! them up. A root is entered by pivot_root(2) in a mount namespace of the program's own: of the pod's root nothing is
-//! left there that chroot(2) could lead back to.
+//! It has three capabilities that the app may not have, and gives them up as soon as it is in the app's root, which it
+//! enters by pivot_root(2) in a mount namespace of the program's own: of the pod's root nothing is left there that
+//! chroot(2) could lead back to.
+//!
+//! Invariant: what is still in the pod's root has `CAP_SYS_PTRACE`, and what looks up anything of an app's has not,
+//! unless the app may. So the links in /proc that lead from one process to another's root, directory and descriptors
+//! (ptrace(2), "Ptrace access mode checking") lead nothing of an app's into the pod's root. Links of that kind are
+//! followed to no working directory and to no program besides.
 //!
 //! The environment is exactly what is said there: whatever systemd adds to a service's own is not the app's. Neither
 //! are descriptors but stdio and the app's sockets.
@@ -17,10 +22,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{chdir, execve, getpid, pivot_root};
+use nix::unistd::{chdir, execve, fchdir, getpid, pivot_root};
 use pod::text::escape;
 use rustix::thread::{
     CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
@@ -29,6 +34,7 @@ use rustix::thread::{
 
 use super::seccomp;
 use crate::failure::report;
+use crate::in_root::open_plainly;
 use crate::launch::{Launch, Sockets};
 use crate::{stdio, sys};
 
@@ -69,7 +75,9 @@ fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
 fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallible> {
     ensure!(!launch.exec.is_empty(), "nothing to start");
     enter_root(&launch.root).context("cannot enter its root")?;
-    chdir(launch.directory.as_str())
+    give_up(&launch).context("cannot give up the launcher's capabilities")?;
+    open_plainly(launch.directory.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY)
+        .and_then(fchdir)
         .with_context(|| format!("cannot enter its working directory {}", escape(&launch.directory)))?;
     if let Some(own) = launch.sockets.take() {
         pass(&own, sockets, &mut launch).context("cannot pass its sockets on")?;
@@ -78,7 +86,9 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
     let words = c_strings(launch.exec.iter().cloned())?;
     let environment = c_strings(launch.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
     sys::default_signals();
-    restrict(&launch).context("cannot restrict it")?;
+    if let Some(filter) = &launch.seccomp {
+        sys::set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
+    }
     let error = execute(&programs, &words, &environment);
     Err(anyhow::Error::new(error).context(format!("cannot run {}", escape(&launch.exec[0]))))
 }
@@ -127,18 +137,22 @@ fn enter_root(root: &str) -> Result<()> {
     Ok(chdir("/")?)
 }
 
-/// Gives up what only the launcher may, so that the program can't inherit it, and sets the filter.
-fn restrict(launch: &Launch) -> Result<()> {
+/// Gives up what only the launcher may, so that neither it nor the program has it from here on; but for
+/// `CAP_SYS_ADMIN` where a filter has to be set, which exec takes away.
+fn give_up(launch: &Launch) -> Result<()> {
+    let mut dropped = KernelSet::empty();
     for number in &launch.drop_capabilities {
-        remove_capability_from_bounding_set(KernelSet::from_bits_retain(1 << number))?;
+        let one = KernelSet::from_bits_retain(1 << number);
+        remove_capability_from_bounding_set(one)?;
+        dropped |= one;
+    }
+    if launch.seccomp.is_some() {
+        dropped -= KernelSet::SYS_ADMIN;
     }
     clear_ambient_capability_set()?;
     let CapabilitySets { effective, permitted, .. } = capabilities(None)?;
-    set_capabilities(None, CapabilitySets { effective, permitted, inheritable: KernelSet::empty() })?;
-    match &launch.seccomp {
-        Some(filter) => Ok(sys::set_filter(&mut seccomp::program(filter))?),
-        None => Ok(()),
-    }
+    let (effective, permitted) = (effective - dropped, permitted - dropped);
+    Ok(set_capabilities(None, CapabilitySets { effective, permitted, inheritable: KernelSet::empty() })?)
 }
 
 /// The paths to try: the program itself where it is one, else that name in every directory of the app's PATH.

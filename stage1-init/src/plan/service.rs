@@ -8,10 +8,10 @@
 //! They are services of their own because systemd passes the stdio socket to `ExecStart=` alone. The first two are
 //! stopped by `exit.target`; all are done before `gantry-exit.service`, which ends the pod (see `units/`).
 
+use pod::App;
 use pod::isolators::CapabilitySet;
 use pod::manifest::Restart;
 use pod::name::AppName;
-use pod::{App, layout};
 
 use super::limits::Limits;
 use crate::in_pod;
@@ -24,9 +24,10 @@ const STOP_SECONDS: u32 = 10;
 const POST_STOP_SECONDS: u32 = 60;
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
-/// What a launcher has beside what its app may have, until it becomes that: `CAP_SYS_ADMIN` to enter the app's root
-/// and to set a filter, `CAP_SETPCAP` to lose both again (linux/capability.h).
-const LAUNCHERS: u64 = 1 << 8 | 1 << 21;
+/// What a launcher has beside what its app may have, until it is in the app's root (linux/capability.h):
+/// `CAP_SYS_ADMIN` to enter it and to set a filter, `CAP_SETPCAP` to lose all three again, and `CAP_SYS_PTRACE` so that
+/// nothing of an app's passes for its equal until then.
+const LAUNCHERS: u64 = 1 << 21 | 1 << 8 | 1 << 19;
 
 /// Which of an app's services a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Role {
 
     /// The file that says what is started, in stage1.
     pub(super) fn launch(self, app: &AppName) -> String {
-        format!("{}/launch/{}", layout::OWN, self.service(app))
+        format!("{}/{}", super::LAUNCH, self.service(app))
     }
 }
 
@@ -66,9 +67,14 @@ pub(super) fn capabilities(app: &App) -> CapabilitySet {
     app.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT)
 }
 
+/// What launchers need of the caller.
+pub(crate) fn launchers_capabilities() -> CapabilitySet {
+    CapabilitySet::from_bits(LAUNCHERS)
+}
+
 /// The launcher's capabilities that the app may not have.
 pub(super) fn dropped_capabilities(app: &App) -> CapabilitySet {
-    CapabilitySet::from_bits(LAUNCHERS).without(capabilities(app))
+    launchers_capabilities().without(capabilities(app))
 }
 
 /// The unit of one of an app's services.
@@ -172,7 +178,7 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: 
         .set("User", credentials.uid)
         .set("Group", credentials.gid);
     let unit = if groups.is_empty() { unit } else { unit.set("SupplementaryGroups", groups.join(" ")) };
-    let launchers = CapabilitySet::from_bits(LAUNCHERS);
+    let launchers = launchers_capabilities();
     let unit = unit
         .set("CapabilityBoundingSet", limits.capabilities.union(launchers))
         .set("AmbientCapabilities", launchers);

@@ -45,7 +45,7 @@ type Properties = BTreeMap<&'static str, Vec<String>>;
 
 fn everywhere(app: &App, service: &str) -> Properties {
     let number = |value: Option<u64>, default: u64| vec![value.unwrap_or(default).to_string()];
-    let launchers = ["SETPCAP", "SYS_ADMIN"];
+    let launchers = ["SETPCAP", "SYS_ADMIN", "SYS_PTRACE"];
     let capability = |name: &&str| format!("cap_{}", name.to_lowercase());
     let mut bounding: Vec<_> = app.capabilities.iter().map(capability).collect();
     bounding.extend(launchers.iter().map(capability));
@@ -58,7 +58,7 @@ fn everywhere(app: &App, service: &str) -> Properties {
         ("Group", vec![app.gid.to_string()]),
         ("SupplementaryGroups", if groups.is_empty() { vec![] } else { words(&groups) }),
         ("CapabilityBoundingSet", words(&bounding.into_iter().collect())),
-        ("AmbientCapabilities", vec!["cap_setpcap cap_sys_admin".into()]),
+        ("AmbientCapabilities", vec!["cap_setpcap cap_sys_admin cap_sys_ptrace".into()]),
         ("CPUQuotaPerSecSec", vec![app.quota.map_or("infinity".into(), |quota| quota.to_string())]),
         ("CPUWeight", number(app.weight, UNLIMITED)),
         ("MemoryMax", number(app.memory_limit, UNLIMITED)),
@@ -194,8 +194,8 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
         .seccomp
         .map(|filter| (filter.retain, filter.calls.into_iter().collect::<BTreeSet<_>>(), filter.errno));
     compare("seccomp", format!("{filter:?}"), format!("{:?}", app.seccomp));
-    let dropped =
-        [("SETPCAP", 8), ("SYS_ADMIN", 21)].into_iter().filter(|(name, _)| !app.capabilities.contains(name));
+    let dropped = [("SETPCAP", 8), ("SYS_PTRACE", 19), ("SYS_ADMIN", 21)];
+    let dropped = dropped.into_iter().filter(|(name, _)| !app.capabilities.contains(name));
     let dropped: Vec<u8> = dropped.map(|(_, number)| number).collect();
     compare("capabilities to drop", format!("{:?}", found.drop_capabilities), format!("{dropped:?}"));
     differences

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The launcher of a pod's apps, outside of any pod: a test decides when it goes on.
+
+use std::fs::File;
+use std::io::{IoSlice, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
+use serde_json::Value;
+
+use crate::init;
+
+/// Makes the app's root and the launcher reachable for everybody, and becomes the launcher with the socket at descriptor
+/// 3 (sd_listen_fds(3)).
+const BECOME: &str = r#"
+set -e
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/root
+touch /mnt/launch
+mount --bind "$1" /mnt/root
+mkdir -p /mnt/root/proc
+mount --bind /proc /mnt/root/proc
+mount --bind "$2" /mnt/launch
+caps=+setpcap,+sys_ptrace,+sys_admin
+exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&"#;
+
+/// A launcher that waits for what to start, in the root where the test is.
+#[derive(Debug)]
+pub struct Launcher(Child);
+
+impl Launcher {
+    /// What it has beside what the app may have: `CAP_SETPCAP`, `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
+    pub const CAPABILITIES: [u8; 3] = [8, 19, 21];
+    /// Where it finds the app's root.
+    pub const ROOT: &str = "/mnt/root";
+
+    /// Starts one as the user 1000, as systemd would; the app's stdout and stderr are `output`, its root is `root`.
+    ///
+    /// # Panics
+    /// Where it can't be started.
+    pub fn start(root: &Path, output: &File) -> Self {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC)
+                .expect("sockets can be made");
+        let null = File::open("/dev/null").expect("/dev/null can be opened");
+        let rights = [null.as_raw_fd(), output.as_raw_fd(), output.as_raw_fd()];
+        let message = [ControlMessage::ScmRights(&rights)];
+        sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(b"0")], &message, MsgFlags::empty(), None)
+            .expect("descriptors can be sent");
+        Self(spawn(root, &theirs))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Says what to start; returns the exit code.
+    ///
+    /// # Panics
+    /// Where it can't be waited for.
+    pub fn launch(mut self, launch: &Value) -> Option<i32> {
+        let mut stdin = self.0.stdin.take().expect("stdin is piped");
+        stdin.write_all(launch.to_string().as_bytes()).expect("the launcher reads");
+        drop(stdin);
+        self.0.wait().expect("the launcher can be waited for").code()
+    }
+}
+
+impl Drop for Launcher {
+    /// One that was told nothing ends when its stdin does.
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+fn spawn(root: &Path, socket: &OwnedFd) -> Child {
+    fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).expect("a socket can be inherited");
+    Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg(format!("{BECOME}{}", socket.as_raw_fd()))
+        .args(["sh".as_ref(), root.as_os_str(), init().as_os_str()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("unshare can be executed")
+}

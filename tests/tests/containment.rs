@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What keeps an app in its root, and from what is the pod's and the host's: each test is an attack.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use serde_json::json;
+use tests::host::can_run;
+use tests::image::script;
+use tests::launcher::Launcher;
+use tests::pods::Gantry;
+use tests::rootfs::Rootfs;
+
+/// A busybox tree on disk.
+fn tree(gantry: &Gantry) -> PathBuf {
+    let image = gantry.image("tree", &Rootfs::busybox().unwrap(), &script("tree", "exit 0"));
+    let images = gantry.prepare(&[&image], &[]).join("stage1/opt/stage2");
+    fs::read_dir(images).unwrap().next().unwrap().unwrap().path().join("rootfs")
+}
+
+/// An app that can point its working directory or its program's interpreter at /proc/PID/root, PID being a launcher
+/// that is not in its app's root yet, is not started there: that is the pod's root.
+#[test]
+fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
+    if !can_run("no_link_of_proc_leads_a_launcher_into_the_pods_root") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let root = tree(&gantry);
+    let early = Launcher::start(&root, &File::create(gantry.beside("early")).unwrap());
+    let pods_root = format!("/proc/{}/root", early.id());
+    symlink(&pods_root, root.join("w")).unwrap();
+    // The kernel looks up a script's interpreter, whatever the launcher looked at before.
+    fs::write(root.join("script"), format!("#!/w{}/bin/sh\necho out\n", Launcher::ROOT)).unwrap();
+    fs::set_permissions(root.join("script"), Permissions::from_mode(0o755)).unwrap();
+
+    symlink("/proc/self/root", root.join("self")).unwrap();
+    let directory = |path, error| format!("cannot enter its working directory \"{path}\": {error}");
+    let denied = "EACCES: Permission denied";
+    let circle = "ELOOP: Too many symbolic links encountered";
+    for (directory, program, error) in [
+        ("/", "/bin/true", None),
+        ("/w", "/bin/true", Some(directory("/w", denied))),
+        ("/self", "/bin/true", Some(directory("/self", circle))),
+        ("/", "/script", Some(format!("cannot run \"/script\": {denied}"))),
+    ] {
+        let (code, said) = match error {
+            Some(error) => (126, format!("error: app a: {error}\n")),
+            None => (0, String::new()),
+        };
+        let output = gantry.beside("output");
+        let launcher = Launcher::start(&root, &File::create(&output).unwrap());
+        let launch = json!({
+            "app": "a", "root": Launcher::ROOT, "exec": [program], "directory": directory, "environment": {},
+            "drop_capabilities": Launcher::CAPABILITIES,
+        });
+        let ended = launcher.launch(&launch);
+        let found = (ended.unwrap(), fs::read_to_string(output).unwrap());
+        assert_eq!(found, (code, said), "{program} in {directory}");
+    }
+    drop(early);
+}
+
+/// Environments are the one place for secrets that a manifest has.
+#[test]
+fn what_apps_are_started_with_is_roots_alone() {
+    if !can_run("what_apps_are_started_with_is_roots_alone") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("secret", &Rootfs::busybox().unwrap(), &script("secret", "exit 0"));
+    assert_eq!(gantry.run(&[&image]).status.code(), Some(0));
+    let file = gantry.pod().join("stage1/etc/gantry/launch/app-secret");
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o7777, 0o600);
+}
