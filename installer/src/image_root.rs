@@ -53,6 +53,15 @@ impl InRoot {
         Ok(fstat(self.open(path, OFlags::PATH)?)?)
     }
 
+    /// Where what is at `path` is inside the root, without links; empty for the root.
+    pub(crate) fn real_path(&self, path: impl AsRef<OsStr>) -> io::Result<Vec<u8>> {
+        let root = real_path(&self.0)?;
+        Ok(real_path(&self.open(path, OFlags::PATH)?)?
+            .strip_prefix(root.as_slice())
+            .unwrap_or_default()
+            .to_vec())
+    }
+
     /// Where `path` leads inside the root: links are followed, those to what is not there yet too.
     pub(crate) fn resolve(&self, path: &AbsolutePath) -> io::Result<Place> {
         let mut path = path.as_str().as_bytes().to_vec();
@@ -68,16 +77,12 @@ impl InRoot {
     /// The longest part of `path` that is there is where the kernel says; if a link to nothing follows, there is one
     /// more step to go.
     fn resolve_once(&self, path: &[u8]) -> io::Result<Step> {
-        let root = real_path(&self.0)?;
         let ends = (0..path.len()).filter(|at| path[*at] == b'/' && *at > 0).chain([path.len()]);
         let mut there = Vec::new();
         let mut end_there = 0;
         for end in ends {
-            match self.open(OsStr::from_bytes(&path[..end]), OFlags::PATH) {
-                Ok(file) => {
-                    there = real_path(&file)?.strip_prefix(root.as_slice()).unwrap_or_default().to_vec();
-                    end_there = end;
-                }
+            match self.real_path(OsStr::from_bytes(&path[..end])) {
+                Ok(real) => (there, end_there) = (real, end),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let link = self.open(OsStr::from_bytes(&path[..end]), OFlags::PATH | OFlags::NOFOLLOW);
                     return Ok(match link.ok().and_then(|link| readlinkat(link, "", Vec::new()).ok()) {

@@ -10,7 +10,9 @@
 //! /etc /usr         links into /pod
 //! ```
 //!
-//! Stage1 and the volumes are mounted nodev: what an app makes with mknod(2) opens nothing of the host's.
+//! Stage1 and the volumes are mounted nodev: what an app makes with mknod(2) opens nothing of the host's. Stage1 is
+//! read-only while the pod runs: it has what the next start executes as root on the host, and an app may come by a
+//! descriptor of it, such as /proc/PID/exe of a launcher on its way.
 //!
 //! Invariant: every mount is made after the namespace became private, so nothing outlives the namespace's processes
 //! or shows on the host; and the host's own mounts are detached, so the pod pins none of them.
@@ -42,8 +44,8 @@ pub(crate) const POD: &str = "/pod";
 /// What goes into the private root, mounted nowhere yet.
 struct Trees {
     stage1: OwnedFd,
-    /// Where the apps' statuses go, if that is not in the `stage1` that is mounted.
-    status: Option<OwnedFd>,
+    /// Where the apps' statuses go.
+    status: OwnedFd,
     devices: OwnedFd,
     apps: Vec<(OwnedFd, Vec<Volume>)>,
 }
@@ -64,7 +66,11 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
     switch_root().context("cannot enter the private root")?;
     plan.roots.iter().zip(&trees.apps).try_for_each(|(app, (tree, volumes))| {
         roots::mount(app, tree, volumes).with_context(|| format!("root of app {}", roots::name(app)))
-    })
+    })?;
+    // But for the apps' statuses, whose mount is another. So are the apps' roots and volumes.
+    set_attributes(File::open(POD)?, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)
+        .context("cannot make stage1 read-only")
+}
 }
 
 /// Takes the trees, by descriptors that are opened in this mount namespace.
@@ -79,13 +85,11 @@ fn take(plan: &Plan, store: &Store) -> Result<Trees> {
         both.with_context(|| format!("root of app {}", roots::name(app)))
     });
     let apps = apps.collect::<Result<_>>()?;
-    let (stage1, status) = match &plan.stage1 {
-        None => (clone_tree_at(&directory, Submounts::Yes).context("cannot take the stage1 tree")?, None),
-        Some(tree) => {
-            let overlay = stage1(&pod, &store.tree(tree)?).context("stage1")?;
-            (overlay, Some(status(&directory).context("stage1's directory of statuses")?))
-        }
+    let stage1 = match &plan.stage1 {
+        None => clone_tree_at(&directory, Submounts::Yes).context("cannot take the stage1 tree")?,
+        Some(tree) => stage1(&pod, &store.tree(tree)?).context("stage1")?,
     };
+    let status = status(&directory).context("stage1's directory of statuses")?;
     set_attributes(&stage1, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::All)
         .context("cannot restrict the stage1 tree")?;
     let devices = clone_tree("/dev", Submounts::Yes).context("cannot take /dev")?;
@@ -114,10 +118,8 @@ fn fill(trees: &Trees) -> Result<()> {
         fs::create_dir(name)?;
         attach(tree.as_fd(), File::open(name)?).with_context(|| format!("cannot mount {name}"))?;
     }
-    if let Some(status) = &trees.status {
-        let place = File::open(format!("pod/{}", layout::STATUS))?;
-        attach(status, place).context("cannot mount the apps' statuses")?;
-    }
+    let place = File::open(format!("pod/{}", layout::STATUS))?;
+    attach(&trees.status, place).context("cannot mount the apps' statuses")?;
     attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")?;
     for name in ["run", "tmp"] {
         fs::create_dir(name)?;

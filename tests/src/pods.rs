@@ -176,6 +176,21 @@ impl Running {
         kill(id, signal).expect("the pod's process is there");
     }
 
+    /// The process id, on the host, of the pod's first process.
+    ///
+    /// # Panics
+    /// Where the pod's process has no such child.
+    pub fn systemd(&self) -> u32 {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.expect("the pod's process is there");
+        let is_systemd = |child: &&str| {
+            fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "systemd\n")
+        };
+        let found = children.split(' ').find(is_systemd).expect("nspawn's child is systemd");
+        found.parse().expect("a process id is a number")
+    }
+
     /// Reads the pod's stdout up to a line that has this text in it.
     ///
     /// # Panics

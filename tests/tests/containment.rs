@@ -3,15 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs::{self, File, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::host::can_run;
-use tests::image::script;
+use tests::image::{manifest, script};
 use tests::launcher::Launcher;
-use tests::pods::Gantry;
-use tests::rootfs::Rootfs;
+use tests::pods::{Gantry, status};
+use tests::rootfs::{Node, Rootfs};
 
 /// A busybox tree on disk.
 fn tree(gantry: &Gantry) -> PathBuf {
@@ -44,6 +46,11 @@ fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
         ("/", "/bin/true", None),
         ("/w", "/bin/true", Some(directory("/w", denied))),
         ("/self", "/bin/true", Some(directory("/self", circle))),
+        (
+            "/",
+            "/proc/self/exe",
+            Some("cannot run \"/proc/self/exe\": it leads through a link of /proc's, or in a circle".into()),
+        ),
         ("/", "/script", Some(format!("cannot run \"/script\": {denied}"))),
     ] {
         let (code, said) = match error {
@@ -74,4 +81,44 @@ fn what_apps_are_started_with_is_roots_alone() {
     assert_eq!(gantry.run(&[&image]).status.code(), Some(0));
     let file = gantry.pod().join("stage1/etc/gantry/launch/app-secret");
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o7777, 0o600);
+}
+
+/// A program in /proc is another than the image's, such as the pod's own: /proc/self/exe.
+#[test]
+fn no_program_is_in_proc() {
+    let gantry = Gantry::new();
+    let decoy = Node::File(0o755, b"#!/bin/sh".to_vec());
+    let rootfs = Rootfs::busybox().unwrap().with("proc/self/exe", decoy).with("x", Node::Link("proc".into()));
+    for program in ["/proc/self/exe", "/x/../x/self/exe"] {
+        let image = gantry.image("decoy", &rootfs, &manifest("decoy", &[program]));
+        let output = gantry.with_images("prepare", &[&image], &[]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("program \"{program}\" is in /proc/: expected it elsewhere\n");
+        assert!(output.status.code() == Some(1) && error.ends_with(&expected), "{error}");
+    }
+}
+
+/// What the next start executes on the host is in stage1: nothing in the pod writes there, whoever comes by it.
+#[test]
+fn stage1_is_read_only_in_the_pod() {
+    if !can_run("stage1_is_read_only_in_the_pod") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let waits = script("waits", "trap 'exit 0' TERM; echo up; while :; do sleep 3600 & wait; done");
+    let image = gantry.image("waits", &Rootfs::busybox().unwrap(), &waits);
+    let pod = gantry.prepare(&[&image], &[]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    let root = PathBuf::from(format!("/proc/{}/root", running.systemd()));
+    assert!(root.join("init").exists());
+    for directory in ["", "etc", "etc/gantry/launch", "etc/systemd/system", "opt/stage2", "rkt", "apps"] {
+        let error = fs::write(root.join(directory).join("new"), "").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem, "{directory}: {error}");
+    }
+    let init = fs::set_permissions(root.join("init"), Permissions::from_mode(0o777)).unwrap_err();
+    assert_eq!(init.kind(), ErrorKind::ReadOnlyFilesystem);
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().0, 0);
+    assert_eq!(status(&pod, "waits"), 0);
 }

@@ -146,7 +146,7 @@ fn check_program(app: &App, exec: &Exec, root: &InRoot) -> Result<()> {
             return Ok(());
         }
         match root.stat(candidate) {
-            Ok(stat) if is_executable(&stat) => return Ok(()),
+            Ok(stat) if is_executable(&stat) => return check_is_seen(candidate, root),
             Ok(_) => found = true,
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error).with_context(|| format!("program {}", escape(candidate))),
@@ -169,6 +169,19 @@ fn is_executable(stat: &rustix::fs::Stat) -> bool {
 fn is_missing(error: &std::io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::NOENT | Errno::NOTDIR))
+}
+
+/// What an image has where the pod's own are mounted is not what the app finds there.
+fn check_is_seen(program: &str, root: &InRoot) -> Result<()> {
+    let path = root.real_path(program)?;
+    for name in ["/proc/", "/sys/", "/dev/"] {
+        ensure!(
+            !path.starts_with(name.as_bytes()),
+            "program {} is in {name}: expected it elsewhere",
+            escape(program)
+        );
+    }
+    Ok(())
 }
 
 fn is_in_volume(app: &App, path: &AbsolutePath) -> bool {

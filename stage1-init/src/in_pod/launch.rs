@@ -83,6 +83,13 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
         pass(&own, sockets, &mut launch).context("cannot pass its sockets on")?;
     }
     let programs = candidates(&launch);
+    // /proc/self/exe is the pod's own program.
+    let circle = programs.iter().any(|path| open_plainly(&**path, OFlag::O_PATH).err() == Some(Errno::ELOOP));
+    ensure!(
+        !circle,
+        "cannot run {}: it leads through a link of /proc's, or in a circle",
+        escape(&launch.exec[0])
+    );
     let words = c_strings(launch.exec.iter().cloned())?;
     let environment = c_strings(launch.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
     sys::default_signals();
