@@ -2,7 +2,9 @@
 //! The pod's own cgroup: below the caller's, in the unified hierarchy (cgroup v2, kernel's admin-guide/cgroup-v2).
 //!
 //! The hierarchy is reached through a mount of our own that is attached nowhere, so it does not matter what the host
-//! has mounted, and nothing of the host's mounts is touched.
+//! has mounted, and nothing of the host's mounts is touched. Neither are the options they have in common: to mount the
+//! hierarchy in the initial cgroup namespace sets them for the whole host (admin-guide/cgroup-v2, "Mounting"), so that
+//! is done in a namespace of our own, in which this process's cgroup is the root.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,6 +16,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use pod::id::PodId;
@@ -33,14 +36,11 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// The cgroup of the pod `id` below that of this process.
+    /// The cgroup of the pod `id` below that of this process, which is in a cgroup namespace of its own afterwards.
     pub(crate) fn below_own(id: PodId) -> Result<Self> {
-        let hierarchy = create("cgroup2", &[], MountAttrFlags::empty()).context("cannot reach cgroup v2")?;
-        let table = std::fs::read_to_string("/proc/self/cgroup").context("cannot read /proc/self/cgroup")?;
-        let own = own_path(&table)
-            .context("/proc/self/cgroup has no cgroup v2 entry: expected a line \"0::/…\"")?;
-        let parent = open_dir(&hierarchy, own).with_context(|| format!("cannot open cgroup {own:?}"))?;
-        Ok(Self { parent, name: format!("gantry-{id}") })
+        unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot make a cgroup namespace")?;
+        let parent = create("cgroup2", &[], MountAttrFlags::empty()).context("cannot reach cgroup v2")?;
+        Ok(Self { parent: open_dir(parent, ".")?, name: format!("gantry-{id}") })
     }
 
     /// The controllers that this process's cgroup could give to those below.
@@ -105,12 +105,6 @@ impl Cgroup {
     }
 }
 
-/// The path after `0::`, relative.
-fn own_path(table: &str) -> Option<&str> {
-    let path = table.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(if path.is_empty() { "." } else { path })
-}
-
 fn open_dir(at: impl AsFd, path: &str) -> nix::Result<OwnedFd> {
     openat(at, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
@@ -158,16 +152,4 @@ fn remove_below(cgroup: &OwnedFd) -> Result<()> {
 
 fn is_dir(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_unified_hierarchys_line() {
-        assert_eq!(own_path("4:memory:/x\n0::/\n"), Some("."));
-        assert_eq!(own_path("0::/user.slice/a b\n"), Some("user.slice/a b"));
-        assert_eq!(own_path("1:name=systemd:/\n"), None);
-    }
 }

@@ -71,7 +71,6 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
     set_attributes(File::open(POD)?, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)
         .context("cannot make stage1 read-only")
 }
-}
 
 /// Takes the trees, by descriptors that are opened in this mount namespace.
 fn take(plan: &Plan, store: &Store) -> Result<Trees> {
@@ -120,6 +119,7 @@ fn fill(trees: &Trees) -> Result<()> {
     }
     let place = File::open(format!("pod/{}", layout::STATUS))?;
     attach(&trees.status, place).context("cannot mount the apps' statuses")?;
+    // In the cgroup namespace that `Cgroup` made.
     attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")?;
     for name in ["run", "tmp"] {
         fs::create_dir(name)?;

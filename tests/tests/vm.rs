@@ -35,6 +35,7 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
         .step("run", &format!("{run} --image /hello.aci"))
         .step("status", &format!("{WAIT}; cat /var/gantry/containers/*/stage1/rkt/status/hello"))
         .step("after", LEFT)
+        .step("options", OPTIONS)
         .step("unmount", &format!("set -- {run}\n{UNMOUNT}"))
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
         .step("limits", &format!("set -- {run}\n{LIMITS}"))
@@ -85,6 +86,16 @@ const WAIT: &str = "while ls -d /sys/fs/cgroup/gantry-*; do usleep 10000; done >
 /// What a pod could leave: mounts, and cgroups.
 const LEFT: &str = "cat /proc/self/mountinfo && find /sys/fs/cgroup -type d";
 
+/// The options of cgroup v2, which all its mounts share, before a dry run and a run, in between, and after both.
+const OPTIONS: &str = r#"
+mount -o remount,nsdelegate,memory_recursiveprot /sys/fs/cgroup
+grep cgroup2 /proc/mounts
+cd /var/gantry/containers/* && ./stage1/init --dry-run >/dev/null
+grep cgroup2 /proc/mounts
+./stage1/init
+grep cgroup2 /proc/mounts
+"#;
+
 /// Unmounts a tmpfs of 64 MB while a pod runs that was started with it there, and says whether the memory is free then.
 const UNMOUNT: &str = r#"
 memory() {
@@ -123,6 +134,16 @@ fn a_pod_pins_none_of_the_hosts_mounts() {
         return;
     }
     assert_eq!(STEPS["unmount"], Step { code: 0, output: "free\n".into() });
+}
+
+#[test]
+fn the_hosts_cgroups_keep_their_options() {
+    if !can_boot("the_hosts_cgroups_keep_their_options") {
+        return;
+    }
+    let options = "cgroup2 /sys/fs/cgroup cgroup2 rw,relatime,nsdelegate,memory_recursiveprot 0 0";
+    let expected = format!("{options}\n{options}\nhello from a pod\n{options}\n");
+    assert_eq!(STEPS["options"], Step { code: 0, output: expected });
 }
 
 #[test]
