@@ -6,18 +6,19 @@
 //! hierarchy in the initial cgroup namespace sets them for the whole host (admin-guide/cgroup-v2, "Mounting"), so that
 //! is done in a namespace of our own, in which this process's cgroup is the root.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::dir::Dir;
+use nix::NixPath;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use pod::id::PodId;
 use rustix::mount::MountAttrFlags;
@@ -78,7 +79,7 @@ impl Cgroup {
         self.remove().with_context(|| format!("cannot remove the old cgroup {}", self.name))?;
         mkdirat(&self.parent, self.name.as_str(), Mode::from_bits_truncate(0o755))
             .with_context(|| format!("cannot make cgroup {}", self.name))?;
-        let cgroup = open_dir(&self.parent, &self.name)?;
+        let cgroup = open_dir(&self.parent, &*self.name)?;
         for (file, value) in limits {
             write(&cgroup, file, value)
                 .with_context(|| format!("cannot set {file} of the pod to {value}"))?;
@@ -88,7 +89,7 @@ impl Cgroup {
 
     /// Ends every process in it, waits for that, and removes it and all below it.
     pub(crate) fn remove(&self) -> Result<()> {
-        let cgroup = match open_dir(&self.parent, &self.name) {
+        let cgroup = match open_dir(&self.parent, &*self.name) {
             Ok(cgroup) => cgroup,
             Err(Errno::ENOENT) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -105,7 +106,7 @@ impl Cgroup {
     }
 }
 
-fn open_dir(at: impl AsFd, path: &str) -> nix::Result<OwnedFd> {
+fn open_dir<P: NixPath + ?Sized>(at: impl AsFd, path: &P) -> nix::Result<OwnedFd> {
     openat(at, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
@@ -131,25 +132,60 @@ fn wait_empty(cgroup: &OwnedFd) -> Result<()> {
     }
 }
 
+/// Removes all below. An app may have made cgroups in its own, of any name and as deep as it liked: one descriptor is
+/// open at a time, and no path grows.
 fn remove_below(cgroup: &OwnedFd) -> Result<()> {
-    let own = open_dir(cgroup, ".")?;
-    for entry in Dir::from_fd(own)?.iter() {
-        let entry = entry?;
-        let name = Path::new(std::ffi::OsStr::new(entry.file_name().to_str()?));
-        if name == Path::new(".")
-            || name == Path::new("..")
-            || !is_dir(&fstatat(cgroup, name, AtFlags::empty())?)
-        {
-            continue;
+    let mut here = open_dir(cgroup, ".")?;
+    let mut names: Vec<CString> = Vec::new();
+    loop {
+        if let Some(name) = child(&here)? {
+            here = open_dir(&here, &*name)?;
+            names.push(name);
+        } else if let Some(name) = names.pop() {
+            here = open_dir(&here, "..")?;
+            unlinkat(&here, &*name, UnlinkatFlags::RemoveDir)?;
+        } else {
+            return Ok(());
         }
-        let below =
-            openat(cgroup, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        remove_below(&below)?;
-        unlinkat(cgroup, name, UnlinkatFlags::RemoveDir)?;
     }
-    Ok(())
 }
 
-fn is_dir(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+/// A directory in this one.
+fn child(directory: &OwnedFd) -> Result<Option<CString>> {
+    for entry in Dir::from_fd(open_dir(directory, ".")?)?.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() == Some(Type::Directory) && name != c"." && name != c".." {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs::create_dir;
+    use std::os::unix::ffi::OsStrExt;
+
+    use nix::fcntl::AT_FDCWD;
+
+    use super::*;
+
+    #[test]
+    fn all_below_is_removed_whatever_it_is_called() {
+        let top = tempfile::tempdir().unwrap();
+        for name in [b"\xff", b"a", b"\n"] {
+            create_dir(top.path().join(OsStr::from_bytes(name))).unwrap();
+        }
+        // More than descriptors can be open, and deeper than a path can lead.
+        let mut here = open_dir(AT_FDCWD, top.path()).unwrap();
+        let name = "n".repeat(250);
+        for _ in 0..1100 {
+            mkdirat(&here, &*name, Mode::S_IRWXU).unwrap();
+            here = open_dir(&here, &*name).unwrap();
+        }
+        remove_below(&open_dir(AT_FDCWD, top.path()).unwrap()).unwrap();
+        assert_eq!(std::fs::read_dir(&top).unwrap().count(), 0);
+    }
 }
