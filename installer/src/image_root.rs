@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use pod::path::AbsolutePath;
 use pod::user::ImageRoot;
-use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat};
 use rustix::io::Errno;
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
@@ -34,12 +34,13 @@ impl InRoot {
 
     /// Reads the regular file `path` of at most `max` bytes.
     pub(crate) fn read_file(&self, path: &str, max: u64) -> io::Result<Vec<u8>> {
-        // O_NONBLOCK: opening a FIFO must not wait for its writer.
-        let file = File::from(self.open(path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+        // Named first and opened only then: to open a device does something, and to open a FIFO waits.
+        let named = self.open(path, OFlags::PATH)?;
         let invalid = |expected: String| io::Error::new(io::ErrorKind::InvalidData, expected);
-        if !file.metadata()?.is_file() {
+        if FileType::from_raw_mode(fstat(&named)?.st_mode) != FileType::RegularFile {
             return Err(invalid("expected a regular file".into()));
         }
+        let file = File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?;
         let mut content = Vec::new();
         file.take(max + 1).read_to_end(&mut content)?;
         match u64::try_from(content.len()) {
@@ -158,6 +159,16 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    /// To open what a socket is bound to fails in a way of its own, as to open a device that is not there.
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let outer = tempfile::tempdir().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(outer.path().join("socket")).unwrap();
+        let root = InRoot::open_at(File::open(outer.path()).unwrap(), ".").unwrap();
+        let error = root.read_file("/socket", 100).unwrap_err();
+        assert_eq!(error.to_string(), "expected a regular file");
+    }
 
     #[test]
     fn links_stay_inside() {

@@ -6,12 +6,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use pod::path::{AbsolutePath, RelativePath};
 use pod::user::ImageRoot;
 
@@ -43,11 +43,12 @@ impl InRoot {
 
     /// Reads a regular file of at most `max` bytes.
     pub(crate) fn read(&self, path: &RelativePath, max: u64) -> io::Result<Vec<u8>> {
-        // O_NONBLOCK: opening a FIFO in the tree must not wait for its writer.
-        let file = File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty())?);
-        if !file.metadata()?.is_file() {
+        // Named first and opened only then: to open a device does something, and to open a FIFO waits.
+        let named = self.open(path, OFlag::O_PATH, Mode::empty())?;
+        if SFlag::from_bits_truncate(fstat(&named)?.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"));
         }
+        let file = File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?;
         let mut content = Vec::new();
         file.take(max + 1).read_to_end(&mut content)?;
         if content.len() as u64 > max {
@@ -167,6 +168,15 @@ mod tests {
         assert_eq!(root.read(&path("big"), 5).unwrap(), b"12345");
         assert!(root.read(&path("big"), 4).is_err());
         assert!(root.read(&path("fifo"), 100).is_err());
+    }
+
+    /// To open what a socket is bound to fails in a way of its own, as to open a device that is not there.
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let (outer, root) = root();
+        let _socket = std::os::unix::net::UnixListener::bind(outer.path().join("root/socket")).unwrap();
+        let error = root.read(&path("socket"), 100).unwrap_err();
+        assert_eq!(error.to_string(), "expected a regular file");
     }
 
     #[test]

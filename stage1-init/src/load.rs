@@ -44,8 +44,8 @@ pub struct Credentials {
     pub uid: u32,
     /// The group's number.
     pub gid: u32,
-    /// What the image says of the user.
-    pub person: Person,
+    /// What the image says of the user, where the app's environment has it.
+    pub person: Option<Person>,
 }
 
 /// Loads the pod in the directory `dir`, whose name is `id`.
@@ -98,7 +98,7 @@ fn load_image(directory: &InRoot) -> Result<ImageManifest> {
 fn credentials(root: &InRoot, app: &pod::App) -> Result<Credentials> {
     let uid = resolve_user(&app.user, root)?;
     let gid = resolve_group(&app.group, root)?;
-    Ok(Credentials { uid, gid, person: person(uid, root) })
+    Ok(Credentials { uid, gid, person: app.names_user.then(|| person(uid, root)) })
 }
 
 fn read(root: &InRoot, name: &str) -> io::Result<Vec<u8>> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use pod::exec::{Exec, Word};
+use pod::user::Person;
 use pod::{App, layout};
 
 use super::service;
@@ -27,16 +28,14 @@ pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets:
 }
 
 /// What the executor supplies, and over it the manifest's own.
-fn environment(app: &App, credentials: &Credentials) -> BTreeMap<String, String> {
-    let person = &credentials.person;
+fn environment<'a>(app: &'a App, credentials: &'a Credentials) -> BTreeMap<String, String> {
     let supplied = [("AC_APP_NAME", app.name.as_str()), ("PATH", PATH), ("container", "gantry")];
-    let names_user = [
-        ("USER", person.name.as_str()),
-        ("LOGNAME", &person.name),
-        ("HOME", &person.home),
-        ("SHELL", &person.shell),
-    ];
-    let names_user = names_user.into_iter().filter(|_| app.names_user);
+    let of_person = |person: &'a Person| {
+        let Person { name, home, shell } = person;
+        [("USER", name), ("LOGNAME", name), ("HOME", home), ("SHELL", shell)]
+    };
+    let names_user =
+        credentials.person.iter().flat_map(of_person).map(|(name, value)| (name, value.as_str()));
     let own = app.environment.iter().map(|(name, value)| (name.as_str(), Word::as_str(value)));
     let mut all = BTreeMap::new();
     for (name, value) in supplied.into_iter().chain(names_user).chain(own) {

@@ -43,6 +43,7 @@ fn plan_of(meant: &Meant) -> Plan {
     let pod = pod.unwrap_or_else(|error| panic!("{error}: {meant:#?}"));
     let credentials = meant.apps.iter().map(|app| {
         let person = Person { name: app.uid.to_string(), home: "/".into(), shell: "/bin/sh".into() };
+        let person = pod.apps.iter().any(|app| app.names_user).then_some(person);
         (app.name.parse().unwrap(), Credentials { uid: app.uid, gid: app.gid, person })
     });
     let host = Host {
