@@ -118,6 +118,8 @@ fn stage1_is_read_only_in_the_pod() {
     }
     let init = fs::set_permissions(root.join("init"), Permissions::from_mode(0o777)).unwrap_err();
     assert_eq!(init.kind(), ErrorKind::ReadOnlyFilesystem);
+    let own = fs::metadata(root.join("run/gantry")).unwrap();
+    assert_eq!(own.permissions().mode() & 0o7777, 0o755, "what is not read-only is root's");
     running.signal(Signal::SIGTERM);
     assert_eq!(running.wait().0, 0);
     assert_eq!(status(&pod, "waits"), 0);

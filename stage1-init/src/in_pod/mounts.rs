@@ -86,7 +86,6 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn mount_all() -> Result<()> {
-    umask(Mode::empty());
     // systemd shares its mounts, and what is shared multiplies what is mounted in its copies.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the pod's mounts private")?;
@@ -104,9 +103,11 @@ fn make_dev() -> Result<()> {
     let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     attach(create("tmpfs", &[("mode", "0755"), ("size", "64k")], safe)?, File::open(DEV)?)?;
     let mode = Mode::from_bits_truncate(0o666);
+    let usual = umask(Mode::empty());
     for (name, major, minor) in DEVICES {
         mknod(Path::new(DEV).join(name).as_path(), SFlag::S_IFCHR, mode, makedev(major, minor))?;
     }
+    umask(usual);
     for (name, target) in LINKS {
         symlink(target, Path::new(DEV).join(name))?;
     }
