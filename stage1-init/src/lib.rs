@@ -17,6 +17,7 @@ mod in_root;
 pub mod launch;
 mod load;
 mod localtime;
+mod lock;
 mod mounts;
 mod nspawn;
 mod overlay;

@@ -17,16 +17,18 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpid, setsid};
+use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cgroup::Cgroup;
 use crate::store::Store;
-use crate::sys;
+use crate::{lock, sys};
 
 /// Starts the reaper of this process's pod. `lock` and the trees stay locked until the reaper ends.
 pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()> {
     let own = Pid::from_raw(getpid().as_raw()).context("this process has no id")?;
     let pod = pidfd_open(own, PidfdFlags::empty()).context("cannot open this process")?;
+    let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
     // Twice, so that it is no child of nspawn's.
     match sys::fork().context("cannot fork")? {
         ForkResult::Parent { child } => {
@@ -34,14 +36,20 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()
             Ok(())
         }
         ForkResult::Child => match sys::fork() {
-            Ok(ForkResult::Child) => exit(i32::from(reap(cgroup, lock, store, &pod).is_err())),
+            Ok(ForkResult::Child) => exit(i32::from(reap(cgroup, lock, store, &pod, alive).is_err())),
             Ok(ForkResult::Parent { .. }) => exit(0),
             Err(_) => exit(1),
         },
     }
 }
 
-fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd) -> Result<()> {
+fn reap(
+    cgroup: &Cgroup,
+    lock: &OwnedFd,
+    store: &Store,
+    pod: &OwnedFd,
+    alive: OwnedFd,
+) -> Result<()> {
     SigSet::all().thread_block()?;
     setsid()?;
     chdir("/")?;
@@ -49,11 +57,13 @@ fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd) -> Result
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
-    let own = [cgroup.descriptor().as_fd().as_raw_fd(), lock.as_raw_fd(), pod.as_raw_fd()];
+    let cgroups = cgroup.descriptor().as_fd().as_raw_fd();
+    let own = [cgroups, lock.as_raw_fd(), pod.as_raw_fd(), alive.as_raw_fd()];
     let trees = store.locks().map(|lock| lock.as_raw_fd());
     close_others(&own.into_iter().chain(trees).collect::<Vec<_>>())?;
     rustix::thread::set_name(c"gantry-reaper")?;
     while poll(&mut [PollFd::new(pod.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_err() {}
+    drop(alive);
     cgroup.remove()
 }
 

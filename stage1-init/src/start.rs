@@ -6,9 +6,8 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use pod::id::PodId;
@@ -18,7 +17,7 @@ use crate::args::{self, Args};
 use crate::cgroup::Cgroup;
 use crate::failure::{At, Failure, Step, report};
 use crate::in_root::InRoot;
-use crate::{apply, dry_run, host, load, localtime, mounts, nspawn, plan, reaper, sockets, stdio};
+use crate::{apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, sockets, stdio, sys};
 
 /// Runs the pod in the current directory; returns only where that fails.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
@@ -53,11 +52,13 @@ fn show() -> Result<(), Failure> {
 }
 
 fn start(args: &Args) -> Result<Infallible, Failure> {
+    // Where SIGCHLD is ignored there are no children to wait for.
+    sys::default_signals();
     umask(Mode::from_bits_truncate(0o022));
     // What the caller left open is not the pod's.
     reaper::close_others(&[]).at(Step::Load)?;
     let (directory, id) = pod_directory().at(Step::Load)?;
-    let lock = lock(directory, id).at(Step::Namespace)?;
+    let lock = lock::take(directory, id).at(Step::Namespace)?;
     let loaded = load::load(&*lock, id).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let host = host::look(&loaded.pod, &cgroup, true).at(Step::Load)?;
@@ -93,13 +94,4 @@ fn pod_directory() -> Result<(OwnedFd, PodId)> {
     })?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     Ok((open(".", flags, Mode::empty()).context("cannot open the pod directory")?, id))
-}
-
-/// A pod runs once at a time.
-fn lock(directory: OwnedFd, id: PodId) -> Result<Flock<OwnedFd>> {
-    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => bail!("pod {id} is already running"),
-        Err((_, error)) => Err(error).context("cannot lock the pod directory"),
-    }
 }
