@@ -69,7 +69,7 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<(
     localtime::mirror(&app).context("cannot mirror the host's localtime")?;
     supply(&app, "etc/hosts", HOSTS).context("/etc/hosts")?;
     supply(&app, "etc/resolv.conf", RESOLV_CONF).context("/etc/resolv.conf")?;
-    volumes.iter().try_for_each(|volume| volumes::place(volume, &app))?;
+    volumes::place(volumes, &app)?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, root.read_only);
     Ok(set_attributes(tree, attributes, Depth::One)?)

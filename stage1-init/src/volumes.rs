@@ -6,7 +6,7 @@
 //! argument, and no link leads out.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, openat};
@@ -15,7 +15,7 @@ use nix::unistd::{Gid, Uid, fchown};
 use pod::manifest::Ownership;
 use pod::name::VolumeName;
 use pod::path::{AbsolutePath, RelativePath};
-use pod::{Mount, Source, layout};
+use pod::{Mount, Source, check_targets, layout};
 use rustix::mount::MountAttrFlags;
 
 use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at};
@@ -72,22 +72,39 @@ fn own_directory(volume: &VolumeName, ownership: Ownership) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// Mounts a volume in the app's root.
-pub(crate) fn place(volume: &Volume, root: &InRoot) -> Result<()> {
-    let Volume { tree, target } = volume;
-    let path = target.below_root();
-    let place = || -> Result<()> {
-        let is_directory_volume = is_directory(tree)?;
-        let there = if is_directory_volume { root.make_dir(&path) } else { root.make_file(&path) }?;
-        ensure!(
-            is_directory_volume == is_directory(&there)?,
-            "the volume and its target must both be directories, or neither"
-        );
-        Ok(attach(tree.as_fd(), there)?)
-    };
-    place().with_context(|| format!("volume at {target}"))
+/// Mounts volumes in an app's root. Every target is found, or made, before the first is mounted on: nothing is made in a
+/// volume. An earlier run of the pod may have changed the tree, so it counts where the targets lead now.
+pub(crate) fn place(volumes: &[Volume], root: &InRoot) -> Result<()> {
+    let of = |volume: &Volume| format!("volume at {}", volume.target);
+    let targets = volumes.iter().map(|volume| target(volume, root).with_context(|| of(volume)));
+    let targets = targets.collect::<Result<Vec<_>>>()?;
+    let places = targets.iter().map(|target| real_path(target, root)).collect::<Result<Vec<_>>>()?;
+    check_targets(&places).context("volumes, in the app's tree as it is now")?;
+    let mut both = volumes.iter().zip(targets);
+    both.try_for_each(|(volume, target)| attach(&volume.tree, target).with_context(|| of(volume)))
 }
 
-fn is_directory(file: &OwnedFd) -> Result<bool> {
+fn target(volume: &Volume, root: &InRoot) -> Result<OwnedFd> {
+    let path = volume.target.below_root();
+    let is_directory_volume = is_directory(&volume.tree)?;
+    let there = if is_directory_volume { root.make_dir(&path) } else { root.make_file(&path) }?;
+    ensure!(
+        is_directory_volume == is_directory(&there)?,
+        "the volume and its target must both be directories, or neither"
+    );
+    Ok(there)
+}
+
+/// Where something is in the app's root, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.
+fn real_path(file: &OwnedFd, root: &InRoot) -> Result<AbsolutePath> {
+    let link = |fd: BorrowedFd<'_>| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    let path = link(file.as_fd())?;
+    let below = path.strip_prefix(link(root.as_fd())?).context("a target is not in the app's root")?;
+    let path = format!("/{}", below.to_str().context("a target's name is not UTF-8")?);
+    Ok(path.parse()?)
+}
+
+/// Whether an open file is a directory.
+pub(crate) fn is_directory(file: impl AsFd) -> Result<bool> {
     Ok(SFlag::from_bits_truncate(fstat(file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
 }

@@ -124,3 +124,37 @@ fn stage1_is_read_only_in_the_pod() {
     assert_eq!(running.wait().0, 0);
     assert_eq!(status(&pod, "waits"), 0);
 }
+
+/// An app that is root can change its tree so that a volume's target leads elsewhere when the pod is started again: to
+/// its root, where the executor would make places for /proc, /sys and /dev in what is the host's.
+#[test]
+fn a_volumes_target_that_leads_elsewhere_by_now_is_refused() {
+    if !can_run("a_volumes_target_that_leads_elsewhere_by_now_is_refused") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let (data, other) = (gantry.beside("data"), gantry.beside("other"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&other).unwrap();
+    let volume = |name: &str, source: &PathBuf| format!("{name},kind=host,source={}", source.display());
+    let volumes = ["--volume", &volume("data", &data), "--volume", &volume("other", &other)];
+    for (leads, error) in [
+        ("/", "a mount at \"/\" would hide the app: expected a path below it"),
+        ("/proc", "mount at \"/proc\": /proc is the pod's own; expected another place"),
+        ("/other", "mounts at \"/other\" and \"/other\" overlap: expected distinct places"),
+    ] {
+        let change = format!("mv /a /b && mkdir /a && ln -s {leads} /a/data");
+        let mut image = manifest("mover", &["/usr/bin/busybox", "sh", "-c", &change]);
+        image["app"]["mountPoints"] =
+            json!([{"name": "data", "path": "/a/data"}, {"name": "other", "path": "/other"}]);
+        let image = gantry.image("mover", &Rootfs::busybox().unwrap(), &image);
+        let pod = gantry.prepare(&[&image], &volumes);
+        assert_eq!(gantry.start(&pod).wait().0, 0);
+        let (code, output) = gantry.start(&pod).wait();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected =
+            format!("error: root of app mover: volumes, in the app's tree as it is now: {error}\n");
+        assert_eq!((code, said), (3, expected));
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    }
+}

@@ -2,7 +2,8 @@
 //! Gives every app its /proc, /sys and /dev: the pod's /proc and /sys with what is sensitive in them masked, and a /dev
 //! of a few devices.
 //!
-//! This can't be done before the pod's namespaces are there. The targets are resolved in the app's root.
+//! This can't be done before the pod's namespaces are there. The targets are in the app's root, and nothing is made
+//! there: by now volumes are.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,7 +18,6 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknod, umask};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use pod::layout;
-use pod::path::RelativePath;
 use rustix::mount::MountAttrFlags;
 
 use crate::failure::report;
@@ -153,7 +153,7 @@ fn open(path: &str) -> Result<Option<OwnedFd>> {
 }
 
 fn mount_into(root: &Path) -> Result<()> {
-    let root = InRoot::open_at(File::open(root)?, ".")?;
+    let root = File::open(root)?;
     for (name, source, attributes) in [
         ("proc", "/proc", MountAttrFlags::empty()),
         // The pod's cgroups with it.
@@ -163,7 +163,7 @@ fn mount_into(root: &Path) -> Result<()> {
         let tree = clone_tree(source, Submounts::Yes)?;
         // Private: what happens to it in an app stays there.
         set_attributes(&tree, attributes, Depth::All)?;
-        let place = root.make_dir(&RelativePath::from_bytes(name.as_bytes())?)?;
+        let place = InRoot::open_at(&root, name).with_context(|| format!("cannot open /{name}"))?;
         attach(tree.as_fd(), place).with_context(|| format!("cannot mount /{name}"))?;
     }
     Ok(())
