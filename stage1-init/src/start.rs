@@ -57,6 +57,7 @@ fn start(args: &Args) -> Result<Infallible, Failure> {
     umask(Mode::from_bits_truncate(0o022));
     // What the caller left open is not the pod's.
     reaper::close_others(&[]).at(Step::Load)?;
+    stdio::check().at(Step::Load)?;
     let (directory, id) = pod_directory().at(Step::Load)?;
     let lock = lock::take(directory, id).at(Step::Namespace)?;
     let loaded = load::load(&*lock, id).at(Step::Load)?;

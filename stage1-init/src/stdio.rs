@@ -12,18 +12,35 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, bind,
     recvmsg, sendmsg, socket,
 };
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use crate::volumes::is_directory;
+
 /// Also `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises the socket.
 const SOCKET: &str = "/run/gantry-stdio";
 
 /// As many descriptors fit into a message (linux/net.h, SCM_MAX_FD).
 const DESCRIPTORS_MAX: usize = 253;
+
+/// Refuses a stdio that is more than streams: a directory, or a descriptor that only names something, is a way out of an
+/// app's root.
+pub(crate) fn check() -> Result<()> {
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+    for (name, fd) in [("stdin", input.as_fd()), ("stdout", output.as_fd()), ("stderr", error.as_fd())] {
+        let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+        ensure!(
+            !flags.contains(OFlag::O_PATH) && !is_directory(fd)?,
+            "{name} is a directory or can't be used: expected a file, a pipe, a socket or a terminal"
+        );
+    }
+    Ok(())
+}
 
 /// Makes the socket with this process's stdio and the pod's `sockets` in it; the apps' stdin is /dev/null unless
 /// `stdin`.

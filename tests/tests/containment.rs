@@ -6,8 +6,11 @@ use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 
+use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use serde_json::json;
 use tests::host::can_run;
 use tests::image::{manifest, script};
@@ -156,5 +159,26 @@ fn a_volumes_target_that_leads_elsewhere_by_now_is_refused() {
             format!("error: root of app mover: volumes, in the app's tree as it is now: {error}\n");
         assert_eq!((code, said), (3, expected));
         assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    }
+}
+
+/// A directory of the host's on stdin, stdout or stderr would be a way out of every app's root.
+#[test]
+fn no_directory_is_an_apps_stdio() {
+    if !can_run("no_directory_is_an_apps_stdio") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("reads", &Rootfs::busybox().unwrap(), &script("reads", "ls /proc/self/fd/0/"));
+    let pod = gantry.prepare(&[&image], &[]);
+    for flags in [OFlag::O_DIRECTORY, OFlag::O_PATH] {
+        let stdin = open(if flags == OFlag::O_PATH { "/etc/hostname" } else { "/etc" }, flags, Mode::empty());
+        let output = Command::new("./stage1/init").current_dir(&pod).stdin(stdin.unwrap()).output().unwrap();
+        let expected =
+            "error: stdin is a directory or can't be used: expected a file, a pipe, a socket or a terminal\n";
+        assert_eq!(
+            (output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()),
+            (Some(1), expected)
+        );
     }
 }
