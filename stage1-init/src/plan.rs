@@ -33,6 +33,9 @@ pub(crate) const HOSTS: &str = "etc/gantry/hosts";
 /// What apps without a resolv.conf get, in stage1; absent where the host has none.
 pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
 
+/// What a start that fails ends with, in stage1; absent where nobody said.
+pub(crate) const FAILURE_CODE: &str = "etc/gantry/failure-code";
+
 /// What makes a stage1 tree this pod's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {

@@ -63,10 +63,12 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<(
 
     let app = InRoot::open_at(tree, ".")?;
     for name in KERNELS {
-        app.make_dir(&path(name)?).with_context(|| format!("cannot make /{name}"))?;
+        directory(&app, &path(name)?)?;
     }
     tmp(&app, root.read_only).context("/tmp")?;
-    localtime::mirror(&app).context("cannot mirror the host's localtime")?;
+    if let Err(error) = localtime::mirror(&app) {
+        eprintln!("warning: app {} has not the host's time zone: /etc/localtime: {error:#}", name(root));
+    }
     supply(&app, "etc/hosts", HOSTS).context("/etc/hosts")?;
     supply(&app, "etc/resolv.conf", RESOLV_CONF).context("/etc/resolv.conf")?;
     volumes::place(volumes, &app)?;
@@ -79,7 +81,7 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<(
 fn tmp(app: &InRoot, read_only: bool) -> Result<()> {
     let path = path(TMP)?;
     let is_missing = matches!(app.open(&path, OFlag::O_PATH, Mode::empty()), Err(Errno::ENOENT));
-    let directory = app.make_dir(&path)?;
+    let directory = directory(app, &path)?;
     if read_only {
         let safe = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
         let memory = create("tmpfs", &[("mode", "1777")], safe)?;
@@ -111,7 +113,7 @@ fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
         Err(_) => return Ok(false),
     }
     if let Some((parent, _)) = path.split_last() {
-        app.make_dir(&parent)?;
+        directory(app, &parent)?;
     }
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW;
     match app.open(path, flags, Mode::from_bits_truncate(0o644)) {
@@ -122,6 +124,14 @@ fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
         Err(Errno::EEXIST) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A directory of the app's, made where it is missing. `prepare` has seen to it that it can be.
+fn directory(app: &InRoot, path: &RelativePath) -> Result<OwnedFd> {
+    app.make_dir(path).with_context(|| {
+        let path = path.as_path().display();
+        format!("/{path}: expected a directory, or nothing, in the app's tree, which an earlier run may have changed")
+    })
 }
 
 fn path(name: &str) -> Result<RelativePath> {

@@ -66,7 +66,8 @@ fn start(args: &Args) -> Result<Infallible, Failure> {
 
     let stage1 = InRoot::open_at(&*lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
     localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
-    let plan = plan::plan(&loaded, &host, args.debug);
+    let mut plan = plan::plan(&loaded, &host, args.debug);
+    plan.files.extend(args.failure_code.map(|code| (plan::FAILURE_CODE.into(), code.to_string())));
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);

@@ -15,7 +15,7 @@ use serde_json::json;
 use tests::host::can_run;
 use tests::image::{manifest, script};
 use tests::launcher::Launcher;
-use tests::pods::{Gantry, status};
+use tests::pods::{Gantry, image_id, status};
 use tests::rootfs::{Node, Rootfs};
 
 /// A busybox tree on disk.
@@ -181,4 +181,52 @@ fn no_directory_is_an_apps_stdio() {
             (Some(1), expected)
         );
     }
+}
+
+/// What a start finds in an app's tree that an earlier run has changed is named, and costs no more than it must.
+#[test]
+fn a_changed_tree_is_named_when_the_pod_starts_again() {
+    if !can_run("a_changed_tree_is_named_when_the_pod_starts_again") {
+        return;
+    }
+    let changed =
+        "expected a directory, or nothing, in the app's tree, which an earlier run may have changed";
+    let failed = |path: &str, error: &str| format!("error: root of app vandal: {path}: {changed}: {error}\n");
+    let directory =
+        "warning: app vandal has not the host's time zone: /etc/localtime: EISDIR: Is a directory\n";
+    let missing = "ENOENT: No such file or directory";
+    for (change, code, said) in [
+        ("rm -r /tmp; touch /tmp", 3, failed("/tmp: /tmp", "ENOTDIR: Not a directory")),
+        ("mv /etc /x; ln -s /nowhere /etc", 3, failed("/etc/hosts: /etc", missing)),
+        ("rm -f /etc/localtime; mkdir /etc/localtime", 0, directory.into()),
+    ] {
+        let gantry = Gantry::new();
+        let once = format!("[ -e /done ] || {{ touch /done; {change}; }}");
+        let image = manifest("vandal", &["/usr/bin/busybox", "sh", "-c", &once]);
+        let image = gantry.image("vandal", &Rootfs::busybox().unwrap(), &image);
+        let pod = gantry.prepare(&[&image], &[]);
+        assert_eq!(gantry.start(&pod).wait().0, 0, "{change}");
+        let (found, output) = gantry.start(&pod).wait();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(found == code && stderr.ends_with(&said), "{change}: {found}, {stderr}, not {said}");
+    }
+}
+
+#[test]
+fn mounts_that_fail_in_the_pod_are_a_failed_start() {
+    if !can_run("mounts_that_fail_in_the_pod_are_a_failed_start") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = gantry.image("link", &Rootfs::busybox().unwrap(), &script("link", "exit 0"));
+    let pod = gantry.prepare(&[&image], &[]);
+    let root = pod.join("stage1/opt/stage2").join(image_id(&image)).join("rootfs");
+    symlink("tmp", root.join("sys")).unwrap();
+    for (arguments, code) in [([].as_slice(), 3), (&["--failure-code=254"], 254)] {
+        let output = Command::new("./stage1/init").args(arguments).current_dir(&pod).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let error = "error: cannot mount into /apps/link: cannot open /sys: ELOOP: Too many symbolic links encountered\n";
+        assert_eq!((output.status.code(), said.as_str()), (Some(code), error));
+    }
+    gantry.wait_all();
 }

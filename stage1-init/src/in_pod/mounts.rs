@@ -20,9 +20,11 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use pod::layout;
 use rustix::mount::MountAttrFlags;
 
-use crate::failure::report;
+use super::status::FAILED;
+use crate::failure::{Step, report};
 use crate::filesystem::{Submounts, attach, clone_tree, create};
 use crate::in_root::InRoot;
+use crate::plan::FAILURE_CODE;
 use crate::sys::{Depth, set_attributes};
 use crate::{stdio, sys};
 
@@ -80,6 +82,9 @@ pub(crate) fn run() -> ExitCode {
             // It is the service of the stdio socket, so the caller can be told.
             let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
             report(&error);
+            // The pod's code is that of a start that failed, as where `/init` itself makes a mount.
+            let code = fs::read_to_string(format!("/{FAILURE_CODE}"));
+            let _ = fs::write(FAILED, code.unwrap_or_else(|_| (Step::Namespace as u8).to_string()));
             ExitCode::FAILURE
         }
     }

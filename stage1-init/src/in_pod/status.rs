@@ -25,8 +25,8 @@ pub(crate) const RESTARTED_APP: &str = "restarted-app";
 /// The status is that of the app's pre-start handler, and the app's own where the handler failed.
 pub(crate) const PRE_START: &str = "pre-start";
 
-/// The pod's exit code, once an app has failed. On the pod's /run: gone with it.
-const FAILED: &str = "/run/gantry-failed";
+/// The pod's exit code, once an app or the apps' mounts have failed. On the pod's /run: gone with it.
+pub(super) const FAILED: &str = "/run/gantry-failed";
 /// With an app's name behind it: that app was asked to stop.
 const STOPPING: &str = "/run/gantry-stopping-";
 /// A process that a signal ended has this and the signal's number as its status.
