@@ -20,6 +20,7 @@ use crate::host::Host;
 use crate::load::{Credentials, Loaded};
 use crate::nspawn;
 use crate::trees::Tree;
+use limits::Limits;
 use service::Role;
 
 pub(crate) use service::{app_of, launchers_capabilities};
@@ -87,8 +88,11 @@ pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
     if let Some(resolv_conf) = &host.resolv_conf {
         plan.files.insert(RESOLV_CONF.into(), resolv_conf.clone());
     }
-    for app in &pod.apps {
-        plan.add_app(app, &loaded.credentials[&app.name], host);
+    let limits: Vec<_> = pod.apps.iter().map(|app| limits::of_app(app, host, &mut plan.warnings)).collect();
+    // Shares are of what apps side by side have, so either every app is in a slice or none.
+    let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
+    for (app, limits) in pod.apps.iter().zip(&limits) {
+        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced);
         plan.roots.push(root(app, &loaded.trees[&app.name]));
     }
     let (passwd, group) = accounts(loaded);
@@ -102,8 +106,7 @@ pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
 }
 
 impl Plan {
-    fn add_app(&mut self, app: &App, credentials: &Credentials, host: &Host) {
-        let limits = limits::of_app(app, host, &mut self.warnings);
+    fn add_app(&mut self, app: &App, credentials: &Credentials, limits: &Limits, sliced: bool) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
         let main = Some(&app.exec);
@@ -117,8 +120,13 @@ impl Plan {
                 program::launch(app, exec, credentials, sockets.clone().filter(|_| role == Role::App));
             let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON");
             self.files.insert(role.launch(&app.name), launch + "\n");
-            let unit = service::unit(role, app, credentials, &limits);
+            let unit = service::unit(role, app, credentials, limits);
+            let unit = if sliced { unit.set("Slice", service::slice(&app.name)) } else { unit };
             self.files.insert(format!("{}/{}", layout::UNITS, role.unit(&app.name)), unit.into_text());
+        }
+        if sliced {
+            let (name, unit) = (service::slice(&app.name), service::slice_unit(&app.name, limits));
+            self.files.insert(format!("{}/{name}", layout::UNITS), unit.into_text());
         }
         let name = Role::App.unit(&app.name);
         self.links.insert(format!("{WANTS}/{name}"), format!("../{name}"));

@@ -43,13 +43,7 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()
     }
 }
 
-fn reap(
-    cgroup: &Cgroup,
-    lock: &OwnedFd,
-    store: &Store,
-    pod: &OwnedFd,
-    alive: OwnedFd,
-) -> Result<()> {
+fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd, alive: OwnedFd) -> Result<()> {
     SigSet::all().thread_block()?;
     setsid()?;
     chdir("/")?;

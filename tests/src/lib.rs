@@ -4,8 +4,8 @@
 
 pub mod host;
 pub mod image;
-pub mod layers;
 pub mod launcher;
+pub mod layers;
 pub mod packages;
 pub mod pods;
 pub mod rootfs;

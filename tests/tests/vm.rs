@@ -45,8 +45,10 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
 
 /// An app that shows its own limits, as it sees its cgroup, and a pod with limits of its own.
 fn limited() -> anyhow::Result<(Value, Value)> {
-    let show = "d=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); \
-                echo $(cat $d/memory.max $d/memory.low $d/cpu.max $d/cpu.weight); sleep 1000 & wait";
+    // Its own cgroup is its own: the limits are those of the one above.
+    let show = "own=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); d=${own%/*}; \
+                echo $(cat $own/memory.max $d/memory.max $d/memory.low $d/cpu.max $d/cpu.weight); \
+                sleep 1000 & wait";
     let mut image = script("limited", &format!("trap 'exit 0' TERM; {show}"));
     image["app"]["isolators"] = json!([
         {"name": "resource/memory", "value": {"limit": "64Mi", "request": "16Mi"}},
@@ -162,7 +164,7 @@ fn apps_and_pods_are_limited() {
     if !can_boot("apps_and_pods_are_limited") {
         return;
     }
-    let app = format!("{} {} 50000 100000 50", 64 << 20, 16 << 20);
+    let app = format!("max {} {} 50000 100000 50", 64 << 20, 16 << 20);
     let pod = format!("{} 100000 100000 25", 256 << 20);
     assert_eq!(STEPS["limits"], Step { code: 0, output: format!("{app}\n{pod}\n") });
     assert_eq!(STEPS["greedy"].code, 137, "{:?}", STEPS["greedy"]);

@@ -18,11 +18,14 @@ const WEIGHT_MAX: u64 = 10_000;
 /// `CAP_SYS_RESOURCE` (linux/capability.h).
 const SYS_RESOURCE: u64 = 1 << 24;
 
-/// Directives of an app's services.
+/// What an app is limited to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) capabilities: CapabilitySet,
+    /// Directives of its services.
     pub(super) directives: Vec<(&'static str, String)>,
+    /// Directives of the slice that its services are in. Not theirs: a program can get at the cgroup that is its own.
+    pub(super) resources: Vec<(&'static str, String)>,
 }
 
 pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limits {
@@ -46,11 +49,12 @@ pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limi
     }
     let resources = Resources { cpu: isolators.cpu, shares: isolators.cpu_shares, memory: isolators.memory };
     let resources = resources.enforced(host.controllers, &whose, warnings);
-    directives.extend(resources.quota().map(|quota| ("CPUQuota", percent(quota))));
-    directives.extend(resources.weight().map(|weight| ("CPUWeight", weight.to_string())));
-    directives.extend(resources.memory.limit.map(|limit| ("MemoryMax", bytes(limit))));
-    directives.extend(resources.memory.request.map(|request| ("MemoryLow", bytes(request))));
-    Limits { capabilities: wanted.without(missing), directives }
+    let quota = resources.quota().map(|quota| ("CPUQuota", percent(quota)));
+    let weight = resources.weight().map(|weight| ("CPUWeight", weight.to_string()));
+    let limit = resources.memory.limit.map(|limit| ("MemoryMax", bytes(limit)));
+    let request = resources.memory.request.map(|request| ("MemoryLow", bytes(request)));
+    let resources = [quota, weight, limit, request].into_iter().flatten().collect();
+    Limits { capabilities: wanted.without(missing), directives, resources }
 }
 
 /// Files of the pod's cgroup, and what is written to them.

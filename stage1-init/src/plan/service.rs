@@ -62,6 +62,19 @@ pub(crate) fn app_of(unit: &str) -> Option<&str> {
     unit.strip_prefix("app-")?.strip_suffix(".service")
 }
 
+/// The slice that all services of an app are in, where apps are limited. A slice is in that of the name before its last
+/// `-` (systemd.slice(5)), so one of the app's own is escaped.
+pub(super) fn slice(app: &AppName) -> String {
+    format!("app-{}.slice", app.as_str().replace('-', r"\x2d"))
+}
+
+/// The slice's unit.
+pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
+    let unit = Unit::default().section("Unit").set("Description", format_args!("limits of app {app}"));
+    let unit = unit.set("DefaultDependencies", "no").section("Slice");
+    limits.resources.iter().fold(unit, |unit, (name, value)| unit.set(name, value))
+}
+
 /// The capabilities that an app may have.
 pub(super) fn capabilities(app: &App) -> CapabilitySet {
     app.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT)

@@ -11,8 +11,9 @@ use crate::oracle::Parsed;
 
 const UNLIMITED: u64 = u64::MAX;
 
-/// How many units of an app were compared, and what is otherwise in them.
-pub(crate) fn app(app: &App, plan: &Plan, parsed: &Parsed) -> (usize, Vec<String>) {
+/// How many units of an app were compared, and what is otherwise in them. Its slice is system.slice where no app of its
+/// pod has limits.
+pub(crate) fn app(app: &App, limited: bool, plan: &Plan, parsed: &Parsed) -> (usize, Vec<String>) {
     let mut differences = Vec::new();
     let roles = [
         ("pre-start", app.pre_start.as_ref()),
@@ -20,31 +21,52 @@ pub(crate) fn app(app: &App, plan: &Plan, parsed: &Parsed) -> (usize, Vec<String
         ("post-stop", app.post_stop.as_ref()),
     ];
     let roles: Vec<_> = roles.into_iter().filter_map(|(role, exec)| Some((role, exec?))).collect();
+    let own = format!("app-{}.slice", app.name.replace('-', r"\x2d"));
+    let slice = if limited { own.as_str() } else { "system.slice" };
+    if limited {
+        differences.extend(compare(slice, resources(app), parsed));
+    }
     for (role, exec) in &roles {
         let service = format!("{role}-{}", app.name);
-        let Some(found) = parsed.units.get(&format!("{service}.service")) else {
-            differences.push(format!("{service}: not loaded"));
-            continue;
-        };
         let mut expected = everywhere(app, &service);
-        expected.extend(of_role(app, role));
-        for (key, values) in expected {
-            let values: BTreeSet<String> = values.into_iter().collect();
-            let found: BTreeSet<String> =
-                found.get(key).into_iter().flatten().map(|value| plain(key, value)).collect();
-            if found != values {
-                differences.push(format!("{service}: {key} is {found:?}, meant {values:?}"));
-            }
-        }
+        expected.extend(of_role(app, role, slice));
+        differences.extend(compare(&format!("{service}.service"), expected, parsed));
         differences.extend(launch(app, exec, &service, plan));
     }
     (roles.len(), differences)
 }
 
+fn compare(unit: &str, expected: Properties, parsed: &Parsed) -> Vec<String> {
+    let Some(found) = parsed.units.get(unit) else {
+        return vec![format!("{unit}: not loaded")];
+    };
+    let mut differences = Vec::new();
+    for (key, values) in expected {
+        let values: BTreeSet<String> = values.into_iter().collect();
+        let found: BTreeSet<String> =
+            found.get(key).into_iter().flatten().map(|value| plain(key, value)).collect();
+        if found != values {
+            differences.push(format!("{unit}: {key} is {found:?}, meant {values:?}"));
+        }
+    }
+    differences
+}
+
 type Properties = BTreeMap<&'static str, Vec<String>>;
 
-fn everywhere(app: &App, service: &str) -> Properties {
+fn resources(app: &App) -> Properties {
     let number = |value: Option<u64>, default: u64| vec![value.unwrap_or(default).to_string()];
+    Properties::from([
+        ("Unit Load State", vec!["loaded".into()]),
+        ("DefaultDependencies", vec!["no".into()]),
+        ("CPUQuotaPerSecSec", vec![app.quota.map_or("infinity".into(), |quota| quota.to_string())]),
+        ("CPUWeight", number(app.weight, UNLIMITED)),
+        ("MemoryMax", number(app.memory_limit, UNLIMITED)),
+        ("MemoryLow", number(app.memory_request, 0)),
+    ])
+}
+
+fn everywhere(app: &App, service: &str) -> Properties {
     let launchers = ["SETPCAP", "SYS_ADMIN", "SYS_PTRACE"];
     let capability = |name: &&str| format!("cap_{}", name.to_lowercase());
     let mut bounding: Vec<_> = app.capabilities.iter().map(capability).collect();
@@ -59,10 +81,6 @@ fn everywhere(app: &App, service: &str) -> Properties {
         ("SupplementaryGroups", if groups.is_empty() { vec![] } else { words(&groups) }),
         ("CapabilityBoundingSet", words(&bounding.into_iter().collect())),
         ("AmbientCapabilities", vec!["cap_setpcap cap_sys_admin cap_sys_ptrace".into()]),
-        ("CPUQuotaPerSecSec", vec![app.quota.map_or("infinity".into(), |quota| quota.to_string())]),
-        ("CPUWeight", number(app.weight, UNLIMITED)),
-        ("MemoryMax", number(app.memory_limit, UNLIMITED)),
-        ("MemoryLow", number(app.memory_request, 0)),
         ("TasksMax", vec![UNLIMITED.to_string()]),
         ("OOMPolicy", vec!["continue".into()]),
         ("UMask", vec!["0022".into()]),
@@ -84,7 +102,7 @@ fn everywhere(app: &App, service: &str) -> Properties {
     all
 }
 
-fn of_role(app: &App, role: &str) -> Properties {
+fn of_role(app: &App, role: &str, slice: &str) -> Properties {
     let App { name, .. } = app;
     let pre_start = app.pre_start.as_ref().map(|_| format!("pre-start-{name}.service"));
     let post_stop = app.post_stop.as_ref().map(|_| format!("post-stop-{name}.service"));
@@ -102,8 +120,8 @@ fn of_role(app: &App, role: &str) -> Properties {
     let cleaned = if role != "post-stop" && app.restart != "no" { &post_stop } else { &none };
     let of = if app.restart == "no" { "app" } else { "restarted-app" };
     let mut all = Properties::from([
-        ("Requires", with(&["gantry-pod.target", "system.slice"], &[before])),
-        ("After", with(&["gantry-pod.target", "system.slice", "gantry-stdio.socket"], &[before, cleaned])),
+        ("Requires", with(&["gantry-pod.target", slice], &[before])),
+        ("After", with(&["gantry-pod.target", slice, "gantry-stdio.socket"], &[before, cleaned])),
         ("OnSuccess", with(&[], &[then])),
         ("Type", vec![if is_app { "simple" } else { "oneshot" }.into()]),
         ("Restart", vec![if is_app { app.restart } else { "no" }.into()]),

@@ -157,6 +157,14 @@ impl Names {
     }
 }
 
+impl Meant {
+    /// Whether an app of it has limits.
+    pub(crate) fn is_limited(&self) -> bool {
+        let limits = |app: &App| [app.quota, app.weight, app.memory_limit, app.memory_request];
+        self.apps.iter().flat_map(limits).any(|limit| limit.is_some())
+    }
+}
+
 /// A pod of either version.
 pub(crate) fn pod(rng: &mut Rng, names: &mut Names) -> Meant {
     let id: PodId = "6733c088-a507-4694-aabf-ae0bc1ccaaff".parse().unwrap();

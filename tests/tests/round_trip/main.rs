@@ -69,7 +69,7 @@ fn compare_some(oracle: &Oracle, seed: u64, manifests: usize) -> (usize, Vec<Str
         differences.extend(parsed.complaints.clone());
         for (meant, plan) in batch.iter().zip(&plans) {
             for app in &meant.apps {
-                let (compared, found) = compare::app(app, plan, &parsed);
+                let (compared, found) = compare::app(app, meant.is_limited(), plan, &parsed);
                 units += compared;
                 if !found.is_empty() {
                     differences.push(format!("{found:#?}\nof {app:#?}\nin {}", meant.manifest));
@@ -136,7 +136,7 @@ fn systemd_notices_what_was_not_meant() {
         let lines = unit.lines().map(|line| if line.starts_with(directive) { otherwise } else { line });
         *unit = lines.map(|line| format!("{line}\n")).collect();
         let parsed = oracle.parse(std::slice::from_ref(&plan));
-        let (_, found) = compare::app(&meant.apps[0], &plan, &parsed);
+        let (_, found) = compare::app(&meant.apps[0], meant.is_limited(), &plan, &parsed);
         assert!(!found.is_empty() || !parsed.complaints.is_empty(), "{otherwise} went unnoticed");
     }
 }

@@ -64,7 +64,9 @@ impl Oracle {
         }
         let output = self.systemd(directory.path()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let of_ours = said.lines().filter(|line| line.contains(".service") || line.contains("gantry"));
+        let of_ours = said
+            .lines()
+            .filter(|line| [".service", ".slice", "gantry"].iter().any(|ours| line.contains(ours)));
         let complaints = of_ours.map(str::to_owned).collect();
         Parsed { units: properties(&String::from_utf8_lossy(&output.stdout)), complaints }
     }
