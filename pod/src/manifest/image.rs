@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::annotations::Annotations;
 use super::or_null;
@@ -105,6 +106,18 @@ struct Raw {
     app: Option<AppSpec>,
     #[serde(default, deserialize_with = "or_null")]
     annotations: Annotations,
+    #[serde(default, deserialize_with = "or_null")]
+    dependencies: Vec<RawDependency>,
+    #[serde(default, deserialize_with = "or_null")]
+    path_whitelist: Vec<IgnoredAny>,
+}
+
+/// `{imageName, …}` of 0.8, `{app, …}` of 0.1.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawDependency {
+    #[serde(alias = "app")]
+    image_name: String,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +156,28 @@ impl ImageManifest {
     }
 }
 
+impl Raw {
+    /// Whether the image's archive has all of its tree, and its tree all that is in the archive: other images' trees
+    /// are not put below it, so one that needs them, or a selection, would run as something else (appc spec,
+    /// "Dependency Matching" and pathWhitelist).
+    fn check_is_whole(&self) -> Result<()> {
+        if let Some(dependency) = self.dependencies.first() {
+            return Err(Error::new(format!(
+                "image {} depends on {}: expected no dependencies, but all of its files in its archive",
+                self.name,
+                escape(&dependency.image_name)
+            )));
+        }
+        if !self.path_whitelist.is_empty() {
+            return Err(Error::new(format!(
+                "image {} has a pathWhitelist: expected none, but an archive without what it leaves out",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+}
+
 impl TryFrom<Raw> for ImageManifest {
     type Error = Error;
 
@@ -150,6 +185,7 @@ impl TryFrom<Raw> for ImageManifest {
         if raw.ac_kind != "ImageManifest" {
             return Err(Error::new(format!("acKind is {}: expected ImageManifest", escape(&raw.ac_kind))));
         }
+        raw.check_is_whole()?;
         let mut labels = BTreeMap::new();
         for (name, value) in raw.labels.0 {
             if let Some((name, _)) = labels.insert(name.clone(), value).map(|old| (name, old)) {
@@ -203,4 +239,40 @@ fn environment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
         .map(|(name, value)| Ok((name.try_into()?, value.try_into()?)))
         .collect::<Result<_>>()
         .map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(field: &str, value: &Value) -> Result<ImageManifest> {
+        let mut manifest = json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/a"});
+        manifest[field] = value.clone();
+        ImageManifest::parse(manifest.to_string().as_bytes())
+    }
+
+    #[test]
+    fn images_that_are_not_whole_are_refused() {
+        let id = format!("sha256-{}", "0".repeat(64));
+        for (field, value, why) in [
+            ("dependencies", json!([{"imageName": "example.com/a", "imageID": id}]), "\"example.com/a\""),
+            (
+                "dependencies",
+                json!([{"app": "b\n"}, {"app": "c"}]),
+                "image example.com/a depends on \"b\\n\"",
+            ),
+            ("dependencies", json!([{}]), "imageName"),
+            ("dependencies", json!({"imageName": "b"}), "sequence"),
+            ("pathWhitelist", json!(["/bin/a"]), "image example.com/a has a pathWhitelist"),
+            ("pathWhitelist", json!([null]), "pathWhitelist"),
+        ] {
+            let error = parse(field, &value).unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains('\n'), "{error}");
+        }
+        for nothing in [json!([]), Value::Null] {
+            assert!(parse("dependencies", &nothing).is_ok() && parse("pathWhitelist", &nothing).is_ok());
+        }
+    }
 }
