@@ -14,11 +14,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use capability::{Capability, CapabilitySet};
-pub use quantity::Quantity;
+pub use quantity::{Quantity, Unit};
 pub use seccomp::{Call, ErrorNumber, Rule, Seccomp};
 
 use crate::error::{Error, Result};
 use crate::name::Identifier;
+
+/// Isolators of which only one can be meant: what the second says is what the first has said.
+const ALTERNATIVES: [&[&str]; 4] = [
+    &["os/linux/capabilities-retain-set", "os/linux/capabilities-remove-set", "capabilities/bounding-set"],
+    &["os/linux/seccomp-retain-set", "os/linux/seccomp-remove-set"],
+    &["os/linux/cpu-shares", "cpu/shares"],
+    &["resource/memory", "memory/limit"],
+];
 
 /// What an app's, an image's or a pod's isolators ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -71,11 +79,9 @@ impl TryFrom<Vec<Raw>> for Isolators {
             }
             all.add(&name, &value).map_err(|error| error.within(format_args!("isolator {name}")))?;
         }
-        for (one, other) in [
-            ("os/linux/capabilities-retain-set", "os/linux/capabilities-remove-set"),
-            ("os/linux/seccomp-retain-set", "os/linux/seccomp-remove-set"),
-        ] {
-            if [one, other].iter().all(|name| seen.iter().any(|seen| seen.as_str() == *name)) {
+        for names in ALTERNATIVES {
+            let mut given = names.iter().filter(|name| seen.iter().any(|seen| seen.as_str() == **name));
+            if let (Some(one), Some(other)) = (given.next(), given.next()) {
                 return Err(Error::new(format!("isolators {one} and {other}: expected one of them")));
             }
         }
@@ -84,7 +90,8 @@ impl TryFrom<Vec<Raw>> for Isolators {
 }
 
 impl Isolators {
-    /// These, and where they say nothing, what `other` says.
+    /// These, and where they say nothing, what `other` says. A resource is taken from one of them, request and limit, so
+    /// that no request of the one ends up above a limit of the other.
     #[must_use]
     pub fn over(self, other: &Self) -> Self {
         let unknown = other.unknown.iter().filter(|name| !self.unknown.contains(name)).cloned();
@@ -120,10 +127,10 @@ impl Isolators {
             "os/linux/seccomp-remove-set" => self.seccomp = Seccomp::parse(Rule::Remove, value)?,
             "os/linux/oom-score-adj" => self.oom_score_adjust = Some(number(value, -1000, 1000)?),
             "os/linux/cpu-shares" | "cpu/shares" => self.cpu_shares = Some(number(value, 2, 262_144)?),
-            "resource/cpu" => self.cpu = Resource::parse(value)?,
-            "resource/memory" => self.memory = Resource::parse(value)?,
-            // Of 0.1.
-            "memory/limit" => self.memory.limit = Some(quantity(value)?),
+            "resource/cpu" => self.cpu = Resource::parse(value, Unit::Core)?,
+            "resource/memory" => self.memory = Resource::parse(value, Unit::Byte)?,
+            // Of 0.1, which has no request.
+            "memory/limit" => self.memory.limit = Some(quantity(value, Unit::Byte)?),
             _ => self.unknown.push(name.clone()),
         }
         Ok(())
@@ -132,7 +139,7 @@ impl Isolators {
 
 impl Resource {
     fn over(self, other: Self) -> Self {
-        Self { request: self.request.or(other.request), limit: self.limit.or(other.limit) }
+        if self.is_none() { other } else { self }
     }
 
     /// Whether nothing is asked for.
@@ -140,8 +147,9 @@ impl Resource {
         self == Self::default()
     }
 
-    fn parse(value: &Value) -> Result<Self> {
-        let quantity = |name| value.get(name).filter(|value| !value.is_null()).map(quantity).transpose();
+    fn parse(value: &Value, unit: Unit) -> Result<Self> {
+        let given = |name| value.get(name).filter(|value| !value.is_null());
+        let quantity = |name| given(name).map(|value| quantity(value, unit)).transpose();
         let resource = Self { request: quantity("request")?, limit: quantity("limit")? };
         match resource {
             Self { request: Some(request), limit: Some(limit) } if request > limit => {
@@ -177,14 +185,15 @@ fn number<N: TryFrom<i64>>(value: &Value, least: i64, most: i64) -> Result<N> {
         .ok_or_else(|| Error::new(format!("invalid value: expected a number from {least} to {most}")))
 }
 
-fn quantity(value: &Value) -> Result<Quantity> {
+fn quantity(value: &Value, unit: Unit) -> Result<Quantity> {
     match value {
-        Value::Number(number) => number
-            .as_u64()
-            .ok_or_else(|| Error::new("invalid quantity: expected a whole number, or text such as \"0.5\""))?
-            .to_string()
-            .parse(),
-        value => text(value)?.parse(),
+        Value::Number(number) => {
+            let number = number.as_u64().ok_or_else(|| {
+                Error::new("invalid quantity: expected a whole number, or text such as \"0.5\"")
+            })?;
+            Quantity::parse(&number.to_string(), unit)
+        }
+        value => Quantity::parse(text(value)?, unit),
     }
 }
 
@@ -250,12 +259,44 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_is_taken_as_a_whole() {
+        let memory = |value: Value| isolators(&json!([{"name": "resource/memory", "value": value}])).unwrap();
+        let image = memory(json!({"request": "2G", "limit": "3G"}));
+        let limit = isolators(&json!([{"name": "memory/limit", "val": "1G"}])).unwrap().over(&image).memory;
+        assert_eq!((limit.request, limit.limit.unwrap().units()), (None, 1_000_000_000));
+        let request = memory(json!({"request": "5G"})).over(&image).memory;
+        assert_eq!((request.request.unwrap().units(), request.limit), (5_000_000_000, None));
+    }
+
+    #[test]
+    fn two_that_say_the_same_are_refused() {
+        let set = |name: &str, member: &str| json!({"name": name, "value": {"set": [member]}});
+        let bounding = json!({"name": "capabilities/bounding-set", "val": "CAP_KILL"});
+        let retain = set("os/linux/capabilities-retain-set", "CAP_KILL");
+        let remove = set("os/linux/capabilities-remove-set", "CAP_KILL");
+        for (one, other) in [
+            (&retain, &remove),
+            (&bounding, &retain),
+            (&remove, &bounding),
+            (&set("os/linux/seccomp-retain-set", "read"), &set("os/linux/seccomp-remove-set", "mount")),
+            (&json!({"name": "os/linux/cpu-shares", "value": 2}), &json!({"name": "cpu/shares", "val": "2"})),
+            (
+                &json!({"name": "memory/limit", "val": "1G"}),
+                &json!({"name": "resource/memory", "value": {"limit": "1G"}}),
+            ),
+        ] {
+            let error = isolators(&json!([one, other])).expect_err("two of a kind").to_string();
+            assert!(error.contains("expected one of them"), "{error}");
+            for isolator in [one, other] {
+                assert!(error.contains(isolator["name"].as_str().unwrap()), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn what_can_not_be_meant_is_refused() {
         let set = |name: &str| json!({"name": name, "value": {"set": ["CAP_KILL"]}});
         for bad in [
-            json!([set("os/linux/capabilities-retain-set"), set("os/linux/capabilities-remove-set")]),
-            json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": ["read"]}},
-                   {"name": "os/linux/seccomp-remove-set", "value": {"set": ["mount"]}}]),
             json!([set("os/linux/capabilities-retain-set"), set("os/linux/capabilities-retain-set")]),
             json!([{"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_FLY"]}}]),
             json!([{"name": "os/linux/capabilities-retain-set", "value": ["CAP_KILL"]}]),
@@ -266,6 +307,10 @@ mod tests {
             json!([{"name": "resource/cpu", "value": {}}]),
             json!([{"name": "resource/memory", "value": {"request": "2G", "limit": "1G"}}]),
             json!([{"name": "memory/limit", "val": "much"}]),
+            json!([{"name": "memory/limit", "val": "16Ei"}]),
+            json!([{"name": "resource/memory", "value": {"limit": 9_223_372_036_854_775_808_u64}}]),
+            json!([{"name": "resource/cpu", "value": {"limit": "300000"}}]),
+            json!([{"name": "resource/cpu", "value": {"request": "1E"}}]),
             json!([{"name": "Not A Name", "value": 1}]),
         ] {
             assert!(isolators(&bad).is_err(), "{bad}");

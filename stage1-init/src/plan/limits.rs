@@ -126,6 +126,8 @@ fn bytes(quantity: Quantity) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pod::isolators::Unit;
+
     use super::*;
 
     #[test]
@@ -136,8 +138,9 @@ mod tests {
             ("1m", 1000, "1.0%"),
             ("2.5", 250_000, "250.0%"),
             ("15m", 1500, "1.5%"),
+            ("214748", 21_474_800_000, "21474800.0%"),
         ] {
-            let limit = Some(limit.parse().unwrap());
+            let limit = Some(Quantity::parse(limit, Unit::Core).unwrap());
             let resources = Resources { cpu: Resource { limit, request: limit }, ..Resources::default() };
             assert_eq!(resources.quota(), Some(quota));
             assert_eq!(percent(quota), shown);
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_has_no_controller_is_named_and_dropped() {
-        let limit = Some("1G".parse().unwrap());
+        let limit = Some(Quantity::parse("1G", Unit::Byte).unwrap());
         let resources =
             Resources { shares: Some(2), memory: Resource { limit, request: None }, ..Resources::default() };
         let mut warnings = Vec::new();
