@@ -49,6 +49,11 @@ impl InRoot {
         }
     }
 
+    /// Opens `path` to look at; where it is a link, the link.
+    pub(crate) fn open_itself(&self, path: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
+        self.open(path, OFlags::PATH | OFlags::NOFOLLOW)
+    }
+
     /// What `path` is, following links inside the root.
     pub(crate) fn stat(&self, path: &str) -> io::Result<Stat> {
         Ok(fstat(self.open(path, OFlags::PATH)?)?)
@@ -125,6 +130,17 @@ fn joined(directory: &[u8], target: &[u8], rest: &[u8]) -> Vec<u8> {
         }
     }
     parts.into_iter().flat_map(|part| [b"/", part].concat()).collect()
+}
+
+/// Opens a regular file, known by a descriptor that is there to look alone, for reading.
+pub(crate) fn reopen(file: &OwnedFd) -> io::Result<File> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
+}
+
+/// Whether an error says that nothing is there.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR))
 }
 
 /// A descriptor's path, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.

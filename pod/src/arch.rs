@@ -12,6 +12,8 @@ pub struct Arch {
     pub libraries: &'static str,
     /// `arch` labels of images that run on it (appc spec, image manifest, labels).
     pub labels: &'static [&'static str],
+    /// The ELF files it executes: bits and `e_machine` (elf(5)). A kernel may be built without the ones of 32 bits.
+    pub machines: &'static [(u8, u16)],
 }
 
 const ARCHES: &[Arch] = &[
@@ -20,12 +22,14 @@ const ARCHES: &[Arch] = &[
         loader: "usr/lib64/ld-linux-x86-64.so.2",
         libraries: "usr/lib/x86_64-linux-gnu",
         labels: &["amd64", "i386"],
+        machines: &[(64, 62), (32, 3), (32, 6)],
     },
     Arch {
         name: "aarch64",
         loader: "usr/lib/ld-linux-aarch64.so.1",
         libraries: "usr/lib/aarch64-linux-gnu",
         labels: &["aarch64"],
+        machines: &[(64, 183), (32, 40)],
     },
 ];
 

@@ -34,6 +34,23 @@ pub enum Node {
 #[derive(Clone, Debug, Default)]
 pub struct Rootfs(BTreeMap<PathBuf, (Node, u32)>);
 
+impl Node {
+    /// A program of this machine, as far as the kernel looks at it before it starts; it has nothing to run.
+    pub fn program() -> Self {
+        let (_, machine) = pod::arch::Arch::current().machines[0];
+        let machine = machine.to_le_bytes();
+        let mut file = vec![0; 64 + 56];
+        // elf(5): identification, type, machine, version; where the program headers are, and of what size and number.
+        file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        file[16] = 2;
+        file[18..20].copy_from_slice(&machine);
+        (file[20], file[32], file[52], file[54], file[56]) = (1, 64, 64, 56, 1);
+        // One, of type PT_LOAD.
+        file[64] = 1;
+        Self::File(0o755, file)
+    }
+}
+
 impl Rootfs {
     /// Puts a node into the tree, whatever stood there, with the directories above it.
     #[must_use]

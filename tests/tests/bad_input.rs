@@ -18,10 +18,10 @@ use tests::pods::Gantry;
 use tests::rootfs::{Node, Rootfs};
 use tests::{program, stage1};
 
-/// A small tree with a program that can't run: what is prepared here is not started.
+/// A small tree with a program: what is prepared here is not started.
 fn rootfs() -> Rootfs {
-    let program = Node::File(0o755, b"not run".to_vec());
-    Rootfs::default().with("etc/passwd", Node::File(0o644, b"root:x:0:0:::\n".to_vec())).with("a", program)
+    let passwd = Node::File(0o644, b"root:x:0:0:::\n".to_vec());
+    Rootfs::default().with("etc/passwd", passwd).with("a", Node::program())
 }
 
 fn text(bytes: &[u8]) -> String {

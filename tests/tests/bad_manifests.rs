@@ -14,8 +14,8 @@ use tests::rootfs::{Node, Rootfs};
 fn rootfs() -> Rootfs {
     Rootfs::default()
         .with("etc/passwd", Node::File(0o644, b"root:x:0:0:::\n".to_vec()))
-        .with("a", Node::File(0o755, b"not run".to_vec()))
-        .with("bin/b", Node::File(0o755, b"not run".to_vec()))
+        .with("a", Node::program())
+        .with("bin/b", Node::program())
         .with("data/file", Node::File(0o644, b"no program".to_vec()))
         .with("link", Node::Link("/data".into()))
         .with("ahead", Node::Link("/none".into()))
@@ -50,7 +50,7 @@ fn programs_and_directories_that_are_not_there() {
     let handler = |exec: Value| json!([{"name": "post-stop", "exec": exec}]);
     let cases: &[(Value, &[&str])] = &[
         (app(|a| a["exec"] = json!(["/none"])), &["app bad", "\"/none\" is not in the image"]),
-        (app(|a| a["exec"] = json!(["/data/file"])), &["\"/data/file\"", "can be executed"]),
+        (app(|a| a["exec"] = json!(["/data/file"])), &["\"/data/file\" has mode 0644", "can execute"]),
         (app(|a| a["exec"] = json!(["/data"])), &["\"/data\"", "can be executed"]),
         (app(|a| a["exec"] = json!(["a"])), &["\"a\" is not in the image", "PATH", "/usr/bin"]),
         (
@@ -70,7 +70,7 @@ fn programs_and_directories_that_are_not_there() {
     for (image, parts) in cases {
         refused(image, &[], parts);
     }
-    // Where a volume goes, nothing needs to be in the image.
+    // A volume of the host's may have anything by then; one of the pod's own is empty.
     let gantry = Gantry::new();
     let inside = app(|a| {
         a["exec"] = json!(["/volume/bin/program"]);
@@ -78,7 +78,43 @@ fn programs_and_directories_that_are_not_there() {
         a["mountPoints"] = json!([{"name": "v", "path": "/volume"}]);
     });
     let image = gantry.image("inside", &rootfs(), &inside);
-    gantry.prepare(&[&image], &["--volume", "v,kind=empty"]);
+    gantry.prepare(&[&image], &["--volume", "v,kind=host,source=/etc"]);
+    refused(&inside, &["--volume", "v,kind=empty"], &["\"/volume/work\" is not there", "kind empty"]);
+}
+
+#[test]
+fn programs_that_the_kernel_would_not_start() {
+    if !can_run("programs_that_the_kernel_would_not_start") {
+        return;
+    }
+    let foreign = {
+        let Node::File(mode, mut file) = Node::program() else { unreachable!("a program is a file") };
+        file[18] = 21;
+        Node::File(mode, file)
+    };
+    let file = |content: &str| Node::File(0o755, content.into());
+    let cases: [(Node, &[&str]); 5] = [
+        (file(""), &["\"/x\" is empty"]),
+        (file("echo hello\n"), &["\"/x\" is neither a script nor a program", "#!"]),
+        (file("#!/bin/none -e\n"), &["\"/x\": its interpreter \"/bin/none\" is not in the image"]),
+        (foreign, &["\"/x\" is a program for PPC64"]),
+        (
+            Node::File(0o700, b"#!/a\n".to_vec()),
+            &["\"/x\" has mode 0700 and owner 0:0", "user 1000 (group 7)"],
+        ),
+    ];
+    let image = app(|a| {
+        (a["exec"], a["user"], a["group"]) = (json!(["/x"]), json!("1000"), json!("7"));
+    });
+    for (node, parts) in cases {
+        let gantry = Gantry::new();
+        let image = gantry.image("bad", &rootfs().with("x", node), &image);
+        let output = gantry.with_images("prepare", &[&image], &[]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{parts:?}: {error}");
+        assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");
+        assert!(!gantry.dir().exists());
+    }
 }
 
 #[test]

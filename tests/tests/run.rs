@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -111,7 +111,7 @@ fn a_failing_pre_start_fails_the_app() {
     assert_eq!(status(&gantry.pod(), "early"), 5);
 }
 
-/// The program is there, what runs it is not: no look at the image tells.
+/// The program is in a volume of the host's, where prepare does not look.
 #[test]
 fn a_program_that_can_not_be_run_is_named() {
     if !can_run("a_program_that_can_not_be_run_is_named") {
@@ -122,9 +122,17 @@ fn a_program_that_can_not_be_run_is_named() {
         ("neither script nor program", 126, "ENOEXEC: Exec format error"),
     ] {
         let gantry = Gantry::new();
-        let rootfs = Rootfs::busybox().unwrap().with("usr/bin/lo\u{1b}st", Node::File(0o755, content.into()));
-        let image = gantry.image("lost", &rootfs, &manifest("lost", &["lo\u{1b}st"]));
-        let output = gantry.run(&[&image]);
+        let programs = gantry.beside("programs");
+        fs::create_dir(&programs).unwrap();
+        fs::write(programs.join("lo\u{1b}st"), content).unwrap();
+        fs::set_permissions(programs.join("lo\u{1b}st"), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut image = manifest("lost", &["lo\u{1b}st"]);
+        image["app"]["environment"] = json!([{"name": "PATH", "value": "/programs"}]);
+        image["app"]["mountPoints"] = json!([{"name": "programs", "path": "/programs"}]);
+        let image = gantry.image("lost", &Rootfs::busybox().unwrap(), &image);
+        let volume = format!("programs,kind=host,source={}", programs.display());
+        let output = gantry.with_images("run", &[&image], &["--volume", &volume]).output().unwrap();
+        gantry.wait_all();
         assert_eq!(output.status.code(), Some(code));
         assert_eq!(text(&output.stderr), format!("error: app lost: cannot run \"lo\\u{{1b}}st\": {error}\n"));
     }

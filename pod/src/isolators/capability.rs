@@ -120,6 +120,11 @@ impl CapabilitySet {
         Self(self.0 & !other.0)
     }
 
+    /// Whether this one is in it.
+    pub fn contains(self, capability: Capability) -> bool {
+        self.0 & 1 << capability.0 != 0
+    }
+
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -167,6 +172,7 @@ mod tests {
         assert_eq!(a.union(b).to_string(), "CAP_CHOWN CAP_BPF CAP_CHECKPOINT_RESTORE");
         assert_eq!(CapabilitySet::from_bits(u64::MAX).iter().count(), NAMES.len());
         assert!(set("").is_empty());
+        assert!(a.contains("CAP_CHOWN".parse().unwrap()) && !b.contains("CAP_CHOWN".parse().unwrap()));
         for unknown in ["", "CHOWN", "cap_chown", "CAP_NOTHING", "CAP_CHOWN "] {
             assert!(unknown.parse::<Capability>().is_err(), "{unknown:?}");
         }

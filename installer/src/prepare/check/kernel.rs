@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is below /proc and /sys. An app has the kernel's there, whatever its image has, and the kernel is this one.
+
+use std::fs::File;
+use std::io;
+
+use rustix::fs::FileType;
+
+use crate::image_root::{InRoot, is_missing};
+
+/// What the kernel has at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kernels {
+    Nothing,
+    Directory,
+    /// Anything else; nothing in these file systems can be executed.
+    File,
+    /// What is behind a process's links, or can't be read.
+    Unknown,
+}
+
+/// Looks at a path of at least the name `/proc` or `/sys`. Links of the kernel's are followed within these.
+pub(super) fn look(path: &[u8]) -> Kernels {
+    let path = String::from_utf8_lossy(path);
+    let (top, below) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let stat =
+        |top: &str| -> io::Result<_> { InRoot::open_at(File::open("/")?, top)?.stat(&format!("/{below}")) };
+    match stat(top) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Kernels::Directory,
+        Ok(_) => Kernels::File,
+        Err(error) if is_missing(&error) => Kernels::Nothing,
+        Err(_) => Kernels::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        for (path, expected) in [
+            ("/proc", Kernels::Directory),
+            ("/proc/self", Kernels::Directory),
+            ("/proc/self/root/bin", Kernels::Unknown),
+            ("/proc/sys/kernel", Kernels::Directory),
+            ("/proc/version", Kernels::File),
+            ("/proc/tool", Kernels::Nothing),
+            ("/proc/version/x", Kernels::Nothing),
+            ("/sys/none", Kernels::Nothing),
+        ] {
+            assert_eq!(look(path.as_bytes()), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What would fail when an app is started, found in its tree beforehand.
+//!
+//! - `mounts`: what is mounted has a place.
+//! - `view`: the tree as the app will see it, walked as the kernel does; `access` and `acl` say who may pass, `kernel` what is in
+//!   /proc and /sys.
+//! - `program`: what the kernel would execute; `format` and `misc` are what it makes of a file.
+
+mod access;
+mod acl;
+mod format;
+mod kernel;
+mod misc;
+mod mounts;
+mod program;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use anyhow::{Context, Result, bail, ensure};
+use pod::App;
+use pod::manifest::Restart;
+use pod::path::AbsolutePath;
+use rustix::io::Errno;
+
+use crate::image_root::InRoot;
+use access::Who;
+use kernel::Kernels;
+use program::Start;
+use view::{Found, Obstacle, View};
+
+/// Checks an app against its image's tree.
+///
+/// # Errors
+/// Where it could not be started.
+pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
+    let who = Who::of(app, root)?;
+    let view = mounts::view(app, root)?;
+    let directory = check_directory(&app.working_directory, &view, &who)?;
+    let calls = app.isolators.seccomp.iter().flat_map(|filter| &filter.calls);
+    for call in calls {
+        ensure!(call.is_known(), "unknown system call {call}: expected a name such as mount");
+    }
+    let start = Start { view: &view, who: &who, directory: directory.as_deref(), comes_later: false };
+    if let Some(handler) = &app.pre_start {
+        program::check(app, handler, start).context("pre-start handler")?;
+    }
+    // Its handler, or another app by the time it is started again.
+    let comes_later = app.pre_start.is_some() || app.restart != Restart::No;
+    program::check(app, &app.exec, Start { comes_later, ..start })?;
+    match &app.post_stop {
+        Some(handler) => {
+            program::check(app, handler, Start { comes_later: true, ..start }).context("post-stop handler")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether all of an app's programs can be started in its directory; its path without links, if that can be told.
+fn check_directory(directory: &AbsolutePath, view: &View<'_>, who: &Who) -> Result<Option<Vec<u8>>> {
+    let path = directory.as_str().as_bytes();
+    let obstacle = match view.find(who, b"", path) {
+        Ok(Found::Directory(permissions, at)) if who.may_search(&permissions) => return Ok(Some(at)),
+        Ok(Found::Directory(permissions, at)) => Obstacle::search(at, &permissions, who),
+        Ok(Found::Unknown) => return Ok(None),
+        Ok(Found::Kernel(at)) => match kernel::look(&at) {
+            Kernels::Directory | Kernels::Unknown => return Ok(None),
+            Kernels::File | Kernels::Nothing => {
+                Obstacle::new(Errno::NOTDIR, at, "is the kernel's: expected a directory that it has")
+            }
+        },
+        Ok(Found::File(_, _, at)) => Obstacle::new(Errno::NOTDIR, at, "is a file: expected a directory"),
+        Err(obstacle) => obstacle,
+    };
+    bail!(obstacle.shown("working directory", path))
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether everything that is mounted in an app's tree has a place there, and what the app sees in its stead.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use pod::path::AbsolutePath;
+use pod::text::escape_bytes;
+use pod::{App, Mount, Source, check_targets};
+use rustix::fs::{FileType, Stat};
+
+use super::access::Permissions;
+use super::view::{Place, View, What};
+use crate::image_root::{InRoot, is_missing};
+
+/// Directories of the apps' /dev, which has nothing else that leads anywhere, and their modes.
+const DEV: [(&str, u32); 4] =
+    [("/dev", 0o755), ("/dev/pts", 0o755), ("/dev/shm", 0o1777), ("/dev/mqueue", 0o1777)];
+
+/// The app's file system, once its mounts are found to be possible.
+pub(super) fn view<'a>(app: &App, root: &'a InRoot) -> Result<View<'a>> {
+    check_places(root)?;
+    let targets = check_mounts(app, root)?;
+    let place = |path: &str, what| Place { path: path.into(), what };
+    let mut places = vec![place("/proc", What::Kernel), place("/sys", What::Kernel)];
+    let own = |mode| What::Empty(Permissions::roots(mode), "the pod's own");
+    places.extend(DEV.map(|(path, mode)| place(path, own(mode))));
+    places.push(place("/dev/fd", What::Link("/proc/self/fd")));
+    let tmp = root.resolve(&"/tmp".parse()?).context("/tmp")?;
+    let is_missing = root.stat("/tmp").is_err_and(|error| is_missing(&error));
+    if app.read_only_root || is_missing {
+        let what =
+            if app.read_only_root { "in memory where the root is read-only" } else { "made by the executor" };
+        places.push(Place { path: tmp.path, what: What::Empty(Permissions::roots(0o1777), what) });
+    }
+    let volumes = targets.into_iter().zip(&app.mounts);
+    places.extend(volumes.map(|(path, mount)| Place { path, what: seen(mount) }));
+    Ok(View::new(root, places))
+}
+
+fn seen(mount: &Mount) -> What {
+    match &mount.source {
+        Source::Host { .. } => What::Host,
+        Source::Empty { ownership, .. } => {
+            let (mode, uid, gid) = (ownership.mode, ownership.uid, ownership.gid);
+            What::Empty(Permissions { mode, uid, gid, acl: None }, "a volume of kind empty")
+        }
+    }
+}
+
+/// What the executor makes or mounts on has to be a directory, or to be missing; the kernel's own not even by a link.
+fn check_places(root: &InRoot) -> Result<()> {
+    for name in ["/dev", "/proc", "/sys", "/etc", "/tmp"] {
+        let place = root.resolve(&name.parse()?).with_context(|| name.to_owned())?;
+        let may_be_elsewhere = matches!(name, "/etc" | "/tmp");
+        let is_elsewhere = place.through_nothing || place.path != name.as_bytes() && !may_be_elsewhere;
+        ensure!(!is_elsewhere, "{name} is a link: expected a directory, or nothing");
+        match root.stat(name) {
+            Ok(stat) => ensure!(is_directory(&stat), "{name} is no directory: expected one, or nothing"),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error).with_context(|| name.to_owned()),
+        }
+    }
+    let localtime = root.stat("/etc/localtime");
+    ensure!(
+        !localtime.is_ok_and(|stat| is_directory(&stat)),
+        "/etc/localtime is a directory: expected a file"
+    );
+    Ok(())
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+/// Where the mounts go, without links: two names may lead to one place, and what is there may be of another kind.
+fn check_mounts(app: &App, root: &InRoot) -> Result<Vec<Vec<u8>>> {
+    let (mut places, mut through_nothing) = (Vec::new(), Vec::new());
+    for mount in &app.mounts {
+        let at = || format!("mount at {}", mount.target);
+        check_kind(mount, root).with_context(at)?;
+        let place = root.resolve(&mount.target).with_context(at)?;
+        let text = String::from_utf8(if place.path.is_empty() { b"/".to_vec() } else { place.path });
+        let text = text.map_err(|error| {
+            anyhow!("{} leads to {}: expected UTF-8", at(), escape_bytes(error.as_bytes()))
+        })?;
+        places.push(text.parse::<AbsolutePath>().with_context(at)?);
+        through_nothing.extend(place.through_nothing.then_some(&mount.target));
+    }
+    check_targets(&places)?;
+    match through_nothing.first() {
+        None => Ok(places.into_iter().map(|place| place.as_str().into()).collect()),
+        Some(target) => bail!("mount at {target} leads through a link to nothing: expected what it leads to"),
+    }
+}
+
+/// A directory can be mounted on a directory alone, a file on a file; where nothing is, either is made.
+fn check_kind(mount: &Mount, root: &InRoot) -> Result<()> {
+    let source_is_directory = match &mount.source {
+        Source::Host { path, .. } => {
+            std::fs::metadata(path.as_str()).with_context(|| format!("source {path}"))?.is_dir()
+        }
+        Source::Empty { .. } => true,
+    };
+    match root.stat(mount.target.as_str()) {
+        Ok(stat) => {
+            let is_directory = is_directory(&stat);
+            let kind = |is_directory| if is_directory { "a directory" } else { "a file" };
+            ensure!(
+                source_is_directory == is_directory,
+                "the volume is {}, and the image has {} there: expected the same of both",
+                kind(source_is_directory),
+                kind(is_directory)
+            );
+            Ok(())
+        }
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether the kernel would start an app's program, as the app's user, with all that takes: the file, what interprets
+//! it, and every directory on the way to both.
+
+use std::fs::File;
+
+use anyhow::{Result, bail};
+use pod::App;
+use pod::exec::{Exec, Word, search};
+use pod::text::{escape, escape_bytes};
+use rustix::io::Errno;
+
+use super::access::{Permissions, Who};
+use super::format::{self, Format};
+use super::kernel::{self, Kernels};
+use super::misc;
+use super::view::{Found, Obstacle, View};
+use crate::image_root::reopen;
+
+/// Where a program that is a name is looked for, unless the app says otherwise (appc spec, execution environment).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// So many scripts may interpret each other (fs/exec.c, `exec_binprm`).
+const SCRIPTS_MAX: usize = 5;
+
+/// As whom, and where, programs are started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) who: &'a Who,
+    /// The working directory without links, if that can be told.
+    pub(super) directory: Option<&'a [u8]>,
+    /// Whether something may have been put by then where nothing is when the pod starts.
+    pub(super) comes_later: bool,
+}
+
+/// Why a program can't be started.
+struct Refusal {
+    errno: Errno,
+    why: String,
+    /// Whether it is the program itself that is not there.
+    is_absent: bool,
+}
+
+/// Checks a program as the launcher starts it: the file it names, or the first in PATH that can be executed. What is
+/// not there, and what may not be executed, is passed over (execvp(3)).
+pub(super) fn check(app: &App, exec: &Exec, start: Start<'_>) -> Result<()> {
+    let program = exec.program();
+    let own_path = app.environment.iter().rev().find(|(name, _)| name.as_str() == "PATH");
+    let path = own_path.map_or(PATH, |(_, value)| Word::as_str(value));
+    let is_path = program.contains('/');
+    let candidates: Vec<String> =
+        if is_path { vec![program.into()] } else { search(path, program).collect() };
+    let mut first = None;
+    for candidate in &candidates {
+        match start.try_program(candidate.as_bytes()) {
+            Ok(()) => return Ok(()),
+            Err(refusal) if refusal.is_absent && !is_path => {}
+            Err(Refusal { errno: Errno::NOENT | Errno::NOTDIR | Errno::ACCESS, why, .. }) => {
+                first.get_or_insert(why);
+            }
+            Err(Refusal { why, .. }) => bail!(why),
+        }
+    }
+    match first {
+        Some(why) => bail!(why),
+        None => bail!(
+            "program {} is not in the image: expected it in a directory of PATH, {}",
+            escape(program),
+            escape(path)
+        ),
+    }
+}
+
+impl Start<'_> {
+    fn try_program(&self, path: &[u8]) -> Result<(), Refusal> {
+        let mut what = "program".to_owned();
+        let mut path = path.to_vec();
+        for _ in 0..=SCRIPTS_MAX {
+            let Some((file, at)) = self.open(&what, &path)? else { return Ok(()) };
+            match self.format(&file, &at).map_err(|why| refusal(Errno::NOEXEC, &what, &path, &why))? {
+                None | Some(Format::Elf(None)) => return Ok(()),
+                Some(Format::Elf(Some(loader))) => return self.try_loader(&what, &path, &loader),
+                Some(Format::Script(interpreter)) => {
+                    what = format!("{what} {}: its interpreter", escape_bytes(&path));
+                    path = interpreter;
+                }
+            }
+        }
+        Err(refusal(Errno::LOOP, &what, &path, "is one script too many"))
+    }
+
+    /// The program that starts an ELF program: an ELF file without a loader of its own.
+    fn try_loader(&self, what: &str, path: &[u8], loader: &[u8]) -> Result<(), Refusal> {
+        let what = format!("{what} {}: its interpreter", escape_bytes(path));
+        let Some((file, _)) = self.open(&what, loader)? else { return Ok(()) };
+        match format::read(&file) {
+            Ok(Format::Elf(_)) => Ok(()),
+            Ok(Format::Script(_)) => {
+                Err(refusal(Errno::LIBBAD, &what, loader, "is a script: expected an ELF file"))
+            }
+            Err(why) => Err(refusal(Errno::LIBBAD, &what, loader, &why)),
+        }
+    }
+
+    /// The file, if it can be executed, and its path; none where that can't be told.
+    fn open(&self, what: &str, path: &[u8]) -> Result<Option<(File, Vec<u8>)>, Refusal> {
+        let from = match self.directory {
+            None if !path.starts_with(b"/") => return Ok(None),
+            directory => directory.unwrap_or_default(),
+        };
+        let refused = |obstacle: Obstacle| Refusal {
+            errno: obstacle.errno,
+            is_absent: what == "program" && matches!(obstacle.errno, Errno::NOENT | Errno::NOTDIR),
+            why: obstacle.shown(what, path),
+        };
+        let (permissions, file, at) = match self.view.find(self.who, from, path) {
+            Ok(Found::Unknown) => return Ok(None),
+            Ok(Found::File(permissions, file, at)) => (permissions, file, at),
+            Ok(Found::Directory(_, at)) => return Err(refused(not_a_file(at))),
+            Ok(Found::Kernel(at)) => return in_kernel(at).map_err(refused),
+            Err(obstacle) if obstacle.may_come && self.comes_later => return Ok(None),
+            Err(obstacle) => return Err(refused(obstacle)),
+        };
+        if !self.who.may_execute(&permissions) {
+            return Err(refused(no_execution(at, &permissions, self.who)));
+        }
+        match reopen(&file) {
+            Ok(file) => Ok(Some((file, at))),
+            Err(error) => Err(refusal(Errno::IO, what, path, &format!("can't be read: {error}"))),
+        }
+    }
+
+    /// The file's format; none for one that only the host knows.
+    fn format(&self, file: &File, at: &[u8]) -> Result<Option<Format>, String> {
+        let format = format::read(file);
+        let head = format::head(file).unwrap_or_default();
+        if misc::knows(at, &head) { Ok(None) } else { format.map(Some) }
+    }
+}
+
+/// What is behind the links of a process could be executed, and nothing else.
+fn in_kernel<T>(at: Vec<u8>) -> Result<Option<T>, Obstacle> {
+    match kernel::look(&at) {
+        Kernels::Unknown => Ok(None),
+        Kernels::Nothing => Err(Obstacle::new(Errno::NOENT, at, "is the kernel's, which has no such file")),
+        Kernels::Directory | Kernels::File => {
+            Err(Obstacle::new(Errno::ACCESS, at, "is the kernel's, where nothing can be executed"))
+        }
+    }
+}
+
+fn not_a_file(at: Vec<u8>) -> Obstacle {
+    Obstacle::new(Errno::ACCESS, at, "is a directory: expected a file that can be executed")
+}
+
+fn no_execution(at: Vec<u8>, permissions: &Permissions, who: &Who) -> Obstacle {
+    let (has, who) = (permissions.shown(), who.shown());
+    Obstacle::new(Errno::ACCESS, at, &format!("has {has}: expected a file that {who} can execute"))
+}
+
+fn refusal(errno: Errno, what: &str, path: &[u8], why: &str) -> Refusal {
+    Refusal { errno, why: format!("{what} {} {why}", escape_bytes(path)), is_absent: false }
+}
