@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where apps start, and what is mounted over an image.
 
+use std::os::unix::fs::symlink;
+
 use serde_json::json;
 
 use super::{Case, elf, empty, host};
@@ -85,4 +87,24 @@ fn what_volumes_hold() {
     closed().bad(&["\"/v\" has mode 0750 and owner 7:8"]);
     closed().app("supplementaryGIDs", json!([8])).good();
     closed().app("user", json!("7")).good();
+}
+
+#[test]
+fn volumes_that_links_lead_to() {
+    let outside = tempfile::tempdir().unwrap();
+    let outside = outside.path().canonicalize().unwrap();
+    std::fs::create_dir_all(outside.join("real/data")).unwrap();
+    symlink("real", outside.join("link")).unwrap();
+    symlink("real/data", outside.join("last")).unwrap();
+    let case = |source: &str| Case::new().mount("/v", host(&outside.join(source)));
+    case("real/data").good();
+    for source in ["link/data", "last"] {
+        case(source).bad(&[
+            "mount at \"/v\"",
+            source,
+            "a link leads to",
+            "real/data\": expected a path without links",
+        ]);
+    }
+    case("none").bad(&["mount at \"/v\": source", "none"]);
 }
