@@ -214,6 +214,34 @@ fn pod_manifest(app: &Value, more: &Value) -> Value {
 }
 
 #[test]
+fn images_are_those_that_the_pod_means() {
+    let mut image = image(&app());
+    image["labels"] = json!([{"name": "version", "value": "1.0"}, {"name": "os", "value": "linux"}]);
+    let with = |more: Value| {
+        let mut named = json!({"id": digest(1)});
+        named.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pod_manifest(&json!({"name": "a", "image": named}), &json!({}))
+    };
+    let label = |name: &str, value: &str| json!({"labels": [{"name": name, "value": value}]});
+    for good in [
+        json!({"name": "example.com/a"}),
+        label("version", "1.0"),
+        label("channel", "x"),
+        json!({"labels": null}),
+    ] {
+        assert!(assemble(&with(good.clone()), &image).is_ok(), "{good}");
+    }
+    refused(
+        &with(json!({"name": "example.com/b"})),
+        &image,
+        "is called example.com/a: expected example.com/b",
+    );
+    refused(&with(label("version", "2.0")), &image, "has label \"version\" \"1.0\": expected \"2.0\"");
+    let twice = json!({"labels": [{"name": "a", "value": ""}, {"name": "a", "value": ""}]});
+    refused(&with(twice), &image, "duplicate label \"a\"");
+}
+
+#[test]
 fn the_closest_annotation_counts() {
     let mut image = image(&app());
     image["annotations"] = json!([{"name": "gantry/restart", "value": "always"},
@@ -268,12 +296,20 @@ fn sockets_are_for_the_ports_that_ask_for_them() {
     let entry = json!({"name": "a", "image": {"id": digest(1)}});
     let ports = json!({"ports": [{"name": "web", "hostPort": 8080}, {"name": "own", "hostPort": 98}]});
     let (moved, warnings) = sockets(&pod_manifest(&entry, &ports)).unwrap();
+    for every in [json!(null), json!("0.0.0.0"), json!("[::]")] {
+        let port = json!({"name": "web", "hostPort": 8080, "hostIP": every});
+        assert!(sockets(&pod_manifest(&entry, &json!({"ports": [port]}))).is_ok(), "{every}");
+    }
     assert_eq!(moved[..2], ["web tcp 8080", "web tcp 8081"]);
     assert!(warnings[0].contains("hostPort 98 of port own is not enforced"), "{warnings:?}");
     for (ports, why) in [
         (json!([{"name": "none", "hostPort": 1}]), "expected an app with a port of this name"),
         (json!([{"name": "web", "hostPort": 65_535}]), "above 65535"),
         (json!([{"name": "web", "hostPort": 0}]), "invalid port number 0"),
+        (
+            json!([{"name": "web", "hostPort": 1, "hostIP": "127.0.0.1"}]),
+            "hostIP \"127.0.0.1\": expected none",
+        ),
         (json!([{"name": "web", "hostPort": 1}, {"name": "web", "hostPort": 2}]), "two ports web"),
     ] {
         refused(&pod_manifest(&entry, &json!({"ports": ports})), &image, why);

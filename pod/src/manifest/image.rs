@@ -101,8 +101,8 @@ struct Raw {
     #[expect(dead_code, reason = "present and valid is all that is asked of it")]
     ac_version: AcVersion,
     name: Identifier,
-    #[serde(default, deserialize_with = "or_null")]
-    labels: Pairs,
+    #[serde(default, deserialize_with = "labels")]
+    labels: BTreeMap<String, String>,
     app: Option<AppSpec>,
     #[serde(default, deserialize_with = "or_null")]
     annotations: Annotations,
@@ -186,13 +186,7 @@ impl TryFrom<Raw> for ImageManifest {
             return Err(Error::new(format!("acKind is {}: expected ImageManifest", escape(&raw.ac_kind))));
         }
         raw.check_is_whole()?;
-        let mut labels = BTreeMap::new();
-        for (name, value) in raw.labels.0 {
-            if let Some((name, _)) = labels.insert(name.clone(), value).map(|old| (name, old)) {
-                return Err(Error::new(format!("duplicate label {}", escape(&name))));
-            }
-        }
-        Ok(Self { name: raw.name, labels, app: raw.app, annotations: raw.annotations })
+        Ok(Self { name: raw.name, labels: raw.labels, app: raw.app, annotations: raw.annotations })
     }
 }
 
@@ -218,6 +212,20 @@ impl TryFrom<Vec<RawHandler>> for EventHandlers {
         }
         Ok(all)
     }
+}
+
+/// Labels by name, of which each stands once.
+pub(super) fn labels<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let mut labels = BTreeMap::new();
+    for (name, value) in or_null::<D, Pairs>(deserializer)?.0 {
+        if labels.contains_key(&name) {
+            return Err(serde::de::Error::custom(format!("duplicate label {}", escape(&name))));
+        }
+        labels.insert(name, value);
+    }
+    Ok(labels)
 }
 
 /// Numbers of groups, each one that the kernel takes as one.

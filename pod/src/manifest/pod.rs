@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The pod's manifest of appc 0.8.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::annotations::Annotations;
-use super::image::AppSpec;
+use super::image::{AppSpec, ImageManifest, labels};
 use super::or_null;
 use super::port::number_of;
 use super::volume::PodVolume;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::isolators::Isolators;
-use crate::name::{AppName, PortName, VolumeName};
+use crate::name::{AppName, Identifier, PortName, VolumeName};
 use crate::path::AbsolutePath;
+use crate::text::escape;
 
 /// A pod as appc 0.8 writes it. Its id is its directory's name.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,6 +63,11 @@ pub struct PodApp {
 pub struct PodImage {
     /// Its id.
     pub id: Digest,
+    /// Its name, as far as the pod knows it.
+    pub name: Option<Identifier>,
+    /// Labels that it has, if it has any of these names.
+    #[serde(default, deserialize_with = "labels")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A volume in an app.
@@ -86,12 +94,49 @@ pub struct PodPort {
 struct RawPort {
     name: PortName,
     host_port: i64,
+    #[serde(rename = "hostIP")]
+    host_ip: Option<String>,
+}
+
+/// As `hostIP` has them: every address of the host's, which is where sockets listen.
+const EVERY_ADDRESS: [&str; 4] = ["", "0.0.0.0", "::", "[::]"];
+
+impl PodImage {
+    /// Whether the image is the one that the pod means.
+    ///
+    /// # Errors
+    /// Where its name, or a label that both have, is another.
+    pub(crate) fn check(&self, image: &ImageManifest) -> Result<()> {
+        if let Some(name) = self.name.as_ref().filter(|name| **name != image.name) {
+            return Err(Error::new(format!("image {} is called {}: expected {name}", self.id, image.name)));
+        }
+        let other = self.labels.iter().find_map(|(label, expected)| {
+            let found = image.labels.get(label).filter(|found| *found != expected)?;
+            Some((label, found, expected))
+        });
+        match other {
+            None => Ok(()),
+            Some((label, found, expected)) => Err(Error::new(format!(
+                "image {} has label {} {}: expected {}",
+                self.id,
+                escape(label),
+                escape(found),
+                escape(expected)
+            ))),
+        }
+    }
 }
 
 impl TryFrom<RawPort> for PodPort {
     type Error = Error;
 
-    fn try_from(RawPort { name, host_port }: RawPort) -> Result<Self> {
+    fn try_from(RawPort { name, host_port, host_ip }: RawPort) -> Result<Self> {
+        if let Some(address) = host_ip.filter(|address| !EVERY_ADDRESS.contains(&address.as_str())) {
+            let address = escape(&address);
+            return Err(Error::new(format!(
+                "port {name} has hostIP {address}: expected none, or 0.0.0.0 or [::] for every address"
+            )));
+        }
         let number = number_of(host_port).map_err(|error| error.within(format_args!("port {name}")));
         Ok(Self { host_port: number?, name })
     }

@@ -146,6 +146,9 @@ impl Raw {
                 recursive: self.recursive.unwrap_or(true),
             },
             "empty" => {
+                if let Some(source) = self.source {
+                    return Err(Error::new(format!("kind empty has source {source}: expected none")));
+                }
                 let default = Ownership::default();
                 VolumeKind::Empty(Ownership {
                     mode: self.mode.as_deref().map_or(Ok(default.mode), Ownership::parse_mode)?,
@@ -229,6 +232,7 @@ mod tests {
             json!({"kind": "empty", "mode": "10000"}),
             json!({"kind": "empty", "uid": 4_294_967_295_u32}),
             json!({"kind": "empty", "gid": -1}),
+            json!({"kind": "empty", "source": "/srv"}),
         ] {
             let mut named = bad.clone();
             named["name"] = json!("data");

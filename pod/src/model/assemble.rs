@@ -85,6 +85,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
     for entry in &manifest.apps {
         let PodApp { name, image: id, app: own, mounts: named, read_only_root, annotations } = entry;
         let image = image_of(&id.id, images)?;
+        id.check(image).map_err(within(name))?;
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
         let annotations = annotations.over(manifest.annotations);
         let mut app = app(name, id.id, spec, image, annotations).map_err(within(name))?;
