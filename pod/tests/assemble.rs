@@ -275,6 +275,30 @@ fn limits_of_the_pod_are_the_pods() {
 }
 
 #[test]
+fn a_pod_can_lift_an_images_filter() {
+    let retain = |set: &[&str]| json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": set}}]);
+    let mut spec = app();
+    spec["isolators"] = retain(&["read"]);
+    let seccomp = |isolators: Value, image: &Value| {
+        let mut manifest = runtime(&one_app(), &json!([]));
+        manifest["apps"][0]["isolators"] = isolators;
+        assemble(&manifest, image).map(|mut pod| pod.apps.remove(0).isolators.seccomp)
+    };
+    assert!(seccomp(json!([]), &image(&spec)).unwrap().is_some());
+    assert_eq!(seccomp(retain(&["@appc.io/all"]), &image(&spec)), Ok(None));
+    spec["isolators"] = retain(&["@appc.io/all"]);
+    assert_eq!(seccomp(json!([]), &image(&spec)), Ok(None));
+    assert!(seccomp(retain(&["read"]), &image(&spec)).unwrap().is_some());
+    // Of another machine's calls nothing is known, whoever asks for a filter.
+    let mut foreign = image(&spec);
+    foreign["labels"] = json!([{"name": "arch", "value": "i386"}]);
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(seccomp(json!([]), &foreign), Ok(None));
+        assert!(seccomp(retain(&["read"]), &foreign).unwrap_err().to_string().contains("i386"));
+    }
+}
+
+#[test]
 fn sockets_are_for_the_ports_that_ask_for_them() {
     let mut spec = app();
     spec["ports"] = json!([

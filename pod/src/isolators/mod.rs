@@ -36,7 +36,7 @@ pub struct Isolators {
     pub capabilities: Option<CapabilitySet>,
     /// Whether no program it runs may gain privileges.
     pub no_new_privileges: Option<bool>,
-    /// Which system calls it may make.
+    /// Which system calls it may make. In a [`crate::Pod`] there is a filter, or nothing was asked for.
     pub seccomp: Option<Seccomp>,
     /// How readily the kernel ends it when memory runs out, −1000 to 1000.
     pub oom_score_adjust: Option<i16>,
@@ -123,8 +123,8 @@ impl Isolators {
                 self.no_new_privileges =
                     Some(value.as_bool().ok_or_else(|| Error::new("invalid value: expected true or false"))?)
             }
-            "os/linux/seccomp-retain-set" => self.seccomp = Seccomp::parse(Rule::Retain, value)?,
-            "os/linux/seccomp-remove-set" => self.seccomp = Seccomp::parse(Rule::Remove, value)?,
+            "os/linux/seccomp-retain-set" => self.seccomp = Some(Seccomp::parse(Rule::Retain, value)?),
+            "os/linux/seccomp-remove-set" => self.seccomp = Some(Seccomp::parse(Rule::Remove, value)?),
             "os/linux/oom-score-adj" => self.oom_score_adjust = Some(number(value, -1000, 1000)?),
             "os/linux/cpu-shares" | "cpu/shares" => self.cpu_shares = Some(number(value, 2, 262_144)?),
             "resource/cpu" => self.cpu = Resource::parse(value, Unit::Core)?,

@@ -53,8 +53,16 @@ pub struct Call(String);
 pub struct ErrorNumber(u16);
 
 impl Seccomp {
-    /// Reads an isolator's value; `None` where its wildcard makes it no filter at all.
-    pub(super) fn parse(rule: Rule, value: &Value) -> Result<Option<Self>> {
+    /// No filter at all, asked for: it takes the place of one that is further away.
+    const NONE: Self = Self { rule: Rule::Remove, calls: BTreeSet::new(), errno: None };
+
+    /// Whether there is something that it filters.
+    pub fn filters(&self) -> bool {
+        *self != Self::NONE
+    }
+
+    /// Reads an isolator's value.
+    pub(super) fn parse(rule: Rule, value: &Value) -> Result<Self> {
         let set = super::set(value)?;
         let errno = match value.get("errno") {
             None | Some(Value::Null) => "",
@@ -73,7 +81,7 @@ impl Seccomp {
             calls.insert(name.parse::<Call>()?);
         }
         if set.contains(&wildcard) {
-            return Ok(None);
+            return Ok(Self::NONE);
         }
         match rule {
             Rule::Retain => calls.extend(LIFE_CYCLE.map(|name| Call(name.into()))),
@@ -82,7 +90,7 @@ impl Seccomp {
             }
             Rule::Remove => {}
         }
-        Ok(Some(Self { rule, calls, errno }))
+        Ok(Self { rule, calls, errno })
     }
 }
 
@@ -159,7 +167,8 @@ mod tests {
     #[test]
     fn retain_sets_have_what_a_life_takes() {
         let value = json!({"set": ["read", "socketcall"], "errno": ""});
-        let filter = Seccomp::parse(Rule::Retain, &value).unwrap().unwrap();
+        let filter = Seccomp::parse(Rule::Retain, &value).unwrap();
+        assert!(filter.filters());
         let names: Vec<_> = filter.calls.iter().map(Call::as_str).collect();
         assert_eq!(names, ["execve", "exit", "exit_group", "read", "rt_sigreturn", "socketcall"]);
         assert_eq!(filter.errno, None);
@@ -168,8 +177,8 @@ mod tests {
     #[test]
     fn wildcards() {
         let parse = |rule, set: &[&str]| Seccomp::parse(rule, &json!({"set": set}));
-        assert_eq!(parse(Rule::Retain, &[ALL, "read"]).unwrap(), None);
-        assert_eq!(parse(Rule::Remove, &["read", EMPTY]).unwrap(), None);
+        assert!(!parse(Rule::Retain, &[ALL, "read"]).unwrap().filters());
+        assert!(!parse(Rule::Remove, &["read", EMPTY]).unwrap().filters());
         for (rule, set) in [
             (Rule::Retain, &[EMPTY][..]),
             (Rule::Remove, &[ALL]),

@@ -67,6 +67,7 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
         let mut app = app(name, *image_id, spec, image, annotations.to_owned()).map_err(within(name))?;
         app.names_user = true;
         app.isolators = isolators.clone().over(&app.isolators);
+        settle_seccomp(&mut app, image).map_err(within(name))?;
         app.mounts = mounts::place(&spec.mount_points, &volumes, &[]).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut HostPorts::none()).map_err(within(name))?;
         pod.apps.push(app);
@@ -89,6 +90,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
         let annotations = annotations.over(manifest.annotations);
         let mut app = app(name, id.id, spec, image, annotations).map_err(within(name))?;
+        settle_seccomp(&mut app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
         app.mounts = mounts::place(&spec.mount_points, &volumes, named).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
@@ -138,11 +140,6 @@ fn app(
     let handlers = [&spec.event_handlers.pre_start, &spec.event_handlers.post_stop];
     let all = [Some(&spec.exec)].into_iter().chain(handlers.map(Option::as_ref)).flatten();
     all.into_iter().try_for_each(|exec: &Exec| exec::check_total(exec, &spec.environment))?;
-    if spec.isolators.seccomp.is_some() && image.labels.get("arch").is_some_and(|arch| arch == "i386") {
-        return Err(Error::new(
-            "seccomp isolators for an image of arch i386: expected none, or a native image",
-        ));
-    }
     Ok(App {
         name: name.clone(),
         image: image_id,
@@ -162,6 +159,17 @@ fn app(
         restart: annotations.restart.unwrap_or_default(),
         stop_timeout: annotations.stop_timeout,
     })
+}
+
+/// Once it is known which isolator counts: one that asks for no filter has done its part.
+fn settle_seccomp(app: &mut App, image: &ImageManifest) -> Result<()> {
+    app.isolators.seccomp.take_if(|filter| !filter.filters());
+    if app.isolators.seccomp.is_some() && image.labels.get("arch").is_some_and(|arch| arch == "i386") {
+        return Err(Error::new(
+            "seccomp isolators for an image of arch i386: expected none, or a native image",
+        ));
+    }
+    Ok(())
 }
 
 fn within(name: &AppName) -> impl Fn(Error) -> Error {
