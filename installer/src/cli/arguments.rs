@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pod::digest::Digest;
-use pod::isolators::Quantity;
+use pod::isolators::{Quantity, Unit};
 
 use crate::archive::Limits;
 use crate::request::{ImageArgument, LayoutArgument, VolumeArgument};
@@ -187,7 +187,7 @@ pub(super) struct PodOptions {
 #[command(next_help_heading = "Limits of archives")]
 pub(super) struct LimitOptions {
     /// Bytes of an archive's tar stream, such as 64Gi
-    #[arg(long, value_name = "BYTES", default_value = "64Gi", value_parser = str::parse::<Quantity>)]
+    #[arg(long, value_name = "BYTES", default_value = "64Gi", value_parser = bytes)]
     max_bytes: Quantity,
     /// Entries of an archive
     #[arg(long, value_name = "N", default_value_t = Limits::default().entries)]
@@ -198,7 +198,7 @@ pub(super) struct LimitOptions {
     /// Bytes of memory that decompressing an archive takes
     ///
     /// 34Mi is enough for xz -8 and for zstd windows of 32 MiB; xz -9 takes 65Mi.
-    #[arg(long, value_name = "BYTES", default_value = "34Mi", value_parser = str::parse::<Quantity>)]
+    #[arg(long, value_name = "BYTES", default_value = "34Mi", value_parser = bytes)]
     max_decoder_memory: Quantity,
 }
 
@@ -217,4 +217,8 @@ impl LimitOptions {
 
 fn image_parser() -> impl clap::builder::TypedValueParser<Value = ImageArgument> {
     OsStringValueParser::new().try_map(|argument: OsString| ImageArgument::parse(&argument))
+}
+
+fn bytes(text: &str) -> pod::Result<Quantity> {
+    Quantity::parse(text, Unit::Byte)
 }
