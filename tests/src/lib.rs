@@ -9,6 +9,9 @@ pub mod layers;
 pub mod packages;
 pub mod pods;
 pub mod rootfs;
+pub mod tiny;
+pub mod trace;
+pub mod trees;
 pub mod vm;
 
 use std::path::{Path, PathBuf};
@@ -18,13 +21,13 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a directory of the repository")
 }
 
-/// A program as `make` builds it.
+/// A program as `make` builds it, or the one in the directory `$GANTRY_TEST_PROGRAMS`, to test others.
 ///
 /// # Panics
 /// Where it was not built.
 pub fn program(name: &str) -> PathBuf {
-    let target = format!("target/{}-unknown-linux-musl/release", std::env::consts::ARCH);
-    let path = repository().join(target).join(name);
+    let built = || repository().join(format!("target/{}-unknown-linux-musl/release", std::env::consts::ARCH));
+    let path = std::env::var_os("GANTRY_TEST_PROGRAMS").map_or_else(built, PathBuf::from).join(name);
     assert!(path.is_file(), "{} is missing: run `make` first", path.display());
     path
 }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Programs run call by call: what they change in file systems is counted, and at any of these calls the program can
+//! be killed, or the call made to fail.
+//!
+//! All threads and children are followed (ptrace(2)). Invariants: a call that is made to fail, or at whose entry the
+//! program is killed, is not executed; when [`run`] returns, no process of the program's is left.
+
+mod calls;
+mod event;
+mod registers;
+mod tracer;
+
+use std::io::{self, Read, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
+use nix::unistd::Pid;
+
+pub use event::{Done, End, Event, Id};
+
+use tracer::Tracer;
+
+/// What happens at a call, in place of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Every process of the program is killed.
+    Kill,
+    /// The call fails.
+    Error(Errno),
+}
+
+/// How a program ended, and what it did until then.
+#[derive(Debug)]
+pub struct Run {
+    /// Its exit code; `None` where it was killed.
+    pub code: Option<i32>,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+    /// What it did, in order.
+    pub events: Vec<Event>,
+    /// The first event, by its place in `events`, that a fault came in place of.
+    pub fault: Option<usize>,
+}
+
+impl Run {
+    /// The event that a fault came in place of.
+    pub fn fault(&self) -> Option<&Event> {
+        self.fault.map(|index| &self.events[index])
+    }
+
+    /// How many calls changed something.
+    pub fn points(&self) -> usize {
+        self.events.iter().filter(|event| event.number > 0).count()
+    }
+}
+
+/// Runs a program to its end, with an empty environment but for what `command` sets, and without stdin. `decide` is
+/// asked at the entry of each call that changes something. What the program writes has to fit into a pipe.
+///
+/// # Errors
+/// Where it can't be traced, or hangs.
+pub fn run(command: &Command, decide: impl FnMut(&Event) -> Option<Fault>) -> Result<Run> {
+    let mut child = start(command).context("cannot start the program")?;
+    let root = Pid::from_raw(child.id().try_into()?);
+    let options = Options::PTRACE_O_TRACESYSGOOD
+        | Options::PTRACE_O_TRACECLONE
+        | Options::PTRACE_O_TRACEFORK
+        | Options::PTRACE_O_TRACEVFORK
+        | Options::PTRACE_O_TRACEEXEC
+        | Options::PTRACE_O_EXITKILL;
+    ptrace::seize(root, options).context("cannot trace the program")?;
+    child.stdin.take().context("stdin is piped")?.write_all(b"\n")?;
+    let mut tracer = Tracer::new(root, decide);
+    tracer.trace()?;
+    let (stdout, stderr) = (read(child.stdout.take())?, read(child.stderr.take())?);
+    let Tracer { code, events, fault, .. } = tracer;
+    Ok(Run { code, stdout, stderr, events, fault })
+}
+
+/// Starts a shell that waits for a line, by when it is traced, and becomes the program.
+fn start(command: &Command) -> io::Result<Child> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "read -r go && exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(directory) = command.get_current_dir() {
+        shell.current_dir(directory);
+    }
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+fn read(pipe: Option<impl Read>) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes)?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Following a program's threads from one stop to the next.
+//!
+//! Invariant: a thread's stops at calls are entry and exit in turn, from its first one on (ptrace(2),
+//! "Syscall-stops").
+
+use std::collections::HashMap;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::Fault;
+use super::calls::Rule;
+use super::event::{At, Done, End, Event};
+use super::registers::Registers;
+
+/// A program that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What wait(2) says of a thread that has executed another program.
+const EXEC: i32 = ptrace::Event::PTRACE_EVENT_EXEC as i32;
+
+/// A call that a thread is in.
+struct Entered {
+    /// Its event and rule, if it has one.
+    event: Option<(usize, Rule)>,
+    registers: Registers,
+    /// What it shall come to instead.
+    error: Option<Errno>,
+}
+
+/// Threads, by whether they are in a call.
+type Threads = HashMap<Pid, Option<Entered>>;
+
+/// A program that is traced.
+pub(super) struct Tracer<F> {
+    root: Pid,
+    decide: F,
+    threads: Arc<Mutex<Threads>>,
+    clock: usize,
+    points: usize,
+    pub(super) events: Vec<Event>,
+    pub(super) fault: Option<usize>,
+    killed: bool,
+    pub(super) code: Option<i32>,
+}
+
+impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
+    pub(super) fn new(root: Pid, decide: F) -> Self {
+        let threads = Arc::new(Mutex::new(Threads::from([(root, None)])));
+        let events = Vec::new();
+        Self { root, decide, threads, clock: 0, points: 0, events, fault: None, killed: false, code: None }
+    }
+
+    /// Traces until no thread is left. Whatever hangs is killed.
+    pub(super) fn trace(&mut self) -> Result<()> {
+        let (done, watched) = mpsc::channel::<()>();
+        let threads = Arc::clone(&self.threads);
+        let watchdog = thread::spawn(move || match watched.recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => {
+                kill_all(&threads);
+                true
+            }
+            _ => false,
+        });
+        let traced = self.follow();
+        drop(done);
+        match watchdog.join() {
+            Ok(false) => traced,
+            _ => bail!("the program hangs; the last it did: {:?}", self.events.iter().rev().take(5)),
+        }
+    }
+
+    fn follow(&mut self) -> Result<()> {
+        // Tests trace in threads side by side: each has children of its own.
+        let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+        loop {
+            let status = match waitpid(None, Some(flags)) {
+                Err(Errno::ECHILD) => return Ok(()),
+                Err(Errno::EINTR) => continue,
+                status => status.context("cannot wait for the program")?,
+            };
+            self.clock += 1;
+            match self.handle(status) {
+                // It was killed meanwhile, which wait tells next.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => return Err(error).context("cannot trace"),
+            }
+        }
+    }
+
+    fn handle(&mut self, status: WaitStatus) -> nix::Result<()> {
+        match status {
+            WaitStatus::Exited(thread, code) => {
+                self.forget(thread, Some(code));
+                Ok(())
+            }
+            WaitStatus::Signaled(thread, ..) => {
+                self.forget(thread, None);
+                Ok(())
+            }
+            WaitStatus::PtraceSyscall(thread) => self.at_call(thread),
+            WaitStatus::PtraceEvent(thread, _, EXEC) => {
+                // The call's exit follows. A thread that was not the first takes the first's number.
+                let registers = Registers::read(thread)?;
+                self.set(thread, Some(Entered { event: None, registers, error: None }));
+                ptrace::syscall(thread, None)
+            }
+            WaitStatus::PtraceEvent(thread, ..) => {
+                self.threads().entry(thread).or_default();
+                if self.killed {
+                    return kill(thread, Signal::SIGKILL);
+                }
+                ptrace::syscall(thread, None)
+            }
+            WaitStatus::Stopped(thread, signal) => ptrace::syscall(thread, Some(signal)),
+            _ => Ok(()),
+        }
+    }
+
+    fn at_call(&mut self, thread: Pid) -> nix::Result<()> {
+        let entered = self.threads().remove(&thread).flatten();
+        let registers = Registers::read(thread)?;
+        let entered = match entered {
+            None => Some(self.enter(thread, registers)?),
+            Some(entered) => {
+                self.leave(thread, registers, &entered)?;
+                None
+            }
+        };
+        self.set(thread, entered);
+        if self.killed { Ok(()) } else { ptrace::syscall(thread, None) }
+    }
+
+    fn enter(&mut self, thread: Pid, registers: Registers) -> nix::Result<Entered> {
+        let at = At { thread, registers: &registers };
+        let Some((call, rule, objects)) = at.entry() else {
+            return Ok(Entered { event: None, registers, error: None });
+        };
+        let counts = !at.says(&rule);
+        self.points += usize::from(counts);
+        let number = if counts { self.points } else { 0 };
+        let event = Event { call, objects, number, began: self.clock, end: None };
+        let fault = if counts && !self.killed { (self.decide)(&event) } else { None };
+        let index = self.events.len();
+        self.events.push(event);
+        if fault.is_some() {
+            self.fault.get_or_insert(index);
+        }
+        let error = match fault {
+            None => None,
+            Some(Fault::Error(error)) => {
+                registers.without_effect().write(thread)?;
+                Some(error)
+            }
+            Some(Fault::Kill) => {
+                self.killed = true;
+                self.set(thread, None);
+                kill_all(&self.threads);
+                None
+            }
+        };
+        Ok(Entered { event: Some((index, rule)), registers, error })
+    }
+
+    fn leave(&mut self, thread: Pid, mut registers: Registers, entered: &Entered) -> nix::Result<()> {
+        if let Some(error) = entered.error {
+            registers = entered.registers;
+            registers.set_result(-i64::from(error as i32));
+            registers.write(thread)?;
+        }
+        let Some((index, rule)) = &entered.event else { return Ok(()) };
+        let result = registers.result();
+        let at = At { thread, registers: &registers };
+        let done = if result < 0 { Done::Other } else { at.done(rule, &entered.registers) };
+        self.events[*index].end = Some(End { at: self.clock, result, done });
+        Ok(())
+    }
+
+    fn set(&self, thread: Pid, entered: Option<Entered>) {
+        self.threads().insert(thread, entered);
+    }
+
+    fn forget(&mut self, thread: Pid, code: Option<i32>) {
+        self.threads().remove(&thread);
+        if thread == self.root {
+            self.code = code;
+        }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().expect("nobody panics while he holds it")
+    }
+}
+
+fn kill_all(threads: &Mutex<Threads>) {
+    for thread in threads.lock().expect("nobody panics while he holds it").keys() {
+        // Its process; one that is gone is as well.
+        let _ = kill(*thread, Signal::SIGKILL);
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is left when an operation is killed, or the system fails it, at each call that changes something: all of
+//! them, one after the other, none left out.
+//!
+//! Invariant asked for: what is published is absent or complete; an error is one line, and leaves nothing behind;
+//! the same command then succeeds, and leaves what it would have left without the fault.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod controls;
