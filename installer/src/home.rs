@@ -82,7 +82,7 @@ impl Home {
         check_guarded(&lock)?;
         let mut below = |name: &str| -> Result<OwnedFd> {
             let below = path.join(name);
-            make(&below, made)?;
+            make(&below, made).with_context(|| format!("cannot create {name}"))?;
             let directory = open(&below, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
                 .with_context(|| format!("cannot open {name}"))?;
             check_guarded(&directory).with_context(|| name.to_owned())?;

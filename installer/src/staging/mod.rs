@@ -227,9 +227,9 @@ fn random_id() -> Result<PodId> {
 
 /// Makes a directory in `parent`, 0755 whatever the umask.
 pub(crate) fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
-    mkdirat(parent, name, Mode::RWXU)?;
+    mkdirat(parent, name, Mode::RWXU).with_context(|| format!("cannot create {name}"))?;
     let directory = open_below(parent, name)?;
-    fchmod(&directory, DIRECTORY_MODE)?;
+    fchmod(&directory, DIRECTORY_MODE).with_context(|| format!("cannot set the mode of {name}"))?;
     Ok(directory)
 }
 
