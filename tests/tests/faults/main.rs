@@ -7,3 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod controls;
+mod operations;
+mod place;
+mod point;
+mod state;
+mod sweep;

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The operations, each a test of its own. In their words, `IMAGE`, `OTHER` and `STAGE1` are files.
+
+use tests::host::can_run;
+use tests::tiny;
+
+use super::sweep::sweep;
+
+/// How DIR comes to be what it is before the operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// A command succeeds.
+    Run(&'static [&'static str]),
+    /// A command is killed when it would publish its pod.
+    Killed(&'static [&'static str]),
+}
+
+/// An operation.
+#[derive(Debug)]
+pub(super) struct Operation {
+    /// What was done before.
+    pub(super) before: &'static [Step],
+    /// The command.
+    pub(super) command: &'static [&'static str],
+    /// Fewer calls that change something can't do it.
+    pub(super) least: usize,
+}
+
+const PREPARE: &[&str] = &["prepare", "--stage1", "STAGE1", "--image", "IMAGE"];
+const PREPARE_OTHER: &[&str] = &["prepare", "--stage1", "STAGE1", "--image", "OTHER"];
+const PREPARE_BOTH: &[&str] = &["prepare", "--stage1", "STAGE1", "--image", "IMAGE", "--image", "OTHER"];
+
+macro_rules! operations {
+    ($($name:ident: $before:expr, $command:expr, $least:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            if can_run(stringify!($name)) {
+                sweep(stringify!($name), &Operation { before: &$before, command: $command, least: $least });
+            }
+        })*
+    };
+}
+
+operations! {
+    // A container, the names in staging and containers, and each object of the archives.
+    the_first_prepare: [], PREPARE, tiny::OBJECTS;
+    a_prepare_beside_another_pod: [Step::Run(PREPARE_OTHER)], PREPARE, tiny::OBJECTS;
+    // What the dead one left is removed, object by object.
+    a_prepare_after_one_that_was_killed: [Step::Killed(PREPARE_BOTH)], PREPARE, 2 * tiny::OBJECTS;
+    a_prepare_of_two_images: [], PREPARE_BOTH, 3 * tiny::OBJECTS / 2;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A call as it is known from one run to the next: its name, what it names, and how often that was before.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use pod::id::PodId;
+use tests::trace::Event;
+
+/// A call that changes something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Point {
+    pub(super) call: &'static str,
+    /// Random ids in it are `ID`.
+    objects: Vec<PathBuf>,
+    /// How many calls of the run were the same, before this one.
+    before: usize,
+}
+
+/// The points of one run.
+#[derive(Default)]
+pub(super) struct Points(HashMap<(&'static str, Vec<PathBuf>), usize>);
+
+impl Points {
+    /// The next call.
+    pub(super) fn at(&mut self, event: &Event) -> Point {
+        let objects: Vec<PathBuf> = event.objects.iter().map(|object| without_ids(object)).collect();
+        let count = self.0.entry((event.call, objects.clone())).or_default();
+        *count += 1;
+        Point { call: event.call, objects, before: *count - 1 }
+    }
+}
+
+fn without_ids(path: &Path) -> PathBuf {
+    let is_id = |name: &str| name.parse::<PodId>().is_ok();
+    path.iter().map(|name| if name.to_str().is_some_and(is_id) { "ID".as_ref() } else { name }).collect()
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.call)?;
+        self.objects.iter().try_for_each(|object| write!(f, " {}", object.display()))?;
+        if self.before > 0 { write!(f, ", after {} of these", self.before) } else { Ok(()) }
+    }
+}

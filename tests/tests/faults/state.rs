@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is in DIR: published things, each compared as a whole, and the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use tests::trees::{Object, Tree, look};
+
+/// DIR, as far as two runs make it alike.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct State {
+    /// Pods, by id; in what they hold, the id is `ID`.
+    pub(super) pods: BTreeMap<String, Tree>,
+    /// The store's trees.
+    pub(super) trees: BTreeMap<String, Tree>,
+    /// Entries of staging.
+    pub(super) staging: BTreeSet<String>,
+    /// Everything else; empty where there is no DIR.
+    pub(super) rest: Tree,
+}
+
+impl State {
+    /// Looks at DIR.
+    pub(super) fn of(dir: &Path) -> Self {
+        let mut state = Self::default();
+        if !dir.exists() {
+            return state;
+        }
+        for (path, object) in look(dir).unwrap() {
+            if let Some((id, below)) = split(&path, "containers") {
+                state.pods.entry(id).or_default().insert(below, object);
+            } else if let Some((digest, below)) = split(&path, "store/tree-v1") {
+                state.trees.entry(digest).or_default().insert(below, object);
+            } else if let Some((id, _)) = split(&path, "staging") {
+                state.staging.insert(id);
+            } else {
+                state.rest.insert(path, object);
+            }
+        }
+        for (id, pod) in &mut state.pods {
+            pod.values_mut().for_each(|object| forget(object, id));
+        }
+        state
+    }
+
+    /// How many objects are published.
+    pub(super) fn objects(&self) -> usize {
+        self.pods.values().chain(self.trees.values()).map(Tree::len).sum()
+    }
+
+    /// Fails where something is published that is not as in one of `whole`, or lies about that is in none.
+    pub(super) fn check(&self, whole: &[&Self], about: &str) {
+        for (id, pod) in &self.pods {
+            let known = whole.iter().flat_map(|state| state.pods.values());
+            assert_one_of(pod, known, &format!("{about}: pod {id}"));
+        }
+        for (digest, tree) in &self.trees {
+            let known = whole.iter().filter_map(|state| state.trees.get(digest));
+            assert_one_of(tree, known, &format!("{about}: tree {digest}"));
+        }
+        for path in self.rest.keys() {
+            let known = whole.iter().any(|state| state.rest.contains_key(path));
+            assert!(known, "{about}: {} is left", path.display());
+        }
+    }
+
+    /// The pods, whatever their ids.
+    pub(super) fn pods_alike(&self) -> Vec<&Tree> {
+        let mut pods: Vec<&Tree> = self.pods.values().collect();
+        pods.sort_by_key(|pod| format!("{pod:?}"));
+        pods
+    }
+}
+
+/// The entry of `directory` that a path is or is in, and the path from there.
+fn split(path: &Path, directory: &str) -> Option<(String, PathBuf)> {
+    let mut below = path.strip_prefix(directory).ok()?.components();
+    let name = below.next()?.as_os_str().to_string_lossy().into_owned();
+    Some((name, below.as_path().to_owned()))
+}
+
+fn forget(object: &mut Object, id: &str) {
+    if let Ok(text) = std::str::from_utf8(&object.content)
+        && text.contains(id)
+    {
+        object.content = text.replace(id, "ID").into_bytes();
+    }
+}
+
+fn assert_one_of<'t>(found: &Tree, mut known: impl Iterator<Item = &'t Tree>, about: &str) {
+    let Some(first) = known.next() else { panic!("{about}: expected none") };
+    if found == first || known.any(|tree| tree == found) {
+        return;
+    }
+    for path in found.keys().chain(first.keys()) {
+        let (found, expected) = (found.get(path), first.get(path));
+        assert_eq!(found, expected, "{about}: {}", path.display());
+    }
+    panic!("{about}: is none of those expected");
+}

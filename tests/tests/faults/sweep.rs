@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One operation, again and again, with a fault at one call after the other, until all have had theirs.
+//!
+//! Threads make the order of calls another each time, so a call is known by what it does to which object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+
+use nix::errno::Errno;
+use tests::trace::{self, Event, Fault, Run};
+
+use super::operations::Operation;
+use super::place::Place;
+use super::point::{Point, Points};
+use super::state::State;
+
+/// How often an operation is run until it comes by a point that it came by before.
+const ATTEMPTS: usize = 20;
+
+/// What happens at a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The call and everything else of the program's is killed.
+    Killed,
+    /// The call fails.
+    Fails(Errno),
+    /// The file system is full from then on.
+    Full,
+    /// Syncing has failed, and the program is killed while it cleans up.
+    KilledCleaningUp,
+}
+
+const TROUBLES: &[Trouble] = &[
+    Trouble::Killed,
+    Trouble::Fails(Errno::ENOSPC),
+    Trouble::Fails(Errno::EIO),
+    Trouble::Fails(Errno::EDQUOT),
+    Trouble::Full,
+    Trouble::KilledCleaningUp,
+];
+
+impl Trouble {
+    /// Whether it may come at a call.
+    fn can_come(self, event: &Event) -> bool {
+        self != Self::Full || event.takes_space()
+    }
+
+    fn fault(self) -> Fault {
+        match self {
+            Self::Killed | Self::KilledCleaningUp => Fault::Kill,
+            Self::Fails(errno) => Fault::Error(errno),
+            Self::Full => Fault::Error(Errno::ENOSPC),
+        }
+    }
+}
+
+/// What an operation does where nothing fails.
+struct Reference {
+    before: State,
+    after: State,
+}
+
+/// Sweeps an operation with every trouble, and says how many points there were.
+pub(super) fn sweep(name: &str, operation: &Operation) {
+    let place = Place::new(operation.before);
+    let reference = reference(&place, operation);
+    let mut report = String::new();
+    for trouble in TROUBLES {
+        let hits = sweep_one(&place, operation, &reference, *trouble);
+        let points: usize = hits.values().sum();
+        writeln!(report, "{name}: {trouble:?} at {points} points: {hits:?}").unwrap();
+        let least = match trouble {
+            Trouble::KilledCleaningUp if hits.is_empty() => 0,
+            Trouble::KilledCleaningUp | Trouble::Full => operation.least / 2,
+            _ => operation.least,
+        };
+        assert!(points >= least, "{report}expected {least} points or more");
+    }
+    // Not through the harness, which would keep it to itself.
+    io::stderr().write_all(report.as_bytes()).unwrap();
+}
+
+fn reference(place: &Place, operation: &Operation) -> Reference {
+    place.restore();
+    let before = State::of(&place.dir());
+    let output = place.run(operation.command);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let after = State::of(&place.dir());
+    assert!(after.staging.is_empty(), "staging is empty after a run that nothing disturbs");
+    assert!(after.objects() >= operation.least / 2, "the reference has the objects");
+    Reference { before, after }
+}
+
+/// The points that had their fault, by call.
+fn sweep_one(
+    place: &Place,
+    operation: &Operation,
+    reference: &Reference,
+    trouble: Trouble,
+) -> BTreeMap<&'static str, usize> {
+    let (mut hits, mut done) = (BTreeMap::new(), BTreeSet::new());
+    let mut known = run(place, operation, trouble, None).passed;
+    while let Some(point) = known.pop_first() {
+        let run = (0..ATTEMPTS).map(|_| run(place, operation, trouble, Some(&point))).find(|run| run.came);
+        let Troubled { run, passed, .. } = run.unwrap_or_else(|| panic!("{point} was never passed again"));
+        *hits.entry(point.call).or_default() += 1;
+        let about = format!("{trouble:?} at {point}");
+        match trouble.fault() {
+            Fault::Kill => check_killed(place, &run, reference, &about),
+            Fault::Error(errno) => check_failed(place, &run, reference, errno, &about),
+        }
+        check_rerun(place, operation, reference, &about);
+        done.insert(point);
+        known.extend(passed.into_iter().filter(|point| !done.contains(point)));
+    }
+    hits
+}
+
+/// A run, with trouble or without.
+struct Troubled {
+    run: Run,
+    /// Whether the trouble came.
+    came: bool,
+    /// The points at which it could have come, up to when it did.
+    passed: BTreeSet<Point>,
+}
+
+/// Runs an operation with the trouble at a point.
+fn run(place: &Place, operation: &Operation, trouble: Trouble, at: Option<&Point>) -> Troubled {
+    place.restore();
+    let (mut points, mut came, mut passed) = (Points::default(), false, BTreeSet::new());
+    let mut cleans_up = trouble != Trouble::KilledCleaningUp;
+    let run = trace::run(&place.command(operation.command), |event| {
+        let point = points.at(event);
+        if !cleans_up {
+            cleans_up = event.call == "syncfs";
+            return cleans_up.then_some(Fault::Error(Errno::EIO));
+        }
+        if came || !trouble.can_come(event) {
+            let goes_on = came && trouble == Trouble::Full && event.takes_space();
+            return goes_on.then(|| trouble.fault());
+        }
+        came = at == Some(&point);
+        passed.insert(point);
+        came.then(|| trouble.fault())
+    });
+    let run = run.unwrap();
+    let succeeds = trouble != Trouble::KilledCleaningUp || !cleans_up;
+    if !came && succeeds {
+        assert_eq!(run.code, Some(0), "without a fault: {}", run.stderr);
+    }
+    Troubled { run, came, passed }
+}
+
+fn check_killed(place: &Place, run: &Run, reference: &Reference, about: &str) {
+    assert_eq!(run.code, None, "{about}");
+    assert!(run.stderr.is_empty(), "{about}: {}", run.stderr);
+    State::of(&place.dir()).check(&[&reference.before, &reference.after], about);
+}
+
+fn check_failed(place: &Place, run: &Run, reference: &Reference, errno: Errno, about: &str) {
+    let error = &run.stderr;
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{about}: {error}");
+    let line = error.strip_suffix('\n').unwrap_or_default();
+    assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{about}: {error}");
+    // What could not be done, to what, and what the system says.
+    let said = io::Error::from(errno).to_string();
+    assert!(line.contains("cannot ") && line.ends_with(&said), "{about}: {error}");
+    let state = State::of(&place.dir());
+    let before = &reference.before;
+    assert_eq!((&state.pods, &state.trees), (&before.pods, &before.trees), "{about}");
+    assert_eq!(state.rest, before.rest, "{about}");
+    assert!(state.staging.is_subset(&before.staging), "{about}: {:?} is left", state.staging);
+}
+
+fn check_rerun(place: &Place, operation: &Operation, reference: &Reference, about: &str) {
+    let published = State::of(&place.dir()).pods.len() > reference.before.pods.len();
+    let output = place.run(operation.command);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.as_ref()), (Some(0), ""), "{about}: the same again");
+    let about = &format!("{about}, and again");
+    let Reference { before, after } = reference;
+    let state = State::of(&place.dir());
+    state.check(&[before, after], about);
+    assert_eq!(state.pods.len(), after.pods.len() + usize::from(published), "{about}");
+    if !published {
+        assert_eq!(state.pods_alike(), after.pods_alike(), "{about}");
+    }
+    assert_eq!((&state.trees, &state.rest), (&after.trees, &after.rest), "{about}");
+    assert!(state.staging.is_empty(), "{about}: {:?} is left", state.staging);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&*place.path().to_string_lossy()), "{about}: a mount is left");
+}
