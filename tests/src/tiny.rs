@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 use xz2::write::XzEncoder;
 
 use crate::image::manifest;
+use crate::program;
 
 /// When every object in the archives was last modified.
 pub const MTIME: u64 = 1_600_000_000;
@@ -22,6 +24,70 @@ pub const MTIME: u64 = 1_600_000_000;
 pub const OBJECTS: usize = 14 + 5;
 /// A file capability: version 2, effective, CAP_NET_BIND_SERVICE (linux/capability.h).
 const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// Archives, and a directory for Gantry beside them.
+#[derive(Debug)]
+pub struct Tiny {
+    temporary: TempDir,
+    stage1: PathBuf,
+}
+
+impl Default for Tiny {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tiny {
+    /// A stage1, and no image yet.
+    ///
+    /// # Panics
+    /// Where that can't be written.
+    pub fn new() -> Self {
+        let temporary = directory();
+        let stage1 = stage1(temporary.path()).expect("a stage1 can be written");
+        Self { temporary, stage1 }
+    }
+
+    /// Gantry's directory, which is not made.
+    pub fn dir(&self) -> PathBuf {
+        self.path().join("gantry")
+    }
+
+    /// The directory of it all.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// The image of this name, written where it is not there yet.
+    ///
+    /// # Panics
+    /// Where it can't be written.
+    pub fn image(&self, name: &str) -> PathBuf {
+        let path = self.path().join(format!("{name}.aci"));
+        if !path.exists() {
+            let tar = image_tar(&manifest(name, &["/bin/a"])).expect("a tar can be written to memory");
+            fs::write(&path, tar).expect("an image can be written");
+        }
+        path
+    }
+
+    /// A command of the installer's, as it is for all of DIR. In its words, `NAME.aci` is the image of that name.
+    ///
+    /// # Panics
+    /// Where an image can't be written.
+    pub fn installer(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(program("installer"));
+        command.env_clear().env("GANTRY_STAGE1", &self.stage1).arg("--dir").arg(self.dir());
+        for word in words {
+            match word.strip_suffix(".aci") {
+                Some(name) => command.arg(self.image(name)),
+                None => command.arg(word),
+            };
+        }
+        command
+    }
+}
 
 /// A new temporary directory in memory, where the host has a place for that: syncing costs nothing there.
 ///
@@ -34,21 +100,8 @@ pub fn directory() -> TempDir {
     made.expect("a temporary directory can be made")
 }
 
-/// Writes an image of this name to `directory`, and returns its path.
-///
-/// # Errors
-/// The system's.
-pub fn image(directory: &Path, name: &str) -> Result<PathBuf> {
-    let path = directory.join(format!("{name}.aci"));
-    fs::write(&path, image_tar(&manifest(name, &["/bin/a"]))?)?;
-    Ok(path)
-}
-
 /// Writes a stage1 and its digest to `directory`, and returns its path.
-///
-/// # Errors
-/// The system's.
-pub fn stage1(directory: &Path) -> Result<PathBuf> {
+fn stage1(directory: &Path) -> Result<PathBuf> {
     let path = directory.join("stage1.tar.xz");
     let mut tar = Builder::new(XzEncoder::new(Vec::new(), 0));
     append(&mut tar, EntryType::Directory, "./", 0o755, b"")?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The operations, each a test of its own. In their words, `IMAGE`, `OTHER` and `STAGE1` are files.
+//! The operations, each a test of its own. In their words, `NAME.aci` is an image.
 
 use tests::host::can_run;
 use tests::tiny;
@@ -26,9 +26,9 @@ pub(super) struct Operation {
     pub(super) least: usize,
 }
 
-const PREPARE: &[&str] = &["prepare", "--stage1", "STAGE1", "--image", "IMAGE"];
-const PREPARE_OTHER: &[&str] = &["prepare", "--stage1", "STAGE1", "--image", "OTHER"];
-const PREPARE_BOTH: &[&str] = &["prepare", "--stage1", "STAGE1", "--image", "IMAGE", "--image", "OTHER"];
+const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
+const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
+const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "other.aci"];
 
 macro_rules! operations {
     ($($name:ident: $before:expr, $command:expr, $least:expr;)*) => {

@@ -5,28 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use tempfile::TempDir;
+use tests::tiny::Tiny;
 use tests::trace::{self, Fault};
-use tests::{program, tiny};
 
 use super::operations::Step;
 
 /// Where an operation is done over and over.
-pub(super) struct Place {
-    temporary: TempDir,
-    image: PathBuf,
-    other: PathBuf,
-    stage1: PathBuf,
-}
+pub(super) struct Place(Tiny);
 
 impl Place {
     /// Archives, and a template of DIR.
     pub(super) fn new(before: &[Step]) -> Self {
-        let temporary = tiny::directory();
-        let image = tiny::image(temporary.path(), "tiny").unwrap();
-        let other = tiny::image(temporary.path(), "other").unwrap();
-        let stage1 = tiny::stage1(temporary.path()).unwrap();
-        let place = Self { temporary, image, other, stage1 };
+        let place = Self(Tiny::new());
         for step in before {
             match step {
                 Step::Run(words) => {
@@ -48,12 +38,12 @@ impl Place {
 
     /// DIR.
     pub(super) fn dir(&self) -> PathBuf {
-        self.temporary.path().join("gantry")
+        self.0.dir()
     }
 
     /// The directory DIR is in.
     pub(super) fn path(&self) -> &Path {
-        self.temporary.path()
+        self.0.path()
     }
 
     /// DIR becomes what it was before the operation.
@@ -69,17 +59,7 @@ impl Place {
 
     /// A command of the installer's.
     pub(super) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program("installer"));
-        command.env_clear().arg("--dir").arg(self.dir());
-        for word in words {
-            match *word {
-                "IMAGE" => command.arg(&self.image),
-                "OTHER" => command.arg(&self.other),
-                "STAGE1" => command.arg(&self.stage1),
-                word => command.arg(word),
-            };
-        }
-        command
+        self.0.installer(words)
     }
 
     /// Runs a command, without any fault.
@@ -88,7 +68,7 @@ impl Place {
     }
 
     fn template(&self) -> PathBuf {
-        self.temporary.path().join("template")
+        self.path().join("template")
     }
 
     fn kill_at_publication(&self, words: &[&str]) {

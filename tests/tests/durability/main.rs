@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What has been published is on disk: the calls that are made for it, in the order they are made.
+//!
+//! A power cut can't be had in a test. So the protocol itself is checked (ARCHITECTURE.md, "Prepare"), and that the
+//! check notices each call that is not made, or made too late.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod protocol;
+
+use protocol::Published;
+use tests::host::can_run;
+use tests::tiny::Tiny;
+use tests::trace::{self, Done, Event, Run};
+
+const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
+
+/// Runs a command, and returns what it did and what it published.
+fn publish(tiny: &Tiny, words: &[&str]) -> (Run, Vec<Published>) {
+    let before = protocol::entries(&tiny.dir());
+    let run = trace::run(&tiny.installer(words), |_| None).unwrap();
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    let published = protocol::published(&tiny.dir(), &before);
+    assert!(!published.is_empty(), "{words:?} publishes something");
+    (run, published)
+}
+
+fn check(events: &[Event], published: &[Published]) -> Result<(), String> {
+    published.iter().try_for_each(|published| protocol::check(events, published))
+}
+
+#[test]
+fn all_is_synced_before_it_is_published_and_before_success_is_told() {
+    if !can_run("all_is_synced_before_it_is_published_and_before_success_is_told") {
+        return;
+    }
+    let tiny = Tiny::new();
+    for words in [
+        PREPARE,
+        PREPARE,
+        &["prepare", "--image", "other.aci"],
+        &["prepare", "--image", "third.aci", "--image", "fourth.aci"],
+    ] {
+        let (run, published) = publish(&tiny, words);
+        check(&run.events, &published).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    }
+}
+
+/// A run with a change made to what is known of it, which the check must notice.
+fn notices(what: &str, events: &[Event], published: &[Published], change: impl FnOnce(&mut Vec<Event>)) {
+    let mut changed = events.to_vec();
+    change(&mut changed);
+    assert!(check(&changed, published).is_err(), "nobody would notice: {what}");
+}
+
+#[test]
+fn the_check_notices_what_is_missing() {
+    if !can_run("the_check_notices_what_is_missing") {
+        return;
+    }
+    let (Run { events, .. }, published) = publish(&Tiny::new(), PREPARE);
+    check(&events, &published).unwrap();
+    let syncs =
+        |event: &Event| matches!(event.done(), Some(Done::SyncedFileSystem(_) | Done::SyncedObject(_)));
+    let count = events.iter().filter(|event| syncs(event)).count();
+    assert!(count >= 2, "one before the rename, one after");
+    for nth in 0..count {
+        notices("a sync that is not made", &events, &published, |events| {
+            let index = events.iter().enumerate().filter(|(_, event)| syncs(event)).nth(nth).unwrap().0;
+            events.remove(index);
+        });
+    }
+    notices("a rename that may replace", &events, &published, |events| {
+        for end in events.iter_mut().filter_map(|event| event.end.as_mut()) {
+            if let Done::Renamed { no_replace, .. } = &mut end.done {
+                *no_replace = false;
+            }
+        }
+    });
+    let told = events.iter().position(|event| matches!(event.done(), Some(Done::Said))).unwrap();
+    notices("success that is told first", &events, &published, |events| events[told].began = 0);
+    let last = events.iter().rev().flat_map(|event| &event.end).next().unwrap().at;
+    for (index, event) in events.iter().enumerate() {
+        let is_within = published.iter().any(|published| published.is_changed_by(event));
+        if is_within {
+            notices(&format!("too late: {event}"), &events, &published, |events| {
+                events[index].began = last + 1;
+                events[index].end.as_mut().unwrap().at = last + 2;
+            });
+        }
+    }
+}
