@@ -9,6 +9,7 @@ pub mod layers;
 pub mod packages;
 pub mod pods;
 pub mod rootfs;
+pub mod state;
 pub mod tiny;
 pub mod trace;
 pub mod trees;

@@ -10,5 +10,4 @@ mod controls;
 mod operations;
 mod place;
 mod point;
-mod state;
 mod sweep;

@@ -9,12 +9,12 @@ use std::fs;
 use std::io::{self, Write as _};
 
 use nix::errno::Errno;
+use tests::state::State;
 use tests::trace::{self, Event, Fault, Run};
 
 use super::operations::Operation;
 use super::place::Place;
 use super::point::{Point, Points};
-use super::state::State;
 
 /// How often an operation is run until it comes by a point that it came by before.
 const ATTEMPTS: usize = 20;

@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is in DIR: published things, each compared as a whole, and the rest.
+//! What is in Gantry's directory, DIR: published things, each compared as a whole, and the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use tests::trees::{Object, Tree, look};
+use crate::trees::{Object, Tree, look};
 
 /// DIR, as far as two runs make it alike.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct State {
+pub struct State {
     /// Pods, by id; in what they hold, the id is `ID`.
-    pub(super) pods: BTreeMap<String, Tree>,
+    pub pods: BTreeMap<String, Tree>,
     /// The store's trees.
-    pub(super) trees: BTreeMap<String, Tree>,
+    pub trees: BTreeMap<String, Tree>,
     /// Entries of staging.
-    pub(super) staging: BTreeSet<String>,
+    pub staging: BTreeSet<String>,
     /// Everything else; empty where there is no DIR.
-    pub(super) rest: Tree,
+    pub rest: Tree,
 }
 
 impl State {
     /// Looks at DIR.
-    pub(super) fn of(dir: &Path) -> Self {
+    ///
+    /// # Panics
+    /// Where something in it can't be looked at.
+    pub fn of(dir: &Path) -> Self {
         let mut state = Self::default();
         if !dir.exists() {
             return state;
         }
-        for (path, object) in look(dir).unwrap() {
+        for (path, object) in look(dir).expect("what is in DIR can be looked at") {
             if let Some((id, below)) = split(&path, "containers") {
                 state.pods.entry(id).or_default().insert(below, object);
             } else if let Some((digest, below)) = split(&path, "store/tree-v1") {
@@ -44,12 +47,15 @@ impl State {
     }
 
     /// How many objects are published.
-    pub(super) fn objects(&self) -> usize {
+    pub fn objects(&self) -> usize {
         self.pods.values().chain(self.trees.values()).map(Tree::len).sum()
     }
 
-    /// Fails where something is published that is not as in one of `whole`, or lies about that is in none.
-    pub(super) fn check(&self, whole: &[&Self], about: &str) {
+    /// Panics where something is published that is not as in one of `whole`, or lies about that is in none.
+    ///
+    /// # Panics
+    /// As said.
+    pub fn check(&self, whole: &[&Self], about: &str) {
         for (id, pod) in &self.pods {
             let known = whole.iter().flat_map(|state| state.pods.values());
             assert_one_of(pod, known, &format!("{about}: pod {id}"));
@@ -65,7 +71,7 @@ impl State {
     }
 
     /// The pods, whatever their ids.
-    pub(super) fn pods_alike(&self) -> Vec<&Tree> {
+    pub fn pods_alike(&self) -> Vec<&Tree> {
         let mut pods: Vec<&Tree> = self.pods.values().collect();
         pods.sort_by_key(|pod| format!("{pod:?}"));
         pods
