@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use pod::id::PodId;
 use rustix::fs::{
     AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, fchmod, fchown, flock,
-    fremovexattr, fsync, mkdirat, openat, openat2, renameat_with, statat, syncfs,
+    fremovexattr, fsync, mkdirat, openat, openat2, renameat_with, statat, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -87,8 +87,15 @@ impl<'h> Staging<'h> {
             done => done.context("cannot create a staging directory")?,
         }
         // A sweep may come in here and take it for dead.
-        let locked = lock(&home.staging, &name, workers).context("cannot lock the staging directory")?;
-        let Some(Locked { directory, lock }) = locked else { return Ok(None) };
+        let Locked { directory, lock } = match lock(&home.staging, &name, workers) {
+            Ok(None) => return Ok(None),
+            Ok(Some(locked)) => locked,
+            Err(error) => {
+                // Not through the lock, as all else is, but nobody else draws this name.
+                let _ = unlinkat(&home.staging, &name, AtFlags::REMOVEDIR);
+                return Err(error).context("cannot lock the staging directory");
+            }
+        };
         let staging = Self { home, id, name, directory, lock };
         if let Err(error) = staging.forget_inherited() {
             staging.discard();
