@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::trees::{Object, Tree, look};
 
 /// DIR, as far as two runs make it alike.
@@ -41,8 +43,10 @@ impl State {
             }
         }
         for (id, pod) in &mut state.pods {
-            pod.values_mut().for_each(|object| forget(object, id));
+            pod.values_mut().for_each(|object| forget_id(object, id));
         }
+        let infos = state.trees.values_mut().filter_map(|tree| tree.get_mut(Path::new("info")));
+        infos.for_each(forget_time);
         state
     }
 
@@ -85,11 +89,19 @@ fn split(path: &Path, directory: &str) -> Option<(String, PathBuf)> {
     Some((name, below.as_path().to_owned()))
 }
 
-fn forget(object: &mut Object, id: &str) {
+fn forget_id(object: &mut Object, id: &str) {
     if let Ok(text) = std::str::from_utf8(&object.content)
         && text.contains(id)
     {
         object.content = text.replace(id, "ID").into_bytes();
+    }
+}
+
+/// A tree's info says when it came into the store.
+fn forget_time(info: &mut Object) {
+    if let Ok(Value::Object(mut said)) = serde_json::from_slice(&info.content) {
+        said.insert("imported".into(), Value::Null);
+        info.content = Value::Object(said).to_string().into_bytes();
     }
 }
 

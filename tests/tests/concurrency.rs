@@ -157,7 +157,7 @@ fn fill_up() {
     check(&tiny, &pods, &reference);
     // What the failed ones took is free again.
     pods.iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
-    let pod = prepared(&prepare(images[1]).wait_with_output().unwrap());
+    let pod = prepared(&prepare(images[0]).wait_with_output().unwrap());
     check(&tiny, &BTreeSet::from([pod]), &reference);
 }
 

@@ -83,6 +83,8 @@ pub(super) fn rule(name: &str) -> Option<Rule> {
         "syncfs" => of(Effect::SyncsFileSystem, &[Descriptor(0)]),
         // It promises nothing (sync_file_range(2), "Warning").
         "sync_file_range" => of(Effect::Other, &[Descriptor(0)]),
+        // Who has a lock decides what others may remove.
+        "flock" => of(Effect::Other, &[Descriptor(0)]),
         "mount" => of(Effect::Other, &[Path(1)]),
         "umount2" => of(Effect::Other, &[Path(0)]),
         "move_mount" => of(Effect::Other, &[At(2, 3)]),

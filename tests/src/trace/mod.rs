@@ -7,6 +7,7 @@
 
 mod calls;
 mod event;
+mod point;
 mod registers;
 mod tracer;
 
@@ -19,6 +20,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::unistd::Pid;
 
 pub use event::{Done, End, Event, Id};
+pub use point::{Point, Points};
 
 use tracer::Tracer;
 

@@ -5,26 +5,26 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::Event;
 use pod::id::PodId;
-use tests::trace::Event;
 
-/// A call that changes something.
+/// A call that changes something. Random ids in what it names are `ID`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Point {
-    pub(super) call: &'static str,
-    /// Random ids in it are `ID`.
+pub struct Point {
+    /// Its name.
+    pub call: &'static str,
     objects: Vec<PathBuf>,
     /// How many calls of the run were the same, before this one.
     before: usize,
 }
 
 /// The points of one run.
-#[derive(Default)]
-pub(super) struct Points(HashMap<(&'static str, Vec<PathBuf>), usize>);
+#[derive(Debug, Default)]
+pub struct Points(HashMap<(&'static str, Vec<PathBuf>), usize>);
 
 impl Points {
     /// The next call.
-    pub(super) fn at(&mut self, event: &Event) -> Point {
+    pub fn at(&mut self, event: &Event) -> Point {
         let objects: Vec<PathBuf> = event.objects.iter().map(|object| without_ids(object)).collect();
         let count = self.0.entry((event.call, objects.clone())).or_default();
         *count += 1;

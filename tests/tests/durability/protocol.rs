@@ -2,7 +2,7 @@
 //! The order of calls that publishing asks for, whoever makes them: objects are known by device and inode number, so
 //! a process with mounts of its own is no exception.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ const DIRECTORIES: &[&str] = &["containers", "store/tree-v1"];
 pub(crate) struct Published {
     path: PathBuf,
     root: Id,
-    /// It and everything below it.
-    objects: BTreeSet<Id>,
+    /// It and everything below it, with what it is on disk with: itself, or the directory above.
+    objects: BTreeMap<Id, Id>,
     /// The directory it is in.
     parent: Id,
     /// The directories that lead to it, from the one DIR is in.
@@ -28,10 +28,10 @@ impl Published {
     /// Whether an event changed something of it; its publication does not.
     pub(crate) fn is_changed_by(&self, event: &Event) -> bool {
         match event.done() {
-            Some(Done::Changed(objects)) => objects.iter().any(|object| self.objects.contains(object)),
+            Some(Done::Changed(objects)) => objects.iter().any(|object| self.objects.contains_key(object)),
             Some(Done::Renamed { from, to, object, .. }) => {
-                let within = [from, to].into_iter().any(|object| self.objects.contains(object));
-                within || (self.objects.contains(object) && *object != self.root)
+                let within = [from, to].into_iter().any(|object| self.objects.contains_key(object));
+                within || (self.objects.contains_key(object) && *object != self.root)
             }
             _ => false,
         }
@@ -52,8 +52,8 @@ pub(crate) fn entries(dir: &Path) -> BTreeSet<PathBuf> {
 pub(crate) fn published(dir: &Path, before: &BTreeSet<PathBuf>) -> Vec<Published> {
     let new = entries(dir).into_iter().filter(|path| !before.contains(path));
     new.map(|path| {
-        let mut objects = BTreeSet::new();
-        collect(&path, &mut objects);
+        let mut objects = BTreeMap::new();
+        collect(&path, id(&path), &mut objects);
         let parent = id(path.parent().unwrap());
         let above = path.ancestors().skip(1).take_while(|above| above.starts_with(dir.parent().unwrap()));
         Published { root: id(&path), objects, parent, above: above.map(id).collect(), path }
@@ -65,11 +65,14 @@ fn id(path: &Path) -> Id {
     Id::from(&fs::symlink_metadata(path).unwrap())
 }
 
-fn collect(path: &Path, into: &mut BTreeSet<Id>) {
-    into.insert(id(path));
-    if fs::symlink_metadata(path).unwrap().is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| collect(&entry.unwrap().path(), into));
-    }
+/// A directory without content is on disk once the one above is: journals have a new object beside its name.
+fn collect(path: &Path, above: Id, into: &mut BTreeMap<Id, Id>) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let own = Id::from(&metadata);
+    let below: Vec<_> =
+        metadata.is_dir().then(|| fs::read_dir(path).unwrap()).into_iter().flatten().collect();
+    into.insert(own, if metadata.is_dir() && below.is_empty() { above } else { own });
+    below.into_iter().for_each(|entry| collect(&entry.unwrap().path(), own, into));
 }
 
 /// When a call began, and had ended.
@@ -103,7 +106,7 @@ pub(crate) fn check(events: &[Event], published: &Published) -> Result<(), Strin
     for event in events {
         let change = span(event);
         if published.is_changed_by(event) {
-            let objects = changed(event).filter(|id| published.objects.contains(id));
+            let objects = changed(event).filter_map(|id| published.objects.get(&id).copied());
             synced(events, change, objects, rename)
                 .map_err(|id| format!("{path}: {event}: {id:?} is not synced between that and the rename"))?;
         }

@@ -9,5 +9,4 @@
 mod controls;
 mod operations;
 mod place;
-mod point;
 mod sweep;

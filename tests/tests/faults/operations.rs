@@ -11,7 +11,7 @@ use super::sweep::sweep;
 pub(super) enum Step {
     /// A command succeeds.
     Run(&'static [&'static str]),
-    /// A command is killed when it would publish its pod.
+    /// A command is killed when it would publish the first it has made.
     Killed(&'static [&'static str]),
 }
 

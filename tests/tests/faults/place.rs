@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tests::tiny::Tiny;
-use tests::trace::{self, Fault};
+use tests::trace::{self, Event, Fault};
 
 use super::operations::Step;
 
@@ -27,7 +27,7 @@ impl Place {
                         String::from_utf8_lossy(&output.stderr)
                     );
                 }
-                Step::Killed(words) => place.kill_at_publication(words),
+                Step::Killed(words) => place.kill(words),
             }
         }
         if !before.is_empty() {
@@ -71,12 +71,15 @@ impl Place {
         self.path().join("template")
     }
 
-    fn kill_at_publication(&self, words: &[&str]) {
-        let containers = self.dir().join("containers");
-        let run = trace::run(&self.command(words), |event| {
-            let publishes = event.objects.get(1).is_some_and(|to| to.parent() == Some(&containers));
-            publishes.then_some(Fault::Kill)
-        });
-        assert!(run.unwrap().fault().is_some(), "it publishes by a rename into containers");
+    /// Whether a call would publish something: a pod, or a tree of the store.
+    pub(super) fn is_published_by(&self, event: &Event) -> bool {
+        let to = event.objects.get(1).and_then(|to| to.parent());
+        ["containers", "store/tree-v1"].iter().any(|place| to == Some(&self.dir().join(place)))
+    }
+
+    fn kill(&self, words: &[&str]) {
+        let run =
+            trace::run(&self.command(words), |event| self.is_published_by(event).then_some(Fault::Kill));
+        assert!(run.unwrap().fault().is_some(), "{words:?} publishes something by a rename");
     }
 }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One at work, stopped at a call that changes something or locks; another does all of its work; the first goes on.
+//! At each of these calls.
+//!
+//! What many do at once is a matter of luck (`concurrency`). This is not: whoever comes in between, comes in at each
+//! place there is.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use tests::host::can_run;
+use tests::state::State;
+use tests::tiny::{OBJECTS, Tiny};
+use tests::trace::{self, Event, Point, Points, Run};
+
+const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
+const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
+/// It fails, and takes away what it has made, DIR included.
+const PREPARE_BROKEN: &[&str] = &["prepare", "--image", "broken.aci"];
+
+/// Prepares a pod in a new DIR, and does something at each call.
+fn prepare(tiny: &Tiny, mut at: impl FnMut(Point)) -> Run {
+    if tiny.dir().exists() {
+        fs::remove_dir_all(tiny.dir()).unwrap();
+    }
+    let mut points = Points::default();
+    let decide = |event: &Event| {
+        at(points.at(event));
+        None
+    };
+    trace::run(&tiny.installer(PREPARE), decide).unwrap()
+}
+
+/// Lets the other in at each point.
+fn sweep(other: &[&str], code: i32) {
+    let tiny = Tiny::new();
+    fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
+    for words in [PREPARE, PREPARE_OTHER] {
+        assert!(tiny.installer(words).output().unwrap().status.success());
+    }
+    let reference = State::of(&tiny.dir());
+    let mut points = BTreeSet::new();
+    prepare(&tiny, |point| {
+        points.insert(point);
+    });
+    assert!(points.len() >= OBJECTS, "{} points", points.len());
+    for point in points {
+        let about = format!("{other:?} at {point}");
+        let mut came = None;
+        let run = prepare(&tiny, |passed| {
+            if passed == point {
+                came = Some(tiny.installer(other).output().unwrap());
+            }
+        });
+        let came = came.unwrap_or_else(|| panic!("{about}: never passed again"));
+        assert_eq!(came.status.code(), Some(code), "{about}: {}", String::from_utf8_lossy(&came.stderr));
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{about}");
+        let state = State::of(&tiny.dir());
+        state.check(&[&reference], &about);
+        assert_eq!(state.pods.len(), 1 + usize::from(code == 0), "{about}");
+        assert!(state.staging.is_empty(), "{about}: {:?} is left", state.staging);
+    }
+}
+
+#[test]
+fn a_prepare_comes_in() {
+    if can_run("a_prepare_comes_in") {
+        sweep(PREPARE_OTHER, 0);
+    }
+}
+
+#[test]
+fn a_prepare_that_fails_comes_in() {
+    if can_run("a_prepare_that_fails_comes_in") {
+        sweep(PREPARE_BROKEN, 1);
+    }
+}
