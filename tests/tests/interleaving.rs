@@ -8,6 +8,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::mpsc;
+use std::thread;
 
 use tests::host::can_run;
 use tests::state::State;
@@ -20,10 +22,15 @@ const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
 const PREPARE_BROKEN: &[&str] = &["prepare", "--image", "broken.aci"];
 
 /// Prepares a pod in a new DIR, and does something at each call.
-fn prepare(tiny: &Tiny, mut at: impl FnMut(Point)) -> Run {
+fn prepare(tiny: &Tiny, at: impl FnMut(Point)) -> Run {
     if tiny.dir().exists() {
         fs::remove_dir_all(tiny.dir()).unwrap();
     }
+    prepare_in(tiny, at)
+}
+
+/// Prepares a pod, and does something at each call.
+fn prepare_in(tiny: &Tiny, mut at: impl FnMut(Point)) -> Run {
     let mut points = Points::default();
     let decide = |event: &Event| {
         at(points.at(event));
@@ -75,4 +82,44 @@ fn a_prepare_that_fails_comes_in() {
     if can_run("a_prepare_that_fails_comes_in") {
         sweep(PREPARE_BROKEN, 1);
     }
+}
+
+/// Who has made DIR takes it away again while another has opened it, and not yet locked it.
+#[test]
+fn a_directory_that_vanishes_before_it_is_locked() {
+    if !can_run("a_directory_that_vanishes_before_it_is_locked") {
+        return;
+    }
+    let tiny = Tiny::new();
+    fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
+    let (is_made, made) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let dir = tiny.dir();
+    let first = tiny.installer(PREPARE_BROKEN);
+    let first = thread::spawn(move || {
+        trace::run(&first, |event| {
+            let is_staging = event.objects.iter().any(|object| object.starts_with(dir.join("staging")));
+            if event.call == "mkdirat" && is_staging && !event.objects[0].ends_with("staging") {
+                is_made.send(()).unwrap();
+                // Until the other has hung up.
+                may_go_on.recv().unwrap_err();
+            }
+            None
+        })
+    });
+    made.recv().unwrap();
+    let mut first = Some((first, go_on));
+    let run = prepare_in(&tiny, |point| {
+        if point.call == "flock"
+            && let Some((first, go_on)) = first.take()
+        {
+            drop(go_on);
+            let run = first.join().unwrap().unwrap();
+            assert_eq!(run.code, Some(1), "{}", run.stderr);
+            assert!(!tiny.dir().exists(), "it is taken away while it is open");
+        }
+    });
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(first.is_none(), "DIR is locked");
+    assert_eq!(State::of(&tiny.dir()).pods.len(), 1);
 }
