@@ -18,7 +18,7 @@ PODS    := dist/demo/pods
 PROGRAMS := cc musl-gcc mkfs.xfs $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
 PACKAGES := gcc libc6-dev musl-tools xfsprogs $(if $(filter x86_64,$(ARCH)),qemu-system-x86)
 
-.PHONY: all build stage1 run test bench check install setup images help clean
+.PHONY: all build stage1 run test mutants bench check install setup images help clean
 
 all: build stage1 ## Build the programs and stage1
 
@@ -62,6 +62,9 @@ run: all images ## Run a demo pod of two apps
 
 test: all ## Run every test
 	cargo test --workspace
+
+mutants: all ## Check that the suites notice what they are there for: change the sources, one place at a time
+	cargo run -p tests --bin mutation-check
 
 bench: all ## Measure what apps' stdio costs
 	@command -v hyperfine >/dev/null || apt-get install -q -y --no-install-recommends hyperfine
