@@ -116,6 +116,11 @@ fn stage1(directory: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// What a command wrote to stderr, but for the line with which prepare tells the pod's layout.
+pub fn said(stderr: &str) -> String {
+    stderr.split_inclusive('\n').filter(|line| !line.starts_with("layout: ")).collect()
+}
+
 fn image_tar(manifest: &Value) -> io::Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     append(&mut tar, EntryType::Regular, "manifest", 0o644, manifest.to_string().as_bytes())?;

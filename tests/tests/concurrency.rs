@@ -12,7 +12,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tests::host::can_run;
 use tests::state::State;
-use tests::tiny::Tiny;
+use tests::tiny::{Tiny, said};
 
 /// How often all of them are let loose.
 const ROUNDS: usize = 8;
@@ -37,13 +37,13 @@ fn text(bytes: &[u8]) -> String {
 
 /// The pod that a prepare has printed, and nothing else.
 fn prepared(output: &Output) -> PathBuf {
-    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), said(&text(&output.stderr)).as_str()), (Some(0), ""));
     PathBuf::from(text(&output.stdout).strip_suffix('\n').unwrap())
 }
 
 /// One line that says `why`.
 fn refused(output: &Output, why: &str) {
-    let error = text(&output.stderr);
+    let error = said(&text(&output.stderr));
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{error}");
     assert!(error.starts_with("error: ") && error.lines().count() == 1 && error.contains(why), "{error}");
 }

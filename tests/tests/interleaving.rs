@@ -13,7 +13,7 @@ use std::thread;
 
 use tests::host::can_run;
 use tests::state::State;
-use tests::tiny::{OBJECTS, Tiny};
+use tests::tiny::{OBJECTS, Tiny, said};
 use tests::trace::{self, Event, Point, Points, Run};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
@@ -62,7 +62,7 @@ fn sweep(other: &[&str], code: i32) {
         });
         let came = came.unwrap_or_else(|| panic!("{about}: never passed again"));
         assert_eq!(came.status.code(), Some(code), "{about}: {}", String::from_utf8_lossy(&came.stderr));
-        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{about}");
+        assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""), "{about}");
         let state = State::of(&tiny.dir());
         state.check(&[&reference], &about);
         assert_eq!(state.pods.len(), 1 + usize::from(code == 0), "{about}");
@@ -119,7 +119,7 @@ fn a_directory_that_vanishes_before_it_is_locked() {
             assert!(!tiny.dir().exists(), "it is taken away while it is open");
         }
     });
-    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""));
     assert!(first.is_none(), "DIR is locked");
     assert_eq!(State::of(&tiny.dir()).pods.len(), 1);
 }

@@ -35,6 +35,8 @@ pub(super) enum When {
 pub(super) enum Effect {
     /// It changes the objects, and, where it gives or takes names, the directories they are in.
     Names,
+    /// It gives an object one more name: it changes the directory that has that.
+    Links,
     /// It changes the objects.
     Objects,
     /// It moves the first object to where the second is.
@@ -67,8 +69,8 @@ pub(super) fn rule(name: &str) -> Option<Rule> {
         "mkdirat" | "mknodat" | "unlinkat" => names(Always, &[At(0, 1)]),
         "symlink" => names(Always, &[Path(1)]),
         "symlinkat" => names(Always, &[At(1, 2)]),
-        "link" => names(Always, &[Path(1)]),
-        "linkat" => names(Always, &[At(2, 3)]),
+        "link" => of(Effect::Links, &[Path(1)]),
+        "linkat" => of(Effect::Links, &[At(2, 3)]),
         "rename" => of(Effect::Renames, &[Path(0), Path(1)]),
         "renameat" | "renameat2" => of(Effect::Renames, &[At(0, 1), At(2, 3)]),
         "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" | "ftruncate" | "fallocate" | "fchmod"
@@ -112,7 +114,8 @@ pub(super) fn clones(request: u64) -> bool {
 /// Whether a call takes space, and so fails on a file system that is full.
 pub(super) fn takes_space(name: &str) -> bool {
     let rule = rule(name);
-    let gives_names = rule.is_some_and(|rule| matches!(rule.effect, Effect::Names | Effect::Renames));
+    let gives_names =
+        rule.is_some_and(|rule| matches!(rule.effect, Effect::Names | Effect::Links | Effect::Renames));
     let writes =
         ["write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "copy_file_range", "fallocate"];
     let gives_back = ["unlink", "unlinkat", "rmdir"];

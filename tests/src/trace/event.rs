@@ -164,6 +164,7 @@ impl At<'_> {
                     parents.into_iter().chain(places.iter().filter_map(|place| id(place))).collect(),
                 )
             }
+            Effect::Links => Done::Changed(places.iter().filter_map(|place| parent(place)).collect()),
             Effect::Objects => Done::Changed(places.iter().filter_map(|place| id(place)).collect()),
             Effect::Renames => {
                 let [from, to] = places.as_slice() else { return Done::Other };

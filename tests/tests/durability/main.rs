@@ -9,7 +9,7 @@ mod protocol;
 
 use protocol::Published;
 use tests::host::can_run;
-use tests::tiny::Tiny;
+use tests::tiny::{Tiny, said};
 use tests::trace::{self, Done, Event, Run};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
@@ -18,7 +18,7 @@ const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 fn publish(tiny: &Tiny, words: &[&str]) -> (Run, Vec<Published>) {
     let before = protocol::entries(&tiny.dir());
     let run = trace::run(&tiny.installer(words), |_| None).unwrap();
-    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""));
     let published = protocol::published(&tiny.dir(), &before);
     assert!(!published.is_empty(), "{words:?} publishes something");
     (run, published)

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pod::layout;
 use tests::trace::{Done, Event, Id};
 
 /// Where published things are, in DIR.
@@ -65,12 +66,13 @@ fn id(path: &Path) -> Id {
     Id::from(&fs::symlink_metadata(path).unwrap())
 }
 
-/// A directory without content is on disk once the one above is: journals have a new object beside its name.
+/// A directory without content is on disk once the one above is: journals have a new object beside its name. What is
+/// in a pod's `work` is overlayfs's, which throws it away at each mount.
 fn collect(path: &Path, above: Id, into: &mut BTreeMap<Id, Id>) {
     let metadata = fs::symlink_metadata(path).unwrap();
     let own = Id::from(&metadata);
-    let below: Vec<_> =
-        metadata.is_dir().then(|| fs::read_dir(path).unwrap()).into_iter().flatten().collect();
+    let has_content = metadata.is_dir() && !path.ends_with(layout::WORK);
+    let below: Vec<_> = has_content.then(|| fs::read_dir(path).unwrap()).into_iter().flatten().collect();
     into.insert(own, if metadata.is_dir() && below.is_empty() { above } else { own });
     below.into_iter().for_each(|entry| collect(&entry.unwrap().path(), own, into));
 }

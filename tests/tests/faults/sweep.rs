@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 
 use nix::errno::Errno;
 use tests::state::State;
+use tests::tiny::said;
 use tests::trace::{self, Event, Fault, Point, Points, Run};
 
 use super::operations::Operation;
@@ -156,12 +157,12 @@ fn run(place: &Place, operation: &Operation, trouble: Trouble, at: Option<&Point
 
 fn check_killed(place: &Place, run: &Run, reference: &Reference, about: &str) {
     assert_eq!(run.code, None, "{about}");
-    assert!(run.stderr.is_empty(), "{about}: {}", run.stderr);
+    assert!(said(&run.stderr).is_empty(), "{about}: {}", run.stderr);
     State::of(&place.dir()).check(&[&reference.before, &reference.after], about);
 }
 
 fn check_failed(place: &Place, run: &Run, reference: &Reference, errno: Errno, about: &str) {
-    let error = &run.stderr;
+    let error = said(&run.stderr);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{about}: {error}");
     let line = error.strip_suffix('\n').unwrap_or_default();
     assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{about}: {error}");
@@ -182,8 +183,8 @@ fn check_failed(place: &Place, run: &Run, reference: &Reference, errno: Errno, a
 fn check_rerun(place: &Place, operation: &Operation, reference: &Reference, about: &str) {
     let published = State::of(&place.dir()).pods.len() > reference.before.pods.len();
     let output = place.run(operation.command);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), error.as_ref()), (Some(0), ""), "{about}: the same again");
+    let error = said(&String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{about}: the same again");
     let about = &format!("{about}, and again");
     let Reference { before, after } = reference;
     let state = State::of(&place.dir());
