@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use pod::text::escape_bytes;
+use tar::EntryType;
 
 use super::entry::{Timestamp, Xattr};
 use super::header::usable_id;
@@ -38,8 +39,19 @@ impl Extended {
         !self.has_pax && self.path.is_none() && self.link.is_none()
     }
 
+    /// Takes the content of an extended header of this kind; others than these four say nothing.
+    pub(super) fn add(&mut self, kind: EntryType, bytes: Vec<u8>) -> Result<()> {
+        match kind {
+            EntryType::XHeader => self.add_pax(&bytes),
+            EntryType::XGlobalHeader => check_global(&bytes),
+            EntryType::GNULongName => self.add_long_name(bytes),
+            EntryType::GNULongLink => self.add_long_link(bytes),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the records of a pax header for the next entry.
-    pub(super) fn add_pax(&mut self, bytes: &[u8]) -> Result<()> {
+    fn add_pax(&mut self, bytes: &[u8]) -> Result<()> {
         ensure!(!std::mem::replace(&mut self.has_pax, true), "two pax headers for one entry: expected one");
         for (key, value) in records(bytes)? {
             self.add_record(key, value).with_context(|| format!("pax record {}", escape_bytes(key)))?;
@@ -48,13 +60,13 @@ impl Extended {
     }
 
     /// Takes a GNU long name: a path, ended by a NUL.
-    pub(super) fn add_long_name(&mut self, mut bytes: Vec<u8>) -> Result<()> {
+    fn add_long_name(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         strip_nul(&mut bytes);
         once(&mut self.path, bytes, "names")
     }
 
     /// Takes a GNU long link name.
-    pub(super) fn add_long_link(&mut self, mut bytes: Vec<u8>) -> Result<()> {
+    fn add_long_link(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         strip_nul(&mut bytes);
         once(&mut self.link, bytes, "link targets")
     }
@@ -79,7 +91,7 @@ impl Extended {
 }
 
 /// Checks a pax header for all later entries: it may only say what is ignored anyway, as git-archive's comments.
-pub(super) fn check_global(bytes: &[u8]) -> Result<()> {
+fn check_global(bytes: &[u8]) -> Result<()> {
     for (key, _) in records(bytes)? {
         let effective = matches!(key, b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime")
             || key.starts_with(XATTR)

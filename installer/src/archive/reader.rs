@@ -12,7 +12,7 @@ use pod::text::escape_bytes;
 use tar::{EntryType, Header};
 
 use super::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
-use super::pax::{self, Extended};
+use super::pax::Extended;
 use super::{Limits, header};
 
 const BLOCK: usize = 512;
@@ -55,13 +55,13 @@ impl<R: BufRead> Reader<R> {
             };
             let header = Header::from_byte_slice(&block);
             self.count(header)?;
-            match header.entry_type() {
-                EntryType::XHeader => extended.add_pax(&self.extension(header, &mut budget)?)?,
-                EntryType::XGlobalHeader => pax::check_global(&self.extension(header, &mut budget)?)?,
-                EntryType::GNULongName => extended.add_long_name(self.extension(header, &mut budget)?)?,
-                EntryType::GNULongLink => extended.add_long_link(self.extension(header, &mut budget)?)?,
-                _ => return self.entry(header, extended).map(Some),
+            let kind = header.entry_type();
+            if !is_extended(kind) {
+                return self.entry(header, extended).map(Some);
             }
+            let taken = self.extension(header, &mut budget).and_then(|bytes| extended.add(kind, bytes));
+            // Its entry comes later; most writers name it after that.
+            taken.with_context(|| format!("extended header {}", escape_bytes(&header.path_bytes())))?;
         }
     }
 
@@ -213,6 +213,11 @@ impl<R: BufRead> Reader<R> {
         );
         Ok((Entry { path, kind, metadata: metadata(header, extended)? }, size))
     }
+}
+
+fn is_extended(kind: EntryType) -> bool {
+    use EntryType::{GNULongLink, GNULongName, XGlobalHeader, XHeader};
+    matches!(kind, XHeader | XGlobalHeader | GNULongName | GNULongLink)
 }
 
 fn kind(header: &Header, size: u64, link: Option<Vec<u8>>) -> Result<Kind> {

@@ -15,8 +15,8 @@ use rustix::fs::{
     utimensat,
 };
 
-use crate::fixture::Tar;
 use crate::ground;
+use crate::writer::Tar;
 
 /// Something of everything.
 fn tree() -> Vec<u8> {

@@ -5,14 +5,17 @@
 
 #![expect(clippy::unwrap_used, reason = "the lint's exception for tests does not see a test's fixtures")]
 
+mod canary;
 mod damage;
 mod fixture;
 mod metadata;
 mod stream;
+mod writer;
 
 use std::fs;
 
-use fixture::{Ground, MANIFEST, Tar};
+use fixture::{Ground, MANIFEST};
+use writer::Tar;
 
 /// The test's ground, or an end of the test where it can't run.
 #[macro_export]
@@ -28,11 +31,12 @@ macro_rules! ground {
 #[test]
 fn case_01_file_through_a_symlink() {
     let ground: Ground = ground!();
-    let canary = ground.canary();
-    ground
-        .refuse(&Tar::image().symlink("rootfs/l", &canary).file("rootfs/l/x", b"evil").end(), "no directory");
-    ground.refuse(&Tar::image().symlink("rootfs/l", "/").file("rootfs/l/tmp/x", b"").end(), "no directory");
-    ground.refuse(&Tar::image().symlink("rootfs/l", &canary).file("rootfs/l", b"evil").end(), "stands twice");
+    for name in ["canary", "canary.d", "canary.link"] {
+        let linked = Tar::image().symlink("rootfs/l", &ground.canary(name));
+        ground.refuse(&linked.clone().file("rootfs/l/x", b"evil").end(), "no directory");
+        ground.refuse(&linked.clone().file("rootfs/l/sub/file", b"evil").end(), "no directory");
+        ground.refuse(&linked.file("rootfs/l", b"evil").end(), "stands twice");
+    }
 }
 
 #[test]
@@ -51,9 +55,9 @@ fn case_02_deep_file_through_a_symlink_upwards() {
 #[test]
 fn case_03_directory_over_a_symlink() {
     let ground = ground!();
-    let outside = ground.outer.path().join("canary.d");
-    let tar = Tar::image().symlink("rootfs/l", outside.to_str().unwrap()).directory("rootfs/l/", 0o777);
-    ground.refuse(&tar.end(), "stands twice");
+    let linked = Tar::image().symlink("rootfs/l", &ground.canary("canary.d"));
+    ground.refuse(&linked.clone().directory("rootfs/l/", 0o777).end(), "stands twice");
+    ground.refuse(&linked.directory("rootfs/l/sub", 0o777).end(), "no directory");
 }
 
 #[test]
@@ -61,7 +65,10 @@ fn case_04_hard_link_to_the_outside() {
     let ground = ground!();
     ground.refuse(&Tar::image().hard_link("rootfs/h", "../canary").end(), "expected no \"..\"");
     ground.refuse(&Tar::image().hard_link("rootfs/h", "rootfs/../../canary").end(), "expected no \"..\"");
-    ground.refuse(&Tar::image().hard_link("rootfs/h", &ground.canary()).end(), "expected a file in rootfs");
+    ground.refuse(
+        &Tar::image().hard_link("rootfs/h", &ground.canary("canary")).end(),
+        "expected a file in rootfs",
+    );
     let through = Tar::image().symlink("rootfs/l", "../..").hard_link("rootfs/h", "rootfs/l/canary");
     ground.refuse(&through.end(), "hard link to");
     ground.refuse(&Tar::image().hard_link("rootfs/h", "rootfs/missing").end(), "expected it in the archive");

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{getxattr, major, minor};
 
-use crate::fixture::Tar;
 use crate::ground;
+use crate::writer::Tar;
 
 fn attribute(path: &Path, name: &str) -> Vec<u8> {
     let mut value = vec![0; 256];
@@ -119,6 +119,8 @@ fn case_20_attributes_that_steer_the_host() {
             "extended attribute",
         );
     }
+    let named = Tar::image().entry(b"PaxHeaders/\x1bd", b'x', b"26 SCHILY.xattr.user.=abcd\n", |_| {});
+    ground.refuse(&named.file("rootfs/d", b"").end(), "extended header \"PaxHeaders/\\u{1b}d\"");
     let on_link = Tar::image().pax(&[("SCHILY.xattr.user.a", b"y")]).symlink("rootfs/l", "x");
     ground.refuse(&on_link.end(), "files and directories alone");
 }

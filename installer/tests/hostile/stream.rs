@@ -11,8 +11,8 @@ use installer::report;
 use pod::digest::Digest;
 use sha2::{Digest as _, Sha256};
 
-use crate::fixture::Tar;
 use crate::ground;
+use crate::writer::Tar;
 
 const FORMATS: &[Format] = &[Format::Gzip, Format::Bzip2, Format::Xz, Format::Zstd];
 
@@ -100,6 +100,17 @@ fn case_17_zeros_after_the_end_count_for_the_digest() {
 }
 
 #[test]
+fn case_18_files_of_no_bytes() {
+    let ground = ground!();
+    let sized = |size: &[u8]| Tar::image().pax(&[("size", size)]).file("rootfs/pax", b"");
+    ground.accept(&sized(b"0").file("rootfs/a", b"").file("rootfs/b", b"after").end());
+    for (name, content) in [("a", b"".as_slice()), ("pax", b""), ("b", b"after")] {
+        assert!(fs::symlink_metadata(ground.at(name)).unwrap().is_file());
+        assert_eq!(fs::read(ground.at(name)).unwrap(), content, "{name}");
+    }
+}
+
+#[test]
 fn case_18_files_that_are_no_archive() {
     let ground = ground!();
     for file in [b"".as_slice(), b"x", &[0; 4096], &[b'x'; 4096], b"\x1f\x8b", b"BZh9"] {
@@ -119,6 +130,13 @@ fn case_22_bombs_stop_at_the_limit() {
     let error = ground.unpack_within(&bomb, limits, Expected::Anything).unwrap_err();
     assert!(format!("{error:#}").contains("expected at most 1048576 bytes"), "{error:#}");
     assert!(!ground.at("zeros").exists(), "stopped before a byte of it was written");
+
+    clear(&ground);
+    let half = vec![0; 600 << 10];
+    let two = compress(Format::Gzip, &Tar::image().file("rootfs/a", &half).file("rootfs/b", &half).end());
+    let error = ground.unpack_within(&two, limits, Expected::Anything).unwrap_err();
+    assert!(format!("{error:#}").contains("entry \"rootfs/b\""), "{error:#}");
+    assert!(ground.at("a").exists() && !ground.at("b").exists(), "the sum is what counts");
 
     let padding = compress(Format::Gzip, &[Tar::image().end(), vec![0; 8 << 20]].concat());
     clear(&ground);
