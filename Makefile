@@ -18,7 +18,14 @@ PODS    := dist/demo/pods
 PROGRAMS := cc musl-gcc mkfs.xfs $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
 PACKAGES := gcc libc6-dev musl-tools xfsprogs $(if $(filter x86_64,$(ARCH)),qemu-system-x86)
 
-.PHONY: all build stage1 run test mutants bench check install setup images help clean
+# What fuzzing takes beside that, and for how long each target runs.
+FUZZ_TARGETS := archive manifests units
+FUZZ_SECONDS ?= 60
+# Without sanitizers, which stable toolchains don't have: the code is safe Rust, and the targets have their own checks.
+FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo fuzz run --sanitizer none \
+	--target $(ARCH)-unknown-linux-gnu --features linked
+
+.PHONY: all build stage1 run test mutants bench check fuzz install setup images help clean
 
 all: build stage1 ## Build the programs and stage1
 
@@ -72,10 +79,24 @@ bench: all ## Measure what apps' stdio costs
 
 check: setup ## Check format, lints, docs and dependencies
 	cargo fmt --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --features fuzz/targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	@command -v cargo-deny >/dev/null || env -u CARGO_BUILD_TARGET cargo install --locked cargo-deny
 	cargo deny --workspace check bans licenses sources
+
+fuzz: setup ## Fuzz each target for FUZZ_SECONDS, 60 by default
+	@command -v g++ >/dev/null || apt-get install -q -y --no-install-recommends g++
+	@command -v cargo-fuzz >/dev/null || env -u CARGO_BUILD_TARGET cargo install --locked cargo-fuzz
+	cargo run -q -p fuzz --features targets --bin seeds -- fuzz/corpus
+	@scratch=$$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	export TMPDIR="$$scratch" && for target in $(FUZZ_TARGETS); do \
+		dictionary=$$(test ! -e fuzz/corpus/$$target.dict || echo -dict=fuzz/corpus/$$target.dict); \
+		$(FUZZ) $$target -- $$dictionary -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=512 \
+			-print_final_stats=1 || { \
+			echo "error: $$target: what it fell over is in fuzz/artifacts/$$target; again, with that FILE:" >&2; \
+			echo "  $(FUZZ) $$target FILE" >&2; \
+			exit 1; }; \
+	done
 
 install: all ## Install below DESTDIR and PREFIX
 	install -D -m 0755 $(RELEASE)/installer $(DESTDIR)$(PREFIX)/bin/installer
@@ -83,5 +104,5 @@ install: all ## Install below DESTDIR and PREFIX
 	sed 's/stage1-$(ARCH)\.tar\.xz/stage1.tar.xz/' $(STAGE1).sha256 > $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz.sha256
 
 clean: ## Remove what was built and fetched
-	rm -rf dist .cache
+	rm -rf dist .cache fuzz/corpus
 	cargo clean

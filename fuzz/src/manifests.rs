@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Manifests: whatever the bytes are, they are refused in one line, or mean a pod whose warnings are a line each; and
+//! what the installer writes again is read as the same.
+//!
+//! The bytes are a pod's manifest and, parted by NUL, which no JSON has, those of the images that it names, in order.
+
+use std::collections::BTreeMap;
+
+use pod::Pod;
+use pod::digest::Digest;
+use pod::manifest::{ContainerRuntimeManifest, ImageManifest, Manifest};
+
+use crate::check_message;
+
+/// The pod of manifests without an id in them.
+const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
+
+/// Parses the manifests, and puts them together.
+///
+/// # Panics
+/// Where something does not hold.
+pub fn check(data: &[u8]) {
+    let mut parts = data.split(|byte| *byte == 0);
+    let pod = parse(Manifest::parse, parts.next().unwrap_or_default());
+    let images: Vec<_> = parts.map(|bytes| parse(ImageManifest::parse, bytes)).collect();
+    let Some(manifest) = pod else { return };
+    let id = match &manifest {
+        Manifest::Runtime(manifest) => {
+            check_written(manifest);
+            manifest.uuid
+        }
+        Manifest::Pod(_) => ID.parse().unwrap(),
+    };
+    let named: BTreeMap<Digest, ImageManifest> = manifest
+        .images()
+        .into_iter()
+        .zip(images)
+        .filter_map(|(digest, image)| Some((digest, image?)))
+        .collect();
+    match Pod::assemble(id, &manifest, &named) {
+        Ok(pod) => {
+            assert!(!pod.apps.is_empty());
+            pod.warnings.iter().for_each(|warning| check_message(warning));
+        }
+        Err(error) => check_message(&error.to_string()),
+    }
+}
+
+fn parse<T>(parse: impl Fn(&[u8]) -> pod::Result<T>, bytes: &[u8]) -> Option<T> {
+    parse(bytes).map_err(|error| check_message(&error.to_string())).ok()
+}
+
+/// The installer writes manifests without isolators and annotations; these say the rest.
+fn check_written(manifest: &ContainerRuntimeManifest) {
+    let written = manifest.to_json();
+    match Manifest::parse(written.as_bytes()) {
+        Ok(Manifest::Runtime(read)) => {
+            let facts = |manifest: &ContainerRuntimeManifest| {
+                let apps: Vec<_> = manifest.apps.iter().map(|app| (app.name.clone(), app.image_id)).collect();
+                (manifest.uuid, apps, manifest.volumes.clone())
+            };
+            assert_eq!(facts(&read), facts(manifest));
+            assert_eq!(read.to_json(), written);
+        }
+        other => panic!("{written} is read as {other:?}"),
+    }
+}

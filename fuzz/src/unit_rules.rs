@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What rendered units may hold, read from their text alone: systemd drops what it can't read and goes on, so nothing
+//! is in a unit that any reader could take for something else.
+
+/// The directives that Gantry sets.
+const DIRECTIVES: &[&str] = &[
+    "After",
+    "AmbientCapabilities",
+    "Before",
+    "CPUQuota",
+    "CPUWeight",
+    "CapabilityBoundingSet",
+    "Conflicts",
+    "DefaultDependencies",
+    "Description",
+    "ExecStart",
+    "ExecStop",
+    "ExecStopPost",
+    "Group",
+    "IgnoreSIGPIPE",
+    "KillMode",
+    "MemoryLow",
+    "MemoryMax",
+    "NoNewPrivileges",
+    "OOMPolicy",
+    "OOMScoreAdjust",
+    "OnFailure",
+    "OnFailureJobMode",
+    "OnSuccess",
+    "Requires",
+    "Restart",
+    "RestartSec",
+    "Sockets",
+    "StandardError",
+    "StandardInput",
+    "StandardOutput",
+    "StartLimitIntervalSec",
+    "SupplementaryGroups",
+    "TasksMax",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "Type",
+    "UMask",
+    "User",
+];
+/// Directives that may stand twice: they add to a list.
+const LISTS: &[&str] = &["After"];
+/// systemd.unit(5), and what file systems take.
+const NAME_MAX: usize = 255;
+
+/// A path in stage1 is relative, plain, and of components that are file names.
+#[track_caller]
+pub(crate) fn check_path(path: &str) {
+    for component in path.split('/') {
+        assert!(!matches!(component, "" | "." | ".."), "{path:?}");
+        assert!(component.len() <= NAME_MAX, "{path:?}");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        assert!(component.bytes().all(plain), "{path:?}");
+    }
+}
+
+/// A unit is the sections Unit and Service, once each and in this order, and known directives whose values are words
+/// without a character that systemd.syntax(7) or systemd.service(5) gives a meaning.
+#[track_caller]
+pub(crate) fn check_unit(text: &str) {
+    assert!(text.ends_with('\n'));
+    let mut sections = Vec::new();
+    let mut seen = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            sections.push(section);
+            continue;
+        }
+        let (directive, value) = line.split_once('=').unwrap();
+        assert!(DIRECTIVES.contains(&directive), "{line:?}");
+        assert!(LISTS.contains(&directive) || !seen.contains(&directive), "twice: {line:?}");
+        seen.push(directive);
+        check_value(directive, value);
+    }
+    assert_eq!(sections, ["Unit", "Service"]);
+}
+
+fn check_value(directive: &str, value: &str) {
+    let shown = || format!("{directive}={value:?}");
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b" -._/:+%".contains(&byte);
+    assert!(value.bytes().all(harmless), "{}", shown());
+    assert!(!value.is_empty() && value.trim() == value, "{}", shown());
+    assert_eq!(value.contains('%'), directive == "CPUQuota", "{}", shown());
+    if let Some(phase) = directive.strip_prefix("Exec") {
+        let prefix = if phase == "Start" { ":/usr/lib/gantry/" } else { ":+/usr/lib/gantry/" };
+        assert!(value.starts_with(prefix), "{}", shown());
+        assert!(!value[1..].contains(':'), "{}", shown());
+    }
+    let is_id = |id: &str| id.parse().is_ok_and(|id: u32| id != u32::MAX && id != 65_535);
+    match directive {
+        "User" | "Group" => assert!(is_id(value), "{}", shown()),
+        "SupplementaryGroups" => assert!(value.split(' ').all(is_id), "{}", shown()),
+        "CPUQuota" => {
+            let percent: f64 = value.strip_suffix('%').unwrap().parse().unwrap();
+            assert!(percent > 0.0, "{}", shown());
+        }
+        "CPUWeight" => assert!((1..=10_000).contains(&value.parse().unwrap()), "{}", shown()),
+        "OOMScoreAdjust" => assert!((-1000..=1000).contains(&value.parse().unwrap()), "{}", shown()),
+        "MemoryMax" | "MemoryLow" => drop(value.parse::<u64>().unwrap()),
+        "CapabilityBoundingSet" | "AmbientCapabilities" => {
+            assert!(value.split(' ').all(|name| name.starts_with("CAP_")), "{}", shown());
+        }
+        _ => {}
+    }
+}
+
+/// Account files have names that mean nothing, and each number once.
+#[track_caller]
+pub(crate) fn check_accounts(passwd: &str, group: &str) {
+    for (file, rest) in [(passwd, "0::/:/"), (group, "")] {
+        let mut numbers = Vec::new();
+        for line in file.lines() {
+            let number = line.split(':').nth(2).unwrap();
+            assert_eq!(line, format!("gantry-{number}:x:{number}:{rest}"));
+            assert!(number.parse::<u32>().is_ok() && !numbers.contains(&number), "{line}");
+            numbers.push(number);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Units: whatever manifests say, what is rendered is what Gantry means, by strict rules of its own
+//! ([`crate::unit_rules`]); and what a manifest says of programs arrives in their launch files exactly.
+//!
+//! The bytes are choices that make manifests which are mostly valid, so that they become units.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use arbitrary::Unstructured;
+use pod::digest::Digest;
+use pod::exec::{Exec, Word};
+use pod::isolators::CapabilitySet;
+use pod::manifest::{ImageManifest, Manifest};
+use pod::path::AbsolutePath;
+use pod::user::{ImageRoot, person, resolve_group, resolve_user};
+use pod::{App, Pod, layout};
+use stage1_init::host::{Controllers, Host};
+use stage1_init::launch::Launch;
+use stage1_init::plan::{Plan, plan};
+use stage1_init::{Credentials, Loaded, Store, Tree, dry_run};
+
+use crate::pods::{self, Chosen};
+use crate::{check_message, unit_rules};
+
+/// Plans a pod.
+///
+/// # Panics
+/// Where something does not hold.
+pub fn check(data: &[u8]) {
+    let mut choices = Unstructured::new(data);
+    let Ok(chosen) = pods::choose(&mut choices) else { return };
+    let Some(loaded) = load(&chosen) else { return };
+    let host = host(&mut choices).unwrap_or_default();
+    let planned = plan(&loaded, &host, false);
+    assert_eq!(planned, plan(&loaded, &host, false), "one pod, two plans");
+    for (path, content) in &planned.files {
+        unit_rules::check_path(path);
+        if path.starts_with(layout::UNITS) {
+            unit_rules::check_unit(content);
+        }
+    }
+    unit_rules::check_accounts(&planned.files["etc/passwd"], &planned.files["etc/group"]);
+    for (link, target) in &planned.links {
+        unit_rules::check_path(link);
+        let unit = target.strip_prefix("../").unwrap();
+        assert!(planned.files.contains_key(&format!("{}/{unit}", layout::UNITS)), "{link} leads to nothing");
+    }
+    for word in &planned.nspawn {
+        assert!(word.bytes().all(|byte| byte.is_ascii_graphic()), "{word:?}");
+    }
+    for app in &loaded.pod.apps {
+        check_app(app, &loaded.credentials[&app.name], &planned);
+    }
+    for line in dry_run::text(&planned).lines() {
+        assert_eq!(pod::text::one_line(line), line);
+    }
+}
+
+/// The pod that manifests mean, unless they are refused, in one line.
+fn load(chosen: &Chosen) -> Option<Loaded> {
+    let refused = |error: pod::Error| check_message(&error.to_string());
+    let manifest = Manifest::parse(chosen.manifest.to_string().as_bytes()).map_err(refused).ok()?;
+    let mut images = BTreeMap::new();
+    for (id, image) in &chosen.images {
+        let image = ImageManifest::parse(image.to_string().as_bytes()).map_err(refused).ok()?;
+        images.insert(id.parse::<Digest>().unwrap(), image);
+    }
+    let pod = Pod::assemble(pods::ID.parse().unwrap(), &manifest, &images).map_err(refused).ok()?;
+    pod.warnings.iter().for_each(|warning| check_message(warning));
+    let root = Files { accounts: &chosen.accounts };
+    let mut credentials = BTreeMap::new();
+    for app in &pod.apps {
+        let uid = resolve_user(&app.user, &root).map_err(refused).ok()?;
+        let gid = resolve_group(&app.group, &root).map_err(refused).ok()?;
+        credentials.insert(
+            app.name.clone(),
+            Credentials { uid, gid, person: app.names_user.then(|| person(uid, &root)) },
+        );
+    }
+    let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
+    let trees = trees.collect();
+    Some(Loaded { pod, credentials, stage1: None, trees, store: Store::default() })
+}
+
+fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
+    Ok(Host {
+        controllers: Controllers { cpu: choices.arbitrary()?, memory: choices.arbitrary()? },
+        capabilities: CapabilitySet::from_bits(choices.arbitrary()?),
+        oom_score_adjust: choices.int_in_range(-1000..=1000)?,
+        resolv_conf: choices.arbitrary::<Option<&str>>()?.map(str::to_owned),
+    })
+}
+
+/// An image's tree: every file in it is the same.
+struct Files<'a> {
+    accounts: &'a [u8],
+}
+
+impl ImageRoot for Files<'_> {
+    fn read(&self, _: &AbsolutePath, _: u64) -> io::Result<Vec<u8>> {
+        Ok(self.accounts.to_vec())
+    }
+
+    fn owner(&self, _: &AbsolutePath) -> io::Result<(u32, u32)> {
+        Ok((u32::MAX, 7))
+    }
+}
+
+/// Whether there is a unit and a launch file for each of the app's programs, and they say what was meant.
+fn check_app(app: &App, credentials: &Credentials, planned: &Plan) {
+    let programs = [
+        ("pre-start", app.pre_start.as_ref()),
+        ("app", Some(&app.exec)),
+        ("post-stop", app.post_stop.as_ref()),
+    ];
+    for (role, exec) in programs {
+        let service = format!("{role}-{}", app.name);
+        let unit = planned.files.get(&format!("{}/{service}.service", layout::UNITS));
+        let launch = planned.files.get(&format!("{}/launch/{service}", layout::OWN));
+        assert_eq!((unit.is_some(), launch.is_some()), (exec.is_some(), exec.is_some()), "{service}");
+        let (Some(exec), Some(unit), Some(launch)) = (exec, unit, launch) else { continue };
+        for line in [
+            format!("User={}", credentials.uid),
+            format!("Group={}", credentials.gid),
+            "ExecStart=:/usr/lib/gantry/launch".into(),
+            format!("StandardInput=file:/{}/launch/{service}", layout::OWN),
+        ] {
+            assert_eq!(unit.lines().filter(|found| *found == line).count(), 1, "{service}: {line}");
+        }
+        check_launch(app, exec, &serde_json::from_str(launch).unwrap());
+    }
+}
+
+fn check_launch(app: &App, exec: &Exec, launch: &Launch) {
+    let words: Vec<_> = exec.words().iter().map(Word::as_str).collect();
+    assert_eq!(launch.exec, words);
+    assert_eq!(launch.directory, app.working_directory.as_str());
+    assert_eq!(launch.root, format!("/{}", layout::app(&app.name)));
+    let own: BTreeMap<_, _> =
+        app.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for (name, value) in own {
+        assert_eq!(launch.environment[name], value, "{name}");
+    }
+    // What the kernel takes as a string ends at the first NUL.
+    let words = launch.exec.iter().chain(launch.environment.values()).chain([&launch.directory]);
+    words.for_each(|word| assert!(!word.contains('\0'), "{word:?}"));
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every seed holds what has to hold; and what has to hold is not a matter of course, since seeds get through.
+
+use std::panic::catch_unwind;
+
+fn check(target: &str, input: &[u8]) {
+    match target {
+        "archive" => fuzz::archive::check(input),
+        "manifests" => fuzz::manifests::check(input),
+        "units" => fuzz::units::check(input),
+        other => panic!("no target {other}"),
+    }
+}
+
+#[test]
+fn seeds_and_parts_of_them() {
+    for (target, seeds) in fuzz::seeds::all() {
+        assert!(!seeds.is_empty(), "{target}");
+        for (number, seed) in seeds.iter().enumerate() {
+            for length in [seed.len(), seed.len() * 3 / 4, seed.len() / 2, 1, 0] {
+                let held = catch_unwind(|| check(target, &seed[..length]));
+                assert!(held.is_ok(), "seed {number} of {target}, its first {length} bytes");
+            }
+        }
+    }
+}
