@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hostile archives and what they say, through `installer prepare` as a person runs it: refused in one line, nothing of
+//! the host changed, nothing published, no staging left, and the next run works. How each trick of an archive is met
+//! is tested where archives are unpacked (`installer/tests/hostile`).
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+#[path = "../../../installer/tests/hostile/canary.rs"]
+mod canary;
+mod meaning;
+mod size;
+#[path = "../../../installer/tests/hostile/writer.rs"]
+mod writer;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use canary::Canary;
+use serde_json::Value;
+use tests::host::can_run;
+use tests::image::manifest;
+use tests::pods::Gantry;
+use writer::Tar;
+
+/// Gantry's directory with a pod in it, and a canary.
+struct Ground {
+    gantry: Gantry,
+    canary: Canary,
+    outside: PathBuf,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let gantry = Gantry::new();
+        let outside = gantry.beside("outside");
+        fs::create_dir(&outside).unwrap();
+        let canary = Canary::new(&outside, "none");
+        let ground = Self { gantry, canary, outside };
+        ground.accept(&ground.image("first", &good()));
+        ground
+    }
+
+    /// Writes an image's file.
+    fn image(&self, name: &str, file: &[u8]) -> PathBuf {
+        let path = self.gantry.beside(name);
+        fs::write(&path, file).unwrap();
+        path
+    }
+
+    /// It can be prepared, and leaves a pod more and no staging.
+    #[track_caller]
+    fn accept(&self, image: &Path) {
+        let before = self.gantry.pods().len();
+        self.gantry.prepare(&[image], &[]);
+        assert_eq!(self.left(), (before + 1, 0));
+    }
+
+    /// Pods, and what is in staging.
+    fn left(&self) -> (usize, usize) {
+        let staging = fs::read_dir(self.gantry.dir().join("staging")).map_or(0, Iterator::count);
+        (self.gantry.pods().len(), staging)
+    }
+
+    /// The image is refused.
+    #[track_caller]
+    fn refuse(&self, image: &Path, parts: &[&str]) {
+        self.refuse_run(&mut self.gantry.with_images("prepare", &[image], &[]), 1, parts);
+    }
+
+    /// The command fails with this code and one line that has all of `parts`, and changes nothing.
+    #[track_caller]
+    fn refuse_run(&self, command: &mut Command, code: i32, parts: &[&str]) {
+        let before = self.left();
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{parts:?}: {error}");
+        assert!(error.starts_with("error: "), "{error}");
+        assert!(code == 2 || error.lines().count() == 1, "{error:?}");
+        assert!(!error.chars().any(|c| c.is_control() && c != '\n'), "{error:?}");
+        assert!(output.stdout.is_empty());
+        for part in parts {
+            assert!(error.contains(part), "{error:?} should say {part:?}");
+        }
+        assert_eq!(self.left(), before, "something was published or left");
+        self.canary.check();
+    }
+}
+
+/// The test's ground, or an end of the test where it can't run.
+#[macro_export]
+macro_rules! ground {
+    ($test:literal) => {
+        match tests::host::can_run($test) {
+            true => $crate::Ground::new(),
+            false => return,
+        }
+    };
+}
+
+/// An image with this manifest whose program can't run: it is not started.
+fn with_manifest(manifest: &[u8]) -> Tar {
+    Tar::default().file("manifest", manifest).directory("rootfs", 0o755).entry(
+        b"rootfs/a",
+        b'0',
+        b"not run",
+        |header| header.set_mode(0o755),
+    )
+}
+
+fn of(manifest: &Value) -> Vec<u8> {
+    with_manifest(manifest.to_string().as_bytes()).end()
+}
+
+fn good() -> Vec<u8> {
+    of(&manifest("good", &["/a"]))
+}
+
+#[test]
+fn cases_01_to_12_through_the_program() {
+    let ground: Ground = ground!("cases_01_to_12_through_the_program");
+    let image = || with_manifest(manifest("bad", &["/a"]).to_string().as_bytes());
+    let outside = |name: &str| ground.outside.join(name).to_str().unwrap().to_owned();
+    let upwards = |name: &str| format!("../../../../../../../outside/{name}");
+    let linked = |target: &str| image().pax(&[("linkpath", target.as_bytes())]).symlink("rootfs/l", "x");
+    let cases: Vec<(&str, Tar, &str)> = vec![
+        ("01", linked(&outside("canary.d")).file("rootfs/l/x", b"evil"), "rootfs/l/x"),
+        ("01b", linked(&outside("canary")).file("rootfs/l", b"evil"), "rootfs/l"),
+        ("02", linked(&upwards("canary.d")).file("rootfs/l/sub/file", b"evil"), "rootfs/l/sub/file"),
+        ("03", linked(&outside("canary.d")).directory("rootfs/l", 0o777), "rootfs/l"),
+        ("04", image().hard_link("rootfs/h", &upwards("canary")), "rootfs/h"),
+        ("04b", linked(&upwards("")).hard_link("rootfs/h", "rootfs/l/canary"), "rootfs/h"),
+        ("05", image().hard_link("rootfs/h", "rootfs/a").file("rootfs/h", b"evil"), "rootfs/h"),
+        ("06", image().file("rootfs/a/../../x", b"evil"), "rootfs/a/../../x"),
+        ("07", image().file("/etc/x", b"evil"), "etc/x"),
+        ("08", Tar::default().symlink("./", "/"), "root"),
+        ("09", image().symlink("rootfs", "/"), "rootfs"),
+        ("10", Tar::default().symlink("manifest", "/etc/passwd"), "manifest"),
+        ("11", image().file("./manifest", b"{}"), "manifest"),
+        ("12", image().special("rootfs/w", b'3', 0, 0), "rootfs/w"),
+        (
+            "20",
+            image().pax(&[("SCHILY.xattr.trusted.overlay.opaque", b"y")]).file("rootfs/x", b""),
+            "extended header \"pax\"",
+        ),
+    ];
+    for (name, tar, entry) in cases {
+        let name = format!("case-{name}.aci");
+        ground.refuse(&ground.image(&name, &tar.end()), &[&name, entry]);
+    }
+    ground.accept(&ground.image("after", &good()));
+}
+
+#[test]
+fn metadata_does_not_depend_on_the_callers_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !can_run("metadata_does_not_depend_on_the_callers_umask") {
+        return;
+    }
+    for umask in ["000", "077", "777"] {
+        let ground = Ground::new();
+        let image = with_manifest(manifest("good", &["/a"]).to_string().as_bytes())
+            .entry(b"rootfs/open", b'0', b"", |header| header.set_mode(0o6777))
+            .directory("rootfs/d", 0o1777)
+            .file("rootfs/implied/file", b"")
+            .special("rootfs/fifo", b'6', 0, 0);
+        let image = ground.image("umask.aci", &image.end());
+        let prepare = ground.gantry.with_images("prepare", &[&image], &[]);
+        let mut shell = Command::new("/bin/sh");
+        shell.env_clear().envs(prepare.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.args(["-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask]).arg(prepare.get_program());
+        let output = shell.args(prepare.get_args()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let pod = String::from_utf8(output.stdout).unwrap();
+        let images = fs::read_dir(Path::new(pod.trim_end()).join("stage1/opt/stage2")).unwrap();
+        let rootfs = images.last().unwrap().unwrap().path().join("rootfs");
+        for (name, mode) in
+            [("open", 0o6777), ("d", 0o1777), ("implied", 0o755), ("fifo", 0o644), ("a", 0o755)]
+        {
+            let found = rootfs.join(name).symlink_metadata().unwrap().permissions().mode() & 0o7777;
+            assert_eq!(found, mode, "{name} with umask {umask}");
+        }
+    }
+}

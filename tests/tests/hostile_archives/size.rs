@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Archives that are small and want much: space, entries, memory.
+
+use std::fs;
+use std::process::Command;
+
+use tests::image::manifest;
+use tests::pods::image_id;
+
+use crate::writer::Tar;
+use crate::{good, ground, with_manifest};
+
+/// Two frames, of which the second is there so often: all of it decodes as one stream.
+fn frames(first: &[u8], second: &[u8], times: usize) -> Vec<u8> {
+    let compress = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    [compress(first), compress(second).repeat(times)].concat()
+}
+
+fn start() -> Vec<u8> {
+    without_end(with_manifest(manifest("big", &["/a"]).to_string().as_bytes()))
+}
+
+fn without_end(tar: Tar) -> Vec<u8> {
+    let mut bytes = tar.end();
+    bytes.truncate(bytes.len() - 1024);
+    bytes
+}
+
+#[test]
+fn case_22_a_bomb_stops_and_its_space_is_freed() {
+    let ground: crate::Ground = ground!("case_22_a_bomb_stops_and_its_space_is_freed");
+    // A gigabyte of zeros, in a file system that has 96 MiB. It is filled by stage1 and the image side by side.
+    let file = Tar::default().entry(b"rootfs/zeros", b'0', b"", |header| header.set_size(1 << 30));
+    let bomb = frames(&[start(), without_end(file)].concat(), &vec![0; 16 << 20], 64);
+    assert!(bomb.len() < 1 << 20, "a thousand to one: {}", bomb.len());
+    let bomb = ground.image("bomb.aci", &bomb);
+    let small = ground.gantry.beside("small");
+    fs::create_dir(&small).unwrap();
+    let mut command = Command::new("unshare");
+    // In a mount namespace of its own, so that the small file system is nowhere else and goes with it.
+    command.args(["-m", "sh", "-c"]).arg(
+        "mount -t tmpfs -o size=96m none \"$1\" && before=$(stat -f -c %f \"$1\") && \
+         \"$2\" --dir \"$1/gantry\" prepare --image \"$3\" --stage1 \"$4\"; code=$?; \
+         test \"$(stat -f -c %f \"$1\") $(ls -A \"$1\")\" = \"$before \" || echo not freed; exit $code",
+    );
+    command.arg("sh").arg(&small).arg(tests::program("installer")).arg(&bomb).arg(tests::stage1());
+    ground.refuse_run(&mut command, 1, &["entry", "No space left on device"]);
+
+    // More than an archive may have is refused before a byte of it is written, whatever the disk has.
+    let more = Tar::default().entry(b"rootfs/more", b'0', b"", |header| header.set_size(1 << 40));
+    let more = ground.image("more.aci", &[start(), without_end(more)].concat());
+    ground.refuse(&more, &["more.aci", "rootfs/more", "too large"]);
+    ground.accept(&ground.image("after.aci", &good()));
+}
+
+/// Entries that say nothing and that no file is made for, so that it is the counting that is tested and not the disk.
+/// `installer/tests/memory.rs` has entries that are files.
+#[test]
+fn case_23_ten_million_empty_entries() {
+    let ground = ground!("case_23_ten_million_empty_entries");
+    let block = without_end((0..10_000).fold(Tar::default(), |tar, _| tar.entry(b"g", b'g', b"", |_| {})));
+    let many = ground.image("many.aci", &frames(&start(), &block, 1000));
+    let prepare = ground.gantry.with_images("prepare", &[&many], &[]);
+    let mut limited = Command::new("/bin/sh");
+    limited.env_clear().envs(prepare.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // What it may have of memory that is its own, in KiB: so much is asked for by decoding stage1 and this.
+    limited.args(["-c", "ulimit -d 65536 && exec \"$@\"", "sh"]).arg(prepare.get_program());
+    ground.refuse_run(limited.args(prepare.get_args()), 1, &["many.aci", "too many entries"]);
+}
+
+#[test]
+fn case_24_a_wrong_digest_makes_nothing_visible() {
+    let ground = ground!("case_24_a_wrong_digest_makes_nothing_visible");
+    let image = ground.image("good.aci", &good());
+    let right = image_id(&image);
+    for wrong in [format!("sha256-{}", "0".repeat(64)), format!("sha512-{}", "0".repeat(128))] {
+        let named = ground.gantry.beside(&format!("good.aci@{wrong}"));
+        ground.refuse(&named, &["good.aci", &wrong, "expected"]);
+    }
+    // The digest is of the stream, not of the file around it.
+    let file = zstd::encode_all(good().as_slice(), 3).unwrap();
+    let of_file = image_id(&ground.image("good.zst", &file));
+    ground.refuse(&ground.gantry.beside(&format!("good.zst@{of_file}")), &["good.zst", &right, &of_file]);
+    ground.accept(&ground.gantry.beside(&format!("good.zst@{right}")));
+    ground.accept(&image);
+}
