@@ -133,14 +133,13 @@ fn mount_small(path: &std::path::Path, bytes: usize) {
 }
 
 /// Case 40: one is there, and others find no room for theirs, all at once.
-fn fill_up() {
-    let tiny = Tiny::new();
+fn fill_up(tiny: &Tiny) {
     let images: Vec<String> = (0..PREPARES).map(|number| format!("image-{number}.aci")).collect();
     let images: Vec<&str> = images.iter().map(String::as_str).collect();
-    let reference = reference(&tiny, &images);
+    let reference = reference(tiny, &images);
     // Room for a few of them.
     mount_small(&tiny.dir(), 256 << 10);
-    let prepare = |image| start(&tiny, &["prepare", "--image", image]);
+    let prepare = |image| start(tiny, &["prepare", "--image", image]);
     let mut pods = BTreeSet::from([prepared(&prepare(images[0]).wait_with_output().unwrap())]);
     let others: Vec<_> = images[1..].iter().map(|image| prepare(*image)).collect();
     let mut full = 0;
@@ -154,17 +153,18 @@ fn fill_up() {
         }
     }
     assert!(full > 0, "there was room for all of them");
-    check(&tiny, &pods, &reference);
+    check(tiny, &pods, &reference);
     // What the failed ones took is free again.
     pods.iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
     let pod = prepared(&prepare(images[0]).wait_with_output().unwrap());
-    check(&tiny, &BTreeSet::from([pod]), &reference);
+    check(tiny, &BTreeSet::from([pod]), &reference);
 }
 
 #[test]
 fn a_file_system_that_fills_up() {
     if can_run("a_file_system_that_fills_up") {
-        // The mount is this thread's, and goes with it.
-        thread::spawn(fill_up).join().unwrap();
+        let tiny = Tiny::new();
+        // The mount is the thread's, and goes with it.
+        thread::scope(|scope| scope.spawn(|| fill_up(&tiny)).join()).unwrap();
     }
 }

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tests::host::can_run;
 use tests::state::State;
@@ -39,6 +40,24 @@ fn prepare_in(tiny: &Tiny, mut at: impl FnMut(Point)) -> Run {
     trace::run(&tiny.installer(PREPARE), decide).unwrap()
 }
 
+/// Runs a command to its end, or until it waits for a lock: who is stopped may have to go on first.
+fn come_in(mut command: Command) -> JoinHandle<Output> {
+    let (tell, told) = mpsc::channel();
+    // In a thread of its own: what traces waits for all children of its thread.
+    let output = thread::spawn(move || {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        tell.send(child.id()).unwrap();
+        child.wait_with_output().unwrap()
+    });
+    // A process that waits is in the kernel's table with an arrow (proc_locks(5)).
+    let waiting = format!(" {} ", told.recv().unwrap());
+    let waits = |locks: &str| locks.lines().any(|line| line.contains("->") && line.contains(&waiting));
+    while !output.is_finished() && !waits(&fs::read_to_string("/proc/locks").unwrap()) {
+        thread::yield_now();
+    }
+    output
+}
+
 /// Lets the other in at each point.
 fn sweep(other: &[&str], code: i32) {
     let tiny = Tiny::new();
@@ -57,10 +76,11 @@ fn sweep(other: &[&str], code: i32) {
         let mut came = None;
         let run = prepare(&tiny, |passed| {
             if passed == point {
-                came = Some(tiny.installer(other).output().unwrap());
+                came = Some(come_in(tiny.installer(other)));
             }
         });
         let came = came.unwrap_or_else(|| panic!("{about}: never passed again"));
+        let came = came.join().unwrap();
         assert_eq!(came.status.code(), Some(code), "{about}: {}", String::from_utf8_lossy(&came.stderr));
         assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""), "{about}");
         let state = State::of(&tiny.dir());

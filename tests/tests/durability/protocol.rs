@@ -38,7 +38,8 @@ impl Published {
         }
     }
 
-    fn is_published_by(&self, event: &Event) -> bool {
+    /// Whether an event is its publication.
+    pub(crate) fn is_published_by(&self, event: &Event) -> bool {
         matches!(event.done(), Some(Done::Renamed { to, object, .. }) if (*to, *object) == (self.parent, self.root))
     }
 }
