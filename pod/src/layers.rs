@@ -16,12 +16,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json;
 
 /// Where a pod's trees are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layers {
     /// In the store, as the lower layers of overlays; the pod directory holds the upper ones.
     Overlay {
@@ -34,18 +33,46 @@ pub enum Layers {
     Copy,
 }
 
+/// The JSON. Reading it as a tagged enum would take more of `/init`, which counts in every stage1.
+#[derive(Serialize, Deserialize)]
+struct Raw {
+    mode: Mode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stage1: Option<Digest>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    images: BTreeMap<Digest, Digest>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Overlay,
+    Copy,
+}
+
 impl Layers {
     /// Reads what [`Layers::to_json`] has written.
     ///
     /// # Errors
     /// Where the bytes are no such JSON.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        json::parse(bytes)
+        let Raw { mode, stage1, images } = json::parse(bytes)?;
+        match (mode, stage1) {
+            (Mode::Copy, _) => Ok(Self::Copy),
+            (Mode::Overlay, Some(stage1)) => Ok(Self::Overlay { stage1, images }),
+            (Mode::Overlay, None) => Err(Error::new("no stage1: expected overlays to have one")),
+        }
     }
 
     /// One line of JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("digests and names make JSON") + "\n"
+        let raw = match self {
+            Self::Copy => Raw { mode: Mode::Copy, stage1: None, images: BTreeMap::new() },
+            Self::Overlay { stage1, images } => {
+                Raw { mode: Mode::Overlay, stage1: Some(*stage1), images: images.clone() }
+            }
+        };
+        serde_json::to_string(&raw).expect("digests and names make JSON") + "\n"
     }
 
     /// The trees in the store that the pod needs.
