@@ -13,14 +13,22 @@ use crate::text::one_line;
 /// Parses `bytes`, refusing duplicate keys. Nesting is bounded by `serde_json` (128).
 ///
 /// # Errors
-/// Where the bytes are no such JSON; the message has line and column.
+/// Where the bytes are no JSON, or do not say what they should; the message has line and column.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let invalid =
-        |error: serde_json::Error| Error::new(format!("invalid JSON: {}", one_line(&error.to_string())));
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    DistinctKeys.deserialize(&mut deserializer).map_err(invalid)?;
-    deserializer.end().map_err(invalid)?;
-    serde_json::from_slice(bytes).map_err(invalid)
+    DistinctKeys.deserialize(&mut deserializer).map_err(said)?;
+    deserializer.end().map_err(said)?;
+    serde_json::from_slice(bytes).map_err(said)
+}
+
+/// What is wrong, first; then where.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err has it")]
+fn said(error: serde_json::Error) -> Error {
+    let message = error.to_string();
+    let (line, column) = (error.line(), error.column());
+    let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
+    let invalid = if error.is_data() { "" } else { "invalid JSON: " };
+    Error::new(format!("{invalid}{} (line {line}, column {column})", one_line(message)))
 }
 
 /// Walks any value and keeps nothing of it but the keys of the object it is in.
@@ -93,6 +101,19 @@ mod tests {
         for bad in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"a":2}]}"#, "{} {}", "{", ""] {
             assert!(parse::<serde_json::Value>(bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_first() {
+        let said = |text: &str| parse::<Vec<u8>>(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(said("[1,\n x]"), "invalid JSON: expected value (line 2, column 2)");
+        assert_eq!(said("[1,"), "invalid JSON: EOF while parsing a value (line 1, column 3)");
+        assert_eq!(
+            said(r#"["a"]"#),
+            "invalid type: string \"a\", expected u8 (line 1, column 4)",
+            "it is valid JSON"
+        );
+        assert_eq!(said(r#"{"a": 1, "a": 2}"#), "duplicate key \"a\" (line 1, column 12)");
     }
 
     #[test]

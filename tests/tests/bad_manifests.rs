@@ -30,6 +30,8 @@ fn refused(image: &Value, arguments: &[&str], parts: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{parts:?}: {error}");
     assert!(error.starts_with("error: ") && error.lines().count() == 1, "{parts:?}: {error}");
+    // The image's file or its app, and what is wrong with it: not how it is written.
+    assert!(error.contains("bad") && !error.contains("JSON"), "{parts:?}: {error}");
     for part in parts {
         assert!(error.contains(part), "{error:?} should say {part:?}");
     }

@@ -21,6 +21,9 @@ use crate::path::AbsolutePath;
 use crate::text::escape;
 use crate::user::{Account, is_usable};
 
+/// A process can be in so many groups (limits.h, `NGROUPS_MAX`).
+const GROUPS_MAX: usize = 65_536;
+
 /// What an image says of itself.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Raw")]
@@ -90,7 +93,7 @@ pub struct MountPoint {
     /// Where in the app's tree.
     pub path: AbsolutePath,
     /// Whether the app may not write there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub read_only: bool,
 }
 
@@ -228,9 +231,15 @@ pub(super) fn labels<'de, D: serde::Deserializer<'de>>(
     Ok(labels)
 }
 
-/// Numbers of groups, each one that the kernel takes as one.
+/// Numbers of groups, each one that the kernel takes as one, and no more than it takes together.
 fn gids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
     let gids: Vec<u32> = or_null(deserializer)?;
+    if gids.len() > GROUPS_MAX {
+        let count = gids.len();
+        return Err(serde::de::Error::custom(format!(
+            "{count} supplementary groups: expected at most {GROUPS_MAX}"
+        )));
+    }
     match gids.iter().find(|gid| !is_usable(**gid)) {
         None => Ok(gids),
         Some(gid) => Err(serde::de::Error::custom(format!(

@@ -13,7 +13,9 @@ mod runtime;
 mod version;
 mod volume;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 pub use annotations::{Annotations, Restart};
 pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
@@ -26,6 +28,7 @@ pub use volume::{Ownership, PodVolume, RuntimeVolume, Volume, VolumeKind};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::json;
+use crate::name::AppName;
 use crate::text::escape;
 
 /// A pod's manifest in either of the versions' forms.
@@ -45,10 +48,23 @@ struct Kind {
     ac_version: AcVersion,
 }
 
-/// A field's value, or its default for null: Go's encoder, by which most manifests are written, has null for an empty
-/// list.
+/// A field's value, or its default for null. Null is a field that is not there, whatever its type: Go's encoder, by which
+/// most manifests are written, has null for an empty list.
 fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A pod's apps. What is wrong with one is said of it by name.
+fn apps<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let one = |value: Value| {
+        let name = value.get("name").and_then(Value::as_str).and_then(|name| name.parse::<AppName>().ok());
+        T::deserialize(value).map_err(|error| match name {
+            Some(name) => format!("app {name}: {error}"),
+            None => error.to_string(),
+        })
+    };
+    let values = Vec::<Value>::deserialize(deserializer)?;
+    values.into_iter().map(one).collect::<Result<_, _>>().map_err(serde::de::Error::custom)
 }
 
 impl Manifest {

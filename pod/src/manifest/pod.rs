@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::annotations::Annotations;
 use super::image::{AppSpec, ImageManifest, labels};
-use super::or_null;
 use super::port::number_of;
 use super::volume::PodVolume;
+use super::{apps, or_null};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::isolators::Isolators;
@@ -22,6 +22,7 @@ use crate::text::escape;
 #[serde(rename_all = "camelCase")]
 pub struct PodManifest {
     /// Its apps.
+    #[serde(deserialize_with = "apps")]
     pub apps: Vec<PodApp>,
     /// What can be mounted into them.
     #[serde(default, deserialize_with = "or_null")]
@@ -51,7 +52,7 @@ pub struct PodApp {
     #[serde(default, deserialize_with = "or_null")]
     pub mounts: Vec<PodMount>,
     /// Whether it may not write to its root.
-    #[serde(default, rename = "readOnlyRootFS")]
+    #[serde(default, rename = "readOnlyRootFS", deserialize_with = "or_null")]
     pub read_only_root: bool,
     /// What the pod says to Gantry of this app.
     #[serde(default, deserialize_with = "or_null")]

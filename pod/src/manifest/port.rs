@@ -41,14 +41,8 @@ struct Raw {
     name: PortName,
     protocol: String,
     port: i64,
-    #[serde(default = "one")]
-    count: i64,
-    #[serde(default)]
-    socket_activated: bool,
-}
-
-fn one() -> i64 {
-    1
+    count: Option<i64>,
+    socket_activated: Option<bool>,
 }
 
 impl Port {
@@ -80,13 +74,14 @@ impl TryFrom<Raw> for Port {
                 return Err(Error::new(format!("port {name} has protocol {other}: expected tcp or udp")));
             }
         };
+        let count = count.unwrap_or(1);
         let last = port.saturating_add(count).saturating_sub(1);
         let number = |number| number_of(number).map_err(|error| error.within(format_args!("port {name}")));
         let (first, last) = (number(port)?, number(last)?);
         if count < 1 {
             return Err(Error::new(format!("port {name} has count {count}: expected 1 or more")));
         }
-        Ok(Self { name, protocol, first, last, socket_activated })
+        Ok(Self { name, protocol, first, last, socket_activated: socket_activated.unwrap_or_default() })
     }
 }
 

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::annotations::Annotations;
-use super::or_null;
 use super::version::AcVersion;
 use super::volume::RuntimeVolume;
+use super::{apps, or_null};
 use crate::digest::Digest;
 use crate::id::PodId;
 use crate::isolators::Isolators;
@@ -21,6 +21,7 @@ pub struct ContainerRuntimeManifest {
     /// The pod's id.
     pub uuid: PodId,
     /// Its apps.
+    #[serde(deserialize_with = "apps")]
     pub apps: Vec<RuntimeApp>,
     /// What is mounted into them.
     #[serde(default, deserialize_with = "or_null")]

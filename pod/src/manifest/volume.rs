@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::or_null;
 use crate::error::{Error, Result};
 use crate::name::VolumeName;
 use crate::path::AbsolutePath;
@@ -73,7 +74,7 @@ struct Raw {
     kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<AbsolutePath>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     read_only: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recursive: Option<bool>,

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods put together from manifests, and the ways in which that is refused.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod settings;
+mod values;
+
+use std::collections::BTreeMap;
+
+use pod::digest::Digest;
+use pod::manifest::{ImageManifest, Manifest};
+use pod::{Pod, Result, Source};
+use serde_json::{Value, json};
+
+const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
+
+fn digest(n: u8) -> Digest {
+    Digest::Sha256([n; 32])
+}
+
+fn image(app: &Value) -> Value {
+    json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/a", "app": app})
+}
+
+fn app() -> Value {
+    json!({"exec": ["/bin/a"], "user": "0", "group": "0"})
+}
+
+fn runtime(apps: &Value, volumes: &Value) -> Value {
+    json!({"acKind": "ContainerRuntimeManifest", "acVersion": "0.1.1", "uuid": ID, "apps": apps, "volumes": volumes})
+}
+
+fn one_app() -> Value {
+    json!([{"name": "a", "imageID": digest(1)}])
+}
+
+fn assemble(manifest: &Value, image: &Value) -> Result<Pod> {
+    let manifest = Manifest::parse(manifest.to_string().as_bytes())?;
+    let image = ImageManifest::parse(image.to_string().as_bytes())?;
+    Pod::assemble(ID.parse()?, &manifest, &BTreeMap::from([(digest(1), image)]))
+}
+
+fn refused(manifest: &Value, image: &Value, why: &str) {
+    let error = assemble(manifest, image).expect_err(why).to_string();
+    assert!(error.contains(why), "{error:?} should say {why:?}");
+    assert!(!error.contains('\n'), "{error:?} is not one line");
+}
+
+#[test]
+fn a_pod_of_0_1() {
+    let mut spec = app();
+    spec["mountPoints"] = json!([{"name": "data", "path": "//var/./data", "readOnly": true}]);
+    spec["environment"] = json!({"A.b": "x\n"});
+    spec["eventHandlers"] = json!([{"name": "pre-start", "exec": ["init", "%n $HOME"]}]);
+    let volumes = json!([{"kind": "host", "source": "/srv/a:b\\c", "fulfills": ["data"]}]);
+    let pod = assemble(&runtime(&one_app(), &volumes), &image(&spec)).unwrap();
+    let app = &pod.apps[0];
+    assert_eq!(app.working_directory.as_str(), "/");
+    assert_eq!(app.environment[0].1.as_str(), "x\n");
+    assert_eq!(app.pre_start.as_ref().unwrap().words()[1].as_str(), "%n $HOME");
+    assert_eq!(app.mounts[0].target.as_str(), "/var/data");
+    let source = Source::Host { path: "/srv/a:b\\c".parse().unwrap(), recursive: true };
+    assert_eq!(app.mounts[0].source, source);
+    assert!(app.mounts[0].read_only);
+}
+
+#[test]
+fn a_pod_of_0_8_overrides_its_image() {
+    let manifest = json!({
+        "acKind": "PodManifest", "acVersion": "0.8.11",
+        "apps": [{
+            "name": "b", "image": {"id": digest(1)},
+            "app": {"exec": ["other"], "user": "u", "group": "g",
+                    "environment": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
+                    "isolators": [{"name": "resource/x", "value": {"limit": "1"}}]},
+            "mounts": [{"volume": "v", "path": "/mnt"}]}],
+        "volumes": [{"name": "v", "kind": "host", "source": "/srv", "readOnly": true}],
+    });
+    let pod = assemble(&manifest, &image(&app())).unwrap();
+    let app = &pod.apps[0];
+    assert_eq!((app.name.as_str(), app.exec.program()), ("b", "other"));
+    assert_eq!(app.environment.len(), 2);
+    assert!(app.mounts[0].read_only);
+    assert_eq!(pod.warnings, ["isolator resource/x of app b is not known, and not enforced"]);
+}
+
+#[test]
+fn what_is_missing_or_twice_is_named() {
+    let none = json!([]);
+    refused(&runtime(&none, &none), &image(&app()), "the pod has no app");
+    let twice = json!([{"name": "a", "imageID": digest(1)}, {"name": "a", "imageID": digest(1)}]);
+    refused(&runtime(&twice, &none), &image(&app()), "two apps are called a");
+    let other = json!([{"name": "a", "imageID": digest(2)}]);
+    refused(&runtime(&other, &none), &image(&app()), &format!("image {} is missing", digest(2)));
+    let mut no_app = image(&app());
+    no_app.as_object_mut().unwrap().remove("app");
+    refused(&runtime(&one_app(), &none), &no_app, "has no app");
+}
+
+#[test]
+fn mounts_are_met_once_and_apart() {
+    let points = |points: Value| {
+        let mut spec = app();
+        spec["mountPoints"] = points;
+        image(&spec)
+    };
+    let one = points(json!([{"name": "d", "path": "/d"}]));
+    refused(&runtime(&one_app(), &json!([])), &one, "mount point d at \"/d\" has no volume");
+    let host = |fulfills: &Value| json!({"kind": "host", "source": "/srv", "fulfills": fulfills});
+    let both = json!([host(&json!(["d"])), host(&json!(["d"]))]);
+    refused(&runtime(&one_app(), &both), &one, "two volumes for mount point d");
+    let nested = points(json!([{"name": "d", "path": "/d"}, {"name": "e", "path": "/d/e"}]));
+    refused(&runtime(&one_app(), &json!([host(&json!(["d", "e"]))])), &nested, "overlap");
+    let whole = points(json!([{"name": "d", "path": "/"}]));
+    refused(&runtime(&one_app(), &json!([host(&json!(["d"]))])), &whole, "would hide the app");
+}
+
+#[test]
+fn foreign_platforms_are_refused() {
+    for (label, value) in [("arch", "s390x"), ("os", "freebsd")] {
+        let mut foreign = image(&app());
+        foreign["labels"] = json!([{"name": label, "value": value}]);
+        refused(&runtime(&one_app(), &json!([])), &foreign, &format!("for {label} \"{value}\""));
+    }
+    let mut native = image(&app());
+    native["labels"] = json!([{"name": "os", "val": "linux"}, {"name": "version", "val": "1"}]);
+    assert!(assemble(&runtime(&one_app(), &json!([])), &native).is_ok());
+}
+
+fn pod_manifest(app: &Value, more: &Value) -> Value {
+    let mut manifest = json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [app]});
+    manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    manifest
+}
+
+#[test]
+fn images_are_those_that_the_pod_means() {
+    let mut image = image(&app());
+    image["labels"] = json!([{"name": "version", "value": "1.0"}, {"name": "os", "value": "linux"}]);
+    let with = |more: Value| {
+        let mut named = json!({"id": digest(1)});
+        named.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pod_manifest(&json!({"name": "a", "image": named}), &json!({}))
+    };
+    let label = |name: &str, value: &str| json!({"labels": [{"name": name, "value": value}]});
+    for good in [
+        json!({"name": "example.com/a"}),
+        label("version", "1.0"),
+        label("channel", "x"),
+        json!({"labels": null}),
+    ] {
+        assert!(assemble(&with(good.clone()), &image).is_ok(), "{good}");
+    }
+    refused(
+        &with(json!({"name": "example.com/b"})),
+        &image,
+        "is called example.com/a: expected example.com/b",
+    );
+    refused(&with(label("version", "2.0")), &image, "has label \"version\" \"1.0\": expected \"2.0\"");
+    let twice = json!({"labels": [{"name": "a", "value": ""}, {"name": "a", "value": ""}]});
+    refused(&with(twice), &image, "duplicate label \"a\"");
+}
+
+#[test]
+fn mounts_in_the_pods_own_places_are_refused() {
+    for path in ["/proc", "/sys/x", "/dev/shm"] {
+        let mut spec = app();
+        spec["mountPoints"] = json!([{"name": "d", "path": path}]);
+        let volumes = json!([{"kind": "empty", "fulfills": ["d"]}]);
+        refused(&runtime(&one_app(), &volumes), &image(&spec), "is the pod's own");
+    }
+}

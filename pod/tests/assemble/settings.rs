@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Isolators, annotations and ports: whose count, and what becomes of them.
+
+use pod::Result;
+use pod::manifest::Restart;
+use serde_json::{Value, json};
+
+use super::{app, assemble, digest, image, one_app, pod_manifest, refused, runtime};
+
+#[test]
+fn the_closest_annotation_counts() {
+    let mut image = image(&app());
+    image["annotations"] = json!([{"name": "gantry/restart", "value": "always"},
+                                  {"name": "gantry/stop-timeout", "value": "1"}]);
+    image["app"]["annotations"] = json!([{"name": "gantry/stop-timeout", "value": "2"}]);
+    let own = json!({"name": "a", "image": {"id": digest(1)},
+                     "annotations": [{"name": "gantry/stop-timeout", "value": "4"}]});
+    let stop = |manifest: &Value| {
+        let app = assemble(manifest, &image).unwrap().apps.remove(0);
+        (app.stop_timeout.unwrap(), app.restart)
+    };
+    let of_pod = json!({"annotations": [{"name": "gantry/stop-timeout", "value": "3"}]});
+    assert_eq!(stop(&runtime(&one_app(), &json!([]))), (2, Restart::Always));
+    assert_eq!(stop(&pod_manifest(&json!({"name": "a", "image": {"id": digest(1)}}), &of_pod)).0, 3);
+    assert_eq!(stop(&pod_manifest(&own, &of_pod)).0, 4);
+}
+
+#[test]
+fn limits_of_the_pod_are_the_pods() {
+    let app_entry = json!({"name": "a", "image": {"id": digest(1)}, "readOnlyRootFS": true});
+    let limits = json!({"isolators": [
+        {"name": "resource/memory", "value": {"limit": "1G"}},
+        {"name": "os/linux/no-new-privileges", "value": true},
+        {"name": "os/unix/sysctl", "value": {}},
+    ]});
+    let pod = assemble(&pod_manifest(&app_entry, &limits), &image(&app())).unwrap();
+    assert_eq!(pod.memory.limit.unwrap().units(), 1_000_000_000);
+    assert!(pod.apps[0].read_only_root);
+    assert_eq!(pod.apps[0].isolators.no_new_privileges, None);
+    assert_eq!(pod.warnings.len(), 2, "{:?}", pod.warnings);
+}
+
+#[test]
+fn a_pod_can_lift_an_images_filter() {
+    let retain = |set: &[&str]| json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": set}}]);
+    let mut spec = app();
+    spec["isolators"] = retain(&["read"]);
+    let seccomp = |isolators: Value, image: &Value| {
+        let mut manifest = runtime(&one_app(), &json!([]));
+        manifest["apps"][0]["isolators"] = isolators;
+        assemble(&manifest, image).map(|mut pod| pod.apps.remove(0).isolators.seccomp)
+    };
+    assert!(seccomp(json!([]), &image(&spec)).unwrap().is_some());
+    assert_eq!(seccomp(retain(&["@appc.io/all"]), &image(&spec)), Ok(None));
+    spec["isolators"] = retain(&["@appc.io/all"]);
+    assert_eq!(seccomp(json!([]), &image(&spec)), Ok(None));
+    assert!(seccomp(retain(&["read"]), &image(&spec)).unwrap().is_some());
+    // Of another machine's calls nothing is known, whoever asks for a filter.
+    let mut foreign = image(&spec);
+    foreign["labels"] = json!([{"name": "arch", "value": "i386"}]);
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(seccomp(json!([]), &foreign), Ok(None));
+        assert!(seccomp(retain(&["read"]), &foreign).unwrap_err().to_string().contains("i386"));
+    }
+}
+
+#[test]
+fn sockets_are_for_the_ports_that_ask_for_them() {
+    let mut spec = app();
+    spec["ports"] = json!([
+        {"name": "web", "protocol": "tcp", "port": 80, "count": 2, "socketActivated": true},
+        {"name": "dns", "protocol": "udp", "port": 53, "socketActivated": true},
+        {"name": "own", "protocol": "tcp", "port": 99},
+    ]);
+    let image = image(&spec);
+    let sockets = |manifest: &Value| -> Result<(Vec<String>, Vec<String>)> {
+        let pod = assemble(manifest, &image)?;
+        let ports = pod.apps[0].sockets.iter();
+        Ok((ports.map(|s| format!("{} {} {}", s.name, s.protocol, s.port)).collect::<Vec<_>>(), pod.warnings))
+    };
+    let (own, warnings) = sockets(&runtime(&one_app(), &json!([]))).unwrap();
+    assert_eq!(
+        (own, warnings.len()),
+        (vec!["web tcp 80".into(), "web tcp 81".into(), "dns udp 53".into()], 0)
+    );
+    let entry = json!({"name": "a", "image": {"id": digest(1)}});
+    let ports = json!({"ports": [{"name": "web", "hostPort": 8080}, {"name": "own", "hostPort": 98}]});
+    let (moved, warnings) = sockets(&pod_manifest(&entry, &ports)).unwrap();
+    for every in [json!(null), json!("0.0.0.0"), json!("[::]")] {
+        let port = json!({"name": "web", "hostPort": 8080, "hostIP": every});
+        assert!(sockets(&pod_manifest(&entry, &json!({"ports": [port]}))).is_ok(), "{every}");
+    }
+    assert_eq!(moved[..2], ["web tcp 8080", "web tcp 8081"]);
+    assert!(warnings[0].contains("hostPort 98 of port own is not enforced"), "{warnings:?}");
+    for (ports, why) in [
+        (json!([{"name": "none", "hostPort": 1}]), "expected an app with a port of this name"),
+        (json!([{"name": "web", "hostPort": 65_535}]), "above 65535"),
+        (json!([{"name": "web", "hostPort": 0}]), "invalid port number 0"),
+        (
+            json!([{"name": "web", "hostPort": 1, "hostIP": "127.0.0.1"}]),
+            "hostIP \"127.0.0.1\": expected none",
+        ),
+        (json!([{"name": "web", "hostPort": 1}, {"name": "web", "hostPort": 2}]), "two ports web"),
+    ] {
+        refused(&pod_manifest(&entry, &json!({"ports": ports})), &image, why);
+    }
+    let both = json!([{"name": "a", "imageID": digest(1)}, {"name": "b", "imageID": digest(1)}]);
+    refused(&runtime(&both, &json!([])), &image, "as one of app a");
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Values that no field can have, or that stand for none.
+
+use serde_json::{Value, json};
+
+use super::{app, assemble, digest, image, one_app, pod_manifest, refused, runtime};
+
+#[test]
+fn null_is_a_field_that_is_not_there() {
+    let mut spec = app();
+    for field in [
+        "workingDirectory",
+        "eventHandlers",
+        "mountPoints",
+        "ports",
+        "isolators",
+        "annotations",
+        "environment",
+        "supplementaryGIDs",
+    ] {
+        spec[field] = Value::Null;
+    }
+    let mut image = image(&spec);
+    for field in ["labels", "annotations", "dependencies", "pathWhitelist"] {
+        image[field] = Value::Null;
+    }
+    let named = json!({"id": digest(1), "name": null, "labels": null});
+    let entry = json!({
+        "name": "a", "image": named, "mounts": null, "annotations": null, "app": null, "readOnlyRootFS": null
+    });
+    let none = json!({"volumes": null, "isolators": null, "annotations": null, "ports": null});
+    assert!(assemble(&pod_manifest(&entry, &none), &image).is_ok());
+    let mut runtime = runtime(&one_app(), &Value::Null);
+    runtime["apps"][0]["isolators"] = Value::Null;
+    runtime["apps"][0]["annotations"] = Value::Null;
+    assert!(assemble(&runtime, &image).is_ok());
+
+    let port = json!({"name": "web", "protocol": "tcp", "port": 80, "count": null, "socketActivated": null});
+    image["app"]["ports"] = json!([port]);
+    image["app"]["mountPoints"] = json!([{"name": "d", "path": "/d", "readOnly": null}]);
+    let empty = json!({
+        "name": "d", "kind": "empty", "source": null, "readOnly": null, "recursive": null, "mode": null,
+        "uid": null, "gid": null, "fulfills": null
+    });
+    let ports = json!([{"name": "web", "hostPort": 80, "hostIP": null}]);
+    assert_eq!(
+        assemble(&pod_manifest(&entry, &json!({"volumes": [empty], "ports": ports})), &image).map(|_| ()),
+        Ok(())
+    );
+    for required in ["exec", "user", "group"] {
+        let mut bad = image.clone();
+        bad["app"][required] = Value::Null;
+        refused(&pod_manifest(&entry, &none), &bad, "null");
+    }
+}
+
+#[test]
+fn invalid_values_are_refused_where_they_stand() {
+    let cases: &[(&str, Value, &str)] = &[
+        ("exec", json!([]), "expected a program"),
+        ("exec", json!(["+/bin/sh"]), "expected an absolute path"),
+        ("exec", json!(["bin/sh"]), "expected an absolute path"),
+        ("exec", json!(["/a\u{0}"]), "expected no NUL"),
+        ("user", json!("-1"), "invalid user or group"),
+        ("workingDirectory", json!("~"), "expected an absolute path"),
+        ("workingDirectory", json!("/a/../b"), "expected no"),
+        ("environment", json!([{"name": "A=B", "value": ""}]), "invalid environment variable name"),
+        ("eventHandlers", json!([{"name": "pre-stop", "exec": ["/a"]}]), "unknown event handler"),
+        ("eventHandlers", json!([{"name": "post-stop", "exec": ["-/bin/x"]}]), "expected an absolute path"),
+        ("supplementaryGIDs", json!([18_446_744_073_709_551_615_u64]), "expected u32"),
+        ("supplementaryGIDs", json!(vec![1; 65_537]), "65537 supplementary groups: expected at most 65536"),
+        ("supplementaryGIDs", json!([1, 4_294_967_295_u32]), "invalid group 4294967295"),
+        ("supplementaryGIDs", json!([65_535]), "invalid group 65535"),
+        ("mountPoints", json!([{"name": "D", "path": "/d"}]), "invalid volume name"),
+        ("ports", json!([{"name": "web", "protocol": "tcp", "port": 0}]), "invalid port number 0"),
+        ("ports", json!([{"name": "web", "protocol": "tcp", "port": 70_000}]), "invalid port number 70000"),
+        (
+            "isolators",
+            json!([{"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_X"]}}]),
+            "unknown capability",
+        ),
+        (
+            "isolators",
+            json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": ["x y"]}}]),
+            "invalid system call",
+        ),
+        (
+            "annotations",
+            json!([{"name": "gantry/restart", "value": "x"}]),
+            "expected no, on-failure or always",
+        ),
+    ];
+    for (field, value, why) in cases {
+        let mut spec = app();
+        spec[*field] = value.clone();
+        refused(&runtime(&one_app(), &json!([])), &image(&spec), why);
+        let entry = json!({"name": "b", "image": {"id": digest(1)}, "app": spec});
+        let error = assemble(&pod_manifest(&entry, &json!({})), &image(&app())).unwrap_err().to_string();
+        assert!(error.starts_with("app b: ") && !error.contains("JSON") && error.contains(why), "{error}");
+    }
+    let mut many = app();
+    many["supplementaryGIDs"] = json!(vec![1; 65_536]);
+    assert!(assemble(&runtime(&one_app(), &json!([])), &image(&many)).is_ok());
+}
+
+#[test]
+fn manifests_of_another_kind_or_version_are_refused() {
+    let manifest = runtime(&one_app(), &json!([]));
+    for (field, value) in
+        [("acKind", "ImageManifest"), ("acVersion", "0.0.0"), ("acVersion", "1.2"), ("uuid", "x")]
+    {
+        let mut bad = manifest.clone();
+        bad[field] = json!(value);
+        assert!(assemble(&bad, &image(&app())).is_err(), "{field} {value}");
+    }
+    let mut other_pod = manifest;
+    other_pod["uuid"] = json!("11111111-2222-4333-8444-555555555555");
+    refused(&other_pod, &image(&app()), "the manifest is of pod 11111111");
+}
+
+#[test]
+fn arguments_and_environment_are_bounded_together() {
+    let word = "x".repeat(100_000);
+    let mut spec = app();
+    spec["exec"] = json!(std::iter::once("/a".to_owned()).chain(vec![word.clone(); 20]).collect::<Vec<_>>());
+    assert!(assemble(&runtime(&one_app(), &json!([])), &image(&spec)).is_ok());
+    spec["environment"] = json!([{"name": "A", "value": word}]);
+    refused(&runtime(&one_app(), &json!([])), &image(&spec), "expected at most 2064384");
+    spec["exec"] = json!(["/a"]);
+    spec["environment"] = json!([{"name": "AB", "value": "x".repeat(131_070)}]);
+    refused(&runtime(&one_app(), &json!([])), &image(&spec), "expected at most 131071");
+}
