@@ -53,7 +53,7 @@ pub struct Isolators {
 /// How much of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// What it is to have.
+    /// What it is to have; where only a limit is said, that (appc spec, "Resource Isolators").
     pub request: Option<Quantity>,
     /// What it can't exceed.
     pub limit: Option<Quantity>,
@@ -150,8 +150,8 @@ impl Resource {
     fn parse(value: &Value, unit: Unit) -> Result<Self> {
         let given = |name| value.get(name).filter(|value| !value.is_null());
         let quantity = |name| given(name).map(|value| quantity(value, unit)).transpose();
-        let resource = Self { request: quantity("request")?, limit: quantity("limit")? };
-        match resource {
+        let (request, limit) = (quantity("request")?, quantity("limit")?);
+        match (Self { request: request.or(limit), limit }) {
             Self { request: Some(request), limit: Some(limit) } if request > limit => {
                 Err(Error::new("the request is above the limit: expected at most the limit"))
             }

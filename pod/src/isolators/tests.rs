@@ -57,6 +57,18 @@ fn the_closer_ones_win() {
 }
 
 #[test]
+fn a_request_is_the_limit_where_nothing_else_is_said() {
+    let all = isolators(&json!([
+        {"name": "resource/cpu", "value": {"limit": "0.5", "request": null}},
+        {"name": "resource/memory", "value": {"request": "1G"}},
+    ]))
+    .unwrap();
+    assert_eq!((all.cpu.request, all.memory.limit), (all.cpu.limit, None));
+    let of_0_1 = isolators(&json!([{"name": "memory/limit", "val": "1G"}])).unwrap();
+    assert_eq!(of_0_1.memory.request, None, "0.1 has no requests");
+}
+
+#[test]
 fn a_resource_is_taken_as_a_whole() {
     let memory = |value: Value| isolators(&json!([{"name": "resource/memory", "value": value}])).unwrap();
     let image = memory(json!({"request": "2G", "limit": "3G"}));

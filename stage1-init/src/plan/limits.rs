@@ -11,7 +11,7 @@ use crate::host::{Controllers, Host};
 
 /// The period of CPU limits, in microseconds; also the kernel's default.
 const PERIOD: u64 = 100_000;
-/// The least of it that the kernel takes as a limit.
+/// The least of it that the kernel takes as a limit: a hundredth of a core.
 const QUOTA_MIN: u64 = 1000;
 /// CPU weights are from 1 to this; 100 is the default, as 1024 shares are.
 const WEIGHT_MAX: u64 = 10_000;
@@ -92,6 +92,13 @@ impl Resources {
                 "isolator {name} {whose} is not enforced: the pod's cgroup has no {controller} controller"
             ));
         }
+        if controllers.cpu
+            && self.cpu.limit.is_some_and(|limit| limit.thousandths() * PERIOD / 1000 < QUOTA_MIN)
+        {
+            warnings.push(format!(
+                "isolator resource/cpu {whose}: its limit is raised to 10m, the least that the kernel enforces"
+            ));
+        }
         if !controllers.cpu {
             (self.cpu, self.shares) = (Resource::default(), None);
         }
@@ -149,6 +156,19 @@ mod tests {
             let resources = Resources { shares: Some(shares), ..Resources::default() };
             assert_eq!(resources.weight(), Some(weight), "{shares}");
         }
+    }
+
+    #[test]
+    fn limits_that_the_kernel_does_not_take_are_raised_and_named() {
+        let raised = |limit: &str, cpu: bool| {
+            let limit = Some(Quantity::parse(limit, Unit::Core).unwrap());
+            let resources = Resources { cpu: Resource { limit, request: None }, ..Resources::default() };
+            let mut warnings = Vec::new();
+            resources.enforced(Controllers { cpu, memory: true }, "of app a", &mut warnings);
+            warnings.iter().any(|warning| warning.contains("of app a: its limit is raised to 10m"))
+        };
+        assert!(raised("1m", true) && raised("9m", true));
+        assert!(!raised("10m", true) && !raised("1m", false));
     }
 
     #[test]

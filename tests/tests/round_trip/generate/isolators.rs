@@ -59,16 +59,15 @@ pub(super) fn random(rng: &mut Rng, app: &mut App) -> Value {
         all.push(json!({"name": "os/linux/oom-score-adj", "value": score}));
     }
     if rng.bool() {
-        let (limit, request) = (thousandths(rng), thousandths(rng));
-        let request = request.min(limit);
+        let (limit, request) = (thousandths(rng), rng.bool().then(|| thousandths(rng)));
+        let request = request.map(|request| request.min(limit));
         // A hundredth of a core is the least that the kernel limits to.
         app.quota = Some((limit * 1000).max(10_000));
-        app.weight = Some((request / 10).clamp(1, 10_000));
+        app.weight = Some((request.unwrap_or(limit) / 10).clamp(1, 10_000));
         let limit =
             if rng.bool() { format!("{limit}m") } else { format!("{}.{:03}", limit / 1000, limit % 1000) };
-        all.push(
-            json!({"name": "resource/cpu", "value": {"limit": limit, "request": format!("{request}m")}}),
-        );
+        let request = request.map(|request| format!("{request}m"));
+        all.push(json!({"name": "resource/cpu", "value": {"limit": limit, "request": request}}));
     }
     if rng.bool() {
         let shares = rng.u64(2..=262_144);
@@ -80,9 +79,14 @@ pub(super) fn random(rng: &mut Rng, app: &mut App) -> Value {
     }
     if rng.bool() {
         let (amount, suffix, factor) = bytes(rng);
+        let limit = format!("{amount}{suffix}");
         app.memory_limit = Some(amount * factor);
-        app.memory_request = Some(1);
-        all.push(json!({"name": "resource/memory", "value": {"limit": format!("{amount}{suffix}"), "request": "1"}}));
+        app.memory_request = [Some(1), app.memory_limit, None][rng.usize(..3)];
+        all.push(match app.memory_request {
+            Some(1) => json!({"name": "resource/memory", "value": {"limit": limit, "request": "1"}}),
+            Some(_) => json!({"name": "resource/memory", "value": {"limit": limit}}),
+            None => json!({"name": "memory/limit", "val": limit}),
+        });
     }
     json!(all)
 }
