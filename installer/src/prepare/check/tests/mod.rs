@@ -2,6 +2,7 @@
 //! Apps and trees, and what is said of them. Nothing here takes root: the trees are the caller's, and the apps' users
 //! are others.
 
+mod kernel;
 mod places;
 mod programs;
 
@@ -119,8 +120,12 @@ impl Case {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.check_app(&self.app)
+    }
+
+    fn check_app(&self, app: &Value) -> Result<(), String> {
         let id = Digest::Sha256([1; 32]);
-        let image = json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a", "app": self.app});
+        let image = json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a", "app": app});
         let mut entry = json!({"name": "a", "image": {"id": id}});
         entry.as_object_mut().unwrap().extend(self.entry.as_object().unwrap().clone());
         let pod =

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel is asked whether what is said of permissions is so: random trees, and processes of other users that enter
+//! directories and execute files in them.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use fastrand::Rng;
+use rustix::fs::{XattrFlags, setxattr};
+use serde_json::json;
+
+use super::super::acl;
+use super::{Case, elf};
+
+const TREES: usize = 100;
+const IDS: [u32; 3] = [0, 4242, 4243];
+
+/// A tree of two directories and a program, in which everybody may do more or less.
+fn tree(rng: &mut Rng) -> Case {
+    let case = Case::new().file("a/b/run", 0o755, &elf(None));
+    for path in ["a/b/run", "a/b", "a"] {
+        let any = |rng: &mut Rng| Some(IDS[rng.usize(..IDS.len())]);
+        chown(case.path(path), any(rng), any(rng)).unwrap();
+        // Mostly open, so that some are open all the way.
+        let mode = rng.u32(..0o1000) | if rng.bool() { 0o111 } else { 0 };
+        fs::set_permissions(case.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        if rng.u8(..3) == 0 {
+            let mut bits = || rng.u16(..8) | 1 & rng.u16(..3);
+            let entries = [
+                (0x01, bits(), u32::MAX),
+                (0x02, bits(), 4242),
+                (0x04, bits(), u32::MAX),
+                (0x08, bits(), 4243),
+                (0x10, bits(), u32::MAX),
+                (0x20, bits(), u32::MAX),
+            ];
+            setxattr(case.path(path), acl::ATTRIBUTE, &acl::tests::value(&entries), XattrFlags::empty())
+                .unwrap();
+        }
+    }
+    case
+}
+
+#[test]
+fn the_kernel_agrees() {
+    if !rustix::process::geteuid().is_root() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "this needs root, and CI=true forbids a skip");
+        eprintln!("skipped: the_kernel_agrees needs root");
+        return;
+    }
+    let seed = std::env::var("GANTRY_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("GANTRY_SEED={seed}");
+    let mut rng = Rng::with_seed(seed);
+    let (mut started, mut denied) = (0, 0);
+    for _ in 0..TREES {
+        let case = tree(&mut rng);
+        fs::set_permissions(case.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for (uid, gid) in [(0, 0), (4242, 4242), (4242, 4243), (5, 4243), (5, 5)] {
+            let mut command = Command::new(case.path("a/b/run"));
+            command.uid(uid).gid(gid).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let app = |directory: &str| {
+                let mut app = case.app.clone();
+                for (field, value) in [("exec", json!(["/a/b/run"])), ("workingDirectory", json!(directory))]
+                {
+                    app[field] = value;
+                }
+                (app["user"], app["group"]) = (json!(uid.to_string()), json!(gid.to_string()));
+                app
+            };
+            for (directory, entered) in [("/", ""), ("/a/b", "a/b")] {
+                let kernels = match command.current_dir(case.path(entered)).spawn() {
+                    Ok(mut child) => child.wait().map(|_| true).unwrap(),
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => false,
+                    Err(error) => panic!("{error}"),
+                };
+                let ours = case.check_app(&app(directory));
+                assert_eq!(ours.is_ok(), kernels, "seed {seed}: {uid}:{gid} in {directory}: {ours:?}");
+                if kernels { started += 1 } else { denied += 1 }
+            }
+        }
+    }
+    assert!(started > TREES && denied > TREES, "{started} started, {denied} denied");
+}
