@@ -34,7 +34,7 @@ const OS_RELEASE: &str = "usr/lib/os-release";
 const UNITS: &str = "usr/lib/systemd/system";
 /// `/init` under the names by which units call it.
 const HELPERS: &str = "usr/lib/gantry";
-const HELPER_NAMES: &[&str] = &["exit-code", "launch", "mounts", "status", "stopping"];
+const HELPER_NAMES: &[&str] = &["exit-code", "launch", "mounts", "status"];
 /// A directory for each package.
 const DOCUMENTS: &str = "usr/share/doc";
 const PACKAGE_LIST: &str = "usr/share/gantry/packages.json";

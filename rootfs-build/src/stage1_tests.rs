@@ -76,7 +76,6 @@ usr/lib/gantry/exit-code -> ../../../init
 usr/lib/gantry/launch -> ../../../init
 usr/lib/gantry/mounts -> ../../../init
 usr/lib/gantry/status -> ../../../init
-usr/lib/gantry/stopping -> ../../../init
 0644 usr/lib/os-release 5
 0755 usr/lib/systemd/
 0755 usr/lib/systemd/system/

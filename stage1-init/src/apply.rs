@@ -16,6 +16,7 @@ use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use pod::layout;
 use pod::path::RelativePath;
 
+use crate::in_pod::status::ASKED;
 use crate::in_root::InRoot;
 use crate::plan::{self, Plan};
 
@@ -31,6 +32,7 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
             .and_then(|opened| clear(&opened))
             .with_context(|| format!("cannot clear stage1's {directory}"))?;
     }
+    remove(stage1, ASKED).with_context(|| format!("cannot remove stage1's {ASKED}"))?;
     for (path, content) in &plan.files {
         let mode = if path.starts_with(plan::LAUNCH) { Mode::from_bits_truncate(0o600) } else { READABLE };
         write(stage1, path, content.as_bytes(), mode)

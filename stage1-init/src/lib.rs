@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stage1's `/init` and the helpers that run inside the pod: one static binary, called by many names.
 //!
-//! `/init` turns a prepared pod directory into a running pod and becomes the bundled systemd-nspawn: load →
+//! `/init` turns a prepared pod directory into a running pod and starts the bundled systemd-nspawn: load →
 //! localtime → plan → apply → mounts → exec. Architecture invariant: the plan is pure; nothing of the host's
-//! userland is used; and no Gantry process does the pod's work — one small reaper waits for its end.
+//! userland is used; and no Gantry process does the pod's work: one takes the requests to stop it, one removes what
+//! is left of it.
 
 mod apply;
 mod args;
@@ -28,6 +29,7 @@ mod sockets;
 mod start;
 mod stdio;
 mod store;
+mod supervisor;
 mod sys;
 mod trees;
 mod unit;
@@ -50,7 +52,6 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         Some(in_pod::LAUNCH) => in_pod::launch::run(),
         Some(in_pod::MOUNTS) => in_pod::mounts::run(),
         Some(in_pod::STATUS) => in_pod::status::run(&args),
-        Some(in_pod::STOPPING) => in_pod::status::mark_stopping(&args),
         Some(in_pod::EXIT_CODE) => in_pod::status::exit_code(),
         _ => start::run(&args),
     }

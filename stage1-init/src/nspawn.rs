@@ -10,7 +10,8 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
-use nix::unistd::{dup2_stdout, execve, getpid};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::unistd::{execve, getpid};
 use pod::arch::Arch;
 use pod::id::PodId;
 use pod::isolators::CapabilitySet;
@@ -21,12 +22,14 @@ use crate::sys;
 /// Where in the command line nspawn's own path stands; what is before it is the loader's.
 const NSPAWN: usize = 5;
 
+/// Above every number that descriptors are passed as.
+const OUT_OF_THE_WAY: i32 = 16;
+
 /// What to execute.
 #[derive(Debug)]
 pub(crate) struct Command {
     loader: CString,
     words: Vec<CString>,
-    environment: Vec<CString>,
 }
 
 /// nspawn's command line, from the loader's path on. `capabilities`: what apps may have beyond nspawn's default.
@@ -76,23 +79,26 @@ pub(crate) fn command(words: &[String]) -> Result<Command> {
             Arch::current().name
         );
     }
-    // LISTEN_PID: this process's id, which exec does not change (sd_listen_fds(3)).
-    let listen_pid = format!("LISTEN_PID={}", getpid());
-    // Below warnings nspawn speaks of its own affairs, such as a second SIGTERM.
-    let environment = ["LISTEN_FDS=1".to_owned(), listen_pid, "SYSTEMD_LOG_LEVEL=warning".to_owned()];
-    let to_c = |words: &[String]| {
-        words.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()
-    };
-    let words = to_c(words).context("nspawn's command line")?;
-    Ok(Command { loader: words[0].clone(), words, environment: to_c(&environment)? })
+    let words: Result<Vec<_>, _> = words.iter().map(|word| CString::new(word.as_str())).collect();
+    let words = words.context("nspawn's command line")?;
+    Ok(Command { loader: words[0].clone(), words })
 }
 
-/// Becomes nspawn, with the stdio socket as what it passes on to systemd.
-pub(crate) fn exec(command: &Command, stdio: &OwnedFd) -> Result<Infallible> {
+/// Becomes nspawn, with descriptors that it passes on to systemd.
+pub(crate) fn exec(command: &Command, passed: &[OwnedFd]) -> Result<Infallible> {
     sys::default_signals();
-    sys::pass_as_listen_fds(&[stdio]).context("cannot pass the stdio socket on")?;
-    // What nspawn itself says is no output of the pod's.
-    dup2_stdout(std::io::stderr())?;
-    execve(&command.loader, &command.words, &command.environment)
+    let count = passed.len();
+    // First out of the way of the numbers they get, on which others may be.
+    let moved = passed.iter().map(|fd| fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OUT_OF_THE_WAY)));
+    let moved = sys::own(&moved.collect::<nix::Result<Vec<_>>>().context("cannot move descriptors")?);
+    sys::pass_as_listen_fds(&moved).context("cannot pass descriptors on")?;
+    // Below warnings nspawn speaks of its own affairs.
+    let environment = [
+        format!("LISTEN_FDS={count}"),
+        format!("LISTEN_PID={}", getpid()),
+        "SYSTEMD_LOG_LEVEL=warning".into(),
+    ];
+    let environment = environment.map(|text: String| CString::new(text).expect("it has no NUL"));
+    execve(&command.loader, &command.words, &environment)
         .with_context(|| format!("cannot execute {}", command.loader.to_string_lossy()))
 }

@@ -29,6 +29,8 @@ pub(crate) use service::{app_of, launchers_capabilities};
 pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
 /// The files that say what is started, in stage1: with secrets in environments, and for nobody but root.
 pub(crate) const LAUNCH: &str = "etc/gantry/launch";
+/// What the pod's end starts, likewise.
+const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
 /// What apps without a hosts file get, in stage1.
 pub(crate) const HOSTS: &str = "etc/gantry/hosts";
 /// What apps without a resolv.conf get, in stage1; absent where the host has none.
@@ -128,8 +130,11 @@ impl Plan {
             let (name, unit) = (service::slice(&app.name), service::slice_unit(&app.name, limits));
             self.files.insert(format!("{}/{name}", layout::UNITS), unit.into_text());
         }
-        let name = Role::App.unit(&app.name);
-        self.links.insert(format!("{WANTS}/{name}"), format!("../{name}"));
+        let mut link = |wants, name| self.links.insert(format!("{wants}/{name}"), format!("../{name}"));
+        link(WANTS, Role::App.unit(&app.name));
+        if app.post_stop.is_some() {
+            link(EXIT_WANTS, Role::PostStop.unit(&app.name));
+        }
     }
 }
 

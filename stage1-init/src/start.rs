@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `/init`: the steps from a pod directory to a running pod.
 
-use std::convert::Infallible;
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -17,9 +17,12 @@ use crate::args::{self, Args};
 use crate::cgroup::Cgroup;
 use crate::failure::{At, Failure, Step, report};
 use crate::in_root::InRoot;
-use crate::{apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, sockets, stdio, sys};
+use crate::supervisor::Requests;
+use crate::{
+    apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, sockets, stdio, supervisor,
+};
 
-/// Runs the pod in the current directory; returns only where that fails.
+/// Runs the pod in the current directory.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
     let args = match args::parse(words) {
         Ok(args) => args,
@@ -32,9 +35,9 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         print!("{}", args::HELP);
         return ExitCode::SUCCESS;
     }
-    let done = if args.dry_run { show() } else { start(&args).map(|never| match never {}) };
+    let done = if args.dry_run { show().map(|()| 0) } else { start(&args) };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(Failure { step, error }) => {
             report(&error);
             ExitCode::from(args.failure_code.unwrap_or(step as u8))
@@ -51,20 +54,21 @@ fn show() -> Result<(), Failure> {
     dry_run::print(&plan::plan(&loaded, &host, false)).context("cannot write to stdout").at(Step::Load)
 }
 
-fn start(args: &Args) -> Result<Infallible, Failure> {
-    // Where SIGCHLD is ignored there are no children to wait for.
-    sys::default_signals();
+/// Returns the pod's code.
+fn start(args: &Args) -> Result<i32, Failure> {
+    let requests = Requests::hold().at(Step::Load)?;
     umask(Mode::from_bits_truncate(0o022));
     // What the caller left open is not the pod's.
     reaper::close_others(&[]).at(Step::Load)?;
     stdio::check().at(Step::Load)?;
     let (directory, id) = pod_directory().at(Step::Load)?;
-    let lock = lock::take(directory, id).at(Step::Namespace)?;
-    let loaded = load::load(&*lock, id).at(Step::Load)?;
+    // Not unlocked by this process, whose lock is the reaper's too.
+    let lock = ManuallyDrop::new(lock::take(directory, id).at(Step::Namespace)?);
+    let loaded = load::load(&**lock, id).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let host = host::look(&loaded.pod, &cgroup, true).at(Step::Load)?;
 
-    let stage1 = InRoot::open_at(&*lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
+    let stage1 = InRoot::open_at(&**lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
     localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
     let mut plan = plan::plan(&loaded, &host, args.debug);
     plan.files.extend(args.failure_code.map(|code| (plan::FAILURE_CODE.into(), code.to_string())));
@@ -80,7 +84,7 @@ fn start(args: &Args) -> Result<Infallible, Failure> {
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    nspawn::exec(&command, &stdio).at(Step::Exec)
+    supervisor::run(&command, stdio, &requests, &lock).at(Step::Exec)
 }
 
 /// The current directory and the pod id that is its name.

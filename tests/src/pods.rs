@@ -179,16 +179,34 @@ impl Running {
     /// The process id, on the host, of the pod's first process.
     ///
     /// # Panics
-    /// Where the pod's process has no such child.
+    /// Where there is none.
     pub fn systemd(&self) -> u32 {
-        let id = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let children = children.expect("the pod's process is there");
-        let is_systemd = |child: &&str| {
+        let children = |id: &str| {
+            let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+            children.expect("the pod's processes are there").split_whitespace().map(str::to_owned).collect()
+        };
+        let nspawn: Vec<String> = children(&self.child.id().to_string());
+        let is_systemd = |child: &String| {
             fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "systemd\n")
         };
-        let found = children.split(' ').find(is_systemd).expect("nspawn's child is systemd");
+        let found = children(&nspawn[0]).into_iter().find(is_systemd).expect("nspawn's child is systemd");
         found.parse().expect("a process id is a number")
+    }
+
+    /// Waits until a signal to the pod's process is held back until it can be acted on.
+    ///
+    /// # Panics
+    /// Where the process is gone.
+    pub fn wait_until_it_holds(&self, signal: Signal) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let blocked = || {
+            let status = fs::read_to_string(&path).expect("the pod's process is there");
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("it has a mask");
+            u64::from_str_radix(mask.trim(), 16).expect("a mask is in hex")
+        };
+        while blocked() & 1 << (signal as i32 - 1) == 0 {
+            std::thread::yield_now();
+        }
     }
 
     /// Reads the pod's stdout up to a line that has this text in it.

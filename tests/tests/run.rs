@@ -27,7 +27,8 @@ fn an_apps_exit_code_is_the_pods() {
     if !can_run("an_apps_exit_code_is_the_pods") {
         return;
     }
-    for (script_text, code) in [("exit 0", 0), ("exit 7", 7), ("kill -SEGV $$", 139), ("kill -TERM $$", 143)]
+    for (script_text, code) in
+        [("exit 0", 0), ("exit 7", 7), ("kill -SEGV $$", 139), ("kill -TERM $$", 143), ("kill -40 $$", 168)]
     {
         let gantry = Gantry::new();
         let image = gantry.image("one", &Rootfs::busybox().unwrap(), &script("one", script_text));

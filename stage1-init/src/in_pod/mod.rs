@@ -12,8 +12,6 @@ pub(crate) const LAUNCH: &str = "launch";
 pub(crate) const MOUNTS: &str = "mounts";
 /// Writes how an app ended.
 pub(crate) const STATUS: &str = "status";
-/// Notes that an app was asked to stop.
-pub(crate) const STOPPING: &str = "stopping";
 /// Ends with the pod's exit code.
 pub(crate) const EXIT_CODE: &str = "exit-code";
 
@@ -21,5 +19,3 @@ pub(crate) const EXIT_CODE: &str = "exit-code";
 pub(crate) const LAUNCH_PATH: &str = "/usr/lib/gantry/launch";
 /// The status writer, in the pod's root.
 pub(crate) const STATUS_PATH: &str = "/usr/lib/gantry/status";
-/// The stop marker, in the pod's root.
-pub(crate) const STOPPING_PATH: &str = "/usr/lib/gantry/stopping";

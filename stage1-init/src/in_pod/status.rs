@@ -3,6 +3,9 @@
 //!
 //! systemd tells an `ExecStopPost=` program in its environment (systemd.exec(5), `$SERVICE_RESULT`, `$EXIT_CODE`,
 //! `$EXIT_STATUS`). The first app to fail decides the pod's code: it makes [`FAILED`], which is never made twice.
+//!
+//! Invariant: nothing but a failed app and a request to the pod's process ends a pod that runs. So an app that SIGTERM
+//! ended was asked to end if there is either, and then what never ran was asked to end before it could.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -20,17 +23,24 @@ use crate::plan;
 
 /// The status is that of the app.
 pub(crate) const APP: &str = "app";
-/// The status is that of an app that is started again: only its end when asked to stop counts for the pod.
+/// The status is that of an app that is started again: only its end when the pod stops counts for the pod.
 pub(crate) const RESTARTED_APP: &str = "restarted-app";
 /// The status is that of the app's pre-start handler, and the app's own where the handler failed.
 pub(crate) const PRE_START: &str = "pre-start";
 
+/// The status is that of the app's post-stop handler: nobody's failure.
+pub(crate) const POST_STOP: &str = "post-stop";
+
 /// The pod's exit code, once an app or the apps' mounts have failed. On the pod's /run: gone with it.
 pub(super) const FAILED: &str = "/run/gantry-failed";
-/// With an app's name behind it: that app was asked to stop.
-const STOPPING: &str = "/run/gantry-stopping-";
+/// In /run, with an app's name: the app began, or its pre-start handler did, and what it left is to be cleaned up.
+const BEGUN: &str = "gantry-begun";
+/// In stage1; it is there once the pod's process was asked to stop the pod.
+pub(crate) const ASKED: &str = "rkt/asked";
 /// A process that a signal ended has this and the signal's number as its status.
 const SIGNALLED: u8 = 128;
+/// The first real-time signal, as systemd's C library counts (signal(7)).
+const REAL_TIME: u8 = 34;
 
 /// How a service ended, as systemd tells it.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,8 +55,12 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let [of, name] = args else { bail!("expected what ended and an app's name") };
         let name = app_name(name)?;
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
-        let asked = fs::exists(format!("{STOPPING}{name}"))?;
+        let asked = stopping()?;
         let end = end(&variable("SERVICE_RESULT"), &variable("EXIT_CODE"), &variable("EXIT_STATUS"), asked);
+        if of == POST_STOP {
+            fs::remove_dir(format!("/run/{}", begun(&name)))?;
+            return Ok(false);
+        }
         // A handler that ended well says nothing about the app.
         if of != PRE_START || end.failed {
             record(&name, &end, of != RESTARTED_APP || asked)?;
@@ -56,39 +70,43 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
     finish(recorded.map(u8::from))
 }
 
-/// Notes that an app was asked to stop. systemd calls `ExecStop=` for an app that ended by itself as well, but
-/// without `$MAINPID` then.
-pub(crate) fn mark_stopping(args: &[OsString]) -> ExitCode {
-    let marked = (|| {
-        let [name] = args else { bail!("expected an app's name") };
-        if std::env::var_os("MAINPID").is_some() {
-            File::create(format!("{STOPPING}{}", app_name(name)?))?;
-        }
-        Ok(0)
-    })();
-    finish(marked)
+/// The directory of /run that is there once an app began.
+pub(crate) fn begun(app: &AppName) -> String {
+    format!("{BEGUN}/{app}")
 }
 
-/// Ends with the pod's exit code: of the first app that failed; 1 where an app never came to an end, so that nothing
-/// passes for success that was not; else 0.
+/// Whether the pod is being stopped.
+fn stopping() -> io::Result<bool> {
+    Ok(fs::exists(FAILED)? || fs::exists(format!("/{ASKED}"))?)
+}
+
+/// Ends with the pod's exit code: of the first app that failed; 1 where an app never came to an end and nobody asked
+/// for that, so that nothing passes for success that was not; else 0.
 pub(crate) fn exit_code() -> ExitCode {
-    finish(match fs::read_to_string(FAILED) {
-        Ok(code) => code.trim().parse().context("the failed app's status is not a number"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => all_ended().map(|all| u8::from(!all)),
-        Err(error) => Err(error.into()),
-    })
+    finish((|| {
+        let all_ended = complete(stopping()?)?;
+        match fs::read_to_string(FAILED) {
+            Ok(code) => code.trim().parse().context("the failed app's status is not a number"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(u8::from(!all_ended)),
+            Err(error) => Err(error.into()),
+        }
+    })())
 }
 
-/// Whether every app that `/init` linked into the pod has a status.
-fn all_ended() -> Result<bool> {
+/// Whether every app that `/init` linked into the pod has a status. Where the pod was `stopping`, those that never
+/// ran get that of one which was asked to end.
+fn complete(stopping: bool) -> Result<bool> {
+    let mut all = true;
     for unit in fs::read_dir(format!("/{}", plan::WANTS)).context("cannot list the apps")? {
         let unit = unit?.file_name().into_string().unwrap_or_default();
         let app: AppName = plan::app_of(&unit).context("a unit that is no app's")?.parse()?;
-        if !fs::exists(format!("/{}", layout::status(&app)))? {
-            return Ok(false);
+        let there = fs::exists(format!("/{}", layout::status(&app)))?;
+        if !there && stopping {
+            record(&app, &End { code: SIGNALLED + Signal::SIGTERM as u8, failed: false }, false)?;
         }
+        all &= there || stopping;
     }
-    Ok(true)
+    Ok(all)
 }
 
 fn finish(code: Result<u8>) -> ExitCode {
@@ -113,12 +131,19 @@ fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
             End { code, failed: code != 0 }
         }
         "killed" | "dumped" => {
-            let signal = Signal::from_str(&format!("SIG{status}")).map_or(0, |signal| signal as i32);
-            let failed = !(asked && signal == Signal::SIGTERM as i32);
-            End { code: SIGNALLED + u8::try_from(signal).unwrap_or(0), failed }
+            let failed = !(asked && status == "TERM");
+            End { code: SIGNALLED + signal_number(status).unwrap_or(0), failed }
         }
         // It never ran. Where it was to run, systemd could not start it.
         _ => End { code: u8::from(result != "success"), failed: result != "success" },
+    }
+}
+
+/// The number of a signal, as systemd names it: the C library's own two have no name.
+fn signal_number(name: &str) -> Option<u8> {
+    match name.strip_prefix("RTMIN+") {
+        Some(number) => Some(REAL_TIME + number.parse::<u8>().ok()?),
+        None => name.parse().ok().or_else(|| Some(Signal::from_str(&format!("SIG{name}")).ok()? as u8)),
     }
 }
 
@@ -158,7 +183,10 @@ mod tests {
             ("success", "killed", "TERM", false, 143, true),
             ("timeout", "killed", "KILL", true, 137, true),
             ("core-dump", "dumped", "SEGV", false, 139, true),
-            ("signal", "killed", "RTMIN+1", false, 128, true),
+            ("signal", "killed", "RTMIN+0", false, 162, true),
+            ("signal", "killed", "RTMIN+6", false, 168, true),
+            ("core-dump", "dumped", "RTMIN+30", true, 192, true),
+            ("signal", "killed", "33", false, 161, true),
             ("success", "", "", false, 0, false),
             ("resources", "", "", false, 1, true),
         ] {

@@ -3,7 +3,9 @@
 //!
 //! - `app-NAME`: the app.
 //! - `pre-start-NAME`: its handler, required by the app; its failure fails the app.
-//! - `post-stop-NAME`: its handler, which the app's end starts, however that came.
+//! - `post-stop-NAME`: its handler, which the app's end starts, however that came; and so does the pod's, because an
+//!   app that was to start when the pod is stopped never ends. A directory that the other two leave tells whether
+//!   there is anything to clean up after. The handler's own end removes it, so the handler runs once.
 //!
 //! They are services of their own because systemd passes the stdio socket to `ExecStart=` alone. The first two are
 //! stopped by `exit.target`; all are done before `gantry-exit.service`, which ends the pod (see `units/`).
@@ -22,6 +24,8 @@ use crate::unit::{Command, Unit};
 const STOP_SECONDS: u32 = 10;
 /// How long a post-stop handler may run, in seconds.
 const POST_STOP_SECONDS: u32 = 60;
+/// The directive for what is started with a unit, unless it is there.
+const NEEDS_POD: &str = "Requires";
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
 /// What a launcher has beside what its app may have, until it is in the app's root (linux/capability.h):
@@ -108,16 +112,15 @@ fn app_unit(app: &App) -> Unit {
         Restart::OnFailure => Some("on-failure"),
         Restart::Always => Some("always"),
     };
-    let unit =
-        vital(stopped(after_post_stop(app, starts(app, "app", pre_start.as_deref()))), post_stop.as_deref());
+    let unit = vital(
+        stopped(after_post_stop(app, starts(app, "app", NEEDS_POD, pre_start.as_deref()))),
+        post_stop.as_deref(),
+    );
     let unit = if restart.is_some() { unit.set("StartLimitIntervalSec", 0) } else { unit };
     let of = if restart.is_some() { in_pod::status::RESTARTED_APP } else { in_pod::status::APP };
-    let unit = unit
-        .section("Service")
-        .set("Type", "simple")
-        .set("ExecStop", Command::privileged(in_pod::STOPPING_PATH, vec![app.name.to_string()]))
+    let unit = unit.section("Service").set("Type", "simple");
+    let unit = begins(app, unit)
         .set("ExecStopPost", status(app, of))
-        .set("KillMode", "mixed")
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS));
     match restart {
         Some(restart) => unit.set("Restart", restart).set("RestartSec", RESTART_SECONDS),
@@ -126,37 +129,50 @@ fn app_unit(app: &App) -> Unit {
 }
 
 fn pre_start_unit(app: &App) -> Unit {
-    vital(stopped(after_post_stop(app, starts(app, "pre-start handler of app", None))), None)
-        .section("Service")
-        .set("Type", "oneshot")
+    let unit = stopped(after_post_stop(app, starts(app, "pre-start handler of app", NEEDS_POD, None)));
+    begins(app, vital(unit, None).section("Service").set("Type", "oneshot"))
         .set("ExecStopPost", status(app, in_pod::status::PRE_START))
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
 }
 
 fn post_stop_unit(app: &App) -> Unit {
-    starts(app, "post-stop handler of app", None)
+    // Where the pod is not up nothing began: it is not to be set up for its end.
+    starts(app, "post-stop handler of app", "Requisite", None)
+        .set("ConditionPathExists", format_args!("/run/{}", in_pod::status::begun(&app.name)))
         .section("Service")
         .set("Type", "oneshot")
+        .set("ExecStopPost", status(app, in_pod::status::POST_STOP))
         .set("TimeoutStartSec", POST_STOP_SECONDS)
 }
 
 /// A unit that needs the pod and, if there is one, `after`; the pod does not end before it.
-fn starts(app: &App, what: &str, after: Option<&str>) -> Unit {
+fn starts(app: &App, what: &str, needs: &'static str, after: Option<&str>) -> Unit {
     let requires = ["gantry-pod.target"].into_iter().chain(after).collect::<Vec<_>>().join(" ");
     Unit::default()
         .section("Unit")
         .set("Description", format_args!("{what} {}", app.name))
         .set("DefaultDependencies", "no")
-        .set("Requires", &requires)
+        .set(needs, &requires)
         .set("After", &requires)
         .set("Before", "exit.target gantry-exit.service")
 }
 
-/// An app that is started again waits until its last run is cleaned up.
+/// An app that is started again waits until its last run is cleaned up. It also makes the handler wait for the app's end:
+/// what is stopped goes before what is started, whichever way the order (systemd.unit(5), `After=`).
 fn after_post_stop(app: &App, unit: Unit) -> Unit {
-    match (&app.post_stop, app.restart) {
-        (None, _) | (_, Restart::No) => unit,
-        _ => unit.set("After", Role::PostStop.unit(&app.name)),
+    match app.post_stop {
+        Some(_) => unit.set("After", Role::PostStop.unit(&app.name)),
+        None => unit,
+    }
+}
+
+/// Leaves a sign for the post-stop handler that there is something to clean up after.
+fn begins(app: &App, unit: Unit) -> Unit {
+    match app.post_stop {
+        Some(_) => unit
+            .set("RuntimeDirectory", in_pod::status::begun(&app.name))
+            .set("RuntimeDirectoryPreserve", "yes"),
+        None => unit,
     }
 }
 

@@ -117,12 +117,18 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
     let none = None;
     let before = if is_app { &pre_start } else { &none };
     let then = if is_app { &post_stop } else { &none };
-    let cleaned = if role != "post-stop" && app.restart != "no" { &post_stop } else { &none };
+    let cleaned = if role == "post-stop" { &none } else { &post_stop };
+    let pod = Some("gantry-pod.target".to_owned());
+    let (needed, up) = if role == "post-stop" { (None, pod) } else { (pod, None) };
+    // The directory that they leave is on it.
+    let run = cleaned.as_ref().map(|_| "-.mount".to_owned());
     let of = if app.restart == "no" { "app" } else { "restarted-app" };
     let mut all = Properties::from([
-        ("Requires", with(&["gantry-pod.target", slice], &[before])),
-        ("After", with(&["gantry-pod.target", slice, "gantry-stdio.socket"], &[before, cleaned])),
+        ("Requires", with(&[slice], &[before, &needed])),
+        ("Requisite", with(&[], &[&up])),
+        ("After", with(&["gantry-pod.target", slice, "gantry-stdio.socket"], &[before, cleaned, &run])),
         ("OnSuccess", with(&[], &[then])),
+        ("RuntimeDirectory", cleaned.iter().map(|_| format!("gantry-begun/{name}")).collect()),
         ("Type", vec![if is_app { "simple" } else { "oneshot" }.into()]),
         ("Restart", vec![if is_app { app.restart } else { "no" }.into()]),
     ]);
@@ -130,8 +136,8 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
     let own = match role {
         "app" => Properties::from([
             ("TimeoutStopSec", stop),
-            ("KillMode", vec!["mixed".into()]),
-            ("ExecStop", vec![format!("/usr/lib/gantry/stopping {name}")]),
+            ("KillMode", vec!["control-group".into()]),
+            ("ExecStop", vec![]),
             ("ExecStopPost", vec![format!("/usr/lib/gantry/status {of} {name}")]),
         ]),
         "pre-start" => Properties::from([
@@ -142,7 +148,7 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
         _ => Properties::from([
             ("TimeoutStartSec", vec!["60000000".into()]),
             ("ExecStop", vec![]),
-            ("ExecStopPost", vec![]),
+            ("ExecStopPost", vec![format!("/usr/lib/gantry/status post-stop {name}")]),
         ]),
     };
     all.extend(own);

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The pod's process: what `/init` is from nspawn's start to the pod's end. It does two things.
+//!
+//! - It takes the requests to stop: SIGTERM, SIGINT, SIGQUIT and SIGHUP. nspawn can't. It knows the first two alone,
+//!   ends everything at once on a second, and passes one on whether or not the pod's systemd listens by then; the
+//!   kernel drops a signal that process 1 of a namespace has no handler for (pid_namespaces(7)).
+//! - It ends with nspawn's code.
+//!
+//! Requests are held back from the first moment, so none is lost, and the first is passed on once systemd listens.
+//! That shows by a pipe: systemd closes the descriptors that it was started with and has no unit for right after it
+//! has set its signals up (systemd's main.c, after `manager_startup`).
+//!
+//! Invariant: however often, however early it is asked, the pod is stopped once, in order, with one code.
+
+use std::io::{Read, pipe};
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, dup2_stdout, setsid};
+
+use pod::layout;
+
+use crate::in_pod::status::ASKED;
+use crate::nspawn::{self, Command};
+use crate::sys;
+
+/// A process that a signal ended has this and the signal's number as its code.
+const SIGNALLED: i32 = 128;
+
+/// What asks a pod to stop.
+const REQUESTS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
+
+/// The signals that ask the pod to stop, held back from being acted on.
+#[derive(Debug)]
+pub(crate) struct Requests(SigSet);
+
+impl Requests {
+    /// Holds them back from now on. A hangup that the caller ignores, as nohup(1) does, is no request.
+    pub(crate) fn hold() -> Result<Self> {
+        let mut requests = SigSet::from_iter(REQUESTS);
+        let mut held = requests;
+        held.add(Signal::SIGCHLD);
+        held.thread_block()?;
+        let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+        if ignores_hangups(&status) {
+            requests.remove(Signal::SIGHUP);
+        }
+        // Who ignores SIGCHLD can't wait for a child, and callers may have it ignored.
+        sys::default_signals();
+        Ok(Self(requests))
+    }
+}
+
+fn ignores_hangups(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 != 0))
+}
+
+/// Runs nspawn to its end and returns its code. Where nspawn can't be executed, that error is the child's.
+/// `directory`: the pod's, as the host has it.
+pub(crate) fn run(
+    command: &Command,
+    stdio: OwnedFd,
+    requests: &Requests,
+    directory: &OwnedFd,
+) -> Result<i32> {
+    // What nspawn and this process say is no output of the pod's, whose end shows by its apps'.
+    dup2_stdout(std::io::stderr())?;
+    let (listens, starting) = pipe().context("cannot make a pipe")?;
+    match sys::fork().context("cannot fork")? {
+        ForkResult::Child => {
+            // Out of reach of the caller's terminal: what it signals is asked of the parent.
+            setsid()?;
+            // nspawn itself takes it, once it can.
+            SigSet::from(Signal::SIGTERM).thread_set_mask()?;
+            match nspawn::exec(command, &[stdio, starting.into()])? {}
+        }
+        ForkResult::Parent { child } => {
+            drop((stdio, starting));
+            supervise(child, listens, requests, directory)
+        }
+    }
+}
+
+fn supervise(nspawn: Pid, mut listens: impl Read, requests: &Requests, directory: &OwnedFd) -> Result<i32> {
+    let mut awaited = requests.0;
+    awaited.add(Signal::SIGCHLD);
+    let mut asked = false;
+    loop {
+        if awaited.wait()? != Signal::SIGCHLD && !asked {
+            asked = true;
+            // Without it the pod's code is a failure; it is stopped all the same.
+            let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let asked = format!("{}/{ASKED}", layout::STAGE1);
+            drop(openat(directory, asked.as_str(), flags, Mode::from_bits_truncate(0o644)));
+            let _ = listens.read(&mut [0]);
+            let _ = kill(nspawn, Signal::SIGTERM);
+        }
+        match waitpid(nspawn, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::Exited(_, code) => return Ok(code),
+            WaitStatus::Signaled(_, signal, _) => return Ok(SIGNALLED + signal as i32),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hangups_that_the_caller_ignores() {
+        assert!(ignores_hangups("SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hangups("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"));
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods that are asked to stop: whenever that is, in order and with one code.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use serde_json::{Value, json};
+use tests::host::can_run;
+use tests::image::{script, with_handler};
+use tests::pods::{Gantry, status};
+use tests::rootfs::Rootfs;
+
+const REQUESTS: [Signal; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn prepare(gantry: &Gantry, manifest: &Value) -> PathBuf {
+    let image = gantry.image("stopped", &Rootfs::busybox().unwrap(), manifest);
+    gantry.prepare(&[&image], &[])
+}
+
+/// The moments are what is tested: before nspawn, before systemd, before the app, and while it runs.
+#[test]
+fn a_request_at_any_moment_stops_the_pod_in_order() {
+    if !can_run("a_request_at_any_moment_stops_the_pod_in_order") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = with_handler(script("stopped", "echo up; sleep 1000"), "post-stop", "echo post");
+    let pod = prepare(&gantry, &image);
+    let mut before_the_app = 0;
+    for (moment, signal) in (0..=300).step_by(10).zip(REQUESTS.into_iter().cycle()) {
+        let running = gantry.start(&pod);
+        running.wait_until_it_holds(signal);
+        sleep(Duration::from_millis(moment));
+        running.signal(signal);
+        let (code, output) = running.wait();
+        let said = text(&output.stdout);
+        assert_eq!((code, status(&pod, "stopped")), (0, 143), "{signal} after {moment} ms: {said:?}");
+        // An app that was asked between its start and its first word says nothing, but is cleaned up after.
+        assert!(
+            ["", "post\n", "up\npost\n"].contains(&said.as_str()),
+            "{signal} after {moment} ms: {said:?}"
+        );
+        assert_eq!(text(&output.stderr), "", "{signal} after {moment} ms");
+        before_the_app += u32::from(said.is_empty());
+    }
+    assert_ne!(before_the_app, 0, "the first come before anything runs");
+}
+
+#[test]
+fn to_ask_again_changes_nothing() {
+    if !can_run("to_ask_again_changes_nothing") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let slow = "trap 'echo stopping; sleep 1; echo stopped; exit 0' TERM; echo up; while :; do sleep 60 & wait; done";
+    let pod = prepare(&gantry, &with_handler(script("stopped", slow), "post-stop", "echo post"));
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    running.signal(SIGTERM);
+    running.wait_for("stopping");
+    REQUESTS.into_iter().chain(REQUESTS).for_each(|signal| running.signal(signal));
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "stopped\npost\n"));
+    assert_eq!(status(&pod, "stopped"), 0);
+}
+
+#[test]
+fn what_a_pre_start_began_is_cleaned_up() {
+    if !can_run("what_a_pre_start_began_is_cleaned_up") {
+        return;
+    }
+    for (pre_start, code, ended) in [
+        ("echo pre; sleep 1000 & wait", 0, 143),
+        ("trap 'exit 0' TERM; echo pre; sleep 1000 & wait", 0, 143),
+        ("trap 'exit 3' TERM; echo pre; sleep 1000 & wait", 3, 3),
+    ] {
+        let gantry = Gantry::new();
+        let image = with_handler(script("stopped", "echo never"), "pre-start", pre_start);
+        let pod = prepare(&gantry, &with_handler(image, "post-stop", "echo post"));
+        let mut running = gantry.start(&pod);
+        running.wait_for("pre");
+        running.signal(SIGTERM);
+        let (found, output) = running.wait();
+        assert_eq!((found, text(&output.stdout).as_str()), (code, "post\n"), "{pre_start}");
+        assert_eq!(status(&pod, "stopped"), ended, "{pre_start}");
+    }
+}
+
+#[test]
+fn a_failure_during_anothers_pre_start_is_cleaned_up_after() {
+    if !can_run("a_failure_during_anothers_pre_start_is_cleaned_up_after") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let busybox = Rootfs::busybox().unwrap();
+    let meeting = |mut image: Value| {
+        image["app"]["mountPoints"] = json!([{"name": "meet", "path": "/meet"}]);
+        image
+    };
+    let early = with_handler(script("early", "echo never"), "pre-start", "echo > /meet/begun; sleep 1000");
+    let early = meeting(with_handler(early, "post-stop", "echo after early"));
+    let fails = meeting(script("fails", "while ! [ -e /meet/begun ]; do sleep 0.05; done; exit 7"));
+    let (early, fails) = (gantry.image("early", &busybox, &early), gantry.image("fails", &busybox, &fails));
+    let pod = gantry.prepare(&[&early, &fails], &["--volume", "meet,kind=empty,mode=1777"]);
+    let (code, output) = gantry.start(&pod).wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (7, "after early\n"), "{}", text(&output.stderr));
+    assert_eq!((status(&pod, "early"), status(&pod, "fails")), (143, 7));
+}
+
+#[test]
+fn all_of_an_app_is_asked() {
+    if !can_run("all_of_an_app_is_asked") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let app = "trap 'wait; echo first; exit 0' TERM; \
+               (trap 'echo second; exit 0' TERM; echo up; while :; do sleep 60 & wait; done) & \
+               while :; do wait; done";
+    let pod = prepare(&gantry, &script("stopped", app));
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    running.signal(SIGTERM);
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "second\nfirst\n"));
+}
