@@ -7,7 +7,7 @@
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use super::memory::{self, TooLittle};
-use super::xz;
+use super::xz_blocks;
 
 /// `ustar` stands at this offset of a tar header (POSIX.1-1988, "ustar Interchange Format").
 const USTAR_OFFSET: usize = 257;
@@ -73,7 +73,7 @@ fn decoder<'a, R: Read + Send + 'a>(
         Format::Plain => Box::new(whole),
         Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
-        Format::Xz => Box::new(xz::Decoder::new(whole, memory)?),
+        Format::Xz => xz_blocks::open(whole, memory)?,
         Format::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
             decoder.window_log_max(memory::zstd_window_log(memory))?;

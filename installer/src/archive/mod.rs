@@ -12,6 +12,9 @@ mod pax;
 pub mod pipeline;
 mod reader;
 mod xz;
+mod xz_blocks;
+mod xz_container;
+mod xz_queue;
 
 pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
 pub(crate) use memory::TooLittle;
@@ -47,8 +50,8 @@ impl Default for Limits {
             entries: 4 << 20,
             depth: 512,
             extended: 1 << 20,
-            directories: 16 << 20,
-            decoder_memory: 34 << 20,
+            directories: 12 << 20,
+            decoder_memory: 38 << 20,
         }
     }
 }

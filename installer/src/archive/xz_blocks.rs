@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+//! .xz files whose blocks can be decoded side by side, as `xz -T` writes them: each block's header says its sizes.
+//!
+//! The container is read by [`super::xz_container`]; each block is liblzma's to decode, as a stream of its own, with
+//! its check. Blocks are read in the file's order. Whoever decodes ahead stops once as much waits as memory allows; a
+//! block for whose compressed bytes there is no memory is decoded as it is read.
+//!
+//! Invariant: all bytes of the file are accounted for, the index included, as by liblzma's own stream decoder.
+
+use std::io::{self, BufRead, Cursor, Read};
+use std::thread;
+
+use xz2::stream::{Action, Stream};
+
+use super::xz::Decoder;
+use super::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
+use super::xz_queue::Queues;
+
+/// Bytes of decoded data that change hands at once.
+const CHUNK: usize = 256 << 10;
+/// What a block's decoder takes beside its dictionary.
+const BESIDE_DICTIONARY: u64 = 1 << 20;
+/// The least that must be left for what waits, for each thread.
+const AHEAD_MIN: u64 = 2 << 20;
+const THREADS_MAX: u64 = 8;
+
+/// Opens an .xz file: with several threads where its blocks, `memory` and the machine allow it, else with one.
+pub(super) fn open<'a>(
+    mut input: impl BufRead + Send + 'a,
+    memory: u64,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64).min(THREADS_MAX);
+    let (head, first) = begin_stream(&mut input)?;
+    let fits = first.as_ref().and_then(|(_, block)| {
+        let each = needs(block).saturating_add(AHEAD_MIN);
+        (2..=threads).rev().find(|threads| each.checked_mul(*threads).is_some_and(|all| all <= memory))
+    });
+    let (Some((header, block)), Some(threads)) = (first, fits) else {
+        return Ok(Box::new(Decoder::new(Cursor::new(head).chain(input), memory)?));
+    };
+    Ok(Box::new(Blocks {
+        queues: Queues::new(),
+        input: Some(input),
+        memory,
+        threads,
+        stream: (header, Index::default()),
+        next: Next::Block(block),
+        running: Vec::new(),
+        started: 0,
+        chunk: Cursor::new(Vec::new()),
+        alone: None,
+    }))
+}
+
+/// What decoding a block from memory takes: its compressed bytes, its dictionary, and the rest.
+fn needs(block: &Block) -> u64 {
+    block.body.saturating_add(block.dictionary).saturating_add(BESIDE_DICTIONARY)
+}
+
+/// Reads the beginning of a stream up to its first block. What was read, and what it means where the block says its
+/// sizes.
+fn begin_stream(input: &mut impl Read) -> io::Result<(Vec<u8>, Option<(StreamHeader, Block)>)> {
+    let mut head = Vec::new();
+    input.take(STREAM_HEADER as u64 + 1).read_to_end(&mut head)?;
+    let Some((&header, &[size])) = head.split_first_chunk() else { return Ok((head, None)) };
+    if size == 0 {
+        return Ok((head, None));
+    }
+    let header = StreamHeader(header);
+    input.take(rest_of_header(size)).read_to_end(&mut head)?;
+    let block = header.check().ok().and_then(|()| header.block(head[STREAM_HEADER..].to_vec()));
+    Ok((head, block.map(|block| (header, block))))
+}
+
+/// Bytes of a block's header after its first (section 3.1.1).
+fn rest_of_header(size: u8) -> u64 {
+    u64::from(size) * 4 + 3
+}
+
+/// The file, several of its blocks being decoded.
+struct Blocks<R> {
+    input: Option<R>,
+    queues: Queues,
+    /// What blocks that are being decoded, and what waits of them, may take.
+    memory: u64,
+    threads: u64,
+    stream: (StreamHeader, Index),
+    next: Next,
+    /// Jobs that have not ended, and what they take.
+    running: Vec<(u64, u64)>,
+    started: u64,
+    chunk: Cursor<Vec<u8>>,
+    /// What is decoded as it is read.
+    alone: Option<Alone<R>>,
+}
+
+/// What comes next in the file.
+enum Next {
+    Unknown,
+    Block(Block),
+    /// A stream, of which this was read, whose blocks do not say their sizes.
+    Plain(Vec<u8>),
+    End,
+}
+
+/// A decoder that needs no other.
+enum Alone<R> {
+    /// Of the block, up to its end.
+    Block(OneBlock),
+    /// Of all that is left of the file.
+    Rest(Decoder<io::Chain<Cursor<Vec<u8>>, R>>),
+}
+
+impl<R: BufRead> Blocks<R> {
+    /// Starts as many jobs as there may be, and leaves what memory there is to what waits.
+    fn dispatch(&mut self) -> io::Result<()> {
+        loop {
+            self.running.retain(|(job, _)| !self.queues.has_ended(*job));
+            let taken: u64 = self.running.iter().map(|(_, needs)| needs).sum();
+            self.queues
+                .allow(usize::try_from(self.memory.saturating_sub(taken)).unwrap_or(usize::MAX) / CHUNK);
+            if self.running.len() as u64 >= self.threads {
+                return Ok(());
+            }
+            self.look_ahead()?;
+            let waiting = (self.queues.waiting() * CHUNK) as u64;
+            let left = self.memory.saturating_sub(taken).saturating_sub(waiting.max(AHEAD_MIN));
+            match &self.next {
+                Next::Block(block) if needs(block) <= left => {}
+                _ => return Ok(()),
+            }
+            if let Some(block) = self.take_block() {
+                self.start(block)?;
+            }
+        }
+    }
+
+    fn take_block(&mut self) -> Option<Block> {
+        match std::mem::replace(&mut self.next, Next::Unknown) {
+            Next::Block(block) => {
+                self.stream.1.add(&block);
+                Some(block)
+            }
+            other => {
+                self.next = other;
+                None
+            }
+        }
+    }
+
+    fn start(&mut self, block: Block) -> io::Result<()> {
+        let (job, queues, needs) = (self.started, self.queues.clone(), needs(&block));
+        let mut one = OneBlock::new(self.stream.0, &block)?;
+        let mut body = vec![0; usize::try_from(block.body).map_err(io::Error::other)?];
+        input(&mut self.input)?.read_exact(&mut body)?;
+        queues.begin(job);
+        thread::Builder::new().name("block".into()).spawn(move || {
+            let end = one.decode_all(&body, |chunk| queues.push(job, chunk));
+            drop((one, body));
+            queues.end(job, end);
+        })?;
+        self.started += 1;
+        self.running.push((job, needs));
+        Ok(())
+    }
+
+    /// Finds out what comes next.
+    fn look_ahead(&mut self) -> io::Result<()> {
+        let Next::Unknown = self.next else { return Ok(()) };
+        let input = input(&mut self.input)?;
+        let mut header = vec![0];
+        input.read_exact(&mut header)?;
+        if header[0] != 0 {
+            input.take(rest_of_header(header[0])).read_to_end(&mut header)?;
+            let block = self.stream.0.block(header).ok_or_else(|| invalid("a block unlike the first"))?;
+            self.next = Next::Block(block);
+            return Ok(());
+        }
+        std::mem::take(&mut self.stream.1).check(self.stream.0, input)?;
+        // Section 2.2: padding in fours.
+        while input.fill_buf()?.first() == Some(&0) {
+            let mut padding = [0; 4];
+            input.read_exact(&mut padding)?;
+            if padding != [0; 4] {
+                return Err(invalid("padding that is not zero"));
+            }
+        }
+        let (head, first) = begin_stream(input)?;
+        self.next = match first {
+            Some((header, block)) => {
+                self.stream = (header, Index::default());
+                Next::Block(block)
+            }
+            None if head.is_empty() => Next::End,
+            None => Next::Plain(head),
+        };
+        Ok(())
+    }
+
+    /// Takes up what no job can do. `false` where there is nothing left.
+    fn go_alone(&mut self) -> io::Result<bool> {
+        if let Some(block) = self.take_block() {
+            self.alone = Some(Alone::Block(OneBlock::new(self.stream.0, &block)?));
+        } else if let Next::Plain(head) = &mut self.next {
+            let rest = Cursor::new(std::mem::take(head));
+            let input = self.input.take().ok_or_else(|| io::Error::other("the input was given away"))?;
+            self.alone = Some(Alone::Rest(Decoder::new(rest.chain(input), self.memory)?));
+        }
+        Ok(self.alone.is_some())
+    }
+
+    fn read_alone(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        match &mut self.alone {
+            None => Ok(None),
+            Some(Alone::Rest(decoder)) => decoder.read(into).map(Some),
+            Some(Alone::Block(one)) => {
+                let count = one.decode(input(&mut self.input)?, into)?;
+                if count == 0 {
+                    self.alone = None;
+                    return Ok(None);
+                }
+                Ok(Some(count))
+            }
+        }
+    }
+}
+
+fn input<R>(input: &mut Option<R>) -> io::Result<&mut R> {
+    input.as_mut().ok_or_else(|| io::Error::other("the input was given away"))
+}
+
+impl<R: BufRead> Read for Blocks<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while !into.is_empty() {
+            let count = self.chunk.read(into)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            if let Some(count) = self.read_alone(into)? {
+                return Ok(count);
+            }
+            self.dispatch()?;
+            if let Some(chunk) = self.queues.pop()? {
+                self.chunk = Cursor::new(chunk);
+            } else if !matches!(self.next, Next::Unknown) && !self.go_alone()? {
+                break;
+            }
+        }
+        Ok(0)
+    }
+}
+
+impl<R> Drop for Blocks<R> {
+    fn drop(&mut self) {
+        self.queues.close();
+    }
+}
+
+/// A block's decoder.
+struct OneBlock {
+    stream: Stream,
+    /// Bytes of the block that are still to be read, and that are still to come out.
+    body: u64,
+    left: u64,
+}
+
+impl OneBlock {
+    fn new(header: StreamHeader, block: &Block) -> io::Result<Self> {
+        let mut stream = Stream::new_stream_decoder(block.dictionary + BESIDE_DICTIONARY, 0)?;
+        let head = [&header.0, block.header.as_slice()].concat();
+        stream.process(&head, &mut [], Action::Run)?;
+        if stream.total_in() != head.len() as u64 {
+            return Err(invalid("a malformed block header"));
+        }
+        Ok(Self { stream, body: block.body, left: block.uncompressed })
+    }
+
+    /// Decodes some of the block; nothing once it is whole, its check included.
+    fn decode(&mut self, input: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.body == 0 && self.left == 0 {
+                return Ok(0);
+            }
+            let (before_in, before_out) = (self.stream.total_in(), self.stream.total_out());
+            let chunk: &[u8] = if self.body == 0 { &[] } else { input.fill_buf()? };
+            let length = chunk.len().min(usize::try_from(self.body).unwrap_or(usize::MAX));
+            self.stream.process(&chunk[..length], into, Action::Run)?;
+            let (taken, made) = (self.stream.total_in() - before_in, self.stream.total_out() - before_out);
+            input.consume(usize::try_from(taken).map_err(io::Error::other)?);
+            if taken == 0 && made == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the xz block is cut: expected its end",
+                ));
+            }
+            self.body -= taken;
+            self.left = self.left.checked_sub(made).ok_or_else(|| invalid("a long block"))?;
+            if made > 0 {
+                return usize::try_from(made).map_err(io::Error::other);
+            }
+        }
+    }
+
+    /// Decodes all of the block from memory, in chunks, until `push` refuses one.
+    fn decode_all(&mut self, mut body: &[u8], mut push: impl FnMut(Vec<u8>) -> bool) -> io::Result<()> {
+        loop {
+            let (mut chunk, mut filled) = (vec![0; CHUNK], 0);
+            while filled < CHUNK {
+                match self.decode(&mut body, &mut chunk[filled..])? {
+                    0 => break,
+                    count => filled += count,
+                }
+            }
+            let is_last = filled < CHUNK;
+            chunk.truncate(filled);
+            if !push(chunk) || is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "xz_blocks_tests.rs"]
+mod tests;
