@@ -141,6 +141,7 @@ fn check_kind(root: &Path, path: &Path, entry: &Entry, found: &Found, content: &
         }
         Kind::Directory => assert!(kind.is_dir(), "{path:?}: {found:?}"),
         Kind::Symlink { target } => {
+            assert!(kind.is_symlink(), "{path:?}: {found:?}");
             assert_eq!(fs::read_link(path).unwrap().as_os_str().as_bytes(), target, "{path:?}");
         }
         Kind::HardLink { target } => {

@@ -120,6 +120,10 @@ impl Xattr {
             "extended attribute {shown}: expected user.* (but not user.overlay.*), security.capability or \
              system.posix_acl_*"
         );
+        ensure!(
+            !value.is_empty() || name.starts_with("user."),
+            "extended attribute {shown}: expected a value, without which the kernel keeps none or none to be read"
+        );
         Ok(Self { name: name.to_owned(), value: value.to_vec() })
     }
 
@@ -171,5 +175,9 @@ mod tests {
             assert!(Xattr::new(bad.as_bytes(), b"").is_err(), "{bad:?}");
         }
         assert!(Xattr::new(b"user.\xff", b"").is_err());
+        assert!(Xattr::new(b"user.a", b"").is_ok());
+        for of_the_kernel in ["security.capability", "system.posix_acl_access", "system.posix_acl_default"] {
+            assert!(Xattr::new(of_the_kernel.as_bytes(), b"").is_err(), "{of_the_kernel}");
+        }
     }
 }
