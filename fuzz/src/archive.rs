@@ -41,7 +41,7 @@ thread_local! {
 ///
 /// # Panics
 /// Where something does not hold.
-pub fn check(data: &[u8]) {
+pub fn check(data: &[u8]) -> bool {
     let file = match data.split_first() {
         Some((&FILE, file)) => file.to_vec(),
         Some((&STREAM, stream)) => with_sums(stream.to_vec()),
@@ -59,10 +59,16 @@ pub fn check(data: &[u8]) {
             )
         };
         ground.within(unpack, |root, unpacked| match unpacked {
-            Ok(_) => check_tree(root, &file),
-            Err(error) => check_message(&format!("{error:#}")),
-        });
-    });
+            Ok(_) => {
+                check_tree(root, &file);
+                true
+            }
+            Err(error) => {
+                check_message(&format!("{error:#}"));
+                false
+            }
+        })
+    })
 }
 
 /// Puts the sum into each block that a reader would take for a header.

@@ -26,13 +26,18 @@ impl Ground {
 
     /// Hands an empty directory to `unpack`, and its path and what came of that to `check`, once it is certain that
     /// nothing beside it changed.
-    pub(crate) fn within<T>(&self, unpack: impl FnOnce(OwnedFd) -> T, check: impl FnOnce(&Path, T)) {
+    pub(crate) fn within<T, U>(
+        &self,
+        unpack: impl FnOnce(OwnedFd) -> T,
+        check: impl FnOnce(&Path, T) -> U,
+    ) -> U {
         let root = self.root();
         fs::create_dir(&root).unwrap();
         let unpacked = unpack(File::open(&root).unwrap().into());
         self.canary.check();
-        check(&root, unpacked);
+        let checked = check(&root, unpacked);
         remove(&root);
+        checked
     }
 
     fn root(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What has to hold whatever the input is, one module for each of the doors that untrusted bytes come in by.
 //!
-//! Each `check` takes any bytes and panics where something does not hold. libFuzzer's programs (`targets/`) call them
+//! Each `check` takes any bytes, panics where something does not hold, and says whether they were accepted. libFuzzer's programs (`targets/`) call them
 //! with what finds new paths through the code; the tests call them with the seeds and with what once broke.
 //! `make fuzz` runs the programs.
 

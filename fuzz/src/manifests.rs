@@ -19,11 +19,11 @@ const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 ///
 /// # Panics
 /// Where something does not hold.
-pub fn check(data: &[u8]) {
+pub fn check(data: &[u8]) -> bool {
     let mut parts = data.split(|byte| *byte == 0);
     let pod = parse(Manifest::parse, parts.next().unwrap_or_default());
     let images: Vec<_> = parts.map(|bytes| parse(ImageManifest::parse, bytes)).collect();
-    let Some(manifest) = pod else { return };
+    let Some(manifest) = pod else { return false };
     let id = match &manifest {
         Manifest::Runtime(manifest) => {
             check_written(manifest);
@@ -41,8 +41,12 @@ pub fn check(data: &[u8]) {
         Ok(pod) => {
             assert!(!pod.apps.is_empty());
             pod.warnings.iter().for_each(|warning| check_message(warning));
+            true
         }
-        Err(error) => check_message(&error.to_string()),
+        Err(error) => {
+            check_message(&error.to_string());
+            false
+        }
     }
 }
 

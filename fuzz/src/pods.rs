@@ -19,33 +19,22 @@ const TEXTS: &[&str] = &[
     "\n[Service]\nUser=0",
     "é\u{85}\u{2028}\u{202e}",
     "\u{1b}[2J",
-    "a\0b",
     "-@/bin/sh",
     "..",
     "/../x",
 ];
-const NAMES: &[&str] = &["a", "b-1", "halt", "gantry-exit", "default.target", "x.service", "A", "a b", "-"];
-const USERS: &[&str] = &["0", "7", "65534", "65535", "4294967295", "root", "0day", "-1", "/bin/sh", "a:b"];
-const PATHS: &[&str] = &["/", "/a", "/a b", "/%n/$x\\", "/a/../b", "/é\n", "a", "/proc/x"];
-const AMOUNTS: &[&str] =
-    &["1", "100m", "0", "1Gi", "1e9", "18446744073709551615", "9999999999999999999E", "-1", "0.5"];
-const SETS: &[&str] =
-    &["CAP_KILL", "CAP_SYS_ADMIN", "CAP_NONE", "read", "write", "execve", "@appc.io/all", "none"];
-const ISOLATORS: &[&str] = &[
-    "os/linux/capabilities-retain-set",
-    "os/linux/capabilities-remove-set",
-    "os/linux/seccomp-retain-set",
-    "os/linux/seccomp-remove-set",
-    "os/linux/no-new-privileges",
-    "os/linux/oom-score-adj",
-    "os/linux/cpu-shares",
-    "resource/cpu",
-    "resource/memory",
-    "capabilities/bounding-set",
-    "memory/limit",
-    "cpu/shares",
-    "example.com/unknown",
-];
+/// What is valid, and after it, what is not.
+type Kind = (&'static [&'static str], &'static [&'static str]);
+const NAMES: Kind =
+    (&["a", "b-1", "halt", "gantry-exit", "default.target", "x.service"], &["A", "a b", "-", ""]);
+const USERS: Kind = (&["0", "7", "65534", "root", "0day"], &["65535", "4294967295", "-1", "/bin/sh", "a:b"]);
+const PATHS: Kind = (&["/", "/a", "/a b", "/%n/$x\\", "/é\n"], &["/a/../b", "a", "/a\0", ""]);
+const PROGRAMS: Kind = (&["/bin/sh", "run", "/%n $x\\", "/x\rUser=0"], &["+/bin/sh", "", "bin/sh"]);
+const VARIABLES: Kind = (&["A", "a.b-c", "PATH", "HOME"], &["", "A=B", "1"]);
+const AMOUNTS: Kind =
+    (&["1", "2", "7.000", "1Gi", "9000000000000"], &["0", "1e9", "9999999999999999999E", "-1"]);
+const CAPABILITIES: Kind = (&["CAP_KILL", "CAP_SYS_ADMIN", "CAP_CHOWN", "CAP_BPF"], &["CAP_NONE", ""]);
+const CALLS: Kind = (&["read", "write", "mount"], &["execve", "@appc.io/all", "none"]);
 
 /// Manifests, and what else of an image matters to a plan.
 #[derive(Debug)]
@@ -73,7 +62,7 @@ pub(crate) fn choose(choices: Choices<'_, '_>) -> Result<Chosen> {
             true => json!({"image": {"id": id}, "readOnlyRootFS": choices.arbitrary::<bool>()?}),
             false => json!({"imageID": id}),
         };
-        app["name"] = match choices.ratio(3, 4)? {
+        app["name"] = match choices.ratio(1, 2)? {
             true => json!(format!("app{number}")),
             false => json!(name(choices)?),
         };
@@ -99,15 +88,15 @@ pub(crate) fn choose(choices: Choices<'_, '_>) -> Result<Chosen> {
 fn image(choices: Choices<'_, '_>) -> Result<Value> {
     let mut app = Map::new();
     app.insert("exec".into(), exec(choices)?);
-    app.insert("user".into(), json!(choices.choose(USERS)?));
-    app.insert("group".into(), json!(choices.choose(&USERS[..6])?));
+    app.insert("user".into(), json!(one_of(choices, USERS)?));
+    app.insert("group".into(), json!(one_of(choices, USERS)?));
     if choices.arbitrary()? {
         app.insert("workingDirectory".into(), json!(path(choices)?));
     }
     let groups: Vec<u32> = list(choices, |choices| Ok(choices.arbitrary::<u32>()? >> 8))?;
     app.insert("supplementaryGIDs".into(), json!(groups));
     let environment = list(choices, |choices| {
-        let name = choices.choose(&["A", "a.b-c", "PATH", "HOME", "", "A=B"])?;
+        let name = one_of(choices, VARIABLES)?;
         Ok(json!({"name": name, "value": text(choices)?}))
     })?;
     app.insert("environment".into(), json!(environment));
@@ -120,10 +109,10 @@ fn image(choices: Choices<'_, '_>) -> Result<Value> {
     app.insert("eventHandlers".into(), json!(handlers));
     app.insert("isolators".into(), isolators(choices)?);
     if choices.arbitrary()? {
-        app.insert("mountPoints".into(), json!([{"name": "v", "path": path(choices)?}]));
+        app.insert("mountPoints".into(), json!([{"name": "v", "path": format!("/m{}", path(choices)?)}]));
     }
     let ports = list(choices, |choices| {
-        let (port, count) = (choices.arbitrary::<u16>()?, choices.int_in_range(0..=3)?);
+        let (port, count) = (choices.arbitrary::<u16>()?, choices.int_in_range(0..=8)?.max(1));
         Ok(json!({"name": name(choices)?, "protocol": choices.choose(&["tcp", "udp"])?, "port": port,
             "count": count, "socketActivated": choices.arbitrary::<bool>()?}))
     })?;
@@ -132,26 +121,44 @@ fn image(choices: Choices<'_, '_>) -> Result<Value> {
         "annotations": annotations(choices)?}))
 }
 
+/// Each isolator at most once.
 fn isolators(choices: Choices<'_, '_>) -> Result<Value> {
-    let isolators = list(choices, |choices| {
-        let set: Vec<&&str> = list(choices, |choices| choices.choose(SETS))?;
-        let value = match choices.int_in_range(0..=4)? {
-            0 => json!({"set": set, "errno": choices.choose(&["", "EPERM", "ENONE"])?}),
-            1 => json!({"limit": choices.choose(AMOUNTS)?, "request": choices.choose(AMOUNTS)?}),
-            2 => json!(choices.arbitrary::<i32>()? >> 16),
-            3 => json!(choices.arbitrary::<bool>()?),
-            _ => json!(choices.choose(AMOUNTS)?),
-        };
-        Ok(json!({"name": choices.choose(ISOLATORS)?, "value": value}))
-    })?;
-    Ok(json!(isolators))
+    let mut all = Vec::new();
+    let mut add = |choices: Choices<'_, '_>, name: &str, value: Value| -> Result<()> {
+        if choices.ratio(1, 3)? {
+            all.push(json!({"name": name, "value": value}));
+        }
+        Ok(())
+    };
+    let rule = if choices.arbitrary()? { "retain" } else { "remove" };
+    let set = json!({"set": list(choices, |choices| one_of(choices, CAPABILITIES))?});
+    add(choices, &format!("os/linux/capabilities-{rule}-set"), set)?;
+    let errno = choices.choose(&["", "EPERM", "ENOSYS"])?;
+    let mut calls = list(choices, |choices| one_of(choices, CALLS))?;
+    calls.push("openat2");
+    let set = json!({"set": calls, "errno": errno});
+    add(choices, &format!("os/linux/seccomp-{rule}-set"), set)?;
+    let switch = choices.arbitrary::<bool>()?;
+    add(choices, "os/linux/no-new-privileges", json!(switch))?;
+    let score = choices.int_in_range(-1000..=1001)?;
+    add(choices, "os/linux/oom-score-adj", json!(score))?;
+    let shares = choices.int_in_range(2..=262_150)?;
+    add(choices, "os/linux/cpu-shares", json!(shares))?;
+    for name in ["resource/cpu", "resource/memory"] {
+        let request = if choices.ratio(1, 32)? { one_of(choices, AMOUNTS)? } else { "1" };
+        let limit = one_of(choices, AMOUNTS)?;
+        add(choices, name, json!({"limit": limit, "request": request}))?;
+    }
+    let unknown = text(choices)?;
+    add(choices, "example.com/unknown", json!(unknown))?;
+    Ok(json!(all))
 }
 
 fn annotations(choices: Choices<'_, '_>) -> Result<Value> {
-    let restart = choices.choose(&["no", "on-failure", "always", "?"])?;
+    let restart = choices.choose(&["no", "on-failure", "always"])?;
     let annotations = [
         json!({"name": "gantry/restart", "value": restart}),
-        json!({"name": "gantry/stop-timeout", "value": choices.arbitrary::<u16>()?.to_string()}),
+        json!({"name": "gantry/stop-timeout", "value": choices.int_in_range(1..=86_500)?.to_string()}),
         json!({"name": "authors", "value": text(choices)?}),
     ];
     let from = choices.int_in_range(0..=3)?;
@@ -159,31 +166,38 @@ fn annotations(choices: Choices<'_, '_>) -> Result<Value> {
 }
 
 fn exec(choices: Choices<'_, '_>) -> Result<Value> {
-    let program = choices.choose(&["/bin/sh", "run", "/%n $x\\", "+/bin/sh", ""])?;
+    let program = one_of(choices, PROGRAMS)?;
     let words = list(choices, text)?;
-    Ok(std::iter::once((*program).to_owned()).chain(words).collect())
+    Ok(std::iter::once(program.to_owned()).chain(words).collect())
 }
 
 fn name(choices: Choices<'_, '_>) -> Result<String> {
-    Ok(match choices.int_in_range(0..=7)? {
-        0 => choices.arbitrary::<&str>()?.to_owned(),
-        1 => "x".repeat(choices.int_in_range(190..=260)?),
-        _ => (*choices.choose(NAMES)?).to_owned(),
+    Ok(match choices.int_in_range(0..=15)? {
+        0 if choices.ratio(1, 4)? => choices.arbitrary::<&str>()?.to_owned(),
+        1 => "x".repeat(choices.int_in_range(190..=201)?),
+        _ => one_of(choices, NAMES)?.to_owned(),
     })
 }
 
 fn path(choices: Choices<'_, '_>) -> Result<String> {
-    Ok(match choices.ratio(1, 4)? {
+    Ok(match choices.ratio(1, 8)? {
         true => format!("/{}", choices.arbitrary::<&str>()?),
-        false => (*choices.choose(PATHS)?).to_owned(),
+        false => one_of(choices, PATHS)?.to_owned(),
     })
 }
 
+/// Any text; NUL is in few.
 fn text(choices: Choices<'_, '_>) -> Result<String> {
-    Ok(match choices.ratio(1, 4)? {
+    Ok(match choices.ratio(1, 8)? {
         true => choices.arbitrary::<&str>()?.to_owned(),
-        false => (*choices.choose(TEXTS)?).to_owned(),
+        false => one_of(choices, (TEXTS, &["a\0b"]))?.to_owned(),
     })
+}
+
+/// Now and then, what is not valid.
+fn one_of(choices: Choices<'_, '_>, (good, bad): Kind) -> Result<&'static str> {
+    let from = if choices.ratio(1, 128)? { bad } else { good };
+    choices.choose(from).copied()
 }
 
 /// Up to three of them.

@@ -38,13 +38,14 @@ fn archives() -> Vec<Vec<u8>> {
         .symlink("rootfs/l", "../../canary")
         .special("rootfs/null", b'3', 1, 3)
         .special("rootfs/fifo", b'6', 0, 0)
-        .entry(b"l", b'L', b"rootfs/a/name/that/is/long\0", |_| {})
+        .entry(b"l", b'L', b"rootfs/name/that/is/long\0", |_| {})
         .file("x", b"")
         .directory("rootfs/late/", 0o1777)
         .end();
     let hostile = [
         Tar::image().symlink("rootfs/l", "../../canary.d").file("rootfs/l/x", b"evil"),
         Tar::image().hard_link("rootfs/h", "../canary"),
+        Tar::image().symlink("rootfs/l", "../..").hard_link("rootfs/h", "rootfs/l/canary"),
         Tar::image().file("rootfs/a", b"kept").hard_link("rootfs/h", "rootfs/a").file("rootfs/h", b"evil"),
         Tar::image().symlink("rootfs/l", "..").directory("rootfs/l", 0o777),
         Tar::image().pax(&[("size", b"3"), ("path", b"rootfs/../x")]).file("rootfs/a", b"abc"),

@@ -7,22 +7,13 @@ use tar::Header;
 use crate::writer::Tar;
 
 const ENTRIES: usize = 24;
-/// What entries are called, and what links lead to: few, so that they meet.
-const NAMES: &[&str] = &[
+/// What names are made of: few, so that they meet.
+const COMPONENTS: &[&str] = &["a", "b", "c", "d", "l", "l", "sub", "file", "x\x1b", "canary"];
+/// Names that have no place in an image, or two readings; also what links lead to.
+const ODD: &[&str] = &[
     "manifest",
     "rootfs",
     "rootfs/",
-    "rootfs/a",
-    "rootfs/a/",
-    "rootfs/a/b",
-    "rootfs/a/b/c",
-    "rootfs/b",
-    "rootfs/b/c",
-    "rootfs/l",
-    "rootfs/l/x",
-    "rootfs/l/../x",
-    "/rootfs/a",
-    "./rootfs//a/./b",
     "./",
     "/",
     "..",
@@ -33,56 +24,59 @@ const NAMES: &[&str] = &[
     "../../canary",
     "../../canary.d/sub",
     "rootfs/../../canary",
-    "rootfs/l/canary",
-    "rootfs/l/sub/file",
+    "rootfs/l/../x",
+    "/rootfs//a",
+    "./rootfs/b/./c",
     "/proc/self/root",
     "/proc/self/fd/3",
     "/proc/self/cwd",
+    "",
 ];
-const KINDS: &[u8] = b"0000005555221167340xxLKgSsV\0";
+const KINDS: &[u8] = b"00005552221346xxL";
+const ODD_KINDS: &[u8] = b"\x007KgSsVD";
 const KEYS: &[&str] = &[
-    "path",
-    "linkpath",
-    "size",
     "uid",
     "gid",
     "mtime",
     "comment",
-    "GNU.sparse.major",
     "SCHILY.xattr.user.a",
-    "SCHILY.xattr.user.overlay.opaque",
-    "SCHILY.xattr.trusted.overlay.opaque",
     "SCHILY.xattr.security.capability",
     "SCHILY.xattr.system.posix_acl_access",
     "SCHILY.xattr.system.posix_acl_default",
 ];
-const VALUES: &[&[u8]] = &[
-    b"",
-    b"0",
-    b"-1",
-    b"-0.5",
-    b"1.000000001",
-    b"7",
-    b"4294967294",
-    b"4294967295",
-    b"99999999999999999999",
-    b"a\n=\0b",
+const ODD_KEYS: &[&str] = &[
+    "path",
+    "linkpath",
+    "size",
+    "GNU.sparse.major",
+    "SCHILY.xattr.user.overlay.opaque",
+    "SCHILY.xattr.trusted.overlay.opaque",
+];
+/// Values by the end of their keys.
+const VALUES: &[(&str, &[u8])] = &[
+    ("mtime", b"-0.500000001"),
+    ("user.a", b"a\n=\0b"),
     // vfs_cap_data, revision 2 (linux/capability.h).
-    b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ("capability", b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
     // posix_acl_xattr: user 7 may read beside the three of a mode (linux/posix_acl_xattr.h).
-    b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\x07\0\0\0\x04\0\x04\0\xff\xff\xff\xff\x10\0\x04\0\
-      \xff\xff\xff\xff\x20\0\x04\0\xff\xff\xff\xff",
+    (
+        "access",
+        b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\x07\0\0\0\x04\0\x04\0\xff\xff\xff\xff\x10\0\x04\0\
+          \xff\xff\xff\xff\x20\0\x04\0\xff\xff\xff\xff",
+    ),
 ];
 
 /// The archive that the choices in `data` make.
 pub(crate) fn tell(data: &[u8]) -> Vec<u8> {
     let mut choices = Unstructured::new(data);
-    let mut tar = if choices.arbitrary().unwrap_or(true) { Tar::image() } else { Tar::default() };
+    let is_whole = !is_odd(&mut choices).unwrap_or_default();
+    let mut tar = if is_whole { Tar::image() } else { Tar::default() };
+    let mut names = Vec::new();
     for _ in 0..ENTRIES {
         if choices.is_empty() {
             break;
         }
-        tar = match entry(tar.clone(), &mut choices) {
+        tar = match entry(tar.clone(), &mut names, &mut choices) {
             Ok(longer) => longer,
             Err(_) => break,
         };
@@ -90,18 +84,27 @@ pub(crate) fn tell(data: &[u8]) -> Vec<u8> {
     tar.end()
 }
 
-fn entry(tar: Tar, choices: &mut Unstructured<'_>) -> Result<Tar> {
-    let kind = *choices.choose(KINDS)?;
-    let name = text(choices)?;
+/// Whether the next choice is to be one of the odd ones.
+fn is_odd(choices: &mut Unstructured<'_>) -> Result<bool> {
+    choices.ratio(1, 40)
+}
+
+fn entry(tar: Tar, names: &mut Vec<Vec<u8>>, choices: &mut Unstructured<'_>) -> Result<Tar> {
+    let kinds = if is_odd(choices)? { ODD_KINDS } else { KINDS };
+    let kind = *choices.choose(kinds)?;
+    let name = name(choices)?;
     let content = match kind {
         b'x' | b'g' => return pax(tar, kind, choices),
-        b'L' | b'K' => [text(choices)?, vec![0; choices.int_in_range(0..=2)?]].concat(),
+        b'L' | b'K' => [name.as_slice(), b"\0"].concat(),
         b'0' | 0 => vec![b'x'; choices.int_in_range(0..=1500)?],
         _ => Vec::new(),
     };
-    let target = text(choices)?;
-    let numbers: [u16; 3] = choices.arbitrary()?;
-    let odd: [u8; 4] = choices.arbitrary()?;
+    let target = match kind {
+        b'1' if !names.is_empty() && choices.ratio(7, 8)? => choices.choose(names)?.clone(),
+        _ => target(choices)?,
+    };
+    let (numbers, odd): ([u16; 3], [u8; 4]) = choices.arbitrary()?;
+    names.push(name.clone());
     Ok(tar.entry(&name[..name.len().min(100)], kind, &content, |header| {
         let length = target.len().min(100);
         header.as_old_mut().linkname[..length].copy_from_slice(&target[..length]);
@@ -109,7 +112,7 @@ fn entry(tar: Tar, choices: &mut Unstructured<'_>) -> Result<Tar> {
         header.set_uid(u64::from(numbers[1] & 3));
         header.set_mtime(u64::from(numbers[2]));
         let _ = header.set_device_major(u32::from(odd[0] & 3));
-        let _ = header.set_device_minor(u32::from(odd[1] & 3));
+        let _ = header.set_device_minor(u32::from(odd[1] & 3) + 1);
         change(header, odd);
     }))
 }
@@ -130,25 +133,41 @@ fn change(header: &mut Header, [_, _, which, value]: [u8; 4]) {
 fn pax(tar: Tar, kind: u8, choices: &mut Unstructured<'_>) -> Result<Tar> {
     let mut records: Vec<(&str, Vec<u8>)> = Vec::new();
     for _ in 0..choices.int_in_range(0..=3)? {
-        let value = match choices.ratio(1, 3)? {
-            true => text(choices)?,
-            false => choices.choose(VALUES)?.to_vec(),
+        let keys = if is_odd(choices)? { ODD_KEYS } else { KEYS };
+        let key = *choices.choose(keys)?;
+        let fitting =
+            VALUES.iter().find(|(of, _)| key.ends_with(of)).map_or(b"7".as_slice(), |(_, value)| value);
+        let value = match choices.ratio(1, 8)? {
+            true => choices.arbitrary::<&[u8]>()?.to_vec(),
+            false => fitting.to_vec(),
         };
-        records.push((choices.choose(KEYS)?, value));
+        records.push((key, value));
     }
     let records: Vec<_> = records.iter().map(|(key, value)| (*key, value.as_slice())).collect();
     let mut content = Tar::records(&records);
-    if choices.ratio(1, 16)? {
+    if is_odd(choices)? {
         content.truncate(choices.int_in_range(0..=content.len())?);
     }
     Ok(tar.entry(b"pax", kind, &content, |_| {}))
 }
 
-/// A name, mostly one of the few.
-fn text(choices: &mut Unstructured<'_>) -> Result<Vec<u8>> {
-    Ok(match choices.int_in_range(0..=15)? {
+/// A name in the rootfs, mostly.
+fn name(choices: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    if is_odd(choices)? {
+        return target(choices);
+    }
+    let mut name = b"rootfs".to_vec();
+    for _ in 0..choices.int_in_range(1..=4)? {
+        name.extend([b"/", choices.choose(COMPONENTS)?.as_bytes()].concat());
+    }
+    Ok(name)
+}
+
+/// What a link may lead to: anything.
+fn target(choices: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    Ok(match choices.int_in_range(0..=7)? {
         0 => choices.arbitrary::<&[u8]>()?.to_vec(),
         1 => [b"rootfs/".as_slice(), choices.arbitrary::<&[u8]>()?].concat(),
-        _ => choices.choose(NAMES)?.as_bytes().to_vec(),
+        _ => choices.choose(ODD)?.as_bytes().to_vec(),
     })
 }

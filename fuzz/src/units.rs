@@ -23,14 +23,14 @@ use stage1_init::{Credentials, Loaded, Store, Tree, dry_run};
 use crate::pods::{self, Chosen};
 use crate::{check_message, unit_rules};
 
-/// Plans a pod.
+/// Plans a pod, if it is one.
 ///
 /// # Panics
 /// Where something does not hold.
-pub fn check(data: &[u8]) {
+pub fn check(data: &[u8]) -> bool {
     let mut choices = Unstructured::new(data);
-    let Ok(chosen) = pods::choose(&mut choices) else { return };
-    let Some(loaded) = load(&chosen) else { return };
+    let Ok(chosen) = pods::choose(&mut choices) else { return false };
+    let Some(loaded) = load(&chosen) else { return false };
     let host = host(&mut choices).unwrap_or_default();
     let planned = plan(&loaded, &host, false);
     assert_eq!(planned, plan(&loaded, &host, false), "one pod, two plans");
@@ -55,6 +55,7 @@ pub fn check(data: &[u8]) {
     for line in dry_run::text(&planned).lines() {
         assert_eq!(pod::text::one_line(line), line);
     }
+    true
 }
 
 /// The pod that manifests mean, unless they are refused, in one line.

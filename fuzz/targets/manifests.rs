@@ -2,4 +2,6 @@
 //! libFuzzer's program for [`fuzz::manifests`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::manifests::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz::manifests::check(data);
+});

@@ -3,7 +3,7 @@
 
 use std::panic::catch_unwind;
 
-fn check(target: &str, input: &[u8]) {
+fn check(target: &str, input: &[u8]) -> bool {
     match target {
         "archive" => fuzz::archive::check(input),
         "manifests" => fuzz::manifests::check(input),
@@ -15,12 +15,15 @@ fn check(target: &str, input: &[u8]) {
 #[test]
 fn seeds_and_parts_of_them() {
     for (target, seeds) in fuzz::seeds::all() {
-        assert!(!seeds.is_empty(), "{target}");
+        let mut accepted = 0;
         for (number, seed) in seeds.iter().enumerate() {
             for length in [seed.len(), seed.len() * 3 / 4, seed.len() / 2, 1, 0] {
                 let held = catch_unwind(|| check(target, &seed[..length]));
-                assert!(held.is_ok(), "seed {number} of {target}, its first {length} bytes");
+                let held =
+                    held.unwrap_or_else(|_| panic!("seed {number} of {target}, its first {length} bytes"));
+                accepted += usize::from(held && length == seed.len());
             }
         }
+        assert!(accepted * 4 >= seeds.len(), "{accepted} of {} seeds of {target} are accepted", seeds.len());
     }
 }
