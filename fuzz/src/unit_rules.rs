@@ -64,9 +64,10 @@ pub(crate) fn check_path(path: &str) {
 #[track_caller]
 pub(crate) fn check_unit(text: &str) {
     assert!(text.ends_with('\n'));
+    // Not lines(), which takes a CR for a part of the end.
     let mut sections = Vec::new();
     let mut seen = Vec::new();
-    for line in text.lines().filter(|line| !line.is_empty()) {
+    for line in text.split('\n').filter(|line| !line.is_empty()) {
         if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             sections.push(section);
             continue;
@@ -114,7 +115,7 @@ fn check_value(directive: &str, value: &str) {
 pub(crate) fn check_accounts(passwd: &str, group: &str) {
     for (file, rest) in [(passwd, "0::/:/"), (group, "")] {
         let mut numbers = Vec::new();
-        for line in file.lines() {
+        for line in file.split_terminator('\n') {
             let number = line.split(':').nth(2).unwrap();
             assert_eq!(line, format!("gantry-{number}:x:{number}:{rest}"));
             assert!(number.parse::<u32>().is_ok() && !numbers.contains(&number), "{line}");

@@ -52,7 +52,7 @@ pub fn check(data: &[u8]) -> bool {
     for app in &loaded.pod.apps {
         check_app(app, &loaded.credentials[&app.name], &planned);
     }
-    for line in dry_run::text(&planned).lines() {
+    for line in dry_run::text(&planned).split('\n') {
         assert_eq!(pod::text::one_line(line), line);
     }
     true
@@ -127,7 +127,7 @@ fn check_app(app: &App, credentials: &Credentials, planned: &Plan) {
             "ExecStart=:/usr/lib/gantry/launch".into(),
             format!("StandardInput=file:/{}/launch/{service}", layout::OWN),
         ] {
-            assert_eq!(unit.lines().filter(|found| *found == line).count(), 1, "{service}: {line}");
+            assert_eq!(unit.split('\n').filter(|found| *found == line).count(), 1, "{service}: {line}");
         }
         check_launch(app, exec, &serde_json::from_str(launch).unwrap());
     }
