@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What Rust's runtime asks of an unwinder, without one. `/init` aborts where it would panic and has no unwind tables, so
+//! libunwind would be 50 kB in every stage1 that find nothing. A panic's message is printed all the same.
+//!
+//! The linker takes these in place of the library's; signatures are those of the Itanium C++ ABI's level 1.
+#![allow(unsafe_code, reason = "the linker must find these by their names; nothing in them is unsafe")]
+
+use std::ffi::{c_int, c_void};
+use std::process::abort;
+
+type Context = *mut c_void;
+
+/// `_URC_END_OF_STACK`.
+const END_OF_STACK: c_int = 5;
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Backtrace(_: *const c_void, _: *mut c_void) -> c_int {
+    END_OF_STACK
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume(_: *mut c_void) -> ! {
+    abort()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_FindEnclosingFunction(_: *mut c_void) -> *mut c_void {
+    std::ptr::null_mut()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetLanguageSpecificData(_: Context) -> *mut c_void {
+    std::ptr::null_mut()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetCFA(_: Context) -> usize {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetDataRelBase(_: Context) -> usize {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetTextRelBase(_: Context) -> usize {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetRegionStart(_: Context) -> usize {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetIP(_: Context) -> usize {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetIPInfo(_: Context, _: *mut c_int) -> usize {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_SetGR(_: Context, _: c_int, _: usize) {}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_SetIP(_: Context, _: usize) {}
