@@ -8,6 +8,7 @@
 mod directories;
 pub(crate) mod metadata;
 mod tree;
+mod write_back;
 
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
@@ -26,6 +27,7 @@ use crate::record::{Sealed, Writer};
 use crate::report::Hint as _;
 use metadata::Modes;
 use tree::Tree;
+use write_back::WriteBack;
 
 pub(crate) use tree::open_directory;
 
@@ -188,8 +190,11 @@ impl Unpacker {
         };
         let passed = pipeline::pass(&mut source, options, |stream| {
             let modes = if self.without_umask { Modes::AsMade } else { Modes::Set };
-            let tree = Tree::new(root, self.limits.directories, Writer::new(record), modes);
-            self.write(Reader::new(stream, self.limits), tree, &mut policy)
+            let file_system = root.try_clone().context("cannot duplicate a descriptor")?;
+            WriteBack::during(&file_system, |write_back| {
+                let tree = Tree::new(root, self.limits.directories, Writer::new(record), modes, write_back);
+                self.write(Reader::new(stream, self.limits), tree, &mut policy)
+            })
         });
         let passed = match passed {
             Err(error) if TooLittle::of(&error).is_some() => {

@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::directories::Directories;
 use super::metadata::{self, Modes};
+use super::write_back::WriteBack;
 use crate::archive::{DeviceKind, Entry, Kind, Metadata, Reader};
 use crate::record::{self, Object, Sealed, Writer};
 
@@ -35,14 +36,21 @@ pub(super) struct Tree<W> {
     record: Writer<W>,
     directories: Directories,
     modes: Modes,
+    write_back: WriteBack,
     /// Where the entry before went: archives go through a directory in one go.
     parent: Option<(RelativePath, OwnedFd)>,
 }
 
 impl<W: Write> Tree<W> {
     /// Writes into the empty directory `root`; keeps at most `memory` bytes about directories.
-    pub(super) fn new(root: OwnedFd, memory: usize, record: Writer<W>, modes: Modes) -> Self {
-        Self { root, record, directories: Directories::new(memory), modes, parent: None }
+    pub(super) fn new(
+        root: OwnedFd,
+        memory: usize,
+        record: Writer<W>,
+        modes: Modes,
+        write_back: WriteBack,
+    ) -> Self {
+        Self { root, record, directories: Directories::new(memory), modes, write_back, parent: None }
     }
 
     /// Makes the object that `entry` describes, its content taken from `content`.
@@ -83,6 +91,9 @@ impl<W: Write> Tree<W> {
             }
             Kind::Directory | Kind::HardLink { .. } => unreachable!("made above"),
         };
+        if let record::Kind::File { size, .. } = kind {
+            self.write_back.add(size);
+        }
         self.record.add(&Object { path: path.clone(), kind, metadata })
     }
 
