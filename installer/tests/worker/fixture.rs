@@ -50,6 +50,11 @@ fn head(size: u64) -> Vec<u8> {
     [entry("rootfs/", EntryType::Directory, 0), entry("rootfs/large", EntryType::Regular, size)].concat()
 }
 
+/// The beginning of an image that is longer than what a pipe takes.
+pub(crate) fn beginning() -> Vec<u8> {
+    [head(1 << 20), vec![0; 512 << 10]].concat()
+}
+
 /// An image in `directory` that takes a while: it has gigabytes, all of them holes.
 pub(crate) fn slow_image(directory: &Path) -> File {
     let mut options = File::options();
@@ -72,31 +77,42 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn begin() -> Self {
-        let archive = [head(1 << 20), vec![0; 512 << 10]].concat();
-        Self::after(&archive)
+        Self::after(&beginning())
     }
 
-    /// One that has read all of `archive` but what fits into a pipe, and waits for more.
+    /// One that has read all of `beginning` but what fits into a pipe, and waits for more.
     pub(crate) fn after(beginning: &[u8]) -> Self {
+        let (read, mut archive) = std::io::pipe().unwrap();
+        let mut waiting = Self::reading(read.into());
+        // More than the pipe takes: it returns once the worker reads, which it does once it is confined.
+        archive.write_all(beginning).unwrap();
+        waiting.archive = Some(archive);
+        waiting
+    }
+
+    /// One that reads from `archive`.
+    pub(crate) fn reading(archive: OwnedFd) -> Self {
         let outer = tempfile::tempdir().unwrap();
         let tree = outer.path().join("tree");
         fs::create_dir(&tree).unwrap();
         let lock = lock_alone(File::open(outer.path()).unwrap()).unwrap();
         flock(&lock, FlockOperation::LockExclusive).unwrap();
-        let (read, mut archive) = std::io::pipe().unwrap();
         let (message, result) = std::io::pipe().unwrap();
         let root = File::open(tree).unwrap();
         let descriptors = Descriptors {
-            archive: read.into(),
+            archive,
             record: File::create(outer.path().join("record")).unwrap().into(),
             result: result.into(),
             root: root.as_fd(),
             lock: lock.as_fd(),
         };
         let worker = spawn(INSTALLER.as_ref(), Kind::Image, &job(), descriptors).unwrap();
-        // More than the pipe takes: it returns once the worker reads, which it does once it is confined.
-        archive.write_all(beginning).unwrap();
-        Self { worker, outer, lock, archive: Some(archive), message }
+        Self { worker, outer, lock, archive: None, message }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) {
+        self.worker.wait().unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -9,7 +9,7 @@ mod memory;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -119,10 +119,10 @@ fn an_installer() {
     if std::env::var_os(ROLE).is_none() {
         return;
     }
-    let waiting = Waiting::begin();
+    let mut waiting =
+        Waiting::reading(std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().unwrap());
     println!("\nworker {} {}", waiting.pid(), waiting.place().display());
-    // Until it is killed.
-    let _ = std::io::stdin().read(&mut [0]);
+    waiting.wait();
 }
 
 #[test]
@@ -137,6 +137,9 @@ fn a_worker_ends_with_its_installer() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    // Held to the end, so that the worker waits for more of it.
+    let mut archive = installer.stdin.take().unwrap();
+    archive.write_all(&fixture::beginning()).unwrap();
     let lines = BufReader::new(installer.stdout.take().unwrap()).lines();
     let line = lines.map(|line| line.unwrap()).find(|line| line.starts_with("worker ")).unwrap();
     let mut words = line.split(' ').skip(1);
