@@ -4,7 +4,7 @@
 //!
 //! The first byte says what the others are, so that the fuzzer gets past checksums and compression:
 //! [`FILE`], a file as it is; [`STREAM`], a tar whose headers' sums are put right; else choices that
-//! [`crate::story`] makes an archive of.
+//! `story` makes an archive of.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

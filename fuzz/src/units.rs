@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Units: whatever manifests say, what is rendered is what Gantry means, by strict rules of its own
-//! ([`crate::unit_rules`]); and what a manifest says of programs arrives in their launch files exactly.
+//! (`unit_rules`); and what a manifest says of programs arrives in their launch files exactly.
 //!
 //! The bytes are choices that make manifests which are mostly valid, so that they become units.
 
