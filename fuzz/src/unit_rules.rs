@@ -30,6 +30,7 @@ const DIRECTIVES: &[&str] = &[
     "Requires",
     "Restart",
     "RestartSec",
+    "Slice",
     "Sockets",
     "StandardError",
     "StandardInput",

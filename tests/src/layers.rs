@@ -3,13 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use pod::digest::Digest;
 use pod::layers::Layers;
 use pod::layout;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::image::manifest;
 use crate::pods::{Gantry, image_id};
@@ -27,23 +25,22 @@ pub enum Layout {
 /// All of them.
 pub const LAYOUTS: [Layout; 2] = [Layout::Overlay, Layout::Copy];
 
-/// Prepares a pod in this layout and returns its directory. `copies` are the apps whose image an app before them has.
+impl Layout {
+    /// As the installer is told.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// Prepares a pod in this layout and returns its directory.
 ///
 /// # Panics
 /// Where that fails.
-pub fn prepare(
-    gantry: &Gantry,
-    layout: Layout,
-    images: &[&Path],
-    arguments: &[&str],
-    copies: &[&str],
-) -> PathBuf {
-    let pod = gantry.prepare(images, arguments);
-    match layout {
-        Layout::Overlay => into_overlay(&gantry.dir(), &pod),
-        Layout::Copy => copies.iter().for_each(|app| copy(&pod, app)),
-    }
-    pod
+pub fn prepare(gantry: &Gantry, layout: Layout, images: &[&Path], arguments: &[&str]) -> PathBuf {
+    gantry.prepare(images, &[arguments, &["--layout", layout.option()]].concat())
 }
 
 /// A pod of one app, which runs a script as root.
@@ -52,7 +49,7 @@ pub fn prepare(
 /// Where it can't be prepared.
 pub fn one(gantry: &Gantry, layout: Layout, rootfs: &Rootfs, script: &str) -> PathBuf {
     let image = gantry.image("one", rootfs, &manifest("one", &["/bin/sh", "-c", script]));
-    prepare(gantry, layout, &[&image], &[], &[])
+    prepare(gantry, layout, &[&image], &[])
 }
 
 /// A pod of apps of one image, each of which runs a script as root; `more` is in the pod manifest for each.
@@ -74,8 +71,7 @@ pub fn of_one_image(gantry: &Gantry, layout: Layout, apps: &[(&str, &str)], more
     let pod = json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": entries});
     let path = gantry.beside("pod.json");
     fs::write(&path, pod.to_string()).expect("a pod manifest can be written");
-    let copies: Vec<&str> = apps.iter().skip(1).map(|(name, _)| *name).collect();
-    prepare(gantry, layout, &[&image], &["--pod-manifest", path.to_str().expect("a path is text")], &copies)
+    prepare(gantry, layout, &[&image], &["--pod-manifest", path.to_str().expect("a path is text")])
 }
 
 /// Runs a pod that ends well and says nothing on stderr; what it writes to stdout.
@@ -101,49 +97,4 @@ pub fn tree(home: &Path, tree: &Digest) -> PathBuf {
 pub fn layers(pod: &Path) -> Layers {
     Layers::parse(&fs::read(pod.join(layout::LAYERS)).expect("a pod says where its trees are"))
         .expect("a pod's layers are valid")
-}
-
-/// Moves the trees of a pod that has them as copies into the store.
-fn into_overlay(home: &Path, pod: &Path) {
-    let stage1 = pod.join(layout::STAGE1);
-    let name = |of: &str| Digest::Sha256(Sha256::digest(of).into());
-    let images = fs::read_dir(stage1.join(layout::IMAGES)).expect("a pod has images");
-    let images = images.map(|image| {
-        let image = image.expect("images can be listed");
-        let id: Digest = image.file_name().to_string_lossy().parse().expect("a directory is an image id's");
-        let (tree, name) = (image.path(), name(&id.to_string()));
-        publish(home, &tree, &name);
-        (id, name)
-    });
-    let images = images.collect();
-    let name = name("stage1");
-    let init = fs::read(stage1.join(layout::INIT)).expect("stage1 has /init");
-    publish(home, &stage1, &name);
-    fs::create_dir(&stage1).expect("an upper layer can be made");
-    fs::write(stage1.join(layout::INIT), init).expect("/init can be written");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o555);
-    fs::set_permissions(stage1.join(layout::INIT), mode).expect("/init can be made executable");
-    let layers = Layers::Overlay { stage1: name, images };
-    fs::write(pod.join(layout::LAYERS), layers.to_json()).expect("layers can be written");
-}
-
-fn publish(home: &Path, from: &Path, name: &Digest) {
-    let to = tree(home, name);
-    fs::create_dir_all(&to).expect("a tree's directory can be made");
-    if to.join(layout::TREE).exists() {
-        fs::remove_dir_all(from).expect("a second tree can be removed");
-    } else {
-        fs::rename(from, to.join(layout::TREE)).expect("a tree can be moved");
-    }
-}
-
-/// Gives an app a copy of the only image.
-fn copy(pod: &Path, app: &str) {
-    let stage1 = pod.join(layout::STAGE1);
-    let mut images = fs::read_dir(stage1.join(layout::IMAGES)).expect("a pod has images");
-    let image = images.next().expect("a pod has an image").expect("images can be listed").path();
-    let own = stage1.join(layout::own_root(&app.parse().expect("an app's name")));
-    fs::create_dir_all(own.parent().expect("it lies in a directory")).expect("a directory can be made");
-    let copied = Command::new("cp").arg("-a").arg(image.join(layout::IMAGE_ROOTFS)).arg(own).status();
-    assert!(copied.expect("cp can be executed").success(), "a tree can be copied");
 }

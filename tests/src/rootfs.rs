@@ -37,6 +37,11 @@ pub struct Rootfs(BTreeMap<PathBuf, (Node, u32)>);
 impl Node {
     /// A program of this machine, as far as the kernel looks at it before it starts; it has nothing to run.
     pub fn program() -> Self {
+        Self::File(0o755, Self::program_file())
+    }
+
+    /// The content of such a program.
+    pub fn program_file() -> Vec<u8> {
         let (_, machine) = pod::arch::Arch::current().machines[0];
         let machine = machine.to_le_bytes();
         let mut file = vec![0; 64 + 56];
@@ -47,7 +52,7 @@ impl Node {
         (file[20], file[32], file[52], file[54], file[56]) = (1, 64, 64, 56, 1);
         // One, of type PT_LOAD.
         file[64] = 1;
-        Self::File(0o755, file)
+        file
     }
 }
 

@@ -17,6 +17,7 @@ use xz2::write::XzEncoder;
 
 use crate::image::manifest;
 use crate::program;
+use crate::rootfs::Node;
 
 /// When every object in the archives was last modified.
 pub const MTIME: u64 = 1_600_000_000;
@@ -127,7 +128,7 @@ fn image_tar(manifest: &Value) -> io::Result<Vec<u8>> {
     append(&mut tar, EntryType::Directory, "rootfs", 0o755, b"")?;
     append(&mut tar, EntryType::Directory, "rootfs/bin", 0o755, b"")?;
     tar.append_pax_extensions([("SCHILY.xattr.security.capability", CAPABILITY)])?;
-    append(&mut tar, EntryType::Regular, "rootfs/bin/a", 0o755, b"not run")?;
+    append(&mut tar, EntryType::Regular, "rootfs/bin/a", 0o755, &Node::program_file())?;
     append_link(&mut tar, EntryType::Link, "rootfs/bin/hard", "rootfs/bin/a")?;
     append_link(&mut tar, EntryType::Symlink, "rootfs/bin/link", "../somewhere")?;
     append(&mut tar, EntryType::Directory, "rootfs/dev", 0o1777, b"")?;

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
+use pod::layers::Layers;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 use tests::host::can_run;
 use tests::image::{manifest, script, with_handler};
+use tests::layers::layers;
 use tests::pods::{Gantry, image_id, status};
 use tests::rootfs::Rootfs;
 
@@ -97,7 +99,8 @@ fn an_image_is_called_by_its_sha512_where_the_pod_does() {
         "{}",
         text(&output.stderr)
     );
-    assert!(gantry.pod().join("stage1/opt/stage2").join(&id).is_dir());
+    let Layers::Overlay { images, .. } = layers(&gantry.pod()) else { panic!("overlays can be made here") };
+    assert_eq!(images.keys().map(ToString::to_string).collect::<Vec<_>>(), [id.as_str()]);
 
     let both = pod_manifest(&gantry, &[app("a", &id, "true"), app("b", &sha256, "true")], &json!({}));
     let refused = run(&gantry, &[&image], &both);

@@ -443,7 +443,7 @@ fn init_names_what_it_can_not_load() {
     }
     let gantry = Gantry::new();
     let image = gantry.image("broken", &Rootfs::busybox().unwrap(), &script("broken", "exit 0"));
-    let pod = gantry.prepare(&[&image], &[]);
+    let pod = gantry.prepare(&[&image], &["--layout", "copy"]);
     let init = |arguments: &[&str]| {
         std::process::Command::new("./stage1/init").args(arguments).current_dir(&pod).output().unwrap()
     };
@@ -483,7 +483,7 @@ fn a_dry_run_shows_the_plan_and_does_nothing() {
         "User=1000",
         "echo never",
         "systemd-nspawn",
-        "apps/plan: opt/stage2/sha256-",
+        "apps/plan: store/tree-v1/sha256-",
     ] {
         assert!(plan.contains(part), "{part:?} in {plan}");
     }

@@ -211,7 +211,7 @@ fn a_root_that_its_app_has_wrecked_leads_nowhere() {
             let mut image = tests::image::manifest("one", &["/bin/sh", "-c", &script]);
             image["app"]["mountPoints"] = json!([{"name": "v", "path": "/deep/in/it"}]);
             let image = gantry.image(&format!("wreck-{number}"), &rootfs, &image);
-            let pod = prepare(&gantry, layout, &[&image], &["--volume", "v,kind=empty"], &[]);
+            let pod = prepare(&gantry, layout, &[&image], &["--volume", "v,kind=empty"]);
             assert_eq!(succeed(&gantry, &pod), "", "{layout:?}: {wreck}");
             match again {
                 Ok(()) => assert_eq!(succeed(&gantry, &pod), "again\n", "{layout:?}: {wreck}"),

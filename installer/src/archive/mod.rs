@@ -12,6 +12,7 @@ mod pax;
 pub mod pipeline;
 mod reader;
 mod xz;
+mod xz_block;
 mod xz_blocks;
 mod xz_container;
 mod xz_queue;

@@ -10,16 +10,11 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::thread;
 
-use xz2::stream::{Action, Stream};
-
 use super::xz::Decoder;
+use super::xz_block::{BESIDE_DICTIONARY, CHUNK, OneBlock};
 use super::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
 use super::xz_queue::Queues;
 
-/// Bytes of decoded data that change hands at once.
-const CHUNK: usize = 256 << 10;
-/// What a block's decoder takes beside its dictionary.
-const BESIDE_DICTIONARY: u64 = 1 << 20;
 /// The least that must be left for what waits, for each thread.
 const AHEAD_MIN: u64 = 2 << 20;
 const THREADS_MAX: u64 = 8;
@@ -57,9 +52,11 @@ fn needs(block: &Block) -> u64 {
     block.body.saturating_add(block.dictionary).saturating_add(BESIDE_DICTIONARY)
 }
 
-/// Reads the beginning of a stream up to its first block. What was read, and what it means where the block says its
-/// sizes.
-fn begin_stream(input: &mut impl Read) -> io::Result<(Vec<u8>, Option<(StreamHeader, Block)>)> {
+/// What was read of a stream, and what it means where its first block says its sizes.
+type Beginning = (Vec<u8>, Option<(StreamHeader, Block)>);
+
+/// Reads the beginning of a stream up to its first block.
+fn begin_stream(input: &mut impl Read) -> io::Result<Beginning> {
     let mut head = Vec::new();
     input.take(STREAM_HEADER as u64 + 1).read_to_end(&mut head)?;
     let Some((&header, &[size])) = head.split_first_chunk() else { return Ok((head, None)) };
@@ -130,7 +127,7 @@ impl<R: BufRead> Blocks<R> {
                 _ => return Ok(()),
             }
             if let Some(block) = self.take_block() {
-                self.start(block)?;
+                self.start(&block)?;
             }
         }
     }
@@ -148,9 +145,9 @@ impl<R: BufRead> Blocks<R> {
         }
     }
 
-    fn start(&mut self, block: Block) -> io::Result<()> {
-        let (job, queues, needs) = (self.started, self.queues.clone(), needs(&block));
-        let mut one = OneBlock::new(self.stream.0, &block)?;
+    fn start(&mut self, block: &Block) -> io::Result<()> {
+        let (job, queues, needs) = (self.started, self.queues.clone(), needs(block));
+        let mut one = OneBlock::new(self.stream.0, block)?;
         let mut body = vec![0; usize::try_from(block.body).map_err(io::Error::other)?];
         input(&mut self.input)?.read_exact(&mut body)?;
         queues.begin(job);
@@ -253,70 +250,6 @@ impl<R: BufRead> Read for Blocks<R> {
 impl<R> Drop for Blocks<R> {
     fn drop(&mut self) {
         self.queues.close();
-    }
-}
-
-/// A block's decoder.
-struct OneBlock {
-    stream: Stream,
-    /// Bytes of the block that are still to be read, and that are still to come out.
-    body: u64,
-    left: u64,
-}
-
-impl OneBlock {
-    fn new(header: StreamHeader, block: &Block) -> io::Result<Self> {
-        let mut stream = Stream::new_stream_decoder(block.dictionary + BESIDE_DICTIONARY, 0)?;
-        let head = [&header.0, block.header.as_slice()].concat();
-        stream.process(&head, &mut [], Action::Run)?;
-        if stream.total_in() != head.len() as u64 {
-            return Err(invalid("a malformed block header"));
-        }
-        Ok(Self { stream, body: block.body, left: block.uncompressed })
-    }
-
-    /// Decodes some of the block; nothing once it is whole, its check included.
-    fn decode(&mut self, input: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.body == 0 && self.left == 0 {
-                return Ok(0);
-            }
-            let (before_in, before_out) = (self.stream.total_in(), self.stream.total_out());
-            let chunk: &[u8] = if self.body == 0 { &[] } else { input.fill_buf()? };
-            let length = chunk.len().min(usize::try_from(self.body).unwrap_or(usize::MAX));
-            self.stream.process(&chunk[..length], into, Action::Run)?;
-            let (taken, made) = (self.stream.total_in() - before_in, self.stream.total_out() - before_out);
-            input.consume(usize::try_from(taken).map_err(io::Error::other)?);
-            if taken == 0 && made == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the xz block is cut: expected its end",
-                ));
-            }
-            self.body -= taken;
-            self.left = self.left.checked_sub(made).ok_or_else(|| invalid("a long block"))?;
-            if made > 0 {
-                return usize::try_from(made).map_err(io::Error::other);
-            }
-        }
-    }
-
-    /// Decodes all of the block from memory, in chunks, until `push` refuses one.
-    fn decode_all(&mut self, mut body: &[u8], mut push: impl FnMut(Vec<u8>) -> bool) -> io::Result<()> {
-        loop {
-            let (mut chunk, mut filled) = (vec![0; CHUNK], 0);
-            while filled < CHUNK {
-                match self.decode(&mut body, &mut chunk[filled..])? {
-                    0 => break,
-                    count => filled += count,
-                }
-            }
-            let is_last = filled < CHUNK;
-            chunk.truncate(filled);
-            if !push(chunk) || is_last {
-                return Ok(());
-            }
-        }
     }
 }
 

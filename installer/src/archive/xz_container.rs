@@ -133,8 +133,8 @@ pub(super) fn vli(rest: &mut &[u8]) -> Option<u64> {
 
 fn put_vli(into: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        into.push((value & 0x7f) as u8 | 0x80);
+        into.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    into.push(value as u8);
+    into.push(value.to_le_bytes()[0]);
 }

@@ -197,8 +197,8 @@ pub(super) struct LimitOptions {
     max_depth: usize,
     /// Bytes of memory that decompressing an archive takes
     ///
-    /// 34Mi is enough for xz -8 and for zstd windows of 32 MiB; xz -9 takes 65Mi.
-    #[arg(long, value_name = "BYTES", default_value = "34Mi", value_parser = bytes)]
+    /// 38Mi is enough for xz -8 and for zstd windows of 32 MiB; xz -9 takes 65Mi.
+    #[arg(long, value_name = "BYTES", default_value = "38Mi", value_parser = bytes)]
     max_decoder_memory: Quantity,
 }
 

@@ -105,7 +105,10 @@ pub(crate) fn unpack<P: Confined>(
     let child = spawn(Path::new(PROGRAM), P::KIND, job, descriptors)?;
     let (text, status) = supervise(child, message, source, interrupt)?;
     match serde_json::from_slice(&text) {
-        Ok(Message::Done(outcome)) if status.success() => Ok(Verified::by_worker(outcome)),
+        // A whole message comes from a worker that has done all it was to do.
+        Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => {
+            Ok(Verified::by_worker(outcome))
+        }
         Ok(Message::Failed(why, None)) => Err(anyhow!(why)),
         Ok(Message::Failed(why, Some(hint))) => Err(anyhow!(why)).hint(hint),
         _ => Err(died(status)),
@@ -118,12 +121,16 @@ fn supervise(
     mut message: io::PipeReader,
     source: &Source,
     interrupt: &Interrupt,
-) -> Result<(Vec<u8>, ExitStatus)> {
+) -> Result<(Vec<u8>, Option<ExitStatus>)> {
     let listened = listen(&mut message, source, interrupt);
     if listened.is_err() {
         child.kill().context("cannot end the unpacking process")?;
     }
-    let status = child.wait().context("cannot wait for the unpacking process")?;
+    let status = match child.wait() {
+        // Who ignores SIGCHLD is not told how its children end (wait(2)), and a caller may have made us do so.
+        Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => None,
+        status => Some(status.context("cannot wait for the unpacking process")?),
+    };
     Ok((listened?, status))
 }
 
@@ -148,8 +155,8 @@ fn listen(message: &mut io::PipeReader, source: &Source, interrupt: &Interrupt) 
     }
 }
 
-fn died(status: ExitStatus) -> anyhow::Error {
-    let how = match (status.signal(), status.code()) {
+fn died(status: Option<ExitStatus>) -> anyhow::Error {
+    let how = match (status.and_then(|status| status.signal()), status.and_then(|status| status.code())) {
         (Some(signal), _) => format!("was ended by signal {signal}"),
         (None, code) => format!("ended with code {} and no word", code.unwrap_or_default()),
     };

@@ -173,7 +173,7 @@ fn case_22_decoders_that_want_much_memory() {
     };
     for (file, needed) in [(xz(9), 65 << 20), (zstd(27), 129 << 20)] {
         let error = report::line(&ground.unpack(&file).unwrap_err());
-        assert!(error.contains("expected at most 35651584 (--max-decoder-memory"), "{error}");
+        assert!(error.contains("expected at most 39845888 (--max-decoder-memory"), "{error}");
         clear(&ground);
         let found: u64 = error.split(' ').find_map(|word| word.parse().ok()).unwrap();
         assert!((needed - (1 << 20)..=needed + (1 << 20)).contains(&found), "{error}");

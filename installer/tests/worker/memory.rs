@@ -11,8 +11,8 @@ use crate::fixture::{Waiting, can_run};
 const MOST: u64 = 64_000_000;
 /// More than all buffers on an archive's way: what comes before it was consumed once it is in the pipe.
 const PADDING: u32 = 8 << 20;
-/// Directories by whose names the default limit is almost reached: `entries × (name + 112)` is just below 16 MiB.
-const DIRECTORIES: usize = 4150;
+/// Directories by whose names the default limit is almost reached: `entries × (name + 112)` is just below 12 MiB.
+const DIRECTORIES: usize = 3100;
 
 /// Directories with names of kilobytes, many files, and then zeros.
 fn image() -> Vec<u8> {

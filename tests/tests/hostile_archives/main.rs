@@ -102,7 +102,7 @@ fn with_manifest(manifest: &[u8]) -> Tar {
     Tar::default().file("manifest", manifest).directory("rootfs", 0o755).entry(
         b"rootfs/a",
         b'0',
-        b"not run",
+        &Node::program_file(),
         |header| header.set_mode(0o755),
     )
 }

@@ -138,10 +138,13 @@ impl Start<'_> {
     }
 }
 
-/// What is behind the links of a process could be executed, and nothing else.
+/// What is behind the links of a process could be executed, and nothing else; but that is no file of the image's, and
+/// the launcher follows no such link.
 fn in_kernel<T>(at: Vec<u8>) -> Result<Option<T>, Obstacle> {
     match kernel::look(&at) {
-        Kernels::Unknown => Ok(None),
+        Kernels::Unknown => {
+            Err(Obstacle::new(Errno::ACCESS, at, "is the kernel's: expected a file of the image's"))
+        }
         Kernels::Nothing => Err(Obstacle::new(Errno::NOENT, at, "is the kernel's, which has no such file")),
         Kernels::Directory | Kernels::File => {
             Err(Obstacle::new(Errno::ACCESS, at, "is the kernel's, where nothing can be executed"))

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One block of an .xz file, decoded by liblzma as if it were alone in its stream.
+//!
+//! Invariant: a block is whole once all of its bytes were taken, its check the last of them, and as many came out as its
+//! header says.
+
+use std::io::{self, BufRead};
+
+use xz2::stream::{Action, Stream};
+
+use super::xz_container::{Block, StreamHeader, invalid};
+
+/// Bytes of decoded data that change hands at once.
+pub(super) const CHUNK: usize = 256 << 10;
+/// What a block's decoder takes beside its dictionary.
+pub(super) const BESIDE_DICTIONARY: u64 = 1 << 20;
+
+/// A block's decoder.
+pub(super) struct OneBlock {
+    stream: Stream,
+    /// Bytes of the block that are still to be read, and that are still to come out.
+    body: u64,
+    left: u64,
+}
+
+impl OneBlock {
+    pub(super) fn new(header: StreamHeader, block: &Block) -> io::Result<Self> {
+        let mut stream = Stream::new_stream_decoder(block.dictionary + BESIDE_DICTIONARY, 0)?;
+        let head = [&header.0, block.header.as_slice()].concat();
+        stream.process(&head, &mut [], Action::Run)?;
+        if stream.total_in() != head.len() as u64 {
+            return Err(invalid("a malformed block header"));
+        }
+        Ok(Self { stream, body: block.body, left: block.uncompressed })
+    }
+
+    /// Decodes some of the block; nothing once it is whole, its check included.
+    pub(super) fn decode(&mut self, input: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.body == 0 && self.left == 0 {
+                return Ok(0);
+            }
+            let (before_in, before_out) = (self.stream.total_in(), self.stream.total_out());
+            let chunk: &[u8] = if self.body == 0 { &[] } else { input.fill_buf()? };
+            let length = chunk.len().min(usize::try_from(self.body).unwrap_or(usize::MAX));
+            self.stream.process(&chunk[..length], into, Action::Run)?;
+            let (taken, made) = (self.stream.total_in() - before_in, self.stream.total_out() - before_out);
+            input.consume(usize::try_from(taken).map_err(io::Error::other)?);
+            if taken == 0 && made == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the xz block is cut: expected its end",
+                ));
+            }
+            self.body -= taken;
+            self.left = self.left.checked_sub(made).ok_or_else(|| invalid("a long block"))?;
+            if made > 0 {
+                return usize::try_from(made).map_err(io::Error::other);
+            }
+        }
+    }
+
+    /// Decodes all of the block from memory, in chunks, until `push` refuses one.
+    pub(super) fn decode_all(
+        &mut self,
+        mut body: &[u8],
+        mut push: impl FnMut(Vec<u8>) -> bool,
+    ) -> io::Result<()> {
+        loop {
+            let (mut chunk, mut filled) = (vec![0; CHUNK], 0);
+            while filled < CHUNK {
+                match self.decode(&mut body, &mut chunk[filled..])? {
+                    0 => break,
+                    count => filled += count,
+                }
+            }
+            let is_last = filled < CHUNK;
+            chunk.truncate(filled);
+            if !push(chunk) || is_last {
+                return Ok(());
+            }
+        }
+    }
+}
