@@ -69,6 +69,8 @@ pub struct App {
     pub restart: Restart,
     /// How long it has to end after SIGTERM, in seconds, unless that is nobody's concern.
     pub stop_timeout: Option<u32>,
+    /// How long its post-stop handler may run, in seconds, if it is said.
+    pub post_stop_timeout: Option<u32>,
 }
 
 /// A volume in an app's tree.

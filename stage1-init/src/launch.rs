@@ -23,6 +23,12 @@ pub struct Launch {
     pub directory: String,
     /// All of its environment.
     pub environment: BTreeMap<String, String>,
+    /// Its supplementary groups, its primary one among them; none where that is all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<u32>,
+    /// Whether it is a handler: the caller's stdin is for the app alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handler: bool,
     /// The sockets it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Sockets>,
@@ -52,6 +58,13 @@ pub struct Filter {
     pub calls: Vec<u32>,
     /// What a call that is not allowed returns; without it, the program is ended by SIGSYS.
     pub errno: Option<u16>,
+}
+
+impl Filter {
+    /// Whether a call is allowed.
+    pub(crate) fn allows(&self, call: i64) -> bool {
+        self.calls.iter().any(|listed| i64::from(*listed) == call) == self.retain
+    }
 }
 
 impl From<&Seccomp> for Filter {

@@ -17,6 +17,7 @@ use pod::isolators::CapabilitySet;
 use pod::{App, Mount, Socket, layout};
 
 use crate::host::Host;
+use crate::launch::Launch;
 use crate::load::{Credentials, Loaded};
 use crate::nspawn;
 use crate::trees::Tree;
@@ -120,6 +121,7 @@ impl Plan {
         for (role, exec) in programs.into_iter().filter_map(|(role, exec)| Some((role, exec?))) {
             let launch =
                 program::launch(app, exec, credentials, sockets.clone().filter(|_| role == Role::App));
+            let launch = Launch { handler: role != Role::App, ..launch };
             let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON");
             self.files.insert(role.launch(&app.name), launch + "\n");
             let unit = service::unit(role, app, credentials, limits);
@@ -155,7 +157,6 @@ fn accounts(loaded: &Loaded) -> (String, String) {
         uids.insert(*uid);
         gids.insert(*gid);
     }
-    gids.extend(loaded.pod.apps.iter().flat_map(|app| &app.supplementary_gids));
     let user = |uid| format!("gantry-{uid}:x:{uid}:0::/:/\n");
     let group = |gid| format!("gantry-{gid}:x:{gid}:\n");
     (uids.into_iter().map(user).collect(), gids.into_iter().map(group).collect())

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
@@ -208,18 +208,105 @@ fn stdio_is_the_callers_own() {
     }
     let gantry = Gantry::new();
     let image = gantry.image("cat", &Rootfs::busybox().unwrap(), &script("cat", "echo aside >&2; cat"));
-    let input: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    // 200 MB, of a length that no buffer's is a divisor of.
+    let part: Vec<u8> = (0..1_000_003_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let parts = 200;
     let mut command = gantry.with_images("run", &[&image], &[]);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let sent = input.clone();
-    let writer = std::thread::spawn(move || stdin.write_all(&sent).unwrap());
-    let output = child.wait_with_output().unwrap();
+    let sent = part.clone();
+    let writer = std::thread::spawn(move || (0..parts).for_each(|_| stdin.write_all(&sent).unwrap()));
+    let mut stdout = child.stdout.take().unwrap();
+    let mut received = vec![0; part.len()];
+    for number in 0..parts {
+        stdout.read_exact(&mut received).unwrap();
+        assert!(received == part, "part {number} of {parts}");
+    }
+    assert_eq!(stdout.read(&mut received).unwrap(), 0, "nothing is added");
     writer.join().unwrap();
-    assert!(output.stdout == input, "{} bytes arrived of {}", output.stdout.len(), input.len());
-    assert_eq!(text(&output.stderr), "aside\n");
+    assert_eq!(text(&child.wait_with_output().unwrap().stderr), "aside\n");
     gantry.wait_all();
+}
+
+#[test]
+fn stdin_is_the_apps_and_not_its_handlers() {
+    if !can_run("stdin_is_the_apps_and_not_its_handlers") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = with_handler(script("cat", "cat"), "pre-start", "cat; echo pre");
+    let image = with_handler(image, "post-stop", "cat; echo post");
+    let image = gantry.image("cat", &Rootfs::busybox().unwrap(), &image);
+    let input = gantry.beside("input");
+    fs::write(&input, "in\n").unwrap();
+    let mut command = gantry.with_images("run", &[&image], &[]);
+    let output = command.stdin(fs::File::open(&input).unwrap()).output().unwrap();
+    gantry.wait_all();
+    assert_eq!(text(&output.stdout), "pre\nin\npost\n", "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_post_stop_that_fails_is_told_of() {
+    if !can_run("a_post_stop_that_fails_is_told_of") {
+        return;
+    }
+    for (handler, told) in [("exit 3", "ended with 3"), ("sleep 1000", "took too long")] {
+        let gantry = Gantry::new();
+        let mut image = with_handler(script("untidy", "exit 0"), "post-stop", handler);
+        image["annotations"] = json!([{"name": "gantry/post-stop-timeout", "value": "1"}]);
+        let image = gantry.image("untidy", &Rootfs::busybox().unwrap(), &image);
+        let output = gantry.run(&[&image]);
+        let expected = format!("warning: app untidy: its post-stop handler {told}\n");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), expected));
+    }
+}
+
+/// As many as the kernel takes: the primary one is among them.
+#[test]
+fn a_multitude_of_groups_takes_no_time() {
+    if !can_run("a_multitude_of_groups_takes_no_time") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let mut image = script("groups", "grep ^Groups: /proc/self/status | wc -w");
+    let groups: Vec<u32> = (2000..67_536).filter(|gid| *gid != 65_535).collect();
+    image["app"]["supplementaryGIDs"] = json!(groups);
+    let image = gantry.image("groups", &Rootfs::busybox().unwrap(), &image);
+    let pod = gantry.prepare(&[&image], &[]);
+    let begun = std::time::Instant::now();
+    let (code, output) = gantry.start(&pod).wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "65537\n"), "{}", text(&output.stderr));
+    // A half of them would take most of a minute where each is looked for among all.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+/// The message takes a call that may not be allowed; the code is there all the same. What a volume of the host's has
+/// may change, so prepare does not look there.
+#[test]
+fn a_program_that_can_not_be_run_has_its_code_under_a_filter() {
+    if !can_run("a_program_that_can_not_be_run_has_its_code_under_a_filter") {
+        return;
+    }
+    for (calls, error) in [
+        (&["execve"][..], ""),
+        (
+            &["execve", "write"],
+            "error: app lost: cannot run \"/v/lost\": ENOENT: No such file or directory\n",
+        ),
+    ] {
+        let gantry = Gantry::new();
+        let source = gantry.beside("source");
+        fs::create_dir(&source).unwrap();
+        let mut image = manifest("lost", &["/v/lost"]);
+        image["app"]["mountPoints"] = json!([{"name": "v", "path": "/v"}]);
+        image["app"]["isolators"] = json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": calls}}]);
+        let image = gantry.image("lost", &Rootfs::busybox().unwrap(), &image);
+        let volume = format!("v,kind=host,source={}", source.display());
+        let output = gantry.with_images("run", &[&image], &["--volume", &volume]).output().unwrap();
+        gantry.wait_all();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(127), error), "{calls:?}");
+    }
 }
 
 #[test]

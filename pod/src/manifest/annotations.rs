@@ -2,6 +2,7 @@
 //! Annotations, of which Gantry reads those in its own namespace: how an app is stopped and restarted.
 //!
 //! - `gantry/stop-timeout`: how long the app has to end after SIGTERM, in whole seconds, 1 to 86400.
+//! - `gantry/post-stop-timeout`: how long its post-stop handler may run, likewise.
 //! - `gantry/restart`: `no`, `on-failure` or `always`.
 
 use std::collections::BTreeSet;
@@ -14,9 +15,10 @@ use crate::text::escape;
 
 const NAMESPACE: &str = "gantry/";
 const STOP_TIMEOUT: &str = "gantry/stop-timeout";
+const POST_STOP_TIMEOUT: &str = "gantry/post-stop-timeout";
 const RESTART: &str = "gantry/restart";
 /// A day.
-const STOP_TIMEOUT_MAX: u32 = 86_400;
+const TIMEOUT_MAX: u32 = 86_400;
 
 /// What annotations say to Gantry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -24,6 +26,8 @@ const STOP_TIMEOUT_MAX: u32 = 86_400;
 pub struct Annotations {
     /// How long an app has to end after SIGTERM, in seconds.
     pub stop_timeout: Option<u32>,
+    /// How long its post-stop handler may run, in seconds.
+    pub post_stop_timeout: Option<u32>,
     /// When an app that has ended is started again.
     pub restart: Option<Restart>,
 }
@@ -46,6 +50,7 @@ impl Annotations {
     pub fn over(self, other: Self) -> Self {
         Self {
             stop_timeout: self.stop_timeout.or(other.stop_timeout),
+            post_stop_timeout: self.post_stop_timeout.or(other.post_stop_timeout),
             restart: self.restart.or(other.restart),
         }
     }
@@ -60,13 +65,13 @@ impl TryFrom<Pairs> for Annotations {
         for (name, value) in pairs.0 {
             let invalid =
                 |expected: String| Error::new(format!("annotation {name} is {}: {expected}", escape(&value)));
+            let seconds = || {
+                let seconds = value.parse().ok().filter(|seconds| (1..=TIMEOUT_MAX).contains(seconds));
+                seconds.ok_or_else(|| invalid(format!("expected whole seconds from 1 to {TIMEOUT_MAX}")))
+            };
             match name.as_str() {
-                STOP_TIMEOUT => {
-                    let seconds =
-                        value.parse().ok().filter(|seconds| (1..=STOP_TIMEOUT_MAX).contains(seconds));
-                    let expected = || format!("expected whole seconds from 1 to {STOP_TIMEOUT_MAX}");
-                    all.stop_timeout = Some(seconds.ok_or_else(|| invalid(expected()))?);
-                }
+                STOP_TIMEOUT => all.stop_timeout = Some(seconds()?),
+                POST_STOP_TIMEOUT => all.post_stop_timeout = Some(seconds()?),
                 RESTART => {
                     all.restart = Some(match value.as_str() {
                         "no" => Restart::No,
@@ -78,7 +83,7 @@ impl TryFrom<Pairs> for Annotations {
                 own if own.starts_with(NAMESPACE) => {
                     let name = escape(own);
                     return Err(Error::new(format!(
-                        "unknown annotation {name}: expected {STOP_TIMEOUT} or {RESTART}"
+                        "unknown annotation {name}: expected {STOP_TIMEOUT}, {POST_STOP_TIMEOUT} or {RESTART}"
                     )));
                 }
                 _ => {}
@@ -100,11 +105,16 @@ mod tests {
 
     #[test]
     fn both_forms_are_read() {
-        let expected = Annotations { stop_timeout: Some(30), restart: Some(Restart::OnFailure) };
+        let expected = Annotations {
+            stop_timeout: Some(30),
+            post_stop_timeout: Some(120),
+            restart: Some(Restart::OnFailure),
+        };
         for annotations in [
-            json!([{"name": "gantry/stop-timeout", "value": "30"}, {"name": "gantry/restart", "value": "on-failure"},
+            json!([{"name": "gantry/stop-timeout", "value": "30"}, {"name": "gantry/post-stop-timeout", "value": "120"},
+                   {"name": "gantry/restart", "value": "on-failure"},
                    {"name": "authors", "value": "x"}]),
-            json!({"gantry/stop-timeout": "30", "gantry/restart": "on-failure", "Created": ""}),
+            json!({"gantry/stop-timeout": "30", "gantry/post-stop-timeout": "120", "gantry/restart": "on-failure", "Created": ""}),
         ] {
             assert_eq!(from_value::<Annotations>(annotations).unwrap(), expected);
         }
@@ -115,6 +125,7 @@ mod tests {
         let bad = |pairs: Value| assert!(from_value::<Annotations>(pairs.clone()).is_err(), "{pairs}");
         for value in ["0", "86401", "-1", "1s", ""] {
             bad(json!({"gantry/stop-timeout": value}));
+            bad(json!({"gantry/post-stop-timeout": value}));
         }
         bad(json!({"gantry/restart": "sometimes"}));
         bad(json!({"gantry/restrat": "no"}));

@@ -158,6 +158,7 @@ fn app(
         isolators: spec.isolators.clone(),
         restart: annotations.restart.unwrap_or_default(),
         stop_timeout: annotations.stop_timeout,
+        post_stop_timeout: annotations.post_stop_timeout,
     })
 }
 

@@ -16,6 +16,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -23,9 +24,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::SYS_write;
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{chdir, execve, fchdir, getpid, pivot_root};
+use nix::unistd::{Gid, chdir, dup2_stdin, execve, fchdir, getpid, pivot_root, setgroups};
 use pod::text::escape;
 use rustix::thread::{
     CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
@@ -57,10 +59,14 @@ pub(crate) fn run() -> ExitCode {
         Ok(never) => match never {},
         Err(error) => {
             report(&error);
-            let missing = matches!(error.downcast_ref(), Some(Errno::ENOENT));
-            ExitCode::from(if missing { NOT_FOUND } else { NOT_RUNNABLE })
+            // Under a filter, where the usual way out takes more calls than may be allowed.
+            sys::exit_at_once(code(error.downcast_ref()))
         }
     }
+}
+
+fn code(error: Option<&Errno>) -> u8 {
+    if error == Some(&Errno::ENOENT) { NOT_FOUND } else { NOT_RUNNABLE }
 }
 
 /// What is to be started, and the pod's sockets; stdio is the caller's from here on.
@@ -68,12 +74,21 @@ fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
     let socket = sys::take_listen_fd()?;
     let mut launch = Vec::new();
     io::stdin().read_to_end(&mut launch)?;
-    let launch = serde_json::from_slice(&launch).context("cannot read what to start");
-    Ok((launch, stdio::receive(&socket)?))
+    let launch: Result<Launch> = serde_json::from_slice(&launch).context("cannot read what to start");
+    let sockets = stdio::receive(&socket)?;
+    if matches!(&launch, Ok(Launch { handler: true, .. })) {
+        dup2_stdin(File::open("/dev/null")?)?;
+    }
+    Ok((launch, sockets))
 }
 
 fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallible> {
     ensure!(!launch.exec.is_empty(), "nothing to start");
+    if !launch.groups.is_empty() {
+        // systemd takes quadratic time for them.
+        let groups: Vec<_> = launch.groups.iter().copied().map(Gid::from_raw).collect();
+        setgroups(&groups).context("cannot set its groups")?;
+    }
     enter_root(&launch.root).context("cannot enter its root")?;
     give_up(&launch).context("cannot give up the launcher's capabilities")?;
     open_plainly(launch.directory.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY)
@@ -97,6 +112,10 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
         sys::set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
     }
     let error = execute(&programs, &words, &environment);
+    // A call that the filter ends this process for would cost the code too.
+    if launch.seccomp.is_some_and(|filter| !filter.allows(SYS_write)) {
+        sys::exit_at_once(code(Some(&error)));
+    }
     Err(anyhow::Error::new(error).context(format!("cannot run {}", escape(&launch.exec[0]))))
 }
 

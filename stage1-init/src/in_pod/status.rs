@@ -19,7 +19,7 @@ use pod::layout;
 use pod::name::AppName;
 
 use crate::failure::report;
-use crate::plan;
+use crate::{plan, stdio, sys};
 
 /// The status is that of the app.
 pub(crate) const APP: &str = "app";
@@ -37,6 +37,8 @@ pub(super) const FAILED: &str = "/run/gantry-failed";
 const BEGUN: &str = "gantry-begun";
 /// In stage1; it is there once the pod's process was asked to stop the pod.
 pub(crate) const ASKED: &str = "rkt/asked";
+/// What the caller is told once the pod has ended, by the one that has its stdio.
+const TO_TELL: &str = "/run/gantry-to-tell";
 /// A process that a signal ended has this and the signal's number as its status.
 const SIGNALLED: u8 = 128;
 /// The first real-time signal, as systemd's C library counts (signal(7)).
@@ -59,6 +61,12 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let end = end(&variable("SERVICE_RESULT"), &variable("EXIT_CODE"), &variable("EXIT_STATUS"), asked);
         if of == POST_STOP {
             fs::remove_dir(format!("/run/{}", begun(&name)))?;
+            if end.failed {
+                let late = variable("SERVICE_RESULT") == "timeout";
+                let how = if late { "took too long".to_owned() } else { format!("ended with {}", end.code) };
+                let mut told = File::options().create(true).append(true).open(TO_TELL)?;
+                writeln!(told, "warning: app {name}: its post-stop handler {how}")?;
+            }
             return Ok(false);
         }
         // A handler that ended well says nothing about the app.
@@ -83,6 +91,9 @@ fn stopping() -> io::Result<bool> {
 /// Ends with the pod's exit code: of the first app that failed; 1 where an app never came to an end and nobody asked
 /// for that, so that nothing passes for success that was not; else 0.
 pub(crate) fn exit_code() -> ExitCode {
+    // Without the caller's stdio there is nobody to tell.
+    let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
+    let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
     finish((|| {
         let all_ended = complete(stopping()?)?;
         match fs::read_to_string(FAILED) {

@@ -21,10 +21,21 @@ pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets:
         exec: exec.words().iter().map(|word| word.as_str().to_owned()).collect(),
         directory: app.working_directory.as_str().to_owned(),
         environment: environment(app, credentials),
+        groups: groups(app, credentials),
+        handler: false,
         sockets,
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
         drop_capabilities: service::dropped_capabilities(app).iter().map(|one| one.number()).collect(),
     }
+}
+
+/// The primary group is among them, as initgroups(3) has it: who gives that up is not to come by what it is denied.
+fn groups(app: &App, credentials: &Credentials) -> Vec<u32> {
+    let mut groups = app.supplementary_gids.clone();
+    if !groups.is_empty() && !groups.contains(&credentials.gid) {
+        groups.push(credentials.gid);
+    }
+    groups
 }
 
 /// What the executor supplies, and over it the manifest's own.

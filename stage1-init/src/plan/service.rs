@@ -22,16 +22,16 @@ use crate::unit::{Command, Unit};
 
 /// How long an app has to end after SIGTERM, in seconds, unless its annotations say otherwise.
 const STOP_SECONDS: u32 = 10;
-/// How long a post-stop handler may run, in seconds.
+/// How long a post-stop handler may run, in seconds, likewise.
 const POST_STOP_SECONDS: u32 = 60;
 /// The directive for what is started with a unit, unless it is there.
 const NEEDS_POD: &str = "Requires";
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
 /// What a launcher has beside what its app may have, until it is in the app's root (linux/capability.h):
-/// `CAP_SYS_ADMIN` to enter it and to set a filter, `CAP_SETPCAP` to lose all three again, and `CAP_SYS_PTRACE` so that
-/// nothing of an app's passes for its equal until then.
-const LAUNCHERS: u64 = 1 << 21 | 1 << 8 | 1 << 19;
+/// `CAP_SYS_ADMIN` to enter it and to set a filter, `CAP_SETGID` to set the app's groups, `CAP_SETPCAP` to lose all of
+/// these again, and `CAP_SYS_PTRACE` so that nothing of an app's passes for its equal until then.
+const LAUNCHERS: u64 = 1 << 21 | 1 << 6 | 1 << 8 | 1 << 19;
 
 /// Which of an app's services a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ fn post_stop_unit(app: &App) -> Unit {
         .section("Service")
         .set("Type", "oneshot")
         .set("ExecStopPost", status(app, in_pod::status::POST_STOP))
-        .set("TimeoutStartSec", POST_STOP_SECONDS)
+        .set("TimeoutStartSec", app.post_stop_timeout.unwrap_or(POST_STOP_SECONDS))
 }
 
 /// A unit that needs the pod and, if there is one, `after`; the pod does not end before it.
@@ -194,7 +194,6 @@ fn vital(unit: Unit, then: Option<&str>) -> Unit {
 /// As whom a service runs, and with what. It is the launcher that enters the app's root: systemd would chroot(2), which
 /// an app that may do so itself can leave.
 fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
-    let groups: Vec<_> = app.supplementary_gids.iter().map(u32::to_string).collect();
     let unit = unit
         .set("ExecStart", Command::new(in_pod::LAUNCH_PATH, vec![]))
         .set("Sockets", "gantry-stdio.socket")
@@ -206,7 +205,6 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: 
         .set("OOMPolicy", "continue")
         .set("User", credentials.uid)
         .set("Group", credentials.gid);
-    let unit = if groups.is_empty() { unit } else { unit.set("SupplementaryGroups", groups.join(" ")) };
     let launchers = launchers_capabilities();
     let unit = unit
         .set("CapabilityBoundingSet", limits.capabilities.union(launchers))

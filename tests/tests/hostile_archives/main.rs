@@ -20,6 +20,7 @@ use serde_json::Value;
 use tests::host::can_run;
 use tests::image::manifest;
 use tests::pods::Gantry;
+use tests::rootfs::Node;
 use writer::Tar;
 
 /// Gantry's directory with a pod in it, and a canary.

@@ -67,20 +67,19 @@ fn resources(app: &App) -> Properties {
 }
 
 fn everywhere(app: &App, service: &str) -> Properties {
-    let launchers = ["SETPCAP", "SYS_ADMIN", "SYS_PTRACE"];
+    let launchers = ["SETGID", "SETPCAP", "SYS_ADMIN", "SYS_PTRACE"];
     let capability = |name: &&str| format!("cap_{}", name.to_lowercase());
     let mut bounding: Vec<_> = app.capabilities.iter().map(capability).collect();
     bounding.extend(launchers.iter().map(capability));
     let words = |words: &BTreeSet<String>| vec![words.iter().cloned().collect::<Vec<_>>().join(" ")];
-    let groups: BTreeSet<String> = app.groups.iter().map(u32::to_string).collect();
     let mut all = Properties::from([
         ("Unit Load State", vec!["loaded".into()]),
         ("DefaultDependencies", vec!["no".into()]),
         ("User", vec![app.uid.to_string()]),
         ("Group", vec![app.gid.to_string()]),
-        ("SupplementaryGroups", if groups.is_empty() { vec![] } else { words(&groups) }),
+        ("SupplementaryGroups", vec![]),
         ("CapabilityBoundingSet", words(&bounding.into_iter().collect())),
-        ("AmbientCapabilities", vec!["cap_setpcap cap_sys_admin cap_sys_ptrace".into()]),
+        ("AmbientCapabilities", vec!["cap_setgid cap_setpcap cap_sys_admin cap_sys_ptrace".into()]),
         ("TasksMax", vec![UNLIMITED.to_string()]),
         ("OOMPolicy", vec!["continue".into()]),
         ("UMask", vec!["0022".into()]),
@@ -211,6 +210,14 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
         }
     };
     compare("exec", format!("{:?}", found.exec), format!("{exec:?}"));
+    let primary = (!app.groups.is_empty()).then_some(app.gid);
+    let groups: BTreeSet<u32> = app.groups.iter().copied().chain(primary).collect();
+    compare(
+        "groups",
+        format!("{:?}", found.groups.into_iter().collect::<BTreeSet<_>>()),
+        format!("{groups:?}"),
+    );
+    compare("handler", found.handler.to_string(), (!service.starts_with("app-")).to_string());
     compare("directory", found.directory, app.directory.clone());
     compare("root", found.root, format!("/apps/{}", app.name));
     compare("environment", format!("{:?}", found.environment), format!("{:?}", app.environment));
@@ -218,7 +225,7 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
         .seccomp
         .map(|filter| (filter.retain, filter.calls.into_iter().collect::<BTreeSet<_>>(), filter.errno));
     compare("seccomp", format!("{filter:?}"), format!("{:?}", app.seccomp));
-    let dropped = [("SETPCAP", 8), ("SYS_PTRACE", 19), ("SYS_ADMIN", 21)];
+    let dropped = [("SETGID", 6), ("SETPCAP", 8), ("SYS_PTRACE", 19), ("SYS_ADMIN", 21)];
     let dropped = dropped.into_iter().filter(|(name, _)| !app.capabilities.contains(name));
     let dropped: Vec<u8> = dropped.map(|(_, number)| number).collect();
     compare("capabilities to drop", format!("{:?}", found.drop_capabilities), format!("{dropped:?}"));
