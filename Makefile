@@ -25,6 +25,11 @@ FUZZ_SECONDS ?= 60
 FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo fuzz run --sanitizer none \
 	--target $(ARCH)-unknown-linux-gnu --features linked
 
+# What measures, and what Gantry is measured beside, PROGRAM:PACKAGE, where it can be had.
+MEASURING := hyperfine tar gzip xz zstd /usr/bin/time
+MEASURING_PACKAGES := hyperfine tar gzip xz-utils zstd time
+OTHERS := podman:podman runc:runc crun:crun umoci:umoci skopeo:skopeo systemd-nspawn:systemd-container
+
 .PHONY: all build stage1 run test mutants bench check fuzz install setup images help clean
 
 all: build stage1 ## Build the programs and stage1
@@ -73,8 +78,12 @@ test: all ## Run every test
 mutants: all ## Check that the suites notice what they are there for: change the sources, one place at a time
 	cargo run -p tests --bin mutation-check
 
-bench: all ## Measure what apps' stdio costs
-	@command -v hyperfine >/dev/null || apt-get install -q -y --no-install-recommends hyperfine
+bench: all ## Measure Gantry beside podman, runc, tar and others; writes docs/benchmarks
+	@(for program in $(MEASURING); do command -v $$program || exit; done) >/dev/null || { \
+		apt-get -q update && apt-get install -q -y --no-install-recommends $(MEASURING_PACKAGES); }
+	@for other in $(OTHERS); do command -v $${other%:*} >/dev/null || \
+		apt-get install -q -y --no-install-recommends $${other#*:} || \
+		echo "$${other%:*} can't be had: measuring without it" >&2; done
 	$(RELEASE)/bench
 
 check: setup ## Check format, lints, docs and dependencies

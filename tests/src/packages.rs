@@ -19,11 +19,19 @@ static FETCHING: Mutex<()> = Mutex::new(());
 /// # Errors
 /// Where it can't be had.
 pub fn fetch(name: &str) -> Result<Vec<Deb>> {
+    fetch_all(&[name])
+}
+
+/// These packages and everything they depend on.
+///
+/// # Errors
+/// Where one can't be had.
+pub fn fetch_all(names: &[&str]) -> Result<Vec<Deb>> {
     let _fetching = FETCHING.lock();
-    let directory = repository().join(".cache/images").join(name);
+    let directory = repository().join(".cache/images").join(names.join(","));
     let complete = directory.join("complete");
     if !complete.exists() {
-        apt::download(&[name], &directory)?;
+        apt::download(names, &directory)?;
         fs::write(&complete, "")?;
     }
     let mut paths: Vec<PathBuf> = fs::read_dir(&directory)

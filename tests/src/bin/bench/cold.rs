@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Content that is not known: from an archive to a tree on disk.
+//!
+//! Gantry begins with an empty directory, so its time has stage1's extraction in it, the pod, all digests, the record,
+//! and durability. The others get the same tar stream; `sync -f` makes what they write durable too, which none of them
+//! does by itself. Engines begin with a store that is set up and has no image in it.
+
+use anyhow::Result;
+
+use crate::compare::{Contender, Row, Turns, compare, in_shell};
+use crate::images::{ENCODINGS, Encoding, Image};
+use crate::work::Work;
+
+/// What came of one encoding.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    pub(crate) encoding: &'static Encoding,
+    /// Gantry's first, tar's second.
+    pub(crate) rows: Vec<Row>,
+}
+
+const EMPTY_STORE: &str = "podman rmi -af >/dev/null; sync";
+
+/// Every encoding of the image.
+pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Cold>> {
+    ENCODINGS
+        .iter()
+        .map(|encoding| {
+            eprintln!("cold, {}", encoding.name);
+            layouts(work, image, encoding);
+            let rows = compare(work, contenders(image, encoding), turns, ":")?;
+            work.shell("rm -rf gantry tree bundle oci-gz oci-zst; podman rmi -af || :")?;
+            Ok(Cold { encoding, rows })
+        })
+        .collect()
+}
+
+fn contenders(image: &Image, encoding: &Encoding) -> Vec<Contender> {
+    let file = image.file(encoding);
+    let unpack = format!("{} {file} -C tree && sync -f tree", encoding.tar);
+    let import = format!("podman import -q {file} cold >/dev/null && sync -f .");
+    let mut all = vec![
+        Contender::new("Gantry", format!("installer --dir gantry prepare --image {file}"))
+            .after("rm -rf gantry; sync"),
+        Contender::new("tar", in_shell(&unpack)).after("rm -rf tree; mkdir tree; sync"),
+        Contender::new("podman import", in_shell(&import)).after(EMPTY_STORE),
+    ];
+    let layout = match encoding.suffix {
+        ".gz" => "oci-gz",
+        ".zst" => "oci-zst",
+        _ => return all,
+    };
+    if layout == "oci-gz" {
+        let unpack = "umoci unpack --image oci-gz:image bundle && sync -f bundle";
+        all.push(Contender::new("umoci unpack", in_shell(unpack)).after("rm -rf bundle; sync"));
+    }
+    let copy = format!("skopeo copy -q oci:{layout}:image containers-storage:cold && sync -f .");
+    all.push(Contender::new("skopeo copy", in_shell(&copy)).after(EMPTY_STORE));
+    all
+}
+
+/// OCI layouts whose one layer is the image's tar stream, for those that read nothing else. umoci writes gzip alone.
+/// Where they can't be made, the contenders that need them say so.
+fn layouts(work: &Work, image: &Image, encoding: &Encoding) {
+    let gz = format!(
+        "umoci init --layout oci-gz; umoci new --image oci-gz:image
+         umoci raw add-layer --image oci-gz:image images/{}.tar",
+        image.name
+    );
+    let zst = "skopeo copy -q --dest-compress-format zstd oci:oci-gz:image oci:oci-zst:image";
+    let lines: &[&str] = match encoding.suffix {
+        ".gz" => &[&gz],
+        ".zst" => &[&gz, zst],
+        _ => &[],
+    };
+    for line in lines {
+        if let Err(error) = work.shell(line) {
+            eprintln!("  {error:#}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Side by side: contenders take turns, and hyperfine takes the times.
+//!
+//! Invariant: every contender of a comparison runs once (or a few times in a row, where a run takes milliseconds) before
+//! any runs again, so whatever the machine does meanwhile happens to all of them. A contender that can't do it here is
+//! not left out in silence: it says why.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::work::Work;
+
+/// One way to do something.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    /// What a reader calls it.
+    pub(crate) name: String,
+    /// What is done before every run, not measured; a line of shell.
+    pub(crate) before: Option<String>,
+    /// What is measured: a program and its arguments, with a shell's quotes.
+    pub(crate) command: String,
+}
+
+/// A contender, and what came of it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) before: Option<String>,
+    pub(crate) command: String,
+    /// Its times, or why there are none.
+    pub(crate) times: Result<Times, String>,
+}
+
+/// Seconds of each run, ascending; at least one.
+#[derive(Debug)]
+pub(crate) struct Times(Vec<f64>);
+
+/// How often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turns {
+    /// How many turns each contender gets.
+    pub(crate) rounds: usize,
+    /// How many runs a turn has.
+    pub(crate) runs: usize,
+}
+
+/// What hyperfine exports.
+#[derive(Debug, Deserialize)]
+struct Export {
+    results: Vec<Exported>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Exported {
+    times: Vec<f64>,
+}
+
+impl Contender {
+    pub(crate) fn new(name: &str, command: impl Into<String>) -> Self {
+        Self { name: name.into(), before: None, command: command.into() }
+    }
+
+    /// Does this before every run.
+    #[must_use]
+    pub(crate) fn after(mut self, before: impl Into<String>) -> Self {
+        self.before = Some(before.into());
+        self
+    }
+}
+
+impl Times {
+    fn of(mut times: Vec<f64>) -> Result<Self> {
+        times.sort_by(f64::total_cmp);
+        if times.is_empty() {
+            bail!("hyperfine has no times");
+        }
+        Ok(Self(times))
+    }
+
+    /// The middle one, or the mean of the two in the middle.
+    pub(crate) fn median(&self) -> f64 {
+        f64::midpoint(self.0[(self.0.len() - 1) / 2], self.0[self.0.len() / 2])
+    }
+
+    pub(crate) fn shortest(&self) -> f64 {
+        self.0[0]
+    }
+
+    pub(crate) fn longest(&self) -> f64 {
+        self.0[self.0.len() - 1]
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Lets the contenders take turns. Each has done it once before, which shows whether it can, and that what it reads is
+/// in the page cache. `between` cleans up after every round.
+pub(crate) fn compare(
+    work: &Work,
+    contenders: Vec<Contender>,
+    turns: Turns,
+    between: &str,
+) -> Result<Vec<Row>> {
+    let mut able = Vec::new();
+    let mut reasons = Vec::new();
+    for contender in &contenders {
+        let once = format!("{}\n{}", contender.before.as_deref().unwrap_or(":"), contender.command);
+        let reason = work.failure(&once)?;
+        if reason.is_none() {
+            able.push(contender);
+        }
+        reasons.push(reason);
+    }
+    let mut times = vec![Vec::new(); able.len()];
+    for round in 1..=turns.rounds {
+        work.shell(between)?;
+        eprintln!("  round {round} of {}: {} contenders", turns.rounds, able.len());
+        for (all, new) in times.iter_mut().zip(hyperfine(work, &able, turns.runs)?) {
+            all.extend(new);
+        }
+    }
+    work.shell(between)?;
+    let mut times = times.into_iter();
+    contenders
+        .into_iter()
+        .zip(reasons)
+        .map(|(Contender { name, before, command }, reason)| {
+            let times = match reason {
+                Some(reason) => Err(reason),
+                None => Ok(Times::of(times.next().unwrap_or_default())?),
+            };
+            Ok(Row { name, before, command, times })
+        })
+        .collect()
+}
+
+/// One round.
+fn hyperfine(work: &Work, contenders: &[&Contender], runs: usize) -> Result<Vec<Vec<f64>>> {
+    let mut command = work.command("hyperfine");
+    command.args(["--shell=none", "--style=basic", "--export-json=round.json", "--runs", &runs.to_string()]);
+    if contenders.iter().any(|contender| contender.before.is_some()) {
+        for contender in contenders {
+            let before = contender.before.as_deref().unwrap_or(":");
+            command.arg("--prepare").arg(in_shell(before));
+        }
+    }
+    command.arg("--").args(contenders.iter().map(|contender| &contender.command));
+    let output = command.output().context("cannot run hyperfine")?;
+    if !output.status.success() {
+        bail!("hyperfine: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    let export = fs::read(work.join("round.json")).context("read what hyperfine exported")?;
+    let export: Export = serde_json::from_slice(&export).context("read what hyperfine exported")?;
+    Ok(export.results.into_iter().map(|result| result.times).collect())
+}
+
+/// A program and its arguments that run a line of shell.
+pub(crate) fn in_shell(line: &str) -> String {
+    format!("sh -c '{}'", line.replace('\'', r"'\''"))
+}

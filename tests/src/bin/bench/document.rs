@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is written to `docs/benchmarks`: every number, and how it was got.
+
+use crate::Results;
+use crate::chart::{Panel, draw};
+use crate::compare::Row;
+use crate::engines;
+use crate::goals::{Goal, median, seconds};
+use crate::report::Report;
+use crate::stdio;
+
+const HEAD: &str = "\
+<!-- Written by `make bench`. -->
+# Results
+
+[How it is measured](README.md). Times are medians; a ratio is that of two medians of this run.
+
+![the same as bars](results.svg)";
+
+const COLD: &str = "\
+## Cold prepare
+
+From an archive to a tree that is on disk. Gantry's directory is empty before: its time has stage1's extraction in it, the
+pod, all digests, the record of every object, and durability. The ratio is to tar.";
+
+const MEMORY: &str = "\
+## Memory of a cold prepare
+
+Peaks of resident memory. Gantry unpacks stage1 and the image in a process each; the sum of all three's peaks is more than
+they ever have at a time. Of the others, the largest process is given.";
+
+const WARM: &str = "\
+## Warm prepare
+
+Content that is known: a pod of it, complete and on disk, beside a container of it. The ratio is to `podman create`.";
+
+const WHOLE: &str = "\
+## A whole run of `true`
+
+From the command to its exit code. Gantry boots a systemd that supervises the app; the others execute the program as it
+is. The ratio is to Gantry.";
+
+const STDIO: &str = "\
+## Stdio
+
+Bytes through `cat`, in a pod and without one; the pod's time has its start and end in it. The ratio is to plain `cat`.";
+
+/// The document.
+pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
+    let mut report = Report::default();
+    report.text(HEAD);
+    report.goals(goals);
+    report.text("## The machine");
+    report.facts(["", ""], &results.machine);
+    report.facts(["program", "version"], &results.versions);
+    let images = results.images.iter().map(|image| (image.name, image.shown.clone()));
+    report.facts(["image", "size"], &images.collect::<Vec<_>>());
+    report.text(COLD);
+    for cold in &results.cold {
+        report.text(&format!("### {}", cold.encoding.name));
+        report.rows(&cold.rows, 1);
+    }
+    report.text(MEMORY);
+    report.memory(&results.memory);
+    report.text(WARM);
+    for rows in &results.warm.rows {
+        report.rows(rows, crate::warm::PODMAN);
+    }
+    report.text("## Disk\n\nBytes that one more takes; files with several names count once.");
+    report.disk(&results.names(), &results.warm.disk);
+    report.text(WHOLE);
+    report.rows(&results.whole, 0);
+    report.text(STDIO);
+    report.rows(&results.stdio, stdio::PLAIN);
+    report.text(&without_start(&results.stdio));
+    calls(&mut report, results);
+    report.finish()
+}
+
+fn calls(report: &mut Report, results: &Results) {
+    report.text("## How everybody was called\n\nIn one directory, with these files of podman's and skopeo's, where `WORK` is that directory.");
+    report.text(&engines::shown());
+    report.calls(results.cold.iter().flat_map(|cold| &cold.rows));
+    report.calls(results.warm.rows.iter().flatten());
+    report.calls(results.whole.iter().chain(&results.stdio));
+}
+
+fn without_start(rows: &[Row]) -> String {
+    let of = |index: usize| median(&rows[index]);
+    match (of(stdio::PLAIN), of(stdio::IN_POD), of(stdio::NOTHING)) {
+        (Ok(plain), Ok(in_pod), Ok(nothing)) => {
+            let net = in_pod - nothing;
+            format!(
+                "Without start and end, the pod takes {}: {:.2} of plain `cat`.",
+                seconds(net),
+                net / plain
+            )
+        }
+        _ => String::new(),
+    }
+}
+
+/// The picture.
+pub(crate) fn picture(results: &Results) -> String {
+    let large = results.images[0].name;
+    let mut panels: Vec<_> = results
+        .cold
+        .iter()
+        .map(|cold| Panel {
+            title: format!("Cold: {large}, {}, to a tree on disk", cold.encoding.name),
+            rows: cold.rows.iter().collect(),
+        })
+        .collect();
+    panels.push(Panel {
+        title: "Warm: one more pod, or container".into(),
+        rows: results.warm.rows.iter().flatten().collect(),
+    });
+    panels.push(Panel { title: "A whole run of true".into(), rows: results.whole.iter().collect() });
+    draw(&panels)
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What must be reached, and whether it was.
+
+use crate::cold::Cold;
+use crate::compare::Row;
+use crate::memory::Peaks;
+use crate::warm::{self, Warm};
+
+/// A goal: what is measured may be so much at most.
+#[derive(Debug)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    /// How the limit is written.
+    pub(crate) limit: String,
+    /// How what was measured is written.
+    pub(crate) measured: String,
+    /// Whether it was reached; nothing where it can't be told here.
+    pub(crate) met: Option<bool>,
+}
+
+/// The median, or why there is none.
+pub(crate) fn median(row: &Row) -> Result<f64, &str> {
+    row.times.as_ref().map(super::compare::Times::median).map_err(String::as_str)
+}
+
+/// Seconds, with a unit that suits them.
+pub(crate) fn seconds(seconds: f64) -> String {
+    match seconds * 1e3 {
+        ms if ms < 10.0 => format!("{ms:.2} ms"),
+        ms if ms < 100.0 => format!("{ms:.1} ms"),
+        ms if ms < 1000.0 => format!("{ms:.0} ms"),
+        _ => format!("{seconds:.2} s"),
+    }
+}
+
+/// Of cold prepares: at most this part of tar's time.
+pub(crate) fn of_cold(cold: &[Cold]) -> Vec<Goal> {
+    let limited = cold.iter().filter_map(|cold| {
+        let limit = match cold.encoding.suffix {
+            ".gz" => 0.6,
+            "" => return None,
+            _ => 0.8,
+        };
+        Some((cold, limit))
+    });
+    limited
+        .map(|(cold, limit)| {
+            let what = format!("cold prepare, {}", cold.encoding.name);
+            let whole = format!("`{}` and `sync -f`", cold.encoding.tar);
+            relative(what, limit, &whole, &cold.rows[0], &cold.rows[1])
+        })
+        .collect()
+}
+
+/// Of warm prepares: the image measured first is the large one.
+pub(crate) fn of_warm(warm: &Warm, names: &[&str]) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    let large = &warm.rows[0];
+    for (index, how) in [(warm::BY_ID, "by id"), (warm::BY_FILE, "by FILE@digest")] {
+        let what = format!("warm prepare, {}, {how}", names[0]);
+        let ours = &large[index];
+        goals.push(absolute(what.clone(), 5e-3, ours));
+        goals.push(relative(what.clone(), 0.1, "`podman create`", ours, &large[warm::PODMAN]));
+        if let Some(small) = warm.rows.get(1) {
+            goals.push(relative(what, 1.2, &format!("that of {}", names[1]), ours, &small[index]));
+        }
+    }
+    let (what, limit) = ("disk per warm pod", "≤ 1 MB".into());
+    let bytes = warm.disk.iter().map(|disk| disk.pod).fold(0.0, f64::max);
+    let measured = format!("{:.3} MB", bytes / 1e6);
+    goals.push(Goal { what: what.into(), limit, measured, met: Some(bytes <= 1e6) });
+    goals
+}
+
+/// Of memory: each process of a cold prepare.
+pub(crate) fn of_memory(peaks: &[Peaks]) -> Vec<Goal> {
+    let most = peaks.iter().map(|peaks| peaks.worker.max(peaks.installer)).max();
+    let goal = most.map(|most| Goal {
+        what: "memory of each process of a cold prepare".into(),
+        limit: "≤ 64 MiB".into(),
+        measured: mebibytes(most),
+        met: Some(most <= 64 * 1024),
+    });
+    goal.into_iter().collect()
+}
+
+/// Kilobytes of 1024, as /proc has them.
+pub(crate) fn mebibytes(kilobytes: u64) -> String {
+    format!("{}.{} MiB", kilobytes / 1024, kilobytes % 1024 * 10 / 1024)
+}
+
+fn absolute(what: String, limit: f64, row: &Row) -> Goal {
+    let (measured, met) = match median(row) {
+        Ok(time) => (seconds(time), Some(time <= limit)),
+        Err(reason) => (reason.to_owned(), None),
+    };
+    Goal { what, limit: format!("≤ {}", seconds(limit)), measured, met }
+}
+
+fn relative(what: String, limit: f64, whole: &str, part: &Row, of: &Row) -> Goal {
+    let (measured, met) = match (median(part), median(of)) {
+        (Ok(part), Ok(of)) => {
+            let ratio = part / of;
+            (format!("{ratio:.2} ({} of {})", seconds(part), seconds(of)), Some(ratio <= limit))
+        }
+        (Err(reason), _) | (_, Err(reason)) => (reason.to_owned(), None),
+    };
+    Goal { what, limit: format!("≤ {limit} × {whole}"), measured, met }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `make bench`: Gantry beside what else does the same, in one run.
+//!
+//! ```text
+//! bench [--quick] [DIRECTORY]
+//! ```
+//!
+//! Writes `results.md` and `results.svg` to the directory, `docs/benchmarks` by default. `--quick` shows whether
+//! everything works, not how fast it is: few runs, and the small image in place of the large one. hyperfine takes all
+//! times; programs that are missing or don't work here are reported as such. Needs root, for pods.
+
+mod chart;
+mod cold;
+mod compare;
+mod document;
+mod engines;
+mod goals;
+mod images;
+mod machine;
+mod memory;
+mod report;
+mod stdio;
+mod warm;
+mod whole;
+mod work;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use tests::repository;
+use tests::rootfs::Rootfs;
+
+use cold::Cold;
+use compare::{Row, Turns};
+use goals::Goal;
+use images::Image;
+use memory::Peaks;
+use report::Report;
+use warm::Warm;
+use work::Work;
+
+/// How much is done.
+#[derive(Debug)]
+struct Amount {
+    /// For what takes seconds.
+    long: Turns,
+    /// For what takes milliseconds.
+    short: Turns,
+    /// Through a pod's stdio.
+    bytes: u64,
+}
+
+const WHOLE: Amount =
+    Amount { long: Turns { rounds: 7, runs: 1 }, short: Turns { rounds: 7, runs: 10 }, bytes: 1_000_000_000 };
+const QUICK: Amount =
+    Amount { long: Turns { rounds: 1, runs: 1 }, short: Turns { rounds: 1, runs: 3 }, bytes: 10_000_000 };
+
+/// Everything that was measured.
+#[derive(Debug)]
+struct Results {
+    /// The large one first.
+    images: Vec<Image>,
+    machine: Vec<(&'static str, String)>,
+    versions: Vec<(&'static str, String)>,
+    cold: Vec<Cold>,
+    warm: Warm,
+    whole: Vec<Row>,
+    memory: Vec<Peaks>,
+    stdio: Vec<Row>,
+}
+
+fn main() -> Result<()> {
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let quick = arguments.first().is_some_and(|first| first == "--quick");
+    arguments.drain(..usize::from(quick));
+    ensure!(arguments.len() <= 1, "usage: bench [--quick] [DIRECTORY]");
+    let into = arguments.pop().map_or_else(|| repository().join("docs/benchmarks"), PathBuf::from);
+    let into = std::path::absolute(into)?;
+    fs::create_dir_all(&into).with_context(|| format!("create {}", into.display()))?;
+    let results = measure(if quick { &QUICK } else { &WHOLE }, quick)?;
+    let write = |name: &str, text: String| {
+        let path = into.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    };
+    let goals = results.goals();
+    write("results.svg", document::picture(&results))?;
+    write("results.md", document::text(&results, &goals))?;
+    let mut summary = Report::default();
+    summary.goals(&goals);
+    print!("{}", summary.finish());
+    Ok(())
+}
+
+fn measure(amount: &Amount, quick: bool) -> Result<Results> {
+    let (large, small) = (("debian", Rootfs::debian as fn() -> _), ("busybox", Rootfs::busybox as fn() -> _));
+    // Packages are fetched before, from a world in which everything is where it belongs.
+    let kinds = if quick { vec![small] } else { vec![large, small] };
+    for (name, rootfs) in &kinds {
+        images::prepare(name, rootfs)?;
+    }
+    let work = Work::enter()?;
+    engines::configure(&work)?;
+    let machine = machine::facts(&work)?;
+    let versions = machine::versions(&work);
+    let images: Vec<_> = kinds.iter().map(|(name, _)| Image::unpack(&work, name)).collect::<Result<_>>()?;
+    let cold = cold::measure(&work, &images[0], amount.long)?;
+    let memory = memory::measure(&work, &images[0])?;
+    engines::fill(&work, &images)?;
+    let warm = warm::measure(&work, &images, amount.short)?;
+    let whole = whole::measure(&work, &images[images.len() - 1], amount.short)?;
+    let stdio = stdio::measure(&work, amount.bytes, amount.long)?;
+    Ok(Results { images, machine, versions, cold, warm, whole, memory, stdio })
+}
+
+impl Results {
+    fn goals(&self) -> Vec<Goal> {
+        let mut goals = goals::of_cold(&self.cold);
+        goals.extend(goals::of_warm(&self.warm, &self.names()));
+        goals.extend(goals::of_memory(&self.memory));
+        goals
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.images.iter().map(|image| image.name).collect()
+    }
+}

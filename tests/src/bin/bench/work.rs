@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where everything is measured: one directory below `.cache`, so on the disk that the repository is on, and a mount
+//! namespace of its own, so that no mount, and nothing that a container engine keeps at fixed places, outlives it.
+//!
+//! Invariant: commands have paths relative to that directory only, so they can be shown, and repeated, as they are.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use tests::{program, repository, stage1};
+
+/// Where podman, skopeo and nspawn keep things whatever they are told. In the namespace these are empty.
+const HIDDEN: &[&str] = &["/run", "/dev/shm", "/var/lib/containers"];
+/// Those of [`HIDDEN`] that a host may be without.
+const OPTIONAL: &str = "/var/lib/containers";
+/// The parent of all cgroups that are made in here on behalf of others.
+pub(crate) const CGROUP: &str = "gantry-bench";
+
+/// The directory. Dropped, it is gone, and so is everything else.
+#[derive(Debug)]
+pub(crate) struct Work {
+    path: PathBuf,
+    created: bool,
+}
+
+impl Work {
+    /// Makes the directory, anew where an earlier run left one, and enters the namespace.
+    pub(crate) fn enter() -> Result<Self> {
+        let path = repository().join(".cache/bench/work");
+        remove(&path)?;
+        for directory in ["bin", "home", "tmp"] {
+            fs::create_dir_all(path.join(directory)).with_context(|| format!("create {}", path.display()))?;
+        }
+        symlink(program("installer"), path.join("bin/installer")).context("link to the installer")?;
+        let created = !Path::new(OPTIONAL).exists();
+        fs::create_dir_all(OPTIONAL).context(OPTIONAL)?;
+        let work = Self { path, created };
+        unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace of its own needs root")?;
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .context("cannot make the mount namespace private")?;
+        for hidden in HIDDEN {
+            mount(Some("tmpfs"), *hidden, Some("tmpfs"), MsFlags::empty(), None::<&str>)
+                .with_context(|| format!("cannot mount on {hidden}"))?;
+        }
+        tempfile::env::override_temp_dir(&work.path.join("tmp"))
+            .map_err(|_| anyhow::anyhow!("another directory for temporary files is in use"))?;
+        Ok(work)
+    }
+
+    /// A path in the directory.
+    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A program, run in the directory, in an environment of which nothing is the caller's but the end of PATH.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut path = OsString::from(self.join("bin"));
+        path.push(":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.path)
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.join("home"))
+            .env("TMPDIR", self.join("tmp"))
+            .env("LC_ALL", "C.UTF-8")
+            .env("GANTRY_STAGE1", stage1())
+            .env("CONTAINERS_CONF", self.join("containers.conf"))
+            .env("CONTAINERS_STORAGE_CONF", self.join("storage.conf"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a line of shell; what it prints.
+    pub(crate) fn shell(&self, line: &str) -> Result<String> {
+        let output = self.output(line)?;
+        if !output.status.success() {
+            bail!("{line}: {}", last_line(&output));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    /// Why a line of shell fails here, if it does: the last that it says.
+    pub(crate) fn failure(&self, line: &str) -> Result<Option<String>> {
+        let output = self.output(line)?;
+        Ok((!output.status.success()).then(|| last_line(&output)))
+    }
+
+    fn output(&self, line: &str) -> Result<Output> {
+        self.command("sh").args(["-e", "-c", line]).output().with_context(|| format!("cannot run {line}"))
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let left = [self.unmount(), remove(&self.path), remove_cgroups(Path::new("/sys/fs/cgroup"), 2)];
+        if self.created && umount2(OPTIONAL, MntFlags::MNT_DETACH).is_ok() {
+            // Whoever has put something there meanwhile keeps it.
+            let _ = fs::remove_dir(OPTIONAL);
+        }
+        for error in left.into_iter().filter_map(Result::err) {
+            eprintln!("warning: something is left behind: {error:#}");
+        }
+    }
+}
+
+impl Work {
+    /// Lets go of all that is mounted below the directory, the innermost first.
+    fn unmount(&self) -> Result<()> {
+        let table = fs::read_to_string("/proc/self/mountinfo").context("read the mount table")?;
+        // The fifth field is where it is mounted (proc_pid_mountinfo(5)).
+        let mounts = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+        for inner in mounts.filter(|mount| mount.starts_with(&self.path)).collect::<Vec<_>>().iter().rev() {
+            umount2(*inner, MntFlags::MNT_DETACH).with_context(|| format!("unmount {}", inner.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the cgroups called [`CGROUP`], in whatever hierarchy; each is empty once its container has ended.
+fn remove_cgroups(directory: &Path, depth: u32) -> Result<()> {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if path.ends_with(CGROUP) {
+            remove_tree_of_cgroups(&path)?;
+        } else if depth > 0 {
+            remove_cgroups(&path, depth - 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree_of_cgroups(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree_of_cgroups(&entry.path())?;
+        }
+    }
+    fs::remove_dir(path).with_context(|| format!("remove the cgroup {}", path.display()))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn last_line(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
+    line.map_or_else(|| output.status.to_string(), pod::text::one_line)
+}
