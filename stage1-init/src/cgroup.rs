@@ -73,9 +73,8 @@ impl Cgroup {
         Ok(Controllers { cpu: has("cpu"), memory: has("memory") })
     }
 
-    /// Makes the cgroup, an earlier one of the same name gone, sets what it is limited to (file and value), and moves
-    /// this process into it.
-    pub(crate) fn enter(&self, limits: &[(&str, String)]) -> Result<()> {
+    /// Makes the cgroup, an earlier one of the same name gone, and sets what it is limited to (file and value).
+    pub(crate) fn make(&self, limits: &[(&str, String)]) -> Result<()> {
         self.remove().with_context(|| format!("cannot remove the old cgroup {}", self.name))?;
         mkdirat(&self.parent, self.name.as_str(), Mode::from_bits_truncate(0o755))
             .with_context(|| format!("cannot make cgroup {}", self.name))?;
@@ -84,7 +83,15 @@ impl Cgroup {
             write(&cgroup, file, value)
                 .with_context(|| format!("cannot set {file} of the pod to {value}"))?;
         }
-        write(&cgroup, "cgroup.procs", "0").with_context(|| format!("cannot enter cgroup {}", self.name))
+        Ok(())
+    }
+
+    /// Moves this process into it.
+    pub(crate) fn enter(&self) -> Result<()> {
+        let entered = open_dir(&self.parent, &*self.name)
+            .map_err(Into::into)
+            .and_then(|own| write(&own, "cgroup.procs", "0"));
+        entered.with_context(|| format!("cannot enter cgroup {}", self.name))
     }
 
     /// Ends every process in it, waits for that, and removes it and all below it.

@@ -78,13 +78,13 @@ fn start(args: &Args) -> Result<i32, Failure> {
 
     reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
-    cgroup.enter(&plan.limits).at(Step::Namespace)?;
+    cgroup.make(&plan.limits).at(Step::Namespace)?;
     mounts::enter(&plan, &loaded.store).at(Step::Namespace)?;
     let stdio = stdio::offer(plan.stdin, &sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, &requests, &lock).at(Step::Exec)
+    supervisor::run(&command, stdio, &requests, &cgroup, &lock)
 }
 
 /// The current directory and the pod id that is its name.

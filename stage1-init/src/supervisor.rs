@@ -10,8 +10,11 @@
 //! That shows by a pipe: systemd closes the descriptors that it was started with and has no unit for right after it
 //! has set its signals up (systemd's main.c, after `manager_startup`).
 //!
+//! It is not in the pod's cgroup: one with processes of its own gives no controllers to those below.
+//!
 //! Invariant: however often, however early it is asked, the pod is stopped once, in order, with one code.
 
+use std::convert::Infallible;
 use std::io::{Read, pipe};
 use std::os::fd::OwnedFd;
 
@@ -24,6 +27,8 @@ use nix::unistd::{ForkResult, Pid, dup2_stdout, setsid};
 
 use pod::layout;
 
+use crate::cgroup::Cgroup;
+use crate::failure::{At, Failure, Step};
 use crate::in_pod::status::ASKED;
 use crate::nspawn::{self, Command};
 use crate::sys;
@@ -66,24 +71,30 @@ pub(crate) fn run(
     command: &Command,
     stdio: OwnedFd,
     requests: &Requests,
+    cgroup: &Cgroup,
     directory: &OwnedFd,
-) -> Result<i32> {
+) -> Result<i32, Failure> {
     // What nspawn and this process say is no output of the pod's, whose end shows by its apps'.
-    dup2_stdout(std::io::stderr())?;
-    let (listens, starting) = pipe().context("cannot make a pipe")?;
-    match sys::fork().context("cannot fork")? {
+    dup2_stdout(std::io::stderr()).at(Step::Exec)?;
+    let (listens, starting) = pipe().context("cannot make a pipe").at(Step::Exec)?;
+    match sys::fork().context("cannot fork").at(Step::Exec)? {
         ForkResult::Child => {
-            // Out of reach of the caller's terminal: what it signals is asked of the parent.
-            setsid()?;
-            // nspawn itself takes it, once it can.
-            SigSet::from(Signal::SIGTERM).thread_set_mask()?;
-            match nspawn::exec(command, &[stdio, starting.into()])? {}
+            cgroup.enter().at(Step::Namespace)?;
+            match become_nspawn(command, &[stdio, starting.into()]).at(Step::Exec)? {}
         }
         ForkResult::Parent { child } => {
             drop((stdio, starting));
-            supervise(child, listens, requests, directory)
+            supervise(child, listens, requests, directory).at(Step::Exec)
         }
     }
+}
+
+fn become_nspawn(command: &Command, passed: &[OwnedFd]) -> Result<Infallible> {
+    // Out of reach of the caller's terminal: what it signals is asked of the parent.
+    setsid()?;
+    // nspawn itself takes it, once it can.
+    SigSet::from(Signal::SIGTERM).thread_set_mask()?;
+    nspawn::exec(command, passed)
 }
 
 fn supervise(nspawn: Pid, mut listens: impl Read, requests: &Requests, directory: &OwnedFd) -> Result<i32> {

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
+use nix::sys::signal::{SigSet, Signal};
 use pod::layout;
 
 use crate::interrupt::Interrupt;
@@ -138,6 +139,9 @@ fn try_execute(task: &Task, interrupt: &mut Interrupt) -> Result<ExitCode> {
 }
 
 fn start(pod: &Path, debug: bool, interrupt: &Interrupt) -> Result<ExitCode> {
+    // A signal from here on waits for `/init`, which takes it as a request to stop.
+    let requests = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+    requests.thread_block().context("cannot hold signals back")?;
     interrupt.check()?;
     let never: Infallible = run::exec(pod, debug)?;
     match never {}

@@ -21,8 +21,8 @@ use crate::path::AbsolutePath;
 use crate::text::escape;
 use crate::user::{Account, is_usable};
 
-/// A process can be in so many groups (limits.h, `NGROUPS_MAX`).
-const GROUPS_MAX: usize = 65_536;
+/// A process can be in 65536 groups (limits.h, `NGROUPS_MAX`); one is its primary one.
+const GROUPS_MAX: usize = 65_535;
 
 /// What an image says of itself.
 #[derive(Clone, Debug, Deserialize)]

@@ -42,7 +42,7 @@ fn what_the_pod_covers() {
     covered("proc/tool/run").starts_in("/proc/tool").bad(&["the kernel's: expected a directory"]);
     covered("sys/tool/run").link("l", "/sys/tool").runs("/l/run").bad(&["\"/sys/tool/run\" is the kernel's"]);
     Case::new().runs("/proc/version").bad(&["nothing can be executed"]);
-    Case::new().runs("/proc/self/root/bin/run").good();
+    Case::new().runs("/proc/self/root/bin/run").bad(&["is the kernel's"]);
     covered("tmp/run").runs("/tmp/run").good();
     let read_only = |case: Case| case.entry("readOnlyRootFS", json!(true));
     read_only(covered("tmp/run")).runs("/tmp/run").bad(&["\"/tmp/run\" is not there", "in memory"]);
