@@ -7,14 +7,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use serde_json::Value;
 
 use crate::init;
 
 /// Makes the app's root and the launcher reachable for everybody, and becomes the launcher with the socket at descriptor
-/// 3 (sd_listen_fds(3)).
+/// 3 (sd_listen_fds(3)). It comes as stdout, since shells have names for the first ten descriptors alone.
 const BECOME: &str = r#"
 set -e
 mount -t tmpfs tmpfs /mnt
@@ -25,7 +24,7 @@ mkdir -p /mnt/root/proc
 mount --bind /proc /mnt/root/proc
 mount --bind "$2" /mnt/launch
 caps=+setpcap,+sys_ptrace,+sys_admin
-exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&"#;
+exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&1 1>&2"#;
 
 /// A launcher that waits for what to start, in the root where the test is.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl Launcher {
         let message = [ControlMessage::ScmRights(&rights)];
         sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(b"0")], &message, MsgFlags::empty(), None)
             .expect("descriptors can be sent");
-        Self(spawn(root, &theirs))
+        Self(spawn(root, theirs))
     }
 
     /// Its process id.
@@ -78,13 +77,13 @@ impl Drop for Launcher {
     }
 }
 
-fn spawn(root: &Path, socket: &OwnedFd) -> Child {
-    fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).expect("a socket can be inherited");
+fn spawn(root: &Path, socket: OwnedFd) -> Child {
     Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c"])
-        .arg(format!("{BECOME}{}", socket.as_raw_fd()))
+        .arg(BECOME)
         .args(["sh".as_ref(), root.as_os_str(), init().as_os_str()])
         .stdin(Stdio::piped())
+        .stdout(socket)
         .spawn()
         .expect("unshare can be executed")
 }
