@@ -10,6 +10,7 @@ const DIRECTIVES: &[&str] = &[
     "CPUQuota",
     "CPUWeight",
     "CapabilityBoundingSet",
+    "ConditionPathExists",
     "Conflicts",
     "DefaultDependencies",
     "Description",
@@ -28,8 +29,11 @@ const DIRECTIVES: &[&str] = &[
     "OnFailureJobMode",
     "OnSuccess",
     "Requires",
+    "Requisite",
     "Restart",
     "RestartSec",
+    "RuntimeDirectory",
+    "RuntimeDirectoryPreserve",
     "Slice",
     "Sockets",
     "StandardError",
@@ -46,6 +50,8 @@ const DIRECTIVES: &[&str] = &[
 ];
 /// Directives that may stand twice: they add to a list.
 const LISTS: &[&str] = &["After"];
+/// How `-` is written in the name of a slice.
+const ESCAPED: &str = r"\x2d";
 /// systemd.unit(5), and what file systems take.
 const NAME_MAX: usize = 255;
 
@@ -56,11 +62,13 @@ pub(crate) fn check_path(path: &str) {
         assert!(!matches!(component, "" | "." | ".."), "{path:?}");
         assert!(component.len() <= NAME_MAX, "{path:?}");
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        assert!(component.bytes().all(plain), "{path:?}");
+        let name =
+            if path.ends_with(".slice") { component.replace(ESCAPED, "") } else { component.to_owned() };
+        assert!(name.bytes().all(plain), "{path:?}");
     }
 }
 
-/// A unit is the sections Unit and Service, once each and in this order, and known directives whose values are words
+/// A unit is the sections Unit and Service or Slice, once each and in this order, and known directives whose values are words
 /// without a character that systemd.syntax(7) or systemd.service(5) gives a meaning.
 #[track_caller]
 pub(crate) fn check_unit(text: &str) {
@@ -79,13 +87,15 @@ pub(crate) fn check_unit(text: &str) {
         seen.push(directive);
         check_value(directive, value);
     }
-    assert_eq!(sections, ["Unit", "Service"]);
+    assert!(matches!(sections[..], ["Unit", "Service" | "Slice"]), "{sections:?}");
 }
 
 fn check_value(directive: &str, value: &str) {
     let shown = || format!("{directive}={value:?}");
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b" -._/:+%".contains(&byte);
-    assert!(value.bytes().all(harmless), "{}", shown());
+    // A slice's name has an app's `-` escaped (systemd.unit(5)).
+    let plain = if directive == "Slice" { value.replace(ESCAPED, "") } else { value.to_owned() };
+    assert!(plain.bytes().all(harmless), "{}", shown());
     assert!(!value.is_empty() && value.trim() == value, "{}", shown());
     assert_eq!(value.contains('%'), directive == "CPUQuota", "{}", shown());
     if let Some(phase) = directive.strip_prefix("Exec") {

@@ -31,6 +31,9 @@ pub(crate) fn is_known(home: &Home) -> Result<bool> {
 
 /// One was made there.
 pub(crate) fn remember(home: &Home) -> Result<()> {
+    if is_known(home)? {
+        return Ok(());
+    }
     forget(home)?;
     match symlinkat(here(home)?, &home.aliases, KNOWN) {
         // Somebody else knows it, too.

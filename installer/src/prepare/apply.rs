@@ -18,7 +18,6 @@ use super::plan::{ImagePlan, ManifestPlan, Plan};
 use crate::extract::Expected;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
-use crate::overlay;
 use crate::request::LayoutArgument;
 use crate::staging::{Published, Staging, Workers};
 use crate::store::{self, Acquired, Importer, Kind, Tree};
@@ -225,7 +224,7 @@ impl Made {
         let new = self.new.clone();
         drop(self);
         let taken = store::remove(home, &new).and_then(|_| store::sweep_aliases(home));
-        if let Err(error) = taken.and_then(|()| overlay::forget(home)) {
+        if let Err(error) = taken.and_then(|()| store::forget_if_empty(home)) {
             eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}")));
         }
     }

@@ -54,7 +54,14 @@ pub(super) fn lay_out(
     if wanted == LayoutArgument::Copy {
         return copies(&stage1, trees, pod, interrupt);
     }
-    match overlays(home, staging, &stage1, trees, interrupt) {
+    let work = staging.make_directory(layout::WORK)?;
+    let lower = trees.stage1.root()?;
+    let possible = if overlay::is_known(home)? { Ok(()) } else { overlay::probe(&lower, &stage1, &work) };
+    match possible {
+        Ok(()) => {
+            overlay::remember(home)?;
+            overlays(&stage1, &lower, trees, interrupt).context("cannot make its upper layer")
+        }
         Err(error) if wanted == LayoutArgument::Auto => {
             let why = pod::text::one_line(&format!("{error:#}"));
             let laid = copies(&stage1, trees, pod, interrupt)?;
@@ -62,31 +69,18 @@ pub(super) fn lay_out(
             Ok(laid)
         }
         Err(error) => Err(error).context("no overlays here").hint("--layout copy does without"),
-        laid => laid,
     }
 }
 
 /// An upper layer with nothing in it but `/init`, which is executed before the overlay is there.
-fn overlays(
-    home: &Home,
-    staging: &Staging<'_>,
-    upper: &OwnedFd,
-    trees: &Trees<'_>,
-    interrupt: &Interrupt,
-) -> Result<Laid> {
-    let lower = trees.stage1.root()?;
-    let work = staging.make_directory(layout::WORK)?;
-    if !overlay::is_known(home)? {
-        overlay::probe(&lower, upper, &work)?;
-        overlay::remember(home)?;
-    }
+fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees<'_>, interrupt: &Interrupt) -> Result<Laid> {
     // The root's mode and owner are the upper layer's.
-    let stat = fstat(&lower)?;
+    let stat = fstat(lower)?;
     fchown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     fchmod(upper, Mode::from_raw_mode(stat.st_mode))?;
-    match linkat(&lower, layout::INIT, upper, layout::INIT, AtFlags::empty()) {
+    match linkat(lower, layout::INIT, upper, layout::INIT, AtFlags::empty()) {
         Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => {
-            copy::file(&lower, upper, layout::INIT, interrupt)?;
+            copy::file(lower, upper, layout::INIT, interrupt)?;
         }
         done => done.with_context(|| format!("cannot link {}", layout::INIT))?,
     }

@@ -140,9 +140,12 @@ impl<'h> Staging<'h> {
     /// Makes an empty file in it, 0600.
     pub(crate) fn create_file(&self, name: &str) -> Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&self.directory, name, flags, FILE_MODE)?;
-        fchmod(&file, FILE_MODE)?;
-        Ok(File::from(file))
+        let create = || -> rustix::io::Result<OwnedFd> {
+            let file = openat(&self.directory, name, flags, FILE_MODE)?;
+            fchmod(&file, FILE_MODE)?;
+            Ok(file)
+        };
+        Ok(File::from(create().with_context(|| format!("cannot create {name}"))?))
     }
 
     /// Makes it appear in `parent` as `name`, with all of it on disk. Its lock stays with who has this.

@@ -33,10 +33,13 @@ pub(crate) type Outcome = (Digest, Result<Option<Info>, Kept>);
 pub(crate) fn collect(home: &Home) -> Result<Vec<Outcome>> {
     let outcomes = remove(home, &ids(home)?)?;
     alias::sweep(home)?;
-    if ids(home)?.is_empty() {
-        overlay::forget(home)?;
-    }
+    forget_if_empty(home)?;
     Ok(outcomes)
+}
+
+/// A store without trees is as it was when it was made.
+pub(crate) fn forget_if_empty(home: &Home) -> Result<()> {
+    if ids(home)?.is_empty() { overlay::forget(home) } else { Ok(()) }
 }
 
 /// Removes these trees, each unless a pod refers to it or somebody uses it.

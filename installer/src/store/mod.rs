@@ -15,7 +15,7 @@ mod tree;
 mod verify;
 
 pub(crate) use alias::sweep as sweep_aliases;
-pub(crate) use gc::{Kept, collect, remove};
+pub(crate) use gc::{Kept, collect, forget_if_empty, remove};
 pub(crate) use import::{Acquired, Importer};
 pub(crate) use info::Kind;
 pub(crate) use references::References;

@@ -68,7 +68,7 @@ fn invalid_values_are_refused_where_they_stand() {
         ("eventHandlers", json!([{"name": "pre-stop", "exec": ["/a"]}]), "unknown event handler"),
         ("eventHandlers", json!([{"name": "post-stop", "exec": ["-/bin/x"]}]), "expected an absolute path"),
         ("supplementaryGIDs", json!([18_446_744_073_709_551_615_u64]), "expected u32"),
-        ("supplementaryGIDs", json!(vec![1; 65_537]), "65537 supplementary groups: expected at most 65536"),
+        ("supplementaryGIDs", json!(vec![1; 65_536]), "65536 supplementary groups: expected at most 65535"),
         ("supplementaryGIDs", json!([1, 4_294_967_295_u32]), "invalid group 4294967295"),
         ("supplementaryGIDs", json!([65_535]), "invalid group 65535"),
         ("mountPoints", json!([{"name": "D", "path": "/d"}]), "invalid volume name"),
@@ -99,7 +99,7 @@ fn invalid_values_are_refused_where_they_stand() {
         assert!(error.starts_with("app b: ") && !error.contains("JSON") && error.contains(why), "{error}");
     }
     let mut many = app();
-    many["supplementaryGIDs"] = json!(vec![1; 65_536]);
+    many["supplementaryGIDs"] = json!(vec![1; 65_535]);
     assert!(assemble(&runtime(&one_app(), &json!([])), &image(&many)).is_ok());
 }
 

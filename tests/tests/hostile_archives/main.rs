@@ -165,7 +165,7 @@ fn metadata_does_not_depend_on_the_callers_umask() {
             .file("rootfs/implied/file", b"")
             .special("rootfs/fifo", b'6', 0, 0);
         let image = ground.image("umask.aci", &image.end());
-        let prepare = ground.gantry.with_images("prepare", &[&image], &[]);
+        let prepare = ground.gantry.with_images("prepare", &[&image], &["--layout", "copy"]);
         let mut shell = Command::new("/bin/sh");
         shell.env_clear().envs(prepare.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.args(["-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask]).arg(prepare.get_program());
