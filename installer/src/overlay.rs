@@ -16,6 +16,15 @@ use rustix::mount::{
 
 use crate::home::Home;
 
+/// Whether a probe failed for want of something that has nothing to do with overlays.
+pub(crate) fn is_trouble(error: &anyhow::Error) -> bool {
+    let errno = error.chain().find_map(|cause| cause.downcast_ref::<Errno>());
+    matches!(
+        errno,
+        Some(&(Errno::NOSPC | Errno::IO | Errno::DQUOT | Errno::NOMEM | Errno::MFILE | Errno::NFILE))
+    )
+}
+
 /// In the store, a link to the boot and the device on which overlays were made.
 const KNOWN: &str = "overlays";
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";

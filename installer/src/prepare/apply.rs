@@ -219,14 +219,13 @@ impl Made {
         )
     }
 
-    /// Removes what this run has put into the store, unless somebody else uses it by now.
+    /// Removes what this run has put into the store, unless somebody else uses it by now. What can't be removed is
+    /// complete, and gc's to take.
     fn take_back(self, home: &Home) {
         let new = self.new.clone();
         drop(self);
         let taken = store::remove(home, &new).and_then(|_| store::sweep_aliases(home));
-        if let Err(error) = taken.and_then(|()| store::forget_if_empty(home)) {
-            eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}")));
-        }
+        let _ = taken.and_then(|()| store::forget_if_empty(home));
     }
 }
 

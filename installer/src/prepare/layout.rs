@@ -62,6 +62,8 @@ pub(super) fn lay_out(
             overlay::remember(home)?;
             overlays(&stage1, &lower, trees, interrupt).context("cannot make its upper layer")
         }
+        // Not an answer: the system is in trouble, and copies would be more of it.
+        Err(error) if overlay::is_trouble(&error) => Err(error).context("cannot try an overlay"),
         Err(error) if wanted == LayoutArgument::Auto => {
             let why = pod::text::one_line(&format!("{error:#}"));
             let laid = copies(&stage1, trees, pod, interrupt)?;

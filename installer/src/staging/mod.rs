@@ -222,7 +222,12 @@ pub(crate) fn remove_from(home: &Home, parent: &OwnedFd, name: &CStr, _locked: L
             Err(Errno::NOENT) => return Ok(()),
             done => {
                 done.context("cannot take it out")?;
-                return remove::remove_tree(&home.staging, &dead).context("cannot remove it");
+                let removed = remove::remove_tree(&home.staging, &dead);
+                if removed.is_err() {
+                    // All that can go goes all the same; the next run's sweep has the rest.
+                    let _ = remove::remove_tree(&home.staging, &dead);
+                }
+                return removed.context("cannot remove it");
             }
         }
     }

@@ -28,6 +28,7 @@ pub(super) struct Operation {
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
+const IMPORT: &[&str] = &["image", "import", "tiny.aci"];
 const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "other.aci"];
 
 macro_rules! operations {
@@ -48,4 +49,9 @@ operations! {
     // What the dead one left is removed, object by object.
     a_prepare_after_one_that_was_killed: [Step::Killed(PREPARE_BOTH)], PREPARE, 2 * tiny::OBJECTS;
     a_prepare_of_two_images: [], PREPARE_BOTH, 3 * tiny::OBJECTS / 2;
+    // Nothing is unpacked: a pod directory, an upper layer, two files, and their syncs.
+    a_prepare_of_what_is_known: [Step::Run(PREPARE)], PREPARE, 10;
+    an_import: [], IMPORT, tiny::OBJECTS / 2;
+    // The imported image goes, object by object, and its name; the pod's stays.
+    a_gc_beside_a_pod: [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], &["gc"], tiny::OBJECTS / 2;
 }

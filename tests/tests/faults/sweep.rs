@@ -167,8 +167,9 @@ fn check_failed(place: &Place, run: &Run, reference: &Reference, errno: Errno, a
     let line = error.strip_suffix('\n').unwrap_or_default();
     assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{about}: {error}");
     // What could not be done, to what, and what the system says.
-    let said = io::Error::from(errno).to_string();
-    assert!(line.contains("cannot ") && line.ends_with(&said), "{about}: {error}");
+    let (said, by_name) = (io::Error::from(errno).to_string(), errno.to_string());
+    let ends = line.ends_with(&said) || line.ends_with(&by_name);
+    assert!(line.contains("cannot ") && ends, "{about}: {error}");
     let state = State::of(&place.dir());
     let Reference { before, after } = reference;
     state.check(&[before, after], about);
