@@ -31,10 +31,15 @@ fn busybox() -> Rootfs {
     Rootfs::busybox().unwrap()
 }
 
+/// What is said, without what is said of the time zone, which need not have a place.
+fn without_zone(said: &str) -> String {
+    said.split_inclusive('\n').filter(|line| !line.contains("has not the host's time zone")).collect()
+}
+
 /// A start that fails before anything runs: the code, and the only line.
 fn refused(gantry: &Gantry, pod: &Path) -> (i32, String) {
     let (code, output) = gantry.start(pod).wait();
-    let said = text(&output.stderr);
+    let said = without_zone(&text(&output.stderr));
     assert!(said.starts_with("error: ") && said.lines().count() == 1, "{code}: {said}");
     assert_eq!(text(&output.stdout), "");
     (code, said)
@@ -177,10 +182,10 @@ const WRECKS: [(&str, Result<(), &str>); 13] = [
     ("rm /etc/hosts; busybox mknod /etc/hosts c 1 5", Ok(())),
     ("rm -r /tmp; echo > /tmp", Err("/tmp")),
     ("rm -r /tmp; ln -s $CANARY /tmp", Err("/tmp")),
-    ("rm -f /etc/localtime; mkdir /etc/localtime", Err("localtime")),
+    ("rm -f /etc/localtime; mkdir /etc/localtime", Ok(())),
     ("mv /etc /other; ln -s / /etc", Ok(())),
-    ("mv /etc /other; echo > /etc", Err("localtime")),
-    ("mv /etc /other; ln -s $CANARY /etc", Err("localtime")),
+    ("mv /etc /other; echo > /etc", Ok(())),
+    ("mv /etc /other; ln -s $CANARY /etc", Err("/etc")),
     ("rm -rf /usr/share; ln -s $CANARY /usr/share", Ok(())),
     ("mv /deep /other; ln -s $CANARY /deep", Err("volume at \"/deep/in/it\"")),
     ("chmod 0 / /etc; chown 12:34 / /etc", Ok(())),
@@ -214,7 +219,11 @@ fn a_root_that_its_app_has_wrecked_leads_nowhere() {
             let pod = prepare(&gantry, layout, &[&image], &["--volume", "v,kind=empty"]);
             assert_eq!(succeed(&gantry, &pod), "", "{layout:?}: {wreck}");
             match again {
-                Ok(()) => assert_eq!(succeed(&gantry, &pod), "again\n", "{layout:?}: {wreck}"),
+                Ok(()) => {
+                    let (code, output) = gantry.start(&pod).wait();
+                    let said = (code, text(&output.stdout), without_zone(&text(&output.stderr)));
+                    assert_eq!(said, (0, "again\n".into(), String::new()), "{layout:?}: {wreck}");
+                }
                 Err(part) => {
                     let (code, said) = refused(&gantry, &pod);
                     assert!(code == 3 && said.contains(part), "{layout:?}: {wreck}: {said}");

@@ -31,13 +31,15 @@ fn every_difference_is_named() {
     fs::write(rootfs.join("etc/word"), "fate").unwrap();
     fs::set_permissions(rootfs.join("etc/passwd"), fs::Permissions::from_mode(0o666)).unwrap();
     fs::write(rootfs.join("extra\n"), "").unwrap();
-    fs::remove_file(rootfs.join("bin/cat")).unwrap();
-    symlink("sh", rootfs.join("bin/cat")).unwrap();
-    fs::remove_file(rootfs.join("bin/ls")).unwrap();
+    fs::remove_file(rootfs.join("usr/bin/cat")).unwrap();
+    symlink("sh", rootfs.join("usr/bin/cat")).unwrap();
+    fs::remove_file(rootfs.join("usr/bin/ls")).unwrap();
     let output = gantry.installer().arg("verify").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in ["rootfs/etc/word", "rootfs/etc/passwd", "extra\\n", "rootfs/bin/cat", "rootfs/bin/ls"] {
+    for part in
+        ["rootfs/etc/word", "rootfs/etc/passwd", "extra\\n", "rootfs/usr/bin/cat", "rootfs/usr/bin/ls"]
+    {
         assert!(text.lines().any(|line| line.starts_with(&id) && line.contains(part)), "{part}: {text}");
     }
 }
@@ -66,7 +68,7 @@ fn a_tree_that_can_not_be_renewed_is_taken_out() {
     let (gantry, file, rootfs, id) = ground();
     let pod = said(&gantry, &["prepare", "--image", &id]);
     let pod = Path::new(pod.trim());
-    fs::remove_file(rootfs.join("bin/cat")).unwrap();
+    fs::remove_file(rootfs.join("usr/bin/cat")).unwrap();
     let elsewhere = gantry.beside("elsewhere.aci");
     fs::rename(&file, &elsewhere).unwrap();
     let output = gantry.installer().args(["verify", "--repair", &id]).output().unwrap();

@@ -157,6 +157,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        umount(&self.0).unwrap();
+        // A reaper may have it for a moment yet.
+        umount_lazily(&self.0);
     }
 }
