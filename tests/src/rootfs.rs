@@ -21,7 +21,7 @@ const APPLETS: &[&str] = &[
 ];
 
 /// What is in the Debian that benchmarks unpack, with everything these depend on.
-const DEBIAN: &[&str] = &["git", "python3", "tzdata", "vim"];
+const DEBIAN: &[&str] = &["bash", "coreutils", "git", "ncurses-term", "python3", "tzdata", "vim"];
 
 /// An entry of a tree.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl Rootfs {
         Ok(tree.owned("var/lib/redis", Node::Directory(0o750), 101).with("tmp", Node::Directory(0o1777)))
     }
 
-    /// A Debian of some 240 MB and 12,000 files, documentation included, and the users root and app (1000).
+    /// A Debian of some 250 MB and 12,000 files, documentation included, and the users root and app (1000).
     ///
     /// # Errors
     /// Where the packages can't be had.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::compare::Row;
+use crate::compare::{OURS, Row};
 use crate::goals::{median, seconds};
 
 const WIDTH: f64 = 900.0;
@@ -43,7 +43,7 @@ fn draw_panel(body: &mut String, panel: &Panel<'_>, top: f64) -> f64 {
     for (row, time) in bars {
         // A bar is seen, however short.
         let width = (time / longest * BAR).max(1.0);
-        let colour = if row.name.starts_with("Gantry") { "#1b6ca8" } else { "#a9b4bd" };
+        let colour = if row.name.starts_with(OURS) { "#1b6ca8" } else { "#a9b4bd" };
         text(body, LABEL, y + 15.0, "text-anchor=\"end\"", &row.name);
         let _ = writeln!(
             body,

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Side by side: contenders take turns, and hyperfine takes the times.
 //!
-//! Invariant: every contender of a comparison runs once (or a few times in a row, where a run takes milliseconds) before
-//! any runs again, so whatever the machine does meanwhile happens to all of them. A contender that can't do it here is
-//! not left out in silence: it says why.
+//! Invariant: every contender of a comparison runs once (or a few times in a row, where a run takes milliseconds)
+//! before any runs again, so whatever the machine does meanwhile happens to all of them. A contender that can't do it
+//! here is not left out in silence: it says why. Gantry has to be able.
 
 use std::fs;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::goals::seconds;
 use crate::work::Work;
+
+/// How Gantry's contenders' names begin.
+pub(crate) const OURS: &str = "Gantry";
 
 /// One way to do something.
 #[derive(Clone, Debug)]
@@ -62,6 +66,10 @@ impl Contender {
         Self { name: name.into(), before: None, command: command.into() }
     }
 
+    fn is_ours(&self) -> bool {
+        self.name.starts_with(OURS)
+    }
+
     /// Does this before every run.
     #[must_use]
     pub(crate) fn after(mut self, before: impl Into<String>) -> Self {
@@ -105,16 +113,9 @@ pub(crate) fn compare(
     turns: Turns,
     between: &str,
 ) -> Result<Vec<Row>> {
-    let mut able = Vec::new();
-    let mut reasons = Vec::new();
-    for contender in &contenders {
-        let once = format!("{}\n{}", contender.before.as_deref().unwrap_or(":"), contender.command);
-        let reason = work.failure(&once)?;
-        if reason.is_none() {
-            able.push(contender);
-        }
-        reasons.push(reason);
-    }
+    let reasons: Vec<_> = contenders.iter().map(|one| unable(work, one)).collect::<Result<_>>()?;
+    let able = contenders.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
+    let able: Vec<_> = able.map(|(contender, _)| contender).collect();
     let mut times = vec![Vec::new(); able.len()];
     for round in 1..=turns.rounds {
         work.shell(between)?;
@@ -125,17 +126,30 @@ pub(crate) fn compare(
     }
     work.shell(between)?;
     let mut times = times.into_iter();
-    contenders
-        .into_iter()
-        .zip(reasons)
-        .map(|(Contender { name, before, command }, reason)| {
-            let times = match reason {
-                Some(reason) => Err(reason),
-                None => Ok(Times::of(times.next().unwrap_or_default())?),
-            };
-            Ok(Row { name, before, command, times })
-        })
-        .collect()
+    let row = |(contender, reason): (Contender, Option<String>)| {
+        let Contender { name, before, command } = contender;
+        let times = match reason {
+            Some(reason) => Err(reason),
+            None => Ok(Times::of(times.next().unwrap_or_default())?),
+        };
+        if let Ok(times) = &times {
+            eprintln!("  {name}: {}", seconds(times.median()));
+        }
+        Ok(Row { name, before, command, times })
+    };
+    contenders.into_iter().zip(reasons).map(row).collect()
+}
+
+/// Why a contender can't do it here, if it can't.
+fn unable(work: &Work, contender: &Contender) -> Result<Option<String>> {
+    let once = format!("{}\n{}", contender.before.as_deref().unwrap_or(":"), contender.command);
+    let reason = work.failure(&once)?;
+    match &reason {
+        Some(reason) if contender.is_ours() => bail!("{}: {reason}", contender.command),
+        Some(reason) => eprintln!("  {} is not available here: {reason}", contender.name),
+        None => {}
+    }
+    Ok(reason)
 }
 
 /// One round.

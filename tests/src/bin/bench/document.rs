@@ -20,14 +20,14 @@ const HEAD: &str = "\
 const COLD: &str = "\
 ## Cold prepare
 
-From an archive to a tree that is on disk. Gantry's directory is empty before: its time has stage1's extraction in it, the
-pod, all digests, the record of every object, and durability. The ratio is to tar.";
+From an archive to a tree that is on disk. Gantry's directory is empty before: its time has stage1's extraction in it,
+the pod, all digests, the record of every object, and durability. The ratio is to tar.";
 
 const MEMORY: &str = "\
 ## Memory of a cold prepare
 
-Peaks of resident memory. Gantry unpacks stage1 and the image in a process each; the sum of all three's peaks is more than
-they ever have at a time. Of the others, the largest process is given.";
+Peaks of resident memory. Gantry unpacks stage1 and the image in a process each; the sum of all three's peaks is more
+than they ever have at a time. Of the others, the largest process is given.";
 
 const WARM: &str = "\
 ## Warm prepare
@@ -43,7 +43,13 @@ is. The ratio is to Gantry.";
 const STDIO: &str = "\
 ## Stdio
 
-Bytes through `cat`, in a pod and without one; the pod's time has its start and end in it. The ratio is to plain `cat`.";
+Bytes through `cat`, in a pod and without one; the pod's time has its start and end in it. The ratio is to plain
+`cat`.";
+
+const CALLS: &str = "\
+## How everybody was called
+
+In one directory, with these files of podman's and skopeo's, where `WORK` is that directory.";
 
 /// The document.
 pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
@@ -78,7 +84,7 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
 }
 
 fn calls(report: &mut Report, results: &Results) {
-    report.text("## How everybody was called\n\nIn one directory, with these files of podman's and skopeo's, where `WORK` is that directory.");
+    report.text(CALLS);
     report.text(&engines::shown());
     report.calls(results.cold.iter().flat_map(|cold| &cold.rows));
     report.calls(results.warm.rows.iter().flatten());

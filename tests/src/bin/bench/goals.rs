@@ -101,7 +101,8 @@ fn relative(what: String, limit: f64, whole: &str, part: &Row, of: &Row) -> Goal
     let (measured, met) = match (median(part), median(of)) {
         (Ok(part), Ok(of)) => {
             let ratio = part / of;
-            (format!("{ratio:.2} ({} of {})", seconds(part), seconds(of)), Some(ratio <= limit))
+            let digits = if ratio < 0.2 { 3 } else { 2 };
+            (format!("{ratio:.digits$} ({} of {})", seconds(part), seconds(of)), Some(ratio <= limit))
         }
         (Err(reason), _) | (_, Err(reason)) => (reason.to_owned(), None),
     };

@@ -42,7 +42,7 @@ pub(crate) const ENCODINGS: [Encoding; 5] = [
 /// An image in the working directory.
 #[derive(Debug)]
 pub(crate) struct Image {
-    /// Its files are `images/NAME.tar…`, its tree is `trees/NAME/rootfs`, and that tree's archive `images/NAME.rootfs.tar`.
+    /// Its files are `images/NAME.tar…`, its tree is `trees/NAME/rootfs`, and that tree's archive `NAME.rootfs.tar`.
     pub(crate) name: &'static str,
     /// How large it is, for a reader.
     pub(crate) shown: String,

@@ -34,7 +34,7 @@ pub(crate) fn facts(work: &Work) -> Result<Vec<(&'static str, String)>> {
         ("distribution", work.shell(". /etc/os-release; echo \"$PRETTY_NAME\"")?),
         ("CPU", format!("{}, {cores} cores", value("/proc/cpuinfo", "model name").unwrap_or_default())),
         ("memory", value("/proc/meminfo", "MemTotal").unwrap_or_default()),
-        ("file system", work.shell("stat -f -c %T .")?),
+        ("file system", work.shell("findmnt -no SOURCE,FSTYPE,OPTIONS --target . | tr -s ' '")?),
         ("load when it began", work.shell("cut -d' ' -f1-3 /proc/loadavg")?),
     ])
 }

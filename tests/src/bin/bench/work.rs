@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where everything is measured: one directory below `.cache`, so on the disk that the repository is on, and a mount
-//! namespace of its own, so that no mount, and nothing that a container engine keeps at fixed places, outlives it.
+//! Where everything is measured: a file system of its own below `.cache`, and a mount namespace of its own, so that no
+//! mount, and nothing that a container engine keeps at fixed places, outlives it.
+//!
+//! The file system is ext4 as Debian makes it, in a file that is written without the page cache. So what is measured
+//! doesn't depend on the host's, nor on what was removed there: an ext4 without a journal, for example, looks at every
+//! inode that was freed in the last minute before it takes one (`recently_deleted` in the kernel's fs/ext4/ialloc.c),
+//! and unpacking takes several times as long.
 //!
 //! Invariant: commands have paths relative to that directory only, so they can be shown, and repeated, as they are.
 
@@ -20,6 +25,12 @@ use tests::{program, repository, stage1};
 const HIDDEN: &[&str] = &["/run", "/dev/shm", "/var/lib/containers"];
 /// Those of [`HIDDEN`] that a host may be without.
 const OPTIONAL: &str = "/var/lib/containers";
+/// Makes that file system and mounts it. The loop device goes with the mount.
+const DISK: &str = "truncate -s 8G disk
+    mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 disk
+    device=$(losetup --find --show --direct-io=on disk)
+    mount $device work || { losetup -d $device; exit 1; }
+    losetup -d $device";
 /// The parent of all cgroups that are made in here on behalf of others.
 pub(crate) const CGROUP: &str = "gantry-bench";
 
@@ -27,21 +38,21 @@ pub(crate) const CGROUP: &str = "gantry-bench";
 #[derive(Debug)]
 pub(crate) struct Work {
     path: PathBuf,
+    /// The directory above, where the file system's file is.
+    cache: PathBuf,
     created: bool,
 }
 
 impl Work {
     /// Makes the directory, anew where an earlier run left one, and enters the namespace.
     pub(crate) fn enter() -> Result<Self> {
-        let path = repository().join(".cache/bench/work");
-        remove(&path)?;
-        for directory in ["bin", "home", "tmp"] {
-            fs::create_dir_all(path.join(directory)).with_context(|| format!("create {}", path.display()))?;
-        }
-        symlink(program("installer"), path.join("bin/installer")).context("link to the installer")?;
+        let cache = repository().join(".cache/bench");
+        let path = cache.join("work");
+        remove(&path, &cache)?;
+        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         let created = !Path::new(OPTIONAL).exists();
         fs::create_dir_all(OPTIONAL).context(OPTIONAL)?;
-        let work = Self { path, created };
+        let work = Self { path, cache, created };
         unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace of its own needs root")?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .context("cannot make the mount namespace private")?;
@@ -49,9 +60,24 @@ impl Work {
             mount(Some("tmpfs"), *hidden, Some("tmpfs"), MsFlags::empty(), None::<&str>)
                 .with_context(|| format!("cannot mount on {hidden}"))?;
         }
+        work.make_disk()?;
+        for directory in ["bin", "home", "tmp"] {
+            fs::create_dir(work.join(directory)).with_context(|| format!("create {directory}"))?;
+        }
+        symlink(program("installer"), work.join("bin/installer")).context("link to the installer")?;
         tempfile::env::override_temp_dir(&work.path.join("tmp"))
             .map_err(|_| anyhow::anyhow!("another directory for temporary files is in use"))?;
         Ok(work)
+    }
+
+    /// Where there can be no loop device, the host's file system has to do.
+    fn make_disk(&self) -> Result<()> {
+        let mut command = Command::new("sh");
+        let output = command.args(["-e", "-c", DISK]).current_dir(&self.cache).output().context("sh")?;
+        if !output.status.success() {
+            eprintln!("no file system of its own, so measuring in the host's: {}", last_line(&output));
+        }
+        Ok(())
     }
 
     /// A path in the directory.
@@ -100,7 +126,8 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let left = [self.unmount(), remove(&self.path), remove_cgroups(Path::new("/sys/fs/cgroup"), 2)];
+        let left =
+            [self.unmount(), remove(&self.path, &self.cache), remove_cgroups(Path::new("/sys/fs/cgroup"), 2)];
         if self.created && umount2(OPTIONAL, MntFlags::MNT_DETACH).is_ok() {
             // Whoever has put something there meanwhile keeps it.
             let _ = fs::remove_dir(OPTIONAL);
@@ -149,13 +176,17 @@ fn remove_tree_of_cgroups(path: &Path) -> Result<()> {
     fs::remove_dir(path).with_context(|| format!("remove the cgroup {}", path.display()))
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", path.display()))
+/// Removes the directory and the file system's file.
+fn remove(path: &Path, cache: &Path) -> Result<()> {
+    for removed in [fs::remove_dir_all(path), fs::remove_file(cache.join("disk"))] {
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove what is in {}", cache.display()));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 fn last_line(output: &Output) -> String {
