@@ -7,7 +7,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::goals::seconds;
@@ -114,30 +114,32 @@ pub(crate) fn compare(
     between: &str,
 ) -> Result<Vec<Row>> {
     let reasons: Vec<_> = contenders.iter().map(|one| unable(work, one)).collect::<Result<_>>()?;
-    let able = contenders.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
-    let able: Vec<_> = able.map(|(contender, _)| contender).collect();
-    let mut times = vec![Vec::new(); able.len()];
+    let able = contenders.iter().enumerate().filter(|(index, _)| reasons[*index].is_none());
+    let mut able: Vec<_> = able.collect();
+    ensure!(!able.is_empty(), "nobody can do it here");
+    let mut times = vec![Vec::new(); contenders.len()];
     for round in 1..=turns.rounds {
         work.shell(between)?;
         eprintln!("  round {round} of {}: {} contenders", turns.rounds, able.len());
-        for (all, new) in times.iter_mut().zip(hyperfine(work, &able, turns.runs)?) {
-            all.extend(new);
+        for ((index, _), new) in able.iter().zip(hyperfine(work, &able, turns.runs)?) {
+            times[*index].extend(new);
         }
+        // Another is the first next time: what happens between rounds disturbs nobody in particular.
+        able.rotate_left(1);
     }
     work.shell(between)?;
-    let mut times = times.into_iter();
-    let row = |(contender, reason): (Contender, Option<String>)| {
+    let row = |((contender, reason), times): ((Contender, Option<String>), Vec<f64>)| {
         let Contender { name, before, command } = contender;
         let times = match reason {
             Some(reason) => Err(reason),
-            None => Ok(Times::of(times.next().unwrap_or_default())?),
+            None => Ok(Times::of(times)?),
         };
         if let Ok(times) = &times {
             eprintln!("  {name}: {}", seconds(times.median()));
         }
         Ok(Row { name, before, command, times })
     };
-    contenders.into_iter().zip(reasons).map(row).collect()
+    contenders.into_iter().zip(reasons).zip(times).map(row).collect()
 }
 
 /// Why a contender can't do it here, if it can't.
@@ -152,17 +154,17 @@ fn unable(work: &Work, contender: &Contender) -> Result<Option<String>> {
     Ok(reason)
 }
 
-/// One round.
-fn hyperfine(work: &Work, contenders: &[&Contender], runs: usize) -> Result<Vec<Vec<f64>>> {
+/// One round, in this order.
+fn hyperfine(work: &Work, contenders: &[(usize, &Contender)], runs: usize) -> Result<Vec<Vec<f64>>> {
     let mut command = work.command("hyperfine");
     command.args(["--shell=none", "--style=basic", "--export-json=round.json", "--runs", &runs.to_string()]);
-    if contenders.iter().any(|contender| contender.before.is_some()) {
-        for contender in contenders {
+    if contenders.iter().any(|(_, contender)| contender.before.is_some()) {
+        for (_, contender) in contenders {
             let before = contender.before.as_deref().unwrap_or(":");
             command.arg("--prepare").arg(in_shell(before));
         }
     }
-    command.arg("--").args(contenders.iter().map(|contender| &contender.command));
+    command.arg("--").args(contenders.iter().map(|(_, contender)| &contender.command));
     let output = command.output().context("cannot run hyperfine")?;
     if !output.status.success() {
         bail!("hyperfine: {}", String::from_utf8_lossy(&output.stderr).trim_end());

@@ -52,7 +52,7 @@ struct Amount {
 }
 
 const WHOLE: Amount =
-    Amount { long: Turns { rounds: 7, runs: 1 }, short: Turns { rounds: 7, runs: 10 }, bytes: 1_000_000_000 };
+    Amount { long: Turns { rounds: 7, runs: 1 }, short: Turns { rounds: 12, runs: 6 }, bytes: 1_000_000_000 };
 const QUICK: Amount =
     Amount { long: Turns { rounds: 1, runs: 1 }, short: Turns { rounds: 1, runs: 3 }, bytes: 10_000_000 };
 
