@@ -138,6 +138,9 @@ fn age(seconds: u64) -> String {
 }
 
 fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
+    // First, so that one that was killed halfway, and is done again, has nothing left of it though its image is gone.
+    Staging::sweep(home)?;
+    store::sweep_aliases(home)?;
     let mut ids = Vec::new();
     for image in images {
         // Its lock is let go of before it is taken alone.
@@ -146,8 +149,10 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
             ids.push(id);
         }
     }
+    let outcomes = store::remove(home, &ids)?;
+    store::sweep_aliases(home)?;
     let mut refused = Vec::new();
-    for (id, outcome) in store::remove(home, &ids)? {
+    for (id, outcome) in outcomes {
         match outcome {
             Ok(_) | Err(Kept::Missing) => print(format!("removed {id}\n").as_bytes())?,
             Err(Kept::InUse) => refused.push(format!("image {id} is in use")),
@@ -157,7 +162,6 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
             )),
         }
     }
-    store::sweep_aliases(home)?;
     match refused.as_slice() {
         [] => Ok(ExitCode::SUCCESS),
         all => Err(anyhow!("{}", all.join("; ")))
