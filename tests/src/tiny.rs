@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use xz2::write::XzEncoder;
 
 use crate::image::manifest;
+use crate::pods::image_id;
 use crate::program;
 use crate::rootfs::Node;
 
@@ -73,7 +74,8 @@ impl Tiny {
         path
     }
 
-    /// A command of the installer's, as it is for all of DIR. In its words, `NAME.aci` is the image of that name.
+    /// A command of the installer's, as it is for all of DIR. In its words, `NAME.aci` is the image of that name, and
+    /// `NAME.id` its id.
     ///
     /// # Panics
     /// Where an image can't be written.
@@ -81,9 +83,10 @@ impl Tiny {
         let mut command = Command::new(program("installer"));
         command.env_clear().env("GANTRY_STAGE1", &self.stage1).arg("--dir").arg(self.dir());
         for word in words {
-            match word.strip_suffix(".aci") {
-                Some(name) => command.arg(self.image(name)),
-                None => command.arg(word),
+            match word.rsplit_once('.') {
+                Some((name, "aci")) => command.arg(self.image(name)),
+                Some((name, "id")) => command.arg(image_id(&self.image(name))),
+                _ => command.arg(word),
             };
         }
         command

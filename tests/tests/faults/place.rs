@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use tests::pods::image_id;
 use tests::tiny::Tiny;
 use tests::trace::{self, Event, Fault};
 
-use super::operations::Step;
+use super::operations::{Again, Step};
 
 /// Where an operation is done over and over.
 pub(super) struct Place(Tiny);
@@ -65,6 +66,14 @@ impl Place {
     /// Runs a command, without any fault.
     pub(super) fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
+    }
+
+    /// How a command ends that has been done already: its code, and what it says to stderr.
+    pub(super) fn end(&self, again: Again) -> (i32, String) {
+        match again {
+            Again::Succeeds => (0, String::new()),
+            Again::Refused(line) => (1, line.replace("TINY", &image_id(&self.0.image("tiny")))),
+        }
     }
 
     fn template(&self) -> PathBuf {
