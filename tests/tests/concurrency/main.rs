@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Many at work in one directory: each ends well or says why not, and what is there in the end is whole.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod worker;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Output, Stdio};
+use std::thread;
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use pod::layers::Layers;
+use pod::layout;
+use tests::host::can_run;
+use tests::state::State;
+use tests::tiny::{Tiny, said};
+use worker::{Gate, IMAGES, KILLED, MIX, Part, Worker};
+
+/// How often all of them are let loose.
+const ROUNDS: usize = 24;
+/// How many images fill up a small file system.
+const MANY: usize = 20;
+
+fn start(tiny: &Tiny, words: &[&str]) -> Child {
+    let mut command = tiny.installer(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The pod that a prepare has printed, and nothing else.
+fn prepared(output: &Output) -> PathBuf {
+    assert_eq!((output.status.code(), said(&text(&output.stderr)).as_str()), (Some(0), ""));
+    PathBuf::from(text(&output.stdout).strip_suffix('\n').unwrap())
+}
+
+/// One line that says `why`.
+fn refused(output: &Output, why: &str) {
+    let error = said(&text(&output.stderr));
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{error}");
+    assert!(error.starts_with("error: ") && error.lines().count() == 1 && error.contains(why), "{error}");
+}
+
+/// Each image's pods, made alone; DIR is gone afterwards.
+fn reference(tiny: &Tiny, images: &[&str], layouts: &[&str]) -> State {
+    for (image, layout) in images.iter().flat_map(|image| layouts.iter().map(move |layout| (image, layout))) {
+        let image = format!("{image}.aci");
+        prepared(&tiny.installer(&["prepare", "--image", &image, "--layout", layout]).output().unwrap());
+    }
+    let state = State::of(&tiny.dir());
+    assert_eq!(state.pods.len(), images.len() * layouts.len());
+    fs::remove_dir_all(tiny.dir()).unwrap();
+    state
+}
+
+/// What is in DIR are these pods, all of them whole, with the trees that they are layers over, and nothing besides.
+fn check(tiny: &Tiny, pods: &BTreeSet<PathBuf>, reference: &State) {
+    let state = State::of(&tiny.dir());
+    state.check(&[reference], "in the end");
+    let there: BTreeSet<_> = state.pods.keys().map(|id| tiny.dir().join("containers").join(id)).collect();
+    assert_eq!(&there, pods);
+    for pod in pods {
+        for tree in Layers::parse(&fs::read(pod.join(layout::LAYERS)).unwrap()).unwrap().trees() {
+            assert!(state.trees.contains_key(&tree.to_string()), "{}: {tree} is gone", pod.display());
+        }
+    }
+    assert!(state.staging.is_empty(), "{:?} is left in staging", state.staging);
+}
+
+/// All at once; returns the pods that are new. All that were there before are gone.
+fn round(tiny: &Tiny, pods: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    let gate = Gate::new();
+    // One of each, then another of each, until all are there: they meet in every order.
+    let numbers = 0..MIX.iter().map(|(_, count)| *count).max().unwrap();
+    let parts = numbers.flat_map(|number| MIX.iter().map(move |(part, count)| (number, *part, *count)));
+    let workers: Vec<_> = parts
+        .filter(|(number, _, count)| number < count)
+        .map(|(number, part, count)| {
+            let pods: Vec<_> = pods.iter().skip(number).step_by(count).collect();
+            Worker::start(&gate, tiny, part, number, &pods)
+        })
+        .collect();
+    let (mut killed, others): (Vec<_>, Vec<_>) =
+        workers.into_iter().partition(|worker| worker.part == Part::Killed);
+    gate.open();
+    let mut others = others.into_iter();
+    // By when the first has come to its end, the others are somewhere.
+    let mut pods: Vec<_> = others.next().unwrap().end(tiny).into_iter().collect();
+    killed.iter_mut().for_each(Worker::kill);
+    pods.extend(others.chain(killed).filter_map(|worker| worker.end(tiny)));
+    let new: BTreeSet<_> = pods.iter().cloned().collect();
+    assert_eq!(new.len(), pods.len(), "each has a pod of its own");
+    new
+}
+
+/// The process that unpacks for one that was killed dies after it, and has its directory locked until then.
+fn wait_for_the_dead(tiny: &Tiny) {
+    for entry in fs::read_dir(tiny.dir().join("staging")).unwrap() {
+        let directory = File::open(entry.unwrap().path()).unwrap();
+        drop(Flock::lock(directory, FlockArg::LockExclusive).unwrap());
+    }
+}
+
+/// Pods that are there, whoever told of them.
+fn there(tiny: &Tiny) -> BTreeSet<PathBuf> {
+    let containers = fs::read_dir(tiny.dir().join("containers")).unwrap();
+    containers.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn thirty_two_at_once() {
+    if !can_run("thirty_two_at_once") {
+        return;
+    }
+    assert_eq!(MIX.iter().map(|(_, count)| count).sum::<usize>(), 32);
+    let tiny = Tiny::new();
+    fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
+    let reference = reference(&tiny, &IMAGES, &["auto", "copy"]);
+    let run = |words: &[&str]| tiny.installer(words).output().unwrap();
+    // Where there is no DIR, gc and its like have nothing to work in.
+    let mut pods = BTreeSet::from([prepared(&run(&["prepare", "--image", "two.aci"]))]);
+    for number in 0..ROUNDS {
+        // Every other time, what is in the store is nobody's when all begin.
+        if number % 2 == 1 {
+            std::mem::take(&mut pods).iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
+        }
+        let mut known = round(&tiny, &pods);
+        wait_for_the_dead(&tiny);
+        // What a dead one has published without a word is there as well; and this one sweeps what it has not.
+        known.insert(prepared(&run(&["prepare", "--image", "two.aci"])));
+        pods = there(&tiny);
+        assert!(known.is_subset(&pods) && pods.len() <= known.len() + KILLED, "{known:?}, {pods:?}");
+        check(&tiny, &pods, &reference);
+        let trees = State::of(&tiny.dir()).trees;
+        let intact: String = trees.keys().map(|tree| format!("{tree}: intact\n")).collect();
+        assert_eq!(text(&run(&["verify"]).stdout), intact);
+    }
+    // Without pods, nothing keeps anything.
+    pods.iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
+    assert!(run(&["gc"]).status.success());
+    let left = State::of(&tiny.dir());
+    assert_eq!((left.objects(), left.staging.len()), (0, 0));
+}
+
+/// A file system in memory of this many bytes is mounted at `path`, for this thread and its children alone.
+fn mount_small(path: &std::path::Path, bytes: usize) {
+    fs::create_dir(path).unwrap();
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    let options = format!("size={bytes},mode=0700");
+    mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
+}
+
+/// Case 40: one is there, and others find no room for theirs, all at once.
+fn fill_up(tiny: &Tiny) {
+    let images: Vec<String> = (0..MANY).map(|number| format!("image-{number}")).collect();
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    let reference = reference(tiny, &images, &["auto"]);
+    // Room for a few of them.
+    mount_small(&tiny.dir(), 256 << 10);
+    let prepare = |image: &str| start(tiny, &["prepare", "--image", &format!("{image}.aci")]);
+    let mut pods = BTreeSet::from([prepared(&prepare(images[0]).wait_with_output().unwrap())]);
+    let others: Vec<_> = images[1..].iter().map(|image| prepare(image)).collect();
+    let mut full = 0;
+    for child in others {
+        let output = child.wait_with_output().unwrap();
+        if output.status.success() {
+            pods.insert(prepared(&output));
+        } else {
+            refused(&output, "No space left on device");
+            full += 1;
+        }
+    }
+    assert!(full > 0, "there was room for all of them");
+    check(tiny, &pods, &reference);
+    // What the failed ones took is free again.
+    pods.iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
+    let pod = prepared(&prepare(images[0]).wait_with_output().unwrap());
+    check(tiny, &BTreeSet::from([pod]), &reference);
+}
+
+#[test]
+fn a_file_system_that_fills_up() {
+    if can_run("a_file_system_that_fills_up") {
+        let tiny = Tiny::new();
+        // The mount is the thread's, and goes with it.
+        thread::scope(|scope| scope.spawn(|| fill_up(&tiny)).join()).unwrap();
+    }
+}
