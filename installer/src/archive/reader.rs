@@ -125,6 +125,7 @@ impl<R: BufRead> Reader<R> {
     /// Reads up to the stream's end.
     fn end(&mut self) -> Result<()> {
         loop {
+            self.check_bytes(0)?;
             let chunk = self.input.fill_buf()?;
             if chunk.is_empty() {
                 return Ok(());
@@ -136,7 +137,6 @@ impl<R: BufRead> Reader<R> {
             let count = chunk.len();
             self.input.consume(count);
             self.offset += count as u64;
-            self.check_bytes(0)?;
         }
     }
 
