@@ -6,6 +6,7 @@
 
 #[path = "../../../installer/tests/hostile/canary.rs"]
 mod canary;
+mod limits;
 mod meaning;
 mod size;
 #[path = "../../../installer/tests/hostile/writer.rs"]
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use canary::Canary;
+use pod::layout;
 use serde_json::Value;
 use tests::host::can_run;
 use tests::image::manifest;
@@ -28,6 +30,15 @@ struct Ground {
     gantry: Gantry,
     canary: Canary,
     outside: PathBuf,
+}
+
+/// How much is in Gantry's directory.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    pods: usize,
+    staging: usize,
+    trees: usize,
+    names: usize,
 }
 
 impl Ground {
@@ -53,13 +64,18 @@ impl Ground {
     fn accept(&self, image: &Path) {
         let before = self.gantry.pods().len();
         self.gantry.prepare(&[image], &[]);
-        assert_eq!(self.left(), (before + 1, 0));
+        let left = self.left();
+        assert_eq!((left.pods, left.staging), (before + 1, 0));
     }
 
-    /// Pods, and what is in staging.
-    fn left(&self) -> (usize, usize) {
-        let staging = fs::read_dir(self.gantry.dir().join("staging")).map_or(0, Iterator::count);
-        (self.gantry.pods().len(), staging)
+    fn left(&self) -> Left {
+        let count = |name| fs::read_dir(self.gantry.dir().join(name)).map_or(0, Iterator::count);
+        Left {
+            pods: self.gantry.pods().len(),
+            staging: count(layout::STAGING),
+            trees: count(layout::TREES),
+            names: count(layout::ALIASES),
+        }
     }
 
     /// The image is refused.

@@ -11,16 +11,18 @@ use crate::writer::Tar;
 use crate::{good, ground, with_manifest};
 
 /// Two frames, of which the second is there so often: all of it decodes as one stream.
-fn frames(first: &[u8], second: &[u8], times: usize) -> Vec<u8> {
+pub(crate) fn frames(first: &[u8], second: &[u8], times: usize) -> Vec<u8> {
     let compress = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
     [compress(first), compress(second).repeat(times)].concat()
 }
 
-fn start() -> Vec<u8> {
+/// The beginning of an image.
+pub(crate) fn start() -> Vec<u8> {
     without_end(with_manifest(manifest("big", &["/a"]).to_string().as_bytes()))
 }
 
-fn without_end(tar: Tar) -> Vec<u8> {
+/// What more entries can follow.
+pub(crate) fn without_end(tar: Tar) -> Vec<u8> {
     let mut bytes = tar.end();
     bytes.truncate(bytes.len() - 1024);
     bytes
