@@ -34,7 +34,15 @@ fn every_check_can_fail() {
     if !can_run("every_check_can_fail") {
         return;
     }
-    controls::all();
+    controls::of_0_8();
+}
+
+#[test]
+fn every_check_of_0_1_can_fail() {
+    if !can_run("every_check_of_0_1_can_fail") {
+        return;
+    }
+    controls::of_0_1();
 }
 
 #[test]
@@ -43,6 +51,8 @@ fn on_a_terminal_an_app_has_the_terminal() {
         return;
     }
     let mut subject = pod_0_1::subject();
-    subject.expect("main", "terminals", serde_json::json!([false, true, true]));
+    for role in ["main", "pre-start", "post-stop"] {
+        subject.expect(role, "terminals", serde_json::json!([false, true, true]));
+    }
     subject.passes_on_a_terminal();
 }

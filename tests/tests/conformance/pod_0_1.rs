@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::pod_0_8::{WORDS, contents, devices, localtime};
-use crate::subject::{Subject, exec, rootfs};
+use crate::subject::{Subject, exec, handler_sees, rootfs};
 
 const PATH: &str = "/only/here:/bin";
 
@@ -31,8 +31,8 @@ pub(crate) fn subject() -> Subject {
         expectations: json!({
             "main": main_sees(),
             "sidekick": sidekick_sees(),
-            "pre-start": {"log": "/data/log", "log_before": [], "environment": main_environment()},
-            "post-stop": {"log": "/data/log", "log_before": ["pre-start", "main"]},
+            "pre-start": handler_sees(&main_sees(), "pre-start", &[]),
+            "post-stop": handler_sees(&main_sees(), "post-stop", &["pre-start", "main"]),
         }),
     }
 }
@@ -94,8 +94,11 @@ fn main_sees() -> Value {
         "umask": "0022",
         "bounding": ["CAP_KILL", "CAP_CHOWN"],
         "effective": [],
+        "permitted": [],
+        "inheritable": [],
         "ambient": [],
         "no_new_privileges": false,
+        "seccomp": 2,
         "descriptors": [0, 1, 2],
         "signals": {"blocked": "0", "ignored": "0"},
         "terminals": [false, false, false],

@@ -6,7 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 
 use serde_json::{Value, json};
 
-use crate::subject::{Subject, exec, rootfs};
+use crate::subject::{Subject, exec, handler_sees, rootfs};
 
 pub(crate) const WORDS: [&str; 4] = ["a b", "%n $HOME ${X} ; \\ \" ' é\n", "", "\rExecStartPre=/x"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -69,10 +69,8 @@ pub(crate) fn subject() -> Subject {
         expectations: json!({
             "main": main_sees(),
             "sidekick": sidekick_sees(),
-            "pre-start": {"log": "/data/log", "log_before": [], "user": 1000, "seccomp": 2, "no_new_privileges": true,
-                          "descriptors": [0, 1, 2], "directory": "/work", "environment": main_environment()},
-            "post-stop": {"log": "/data/log", "log_before": ["pre-start", "main"], "user": 1000,
-                          "descriptors": [0, 1, 2], "environment": main_environment(), "bounding": ["CAP_KILL"]},
+            "pre-start": handler_sees(&main_sees(), "pre-start", &[]),
+            "post-stop": handler_sees(&main_sees(), "post-stop", &["pre-start", "main"]),
         }),
     };
     let socket = |name, protocol, port| json!({"name": name, "protocol": protocol, "port": port});

@@ -2,9 +2,10 @@
 //! A pod with the conformance app in it, and what it is to say.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -48,10 +49,31 @@ pub(crate) fn rootfs() -> Rootfs {
         .with("work", Node::Directory(0o755))
 }
 
-/// Files of the host that the pod is given: a directory to share, one to read, and the expectations in it.
-struct Ground {
+/// Gantry's directory, where what a pod before has unpacked is known to the next; and files of the host that a pod is
+/// given: a directory to share, one to read, and the expectations in it.
+pub(crate) struct Ground {
     gantry: Gantry,
     host: PathBuf,
+}
+
+impl Ground {
+    pub(crate) fn new() -> Self {
+        let gantry = Gantry::new();
+        let host = gantry.beside("host : dir");
+        Self { gantry, host }
+    }
+
+    /// The host's files, as no pod has seen them.
+    fn renew(&self) {
+        if self.host.exists() {
+            fs::remove_dir_all(&self.host).unwrap();
+        }
+        for name in ["data", "config"] {
+            fs::create_dir_all(self.host.join(name)).unwrap();
+        }
+        // The app's user writes there.
+        fs::set_permissions(self.host.join("data"), Permissions::from_mode(0o1777)).unwrap();
+    }
 }
 
 impl Subject {
@@ -62,13 +84,13 @@ impl Subject {
 
     /// Runs it; everything must be as expected, and every check must have looked.
     pub(crate) fn passes(&self) {
-        let said = self.run();
+        let said = self.run(&Ground::new());
         self.assert_passed(&said);
     }
 
     pub(crate) fn passes_on_a_terminal(&self) {
-        let ground = self.ground();
-        let mut command = self.command(&ground);
+        let ground = Ground::new();
+        let mut command = self.command(&ground).1;
         let terminal = openpty(None, None).unwrap();
         let slave = || Stdio::from(terminal.slave.try_clone().unwrap());
         let mut child = command.stdout(slave()).stderr(slave()).spawn().unwrap();
@@ -98,32 +120,22 @@ impl Subject {
         roles.flat_map(of_role).filter(|check| !check.ends_with(" exit")).collect()
     }
 
-    /// Runs it, whatever comes of it.
-    pub(crate) fn run(&self) -> Said {
-        let ground = self.ground();
-        let output = self.command(&ground).output().unwrap();
+    /// Runs it, whatever comes of it; the pod is gone then.
+    pub(crate) fn run(&self, ground: &Ground) -> Said {
+        let (pod, mut command) = self.command(ground);
+        let output = command.output().unwrap();
         ground.gantry.wait_all();
         let output_text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
-            let pod = ground.gantry.pod();
             assert_eq!((status(&pod, "main"), status(&pod, "sidekick")), (0, 0));
         }
+        fs::remove_dir_all(&pod).unwrap();
         Said { output: output_text.into_owned(), code: output.status.code() }
     }
 
-    fn ground(&self) -> Ground {
-        let gantry = Gantry::new();
-        let host = gantry.beside("host : dir");
-        for name in ["data", "config"] {
-            fs::create_dir_all(host.join(name)).unwrap();
-        }
-        // The app's user writes there.
-        fs::set_permissions(host.join("data"), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
-        Ground { gantry, host }
-    }
-
-    /// Prepares the pod, says what is expected of it, and returns what starts it.
-    fn command(&self, ground: &Ground) -> Command {
+    /// Prepares the pod, says what is expected of it, and returns it with what starts it.
+    fn command(&self, ground: &Ground) -> (PathBuf, Command) {
+        ground.renew();
         let Ground { gantry, host } = ground;
         let images = self.images.iter().enumerate();
         let images: Vec<PathBuf> =
@@ -144,7 +156,7 @@ impl Subject {
         fs::write(host.join("config/expectations.json"), expectations).unwrap();
         let mut command = gantry.installer();
         command.arg("run").arg(id);
-        command
+        (pod, command)
     }
 }
 
@@ -163,4 +175,43 @@ pub(crate) fn exec(program: &str, role: &str, words: &[&str]) -> Value {
     let mut exec = vec![program, "--expectations=/config/expectations.json", role];
     exec.extend(words);
     json!(exec)
+}
+
+/// What a handler has of its app.
+const AS_THE_APP: [&str; 22] = [
+    "environment",
+    "user",
+    "group",
+    "groups",
+    "directory",
+    "umask",
+    "bounding",
+    "effective",
+    "permitted",
+    "inheritable",
+    "ambient",
+    "no_new_privileges",
+    "seccomp",
+    "denied_calls",
+    "allowed_calls",
+    "oom_score_adjust",
+    "signals",
+    "terminals",
+    "hostname",
+    "writable",
+    "read_only",
+    "mounts",
+];
+
+/// What a handler sees whose app sees `app`, and after which roles it runs. It has none of the app's sockets, and no
+/// input.
+pub(crate) fn handler_sees(app: &Value, role: &str, after: &[&str]) -> Value {
+    let mut sees = json!({"log": "/data/log", "arguments": [role], "descriptors": [0, 1, 2], "input": ""});
+    for check in AS_THE_APP.iter().filter(|check| app.get(check).is_some()) {
+        sees[check] = app[check].clone();
+    }
+    if !after.is_empty() {
+        sees["log_before"] = json!(after);
+    }
+    sees
 }
