@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How apps come to their end, and which of them decides the pod's.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tests::host::can_run;
+use tests::image::{manifest, script, with_handler};
+use tests::pods::{Gantry, status};
+use tests::rootfs::Rootfs;
+
+use super::{SERVE, text};
+
+#[test]
+fn an_apps_exit_code_is_the_pods() {
+    if !can_run("an_apps_exit_code_is_the_pods") {
+        return;
+    }
+    for (script_text, code) in
+        [("exit 0", 0), ("exit 7", 7), ("kill -SEGV $$", 139), ("kill -TERM $$", 143), ("kill -40 $$", 168)]
+    {
+        let gantry = Gantry::new();
+        let image = gantry.image("one", &Rootfs::busybox().unwrap(), &script("one", script_text));
+        let output = gantry.run(&[&image]);
+        assert_eq!(output.status.code(), Some(code), "{script_text}: {}", text(&output.stderr));
+        assert_eq!(i32::from(status(&gantry.pod(), "one")), code, "{script_text}");
+        assert_eq!(text(&output.stderr), "", "{script_text}");
+    }
+}
+
+#[test]
+fn the_first_failing_app_decides() {
+    if !can_run("the_first_failing_app_decides") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let busybox = Rootfs::busybox().unwrap();
+    // The second fails as well, because it is stopped: later, so it does not decide.
+    let first = gantry.image("first", &busybox, &script("first", "exit 7"));
+    let second = "trap 'exit 9' TERM; while :; do sleep 3600 & wait; done";
+    let second = with_handler(script("second", second), "post-stop", "echo after second");
+    let second = gantry.image("second", &busybox, &second);
+    let well = gantry.image("well", &busybox, &script("well", "exit 0"));
+    let output = gantry.run(&[&second, &well, &first]);
+    assert_eq!(output.status.code(), Some(7));
+    let pod = gantry.pod();
+    assert_eq!(status(&pod, "first"), 7);
+    assert!([9, 143].contains(&status(&pod, "second")), "stopped after or before it set its trap");
+    assert!([0, 143].contains(&status(&pod, "well")), "ended before or after the first");
+    assert_eq!(text(&output.stdout), "after second\n");
+}
+
+#[test]
+fn an_app_that_ends_well_leaves_the_others() {
+    if !can_run("an_app_that_ends_well_leaves_the_others") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let busybox = Rootfs::busybox().unwrap();
+    let fast = gantry.image("fast", &busybox, &script("fast", "exit 0"));
+    let slow = gantry.image("slow", &busybox, &script("slow", SERVE));
+    let pod = gantry.prepare(&[&fast, &slow], &[]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("serving");
+    while !pod.join("stage1/rkt/status/fast").exists() {
+        std::thread::yield_now();
+    }
+    running.signal(Signal::SIGTERM);
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "stopped\n"));
+    assert_eq!((status(&pod, "fast"), status(&pod, "slow")), (0, 0));
+}
+
+#[test]
+fn handlers_run_around_the_app() {
+    if !can_run("handlers_run_around_the_app") {
+        return;
+    }
+    for (code, main) in [(0, "echo main"), (3, "echo main; exit 3")] {
+        let gantry = Gantry::new();
+        let image = script("handled", main);
+        let image = with_handler(image, "pre-start", "echo pre; sleep 0.2; echo pre ends");
+        let image = with_handler(image, "post-stop", "echo post; sleep 0.2; echo post ends");
+        let image = gantry.image("handled", &Rootfs::busybox().unwrap(), &image);
+        let output = gantry.run(&[&image]);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "pre\npre ends\nmain\npost\npost ends\n");
+    }
+}
+
+#[test]
+fn a_failing_pre_start_fails_the_app() {
+    if !can_run("a_failing_pre_start_fails_the_app") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = with_handler(script("early", "echo never"), "pre-start", "echo pre; exit 5");
+    let image = gantry.image("early", &Rootfs::busybox().unwrap(), &image);
+    let output = gantry.run(&[&image]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(5), "pre\n"));
+    assert_eq!(status(&gantry.pod(), "early"), 5);
+}
+
+/// The program is in a volume of the host's, where prepare does not look.
+#[test]
+fn a_program_that_can_not_be_run_is_named() {
+    if !can_run("a_program_that_can_not_be_run_is_named") {
+        return;
+    }
+    for (content, code, error) in [
+        ("#!/no/such/interpreter\n", 127, "ENOENT: No such file or directory"),
+        ("neither script nor program", 126, "ENOEXEC: Exec format error"),
+    ] {
+        let gantry = Gantry::new();
+        let programs = gantry.beside("programs");
+        fs::create_dir(&programs).unwrap();
+        fs::write(programs.join("lo\u{1b}st"), content).unwrap();
+        fs::set_permissions(programs.join("lo\u{1b}st"), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut image = manifest("lost", &["lo\u{1b}st"]);
+        image["app"]["environment"] = json!([{"name": "PATH", "value": "/programs"}]);
+        image["app"]["mountPoints"] = json!([{"name": "programs", "path": "/programs"}]);
+        let image = gantry.image("lost", &Rootfs::busybox().unwrap(), &image);
+        let volume = format!("programs,kind=host,source={}", programs.display());
+        let output = gantry.with_images("run", &[&image], &["--volume", &volume]).output().unwrap();
+        gantry.wait_all();
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(text(&output.stderr), format!("error: app lost: cannot run \"lo\\u{{1b}}st\": {error}\n"));
+    }
+}
+
+/// The message takes a call that may not be allowed; the code is there all the same. What a volume of the host's has
+/// may change, so prepare does not look there.
+#[test]
+fn a_program_that_can_not_be_run_has_its_code_under_a_filter() {
+    if !can_run("a_program_that_can_not_be_run_has_its_code_under_a_filter") {
+        return;
+    }
+    for (calls, error) in [
+        (&["execve"][..], ""),
+        (
+            &["execve", "write"],
+            "error: app lost: cannot run \"/v/lost\": ENOENT: No such file or directory\n",
+        ),
+    ] {
+        let gantry = Gantry::new();
+        let source = gantry.beside("source");
+        fs::create_dir(&source).unwrap();
+        let mut image = manifest("lost", &["/v/lost"]);
+        image["app"]["mountPoints"] = json!([{"name": "v", "path": "/v"}]);
+        image["app"]["isolators"] = json!([{"name": "os/linux/seccomp-retain-set", "value": {"set": calls}}]);
+        let image = gantry.image("lost", &Rootfs::busybox().unwrap(), &image);
+        let volume = format!("v,kind=host,source={}", source.display());
+        let output = gantry.with_images("run", &[&image], &["--volume", &volume]).output().unwrap();
+        gantry.wait_all();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(127), error), "{calls:?}");
+    }
+}
+
+#[test]
+fn a_post_stop_that_fails_is_told_of() {
+    if !can_run("a_post_stop_that_fails_is_told_of") {
+        return;
+    }
+    for (handler, told) in [("exit 3", "ended with 3"), ("sleep 1000", "took too long")] {
+        let gantry = Gantry::new();
+        let mut image = with_handler(script("untidy", "exit 0"), "post-stop", handler);
+        image["annotations"] = json!([{"name": "gantry/post-stop-timeout", "value": "1"}]);
+        let image = gantry.image("untidy", &Rootfs::busybox().unwrap(), &image);
+        let output = gantry.run(&[&image]);
+        let expected = format!("warning: app untidy: its post-stop handler {told}\n");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), expected));
+    }
+}

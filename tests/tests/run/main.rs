@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods in real nspawn and systemd: how apps start, end, and decide the pod's end.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod ends;
+mod given;
+mod places;
+mod starts;
+
+/// Runs until it is told to stop, and ends well then.
+const SERVE: &str = "trap 'echo stopped; exit 0' TERM; echo serving; while :; do sleep 3600 & wait; done";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
