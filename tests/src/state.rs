@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use pod::layers::Layers;
 use pod::layout;
 
 use crate::trees::{Object, Tree, look_outside};
@@ -81,6 +82,19 @@ impl State {
         for path in self.rest.keys() {
             let known = whole.iter().any(|state| state.rest.contains_key(path));
             assert!(known, "{about}: {} is left", path.display());
+        }
+    }
+
+    /// Panics where a pod is a layer over a tree that the store does not have.
+    ///
+    /// # Panics
+    /// As said, and where a pod does not say what it is.
+    pub fn check_references(&self, about: &str) {
+        for (id, pod) in &self.pods {
+            let layers = pod.get(Path::new(layout::LAYERS)).expect("a pod says where its trees are");
+            for tree in Layers::parse(&layers.content).expect("layers can be read").trees() {
+                assert!(self.trees.contains_key(&tree.to_string()), "{about}: pod {id}: {tree} is gone");
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use tests::trace::{self, Event, Point, Points, Run};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
+const GC: &[&str] = &["gc"];
 /// It fails, and takes away what it has made, DIR included.
 const PREPARE_BROKEN: &[&str] = &["prepare", "--image", "broken.aci"];
 
@@ -31,13 +32,18 @@ fn prepare(tiny: &Tiny, at: impl FnMut(Point)) -> Run {
 }
 
 /// Prepares a pod, and does something at each call.
-fn prepare_in(tiny: &Tiny, mut at: impl FnMut(Point)) -> Run {
+fn prepare_in(tiny: &Tiny, at: impl FnMut(Point)) -> Run {
+    run_in(tiny, PREPARE, at)
+}
+
+/// Runs a command, and does something at each call.
+fn run_in(tiny: &Tiny, words: &[&str], mut at: impl FnMut(Point)) -> Run {
     let mut points = Points::default();
     let decide = |event: &Event| {
         at(points.at(event));
         None
     };
-    trace::run(&tiny.installer(PREPARE), decide).unwrap()
+    trace::run(&tiny.installer(words), decide).unwrap()
 }
 
 /// Runs a command to its end, or until it waits for a lock: who is stopped may have to go on first.
@@ -101,6 +107,59 @@ fn a_prepare_comes_in() {
 fn a_prepare_that_fails_comes_in() {
     if can_run("a_prepare_that_fails_comes_in") {
         sweep(PREPARE_BROKEN, 1);
+    }
+}
+
+/// Runs a command in a store with what no pod refers to, and lets another in at each point; one of them prepares a pod.
+fn meet(first: &[&str], other: &[&str]) {
+    let tiny = Tiny::new();
+    let template = tiny.path().join("template");
+    assert!(tiny.installer(PREPARE).output().unwrap().status.success());
+    let reference = State::of(&tiny.dir());
+    fs::rename(tiny.dir(), &template).unwrap();
+    fs::remove_dir_all(template.join("containers")).unwrap();
+    let run = |at: &mut dyn FnMut(Point)| {
+        let _ = fs::remove_dir_all(tiny.dir());
+        let copied = Command::new("cp").arg("-a").arg(&template).arg(tiny.dir()).status().unwrap();
+        assert!(copied.success(), "the template can be copied");
+        run_in(&tiny, first, at)
+    };
+    let mut points = BTreeSet::new();
+    run(&mut |point| {
+        points.insert(point);
+    });
+    assert!(points.len() >= 10, "{} points", points.len());
+    for point in points {
+        let about = format!("{other:?} at {point} of {first:?}");
+        let mut came = None;
+        let run = run(&mut |passed| {
+            if passed == point {
+                came = Some(come_in(tiny.installer(other)));
+            }
+        });
+        let came = came.unwrap_or_else(|| panic!("{about}: never passed again")).join().unwrap();
+        let error = said(&String::from_utf8_lossy(&came.stderr));
+        assert_eq!((came.status.code(), error.as_str()), (Some(0), ""), "{about}");
+        assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""), "{about}");
+        let state = State::of(&tiny.dir());
+        state.check(&[&reference], &about);
+        state.check_references(&about);
+        assert_eq!(state.pods.len(), 1, "{about}");
+        assert!(state.staging.is_empty(), "{about}: {:?} is left", state.staging);
+    }
+}
+
+#[test]
+fn a_gc_comes_into_a_prepare_of_what_is_known() {
+    if can_run("a_gc_comes_into_a_prepare_of_what_is_known") {
+        meet(PREPARE, GC);
+    }
+}
+
+#[test]
+fn a_prepare_of_what_is_known_comes_into_a_gc() {
+    if can_run("a_prepare_of_what_is_known_comes_into_a_gc") {
+        meet(GC, PREPARE);
     }
 }
 

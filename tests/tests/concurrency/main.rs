@@ -13,8 +13,6 @@ use std::thread;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use pod::layers::Layers;
-use pod::layout;
 use tests::host::can_run;
 use tests::state::State;
 use tests::tiny::{Tiny, said};
@@ -65,11 +63,7 @@ fn check(tiny: &Tiny, pods: &BTreeSet<PathBuf>, reference: &State) {
     state.check(&[reference], "in the end");
     let there: BTreeSet<_> = state.pods.keys().map(|id| tiny.dir().join("containers").join(id)).collect();
     assert_eq!(&there, pods);
-    for pod in pods {
-        for tree in Layers::parse(&fs::read(pod.join(layout::LAYERS)).unwrap()).unwrap().trees() {
-            assert!(state.trees.contains_key(&tree.to_string()), "{}: {tree} is gone", pod.display());
-        }
-    }
+    state.check_references("in the end");
     assert!(state.staging.is_empty(), "{:?} is left in staging", state.staging);
 }
 
