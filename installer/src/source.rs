@@ -7,11 +7,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use pod::digest::Digest;
 use pod::text::escape;
 use rustix::fs::OFlags;
-use sha2::{Digest as _, Sha256};
 
+use crate::extract::{FileDigest, FileHasher};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 
@@ -58,16 +57,15 @@ impl Source {
         std::path::absolute(&self.path).ok()?.into_os_string().into_string().ok()
     }
 
-    /// Its sha256; it is back at its beginning afterwards.
-    pub(crate) fn digest(&mut self, interrupt: &Interrupt) -> Result<Digest> {
-        let mut hasher = Sha256::new();
+    /// Its digest; it is back at its beginning afterwards.
+    pub(crate) fn digest(&mut self, mut hasher: FileHasher, interrupt: &Interrupt) -> Result<FileDigest> {
         self.for_each(|chunk| {
             interrupt.check()?;
             hasher.update(chunk);
             Ok(())
         })?;
         self.file.rewind().context("cannot rewind")?;
-        Ok(Digest::Sha256(hasher.finalize().into()))
+        Ok(hasher.finish())
     }
 
     /// From now on, a person sees how far reading it has come.

@@ -12,7 +12,7 @@ use pod::layout;
 use pod::text::escape;
 
 use crate::archive::{Entry, Kind};
-use crate::extract::{Admission, Policy, check_digest};
+use crate::extract::{Admission, FileHasher, Policy, check_file};
 use crate::interrupt::Interrupt;
 use crate::report::Hint as _;
 use crate::source::Source;
@@ -59,7 +59,7 @@ fn find_sum(text: &[u8], name: &[u8]) -> Result<Digest> {
 
 /// Reads all of stage1 and rewinds it.
 pub(crate) fn check(source: &mut Source, expected: Digest, interrupt: &Interrupt) -> Result<()> {
-    check_digest("the file's", source.digest(interrupt)?, expected)
+    check_file(source.digest(FileHasher::sha256(), interrupt)?, expected)
 }
 
 /// The rules for stage1: `/init` is there and can be executed.

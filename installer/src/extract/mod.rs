@@ -5,12 +5,13 @@
 //! rules and met the expected digest, be it in this process or in a [worker](crate::worker) that has said so. What
 //! publishes trees takes nothing else.
 
+mod archive_file;
 mod directories;
 pub(crate) mod metadata;
 mod tree;
 mod write_back;
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 
@@ -18,17 +19,19 @@ use anyhow::{Context, Result, ensure};
 use pod::digest::Digest;
 use pod::text::escape_bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::archive::pipeline::{self, Digests};
 use crate::archive::{Entry, Limits, Reader, TooLittle};
 use crate::interrupt::Interrupt;
 use crate::record::{Sealed, Writer};
 use crate::report::Hint as _;
+use archive_file::Hashing;
 use metadata::Modes;
 use tree::Tree;
 use write_back::WriteBack;
 
+pub(crate) use archive_file::FileHasher;
+pub use archive_file::{ArchiveFile, FileDigest};
 pub(crate) use tree::open_directory;
 
 /// What a kind of archive may hold. Names that stand twice are refused whatever the policy.
@@ -79,15 +82,6 @@ pub(crate) struct Outcome {
     digests: Digests,
     file: ArchiveFile,
     sealed: Sealed,
-}
-
-/// What an archive's file is known by, as it is, compressed or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ArchiveFile {
-    /// Its SHA-256.
-    pub sha256: Digest,
-    /// Its length in bytes.
-    pub length: u64,
 }
 
 impl Outcome {
@@ -181,7 +175,11 @@ impl Unpacker {
         record: impl Write,
         mut policy: P,
     ) -> Result<Verified<P>> {
-        let mut source = Hashing { inner: source, hasher: Sha256::new(), length: 0 };
+        let hasher = match expected {
+            Expected::File(_) => FileHasher::sha256(),
+            Expected::Anything | Expected::Tar(_) => FileHasher::blake3(),
+        };
+        let mut source = Hashing::new(source, hasher);
         let with_sha512 = self.with_sha512 || matches!(expected, Expected::Tar(digest) if digest.is_sha512());
         let options = pipeline::Options {
             with_sha512,
@@ -209,7 +207,7 @@ impl Unpacker {
                 let found = digests.like(digest).context("the tar's sha512 was not taken")?;
                 check_digest("the tar's", found, digest)?;
             }
-            Expected::File(digest) => check_digest("the file's", file.sha256, digest)?,
+            Expected::File(digest) => check_file(file.digest, digest)?,
         }
         Ok(Verified { outcome: Outcome { digests, file, sealed: passed.value }, policy: PhantomData })
     }
@@ -232,30 +230,14 @@ impl Unpacker {
     }
 }
 
-/// Whether a digest is the expected one.
-pub(crate) fn check_digest(whose: &str, found: Digest, expected: Digest) -> Result<()> {
-    ensure!(found == expected, "{whose} digest is {found}: expected {expected}");
+/// Whether a file's digest is the expected one.
+pub(crate) fn check_file(found: FileDigest, expected: Digest) -> Result<()> {
+    ensure!(found == FileDigest::Sha256(expected), "the file's digest is {found}: expected {expected}");
     Ok(())
 }
 
-/// A reader that hashes what passes.
-struct Hashing<R> {
-    inner: R,
-    hasher: Sha256,
-    length: u64,
-}
-
-impl<R> Hashing<R> {
-    fn file(self) -> ArchiveFile {
-        ArchiveFile { sha256: Digest::Sha256(self.hasher.finalize().into()), length: self.length }
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(into)?;
-        self.hasher.update(&into[..count]);
-        self.length += count as u64;
-        Ok(count)
-    }
+/// Whether a digest is the expected one.
+fn check_digest(whose: &str, found: Digest, expected: Digest) -> Result<()> {
+    ensure!(found == expected, "{whose} digest is {found}: expected {expected}");
+    Ok(())
 }

@@ -16,7 +16,6 @@ use rustix::fs::{
     symlinkat,
 };
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::directories::Directories;
 use super::metadata::{self, Modes};
@@ -180,13 +179,13 @@ fn add_file(
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(metadata.mode & metadata::PLAIN);
     let mut file = File::from(made(openat(parent, name, flags, mode))?);
-    let (mut hasher, mut size) = (Sha256::new(), 0);
+    let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
     content.content(|chunk| {
         hasher.update(chunk);
         size += chunk.len() as u64;
         file.write_all(chunk).context("cannot write")
     })?;
-    let kind = record::Kind::File { size, sha256: hasher.finalize().into() };
+    let kind = record::Kind::File { size, content: hasher.finalize() };
     Ok((kind, metadata::set_file(&file, metadata, modes)?))
 }
 

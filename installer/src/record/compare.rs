@@ -163,7 +163,7 @@ impl<'a> Comparison<'a> {
     fn content(&mut self, object: &Object, opened: &Opened) -> Result<()> {
         let Object { path, kind, .. } = object;
         match kind {
-            Kind::File { size, sha256 } => self.file(path, *size, sha256, opened),
+            Kind::File { size, content } => self.file(path, *size, *content, opened),
             Kind::Symlink { target } => {
                 let found = opened.target().context("cannot read the link")?;
                 if found != *target {
@@ -183,15 +183,15 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn file(&mut self, path: &RelativePath, size: u64, sha256: &[u8; 32], opened: &Opened) -> Result<()> {
+    fn file(&mut self, path: &RelativePath, size: u64, content: blake3::Hash, opened: &Opened) -> Result<()> {
         let found = u64::try_from(opened.stat.st_size).unwrap_or_default();
         if found != size {
             self.differ(path, What::Size, format!("{found} bytes"), format!("{size} bytes"));
             return Ok(());
         }
-        match opened.sha256() {
-            Ok(digest) if digest == *sha256 => {}
-            Ok(digest) => self.differ(path, What::Content, inspect::hex(&digest), inspect::hex(sha256)),
+        match opened.content() {
+            Ok(found) if found == content => {}
+            Ok(found) => self.differ(path, What::Content, found.to_string(), content.to_string()),
             Err(error) if Errno::from_io_error(&error).is_some_and(inspect::is_damage) => {
                 self.differ(path, What::Unreadable, error.to_string(), "content");
             }

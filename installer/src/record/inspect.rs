@@ -14,7 +14,6 @@ use rustix::fs::{
     FileType, Mode, OFlags, ResolveFlags, Stat, fstat, getxattr, listxattr, openat, openat2, readlinkat,
 };
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::Kind;
 use super::disk::{self, Attribute, XATTR_MAX};
@@ -55,14 +54,16 @@ fn open_below(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> rustix::io:
 }
 
 impl Opened {
-    /// The SHA-256 of a regular file's content.
-    pub(super) fn sha256(&self) -> io::Result<[u8; 32]> {
+    /// The digest of a regular file's content.
+    pub(super) fn content(&self) -> io::Result<blake3::Hash> {
         let mut file = File::from(self.readable(OFlags::RDONLY)?);
-        let (mut hasher, mut buffer) = (Sha256::new(), vec![0; BUFFER]);
+        let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; BUFFER]);
         loop {
             match file.read(&mut buffer) {
-                Ok(0) => return Ok(hasher.finalize().into()),
-                Ok(count) => hasher.update(&buffer[..count]),
+                Ok(0) => return Ok(hasher.finalize()),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -156,8 +157,4 @@ pub(super) fn list(attributes: &[Attribute]) -> String {
     let each =
         attributes.iter().map(|(name, value)| format!("{}={}", escape_bytes(name), escape_bytes(value)));
     if attributes.is_empty() { "none".into() } else { each.collect::<Vec<_>>().join(", ") }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

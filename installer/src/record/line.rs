@@ -32,9 +32,9 @@ pub(super) fn encode(line: &mut Vec<u8>, object: &Object) {
     }
     encode_metadata(line, kind, metadata);
     match kind {
-        Kind::File { size, sha256 } => {
+        Kind::File { size, content } => {
             print(line, format_args!(" {size} "));
-            to_hex(line, sha256);
+            to_hex(line, content.as_bytes());
         }
         Kind::Symlink { target } => {
             line.push(b' ');
@@ -95,7 +95,10 @@ pub(super) fn decode(line: &[u8]) -> Result<Object> {
         xattrs: Vec::new(),
     };
     let kind = match word {
-        b"file" => Kind::File { size: number(next("a size")?)?, sha256: from_hex(next("a digest")?)? },
+        b"file" => {
+            let size = number(next("a size")?)?;
+            Kind::File { size, content: from_hex(next("a digest")?)?.into() }
+        }
         b"dir" => Kind::Directory,
         b"link" => Kind::Symlink { target: unescape(next("a target")?)? },
         b"fifo" => Kind::Fifo,

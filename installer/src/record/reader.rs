@@ -4,7 +4,6 @@
 use std::io::{BufRead, Read as _};
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest as _, Sha256};
 
 use super::escape::from_hex;
 use super::line::{self, number};
@@ -21,7 +20,7 @@ pub struct Reader<R> {
     /// Its number, from 1.
     number: u64,
     objects: u64,
-    hasher: Sha256,
+    hasher: blake3::Hasher,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -30,9 +29,10 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// Where it is none; the input's.
     pub fn new(input: R) -> Result<Self> {
-        let mut reader = Self { input, line: Vec::new(), number: 0, objects: 0, hasher: Sha256::new() };
+        let mut reader =
+            Self { input, line: Vec::new(), number: 0, objects: 0, hasher: blake3::Hasher::new() };
         reader.read_line()?;
-        ensure!(reader.line == FIRST, "not a record: expected its first line to be \"gantry-record 1\"");
+        ensure!(reader.line == FIRST, "not a record: expected its first line to be \"gantry-record 2\"");
         reader.hasher.update(FIRST);
         Ok(reader)
     }
@@ -69,12 +69,12 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-fn check_seal(seal: &[u8], objects: u64, hasher: &Sha256) -> Result<()> {
+fn check_seal(seal: &[u8], objects: u64, hasher: &blake3::Hasher) -> Result<()> {
     let mut words = seal.strip_suffix(b"\n").unwrap_or(seal).split(|byte| *byte == b' ');
     let mut next = || words.next().context("the record's seal is incomplete: expected a count and a digest");
     let (count, digest) = (number::<u64>(next()?)?, from_hex::<32>(next()?)?);
     ensure!(count == objects, "the record has {objects} objects: expected {count}");
-    let fits = words.next().is_none() && hasher.clone().finalize()[..] == digest;
+    let fits = words.next().is_none() && hasher.finalize() == digest;
     ensure!(fits, "the record was altered: expected it to hash to what its seal says");
     Ok(())
 }

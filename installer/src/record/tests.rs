@@ -16,7 +16,7 @@ fn objects() -> Vec<Object> {
     let plain = Metadata { xattrs: Vec::new(), ..metadata.clone() };
     let of_link = Metadata { mode: 0, ..plain.clone() };
     let device = |kind| Kind::Device { kind, major: 4095, minor: 1 << 19 };
-    let file = Kind::File { size: u64::MAX, sha256: [0xab; 32] };
+    let file = Kind::File { size: u64::MAX, content: [0xab; 32].into() };
     [
         (b"a b/\xff\n\\".as_slice(), file, metadata.clone()),
         (b"l", Kind::Symlink { target: b"/ \n\0x".to_vec() }, of_link),

@@ -5,7 +5,6 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::escape::to_hex;
 use super::line;
@@ -20,7 +19,7 @@ pub struct Writer<W> {
     output: W,
     /// What is not yet written, nor hashed.
     pending: Vec<u8>,
-    hasher: Sha256,
+    hasher: blake3::Hasher,
     sealed: Sealed,
 }
 
@@ -36,7 +35,7 @@ pub struct Sealed {
 impl<W: Write> Writer<W> {
     /// Begins a record in `output`, which is empty.
     pub fn new(output: W) -> Self {
-        Self { output, pending: FIRST.to_vec(), hasher: Sha256::new(), sealed: Sealed::default() }
+        Self { output, pending: FIRST.to_vec(), hasher: blake3::Hasher::new(), sealed: Sealed::default() }
     }
 
     /// Adds an object.
@@ -59,7 +58,7 @@ impl<W: Write> Writer<W> {
     pub fn finish(mut self) -> Result<Sealed> {
         self.flush()?;
         let mut last = format!("end {} ", self.sealed.objects).into_bytes();
-        to_hex(&mut last, &self.hasher.finalize());
+        to_hex(&mut last, self.hasher.finalize().as_bytes());
         last.push(b'\n');
         self.output.write_all(&last).and_then(|()| self.output.flush()).context("cannot write the record")?;
         Ok(self.sealed)

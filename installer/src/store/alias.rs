@@ -27,7 +27,7 @@ pub(crate) enum Alias {
 impl Alias {
     fn name(self) -> String {
         match self {
-            Self::File(ArchiveFile { sha256, length }) => format!("{}{sha256}", of_length(length)),
+            Self::File(ArchiveFile { digest, length }) => format!("{}{digest}", of_length(length)),
             Self::Tar(digest) => digest.to_string(),
         }
     }

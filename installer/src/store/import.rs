@@ -15,7 +15,7 @@ use super::info::{Info, Kind, now};
 use super::tree::{self, Tree};
 use super::verify;
 use crate::archive::Limits;
-use crate::extract::{ArchiveFile, Expected, Outcome};
+use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Outcome};
 use crate::home::Home;
 use crate::image::{ImagePolicy, MANIFEST_MAX};
 use crate::image_root::InRoot;
@@ -119,11 +119,14 @@ impl<'h> Importer<'h> {
         let id = match expected {
             Expected::Tar(digest) if digest.is_sha512() => Alias::Tar(digest).find(self.home)?,
             Expected::Tar(digest) => Some(digest),
-            Expected::File(sha256) => Alias::File(ArchiveFile { sha256, length }).find(self.home)?,
+            Expected::File(sha256) => {
+                let digest = FileDigest::Sha256(sha256);
+                Alias::File(ArchiveFile { digest, length }).find(self.home)?
+            }
             Expected::Anything if Alias::knows_length(self.home, length)? => {
                 source.show_progress("checking");
-                let sha256 = source.digest(self.interrupt)?;
-                Alias::File(ArchiveFile { sha256, length }).find(self.home)?
+                let digest = source.digest(FileHasher::blake3(), self.interrupt)?;
+                Alias::File(ArchiveFile { digest, length }).find(self.home)?
             }
             Expected::Anything => None,
         };
