@@ -152,6 +152,7 @@ fn announce(pod: &Prepared) -> Result<()> {
     line.push(b'\n');
     print(&line)?;
     eprintln!("layout: {}", pod.layout);
+    pod.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Prepared {
     pub(crate) path: PathBuf,
     /// What became of its trees, for people.
     pub(crate) layout: String,
+    /// What it asks for that nobody gives it; `/init` says the same at each start.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Prepares the pod directory and tells `announce` about it; where that fails, it is gone again.
@@ -72,7 +74,7 @@ fn in_home(
         .map_err(Into::into)
         .and_then(|()| made.publish_trees(acquired, home, &named))
         .and_then(|()| made.lay_out(home, &staging, &pod, layout, interrupt))
-        .and_then(|layout| publish(home, &staging, &manifest, layout, announce));
+        .and_then(|layout| publish(home, &staging, (pod, &manifest), layout, announce));
     if done.is_err() {
         staging.discard();
         made.take_back(home);
@@ -232,7 +234,7 @@ impl Made {
 fn publish(
     home: &Home,
     staging: &Staging<'_>,
-    manifest: &[u8],
+    (pod, manifest): (pod::Pod, &[u8]),
     laid: layout::Laid,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
@@ -243,7 +245,7 @@ fn publish(
     ensure!(published == Published::New, "pod {} is there already", staging.id());
     let path: &Path = home.path();
     let path = path.join(names::CONTAINERS).join(staging.id().to_string());
-    let prepared = Prepared { path, layout: laid.shown };
+    let prepared = Prepared { path, layout: laid.shown, warnings: pod.warnings };
     match announce(&prepared) {
         Ok(()) => Ok(prepared),
         Err(error) => {

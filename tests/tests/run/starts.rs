@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use nix::sys::signal::Signal;
+use serde_json::json;
 use tests::host::{can_run, snapshot};
 use tests::image::{script, with_handler};
 use tests::pods::{Gantry, status};
@@ -142,4 +143,24 @@ fn a_dry_run_shows_the_plan_and_does_nothing() {
     }
     assert!(!plan.chars().any(|c| c.is_control() && c != '\n'), "{plan:?}");
     assert_eq!(listing(), before);
+}
+
+/// Whoever prepares is seldom the one who starts; a run is both, and says it once.
+#[test]
+fn what_is_not_known_is_said_by_prepare_and_by_each_start() {
+    if !can_run("what_is_not_known_is_said_by_prepare_and_by_each_start") {
+        return;
+    }
+    let warning = "warning: isolator resource/unheard-of of app odd is not known, and not enforced\n";
+    let gantry = Gantry::new();
+    let mut image = script("odd", "true");
+    image["app"]["isolators"] = json!([{"name": "resource/unheard-of", "value": null}]);
+    let image = gantry.image("odd", &Rootfs::busybox().unwrap(), &image);
+    let prepared = gantry.with_images("prepare", &[&image], &[]).output().unwrap();
+    let said = text(&prepared.stderr);
+    assert!(prepared.status.success() && said.matches(warning).count() == 1, "{said}");
+    let (code, started) = gantry.start(&gantry.pod()).wait();
+    assert_eq!((code, text(&started.stderr).as_str()), (0, warning));
+    let ran = gantry.run(&[&image]);
+    assert_eq!((ran.status.code(), text(&ran.stderr).as_str()), (Some(0), warning));
 }
