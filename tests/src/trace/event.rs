@@ -46,7 +46,7 @@ pub enum Done {
         to: Id,
         /// The object.
         object: Id,
-        /// Whether it could not have replaced another (renameat2(2), RENAME_NOREPLACE).
+        /// Whether nothing that had the name could be lost (renameat2(2), RENAME_NOREPLACE and RENAME_EXCHANGE).
         no_replace: bool,
     },
     /// An object is on disk.
@@ -168,7 +168,7 @@ impl At<'_> {
             Effect::Objects => Done::Changed(places.iter().filter_map(|place| id(place)).collect()),
             Effect::Renames => {
                 let [from, to] = places.as_slice() else { return Done::Other };
-                let no_replace = registers_at_entry.arguments()[4] & 1 != 0;
+                let no_replace = registers_at_entry.arguments()[4] & 3 != 0;
                 match (parent(from), parent(to), id(to)) {
                     (Some(from), Some(to), Some(object)) => Done::Renamed { from, to, object, no_replace },
                     _ => Done::Other,

@@ -7,17 +7,28 @@
 
 mod protocol;
 
+use std::fs;
+
+use nix::errno::Errno;
 use protocol::Published;
 use tests::host::can_run;
 use tests::tiny::{Tiny, said};
-use tests::trace::{self, Done, Event, Run};
+use tests::trace::{self, Done, Event, Fault, Run};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 
 /// Runs a command, and returns what it did and what it published.
 fn publish(tiny: &Tiny, words: &[&str]) -> (Run, Vec<Published>) {
+    publish_in_spite_of(tiny, words, |_| None)
+}
+
+fn publish_in_spite_of(
+    tiny: &Tiny,
+    words: &[&str],
+    faults: impl FnMut(&Event) -> Option<Fault>,
+) -> (Run, Vec<Published>) {
     let before = protocol::entries(&tiny.dir());
-    let run = trace::run(&tiny.installer(words), |_| None).unwrap();
+    let run = trace::run(&tiny.installer(words), faults).unwrap();
     assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""));
     let published = protocol::published(&tiny.dir(), &before);
     assert!(!published.is_empty(), "{words:?} publishes something");
@@ -39,10 +50,39 @@ fn all_is_synced_before_it_is_published_and_before_success_is_told() {
         PREPARE,
         &["prepare", "--image", "other.aci"],
         &["prepare", "--image", "third.aci", "--image", "fourth.aci"],
+        &["image", "import", "fifth.aci"],
+        &["prepare", "--image", "fifth.aci", "--layout", "copy"],
     ] {
         let (run, published) = publish(&tiny, words);
         check(&run.events, &published).unwrap_or_else(|error| panic!("{words:?}: {error}"));
     }
+}
+
+#[test]
+fn an_init_that_can_not_be_linked_is_copied_onto_the_disk() {
+    if !can_run("an_init_that_can_not_be_linked_is_copied_onto_the_disk") {
+        return;
+    }
+    let tiny = Tiny::new();
+    let is_link = |event: &Event| event.call == "linkat" && event.objects[0].ends_with("stage1/init");
+    let too_many = |event: &Event| is_link(event).then_some(Fault::Error(Errno::EMLINK));
+    let (run, published) = publish_in_spite_of(&tiny, PREPARE, too_many);
+    assert!(run.fault().is_some(), "init is linked");
+    check(&run.events, &published).unwrap();
+}
+
+#[test]
+fn a_tree_that_replaces_a_damaged_one_is_on_disk() {
+    if !can_run("a_tree_that_replaces_a_damaged_one_is_on_disk") {
+        return;
+    }
+    let tiny = Tiny::new();
+    let id = publish(&tiny, &["image", "import", "tiny.aci"]).0.stdout;
+    let damaged = tiny.dir().join("store/tree-v1").join(id.trim()).join("tree/rootfs/etc/passwd");
+    fs::write(damaged, "toor").unwrap();
+    let (run, published) = publish(&tiny, &["verify", "--repair"]);
+    assert_eq!(published.len(), 1, "{}", run.stdout);
+    check(&run.events, &published).unwrap();
 }
 
 /// A run with a change made to what is known of it, which the check must notice.

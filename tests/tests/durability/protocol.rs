@@ -45,15 +45,16 @@ impl Published {
 }
 
 /// What is published in DIR.
-pub(crate) fn entries(dir: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn entries(dir: &Path) -> BTreeMap<PathBuf, Id> {
     let read = |directory: &&str| fs::read_dir(dir.join(directory)).into_iter().flatten();
-    DIRECTORIES.iter().flat_map(read).map(|entry| entry.unwrap().path()).collect()
+    let paths = DIRECTORIES.iter().flat_map(read).map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.clone(), id(&path))).collect()
 }
 
-/// What is published in DIR, and was not before.
-pub(crate) fn published(dir: &Path, before: &BTreeSet<PathBuf>) -> Vec<Published> {
-    let new = entries(dir).into_iter().filter(|path| !before.contains(path));
-    new.map(|path| {
+/// What is published in DIR, and was not before, or was another.
+pub(crate) fn published(dir: &Path, before: &BTreeMap<PathBuf, Id>) -> Vec<Published> {
+    let new = entries(dir).into_iter().filter(|(path, id)| before.get(path) != Some(id));
+    new.map(|(path, _)| {
         let mut objects = BTreeMap::new();
         collect(&path, id(&path), &mut objects);
         let parent = id(path.parent().unwrap());
