@@ -19,25 +19,42 @@ use tests::trace::{self, Event, Point, Points, Run};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
-const GC: &[&str] = &["gc"];
 /// It fails, and takes away what it has made, DIR included.
 const PREPARE_BROKEN: &[&str] = &["prepare", "--image", "broken.aci"];
+const IMPORT: &[&str] = &["image", "import", "tiny.aci"];
+const GC: &[&str] = &["gc"];
 
-/// Prepares a pod in a new DIR, and does something at each call.
-fn prepare(tiny: &Tiny, at: impl FnMut(Point)) -> Run {
-    if tiny.dir().exists() {
-        fs::remove_dir_all(tiny.dir()).unwrap();
-    }
-    prepare_in(tiny, at)
+/// Two at work.
+#[derive(Clone, Copy, Debug)]
+struct Meeting {
+    /// What was done before, in a new DIR.
+    before: Option<&'static [&'static str]>,
+    /// Who is stopped.
+    first: &'static [&'static str],
+    /// Who comes in.
+    other: &'static [&'static str],
 }
 
-/// Prepares a pod, and does something at each call.
-fn prepare_in(tiny: &Tiny, at: impl FnMut(Point)) -> Run {
-    run_in(tiny, PREPARE, at)
+impl Meeting {
+    /// Does what comes before, and then the first's work; and something at each of its calls.
+    fn run(&self, tiny: &Tiny, at: impl FnMut(Point)) -> Run {
+        if tiny.dir().exists() {
+            fs::remove_dir_all(tiny.dir()).unwrap();
+        }
+        if let Some(words) = self.before {
+            assert!(tiny.installer(words).output().unwrap().status.success());
+        }
+        trace(tiny, self.first, at)
+    }
+
+    /// How many pods there are in the end.
+    fn pods(&self) -> usize {
+        [self.first, self.other].iter().filter(|words| [PREPARE, PREPARE_OTHER].contains(words)).count()
+    }
 }
 
 /// Runs a command, and does something at each call.
-fn run_in(tiny: &Tiny, words: &[&str], mut at: impl FnMut(Point)) -> Run {
+fn trace(tiny: &Tiny, words: &[&str], mut at: impl FnMut(Point)) -> Run {
     let mut points = Points::default();
     let decide = |event: &Event| {
         at(points.at(event));
@@ -65,7 +82,7 @@ fn come_in(mut command: Command) -> JoinHandle<Output> {
 }
 
 /// Lets the other in at each point.
-fn sweep(other: &[&str], code: i32) {
+fn sweep(meeting: Meeting, least: usize) {
     let tiny = Tiny::new();
     fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
     for words in [PREPARE, PREPARE_OTHER] {
@@ -73,94 +90,49 @@ fn sweep(other: &[&str], code: i32) {
     }
     let reference = State::of(&tiny.dir());
     let mut points = BTreeSet::new();
-    prepare(&tiny, |point| {
+    meeting.run(&tiny, |point| {
         points.insert(point);
     });
-    assert!(points.len() >= OBJECTS, "{} points", points.len());
+    assert!(points.len() >= least, "{} points", points.len());
     for point in points {
-        let about = format!("{other:?} at {point}");
+        let about = format!("{meeting:?} at {point}");
         let mut came = None;
-        let run = prepare(&tiny, |passed| {
+        let run = meeting.run(&tiny, |passed| {
             if passed == point {
-                came = Some(come_in(tiny.installer(other)));
+                // There is nothing to collect where there is no DIR.
+                let fails = meeting.other == PREPARE_BROKEN || meeting.other == GC && !tiny.dir().exists();
+                came = Some((come_in(tiny.installer(meeting.other)), i32::from(fails)));
             }
         });
-        let came = came.unwrap_or_else(|| panic!("{about}: never passed again"));
+        let (came, code) = came.unwrap_or_else(|| panic!("{about}: never passed again"));
         let came = came.join().unwrap();
         assert_eq!(came.status.code(), Some(code), "{about}: {}", String::from_utf8_lossy(&came.stderr));
         assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""), "{about}");
         let state = State::of(&tiny.dir());
         state.check(&[&reference], &about);
-        assert_eq!(state.pods.len(), 1 + usize::from(code == 0), "{about}");
-        assert!(state.staging.is_empty(), "{about}: {:?} is left", state.staging);
-    }
-}
-
-#[test]
-fn a_prepare_comes_in() {
-    if can_run("a_prepare_comes_in") {
-        sweep(PREPARE_OTHER, 0);
-    }
-}
-
-#[test]
-fn a_prepare_that_fails_comes_in() {
-    if can_run("a_prepare_that_fails_comes_in") {
-        sweep(PREPARE_BROKEN, 1);
-    }
-}
-
-/// Runs a command in a store with what no pod refers to, and lets another in at each point; one of them prepares a pod.
-fn meet(first: &[&str], other: &[&str]) {
-    let tiny = Tiny::new();
-    let template = tiny.path().join("template");
-    assert!(tiny.installer(PREPARE).output().unwrap().status.success());
-    let reference = State::of(&tiny.dir());
-    fs::rename(tiny.dir(), &template).unwrap();
-    fs::remove_dir_all(template.join("containers")).unwrap();
-    let run = |at: &mut dyn FnMut(Point)| {
-        let _ = fs::remove_dir_all(tiny.dir());
-        let copied = Command::new("cp").arg("-a").arg(&template).arg(tiny.dir()).status().unwrap();
-        assert!(copied.success(), "the template can be copied");
-        run_in(&tiny, first, at)
-    };
-    let mut points = BTreeSet::new();
-    run(&mut |point| {
-        points.insert(point);
-    });
-    assert!(points.len() >= 10, "{} points", points.len());
-    for point in points {
-        let about = format!("{other:?} at {point} of {first:?}");
-        let mut came = None;
-        let run = run(&mut |passed| {
-            if passed == point {
-                came = Some(come_in(tiny.installer(other)));
-            }
-        });
-        let came = came.unwrap_or_else(|| panic!("{about}: never passed again")).join().unwrap();
-        let error = said(&String::from_utf8_lossy(&came.stderr));
-        assert_eq!((came.status.code(), error.as_str()), (Some(0), ""), "{about}");
-        assert_eq!((run.code, said(&run.stderr).as_str()), (Some(0), ""), "{about}");
-        let state = State::of(&tiny.dir());
-        state.check(&[&reference], &about);
+        assert_eq!(state.pods.len(), meeting.pods(), "{about}");
         state.check_references(&about);
-        assert_eq!(state.pods.len(), 1, "{about}");
         assert!(state.staging.is_empty(), "{about}: {:?} is left", state.staging);
     }
 }
 
-#[test]
-fn a_gc_comes_into_a_prepare_of_what_is_known() {
-    if can_run("a_gc_comes_into_a_prepare_of_what_is_known") {
-        meet(PREPARE, GC);
-    }
+macro_rules! meetings {
+    ($($name:ident: $before:expr, $first:expr, $other:expr, $least:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            if can_run(stringify!($name)) {
+                sweep(Meeting { before: $before, first: $first, other: $other }, $least);
+            }
+        })*
+    };
 }
 
-#[test]
-fn a_prepare_of_what_is_known_comes_into_a_gc() {
-    if can_run("a_prepare_of_what_is_known_comes_into_a_gc") {
-        meet(GC, PREPARE);
-    }
+meetings! {
+    a_prepare_comes_in: None, PREPARE, PREPARE_OTHER, OBJECTS;
+    a_prepare_that_fails_comes_in: None, PREPARE, PREPARE_BROKEN, OBJECTS;
+    a_gc_comes_in: None, PREPARE, GC, OBJECTS;
+    a_gc_comes_into_a_prepare_of_what_is_known: Some(IMPORT), PREPARE, GC, 10;
+    a_prepare_of_what_is_known_comes_into_a_gc: Some(IMPORT), GC, PREPARE, OBJECTS / 2;
 }
 
 /// Who has made DIR takes it away again while another has opened it, and not yet locked it.
@@ -188,7 +160,7 @@ fn a_directory_that_vanishes_before_it_is_locked() {
     });
     made.recv().unwrap();
     let mut first = Some((first, go_on));
-    let run = prepare_in(&tiny, |point| {
+    let run = trace(&tiny, PREPARE, |point| {
         if point.call == "flock"
             && let Some((first, go_on)) = first.take()
         {
