@@ -2,6 +2,7 @@
 //! Trees that are no longer what they were.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
@@ -114,4 +115,25 @@ fn what_is_half_there_is_not_trusted() {
         gantry.prepare(&[&file], &[]);
         assert_eq!(said(&gantry, &["verify", &id]), format!("{id}: intact\n"));
     }
+}
+
+/// The same tar in another file: nobody knows that its tree is there before all of it is unpacked.
+#[test]
+fn a_damaged_tree_is_replaced_by_the_one_that_comes() {
+    if !can_run("a_damaged_tree_is_replaced_by_the_one_that_comes") {
+        return;
+    }
+    let (gantry, file, rootfs, id) = ground();
+    let again = gantry.beside("again.aci.gz");
+    let mut gzip =
+        flate2::write::GzEncoder::new(fs::File::create(&again).unwrap(), flate2::Compression::fast());
+    gzip.write_all(&fs::read(file).unwrap()).unwrap();
+    gzip.finish().unwrap();
+    fs::write(rootfs.join("etc/word"), "fate").unwrap();
+    let output = gantry.installer().args(["image", "import"]).arg(&again).output().unwrap();
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{id}\n"), "{warning}");
+    assert!(warning.starts_with("warning: ") && warning.contains(&id), "{warning}");
+    assert_eq!(said(&gantry, &["verify", &id]), format!("{id}: intact\n"));
+    assert!(is_empty(&gantry.dir().join("staging")));
 }

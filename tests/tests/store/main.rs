@@ -164,10 +164,26 @@ fn gc_takes_what_no_pod_refers_to() {
     assert_eq!(gantry.start(&pod).wait().1.stdout, b"k");
     gantry.wait_all();
     fs::remove_dir_all(&pod).unwrap();
+    // As a run leaves it that is killed.
+    fs::create_dir(gantry.dir().join("staging/6733c088-a507-4694-aabf-ae0bc1ccaaff")).unwrap();
     assert_eq!(said(&gantry, &["gc"]).lines().count(), 2, "the other image and stage1");
     for left in ["store/tree-v1", "store/alias-v1", "staging", "containers"] {
         assert!(is_empty(&gantry.dir().join(left)), "{left}");
     }
+}
+
+#[test]
+fn gc_removes_nothing_where_a_pod_might_need_anything() {
+    if !can_run("gc_removes_nothing_where_a_pod_might_need_anything") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = gantry.prepare(&[&image(&gantry, "a", "word")], &[]);
+    let before = trees(&gantry);
+    fs::write(pod.join("layers"), "no layers").unwrap();
+    let output = gantry.installer().arg("gc").output().unwrap();
+    refused(&output, &[pod.file_name().unwrap().to_str().unwrap(), "layers"]);
+    assert_eq!(trees(&gantry), before);
 }
 
 #[test]
@@ -234,6 +250,39 @@ fn a_failed_prepare_leaves_the_store_as_it_was() {
     assert!(is_empty(&gantry.dir().join("staging")));
     assert_eq!(gantry.start(&pod).wait().0, 0);
     gantry.wait_all();
+}
+
+#[test]
+fn a_pod_that_nobody_is_told_of_is_gone() {
+    if !can_run("a_pod_that_nobody_is_told_of_is_gone") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let (known, new) = (image(&gantry, "known", "k"), image(&gantry, "new", "n"));
+    let prepare = |images: &[&Path]| {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = gantry.with_images("prepare", images, &[]).stdout(full).output().unwrap();
+        refused(&output, &["No space left on device"]);
+    };
+    prepare(&[&known]);
+    assert!(!gantry.dir().exists(), "nothing was there before");
+    said(&gantry, &["image", "import", known.to_str().unwrap()]);
+    prepare(&[&known, &new]);
+    assert_eq!(trees(&gantry), [image_id(&known)]);
+    assert!(["staging", "containers"].iter().all(|name| is_empty(&gantry.dir().join(name))));
+}
+
+#[test]
+fn a_stage1_is_no_image() {
+    if !can_run("a_stage1_is_no_image") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let file = image(&gantry, "a", "word");
+    gantry.prepare(&[&file], &[]);
+    let stage1 = trees(&gantry).into_iter().find(|id| *id != image_id(&file)).unwrap();
+    let output = gantry.installer().args(["prepare", "--image", &stage1]).output().unwrap();
+    refused(&output, &[&stage1, "no image", "stage1"]);
 }
 
 #[test]
