@@ -2,13 +2,14 @@
 //! Archives that are small and want much: space, entries, memory.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 
 use tests::image::manifest;
 use tests::pods::image_id;
 
 use crate::writer::Tar;
-use crate::{good, ground, with_manifest};
+use crate::{good, ground, of, with_manifest};
 
 /// Two frames, of which the second is there so often: all of it decodes as one stream.
 pub(crate) fn frames(first: &[u8], second: &[u8], times: usize) -> Vec<u8> {
@@ -68,6 +69,32 @@ fn case_23_ten_million_empty_entries() {
     // What it may have of memory that is its own, in KiB: so much is asked for by decoding stage1 and this.
     limited.args(["-c", "ulimit -d 65536 && exec \"$@\"", "sh"]).arg(prepare.get_program());
     ground.refuse_run(limited.args(prepare.get_args()), 1, &["many.aci", "too many entries"]);
+}
+
+/// Each limit, too small for an archive and just enough for it, whoever unpacks it.
+#[test]
+fn limits_are_those_that_the_caller_gives() {
+    let ground = ground!("limits_are_those_that_the_caller_gives");
+    let mut xz = xz2::write::XzEncoder::new(Vec::new(), 6);
+    xz.write_all(&of(&manifest("limited", &["/a"]))).unwrap();
+    let file = ground.image("limited.aci.xz", &xz.finish().unwrap());
+    for (option, little, enough, why) in [
+        ("--max-bytes", "1Ki", "64Ki", "too large"),
+        ("--max-entries", "2", "3", "too many entries"),
+        ("--max-depth", "1", "2", "components"),
+        ("--max-decoder-memory", "8Mi", "10Mi", "--max-decoder-memory"),
+    ] {
+        ground.refuse_run(&mut ground.gantry.with_images("prepare", &[&file], &[option, little]), 1, &[why]);
+        let import = |most: &str| {
+            let mut command = ground.gantry.installer();
+            command.args(["image", "import", option, most]).arg(&file);
+            command
+        };
+        ground.refuse_run(&mut import(little), 1, &[why]);
+        assert!(import(enough).output().unwrap().status.success(), "{option} {enough}");
+        // So that nobody knows it the next time.
+        assert!(ground.gantry.installer().arg("gc").output().unwrap().status.success());
+    }
 }
 
 #[test]
