@@ -127,8 +127,10 @@ fn records_that_are_cut_altered_or_missing_are_refused() {
     let digit = record.iter().position(u8::is_ascii_digit).unwrap();
     let mut altered = record.clone();
     altered[digit + 40] ^= 1;
+    let seal = record.windows(5).position(|bytes| bytes == b"\nend ").unwrap();
     for (bad, why) in [
         (&record[..record.len() - 1], "cut"),
+        (&record[..=seal], "cut"),
         (&record[..record.len() / 2], "cut"),
         (b"", "cut"),
         (b"\n", "not a record"),

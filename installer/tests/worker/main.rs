@@ -44,6 +44,14 @@ fn a_worker_sees_the_tree_and_nothing_else() {
         assert_eq!(field(set), format!("{:016x}", 0), "{set}");
     }
     assert_eq!(field("Umask"), "0000");
+    let limits = fs::read_to_string(of("limits")).unwrap();
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().take(2).map(|word| word.parse::<u64>().ok()).collect::<Vec<_>>()
+    };
+    assert_eq!(limit("Max core file size"), [Some(0); 2]);
+    // 12 MiB for names and 38 MiB for decoders by default, and as much again as it all takes.
+    assert_eq!(limit("Max data size"), [Some((12 + 38 + 64) << 20); 2]);
 
     let root = fs::metadata(of("root/.")).unwrap();
     let tree = fs::metadata(waiting.tree()).unwrap();
