@@ -90,6 +90,9 @@ fn digests_that_do_not_match() {
     fs::write(gantry.beside("stage1.tar.xz.sha256"), format!("{zeros}  stage1.tar.xz\n")).unwrap();
     let mut wrong = prepare(&gantry, &good);
     refused(&gantry, wrong.arg("--stage1").arg(&copy), 1, &["stage1.tar.xz", &zeros]);
+    // Nobody has looked into it before.
+    fs::write(&copy, "no archive").unwrap();
+    refused(&gantry, &mut wrong, 1, &["stage1.tar.xz", &zeros]);
 }
 
 #[test]
