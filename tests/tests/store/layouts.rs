@@ -2,15 +2,19 @@
 //! Pods where overlays can't be made, or are not wanted.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::mount::{MsFlags, mount, umount};
+use pod::layout;
 use serde_json::json;
 use tests::host::can_run;
 use tests::image::manifest;
 use tests::pods::{Gantry, image_id, status};
 use tests::rootfs::Rootfs;
+use tests::state::State;
+use tests::tiny::Tiny;
+use tests::trees;
 
 use super::{image, refused};
 
@@ -52,6 +56,35 @@ fn a_pod_of_copies_needs_no_store() {
     assert!(said.starts_with("layout: copies"), "{said}");
     fs::remove_dir_all(gantry.dir().join("store")).unwrap();
     runs(&gantry, &pod);
+}
+
+/// Every object of the trees, whatever it is, and no other but the directories that lead to the image.
+#[test]
+fn a_copy_is_what_it_was_copied_from() {
+    if !can_run("a_copy_is_what_it_was_copied_from") {
+        return;
+    }
+    let tiny = Tiny::new();
+    let prepare = tiny.installer(&["prepare", "--image", "tiny.aci", "--layout", "copy"]).output().unwrap();
+    assert!(prepare.status.success(), "{}", String::from_utf8_lossy(&prepare.stderr));
+    let image = image_id(&tiny.image("tiny"));
+    let pod = String::from_utf8(prepare.stdout).unwrap();
+    let mut copy = trees::look(&Path::new(pod.trim()).join("stage1")).unwrap();
+    let of_image = layout::image(&image.parse().unwrap());
+    for (id, tree) in State::of(&tiny.dir()).trees {
+        let place = if id == image { Path::new(&of_image) } else { Path::new("") };
+        for (path, mut object) in tree {
+            let Ok(path) = path.strip_prefix("tree") else { continue };
+            // Joined to nothing, a path would end in a slash.
+            let path: PathBuf = place.iter().chain(path).collect();
+            if Path::new(&of_image).parent().is_some_and(|above| above.starts_with(&path)) {
+                // The image came into it.
+                object.modified = None;
+            }
+            assert_eq!(copy.remove(&path), Some(object), "{}", path.display());
+        }
+    }
+    assert!(copy.keys().all(|path| Path::new(&of_image).starts_with(path)), "{copy:?}");
 }
 
 #[test]
