@@ -163,7 +163,10 @@ fn what_the_file_system_keeps_is_what_is_recorded() {
         .pax(&[("SCHILY.xattr.system.posix_acl_access", &minimal)])
         .file("rootfs/plain", b"")
         .pax(&[("SCHILY.xattr.system.posix_acl_default", &acl(7)), ("mtime", b"-99999999999.5")])
-        .directory("rootfs/dir/", 0o2777)
+        .entry(b"rootfs/dir/", b'5', b"", |header| {
+            header.set_mode(0o2777);
+            header.set_gid(12);
+        })
         .file("rootfs/dir/below", b"")
         .directory("rootfs/dir/sub/", 0o755)
         .pax(&[("mtime", b"-99999999999.5")])
@@ -172,6 +175,7 @@ fn what_the_file_system_keeps_is_what_is_recorded() {
     ground.accept(&tar.end());
     assert_eq!(fs::metadata(ground.at("file")).unwrap().mode() & 0o777, 0o755);
     assert_eq!(fs::metadata(ground.at("dir/sub")).unwrap().mode() & 0o7777, 0o755);
+    assert_eq!(fs::metadata(ground.at("dir/below")).unwrap().gid(), 0, "it has no group from above");
 }
 
 fn replace(at: &Path, name: &str, file_type: FileType, device: u64) {

@@ -71,6 +71,9 @@ fn case_04_hard_link_to_the_outside() {
     );
     let through = Tar::image().symlink("rootfs/l", "../..").hard_link("rootfs/h", "rootfs/l/canary");
     ground.refuse(&through.end(), "hard link to");
+    // Nor does a link inside of the tree lead to it.
+    let inside = Tar::image().file("rootfs/d/file", b"").symlink("rootfs/l", "d");
+    ground.refuse(&inside.hard_link("rootfs/h", "rootfs/l/file").end(), "lies below a link");
     ground.refuse(&Tar::image().hard_link("rootfs/h", "rootfs/missing").end(), "expected it in the archive");
     ground.refuse(&Tar::image().hard_link("rootfs/h", "rootfs").end(), "expected no directory");
     ground.refuse(&Tar::image().hard_link("rootfs/h", "manifest").end(), "expected a file in rootfs");

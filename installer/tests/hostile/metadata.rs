@@ -37,6 +37,22 @@ fn case_12_devices_and_fifos_are_what_they_say() {
     ground.refuse(&Tar::image().entry(b"rootfs/d", b'5', b"content", |_| {}).end(), "no regular file");
 }
 
+/// Its owner and time, not those of what it leads to.
+#[test]
+fn case_12_a_links_metadata_is_its_own() {
+    let ground = ground!();
+    let target = ground.canary("canary");
+    let link = Tar::image().entry(b"rootfs/link", b'2', b"", |header| {
+        header.set_uid(7);
+        header.set_gid(8);
+        header.set_mtime(5);
+        header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
+    });
+    ground.accept(&link.end());
+    let link = fs::symlink_metadata(ground.at("link")).unwrap();
+    assert_eq!((link.uid(), link.gid(), link.mtime()), (7, 8, 5));
+}
+
 #[test]
 fn case_13_pax_size_beats_the_header() {
     let ground = ground!();
