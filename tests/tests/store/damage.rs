@@ -9,6 +9,7 @@ use std::path::Path;
 use tests::host::can_run;
 use tests::pods::{Gantry, image_id};
 
+use super::gc::Waiting;
 use super::{image, is_empty, refused, said, trees};
 
 /// A store with one image; its tree's rootfs and its id.
@@ -88,6 +89,27 @@ fn a_tree_that_can_not_be_renewed_is_taken_out() {
     assert!(error.contains(&id), "{error}");
     said(&gantry, &["image", "import", elsewhere.to_str().unwrap()]);
     assert_eq!(gantry.start(pod).wait().1.stdout, b"word");
+    gantry.wait_all();
+}
+
+#[test]
+fn a_damaged_tree_stays_under_a_running_pod() {
+    if !can_run("a_damaged_tree_stays_under_a_running_pod") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let Waiting { image, running, go, .. } = Waiting::start(&gantry);
+    let id = image_id(&image);
+    let tree = gantry.dir().join("store/tree-v1").join(&id).join("tree");
+    fs::write(tree.join("rootfs/extra"), "").unwrap();
+    let output = gantry.installer().args(["verify", "--repair", &id]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.lines().last().unwrap().contains("in use, so not repaired"), "{text}");
+    assert!(tree.join("rootfs/extra").exists(), "it is another");
+    fs::write(&go, "\n").unwrap();
+    let (code, output) = running.wait();
+    assert_eq!((code, output.stdout.ends_with(b"word")), (0, true), "{output:?}");
     gantry.wait_all();
 }
 

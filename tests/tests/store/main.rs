@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod damage;
+mod gc;
 mod layouts;
 
 use std::fs;
@@ -148,86 +149,6 @@ fn images_are_listed_with_their_pods() {
     let row = table.lines().nth(1).unwrap();
     assert!(row.contains(&image_id(&file)[..19]) && row.ends_with("example.com/listed"), "{table}");
     assert_eq!(table.lines().count(), 2, "stage1 is no image");
-}
-
-#[test]
-fn gc_takes_what_no_pod_refers_to() {
-    if !can_run("gc_takes_what_no_pod_refers_to") {
-        return;
-    }
-    let gantry = Gantry::new();
-    let (kept, gone) = (image(&gantry, "kept", "k"), image(&gantry, "gone", "g"));
-    let pod = gantry.prepare(&[&kept], &[]);
-    said(&gantry, &["image", "import", gone.to_str().unwrap()]);
-    assert_eq!(said(&gantry, &["gc"]), format!("removed image {} example.com/gone\n", image_id(&gone)));
-    assert_eq!(said(&gantry, &["gc"]), "");
-    assert_eq!(gantry.start(&pod).wait().1.stdout, b"k");
-    gantry.wait_all();
-    fs::remove_dir_all(&pod).unwrap();
-    // As a run leaves it that is killed.
-    fs::create_dir(gantry.dir().join("staging/6733c088-a507-4694-aabf-ae0bc1ccaaff")).unwrap();
-    assert_eq!(said(&gantry, &["gc"]).lines().count(), 2, "the other image and stage1");
-    for left in ["store/tree-v1", "store/alias-v1", "staging", "containers"] {
-        assert!(is_empty(&gantry.dir().join(left)), "{left}");
-    }
-}
-
-#[test]
-fn gc_removes_nothing_where_a_pod_might_need_anything() {
-    if !can_run("gc_removes_nothing_where_a_pod_might_need_anything") {
-        return;
-    }
-    let gantry = Gantry::new();
-    let pod = gantry.prepare(&[&image(&gantry, "a", "word")], &[]);
-    let before = trees(&gantry);
-    fs::write(pod.join("layers"), "no layers").unwrap();
-    let output = gantry.installer().arg("gc").output().unwrap();
-    refused(&output, &[pod.file_name().unwrap().to_str().unwrap(), "layers"]);
-    assert_eq!(trees(&gantry), before);
-}
-
-#[test]
-fn gc_removes_nothing_under_a_running_pod() {
-    if !can_run("gc_removes_nothing_under_a_running_pod") {
-        return;
-    }
-    let gantry = Gantry::new();
-    let script = "echo up; read line < /go; cat /etc/word";
-    let busybox = Rootfs::busybox().unwrap().with("etc/word", Node::File(0o644, b"word".to_vec()));
-    let mut image = manifest("runs", &["/bin/sh", "-c", script]);
-    image["app"]["mountPoints"] = json!([{"name": "go", "path": "/go"}]);
-    let file = gantry.image("runs", &busybox, &image);
-    let go = gantry.beside("go");
-    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let volume = format!("go,kind=host,source={}", go.display());
-    let pod = gantry.prepare(&[&file], &["--volume", &volume]);
-    let mut running = gantry.start(&pod);
-    running.wait_for("up");
-    // As if somebody had removed its directory's own word for what it needs.
-    let layers = fs::read(pod.join("layers")).unwrap();
-    fs::remove_file(pod.join("layers")).unwrap();
-    assert_eq!(said(&gantry, &["gc"]), "");
-    fs::write(pod.join("layers"), layers).unwrap();
-    fs::write(&go, "\n").unwrap();
-    let (code, output) = running.wait();
-    assert_eq!((code, output.stdout.ends_with(b"word")), (0, true), "{output:?}");
-    gantry.wait_all();
-}
-
-#[test]
-fn an_image_that_a_pod_refers_to_stays() {
-    if !can_run("an_image_that_a_pod_refers_to_stays") {
-        return;
-    }
-    let gantry = Gantry::new();
-    let file = image(&gantry, "used", "word");
-    let pod = gantry.prepare(&[&file], &[]);
-    let id = image_id(&file);
-    let output = gantry.installer().args(["image", "rm", "example.com/used"]).output().unwrap();
-    refused(&output, &[&id, pod.file_name().unwrap().to_str().unwrap()]);
-    fs::remove_dir_all(&pod).unwrap();
-    assert_eq!(said(&gantry, &["image", "rm", &id[..15]]), format!("removed {id}\n"));
-    assert_eq!(trees(&gantry).len(), 1, "stage1");
 }
 
 #[test]
