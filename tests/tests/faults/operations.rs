@@ -41,6 +41,7 @@ pub(super) struct Operation {
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
 const IMPORT: &[&str] = &["image", "import", "tiny.aci"];
+const PREPARE_COPY: &[&str] = &["prepare", "--image", "tiny.aci", "--layout", "copy"];
 const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "other.aci"];
 const REMOVE: &[&str] = &["image", "rm", "tiny.id"];
 
@@ -68,6 +69,8 @@ operations! {
     a_prepare_of_two_images: [], PREPARE_BOTH, Succeeds, 3 * tiny::OBJECTS / 2;
     // Nothing is unpacked: a pod directory, an upper layer, two files, and their syncs.
     a_prepare_of_what_is_known: [Step::Run(PREPARE)], PREPARE, Succeeds, 10;
+    // Both trees again, object by object.
+    a_prepare_of_copies: [Step::Run(PREPARE)], PREPARE_COPY, Succeeds, 2 * tiny::OBJECTS;
     an_import: [], IMPORT, Succeeds, tiny::OBJECTS / 2;
     // The imported image goes, object by object, and its name; the pod's stays.
     a_gc_beside_a_pod: [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], &["gc"], Succeeds, tiny::OBJECTS / 2;
