@@ -199,8 +199,12 @@ pub(crate) fn prepare(outer: &Path) -> Child {
 }
 
 /// The process that unpacks the image for `installer`, once it is there.
-pub(crate) fn worker_of(installer: &Child) -> Pid {
+pub(crate) fn worker_of(installer: &mut Child) -> Pid {
     loop {
+        assert!(
+            installer.try_wait().unwrap().is_none(),
+            "the installer has ended before its worker was there"
+        );
         let threads = fs::read_dir(format!("/proc/{}/task", installer.id())).unwrap();
         for thread in threads {
             let children = fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();

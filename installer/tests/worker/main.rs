@@ -168,7 +168,7 @@ fn an_installer_whose_worker_is_killed_fails() {
     }
     let outer = tempfile::tempdir().unwrap();
     let mut installer = fixture::prepare(outer.path());
-    kill(worker_of(&installer), Signal::SIGKILL).unwrap();
+    kill(worker_of(&mut installer), Signal::SIGKILL).unwrap();
     let (code, said) = fixture::end(&mut installer);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("unpacking process was ended by signal 9"), "{said}");
@@ -182,7 +182,7 @@ fn an_interrupt_ends_the_worker() {
     }
     let outer = tempfile::tempdir().unwrap();
     let mut installer = fixture::prepare(outer.path());
-    let worker = ended(worker_of(&installer).as_raw());
+    let worker = ended(worker_of(&mut installer).as_raw());
     kill(Pid::from_raw(installer.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     let (code, said) = fixture::end(&mut installer);
     worker.wait();

@@ -23,7 +23,16 @@ const SOURCES: &[&str] = &[
     "installer",
     "rootfs-build",
     "tests",
+    "fuzz",
 ];
+/// The sources that are changed.
+const CHANGED: &str = "installer/src";
+/// A suite that takes longer than this has noticed: one that waits for what does not come never ends.
+const SECONDS: &str = "600";
+/// The installer's own tests.
+const OWN: &[&str] = &["test", "-p", "installer"];
+/// Nobody debugs what is built here, and it is linked a hundred times.
+const DEBUG: (&str, &str) = ("CARGO_PROFILE_DEV_DEBUG", "0");
 
 /// The copy.
 pub(super) struct Scratch {
@@ -60,7 +69,7 @@ impl Scratch {
 
     /// Whether the change can be made.
     pub(super) fn fits(&self, mutation: &Mutation) -> Result<()> {
-        let text = fs::read_to_string(self.tree.join(mutation.file))
+        let text = fs::read_to_string(self.path(mutation))
             .with_context(|| format!("{}: {}", mutation.name, mutation.file))?;
         let count = text.matches(mutation.find).count();
         ensure!(
@@ -74,48 +83,56 @@ impl Scratch {
 
     /// Makes the change.
     pub(super) fn change(&self, mutation: &Mutation) -> Result<Changed> {
-        let path = self.tree.join(mutation.file);
+        let path = self.path(mutation);
         let before = fs::read_to_string(&path)?;
         fs::write(&path, before.replacen(mutation.find, mutation.replace, 1))?;
         Ok(Changed { path, before })
     }
 
-    /// Builds the installer.
-    pub(super) fn build(&self) -> Result<()> {
-        let output = self.cargo(&self.tree, &["build", "-p", "installer"]).output()?;
+    /// Builds what a suite takes of the changed tree.
+    pub(super) fn build(&self, suite: &Suite) -> Result<()> {
+        let mut cargo = self.cargo(&self.tree);
+        match suite {
+            Suite::Own(arguments) => cargo.args(OWN).arg("--no-run").args(*arguments),
+            Suite::EndToEnd(_) => cargo.args(["build", "-p", "installer"]),
+        };
+        let output = cargo.output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
     /// Whether a suite passes with the installer as it was built.
     pub(super) fn passes(&self, suite: &Suite) -> Result<bool> {
-        let mut command = match suite {
+        let mut cargo = match suite {
             Suite::Own(arguments) => {
-                let mut cargo = self.cargo(&self.tree, &["test", "-p", "installer"]);
-                cargo.args(*arguments);
+                let mut cargo = self.cargo(&self.tree);
+                cargo.args(OWN).args(*arguments);
                 cargo
             }
             Suite::EndToEnd(arguments) => {
-                let mut cargo = self.cargo(repository(), &["test", "-p", "tests"]);
-                cargo
-                    .args(*arguments)
-                    .env_remove("CARGO_TARGET_DIR")
-                    .env("GANTRY_TEST_PROGRAMS", self.programs());
+                let mut cargo = self.cargo(repository());
+                cargo.args(["test", "-p", "tests"]).args(*arguments);
+                cargo.env_remove("CARGO_TARGET_DIR").env_remove(DEBUG.0);
+                cargo.env("GANTRY_TEST_PROGRAMS", self.programs());
                 cargo
             }
         };
         // A suite that is skipped would pass whatever is changed.
-        Ok(command.env("CI", "true").stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
+        Ok(cargo.env("CI", "true").stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
     }
 
     fn programs(&self) -> PathBuf {
         self.target.join(triple()).join("debug")
     }
 
-    fn cargo(&self, directory: &Path, arguments: &[&str]) -> Command {
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(directory).args(arguments);
-        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_TARGET", triple());
+    fn path(&self, mutation: &Mutation) -> PathBuf {
+        self.tree.join(CHANGED).join(mutation.file)
+    }
+
+    fn cargo(&self, directory: &Path) -> Command {
+        let mut cargo = Command::new("timeout");
+        cargo.args([SECONDS, "cargo"]).current_dir(directory);
+        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_TARGET", triple()).env(DEBUG.0, DEBUG.1);
         cargo
     }
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The living are left alone: what somebody works with, or a pod needs, does not vanish.
+
+use super::{INTERLEAVING, INTERLEAVING_WITH_GC, Mutation, STAGING, STORE_DAMAGE, STORE_GC};
+
+const GC: &str = "store/gc.rs";
+const HOME: &str = "home.rs";
+const SWEEP: &str = "staging/sweep.rs";
+const TREE: &str = "store/tree.rs";
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "a sweep that asks for no lock",
+        file: SWEEP,
+        find: "        Err(Errno::WOULDBLOCK) => return Ok(None),\n",
+        replace: "        Err(Errno::WOULDBLOCK) => {}\n",
+        suites: &[STAGING],
+    },
+    Mutation {
+        name: "a lock on what has another name by now",
+        file: SWEEP,
+        find: "Ok(is_called(staging, name, &directory)?.then_some(Locked { directory, lock }))",
+        replace: "Ok(Some(Locked { directory, lock }))",
+        suites: &[INTERLEAVING],
+    },
+    Mutation {
+        name: "a directory in use is unmade",
+        file: HOME,
+        find: "        && flock(lock, FlockOperation::NonBlockingLockExclusive).is_err()\n",
+        replace: "        && flock(lock, FlockOperation::Unlock).is_err()\n",
+        suites: &[STAGING],
+    },
+    Mutation {
+        name: "a lock on a directory that is gone",
+        file: HOME,
+        find: "            Ok(there) if (there.dev(), there.ino()) == (locked.st_dev, locked.st_ino) => {\n",
+        replace: "            there if there.is_ok() || locked.st_dev > 0 => {\n",
+        suites: &[INTERLEAVING],
+    },
+    Mutation {
+        name: "gc takes no lock",
+        file: GC,
+        find: "staging::lock(&home.trees, &name, Workers::No)\n",
+        replace: "staging::open_below(&home.trees, name.to_str()?)
+            .map(|directory| Some(Locked { directory, lock: None }))\n",
+        suites: &[STORE_GC],
+    },
+    Mutation {
+        name: "gc takes what pods refer to",
+        file: GC,
+        find: "let pods = references.to(id);",
+        replace: "let pods = &references.to(id)[..0];",
+        suites: &[STORE_GC],
+    },
+    Mutation {
+        name: "gc asks pods before it locks trees",
+        file: GC,
+        find: "    let mut alone: Vec<(Digest, Locked)> = Vec::new();
+    for id in trees {
+        let name = tree::name(*id);
+        match staging::lock(&home.trees, &name, Workers::No)
+            .with_context(|| format!(\"cannot lock tree {id}\"))?
+        {
+            Some(locked) => alone.push((*id, locked)),
+            None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
+            None => outcomes.push((*id, Err(Kept::InUse))),
+        }
+    }
+    // Only now: see above.
+    let references = References::read(home)?;\n",
+        replace: "    let references = References::read(home)?;
+    let mut alone: Vec<(Digest, Locked)> = Vec::new();
+    for id in trees {
+        let name = tree::name(*id);
+        match staging::lock(&home.trees, &name, Workers::No)
+            .with_context(|| format!(\"cannot lock tree {id}\"))?
+        {
+            Some(locked) => alone.push((*id, locked)),
+            None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
+            None => outcomes.push((*id, Err(Kept::InUse))),
+        }
+    }\n",
+        suites: &[INTERLEAVING_WITH_GC],
+    },
+    Mutation {
+        name: "gc skips a pod that it can't understand",
+        file: "store/references.rs",
+        find: "for tree in Layers::parse(&text)?.trees() {",
+        replace: "for tree in Layers::parse(&text).map(|layers| layers.trees()).unwrap_or_default() {",
+        suites: &[STORE_GC],
+    },
+    Mutation {
+        name: "a prepare does not lock the trees that it finds",
+        file: TREE,
+        find: "match flock(&directory, FlockOperation::LockShared) {",
+        replace: "match Ok::<(), Errno>(()) {",
+        suites: &[INTERLEAVING_WITH_GC],
+    },
+    Mutation {
+        name: "a prepare takes a tree that is gone once it is locked",
+        file: TREE,
+        find: "if is_called(home.trees.as_fd(), &name, &directory)? {",
+        replace: "if is_called(home.trees.as_fd(), &name, &directory)? || true {",
+        suites: &[INTERLEAVING_WITH_GC],
+    },
+    Mutation {
+        name: "a prepare lets go of the trees that it has published",
+        file: "staging/mod.rs",
+        find: "FlockOperation::LockShared)\n            .context(\"cannot share the lock\")",
+        replace: "FlockOperation::Unlock)\n            .context(\"cannot share the lock\")",
+        suites: &[INTERLEAVING_WITH_GC],
+    },
+    Mutation {
+        name: "a tree is repaired under a running pod",
+        file: "store/verify.rs",
+        find: "staging::lock(&home.trees, &name, Workers::No).context(\"cannot lock it\")? else {",
+        replace: "Some(staging::Locked {
+        directory: staging::open_below(&home.trees, &id.to_string())?,
+        lock: None,
+    }) else {",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "a directory that others can write to is taken",
+        file: HOME,
+        find: "if stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0 {",
+        replace: "if stat.st_uid == geteuid().as_raw() {",
+        suites: &[STAGING],
+    },
+];

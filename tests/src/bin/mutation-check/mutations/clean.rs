@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Nothing is left of what failed, nor of what died.
+
+use super::{FAULTS, FAULTS_AFTER_A_KILL, FAULTS_OF_AN_IMPORT, Mutation, STORE_AFTER_A_FAILURE, STORE_GC};
+
+const APPLY: &str = "prepare/apply.rs";
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "a pod whose directory above can't be synced stays",
+        file: "staging/mod.rs",
+        find: "            self.withdraw(parent, name);
+            return Err(error).context(\"cannot sync the directory above\");\n",
+        replace: "            return Err(error).context(\"cannot sync the directory above\");\n",
+        suites: &[FAULTS],
+    },
+    Mutation {
+        name: "a pod that nobody was told of stays",
+        file: APPLY,
+        find: "            staging.withdraw(&home.containers, &name);\n",
+        replace: "",
+        suites: &[STORE_AFTER_A_FAILURE],
+    },
+    Mutation {
+        name: "a pod's staging directory is not removed after a failure",
+        file: APPLY,
+        find: "        staging.discard();\n        made.take_back(home);\n",
+        replace: "        made.take_back(home);\n",
+        suites: &[FAULTS],
+    },
+    Mutation {
+        name: "trees that came for a pod stay after it has failed",
+        file: APPLY,
+        find: "        staging.discard();\n        made.take_back(home);\n",
+        replace: "        staging.discard();\n",
+        suites: &[STORE_AFTER_A_FAILURE],
+    },
+    Mutation {
+        name: "trees that are unpacked stay in staging after another is refused",
+        file: APPLY,
+        find: "            acquired.into_iter().for_each(|(tree, _)| tree.abandon());
+            return Err(error);
+        }
+    };\n",
+        replace: "            return Err(error);\n        }\n    };\n",
+        suites: &[STORE_AFTER_A_FAILURE],
+    },
+    Mutation {
+        name: "a tree that is not whole stays in staging",
+        file: "store/import.rs",
+        find: "            Err(error) => {
+                staging.discard();
+                Err(error)\n",
+        replace: "            Err(error) => {\n                Err(error)\n",
+        suites: &[FAULTS_OF_AN_IMPORT],
+    },
+    Mutation {
+        name: "directories that were made are not removed after a failure",
+        file: APPLY,
+        find: "        home.abandon();\n",
+        replace: "",
+        suites: &[FAULTS],
+    },
+    Mutation {
+        name: "directories that were made are not removed when the next can't be",
+        file: "home.rs",
+        find: "                unmake(path, &made);\n",
+        replace: "",
+        suites: &[FAULTS],
+    },
+    Mutation {
+        name: "an error that is swallowed",
+        file: "extract/metadata.rs",
+        find: "    futimens(&file, &times(metadata.mtime)).context(\"cannot set the times\")?;\n",
+        replace: "    let _ = futimens(&file, &times(metadata.mtime));\n",
+        suites: &[FAULTS_OF_AN_IMPORT],
+    },
+    Mutation {
+        name: "what a dead run left is not swept by a prepare",
+        file: APPLY,
+        find: "    Staging::sweep(home).with_context(about)?;\n",
+        replace: "    let _ = about;\n",
+        suites: &[FAULTS_AFTER_A_KILL],
+    },
+    Mutation {
+        name: "what a dead run left is not swept by gc",
+        file: "cli/images.rs",
+        find: "    Staging::sweep(home)?;\n    for (id, outcome)",
+        replace: "    for (id, outcome)",
+        suites: &[STORE_GC],
+    },
+    Mutation {
+        name: "names of trees that are gone stay",
+        file: "store/gc.rs",
+        find: "    alias::sweep(home)?;\n",
+        replace: "",
+        suites: &[STORE_GC],
+    },
+];

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A worker has nothing but the archive and the tree, and ends with its installer.
+
+use super::{Mutation, WORKER};
+
+const CONFINE: &str = "worker/confine.rs";
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "a worker that is not confined goes on",
+        file: "worker/child.rs",
+        find: "    confine::enter(&order).context(\"cannot confine the unpacking process\")?;\n",
+        replace: "    let _ = confine::enter(&order);\n",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker keeps its capabilities",
+        file: CONFINE,
+        find: "    drop_capabilities().context(\"cannot drop capabilities\")\n",
+        replace: "    let _ = drop_capabilities;\n    Ok(())\n",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker keeps the bounding set",
+        file: CONFINE,
+        find: "                    remove_capability_from_bounding_set(capability)?;\n",
+        replace: "",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker can gain privileges",
+        file: CONFINE,
+        find: "    set_no_new_privs(true).context(\"cannot give up new privileges\")?;\n",
+        replace: "    let _ = set_no_new_privs;\n",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker keeps the host's root",
+        file: CONFINE,
+        find: "    enter_tree().context(\"cannot make the new tree the root\")?;\n",
+        replace: "    let _ = enter_tree;\n    chroot(\".\")?;\n",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker's tree may have devices and programs",
+        file: CONFINE,
+        find: "MsFlags::MS_REMOUNT | MsFlags::MS_BIND | safe,",
+        replace: "MsFlags::MS_REMOUNT | MsFlags::MS_BIND | safe & MsFlags::MS_NOSUID,",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker has the host's network",
+        file: CONFINE,
+        find: "CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC",
+        replace: "CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker has its caller's descriptors",
+        file: CONFINE,
+        find: "    close_others(order.lock).context(\"cannot close descriptors\")?;\n",
+        replace: "    let _ = close_others;\n",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker has its caller's environment",
+        file: "worker/parent.rs",
+        find: "        .env_clear()\n",
+        replace: "",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker's lock leads out of its tree",
+        file: CONFINE,
+        find: "    check_lock(order.lock)?;\n",
+        replace: "    let _ = check_lock;\n",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker lives on",
+        file: CONFINE,
+        find: "    die_with(order.parent)?;\n",
+        replace: "    let _ = die_with;\n",
+        suites: &[WORKER],
+    },
+    Mutation {
+        name: "a worker has no share in the lock",
+        file: "worker/parent.rs",
+        find: "rustix::io::dup(lock).context(\"cannot duplicate the lock\")?",
+        replace: "openat(lock, \".\", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?",
+        suites: &[WORKER],
+    },
+];

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an archive may ask for at most.
+
+use super::{CALLERS_LIMITS, HOSTILE, Mutation, WORKER};
+
+const READER: &str = "archive/reader.rs";
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "a caller's limits are not heard",
+        file: "store/import.rs",
+        find: "let job = Job { expected, with_sha512, limits: self.limits };",
+        replace: "let job = Job { expected, with_sha512, limits: Limits::default() };",
+        suites: &[CALLERS_LIMITS],
+    },
+    Mutation {
+        name: "a caller's limit of depth is not heard",
+        file: "cli/arguments.rs",
+        find: "            depth: self.max_depth,\n",
+        replace: "",
+        suites: &[CALLERS_LIMITS],
+    },
+    Mutation {
+        name: "no limit of bytes",
+        file: READER,
+        find: "        ensure!(within, ",
+        replace: "        ensure!(within || true, ",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "no limit of bytes after the end",
+        file: READER,
+        find: "            self.check_bytes(0)?;\n",
+        replace: "",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "no limit of entries",
+        file: READER,
+        find: "            self.headers <= self.limits.entries,\n",
+        replace: "            self.headers <= self.limits.entries || true,\n",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "no limit of depth",
+        file: READER,
+        find: "ensure!(depth <= self.limits.depth, ",
+        replace: "ensure!(depth <= self.limits.depth || true, ",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "no limit of extended headers",
+        file: READER,
+        find: "*budget = budget.checked_sub(size).with_context(|| {",
+        replace: "*budget = budget.checked_sub(size).or(Some(0)).with_context(|| {",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "no limit of directories' names",
+        file: "extract/directories.rs",
+        find: "        ensure!(left.is_some(), ",
+        replace: "        ensure!(left.is_some() || true, ",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "no limit of decoders' memory",
+        file: "extract/mod.rs",
+        find: "decoder_memory: self.limits.decoder_memory,",
+        replace: "decoder_memory: u64::MAX,",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "no limit of a worker's memory",
+        file: "worker/confine.rs",
+        find: "    limit(Resource::Data, memory(&order.job.limits))?;\n",
+        replace: "    let _ = memory;\n",
+        suites: &[WORKER],
+    },
+];

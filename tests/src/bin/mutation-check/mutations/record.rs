@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What has become of a tree is found: `verify` compares all of it with a record that is whole.
+
+use super::{HOSTILE, Mutation, STORE_DAMAGE};
+
+const COMPARE: &str = "record/compare.rs";
+const READER: &str = "record/reader.rs";
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "differences are not told",
+        file: "store/verify.rs",
+        find: "Ok(differences) if differences.is_empty() => Verdict::Intact,",
+        replace: "Ok(_) => Verdict::Intact,",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "content is not compared",
+        file: COMPARE,
+        find: "Ok(digest) if digest == *sha256 => {}",
+        replace: "Ok(digest) if digest.len() == sha256.len() => {}",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "modes are not compared",
+        file: COMPARE,
+        find: "if has_mode && found.mode != expected.mode {",
+        replace: "if has_mode && found.mode != found.mode {",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "owners are not compared",
+        file: COMPARE,
+        find: "if (found.uid, found.gid) != (expected.uid, expected.gid) {",
+        replace: "if (found.uid, found.gid) != (found.uid, found.gid) {",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "times are not compared",
+        file: COMPARE,
+        find: "if found.mtime != expected.mtime {",
+        replace: "if found.mtime != found.mtime {",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "attributes are not compared",
+        file: COMPARE,
+        find: "Ok(there) if there == wanted => {}",
+        replace: "Ok(there) if there == there => {}",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "links' targets are not compared",
+        file: COMPARE,
+        find: "                if found != *target {\n",
+        replace: "                if found != found {\n",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "devices are not compared",
+        file: COMPARE,
+        find: "                if found != (*major, *minor) {\n",
+        replace: "                if found != found {\n",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "two files may be one",
+        file: COMPARE,
+        find: "        self.identity(path, kind, &opened.stat);\n",
+        replace: "        let _ = Self::identity;\n",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "one file may be two",
+        file: COMPARE,
+        find: "Ok(first) if is_same(&first.stat, stat) => {}",
+        replace: "Ok(first) if is_same(&first.stat, &first.stat) => {}",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "what is missing is not told",
+        file: COMPARE,
+        find: "                self.differ(path, What::Missing, \"nothing\", inspect::name(kind));\n",
+        replace: "",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "what there is besides is not told",
+        file: COMPARE,
+        find: "    comparison.extras()?;\n",
+        replace: "    let _ = Comparison::extras;\n",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "a comparison follows links",
+        file: "record/inspect.rs",
+        find: "ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS",
+        replace: "ResolveFlags::BENEATH",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "a record's seal is not checked",
+        file: READER,
+        find: "            check_seal(seal, self.objects, &self.hasher)?;\n",
+        replace: "            let _ = (seal, check_seal);\n",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "a record may end without its seal",
+        file: READER,
+        find: "        self.read_line()?;
+        if let Some(seal)",
+        replace: "        if self.input.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        self.read_line()?;
+        if let Some(seal)",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "a record may go on after its seal",
+        file: READER,
+        find: "            ensure!(self.input.fill_buf()?.is_empty(),",
+        replace: "            ensure!(self.input.fill_buf()?.is_empty() || true,",
+        suites: &[HOSTILE],
+    },
+];

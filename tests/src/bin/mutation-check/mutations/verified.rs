@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Nothing is taken for what it is not: archives for those that were asked for, trees for those that are whole.
+
+use super::{BAD_INPUT, HOSTILE, Mutation, STORE_BY_CONTENT, STORE_DAMAGE};
+
+const EXTRACT: &str = "extract/mod.rs";
+const IMPORT: &str = "store/import.rs";
+const TREE: &str = "store/tree.rs";
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "digests are not compared",
+        file: EXTRACT,
+        find: "    ensure!(found == expected, \"{whose} digest is {found}: expected {expected}\");\n",
+        replace: "    let _ = (whose, found, expected);\n",
+        suites: &[BAD_INPUT],
+    },
+    Mutation {
+        name: "a tar's digest is not asked for",
+        file: EXTRACT,
+        find: "                check_digest(\"the tar's\", found, digest)?;\n",
+        replace: "                let _ = found;\n",
+        suites: &[BAD_INPUT],
+    },
+    Mutation {
+        name: "a file's digest is not asked for",
+        file: EXTRACT,
+        find: "Expected::File(digest) => check_digest(\"the file's\", file.sha256, digest)?,",
+        replace: "Expected::File(_) => {}",
+        suites: &[HOSTILE],
+    },
+    Mutation {
+        name: "stage1 is decoded before its digest is known",
+        file: IMPORT,
+        find: "            stage1::check(source, digest, self.interrupt)?;\n",
+        replace: "            let _ = (stage1::check, digest);\n",
+        suites: &[BAD_INPUT],
+    },
+    Mutation {
+        name: "an archive file is known by its length",
+        file: "store/alias.rs",
+        find: "format!(\"{}{sha256}\", of_length(length))",
+        replace: "format!(\"{}{}\", of_length(length), &sha256.to_string()[..7])",
+        suites: &[STORE_BY_CONTENT],
+    },
+    Mutation {
+        name: "a stage1 is taken for an image",
+        file: TREE,
+        find: "        ensure!(found == kind, \"{id} is no {}: it is in the store as {}\", kind.shown(), found.shown());\n",
+        replace: "        let _ = (found, kind);\n",
+        suites: &[STORE_BY_CONTENT],
+    },
+    Mutation {
+        name: "a tree with a part of its record is taken",
+        file: TREE,
+        find: "    ensure!(found == info.record, \"its record has {found} bytes: expected {}\", info.record);\n",
+        replace: "    let _ = found;\n",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "a tree without its objects is taken",
+        file: TREE,
+        find: "    open(layout::TREE, flags | OFlags::DIRECTORY)?;\n",
+        replace: "",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "a tree that is there already is not verified",
+        file: IMPORT,
+        find: "match verify::intact(home, id) {",
+        replace: "match Tree::open_any(home, id) {",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "an image without a rootfs is taken",
+        file: "image.rs",
+        find: "        ensure!(self.has_rootfs,",
+        replace: "        ensure!(self.has_rootfs || true,",
+        suites: &[HOSTILE],
+    },
+];
