@@ -25,7 +25,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a file's digest is not asked for",
         file: EXTRACT,
-        find: "Expected::File(digest) => check_digest(\"the file's\", file.sha256, digest)?,",
+        find: "Expected::File(digest) => check_file(file.digest, digest)?,",
         replace: "Expected::File(_) => {}",
         suites: &[HOSTILE],
     },
@@ -39,8 +39,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "an archive file is known by its length",
         file: "store/alias.rs",
-        find: "format!(\"{}{sha256}\", of_length(length))",
-        replace: "format!(\"{}{}\", of_length(length), &sha256.to_string()[..7])",
+        find: "format!(\"{}{digest}\", of_length(length))",
+        replace: "format!(\"{}{}\", of_length(length), &digest.to_string()[..7])",
         suites: &[STORE_BY_CONTENT],
     },
     Mutation {
