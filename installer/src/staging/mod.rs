@@ -256,4 +256,4 @@ pub(crate) fn open_below(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

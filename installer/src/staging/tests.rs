@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::process::geteuid;
 
@@ -11,14 +12,17 @@ use super::*;
 
 const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
-/// Whether this test can run; staging belongs to root.
-fn can_run(test: &str) -> bool {
+/// Held alone by tests that start processes: a new one has all locks of this one until it executes its program.
+pub(crate) static STARTING: RwLock<()> = RwLock::new(());
+
+/// Whether this test can run, and alone with its locks; staging belongs to root.
+fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
     if geteuid().is_root() {
-        return true;
+        return Some(STARTING.read().unwrap_or_else(PoisonError::into_inner));
     }
     assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs root, and CI=true forbids a skip");
     eprintln!("skipped: {test} needs root");
-    false
+    None
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -36,9 +40,7 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn a_pod_directory_appears_whole() {
-    if !can_run("a_pod_directory_appears_whole") {
-        return;
-    }
+    let Some(_nobody_starts) = can_run("a_pod_directory_appears_whole") else { return };
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("a/b");
     let home = Home::open(&dir).unwrap();
@@ -64,9 +66,7 @@ fn a_pod_directory_appears_whole() {
 
 #[test]
 fn what_is_there_stays_unless_it_is_to_be_replaced() {
-    if !can_run("what_is_there_stays_unless_it_is_to_be_replaced") {
-        return;
-    }
+    let Some(_nobody_starts) = can_run("what_is_there_stays_unless_it_is_to_be_replaced") else { return };
     let outer = tempfile::tempdir().unwrap();
     let home = Home::open(outer.path()).unwrap();
     let publish = |content: &[u8], replace: bool| {
@@ -90,9 +90,7 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
 
 #[test]
 fn the_dead_are_swept_and_the_living_stay() {
-    if !can_run("the_dead_are_swept_and_the_living_stay") {
-        return;
-    }
+    let Some(_nobody_starts) = can_run("the_dead_are_swept_and_the_living_stay") else { return };
     let outer = tempfile::tempdir().unwrap();
     let canary = outer.path().join("canary");
     fs::create_dir(&canary).unwrap();
@@ -119,9 +117,7 @@ fn the_dead_are_swept_and_the_living_stay() {
 
 #[test]
 fn a_sweep_does_not_take_what_was_published_meanwhile() {
-    if !can_run("a_sweep_does_not_take_what_was_published_meanwhile") {
-        return;
-    }
+    let Some(_nobody_starts) = can_run("a_sweep_does_not_take_what_was_published_meanwhile") else { return };
     let outer = tempfile::tempdir().unwrap();
     let home = Home::open(outer.path()).unwrap();
     let staging = Staging::create(&home, Workers::Yes).unwrap();
@@ -136,9 +132,7 @@ fn a_sweep_does_not_take_what_was_published_meanwhile() {
 
 #[test]
 fn a_directory_in_use_is_not_unmade() {
-    if !can_run("a_directory_in_use_is_not_unmade") {
-        return;
-    }
+    let Some(_nobody_starts) = can_run("a_directory_in_use_is_not_unmade") else { return };
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("dir");
     let first = Home::open(&dir).unwrap();
@@ -150,9 +144,7 @@ fn a_directory_in_use_is_not_unmade() {
 
 #[test]
 fn directories_that_others_can_write_to_are_refused() {
-    if !can_run("directories_that_others_can_write_to_are_refused") {
-        return;
-    }
+    let Some(_nobody_starts) = can_run("directories_that_others_can_write_to_are_refused") else { return };
     let outer = tempfile::tempdir().unwrap();
     fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o777)).unwrap();
     assert!(format!("{:#}", Home::open(outer.path()).unwrap_err()).contains("others can write"));
