@@ -6,8 +6,7 @@
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
-use super::memory::{self, TooLittle};
-use super::xz_blocks;
+use super::{xz_blocks, zstd_frames};
 
 /// `ustar` stands at this offset of a tar header (POSIX.1-1988, "ustar Interchange Format").
 const USTAR_OFFSET: usize = 257;
@@ -58,41 +57,20 @@ pub fn decode<'a>(mut input: impl Read + Send + 'a, memory: u64) -> io::Result<(
             "not an archive: expected a tar, plain or compressed with gzip, bzip2, xz or zstd",
         )
     })?;
-    let zstd_needs = memory::zstd_needs(&head);
     let whole = BufReader::with_capacity(1 << 17, Cursor::new(head).chain(input));
-    Ok((format, decoder(format, whole, memory, zstd_needs)?))
+    Ok((format, decoder(format, whole, memory)?))
 }
 
 fn decoder<'a, R: Read + Send + 'a>(
     format: Format,
     whole: BufReader<Chain<Cursor<Vec<u8>>, R>>,
     memory: u64,
-    zstd_needs: Option<u64>,
 ) -> io::Result<Decoded<'a>> {
     Ok(match format {
         Format::Plain => Box::new(whole),
         Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
         Format::Xz => xz_blocks::open(whole, memory)?,
-        Format::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
-            decoder.window_log_max(memory::zstd_window_log(memory))?;
-            Box::new(Zstd { decoder, too_little: TooLittle { needed: zstd_needs, allowed: memory } })
-        }
+        Format::Zstd => zstd_frames::open(whole, memory)?,
     })
-}
-
-/// A zstd decoder whose refusals say what is allowed.
-struct Zstd<R> {
-    decoder: R,
-    too_little: TooLittle,
-}
-
-impl<R: Read> Read for Zstd<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.decoder.read(into).map_err(|error| {
-            // ZSTD_error_frameParameter_windowTooLarge: the crate passes on the text alone.
-            if error.to_string().contains("too much memory") { self.too_little.into() } else { error }
-        })
-    }
 }

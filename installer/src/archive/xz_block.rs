@@ -10,8 +10,6 @@ use xz2::stream::{Action, Stream};
 
 use super::xz_container::{Block, StreamHeader, invalid};
 
-/// Bytes of decoded data that change hands at once.
-pub(super) const CHUNK: usize = 256 << 10;
 /// What a block's decoder takes beside its dictionary.
 pub(super) const BESIDE_DICTIONARY: u64 = 1 << 20;
 
@@ -56,28 +54,6 @@ impl OneBlock {
             self.left = self.left.checked_sub(made).ok_or_else(|| invalid("a long block"))?;
             if made > 0 {
                 return usize::try_from(made).map_err(io::Error::other);
-            }
-        }
-    }
-
-    /// Decodes all of the block from memory, in chunks, until `push` refuses one.
-    pub(super) fn decode_all(
-        &mut self,
-        mut body: &[u8],
-        mut push: impl FnMut(Vec<u8>) -> bool,
-    ) -> io::Result<()> {
-        loop {
-            let (mut chunk, mut filled) = (vec![0; CHUNK], 0);
-            while filled < CHUNK {
-                match self.decode(&mut body, &mut chunk[filled..])? {
-                    0 => break,
-                    count => filled += count,
-                }
-            }
-            let is_last = filled < CHUNK;
-            chunk.truncate(filled);
-            if !push(chunk) || is_last {
-                return Ok(());
             }
         }
     }

@@ -8,43 +8,24 @@
 //! Invariant: all bytes of the file are accounted for, the index included, as by liblzma's own stream decoder.
 
 use std::io::{self, BufRead, Cursor, Read};
-use std::thread;
 
+use super::ahead::{Ahead, in_chunks};
 use super::xz::Decoder;
-use super::xz_block::{BESIDE_DICTIONARY, CHUNK, OneBlock};
+use super::xz_block::{BESIDE_DICTIONARY, OneBlock};
 use super::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
-use super::xz_queue::Queues;
-
-/// The least that must be left for what waits, for each thread.
-const AHEAD_MIN: u64 = 2 << 20;
-const THREADS_MAX: u64 = 8;
 
 /// Opens an .xz file: with several threads where its blocks, `memory` and the machine allow it, else with one.
 pub(super) fn open<'a>(
     mut input: impl BufRead + Send + 'a,
     memory: u64,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64).min(THREADS_MAX);
     let (head, first) = begin_stream(&mut input)?;
-    let fits = first.as_ref().and_then(|(_, block)| {
-        let each = needs(block).saturating_add(AHEAD_MIN);
-        (2..=threads).rev().find(|threads| each.checked_mul(*threads).is_some_and(|all| all <= memory))
-    });
-    let (Some((header, block)), Some(threads)) = (first, fits) else {
+    let ahead = first.as_ref().and_then(|(_, block)| Ahead::new(memory, needs(block)));
+    let (Some((header, block)), Some(ahead)) = (first, ahead) else {
         return Ok(Box::new(Decoder::new(Cursor::new(head).chain(input), memory)?));
     };
-    Ok(Box::new(Blocks {
-        queues: Queues::new(),
-        input: Some(input),
-        memory,
-        threads,
-        stream: (header, Index::default()),
-        next: Next::Block(block),
-        running: Vec::new(),
-        started: 0,
-        chunk: Cursor::new(Vec::new()),
-        alone: None,
-    }))
+    let (stream, next) = ((header, Index::default()), Next::Block(block));
+    Ok(Box::new(Blocks { input: Some(input), memory, stream, next, ahead, alone: None }))
 }
 
 /// What decoding a block from memory takes: its compressed bytes, its dictionary, and the rest.
@@ -77,16 +58,10 @@ fn rest_of_header(size: u8) -> u64 {
 /// The file, several of its blocks being decoded.
 struct Blocks<R> {
     input: Option<R>,
-    queues: Queues,
-    /// What blocks that are being decoded, and what waits of them, may take.
     memory: u64,
-    threads: u64,
     stream: (StreamHeader, Index),
     next: Next,
-    /// Jobs that have not ended, and what they take.
-    running: Vec<(u64, u64)>,
-    started: u64,
-    chunk: Cursor<Vec<u8>>,
+    ahead: Ahead,
     /// What is decoded as it is read.
     alone: Option<Alone<R>>,
 }
@@ -109,27 +84,19 @@ enum Alone<R> {
 }
 
 impl<R: BufRead> Blocks<R> {
-    /// Starts as many jobs as there may be, and leaves what memory there is to what waits.
+    /// Starts as many jobs as there may be.
     fn dispatch(&mut self) -> io::Result<()> {
-        loop {
-            self.running.retain(|(job, _)| !self.queues.has_ended(*job));
-            let taken: u64 = self.running.iter().map(|(_, needs)| needs).sum();
-            self.queues
-                .allow(usize::try_from(self.memory.saturating_sub(taken)).unwrap_or(usize::MAX) / CHUNK);
-            if self.running.len() as u64 >= self.threads {
-                return Ok(());
-            }
+        while self.ahead.has_thread() {
             self.look_ahead()?;
-            let waiting = (self.queues.waiting() * CHUNK) as u64;
-            let left = self.memory.saturating_sub(taken).saturating_sub(waiting.max(AHEAD_MIN));
             match &self.next {
-                Next::Block(block) if needs(block) <= left => {}
+                Next::Block(block) if self.ahead.has_room(needs(block)) => {}
                 _ => return Ok(()),
             }
             if let Some(block) = self.take_block() {
                 self.start(&block)?;
             }
         }
+        Ok(())
     }
 
     fn take_block(&mut self) -> Option<Block> {
@@ -146,19 +113,13 @@ impl<R: BufRead> Blocks<R> {
     }
 
     fn start(&mut self, block: &Block) -> io::Result<()> {
-        let (job, queues, needs) = (self.started, self.queues.clone(), needs(block));
         let mut one = OneBlock::new(self.stream.0, block)?;
         let mut body = vec![0; usize::try_from(block.body).map_err(io::Error::other)?];
         input(&mut self.input)?.read_exact(&mut body)?;
-        queues.begin(job);
-        thread::Builder::new().name("block".into()).spawn(move || {
-            let end = one.decode_all(&body, |chunk| queues.push(job, chunk));
-            drop((one, body));
-            queues.end(job, end);
-        })?;
-        self.started += 1;
-        self.running.push((job, needs));
-        Ok(())
+        self.ahead.start(needs(block), move |push| {
+            let mut body = body.as_slice();
+            in_chunks(|into| one.decode(&mut body, into), push)
+        })
     }
 
     /// Finds out what comes next.
@@ -229,7 +190,7 @@ fn input<R>(input: &mut Option<R>) -> io::Result<&mut R> {
 impl<R: BufRead> Read for Blocks<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while !into.is_empty() {
-            let count = self.chunk.read(into)?;
+            let count = self.ahead.read(into)?;
             if count > 0 {
                 return Ok(count);
             }
@@ -237,19 +198,11 @@ impl<R: BufRead> Read for Blocks<R> {
                 return Ok(count);
             }
             self.dispatch()?;
-            if let Some(chunk) = self.queues.pop()? {
-                self.chunk = Cursor::new(chunk);
-            } else if !matches!(self.next, Next::Unknown) && !self.go_alone()? {
+            if !self.ahead.next_chunk()? && !matches!(self.next, Next::Unknown) && !self.go_alone()? {
                 break;
             }
         }
         Ok(0)
-    }
-}
-
-impl<R> Drop for Blocks<R> {
-    fn drop(&mut self) {
-        self.queues.close();
     }
 }
 

@@ -45,6 +45,11 @@ fn high_water(waiting: &Waiting) -> u64 {
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
+/// A frame of zstd's that means nothing.
+fn skippable() -> Vec<u8> {
+    [b"\x50\x2a\x4d\x18".as_slice(), &PADDING.to_le_bytes(), &vec![0; PADDING as usize]].concat()
+}
+
 #[test]
 fn an_image_that_takes_all_it_may_stays_below_the_limit() {
     if !can_run("an_image_that_takes_all_it_may_stays_below_the_limit") {
@@ -58,9 +63,7 @@ fn an_image_that_takes_all_it_may_stays_below_the_limit() {
     zstd.write_all(&image).unwrap();
     // Empty ends of the formats' own, so that the decoders wait, too.
     let xz = [xz.finish().unwrap(), vec![0; PADDING as usize]].concat();
-    let skippable =
-        [b"\x50\x2a\x4d\x18".as_slice(), &PADDING.to_le_bytes(), &vec![0; PADDING as usize]].concat();
-    let zstd = [zstd.finish().unwrap(), skippable].concat();
+    let zstd = [zstd.finish().unwrap(), skippable()].concat();
     for (name, file) in [("xz -8", xz), ("zstd --long=25", zstd)] {
         let waiting = Waiting::after(&file);
         let memory = high_water(&waiting);
@@ -68,4 +71,34 @@ fn an_image_that_takes_all_it_may_stays_below_the_limit() {
         assert!(said.contains("\"Done\""), "{name}: {said}");
         assert!((MOST / 2..MOST).contains(&memory), "{name}: {memory} bytes");
     }
+}
+
+#[test]
+fn frames_that_are_decoded_ahead_stay_below_the_limit() {
+    if !can_run("frames_that_are_decoded_ahead_stay_below_the_limit") {
+        return;
+    }
+    let mut random = fastrand::Rng::with_seed(0);
+    let mut image = image();
+    // Beside what all directories take: a file that is written more slowly than it is decoded.
+    let content: Vec<u8> = (0..64 << 20).map(|_| random.u8(..) & 15).collect();
+    let mut header = Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    let mut tar = Builder::new(Vec::new());
+    tar.append_data(&mut header, "rootfs/large", content.as_slice()).unwrap();
+    image.truncate(image.len() - PADDING as usize - 1024);
+    image.extend(tar.into_inner().unwrap());
+    let frame = |piece: &[u8]| {
+        let mut zstd = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+        zstd.window_log(22).unwrap();
+        zstd.write_all(piece).unwrap();
+        zstd.finish().unwrap()
+    };
+    let file = image.chunks(6 << 20).map(frame).chain([skippable()]).collect::<Vec<_>>().concat();
+    let waiting = Waiting::after(&file);
+    let memory = high_water(&waiting);
+    let said = waiting.finish();
+    assert!(said.contains("\"Done\""), "{said}");
+    assert!(memory < MOST, "{memory} bytes");
 }

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//! .zst files (RFC 8878), several of their frames at once where that is possible.
+//!
+//! Frames know nothing of each other. Where one ends is told by the sizes of its blocks, so it is found without decoding
+//! anything. Whole frames are gathered, small ones together, and each such batch is libzstd's to decode, as a file of
+//! its own. From the first frame on that is long, malformed or takes much memory, the rest of the file is decoded as it
+//! is read: most files are but one long frame.
+//!
+//! Invariant: all bytes of the file reach libzstd, in their order; nothing is found good or bad here.
+
+use std::io::{self, BufRead, Chain, Cursor, Read};
+
+use zstd::stream::read::Decoder;
+
+use super::ahead::{Ahead, in_chunks};
+use super::memory::{self, TooLittle};
+
+/// Frames are gathered until they have so many bytes.
+const BATCH: usize = 1 << 20;
+/// A batch has at most so many. One is read before there is memory for it.
+const BATCH_MAX: usize = 4 << 20;
+/// The magic number of a frame.
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Opens a .zst file: with several threads where its frames, `memory` and the machine allow it, else with one.
+pub(super) fn open<'a, R: BufRead + Send + 'a>(
+    input: R,
+    memory: u64,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut input = input;
+    let next = gather(&mut input)?;
+    let ahead = match &next {
+        Next::Batch(batch) => Ahead::new(memory.saturating_sub(BATCH_MAX as u64), batch.needs()),
+        Next::Rest(_) | Next::End => None,
+    };
+    Ok(match ahead {
+        Some(ahead) => Box::new(Frames { input: Some(input), memory, ahead, next, rest: None }),
+        None => Box::new(Serial::new(Cursor::new(next.into_body()).chain(input), memory)?),
+    })
+}
+
+/// Whole frames.
+struct Batch {
+    body: Vec<u8>,
+    /// What the decoder takes for the one that takes most.
+    decoder: u64,
+}
+
+impl Batch {
+    /// What decoding it takes.
+    fn needs(&self) -> u64 {
+        self.decoder.saturating_add(self.body.len() as u64)
+    }
+}
+
+/// What comes next in a file.
+enum Next {
+    Batch(Batch),
+    /// What has to be decoded as it is read; this was read of it.
+    Rest(Vec<u8>),
+    End,
+}
+
+impl Next {
+    /// What was read of it.
+    fn into_body(self) -> Vec<u8> {
+        match self {
+            Self::Batch(Batch { body, .. }) | Self::Rest(body) => body,
+            Self::End => Vec::new(),
+        }
+    }
+}
+
+/// Reads up to where the next batch ends.
+fn gather(input: &mut impl BufRead) -> io::Result<Next> {
+    let mut batch = Batch { body: Vec::new(), decoder: 0 };
+    while batch.body.len() < BATCH && !input.fill_buf()?.is_empty() {
+        match (Gatherer { input: &mut *input, body: &mut batch.body }).frame()? {
+            Some(needs) => batch.decoder = batch.decoder.max(needs),
+            None => return Ok(Next::Rest(batch.body)),
+        }
+    }
+    Ok(if batch.body.is_empty() { Next::End } else { Next::Batch(batch) })
+}
+
+/// Reads frames into a batch.
+struct Gatherer<'a, R> {
+    input: &'a mut R,
+    body: &'a mut Vec<u8>,
+}
+
+impl<R: BufRead> Gatherer<'_, R> {
+    /// Reads a frame; returns what its decoder takes. `None` where it does not fit, or is none.
+    fn frame(&mut self) -> io::Result<Option<u64>> {
+        let start = self.body.len();
+        let Some(magic) = self.take::<4>()? else { return Ok(None) };
+        // Section 3.1.2: a skippable frame says its length.
+        if let [0x50..=0x5f, 0x2a, 0x4d, 0x18] = magic {
+            let Some(size) = self.take()? else { return Ok(None) };
+            return Ok(self.pass(u32::from_le_bytes(size))?.then_some(0));
+        }
+        let Some([descriptor]) = (if magic == MAGIC { self.take()? } else { None }) else { return Ok(None) };
+        if !self.pass(rest_of_header(descriptor))? {
+            return Ok(None);
+        }
+        let needs = memory::zstd_needs(&self.body[start..]);
+        // Section 3.1.1.2: the header of a block says whether it is the last, of which type it is, and its size.
+        loop {
+            let Some([low, middle, high]) = self.take()? else { return Ok(None) };
+            let header = u32::from_le_bytes([low, middle, high, 0]);
+            let (is_last, kind, size) = (header & 1 == 1, header >> 1 & 3, header >> 3);
+            // One byte stands for all of a run.
+            if !self.pass(if kind == 1 { 1 } else { size })? {
+                return Ok(None);
+            }
+            if is_last {
+                break;
+            }
+        }
+        let checksum = if descriptor & 4 == 0 { 0 } else { 4 };
+        Ok(if self.pass(checksum)? { needs } else { None })
+    }
+
+    /// Reads so many bytes; `None` where they are not there or don't fit.
+    fn take<const N: usize>(&mut self) -> io::Result<Option<[u8; N]>> {
+        let count = u32::try_from(N).map_err(io::Error::other)?;
+        Ok(if self.pass(count)? { self.body.last_chunk().copied() } else { None })
+    }
+
+    /// The same, of more.
+    fn pass(&mut self, count: u32) -> io::Result<bool> {
+        let before = self.body.len();
+        let count = usize::try_from(count).map_err(io::Error::other)?;
+        if BATCH_MAX - before < count {
+            return Ok(false);
+        }
+        Ok((&mut *self.input).take(count as u64).read_to_end(self.body)? == count)
+    }
+}
+
+/// Bytes of a frame's header after its descriptor (section 3.1.1.1).
+fn rest_of_header(descriptor: u8) -> u32 {
+    let is_single = descriptor & 0x20 != 0;
+    let window = u32::from(!is_single);
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let size = [u32::from(is_single), 2, 4, 8][usize::from(descriptor >> 6)];
+    window + dictionary + size
+}
+
+/// The file, several of its batches being decoded.
+struct Frames<R> {
+    input: Option<R>,
+    memory: u64,
+    ahead: Ahead,
+    next: Next,
+    /// What is decoded as it is read.
+    rest: Option<Serial<Chain<Cursor<Vec<u8>>, R>>>,
+}
+
+impl<R: BufRead> Frames<R> {
+    /// Starts as many jobs as there may be.
+    fn dispatch(&mut self) -> io::Result<()> {
+        while self.ahead.has_thread() {
+            match &self.next {
+                Next::Batch(batch) if self.ahead.has_room(batch.needs()) => {}
+                _ => return Ok(()),
+            }
+            let following = match &mut self.input {
+                Some(input) => gather(input)?,
+                None => Next::End,
+            };
+            if let Next::Batch(batch) = std::mem::replace(&mut self.next, following) {
+                let (needs, memory) = (batch.needs(), self.memory);
+                self.ahead.start(needs, move |push| {
+                    let mut decoder = Serial::new(batch.body.as_slice(), memory)?;
+                    in_chunks(|into| decoder.read(into), push)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up what no job can do. `false` where there is nothing left.
+    fn go_alone(&mut self) -> io::Result<bool> {
+        let body = std::mem::replace(&mut self.next, Next::End).into_body();
+        if let Some(input) = self.input.take_if(|_| !body.is_empty()) {
+            self.rest = Some(Serial::new(Cursor::new(body).chain(input), self.memory)?);
+        }
+        Ok(self.rest.is_some())
+    }
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while !into.is_empty() {
+            if let Some(rest) = &mut self.rest {
+                return rest.read(into);
+            }
+            let count = self.ahead.read(into)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            self.dispatch()?;
+            if !self.ahead.next_chunk()? && !self.go_alone()? {
+                break;
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// libzstd's decoder of all that it is given, whose refusals say what is allowed.
+struct Serial<R> {
+    decoder: Decoder<'static, R>,
+    too_little: TooLittle,
+}
+
+impl<R: BufRead> Serial<R> {
+    fn new(input: R, memory: u64) -> io::Result<Self> {
+        let mut input = input;
+        let needed = memory::zstd_needs(input.fill_buf()?);
+        let mut decoder = Decoder::with_buffer(input)?;
+        decoder.window_log_max(memory::zstd_window_log(memory))?;
+        Ok(Self { decoder, too_little: TooLittle { needed, allowed: memory } })
+    }
+}
+
+impl<R: BufRead> Read for Serial<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.decoder.read(into).map_err(|error| {
+            // ZSTD_error_frameParameter_windowTooLarge: the crate passes on the text alone.
+            if error.to_string().contains("too much memory") { self.too_little.into() } else { error }
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "zstd_frames_tests.rs"]
+mod tests;
