@@ -2,7 +2,7 @@
 //! Content that is not known: from an archive to a tree on disk.
 //!
 //! Gantry begins with an empty directory, so its time has stage1's extraction in it, the pod, all digests, the record,
-//! and durability. The others get the same tar stream; `sync -f` makes what they write durable too, which none of them
+//! and durability; then once more where stage1 is in the store, as it is on a machine that has pods. The others get the same tar stream; `sync -f` makes what they write durable too, which none of them
 //! does by itself. Engines begin with a store that is set up and has no image in it.
 
 use anyhow::Result;
@@ -11,11 +11,15 @@ use crate::compare::{Contender, Row, Turns, compare, in_shell};
 use crate::images::{ENCODINGS, Encoding, Image};
 use crate::work::Work;
 
+/// The rows.
+pub(crate) const OURS: usize = 0;
+pub(crate) const TAR: usize = 1;
+pub(crate) const STAGE1_KNOWN: usize = 2;
+
 /// What came of one encoding.
 #[derive(Debug)]
 pub(crate) struct Cold {
     pub(crate) encoding: &'static Encoding,
-    /// Gantry's first, tar's second.
     pub(crate) rows: Vec<Row>,
 }
 
@@ -29,7 +33,7 @@ pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Co
             eprintln!("cold, {}", encoding.name);
             layouts(work, image, encoding);
             let rows = compare(work, contenders(image, encoding), turns, ":")?;
-            work.shell("rm -rf gantry tree bundle oci-gz oci-zst; podman rmi -af || :")?;
+            work.shell("rm -rf gantry known tree bundle oci-gz oci-zst; podman rmi -af || :")?;
             Ok(Cold { encoding, rows })
         })
         .collect()
@@ -38,11 +42,18 @@ pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Co
 fn contenders(image: &Image, encoding: &Encoding) -> Vec<Contender> {
     let file = image.file(encoding);
     let unpack = format!("{} {file} -C tree && sync -f tree", encoding.tar);
+    let forget = format!(
+        "rm -rf known; installer --dir known prepare --image {file} >/dev/null 2>&1
+         rm -r known/containers/*; installer --dir known image rm {} >/dev/null; sync",
+        image.id
+    );
     let import = format!("podman import -q {file} cold >/dev/null && sync -f .");
     let mut all = vec![
         Contender::new("Gantry", format!("installer --dir gantry prepare --image {file}"))
             .after("rm -rf gantry; sync"),
         Contender::new("tar", in_shell(&unpack)).after("rm -rf tree; mkdir tree; sync"),
+        Contender::new("Gantry, stage1 known", format!("installer --dir known prepare --image {file}"))
+            .after(forget),
         Contender::new("podman import", in_shell(&import)).after(EMPTY_STORE),
     ];
     let layout = match encoding.suffix {

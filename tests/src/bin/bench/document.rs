@@ -21,7 +21,8 @@ const COLD: &str = "\
 ## Cold prepare
 
 From an archive to a tree that is on disk. Gantry's directory is empty before: its time has stage1's extraction in it,
-the pod, all digests, the record of every object, and durability. The ratio is to tar.";
+the pod, all digests, the record of every object, and durability; with stage1 known, the store has it already, as on a
+machine that has pods. The ratio is to tar.";
 
 const MEMORY: &str = "\
 ## Memory of a cold prepare

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What must be reached, and whether it was.
 
-use crate::cold::Cold;
+use crate::cold::{self, Cold};
 use crate::compare::Row;
 use crate::memory::Peaks;
 use crate::warm::{self, Warm};
@@ -44,10 +44,12 @@ pub(crate) fn of_cold(cold: &[Cold]) -> Vec<Goal> {
         Some((cold, limit))
     });
     limited
-        .map(|(cold, limit)| {
-            let what = format!("cold prepare, {}", cold.encoding.name);
+        .flat_map(|(cold, limit)| {
             let whole = format!("`{}` and `sync -f`", cold.encoding.tar);
-            relative(what, limit, &whole, &cold.rows[0], &cold.rows[1])
+            [(cold::OURS, ""), (cold::STAGE1_KNOWN, ", stage1 known")].map(|(ours, how)| {
+                let what = format!("cold prepare, {}{how}", cold.encoding.name);
+                relative(what, limit, &whole, &cold.rows[ours], &cold.rows[cold::TAR])
+            })
         })
         .collect()
 }

@@ -47,14 +47,20 @@ struct Amount {
     long: Turns,
     /// For what takes milliseconds.
     short: Turns,
-    /// Through a pod's stdio.
-    bytes: u64,
+    /// Through a pod's stdio, and how often.
+    stdio: (u64, Turns),
 }
 
-const WHOLE: Amount =
-    Amount { long: Turns { rounds: 7, runs: 1 }, short: Turns { rounds: 12, runs: 6 }, bytes: 1_000_000_000 };
-const QUICK: Amount =
-    Amount { long: Turns { rounds: 1, runs: 1 }, short: Turns { rounds: 1, runs: 3 }, bytes: 10_000_000 };
+const WHOLE: Amount = Amount {
+    long: Turns { rounds: 7, runs: 1 },
+    short: Turns { rounds: 12, runs: 6 },
+    stdio: (1_000_000_000, Turns { rounds: 15, runs: 1 }),
+};
+const QUICK: Amount = Amount {
+    long: Turns { rounds: 1, runs: 1 },
+    short: Turns { rounds: 1, runs: 3 },
+    stdio: (10_000_000, Turns { rounds: 1, runs: 1 }),
+};
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -109,7 +115,7 @@ fn measure(amount: &Amount, quick: bool) -> Result<Results> {
     engines::fill(&work, &images)?;
     let warm = warm::measure(&work, &images, amount.short)?;
     let whole = whole::measure(&work, &images[images.len() - 1], amount.short)?;
-    let stdio = stdio::measure(&work, amount.bytes, amount.long)?;
+    let stdio = stdio::measure(&work, amount.stdio)?;
     Ok(Results { images, machine, versions, cold, warm, whole, memory, stdio })
 }
 
