@@ -19,7 +19,7 @@ use crate::extract::Expected;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::request::LayoutArgument;
-use crate::staging::{Published, Staging, Workers};
+use crate::staging::{Published, Staging};
 use crate::store::{self, Acquired, Importer, Kind, Tree};
 
 /// A pod directory that was made.
@@ -145,7 +145,7 @@ fn put_together<'h>(
         ensure!(is_new, "image {shown}: {} is there already: expected each image once", image.digest);
         images.push(image);
     }
-    let staging = Staging::create(home, Workers::No)?;
+    let staging = Staging::create(home)?;
     let checked = || -> Result<(pod::Pod, Vec<u8>)> {
         let manifest = match manifest {
             ManifestPlan::Generate(volumes) => assemble::generate(staging.id(), &images, &volumes)?,

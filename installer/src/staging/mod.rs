@@ -22,9 +22,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::home::Home;
-use crate::worker::Place;
 
-pub(crate) use sweep::{Locked, Workers, is_called, lock};
+pub(crate) use sweep::{Locked, is_called, lock};
 
 /// How often an id is drawn that somebody has, or a staging directory made that a sweep takes for dead.
 const ATTEMPTS: usize = 64;
@@ -57,7 +56,6 @@ pub(crate) struct Staging<'h> {
     id: PodId,
     name: CString,
     directory: OwnedFd,
-    lock: Option<OwnedFd>,
 }
 
 impl<'h> Staging<'h> {
@@ -66,17 +64,17 @@ impl<'h> Staging<'h> {
         sweep::sweep(&home.staging)
     }
 
-    /// Begins a directory; only one that is for workers has a [`Staging::place`] for them.
-    pub(crate) fn create(home: &'h Home, workers: Workers) -> Result<Self> {
+    /// Begins a directory.
+    pub(crate) fn create(home: &'h Home) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            if let Some(staging) = Self::try_create(home, random_id()?, workers)? {
+            if let Some(staging) = Self::try_create(home, random_id()?)? {
                 return Ok(staging);
             }
         }
         bail!("cannot create a staging directory: {ATTEMPTS} names were taken")
     }
 
-    fn try_create(home: &'h Home, id: PodId, workers: Workers) -> Result<Option<Self>> {
+    fn try_create(home: &'h Home, id: PodId) -> Result<Option<Self>> {
         let name = CString::new(id.to_string())?;
         match statat(&home.containers, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
@@ -87,7 +85,7 @@ impl<'h> Staging<'h> {
             done => done.context("cannot create a staging directory")?,
         }
         // A sweep may come in here and take it for dead.
-        let Locked { directory, lock } = match lock(&home.staging, &name, workers) {
+        let Locked { directory } = match lock(&home.staging, &name) {
             Ok(None) => return Ok(None),
             Ok(Some(locked)) => locked,
             Err(error) => {
@@ -96,7 +94,7 @@ impl<'h> Staging<'h> {
                 return Err(error).context("cannot lock the staging directory");
             }
         };
-        let staging = Self { home, id, name, directory, lock };
+        let staging = Self { home, id, name, directory };
         if let Err(error) = staging.forget_inherited() {
             staging.discard();
             return Err(error);
@@ -193,17 +191,11 @@ impl<'h> Staging<'h> {
         }
     }
 
-    /// What a worker unpacks into: `root` in it, with its record.
-    pub(crate) fn place<'a>(&'a self, root: &'a OwnedFd, record: File) -> Place<'a> {
-        Place { root, record, lock: self.lock.as_ref().unwrap_or(&self.directory).as_fd() }
-    }
-
     /// What was published, locked now as by one who shares it.
     pub(crate) fn into_shared(self) -> Result<Locked> {
-        let Self { directory, lock, .. } = self;
-        flock(lock.as_ref().unwrap_or(&directory), FlockOperation::LockShared)
-            .context("cannot share the lock")?;
-        Ok(Locked { directory, lock })
+        let Self { directory, .. } = self;
+        flock(&directory, FlockOperation::LockShared).context("cannot share the lock")?;
+        Ok(Locked { directory })
     }
 }
 

@@ -26,7 +26,9 @@ pub(super) fn sweep(staging: &OwnedFd) -> Result<()> {
 }
 
 fn sweep_one(staging: &OwnedFd, name: &CStr) -> Result<(), Errno> {
-    match lock(staging, name, Workers::No)? {
+    match lock(staging, name)? {
+        // A worker outlives its installer for a moment.
+        Some(locked) if worker::is_at_work(&locked.directory)? => Ok(()),
         // Held while it is removed, so that two sweeps don't meet.
         Some(_locked) => remove_tree(staging, name),
         None => Ok(()),
@@ -36,39 +38,23 @@ fn sweep_one(staging: &OwnedFd, name: &CStr) -> Result<(), Errno> {
 /// An entry that nobody else works in.
 #[derive(Debug)]
 pub(crate) struct Locked {
-    /// It.
+    /// It, which has the lock.
     pub(crate) directory: OwnedFd,
-    /// Its lock, where that is another descriptor: one that workers may share.
-    pub(crate) lock: Option<OwnedFd>,
-}
-
-/// Whether workers share a lock. One that they may have is in a mount of its own, which takes the kernel milliseconds
-/// to let go of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Workers {
-    /// They do.
-    Yes,
-    /// There are none.
-    No,
 }
 
 /// Locks the directory `name`; `None` where somebody has it, or it is gone. Who gets it knows that the name means
 /// the directory he has locked: it was neither published nor removed in between.
-pub(crate) fn lock(staging: &OwnedFd, name: &CStr, workers: Workers) -> Result<Option<Locked>, Errno> {
+pub(crate) fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = match openat(staging, name, flags, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         opened => opened?,
     };
-    let lock = match workers {
-        Workers::Yes => Some(worker::lock_alone(&directory)?),
-        Workers::No => None,
-    };
-    match flock(lock.as_ref().unwrap_or(&directory), FlockOperation::NonBlockingLockExclusive) {
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         done => done?,
     }
-    Ok(is_called(staging, name, &directory)?.then_some(Locked { directory, lock }))
+    Ok(is_called(staging, name, &directory)?.then_some(Locked { directory }))
 }
 
 /// Whether `name` in `parent` is this directory.

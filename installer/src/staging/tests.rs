@@ -44,7 +44,7 @@ fn a_pod_directory_appears_whole() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("a/b");
     let home = Home::open(&dir).unwrap();
-    let staging = Staging::create(&home, Workers::Yes).unwrap();
+    let staging = Staging::create(&home).unwrap();
     drop(staging.make_directory("stage1").unwrap());
     staging.write_file("container", b"manifest").unwrap();
     let name = CString::new(staging.id().to_string()).unwrap();
@@ -70,7 +70,7 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
     let outer = tempfile::tempdir().unwrap();
     let home = Home::open(outer.path()).unwrap();
     let publish = |content: &[u8], replace: bool| {
-        let staging = Staging::create(&home, Workers::Yes).unwrap();
+        let staging = Staging::create(&home).unwrap();
         staging.write_file("file", content).unwrap();
         let published = staging.publish(&home.trees, c"tree", Sync::FileSystem).unwrap();
         if replace {
@@ -79,7 +79,7 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
         staging.discard();
         (published, fs::read(outer.path().join("store/tree-v1/tree/file")).unwrap())
     };
-    let first = Staging::create(&home, Workers::Yes).unwrap();
+    let first = Staging::create(&home).unwrap();
     first.write_file("file", b"first").unwrap();
     assert_eq!(first.publish(&home.trees, c"tree", Sync::FileSystem).unwrap(), Published::New);
     drop(first);
@@ -97,7 +97,7 @@ fn the_dead_are_swept_and_the_living_stay() {
     fs::write(canary.join("file"), "alive").unwrap();
     let home = Home::open(&outer.path().join("dir")).unwrap();
     let entries = outer.path().join("dir/staging");
-    let alive = Staging::create(&home, Workers::Yes).unwrap();
+    let alive = Staging::create(&home).unwrap();
     fs::create_dir_all(entries.join(DEAD).join("d/e")).unwrap();
     fs::write(entries.join(DEAD).join("d/e/f"), "x").unwrap();
     fs::set_permissions(entries.join(DEAD).join("d"), fs::Permissions::from_mode(0o500)).unwrap();
@@ -105,7 +105,7 @@ fn the_dead_are_swept_and_the_living_stay() {
     fs::create_dir(entries.join("not-ours")).unwrap();
 
     Staging::sweep(&home).unwrap();
-    let second = Staging::create(&home, Workers::Yes).unwrap();
+    let second = Staging::create(&home).unwrap();
     let mut expected = vec![alive.id().to_string(), second.id().to_string(), "not-ours".to_owned()];
     expected.sort();
     assert_eq!(names(&entries), expected);
@@ -116,17 +116,33 @@ fn the_dead_are_swept_and_the_living_stay() {
 }
 
 #[test]
+fn what_a_worker_is_at_work_in_is_not_swept() {
+    let Some(_nobody_starts) = can_run("what_a_worker_is_at_work_in_is_not_swept") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    let home = Home::open(outer.path()).unwrap();
+    let entries = outer.path().join("staging");
+    fs::create_dir(entries.join(DEAD)).unwrap();
+    let record = File::create(entries.join(DEAD).join(pod::layout::TREE_RECORD)).unwrap();
+    flock(&record, FlockOperation::LockExclusive).unwrap();
+    Staging::sweep(&home).unwrap();
+    assert_eq!(names(&entries), [DEAD]);
+    drop(record);
+    Staging::sweep(&home).unwrap();
+    assert_eq!(names(&entries), [""; 0]);
+}
+
+#[test]
 fn a_sweep_does_not_take_what_was_published_meanwhile() {
     let Some(_nobody_starts) = can_run("a_sweep_does_not_take_what_was_published_meanwhile") else { return };
     let outer = tempfile::tempdir().unwrap();
     let home = Home::open(outer.path()).unwrap();
-    let staging = Staging::create(&home, Workers::Yes).unwrap();
+    let staging = Staging::create(&home).unwrap();
     let name = staging.name.clone();
-    assert!(lock(&home.staging, &name, Workers::No).unwrap().is_none(), "its builder has it");
+    assert!(lock(&home.staging, &name).unwrap().is_none(), "its builder has it");
     let Home { staging: from, containers, .. } = &home;
     renameat_with(from, &name, containers, &name, RenameFlags::NOREPLACE).unwrap();
     drop(staging);
-    assert!(lock(&home.staging, &name, Workers::No).unwrap().is_none(), "it is no longer there");
+    assert!(lock(&home.staging, &name).unwrap().is_none(), "it is no longer there");
     assert_eq!(names(&outer.path().join("containers")).len(), 1);
 }
 
@@ -139,7 +155,7 @@ fn a_directory_in_use_is_not_unmade() {
     let second = Home::open(&dir).unwrap();
     first.abandon();
     assert_eq!(names(&dir), ["containers", "staging", "store"]);
-    Staging::create(&second, Workers::No).unwrap().discard();
+    Staging::create(&second).unwrap().discard();
 }
 
 #[test]

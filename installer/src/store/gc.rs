@@ -13,7 +13,7 @@ use super::tree::{self, ids, read_info};
 use super::{alias, info::Info};
 use crate::home::Home;
 use crate::overlay;
-use crate::staging::{self, Locked, Workers};
+use crate::staging::{self, Locked};
 
 /// Why a tree stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +48,7 @@ pub(crate) fn remove(home: &Home, trees: &[Digest]) -> Result<Vec<Outcome>> {
     let mut alone: Vec<(Digest, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
-        match staging::lock(&home.trees, &name, Workers::No)
-            .with_context(|| format!("cannot lock tree {id}"))?
-        {
+        match staging::lock(&home.trees, &name).with_context(|| format!("cannot lock tree {id}"))? {
             Some(locked) => alone.push((*id, locked)),
             None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
             None => outcomes.push((*id, Err(Kept::InUse))),

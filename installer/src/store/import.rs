@@ -22,8 +22,8 @@ use crate::image_root::InRoot;
 use crate::interrupt::Interrupt;
 use crate::source::Source;
 use crate::stage1::{self, Stage1Policy};
-use crate::staging::{Locked, Published, Staging, Sync, Workers};
-use crate::worker::{self, Job};
+use crate::staging::{Locked, Published, Staging, Sync};
+use crate::worker::{self, Job, Place};
 
 /// How often a tree is published that somebody else has published, and then removed.
 const ATTEMPTS: usize = 16;
@@ -94,7 +94,7 @@ impl<'h> Importer<'h> {
     ) -> Result<New<'h>> {
         source.show_progress("unpacking");
         let job = Job { expected, with_sha512, limits: self.limits };
-        let staging = Staging::create(self.home, Workers::Yes)?;
+        let staging = Staging::create(self.home)?;
         match self.unpack(&staging, source, kind, &job) {
             Ok(outcome) => Ok(New { home: self.home, staging, kind, outcome, source: source.absolute() }),
             Err(error) => {
@@ -106,7 +106,7 @@ impl<'h> Importer<'h> {
 
     fn unpack(&self, staging: &Staging<'_>, source: &Source, kind: Kind, job: &Job) -> Result<Outcome> {
         let root = staging.make_directory(layout::TREE)?;
-        let place = staging.place(&root, staging.create_file(layout::TREE_RECORD)?);
+        let place = Place { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
         Ok(match kind {
             Kind::Image => worker::unpack::<ImagePolicy>(job, source, place, self.interrupt)?.outcome(),
             Kind::Stage1 => worker::unpack::<Stage1Policy>(job, source, place, self.interrupt)?.outcome(),
@@ -261,7 +261,7 @@ fn publish(home: &Home, staging: Staging<'_>, id: Digest) -> Result<(Tree, bool)
         match staging.publish(&home.trees, &name, Sync::FileSystem) {
             Ok(Published::New) => {
                 let locked = staging.into_shared()?;
-                return Ok((Tree::locked(id, locked.directory, locked.lock)?, true));
+                return Ok((Tree::locked(id, locked.directory)?, true));
             }
             Ok(Published::Taken) => {}
             Err(error) => {
@@ -283,7 +283,7 @@ fn publish(home: &Home, staging: Staging<'_>, id: Digest) -> Result<(Tree, bool)
                 let locked = staging.into_shared()?;
                 // What was there goes, unless a pod still runs on it; then a later sweep takes it.
                 Staging::sweep(home)?;
-                return Ok((Tree::locked(id, locked.directory, locked.lock)?, true));
+                return Ok((Tree::locked(id, locked.directory)?, true));
             }
         }
     }

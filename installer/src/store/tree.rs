@@ -27,9 +27,8 @@ const ATTEMPTS: usize = 64;
 pub(crate) struct Tree {
     id: Digest,
     info: Info,
+    /// It has the shared lock.
     directory: OwnedFd,
-    /// Holds the shared lock; often the directory itself.
-    _lock: Option<OwnedFd>,
 }
 
 impl Tree {
@@ -49,15 +48,15 @@ impl Tree {
         let Some(directory) = lock_shared(home, id).with_context(|| format!("cannot open tree {id}"))? else {
             return Ok(None);
         };
-        Self::locked(id, directory, None).map(Some)
+        Self::locked(id, directory).map(Some)
     }
 
     /// The tree that was just published in `directory`.
-    pub(super) fn locked(id: Digest, directory: OwnedFd, lock: Option<OwnedFd>) -> Result<Self> {
+    pub(super) fn locked(id: Digest, directory: OwnedFd) -> Result<Self> {
         let info = read_info(&directory)
             .with_context(|| format!("tree {id} in the store is damaged"))
             .hint("installer verify --repair sets it right, or takes it out")?;
-        Ok(Self { id, info, directory, _lock: lock })
+        Ok(Self { id, info, directory })
     }
 
     /// The sha256 of its tar.

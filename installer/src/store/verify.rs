@@ -15,7 +15,7 @@ use crate::extract::Expected;
 use crate::home::Home;
 use crate::record;
 use crate::source::Source;
-use crate::staging::{self, Workers};
+use crate::staging;
 
 /// What verifying a tree came to.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub(super) fn intact(home: &Home, id: Digest) -> Result<Option<Tree>> {
 pub(crate) fn repair(importer: &Importer<'_>, id: Digest) -> Result<Repair> {
     let home = importer.home;
     let name = tree::name(id);
-    let Some(locked) = staging::lock(&home.trees, &name, Workers::No).context("cannot lock it")? else {
+    let Some(locked) = staging::lock(&home.trees, &name).context("cannot lock it")? else {
         return Ok(Repair::InUse);
     };
     let info = read_info(&locked.directory).ok();

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{chdir, chroot, close, fchdir, pivot_root};
-use rustix::fs::{AtFlags, CWD, Mode, Stat, fstat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, fstat, statat};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit, umask,
@@ -38,8 +38,7 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 pub(super) fn enter(order: &Order) -> Result<()> {
     die_with(order.parent)?;
     umask(Mode::empty());
-    close_others(order.lock).context("cannot close descriptors")?;
-    check_lock(order.lock)?;
+    close_others().context("cannot close descriptors")?;
     limit(Resource::Core, 0)?;
     limit(Resource::Data, memory(&order.job.limits))?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)
@@ -69,31 +68,20 @@ fn limit(resource: Resource, most: u64) -> Result<()> {
 }
 
 /// Closes what the installer's caller left open, and what the installer opened for others at the same time.
-fn close_others(lock: RawFd) -> Result<()> {
+fn close_others() -> Result<()> {
     let mut open = Vec::new();
     for entry in fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();
         let number: RawFd = name.to_str().and_then(|name| name.parse().ok()).context("not a number")?;
         open.push(number);
     }
-    for number in open.into_iter().filter(|number| *number > 2 && *number != lock) {
+    for number in open.into_iter().filter(|number| *number > 2) {
         match close(number) {
             // The listing's own.
             Ok(()) | Err(Errno::EBADF) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
-}
-
-/// Through the lock, no other directory can be reached: it is opened in a mount of its own, see
-/// [`super::lock_alone`].
-fn check_lock(lock: RawFd) -> Result<()> {
-    let at = |path: &str| statat(CWD, format!("/proc/self/fd/{lock}{path}"), AtFlags::empty());
-    let id = |stat: Stat| (stat.st_dev, stat.st_ino);
-    let is_alone =
-        id(at("").context("cannot look at the lock")?) == id(at("/..").context("cannot look at the lock")?);
-    ensure!(is_alone, "the lock's directory has one above it: expected a mount of its own");
     Ok(())
 }
 

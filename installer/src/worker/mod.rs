@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The worker is this very program by another name. It has a root, network and IPC of its own, six capabilities, no
-//! environment, and no descriptors but these and the staging directory's lock, which it inherits: what a killed
-//! installer leaves stays locked until its worker is gone, too.
+//! environment, and no descriptors but these. The record is locked as long as the worker is there, so what a killed
+//! installer leaves is not removed until its worker is gone, too.
 //!
 //! Invariants: not one byte of the archive is read before the worker is confined, and where it can't be, that is an
 //! error; a [`Verified`](crate::extract::Verified) comes only from a worker's whole message, which only a worker that
@@ -28,7 +28,7 @@ use crate::image::ImagePolicy;
 use crate::stage1::Stage1Policy;
 
 pub(crate) use child::main;
-pub use parent::{Descriptors, lock_alone, spawn};
+pub use parent::{Descriptors, is_at_work, spawn};
 pub(crate) use parent::{Place, unpack};
 
 /// The name by which this program is a worker (`argv[0]`).
@@ -75,8 +75,6 @@ impl Confined for Stage1Policy {
 struct Order {
     job: Job,
     kind: Kind,
-    /// The lock's descriptor.
-    lock: i32,
     /// The process id of the worker's parent.
     parent: i32,
 }

@@ -11,8 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::fs::{Mode, OFlags, openat};
-use rustix::mount::{OpenTreeFlags, open_tree};
+use pod::layout;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 
 use super::{Confined, Job, Kind, MESSAGE_MAX, Message, NAME, Order};
 use crate::extract::Verified;
@@ -36,8 +36,6 @@ pub struct Descriptors<'a> {
     pub result: OwnedFd,
     /// The empty directory that becomes the tree.
     pub root: BorrowedFd<'a>,
-    /// The lock on what the tree is in, see [`lock_alone`].
-    pub lock: BorrowedFd<'a>,
 }
 
 /// Where a tree is to be.
@@ -47,32 +45,35 @@ pub(crate) struct Place<'a> {
     pub(crate) root: &'a OwnedFd,
     /// Where its record goes.
     pub(crate) record: File,
-    /// The lock on what the tree is in, see [`lock_alone`].
-    pub(crate) lock: BorrowedFd<'a>,
 }
 
-/// Opens `directory` once more, in a mount of its own: no path leads out of it, so a worker may have it. It can be
-/// locked as the directory itself, of which it is no other.
+/// Whether a worker still writes into what is built in `directory`: he has its record locked.
 ///
 /// # Errors
 /// The system's.
-pub fn lock_alone(directory: impl AsFd) -> rustix::io::Result<OwnedFd> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let mount = open_tree(directory, "", flags)?;
-    openat(&mount, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+pub fn is_at_work(directory: impl AsFd) -> rustix::io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let record = match openat(directory, layout::TREE_RECORD, flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(false),
+        opened => opened?,
+    };
+    match flock(&record, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        locked => locked.map(|()| false),
+    }
 }
 
-/// Starts `program` as a worker. It ends with the thread that started it.
+/// Starts `program` as a worker, which has the record locked as long as it is there. It ends with the thread that
+/// started it.
 ///
 /// # Errors
 /// Where it can't.
 pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>) -> Result<Child> {
-    let Descriptors { archive, record, result, root, lock } = descriptors;
-    // A duplicate survives exec. A worker that another thread starts meanwhile closes it.
-    let lock = rustix::io::dup(lock).context("cannot duplicate the lock")?;
+    let Descriptors { archive, record, result, root } = descriptors;
+    // The lock is the open file's, so it goes with the worker's last descriptor of it.
+    flock(&record, FlockOperation::NonBlockingLockExclusive).context("cannot lock the record")?;
     let parent = rustix::process::getpid().as_raw_pid();
-    let order = serde_json::to_string(&Order { job: *job, kind, lock: lock.as_raw_fd(), parent })?;
+    let order = serde_json::to_string(&Order { job: *job, kind, parent })?;
     Command::new(program)
         .arg0(NAME)
         .arg(order)
@@ -99,9 +100,9 @@ pub(crate) fn unpack<P: Confined>(
 ) -> Result<Verified<P>> {
     let (message, result) = io::pipe().context("cannot make a pipe")?;
     let archive = source.file().try_clone().context("cannot duplicate a descriptor")?.into();
-    let Place { root, record, lock } = place;
+    let Place { root, record } = place;
     let descriptors =
-        Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd(), lock };
+        Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
     let child = spawn(Path::new(PROGRAM), P::KIND, job, descriptors)?;
     let (text, status) = supervise(child, message, source, interrupt)?;
     match serde_json::from_slice(&text) {

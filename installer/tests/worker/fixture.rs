@@ -10,10 +10,9 @@ use std::process::{Child, Command, Stdio};
 
 use installer::archive::Limits;
 use installer::extract::Expected;
-use installer::worker::{Descriptors, Job, Kind, lock_alone, spawn};
+use installer::worker::{Descriptors, Job, Kind, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{PidfdFlags, pidfd_open};
 use tar::{EntryType, Header};
 
@@ -70,7 +69,6 @@ pub(crate) fn slow_image(directory: &Path) -> File {
 pub(crate) struct Waiting {
     worker: Child,
     outer: tempfile::TempDir,
-    lock: OwnedFd,
     archive: Option<PipeWriter>,
     message: PipeReader,
 }
@@ -95,8 +93,6 @@ impl Waiting {
         let outer = tempfile::tempdir().unwrap();
         let tree = outer.path().join("tree");
         fs::create_dir(&tree).unwrap();
-        let lock = lock_alone(File::open(outer.path()).unwrap()).unwrap();
-        flock(&lock, FlockOperation::LockExclusive).unwrap();
         let (message, result) = std::io::pipe().unwrap();
         let root = File::open(tree).unwrap();
         let descriptors = Descriptors {
@@ -104,10 +100,9 @@ impl Waiting {
             record: File::create(outer.path().join("record")).unwrap().into(),
             result: result.into(),
             root: root.as_fd(),
-            lock: lock.as_fd(),
         };
         let worker = spawn(INSTALLER.as_ref(), Kind::Image, &job(), descriptors).unwrap();
-        Self { worker, outer, lock, archive: None, message }
+        Self { worker, outer, archive: None, message }
     }
 
     /// Waits for its end.
@@ -136,7 +131,7 @@ impl Waiting {
     }
 
     /// What the worker was given, by device and inode.
-    pub(crate) fn descriptors(&self) -> [(u64, u64); 5] {
+    pub(crate) fn descriptors(&self) -> [(u64, u64); 4] {
         let of = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).unwrap();
         let at = |path: PathBuf| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).unwrap();
         let pipes = [
@@ -144,7 +139,7 @@ impl Waiting {
             self.message.try_clone().unwrap().into(),
         ];
         let [archive, message] = pipes.each_ref().map(of);
-        [archive, message, of(&self.lock), at(self.outer.path().join("record")), at(self.tree())]
+        [archive, message, at(self.outer.path().join("record")), at(self.tree())]
     }
 }
 
@@ -169,10 +164,6 @@ impl Ended {
             poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE)).unwrap();
         assert_eq!(ready, 1, "it goes on");
     }
-}
-
-pub(crate) fn lock_is_free(directory: &Path) -> bool {
-    flock(File::open(directory).unwrap(), FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 /// An installer that prepares a pod from [`slow_image`].

@@ -14,8 +14,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use fixture::{Waiting, can_run, ended, lock_is_free, slow_image, worker_of};
-use installer::worker::{Descriptors, Kind, lock_alone, spawn};
+use fixture::{Waiting, can_run, ended, slow_image, worker_of};
+use installer::worker::{Descriptors, Kind, is_at_work, spawn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -103,21 +103,22 @@ fn a_worker_that_can_not_be_confined_reads_nothing() {
     let outer = tempfile::tempdir().unwrap();
     let mut archive = slow_image(outer.path());
     let (mut message, result) = std::io::pipe().unwrap();
-    let root = File::open(outer.path()).unwrap();
-    // From this one, `..` leads on.
-    let lock = File::open(outer.path()).unwrap();
+    // Nothing can be mounted on what is gone.
+    let tree = outer.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    let root = File::open(&tree).unwrap();
+    fs::remove_dir(tree).unwrap();
     let descriptors = Descriptors {
         archive: archive.try_clone().unwrap().into(),
         record: File::create(outer.path().join("record")).unwrap().into(),
         result: result.into(),
         root: std::os::fd::AsFd::as_fd(&root),
-        lock: std::os::fd::AsFd::as_fd(&lock),
     };
     let mut child = spawn(fixture::INSTALLER.as_ref(), Kind::Image, &fixture::job(), descriptors).unwrap();
     let mut text = String::new();
     message.read_to_string(&mut text).unwrap();
     assert!(!child.wait().unwrap().success());
-    assert!(text.contains("cannot confine") && text.contains("mount of its own"), "{text}");
+    assert!(text.contains("cannot confine") && text.contains("the new tree the root"), "{text}");
     assert_eq!(archive.stream_position().unwrap(), 0);
 }
 
@@ -153,11 +154,12 @@ fn a_worker_ends_with_its_installer() {
     let mut words = line.split(' ').skip(1);
     let worker = ended(words.next().unwrap().parse().unwrap());
     let place = Path::new(words.next().unwrap());
-    assert!(!lock_is_free(place), "the worker shares the lock");
+    let is_at_work = || is_at_work(File::open(place).unwrap()).unwrap();
+    assert!(is_at_work(), "the worker has the record locked");
     installer.kill().unwrap();
     installer.wait().unwrap();
     worker.wait();
-    assert!(lock_is_free(place), "the lock goes with the worker");
+    assert!(!is_at_work(), "the lock goes with the worker");
     fs::remove_dir_all(place).unwrap();
 }
 
@@ -188,19 +190,4 @@ fn an_interrupt_ends_the_worker() {
     worker.wait();
     assert_eq!((code, said.trim()), (Some(143), "interrupted"));
     assert!(!outer.path().join("dir").exists(), "something is left");
-}
-
-/// The lock of [`lock_alone`] and a plain one exclude each other.
-#[test]
-fn a_lock_alone_is_a_lock() {
-    if !can_run("a_lock_alone_is_a_lock") {
-        return;
-    }
-    let outer = tempfile::tempdir().unwrap();
-    let lock = lock_alone(File::open(outer.path()).unwrap()).unwrap();
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    assert!(!lock_is_free(outer.path()));
-    drop(lock);
-    // Waits: what another test's thread is about to execute has this program's descriptors up to then.
-    rustix::fs::flock(File::open(outer.path()).unwrap(), rustix::fs::FlockOperation::LockExclusive).unwrap();
 }

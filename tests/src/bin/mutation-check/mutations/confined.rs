@@ -58,7 +58,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a worker has its caller's descriptors",
         file: CONFINE,
-        find: "    close_others(order.lock).context(\"cannot close descriptors\")?;\n",
+        find: "    close_others().context(\"cannot close descriptors\")?;\n",
         replace: "    let _ = close_others;\n",
         suites: &[WORKER],
     },
@@ -70,13 +70,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         suites: &[WORKER],
     },
     Mutation {
-        name: "a worker's lock leads out of its tree",
-        file: CONFINE,
-        find: "    check_lock(order.lock)?;\n",
-        replace: "    let _ = check_lock;\n",
-        suites: &[WORKER],
-    },
-    Mutation {
         name: "a worker lives on",
         file: CONFINE,
         find: "    die_with(order.parent)?;\n",
@@ -84,10 +77,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         suites: &[WORKER],
     },
     Mutation {
-        name: "a worker has no share in the lock",
+        name: "a worker has no lock",
         file: "worker/parent.rs",
-        find: "rustix::io::dup(lock).context(\"cannot duplicate the lock\")?",
-        replace: "openat(lock, \".\", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?",
+        find: "    flock(&record, FlockOperation::NonBlockingLockExclusive).context(\"cannot lock the record\")?;\n",
+        replace: "",
         suites: &[WORKER],
     },
 ];
