@@ -85,6 +85,18 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Looks whether this is what was expected.
+    fn check(&self, expected: Expected) -> Result<()> {
+        match expected {
+            Expected::Anything => Ok(()),
+            Expected::Tar(digest) => {
+                let found = self.digests.like(digest).context("the tar's sha512 was not taken")?;
+                check_digest("the tar's", found, digest)
+            }
+            Expected::File(digest) => check_file(self.file.digest, digest),
+        }
+    }
+
     /// The sha256 of the tar stream.
     pub(crate) fn sha256(&self) -> Digest {
         self.digests.sha256
@@ -113,8 +125,12 @@ impl Outcome {
 
 impl<P> Verified<P> {
     /// A tree that a worker has unpacked by the rules of `P`, to its end.
-    pub(crate) fn by_worker(outcome: Outcome) -> Self {
-        Self { outcome, policy: PhantomData }
+    ///
+    /// # Errors
+    /// Where he says that it is not the `expected` one, and should have failed.
+    pub(crate) fn by_worker(outcome: Outcome, expected: Expected) -> Result<Self> {
+        outcome.check(expected)?;
+        Ok(Self { outcome, policy: PhantomData })
     }
 
     /// All that is known of it.
@@ -200,16 +216,9 @@ impl Unpacker {
             }
             passed => passed,
         }?;
-        let (digests, file) = (passed.digests, source.file());
-        match expected {
-            Expected::Anything => {}
-            Expected::Tar(digest) => {
-                let found = digests.like(digest).context("the tar's sha512 was not taken")?;
-                check_digest("the tar's", found, digest)?;
-            }
-            Expected::File(digest) => check_file(file.digest, digest)?,
-        }
-        Ok(Verified { outcome: Outcome { digests, file, sealed: passed.value }, policy: PhantomData })
+        let outcome = Outcome { digests: passed.digests, file: source.file(), sealed: passed.value };
+        outcome.check(expected)?;
+        Ok(Verified { outcome, policy: PhantomData })
     }
 
     fn write<P: Policy>(

@@ -15,14 +15,15 @@ use nix::unistd::{chdir, chroot, close, fchdir, pivot_root};
 use rustix::fs::{AtFlags, CWD, Mode, fstat, statat};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit, umask,
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, umask,
 };
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use super::Order;
+use super::{Order, calls};
 use crate::archive::Limits;
 
 /// What an image's objects are made with: owners, modes whatever the owner, set-user-id bits, devices and file
@@ -45,7 +46,10 @@ pub(super) fn enter(order: &Order) -> Result<()> {
         .context("cannot make namespaces")?;
     enter_tree().context("cannot make the new tree the root")?;
     set_no_new_privs(true).context("cannot give up new privileges")?;
-    drop_capabilities().context("cannot drop capabilities")
+    drop_capabilities().context("cannot drop capabilities")?;
+    // Workers are of one user: one that is broken must not get hold of another.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot refuse to be traced")?;
+    calls::permit_only_what_unpacking_takes().context("cannot give up system calls")
 }
 
 /// From here on, this process ends when its parent does; it may have ended already.

@@ -9,13 +9,15 @@
 //! ```
 //!
 //! The worker is this very program by another name. It has a root, network and IPC of its own, six capabilities, no
-//! environment, and no descriptors but these. The record is locked as long as the worker is there, so what a killed
+//! environment, no descriptors but these, and no system calls but those that unpacking takes. The record is locked as long as the worker is there, so what a killed
 //! installer leaves is not removed until its worker is gone, too.
 //!
 //! Invariants: not one byte of the archive is read before the worker is confined, and where it can't be, that is an
 //! error; a [`Verified`](crate::extract::Verified) comes only from a worker's whole message, which only a worker that
-//! has come to its end writes. A worker protects the host from an archive; what it says of the archive is believed.
+//! has come to its end writes. A worker protects the host from an archive; what it says of the archive is believed, but
+//! never that it is another one than was expected.
 
+mod calls;
 mod child;
 mod confine;
 mod parent;

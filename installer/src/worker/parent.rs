@@ -108,7 +108,7 @@ pub(crate) fn unpack<P: Confined>(
     match serde_json::from_slice(&text) {
         // A whole message comes from a worker that has done all it was to do.
         Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => {
-            Ok(Verified::by_worker(outcome))
+            Verified::by_worker(outcome, job.expected)
         }
         Ok(Message::Failed(why, None)) => Err(anyhow!(why)),
         Ok(Message::Failed(why, Some(hint))) => Err(anyhow!(why)).hint(hint),

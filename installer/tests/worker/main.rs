@@ -35,6 +35,8 @@ fn a_worker_sees_the_tree_and_nothing_else() {
         line.trim_start_matches(':').trim().to_owned()
     };
     assert_eq!(field("NoNewPrivs"), "1");
+    // linux/seccomp.h, SECCOMP_MODE_FILTER.
+    assert_eq!(field("Seccomp"), "2");
     // linux/capability.h: CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, MKNOD 27, SETFCAP 31.
     let six: u64 = [0, 1, 3, 4, 27, 31].iter().map(|number| 1 << number).sum();
     for set in ["CapEff", "CapPrm", "CapBnd"] {

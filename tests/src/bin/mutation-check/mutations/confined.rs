@@ -77,6 +77,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         suites: &[WORKER],
     },
     Mutation {
+        name: "a worker can make any system call",
+        file: CONFINE,
+        find: "    calls::permit_only_what_unpacking_takes().context(\"cannot give up system calls\")\n",
+        replace: "    let _ = calls::permit_only_what_unpacking_takes;\n    Ok(())\n",
+        suites: &[WORKER],
+    },
+    Mutation {
         name: "a worker has no lock",
         file: "worker/parent.rs",
         find: "    flock(&record, FlockOperation::NonBlockingLockExclusive).context(\"cannot lock the record\")?;\n",

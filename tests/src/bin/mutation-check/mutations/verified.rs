@@ -18,15 +18,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tar's digest is not asked for",
         file: EXTRACT,
-        find: "                check_digest(\"the tar's\", found, digest)?;\n",
-        replace: "                let _ = found;\n",
+        find: "                check_digest(\"the tar's\", found, digest)\n",
+        replace: "                let _ = (found, digest);\n                Ok(())\n",
         suites: &[BAD_INPUT],
     },
     Mutation {
         name: "a file's digest is not asked for",
         file: EXTRACT,
-        find: "Expected::File(digest) => check_file(file.digest, digest)?,",
-        replace: "Expected::File(_) => {}",
+        find: "Expected::File(digest) => check_file(self.file.digest, digest),",
+        replace: "Expected::File(_) => Ok(()),",
         suites: &[HOSTILE],
     },
     Mutation {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The system calls that unpacking takes. A worker has the host's processes and user 0 before it, so what could reach
+//! another process (kill(2), ptrace(2), prlimit(2), signals of fcntl(2), …) or the kernel's less trodden parts is
+//! refused with EPERM, and so is whatever else is not here.
+
+use anyhow::{Context, Result};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter,
+};
+use syscalls::Sysno;
+
+/// linux/sched.h, `CLONE_THREAD`.
+const CLONE_THREAD: u64 = 0x1_0000;
+/// linux/prctl.h, `PR_SET_NAME`.
+const PR_SET_NAME: u64 = 15;
+/// fcntl.h: `F_GETFD`, `F_SETFD`, `F_GETFL`, `F_DUPFD_CLOEXEC`.
+const OF_DESCRIPTORS: [u64; 4] = [1, 2, 3, 1030];
+
+/// What may be called with any arguments.
+const PERMITTED: &[Sysno] = &[
+    // Streams.
+    Sysno::read,
+    Sysno::readv,
+    Sysno::pread64,
+    Sysno::write,
+    Sysno::writev,
+    Sysno::lseek,
+    Sysno::close,
+    Sysno::dup,
+    Sysno::ppoll,
+    // The tree. Which of it can be reached is the root's and openat2(2)'s affair.
+    Sysno::openat,
+    Sysno::openat2,
+    Sysno::fstat,
+    Sysno::newfstatat,
+    Sysno::statx,
+    Sysno::mkdirat,
+    Sysno::mknodat,
+    Sysno::symlinkat,
+    Sysno::linkat,
+    Sysno::fchmod,
+    Sysno::fchmodat,
+    Sysno::fchown,
+    Sysno::fchownat,
+    Sysno::utimensat,
+    Sysno::fsetxattr,
+    Sysno::fgetxattr,
+    Sysno::flistxattr,
+    Sysno::syncfs,
+    // Memory and threads.
+    Sysno::brk,
+    Sysno::mmap,
+    Sysno::mremap,
+    Sysno::munmap,
+    Sysno::mprotect,
+    Sysno::madvise,
+    Sysno::futex,
+    Sysno::gettid,
+    Sysno::getpid,
+    Sysno::set_tid_address,
+    Sysno::set_robust_list,
+    Sysno::rseq,
+    Sysno::sched_yield,
+    Sysno::sched_getaffinity,
+    Sysno::rt_sigaction,
+    Sysno::rt_sigprocmask,
+    Sysno::rt_sigreturn,
+    Sysno::restart_syscall,
+    Sysno::sigaltstack,
+    Sysno::clock_gettime,
+    Sysno::clock_nanosleep,
+    Sysno::nanosleep,
+    Sysno::getrandom,
+    Sysno::exit,
+    Sysno::exit_group,
+    // musl calls these where there are newer ones.
+    #[cfg(target_arch = "x86_64")]
+    Sysno::open,
+    #[cfg(target_arch = "x86_64")]
+    Sysno::poll,
+];
+
+/// From here on, this thread and those that it starts can call nothing else.
+pub(super) fn permit_only_what_unpacking_takes() -> Result<()> {
+    apply_filter(&filter()?).context("cannot have the kernel take the filter")
+}
+
+fn filter() -> Result<BpfProgram> {
+    let number = |call: Sysno| i64::from(call.id());
+    let permitted = PERMITTED.iter().map(|call| (number(*call), Vec::new()));
+    // A program that is no fork, and no other process.
+    let threads = argument(SeccompCmpOp::MaskedEq(CLONE_THREAD), 0, CLONE_THREAD)?;
+    let names = argument(SeccompCmpOp::Eq, 0, PR_SET_NAME)?;
+    let descriptors = OF_DESCRIPTORS.map(|command| argument(SeccompCmpOp::Eq, 1, command));
+    let rules = permitted.chain([
+        (number(Sysno::clone), vec![threads]),
+        (number(Sysno::prctl), vec![names]),
+        (number(Sysno::fcntl), descriptors.into_iter().collect::<Result<_>>()?),
+    ]);
+    let refused = SeccompAction::Errno(u32::try_from(nix::errno::Errno::EPERM as i32)?);
+    let arch = TargetArch::try_from(std::env::consts::ARCH).context("no filter for this architecture")?;
+    let filter = SeccompFilter::new(rules.collect(), refused, SeccompAction::Allow, arch)
+        .context("cannot make the filter")?;
+    filter.try_into().context("cannot compile the filter")
+}
+
+/// A call whose argument `index` is so.
+fn argument(is: SeccompCmpOp, index: u8, value: u64) -> Result<SeccompRule> {
+    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, is, value);
+    SeccompRule::new(vec![condition.context("no condition")?]).context("no rule")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::ErrorKind;
+    use std::net::UdpSocket;
+    use std::process::Command;
+
+    use nix::errno::Errno;
+    use nix::sys::signal::kill;
+    use nix::unistd::getpid;
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, prlimit, set_dumpable_behavior};
+
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_another_process() {
+        // Filters are a thread's own.
+        let thread = std::thread::spawn(|| {
+            permit_only_what_unpacking_takes().unwrap();
+            assert_eq!(kill(getpid(), None), Err(Errno::EPERM));
+            let none = Rlimit { current: None, maximum: None };
+            assert_eq!(prlimit(None, Resource::Core, none).unwrap_err(), rustix::io::Errno::PERM);
+            assert_eq!(
+                rustix::fs::fcntl_setfl(File::open("/").unwrap(), rustix::fs::OFlags::ASYNC),
+                Err(rustix::io::Errno::PERM)
+            );
+            assert_eq!(
+                set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap_err(),
+                rustix::io::Errno::PERM
+            );
+            assert_eq!(UdpSocket::bind("127.0.0.1:0").unwrap_err().kind(), ErrorKind::PermissionDenied);
+            assert!(Command::new("/proc/self/exe").spawn().is_err());
+            std::thread::Builder::new().name("named".into()).spawn(|| 7).unwrap().join().unwrap()
+        });
+        assert_eq!(thread.join().unwrap(), 7);
+    }
+}
