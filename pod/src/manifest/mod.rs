@@ -35,7 +35,7 @@ use crate::text::escape;
 #[derive(Clone, Debug)]
 pub enum Manifest {
     /// appc 0.1.
-    Runtime(ContainerRuntimeManifest),
+    Runtime(Box<ContainerRuntimeManifest>),
     /// appc 0.8.
     Pod(Box<PodManifest>),
 }
@@ -75,7 +75,7 @@ impl Manifest {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let kind: Kind = json::parse(bytes)?;
         match kind.ac_kind.as_str() {
-            "ContainerRuntimeManifest" => json::parse(bytes).map(Self::Runtime),
+            "ContainerRuntimeManifest" => json::parse(bytes).map(Box::new).map(Self::Runtime),
             "PodManifest" => json::parse(bytes).map(Box::new).map(Self::Pod),
             other => Err(Error::new(format!(
                 "acKind is {}: expected PodManifest or ContainerRuntimeManifest",

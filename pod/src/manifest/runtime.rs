@@ -26,6 +26,12 @@ pub struct ContainerRuntimeManifest {
     /// What is mounted into them.
     #[serde(default, deserialize_with = "or_null")]
     pub volumes: Vec<RuntimeVolume>,
+    /// Limits for the whole pod.
+    #[serde(default, deserialize_with = "or_null", skip_serializing)]
+    pub isolators: Isolators,
+    /// What it says to Gantry of every app.
+    #[serde(default, deserialize_with = "or_null", skip_serializing)]
+    pub annotations: Annotations,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -51,7 +57,7 @@ pub struct RuntimeApp {
 }
 
 impl ContainerRuntimeManifest {
-    /// A manifest of these apps and volumes.
+    /// A manifest of these apps and volumes, without isolators and annotations.
     pub fn new(uuid: PodId, apps: Vec<RuntimeApp>, volumes: Vec<RuntimeVolume>) -> Self {
         Self {
             ac_kind: RuntimeKind::ContainerRuntimeManifest,
@@ -59,6 +65,8 @@ impl ContainerRuntimeManifest {
             uuid,
             apps,
             volumes,
+            isolators: Isolators::default(),
+            annotations: Annotations::default(),
         }
     }
 

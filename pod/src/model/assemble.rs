@@ -61,10 +61,12 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
         entry.fulfills.iter().try_for_each(|name| mounts::add_volume(&mut volumes, name, &entry.volume))?;
     }
     let mut pod = Pod::new(id);
+    pod.add_limits(&manifest.isolators);
     for RuntimeApp { name, image_id, isolators, annotations } in &manifest.apps {
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
-        let mut app = app(name, *image_id, spec, image, annotations.to_owned()).map_err(within(name))?;
+        let annotations = annotations.over(manifest.annotations);
+        let mut app = app(name, *image_id, spec, image, annotations).map_err(within(name))?;
         app.names_user = true;
         app.isolators = isolators.clone().over(&app.isolators);
         settle_seccomp(&mut app, image).map_err(within(name))?;

@@ -15,12 +15,24 @@ fn the_closest_annotation_counts() {
     image["app"]["annotations"] = json!([{"name": "gantry/stop-timeout", "value": "2"}]);
     let own = json!({"name": "a", "image": {"id": digest(1)},
                      "annotations": [{"name": "gantry/stop-timeout", "value": "4"}]});
+    let with = |mut manifest: Value, more: &Value| {
+        manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        manifest
+    };
     let stop = |manifest: &Value| {
         let app = assemble(manifest, &image).unwrap().apps.remove(0);
         (app.stop_timeout.unwrap(), app.restart)
     };
     let of_pod = json!({"annotations": [{"name": "gantry/stop-timeout", "value": "3"}]});
-    assert_eq!(stop(&runtime(&one_app(), &json!([]))), (2, Restart::Always));
+    let plain = runtime(&one_app(), &json!([]));
+    assert_eq!(stop(&plain), (2, Restart::Always));
+    assert_eq!(stop(&with(plain.clone(), &of_pod)), (3, Restart::Always));
+    assert_eq!(stop(&with(plain.clone(), &json!({"annotations": {"gantry/stop-timeout": "5"}}))).0, 5);
+    let mut closer = with(plain.clone(), &of_pod);
+    closer["apps"][0]["annotations"] = json!({"gantry/stop-timeout": "4"});
+    assert_eq!(stop(&closer).0, 4);
+    let unknown = json!({"annotations": {"gantry/restrat": "no"}});
+    refused(&with(plain, &unknown), &image, "unknown annotation \"gantry/restrat\"");
     assert_eq!(stop(&pod_manifest(&json!({"name": "a", "image": {"id": digest(1)}}), &of_pod)).0, 3);
     assert_eq!(stop(&pod_manifest(&own, &of_pod)).0, 4);
 }
@@ -38,6 +50,26 @@ fn limits_of_the_pod_are_the_pods() {
     assert!(pod.apps[0].read_only_root);
     assert_eq!(pod.apps[0].isolators.no_new_privileges, None);
     assert_eq!(pod.warnings.len(), 2, "{:?}", pod.warnings);
+
+    let mut old = runtime(&one_app(), &json!([]));
+    old["isolators"] = json!([
+        {"name": "memory/limit", "val": "1G"},
+        {"name": "resource/cpu", "value": {"limit": "500m"}},
+        {"name": "cpu/shares", "val": "512"},
+        {"name": "os/unix/sysctl", "val": ""},
+    ]);
+    let pod = assemble(&old, &image(&app())).unwrap();
+    assert_eq!(pod.memory.limit.unwrap().units(), 1_000_000_000);
+    assert_eq!(pod.cpu.limit.unwrap().thousandths(), 500);
+    assert_eq!(
+        pod.warnings,
+        [
+            "isolator os/unix/sysctl of the pod is not known for pods, and not enforced",
+            "isolator os/linux/cpu-shares of the pod is not known for pods, and not enforced"
+        ]
+    );
+    old["isolators"] = json!([{"name": "memory/limit", "val": "a lot"}]);
+    refused(&old, &image(&app()), "isolator memory/limit: ");
 }
 
 #[test]

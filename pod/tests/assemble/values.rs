@@ -33,6 +33,8 @@ fn null_is_a_field_that_is_not_there() {
     let mut runtime = runtime(&one_app(), &Value::Null);
     runtime["apps"][0]["isolators"] = Value::Null;
     runtime["apps"][0]["annotations"] = Value::Null;
+    runtime["isolators"] = Value::Null;
+    runtime["annotations"] = Value::Null;
     assert!(assemble(&runtime, &image).is_ok());
 
     let port = json!({"name": "web", "protocol": "tcp", "port": 80, "count": null, "socketActivated": null});
