@@ -22,6 +22,7 @@
 //!       rkt/upper/APP/changes/     what an app changed of its image, and beside it overlayfs's work/
 //!       rkt/roots/APP/             a copy of its image's rootfs, where trees are copied and another app has the first
 //!       rkt/volumes/NAME/          a volume of kind empty
+//!       rkt/app-volumes/APP/NAME/  one that only this app knows
 //!       apps/APP/                  where the app's root is mounted while the pod runs
 //!       etc/gantry/                what apps are started with
 //!     work/                        overlayfs's, for stage1
@@ -74,6 +75,8 @@ pub const UPPER: &str = "rkt/upper";
 pub const ROOTS: &str = "rkt/roots";
 /// Volumes of kind empty, in stage1.
 pub const VOLUMES: &str = "rkt/volumes";
+/// Those of apps' own, in stage1.
+pub const APP_VOLUMES: &str = "rkt/app-volumes";
 /// Where the apps' roots are mounted, in stage1.
 pub const APPS: &str = "apps";
 /// What this pod's apps are started with, in stage1.
@@ -116,7 +119,10 @@ pub fn upper(app: &AppName) -> String {
     format!("{UPPER}/{app}")
 }
 
-/// A volume of kind empty, in stage1.
-pub fn volume(name: &VolumeName) -> String {
-    format!("{VOLUMES}/{name}")
+/// A volume of kind empty, the pod's or an app's own, in stage1.
+pub fn volume(name: &VolumeName, app: Option<&AppName>) -> String {
+    match app {
+        None => format!("{VOLUMES}/{name}"),
+        Some(app) => format!("{APP_VOLUMES}/{app}/{name}"),
+    }
 }

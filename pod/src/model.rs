@@ -94,10 +94,12 @@ pub enum Source {
         /// Whether what is mounted below it comes with it.
         recursive: bool,
     },
-    /// A directory of the pod's own, the same for every app that mounts the volume of this name.
+    /// A directory of the pod's own, the same wherever the volume is mounted.
     Empty {
         /// The volume.
         volume: VolumeName,
+        /// The app that alone knows the volume, if it is not the pod's.
+        app: Option<AppName>,
         /// Whose it is.
         ownership: Ownership,
     },

@@ -57,8 +57,9 @@ fn mounts(root: &Root) -> Vec<String> {
         let source = match source {
             Source::Host { path, recursive: true } => path.to_string(),
             Source::Host { path, recursive: false } => format!("{path} without what is mounted below it"),
-            Source::Empty { volume, ownership: Ownership { mode, uid, gid } } => {
-                format!("empty volume {volume}, {mode:04o} {uid}:{gid}")
+            Source::Empty { volume, app, ownership: Ownership { mode, uid, gid } } => {
+                let own = if app.is_some() { " of its own" } else { "" };
+                format!("empty volume {volume}{own}, {mode:04o} {uid}:{gid}")
             }
         };
         format!("  {target}: {source}{}", writable(*read_only))

@@ -13,7 +13,6 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown};
 use pod::manifest::Ownership;
-use pod::name::VolumeName;
 use pod::path::{AbsolutePath, RelativePath};
 use pod::{Mount, Source, check_targets, layout};
 use rustix::mount::MountAttrFlags;
@@ -42,8 +41,8 @@ fn open_one(mount: &Mount) -> Result<Volume> {
             let tree = clone_tree(path.as_str(), submounts).with_context(|| format!("source {path}"))?;
             (tree, Depth::All)
         }
-        Source::Empty { volume, ownership } => {
-            let directory = own_directory(volume, *ownership)
+        Source::Empty { volume, app, ownership } => {
+            let directory = own_directory(&layout::volume(volume, app.as_ref()), *ownership)
                 .with_context(|| format!("volume {volume} of kind empty"))?;
             (clone_tree_at(directory, Submounts::No)?, Depth::One)
         }
@@ -57,9 +56,9 @@ fn open_one(mount: &Mount) -> Result<Volume> {
 }
 
 /// The directory of a volume of kind empty. An earlier start of the pod may have made it; what apps put there stays.
-fn own_directory(volume: &VolumeName, ownership: Ownership) -> Result<OwnedFd> {
+fn own_directory(path: &str, ownership: Ownership) -> Result<OwnedFd> {
     let stage1 = InRoot::open_at(File::open(".")?, layout::STAGE1)?;
-    let path = RelativePath::from_bytes(layout::volume(volume).as_bytes())?;
+    let path = RelativePath::from_bytes(path.as_bytes())?;
     let is_new = stage1.open(&path, OFlag::O_PATH, Mode::empty()).is_err();
     let named = stage1.make_dir(&path)?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -137,8 +137,14 @@ fn empty_volumes_are_shared_owned_and_stay_with_the_pod() {
     let (image, id) = busybox(&gantry, "image");
     let mut write = app("write", &id, "stat -c '%a %u %g' /a; echo more >> /a/file; wc -l < /a/file");
     write["mounts"] = json!([{"volume": "v", "path": "/a"}]);
-    let mut read = app("read", &id, "while ! [ -s /b/file ]; do sleep 0.05; done; echo > /b/no; true");
-    read["mounts"] = json!([{"volume": "v", "path": "/b"}]);
+    let mut read = app(
+        "read",
+        &id,
+        "while ! [ -s /b/file ]; do sleep 0.05; done; echo > /b/no; stat -c 'own %a %u' /c; ls /c; touch /c/mine",
+    );
+    // Two of one name: the pod's, and one that nobody else sees.
+    let own = json!({"name": "v", "kind": "empty", "mode": "0700", "uid": 9});
+    read["mounts"] = json!([{"volume": "v", "path": "/b"}, {"volume": "v", "path": "/c", "appVolume": own}]);
     // The reader's mount point is read-only, the volume is not.
     read["app"]["mountPoints"] = json!([{"name": "v", "path": "/b", "readOnly": true}]);
     let volume = json!({"name": "v", "kind": "empty", "mode": "1750", "uid": 7, "gid": 8});
@@ -151,6 +157,9 @@ fn empty_volumes_are_shared_owned_and_stay_with_the_pod() {
             lines.contains(&"1750 7 8".to_owned()) && lines.contains(&start.to_string()),
             "{start}: {lines:?}"
         );
+        assert!(lines.contains(&"own 700 9".to_owned()), "{lines:?}");
+        assert_eq!(lines.contains(&"mine".to_owned()), start == 2, "{lines:?}");
+        assert!(!lines.contains(&"file".to_owned()), "{lines:?}");
         assert!(text(&output.stderr).contains("Read-only file system"), "{}", text(&output.stderr));
     }
     let directory = fs::metadata(pod.join("stage1/rkt/volumes/v")).unwrap();

@@ -242,6 +242,12 @@ fn pod_manifests_that_do_not_fit_their_images() {
     kind["volumes"] = json!([{"name": "v", "kind": "tape"}]);
     let cases: &[(Value, &[&str])] = &[
         (entry(&json!({"mounts": [{"volume": "none", "path": "/x"}]})), &["names volume none"]),
+        (
+            entry(&json!({"mounts": [{
+                "volume": "v", "path": "/x", "appVolume": {"name": "own", "kind": "host", "source": "/nonexistent/x"}
+            }]})),
+            &["volume own", "cannot find", "/nonexistent/x"],
+        ),
         (entry(&json!({"image": {"id": format!("sha512-{}", "0".repeat(128))}})), &["sha512-000", "--image"]),
         (entry(&json!({"name": "A"})), &["invalid app name \"A\""]),
         (entry(&json!({"app": {"exec": ["/none"], "user": "0", "group": "0"}})), &["\"/none\""]),

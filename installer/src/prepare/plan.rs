@@ -111,8 +111,7 @@ impl Plan {
                 volumes.iter().try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?;
             }
             ManifestPlan::Given(_, manifest) => manifest
-                .volumes
-                .iter()
+                .all_volumes()
                 .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?,
         }
         Ok(Self {

@@ -73,11 +73,14 @@ pub struct PodImage {
 
 /// A volume in an app.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PodMount {
-    /// The volume's name.
+    /// The name of a volume of the pod's.
     pub volume: VolumeName,
     /// Where in the app's tree.
     pub path: AbsolutePath,
+    /// A volume of the app's own, in place of the pod's; what it is called counts in the app alone.
+    pub app_volume: Option<PodVolume>,
 }
 
 /// Where a port of an app's is on the host.
@@ -101,6 +104,14 @@ struct RawPort {
 
 /// As `hostIP` has them: every address of the host's, which is where sockets listen.
 const EVERY_ADDRESS: [&str; 4] = ["", "0.0.0.0", "::", "[::]"];
+
+impl PodManifest {
+    /// Every volume that is defined: the pod's, and the apps' own.
+    pub fn all_volumes(&self) -> impl Iterator<Item = &PodVolume> {
+        let mounts = self.apps.iter().flat_map(|app| &app.mounts);
+        self.volumes.iter().chain(mounts.filter_map(|mount| mount.app_volume.as_ref()))
+    }
+}
 
 impl PodImage {
     /// Whether the image is the one that the pod means.

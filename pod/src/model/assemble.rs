@@ -70,7 +70,7 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
         app.names_user = true;
         app.isolators = isolators.clone().over(&app.isolators);
         settle_seccomp(&mut app, image).map_err(within(name))?;
-        app.mounts = mounts::place(&spec.mount_points, &volumes, &[]).map_err(within(name))?;
+        app.mounts = mounts::place(name, &spec.mount_points, &volumes, &[]).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut HostPorts::none()).map_err(within(name))?;
         pod.apps.push(app);
     }
@@ -94,7 +94,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         let mut app = app(name, id.id, spec, image, annotations).map_err(within(name))?;
         settle_seccomp(&mut app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
-        app.mounts = mounts::place(&spec.mount_points, &volumes, named).map_err(within(name))?;
+        app.mounts = mounts::place(name, &spec.mount_points, &volumes, named).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
         pod.apps.push(app);
     }

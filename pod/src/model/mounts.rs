@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{Mount, Source};
 use crate::error::{Error, Result};
-use crate::manifest::{MountPoint, PodMount, Volume, VolumeKind};
-use crate::name::VolumeName;
+use crate::manifest::{MountPoint, PodMount, PodVolume, Volume, VolumeKind};
+use crate::name::{AppName, VolumeName};
 use crate::path::AbsolutePath;
 
 /// What every app has there is the pod's own, and would hide a volume.
@@ -26,14 +26,27 @@ pub(super) fn add_volume(volumes: &mut Volumes, name: &VolumeName, volume: &Volu
 }
 
 /// Where the volumes go: to the mounts that the pod names, and to the app's mount points that those don't meet.
-pub(super) fn place(points: &[MountPoint], volumes: &Volumes, named: &[PodMount]) -> Result<Vec<Mount>> {
-    let mut placed = Vec::new();
-    for PodMount { volume: name, path } in named {
-        let volume = volumes.get(name).ok_or_else(|| {
-            Error::new(format!("mount at {path} names volume {name}, which the pod does not have"))
-        })?;
+pub(super) fn place(
+    app: &AppName,
+    points: &[MountPoint],
+    volumes: &Volumes,
+    named: &[PodMount],
+) -> Result<Vec<Mount>> {
+    let (mut placed, mut own) = (Vec::new(), Volumes::new());
+    for PodMount { volume: name, path, app_volume } in named {
         let read_only = points.iter().any(|point| point.path == *path && point.read_only);
-        placed.push(mount(name, volume, path, read_only));
+        placed.push(match app_volume {
+            Some(PodVolume { name, volume }) => {
+                add_own(&mut own, name, volume)?;
+                mount(name, Some(app), volume, path, read_only)
+            }
+            None => {
+                let volume = volumes.get(name).ok_or_else(|| {
+                    Error::new(format!("mount at {path} names volume {name}, which the pod does not have"))
+                })?;
+                mount(name, None, volume, path, read_only)
+            }
+        });
     }
     for point in points.iter().filter(|point| !named.iter().any(|mount| mount.path == point.path)) {
         let MountPoint { name, path, read_only } = point;
@@ -42,19 +55,37 @@ pub(super) fn place(points: &[MountPoint], volumes: &Volumes, named: &[PodMount]
                 "mount point {name} at {path} has no volume: expected --volume {name},kind=host,source=PATH"
             ))
         })?;
-        placed.push(mount(name, volume, path, *read_only));
+        placed.push(mount(name, None, volume, path, *read_only));
     }
     let targets: Vec<_> = placed.iter().map(|mount| mount.target.clone()).collect();
     check_targets(&targets)?;
     Ok(placed)
 }
 
-fn mount(name: &VolumeName, volume: &Volume, target: &AbsolutePath, read_only: bool) -> Mount {
+/// An app's own volume may be said with each of its mounts: then it is one and the same.
+fn add_own(own: &mut Volumes, name: &VolumeName, volume: &Volume) -> Result<()> {
+    match own.insert(name.clone(), volume.clone()) {
+        Some(other) if other != *volume => {
+            Err(Error::new(format!("two different volumes {name} of the app's own: expected distinct names")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn mount(
+    name: &VolumeName,
+    app: Option<&AppName>,
+    volume: &Volume,
+    target: &AbsolutePath,
+    read_only: bool,
+) -> Mount {
     let source = match &volume.kind {
         VolumeKind::Host { source, recursive } => {
             Source::Host { path: source.clone(), recursive: *recursive }
         }
-        VolumeKind::Empty(ownership) => Source::Empty { volume: name.clone(), ownership: *ownership },
+        VolumeKind::Empty(ownership) => {
+            Source::Empty { volume: name.clone(), app: app.cloned(), ownership: *ownership }
+        }
     };
     Mount { source, target: target.clone(), read_only: read_only || volume.read_only }
 }

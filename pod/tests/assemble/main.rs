@@ -8,7 +8,7 @@ mod values;
 use std::collections::BTreeMap;
 
 use pod::digest::Digest;
-use pod::manifest::{ImageManifest, Manifest};
+use pod::manifest::{ImageManifest, Manifest, Ownership};
 use pod::{Pod, Result, Source};
 use serde_json::{Value, json};
 
@@ -159,6 +159,46 @@ fn images_are_those_that_the_pod_means() {
     refused(&with(label("version", "2.0")), &image, "has label \"version\" \"1.0\": expected \"2.0\"");
     let twice = json!({"labels": [{"name": "a", "value": ""}, {"name": "a", "value": ""}]});
     refused(&with(twice), &image, "duplicate label \"a\"");
+}
+
+#[test]
+fn a_mount_can_have_a_volume_of_its_own() {
+    let empty = |name: &str, mode: &str| json!({"name": name, "kind": "empty", "mode": mode});
+    let own = |path: &str, volume: Value| json!({"volume": "v", "path": path, "appVolume": volume});
+    let host = json!({"name": "w", "kind": "host", "source": "/own", "readOnly": true, "recursive": false});
+    let mut spec = app();
+    spec["mountPoints"] = json!([{"name": "v", "path": "/c", "readOnly": true}]);
+    let with = |mounts: &Value| {
+        let entry = json!({"name": "a", "image": {"id": digest(1)}, "mounts": mounts});
+        let volumes = json!([{"name": "v", "kind": "host", "source": "/pods"}]);
+        pod_manifest(&entry, &json!({"volumes": volumes}))
+    };
+    let mounts = json!([
+        {"volume": "v", "path": "/a", "appVolume": null}, own("/b", host), own("/c", empty("v", "0700")),
+        own("/d", empty("v", "0700"))
+    ]);
+    let mounts = assemble(&with(&mounts), &image(&spec)).unwrap().apps.remove(0).mounts;
+    let host = |path: &str, recursive| Source::Host { path: path.parse().unwrap(), recursive };
+    let ownership = Ownership { mode: 0o700, uid: 0, gid: 0 };
+    let (volume, whose) = ("v".parse().unwrap(), "a".parse().unwrap());
+    let empty_one = Source::Empty { volume, app: Some(whose), ownership };
+    let found: Vec<_> = mounts.iter().map(|mount| (&mount.source, mount.read_only)).collect();
+    let expected = [
+        (&host("/pods", true), false),
+        (&host("/own", false), true),
+        (&empty_one, true),
+        (&empty_one, false),
+    ];
+    assert_eq!(found, expected);
+
+    for (mounts, why) in [
+        (json!([own("/a", empty("v", "0700")), own("/a/b", empty("w", "0700"))]), "overlap"),
+        (json!([own("/a", empty("v", "0700")), own("/b", empty("v", "0755"))]), "two different volumes v"),
+        (json!([own("/a", json!({"name": "v", "kind": "host"}))]), "volume v: kind host has no source"),
+        (json!([own("/a", json!({"kind": "empty"}))]), "a volume has no name"),
+    ] {
+        refused(&with(&mounts), &image(&app()), why);
+    }
 }
 
 #[test]
