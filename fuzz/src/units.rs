@@ -74,10 +74,9 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
     for app in &pod.apps {
         let uid = resolve_user(&app.user, &root).map_err(refused).ok()?;
         let gid = resolve_group(&app.group, &root).map_err(refused).ok()?;
-        credentials.insert(
-            app.name.clone(),
-            Credentials { uid, gid, person: app.names_user.then(|| person(uid, &root)) },
-        );
+        let person = app.names_user.then(|| person(uid, &root));
+        app.check_sizes(person.as_ref()).map_err(refused).ok()?;
+        credentials.insert(app.name.clone(), Credentials { uid, gid, person });
     }
     let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
     let trees = trees.collect();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an app executes: words that reach the program byte for byte.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::name::EnvName;
 use crate::text::escape;
 
 /// The longest argument the kernel passes, without its NUL (linux/binfmts.h, MAX_ARG_STRLEN: 32 pages).
@@ -13,7 +14,7 @@ const ARGUMENT_MAX: usize = 32 * 4096 - 1;
 /// What the kernel passes to a program in all: a quarter of the stack's limit, which is 8 MiB for a pod's processes
 /// (execve(2), "Limits on size of arguments and environment").
 const TOTAL_MAX: usize = 2 << 20;
-/// What the executor adds to an app's own environment, and the kernel to it all.
+/// What the kernel adds: the program's path, and for scripts those of their interpreters with an argument each.
 const SUPPLIED_MAX: usize = 32 << 10;
 
 /// One argument or environment value: any text without NUL, at most 131,071 bytes.
@@ -99,20 +100,18 @@ impl TryFrom<Vec<Word>> for Exec {
 ///
 /// # Errors
 /// Where they are too long.
-pub(crate) fn check_total(exec: &Exec, environment: &[(EnvName, Word)]) -> Result<()> {
-    for (name, value) in environment {
-        let length = name.as_str().len() + 1 + value.0.len();
-        if length > ARGUMENT_MAX {
-            return Err(Error::new(format!(
-                "environment variable {} of {length} bytes: expected at most {ARGUMENT_MAX}",
-                escape(name.as_str())
-            )));
-        }
+pub(crate) fn check_total(exec: &Exec, environment: &BTreeMap<&str, &str>) -> Result<()> {
+    let length = |(name, value): (&&str, &&str)| name.len() + 1 + value.len();
+    if let Some(variable) = environment.iter().find(|variable| length(*variable) > ARGUMENT_MAX) {
+        return Err(Error::new(format!(
+            "environment variable {} of {} bytes: expected at most {ARGUMENT_MAX}",
+            escape(variable.0),
+            length(variable)
+        )));
     }
     let cost = |length: usize| length + 1 + size_of::<usize>();
-    let words: usize = exec.words().iter().map(|word| cost(word.0.len())).sum();
-    let variables = environment.iter().map(|(name, value)| cost(name.as_str().len() + 1 + value.0.len()));
-    let total = words + variables.sum::<usize>();
+    let words = exec.words().iter().map(|word| word.0.len());
+    let total: usize = words.chain(environment.iter().map(length)).map(cost).sum();
     let most = TOTAL_MAX - SUPPLIED_MAX;
     match total {
         total if total <= most => Ok(()),

@@ -2,6 +2,7 @@
 //! What a pod's manifest and its images' manifests mean together: the one model the rest of Gantry sees.
 
 mod assemble;
+mod environment;
 mod mounts;
 mod ports;
 

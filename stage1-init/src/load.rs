@@ -51,7 +51,8 @@ pub struct Credentials {
 /// Loads the pod in the directory `dir`, whose name is `id`.
 ///
 /// # Errors
-/// Where a manifest or tree is missing or invalid, or a user is not to be found in its image.
+/// Where a manifest or tree is missing or invalid, a user is not to be found in its image, or a program's arguments and
+/// environment are too long.
 pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
     let dir = InRoot::open_at(dir, ".").context("cannot open the pod directory")?;
     let manifest = read(&dir, layout::MANIFEST).context("cannot read the pod's manifest")?;
@@ -98,7 +99,9 @@ fn load_image(directory: &InRoot) -> Result<ImageManifest> {
 fn credentials(root: &InRoot, app: &pod::App) -> Result<Credentials> {
     let uid = resolve_user(&app.user, root)?;
     let gid = resolve_group(&app.group, root)?;
-    Ok(Credentials { uid, gid, person: app.names_user.then(|| person(uid, root)) })
+    let person = app.names_user.then(|| person(uid, root));
+    app.check_sizes(person.as_ref())?;
+    Ok(Credentials { uid, gid, person })
 }
 
 fn read(root: &InRoot, name: &str) -> io::Result<Vec<u8>> {

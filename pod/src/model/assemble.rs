@@ -9,7 +9,6 @@ use super::{App, Pod};
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::exec::{self, Exec};
 use crate::id::PodId;
 use crate::isolators::{Isolators, Resource};
 use crate::manifest::{
@@ -66,7 +65,7 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
         let annotations = annotations.over(manifest.annotations);
-        let mut app = app(name, *image_id, spec, image, annotations).map_err(within(name))?;
+        let mut app = app(name, *image_id, spec, image, annotations);
         app.names_user = true;
         app.isolators = isolators.clone().over(&app.isolators);
         settle_seccomp(&mut app, image).map_err(within(name))?;
@@ -91,7 +90,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         id.check(image).map_err(within(name))?;
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
         let annotations = annotations.over(manifest.annotations);
-        let mut app = app(name, id.id, spec, image, annotations).map_err(within(name))?;
+        let mut app = app(name, id.id, spec, image, annotations);
         settle_seccomp(&mut app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
         app.mounts = mounts::place(name, &spec.mount_points, &volumes, named).map_err(within(name))?;
@@ -137,12 +136,9 @@ fn app(
     spec: &AppSpec,
     image: &ImageManifest,
     annotations: Annotations,
-) -> Result<App> {
+) -> App {
     let annotations = annotations.over(spec.annotations).over(image.annotations);
-    let handlers = [&spec.event_handlers.pre_start, &spec.event_handlers.post_stop];
-    let all = [Some(&spec.exec)].into_iter().chain(handlers.map(Option::as_ref)).flatten();
-    all.into_iter().try_for_each(|exec: &Exec| exec::check_total(exec, &spec.environment))?;
-    Ok(App {
+    App {
         name: name.clone(),
         image: image_id,
         exec: spec.exec.clone(),
@@ -161,7 +157,7 @@ fn app(
         restart: annotations.restart.unwrap_or_default(),
         stop_timeout: annotations.stop_timeout,
         post_stop_timeout: annotations.post_stop_timeout,
-    })
+    }
 }
 
 /// Once it is known which isolator counts: one that asks for no filter has done its part.

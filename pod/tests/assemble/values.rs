@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Values that no field can have, or that stand for none.
 
+use pod::user::Person;
 use serde_json::{Value, json};
 
 use super::{app, assemble, digest, image, one_app, pod_manifest, refused, runtime};
@@ -122,13 +123,55 @@ fn manifests_of_another_kind_or_version_are_refused() {
 
 #[test]
 fn arguments_and_environment_are_bounded_together() {
+    let sizes = |manifest: &Value, spec: &Value, person: Option<&Person>| {
+        let pod = assemble(manifest, &image(spec)).unwrap();
+        pod.apps[0].check_sizes(person).map_err(|error| error.to_string())
+    };
+    let old = runtime(&one_app(), &json!([]));
+    let too_long = |sizes: Result<(), String>, why: &str| {
+        let error = sizes.expect_err(why);
+        assert!(error.contains(why), "{error}");
+    };
     let word = "x".repeat(100_000);
     let mut spec = app();
     spec["exec"] = json!(std::iter::once("/a".to_owned()).chain(vec![word.clone(); 20]).collect::<Vec<_>>());
-    assert!(assemble(&runtime(&one_app(), &json!([])), &image(&spec)).is_ok());
+    assert_eq!(sizes(&old, &spec, None), Ok(()));
+    let with_home = |home: String| Person { name: "u".into(), home, shell: "/bin/sh".into() };
+    too_long(sizes(&old, &spec, Some(&with_home(word.clone()))), "expected at most 2064384");
+    let mut handled = spec.clone();
+    handled["eventHandlers"] = json!([{"name": "post-stop", "exec": spec["exec"]}]);
+    handled["exec"] = json!(["/a"]);
+    too_long(sizes(&old, &handled, Some(&with_home(word.clone()))), "arguments and environment of \"/a\"");
     spec["environment"] = json!([{"name": "A", "value": word}]);
-    refused(&runtime(&one_app(), &json!([])), &image(&spec), "expected at most 2064384");
+    too_long(sizes(&old, &spec, None), "expected at most 2064384");
+
     spec["exec"] = json!(["/a"]);
+    let longest = with_home("x".repeat(131_066));
+    assert_eq!(sizes(&old, &spec, Some(&longest)), Ok(()));
+    let longer = with_home("x".repeat(131_067));
+    too_long(
+        sizes(&old, &spec, Some(&longer)),
+        "environment variable \"HOME\" of 131072 bytes: expected at most",
+    );
+    spec["environment"] = json!([{"name": "HOME", "value": "/"}]);
+    assert_eq!(sizes(&old, &spec, Some(&longer)), Ok(()), "what is not passed on does not count");
     spec["environment"] = json!([{"name": "AB", "value": "x".repeat(131_070)}]);
-    refused(&runtime(&one_app(), &json!([])), &image(&spec), "expected at most 131071");
+    too_long(sizes(&old, &spec, None), "expected at most 131071");
+}
+
+#[test]
+fn names_of_sockets_count_as_environment() {
+    let sized = |words: usize| {
+        let mut spec = app();
+        let port = |number: usize| {
+            let name = format!("{}{number}", "p".repeat(240));
+            json!({"name": name, "protocol": "tcp", "port": number, "socketActivated": true})
+        };
+        spec["ports"] = (1..=250).map(port).collect();
+        spec["exec"] = json!(
+            std::iter::once("/a".to_owned()).chain(vec!["x".repeat(102_000); words]).collect::<Vec<_>>()
+        );
+        assemble(&runtime(&one_app(), &json!([])), &image(&spec)).unwrap().apps[0].check_sizes(None).is_ok()
+    };
+    assert!(sized(19) && !sized(20));
 }

@@ -50,6 +50,11 @@ impl Who {
         Ok(Self { uid, gid, groups, overrides, searches })
     }
 
+    /// The user's number.
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
+    }
+
     /// Whether it may pass through this directory.
     pub(super) fn may_search(&self, directory: &Permissions) -> bool {
         self.overrides || self.searches || self.is_granted(directory)

@@ -21,6 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 use pod::App;
 use pod::manifest::Restart;
 use pod::path::AbsolutePath;
+use pod::user::person;
 use rustix::io::Errno;
 
 use crate::image_root::InRoot;
@@ -35,6 +36,8 @@ use view::{Found, Obstacle, View};
 /// Where it could not be started.
 pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     let who = Who::of(app, root)?;
+    let person = app.names_user.then(|| person(who.uid(), root));
+    app.check_sizes(person.as_ref())?;
     let view = mounts::view(app, root)?;
     let directory = check_directory(&app.working_directory, &view, &who)?;
     let calls = app.isolators.seccomp.iter().flat_map(|filter| &filter.calls);

@@ -6,7 +6,7 @@ use std::fs::File;
 
 use anyhow::{Result, bail};
 use pod::App;
-use pod::exec::{Exec, Word, search};
+use pod::exec::{Exec, search};
 use pod::text::{escape, escape_bytes};
 use rustix::io::Errno;
 
@@ -17,8 +17,6 @@ use super::misc;
 use super::view::{Found, Obstacle, View};
 use crate::image_root::reopen;
 
-/// Where a program that is a name is looked for, unless the app says otherwise (appc spec, execution environment).
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// So many scripts may interpret each other (fs/exec.c, `exec_binprm`).
 const SCRIPTS_MAX: usize = 5;
 
@@ -45,8 +43,7 @@ struct Refusal {
 /// not there, and what may not be executed, is passed over (execvp(3)).
 pub(super) fn check(app: &App, exec: &Exec, start: Start<'_>) -> Result<()> {
     let program = exec.program();
-    let own_path = app.environment.iter().rev().find(|(name, _)| name.as_str() == "PATH");
-    let path = own_path.map_or(PATH, |(_, value)| Word::as_str(value));
+    let path = app.path();
     let is_path = program.contains('/');
     let candidates: Vec<String> =
         if is_path { vec![program.into()] } else { search(path, program).collect() };

@@ -5,6 +5,7 @@
 mod kernel;
 mod places;
 mod programs;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -46,6 +47,7 @@ struct Case {
     app: Value,
     entry: Value,
     volumes: Vec<Value>,
+    names_user: bool,
 }
 
 impl Case {
@@ -53,8 +55,8 @@ impl Case {
     /// who owns nothing of it.
     fn new() -> Self {
         let app = json!({"exec": ["/bin/run"], "user": "4242", "group": "4242"});
-        let case =
-            Self { directory: tempfile::tempdir().unwrap(), app, entry: json!({}), volumes: Vec::new() };
+        let directory = tempfile::tempdir().unwrap();
+        let case = Self { directory, app, entry: json!({}), volumes: Vec::new(), names_user: false };
         case.file("bin/run", 0o755, &elf(None))
             .file("bin/dynamic", 0o755, &elf(Some("/lib/loader")))
             .file("lib/loader", 0o755, &elf(None))
@@ -106,6 +108,12 @@ impl Case {
         self
     }
 
+    /// As a pod of 0.1 has it.
+    fn names_user(mut self) -> Self {
+        self.names_user = true;
+        self
+    }
+
     fn mount(mut self, path: &str, volume: Value) -> Self {
         let name = format!("v{}", self.volumes.len());
         let point = json!({"name": name, "path": path});
@@ -132,7 +140,8 @@ impl Case {
             json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [entry], "volumes": self.volumes});
         let image = ImageManifest::parse(image.to_string().as_bytes()).unwrap();
         let manifest = Manifest::parse(pod.to_string().as_bytes()).unwrap();
-        let pod = Pod::assemble(ID.parse().unwrap(), &manifest, &BTreeMap::from([(id, image)])).unwrap();
+        let mut pod = Pod::assemble(ID.parse().unwrap(), &manifest, &BTreeMap::from([(id, image)])).unwrap();
+        pod.apps[0].names_user = self.names_user;
         let root = InRoot::open_at(File::open(self.directory.path()).unwrap(), "root").unwrap();
         super::check(&pod.apps[0], &root).map_err(|error| format!("{error:#}"))
     }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is in the environment of an app's programs, and whether the kernel takes it with their arguments.
+//!
+//! `prepare` and `/init` see the same: part of it is said by the image's passwd file, whose fields may be of any length.
+
+use std::collections::BTreeMap;
+
+use super::App;
+use crate::error::Result;
+use crate::exec::{Word, check_total};
+use crate::user::Person;
+
+/// An app's PATH unless its manifest says otherwise (appc spec, execution environment).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// As long as any process id.
+const PROCESS: &str = "4194304";
+
+impl App {
+    /// What the executor supplies, over it who the app's user is, and over both the manifest's own.
+    pub fn full_environment<'a>(&'a self, person: Option<&'a Person>) -> BTreeMap<&'a str, &'a str> {
+        let supplied = [("AC_APP_NAME", self.name.as_str()), ("PATH", PATH), ("container", "gantry")];
+        let of_person = |person: &'a Person| {
+            let Person { name, home, shell } = person;
+            [("USER", name), ("LOGNAME", name), ("HOME", home), ("SHELL", shell)]
+        };
+        let names_user = person.into_iter().flat_map(of_person).map(|(name, value)| (name, value.as_str()));
+        let own = self.environment.iter().map(|(name, value)| (name.as_str(), Word::as_str(value)));
+        supplied.into_iter().chain(names_user).chain(own).collect()
+    }
+
+    /// Where programs that are names are looked for.
+    pub fn path(&self) -> &str {
+        let own = self.environment.iter().rev().find(|(name, _)| name.as_str() == "PATH");
+        own.map_or(PATH, |(_, value)| value.as_str())
+    }
+
+    /// Whether the kernel takes what each of the app's programs is started with.
+    ///
+    /// # Errors
+    /// Where it is too long.
+    pub fn check_sizes(&self, person: Option<&Person>) -> Result<()> {
+        let mut environment = self.full_environment(person);
+        let handlers = [&self.pre_start, &self.post_stop].into_iter().flatten();
+        handlers.into_iter().try_for_each(|handler| check_total(handler, &environment))?;
+        // As sd_listen_fds_with_names(3) has it.
+        let names: Vec<_> = self.sockets.iter().map(|socket| socket.name.as_str()).collect();
+        let (names, count) = (names.join(":"), self.sockets.len().to_string());
+        if !self.sockets.is_empty() {
+            environment.extend([
+                ("LISTEN_FDNAMES", names.as_str()),
+                ("LISTEN_FDS", &count),
+                ("LISTEN_PID", PROCESS),
+            ]);
+        }
+        check_total(&self.exec, &environment)
+    }
+}
