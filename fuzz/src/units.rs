@@ -74,7 +74,7 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
     for app in &pod.apps {
         let uid = resolve_user(&app.user, &root).map_err(refused).ok()?;
         let gid = resolve_group(&app.group, &root).map_err(refused).ok()?;
-        let person = app.names_user.then(|| person(uid, &root));
+        let person = app.names_user.then(|| person(&app.user, uid, &root));
         app.check_sizes(person.as_ref()).map_err(refused).ok()?;
         credentials.insert(app.name.clone(), Credentials { uid, gid, person });
     }

@@ -129,29 +129,55 @@ pub struct Person {
     pub shell: String,
 }
 
-/// Who has this number in the image; somebody without a home where the image does not know it.
-pub fn person(uid: u32, root: &impl ImageRoot) -> Person {
+/// Who an app's user, of this number, is in the image: whom the manifest names, where it has a name, else the first of
+/// that number. Somebody without a home where the image does not say.
+pub fn person(user: &Account, uid: u32, root: &impl ImageRoot) -> Person {
     let path = PASSWD.parse().expect("the account files' paths are valid");
     let content = root.read(&path, ACCOUNT_FILE_MAX).unwrap_or_default();
-    let entries = content.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    let found = entries.filter_map(person_of).find(|(number, _)| *number == uid);
-    found.map_or_else(
-        || Person { name: uid.to_string(), home: "/".into(), shell: SHELL.into() },
-        |(_, person)| person,
-    )
+    let (name, found) = match user {
+        Account::Name(name) => (name.clone(), find(&content, name).and_then(|entry| entry.person())),
+        Account::Id(_) | Account::OwnerOf(_) => {
+            let found = entries(&content).filter(|entry| entry.id == uid).find_map(|entry| entry.person());
+            (uid.to_string(), found)
+        }
+    };
+    found.unwrap_or_else(|| Person { name, home: "/".into(), shell: SHELL.into() })
 }
 
-/// Name, password, uid, gid, comment, home, shell.
-fn person_of(line: &str) -> Option<(u32, Person)> {
-    let mut fields = line.split(':');
-    let (name, uid) = (fields.next()?, fields.nth(1)?.parse().ok()?);
-    let home = fields.nth(2)?;
-    let shell = fields.next().filter(|shell| !shell.is_empty()).unwrap_or(SHELL);
-    if name.is_empty() || line.contains('\0') {
-        return None;
+/// A line of an account file.
+struct Entry<'a> {
+    name: &'a [u8],
+    id: u32,
+    /// What follows the number.
+    rest: Vec<&'a [u8]>,
+}
+
+impl Entry<'_> {
+    /// What the line says, if it is whole: after the number group, comment, home and shell.
+    fn person(&self) -> Option<Person> {
+        let text = |field: &[u8]| {
+            let text = std::str::from_utf8(field).ok().filter(|text| !text.contains('\0'))?;
+            Some(text.to_owned())
+        };
+        let or = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
+        let name = text(self.name).filter(|name| !name.is_empty())?;
+        let home = or(text(self.rest.get(2)?)?, "/");
+        let shell = or(self.rest.get(3).map_or(Some(String::new()), |shell| text(shell))?, SHELL);
+        Some(Person { name, home, shell })
     }
-    let home = if home.is_empty() { "/" } else { home };
-    Some((uid, Person { name: name.into(), home: home.into(), shell: shell.into() }))
+}
+
+/// The lines that have a name and a number, which are the first and the third field of passwd(5) and group(5) alike.
+fn entries(content: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    content.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        Some(Entry { name, id: std::str::from_utf8(id).ok()?.parse().ok()?, rest: fields.collect() })
+    })
+}
+
+fn find<'a>(content: &'a [u8], name: &str) -> Option<Entry<'a>> {
+    entries(content).find(|entry| entry.name == name.as_bytes())
 }
 
 fn resolve(
@@ -172,21 +198,11 @@ fn resolve(
             let content = root
                 .read(&path, ACCOUNT_FILE_MAX)
                 .map_err(|error| failed(format!("cannot read the image's {file}: {error}")))?;
-            lookup(&content, name).ok_or_else(|| failed(format!("not found in the image's {file}")))?
+            let entry = find(&content, name);
+            entry.ok_or_else(|| failed(format!("not found in the image's {file}")))?.id
         }
     };
     usable(id).ok_or_else(|| failed(format!("has the number {id}, which stands for \"none\"")))
-}
-
-/// The third field of the first line whose first field is `name`: uid in passwd(5), gid in group(5).
-fn lookup(content: &[u8], name: &str) -> Option<u32> {
-    content.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        if fields.next() != Some(name.as_bytes()) {
-            return None;
-        }
-        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
-    })
 }
 
 #[cfg(test)]
@@ -198,9 +214,12 @@ mod tests {
     impl ImageRoot for Root {
         fn read(&self, path: &AbsolutePath, _: u64) -> io::Result<Vec<u8>> {
             match path.as_str() {
-                PASSWD => {
-                    Ok(b"root:x:0:0:::\n0day:x:7:8::\nmax:x:4294967295:0::\n9:x:1:1::\nshort:x\n".to_vec())
-                }
+                PASSWD => Ok([
+                    &b"root:x:0:0:::\n0day:x:7:8::\nmax:x:4294967295:0::\n9:x:1:1::\nshort:x\n"[..],
+                    b"half:x:8:8\ntoor:x:0:0:J\xf6rg:/toor:/bin/tsh\ntoor:x:8:0::/none:/none\n\xff:x:3:3::/x:/x\n",
+                    b"third:x:3:3::/third:/bin/3\nbin:x:5:5::/bin:\n",
+                ]
+                .concat()),
                 _ => Err(io::ErrorKind::NotFound.into()),
             }
         }
@@ -236,14 +255,22 @@ mod tests {
     }
 
     #[test]
-    fn people_are_known_by_number() {
-        let known = person(0, &Root);
-        assert_eq!(
-            (known.name.as_str(), known.home.as_str(), known.shell.as_str()),
-            ("root", "/", "/bin/sh")
-        );
-        assert_eq!(person(7, &Root).name, "0day");
-        assert_eq!(person(4242, &Root).name, "4242");
+    fn people_are_known_by_what_the_manifest_says() {
+        for (user, name, home, shell) in [
+            ("0", "root", "/", "/bin/sh"),
+            ("root", "root", "/", "/bin/sh"),
+            ("toor", "toor", "/toor", "/bin/tsh"),
+            ("7", "0day", "/", "/bin/sh"),
+            ("/bin/x", "bin", "/bin", "/bin/sh"),
+            ("3", "third", "/third", "/bin/3"),
+            ("half", "half", "/", "/bin/sh"),
+            ("8", "toor", "/none", "/none"),
+            ("4242", "4242", "/", "/bin/sh"),
+        ] {
+            let account = user.parse().unwrap();
+            let found = person(&account, resolve_user(&account, &Root).unwrap(), &Root);
+            assert_eq!(found, Person { name: name.into(), home: home.into(), shell: shell.into() }, "{user}");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn load_image(directory: &InRoot) -> Result<ImageManifest> {
 fn credentials(root: &InRoot, app: &pod::App) -> Result<Credentials> {
     let uid = resolve_user(&app.user, root)?;
     let gid = resolve_group(&app.group, root)?;
-    let person = app.names_user.then(|| person(uid, root));
+    let person = app.names_user.then(|| person(&app.user, uid, root));
     app.check_sizes(person.as_ref())?;
     Ok(Credentials { uid, gid, person })
 }

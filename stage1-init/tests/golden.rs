@@ -42,7 +42,9 @@ fn tree(index: usize) -> Digest {
 fn accounts(root: &Path, redis: u32) {
     let etc = root.join("etc");
     fs::create_dir_all(&etc).unwrap();
-    fs::write(etc.join("passwd"), format!("root:x:0:0:::\nredis:x:{redis}:102:::\n")).unwrap();
+    // Somebody else has the same number, and is not who the manifests name.
+    let passwd = format!("root:x:0:0:::\nother:x:{redis}:102::/other:\nredis:x:{redis}:102:::\n");
+    fs::write(etc.join("passwd"), passwd).unwrap();
     fs::write(etc.join("group"), "root:x:0:\nredis:x:102:\n").unwrap();
 }
 

@@ -36,7 +36,7 @@ use view::{Found, Obstacle, View};
 /// Where it could not be started.
 pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     let who = Who::of(app, root)?;
-    let person = app.names_user.then(|| person(who.uid(), root));
+    let person = app.names_user.then(|| person(&app.user, who.uid(), root));
     app.check_sizes(person.as_ref())?;
     let view = mounts::view(app, root)?;
     let directory = check_directory(&app.working_directory, &view, &who)?;
