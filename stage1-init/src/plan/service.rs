@@ -116,7 +116,6 @@ fn app_unit(app: &App) -> Unit {
         stopped(after_post_stop(app, starts(app, "app", NEEDS_POD, pre_start.as_deref()))),
         post_stop.as_deref(),
     );
-    let unit = if restart.is_some() { unit.set("StartLimitIntervalSec", 0) } else { unit };
     let of = if restart.is_some() { in_pod::status::RESTARTED_APP } else { in_pod::status::APP };
     let unit = unit.section("Service").set("Type", "simple");
     let unit = begins(app, unit)
@@ -152,6 +151,8 @@ fn starts(app: &App, what: &str, needs: &'static str, after: Option<&str>) -> Un
         .section("Unit")
         .set("Description", format_args!("{what} {}", app.name))
         .set("DefaultDependencies", "no")
+        // Handlers start as often as their app, and a service at a limit takes its socket down: all of the pod's stdio.
+        .set("StartLimitIntervalSec", 0)
         .set(needs, &requires)
         .set("After", &requires)
         .set("Before", "exit.target gantry-exit.service")

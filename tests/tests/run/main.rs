@@ -5,6 +5,7 @@
 mod ends;
 mod given;
 mod places;
+mod restarts;
 mod starts;
 
 /// Runs until it is told to stop, and ends well then.
