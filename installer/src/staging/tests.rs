@@ -4,9 +4,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use rustix::process::geteuid;
+use rustix::fs::CWD;
+use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
 use super::*;
 
@@ -113,6 +115,43 @@ fn the_dead_are_swept_and_the_living_stay() {
     alive.discard();
     second.discard();
     assert_eq!(names(&entries), ["not-ours"]);
+}
+
+/// Directories in each other, each with a file and an empty directory on both sides of the way down.
+fn deep_tree(top: &Path, depth: usize) {
+    let mut directory = openat(CWD, top, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..depth {
+        for name in ["a", "b", "c"] {
+            mkdirat(&directory, name, Mode::RWXU).unwrap();
+        }
+        openat(&directory, "file", OFlags::CREATE | OFlags::WRONLY, FILE_MODE).unwrap();
+        directory = openat(&directory, "b", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
+}
+
+/// In a process of its own, whose limit of descriptors is a small part of the tree's depth.
+#[test]
+fn a_dead_tree_of_any_depth_is_swept() {
+    const CHILD: &str = "GANTRY_TEST_SWEEP_IN";
+    if let Some(dir) = std::env::var_os(CHILD) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) }).unwrap();
+        return Staging::sweep(&Home::open(Path::new(&dir)).unwrap()).unwrap();
+    }
+    let Some(nobody_starts) = can_run("a_dead_tree_of_any_depth_is_swept") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    drop(Home::open(outer.path()).unwrap());
+    let entries = outer.path().join("staging");
+    fs::create_dir(entries.join(DEAD)).unwrap();
+    deep_tree(&entries.join(DEAD), 1000);
+    drop(nobody_starts);
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "staging::tests::a_dead_tree_of_any_depth_is_swept"]).env(CHILD, outer.path());
+    let alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let child = test.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    drop(alone);
+    let output = child.unwrap().wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(names(&entries), [""; 0]);
 }
 
 #[test]
