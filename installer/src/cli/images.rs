@@ -20,7 +20,7 @@ use crate::prepare::ImagePlan;
 use crate::report::Hint as _;
 use crate::request::ImageArgument;
 use crate::staging::Staging;
-use crate::store::{self, Importer, Kept, Kind, References, Repair, Selector, Tree, Verdict};
+use crate::store::{self, Importer, Info, Kept, Kind, References, Repair, Selector, Verdict};
 
 /// What is to be done.
 pub(super) enum Images {
@@ -88,14 +88,7 @@ fn list(home: Option<&Home>, format: Format) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let references = References::read(home)?;
-    let mut images = Vec::new();
-    for id in store::ids(home)? {
-        match Tree::open_any(home, id) {
-            Ok(Some(tree)) if tree.info().kind == Kind::Image => images.push(tree),
-            Ok(_) => {}
-            Err(error) => eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}"))),
-        }
-    }
+    let images = store::images(home, store::ids(home)?)?;
     let text = match format {
         Format::Table => table(&images, &references),
         Format::Json => array(&images, &references)?,
@@ -104,23 +97,21 @@ fn list(home: Option<&Home>, format: Format) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn array(images: &[Tree], references: &References) -> Result<String> {
-    let one = |tree: &Tree| {
-        let info = tree.info();
+fn array(images: &[(Digest, Info)], references: &References) -> Result<String> {
+    let one = |(id, info): &(Digest, Info)| {
         json!({
-            "id": tree.id(), "name": info.name, "size": info.size, "objects": info.objects,
-            "imported": info.imported, "pods": references.to(tree.id()),
+            "id": id, "name": info.name, "size": info.size, "objects": info.objects,
+            "imported": info.imported, "pods": references.to(*id),
         })
     };
     Ok(serde_json::to_string_pretty(&images.iter().map(one).collect::<Vec<_>>())? + "\n")
 }
 
-fn table(images: &[Tree], references: &References) -> String {
+fn table(images: &[(Digest, Info)], references: &References) -> String {
     let mut text = format!("{:<19}  {:>9}  {:>7}  {:>4}  NAME\n", "ID", "SIZE", "AGE", "PODS");
-    for tree in images {
-        let info = tree.info();
+    for (id, info) in images {
         let name = info.name.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (id, pods) = (tree.id().to_string(), references.to(tree.id()).len());
+        let (id, pods) = (id.to_string(), references.to(*id).len());
         let size = indicatif::BinaryBytes(info.size).to_string();
         let _ = writeln!(text, "{:<19}  {size:>9}  {:>7}  {pods:>4}  {name}", &id[..19], age(info.age()));
     }

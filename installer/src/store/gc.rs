@@ -2,7 +2,8 @@
 //! Taking trees out of the store.
 //!
 //! A tree is locked alone first; then pods are asked. Whoever is making a pod of it has it locked, so either the lock
-//! can't be had, or the pod is there to be seen.
+//! can't be had, or the pod is there to be seen. A store may have more trees than there are descriptors, so that is done
+//! with a few at a time.
 
 use anyhow::{Context, Result};
 use pod::digest::Digest;
@@ -14,6 +15,9 @@ use super::{alias, info::Info};
 use crate::home::Home;
 use crate::overlay;
 use crate::staging::{self, Locked};
+
+/// So many are locked at once.
+const BATCH: usize = 32;
 
 /// Why a tree stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,13 @@ pub(crate) fn forget_if_empty(home: &Home) -> Result<()> {
 /// Removes these trees, each unless a pod refers to it or somebody uses it.
 pub(crate) fn remove(home: &Home, trees: &[Digest]) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
+    for batch in trees.chunks(BATCH) {
+        remove_batch(home, batch, &mut outcomes)?;
+    }
+    Ok(outcomes)
+}
+
+fn remove_batch(home: &Home, trees: &[Digest], outcomes: &mut Vec<Outcome>) -> Result<()> {
     let mut alone: Vec<(Digest, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
@@ -59,15 +70,15 @@ pub(crate) fn remove(home: &Home, trees: &[Digest]) -> Result<Vec<Outcome>> {
     for (id, locked) in alone {
         let pods = references.to(id);
         if pods.is_empty() {
-            let info = read_info(&locked.directory).ok();
-            staging::remove_from(home, &home.trees, &tree::name(id), locked)
-                .with_context(|| format!("cannot remove tree {id}"))?;
+            let about = || format!("cannot remove tree {id}");
+            let info = read_info(&locked.directory).with_context(about)?.ok();
+            staging::remove_from(home, &home.trees, &tree::name(id), locked).with_context(about)?;
             outcomes.push((id, Ok(info)));
         } else {
             outcomes.push((id, Err(Kept::Referred(pods.to_vec()))));
         }
     }
-    Ok(outcomes)
+    Ok(())
 }
 
 fn is_missing(home: &Home, id: Digest) -> bool {

@@ -4,7 +4,7 @@
 //! A file is known by its digest, where somebody says it or its length is one that the store has seen; then nothing of
 //! it is decoded. Else it is unpacked in staging, where its tree waits until whoever asked for it has found it good.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use pod::digest::Digest;
 use pod::layout;
 use pod::manifest::ImageManifest;
@@ -12,8 +12,8 @@ use rustix::fs::AtFlags;
 
 use super::alias::Alias;
 use super::info::{Info, Kind, now};
-use super::tree::{self, Tree};
-use super::verify;
+use super::tree::{self, Found, Tree};
+use super::verify::{Verdict, verify};
 use crate::archive::Limits;
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Outcome};
 use crate::home::Home;
@@ -254,6 +254,19 @@ impl New<'_> {
     }
 }
 
+/// What the store has as `id`, once all of it was compared with its record.
+fn intact(home: &Home, id: Digest) -> Result<Found> {
+    Ok(match verify(home, id)? {
+        Verdict::Missing => Found::Nothing,
+        Verdict::Intact => Tree::look(home, id)?,
+        Verdict::Damaged(lines) => {
+            let first = lines.first().map(String::as_str).unwrap_or_default();
+            let count = lines.len();
+            Found::Damaged(anyhow!("tree {id} in the store is damaged ({count} differences): {first}"))
+        }
+    })
+}
+
 /// Publishes a tree. Where the store has it by now, that one is verified and taken, or replaced where it is damaged.
 fn publish(home: &Home, staging: Staging<'_>, id: Digest) -> Result<(Tree, bool)> {
     let name = tree::name(id);
@@ -269,14 +282,18 @@ fn publish(home: &Home, staging: Staging<'_>, id: Digest) -> Result<(Tree, bool)
                 return Err(error);
             }
         }
-        match verify::intact(home, id) {
-            Ok(Some(tree)) => {
+        match intact(home, id) {
+            Err(error) => {
+                staging.discard();
+                return Err(error);
+            }
+            Ok(Found::Whole(tree)) => {
                 staging.discard();
                 return Ok((tree, false));
             }
             // It was removed in between.
-            Ok(None) => {}
-            Err(error) => {
+            Ok(Found::Nothing) => {}
+            Ok(Found::Damaged(error)) => {
                 let why = pod::text::one_line(&format!("{error:#}"));
                 eprintln!("warning: {why}: it is replaced");
                 staging.replace(&home.trees, &name)?;

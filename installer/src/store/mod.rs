@@ -6,6 +6,7 @@
 //! refer to. Invariant: no tree vanishes that somebody uses or a pod directory names.
 
 mod alias;
+mod damage;
 mod gc;
 mod import;
 mod info;
@@ -17,8 +18,8 @@ mod verify;
 pub(crate) use alias::sweep as sweep_aliases;
 pub(crate) use gc::{Kept, collect, forget_if_empty, remove};
 pub(crate) use import::{Acquired, Importer};
-pub(crate) use info::Kind;
+pub(crate) use info::{Info, Kind};
 pub(crate) use references::References;
-pub(crate) use select::{Selector, resolve};
+pub(crate) use select::{Selector, images, resolve};
 pub(crate) use tree::{Tree, ids};
 pub(crate) use verify::{Repair, Verdict, repair, verify};

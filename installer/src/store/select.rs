@@ -6,12 +6,14 @@ use pod::digest::Digest;
 use pod::text::escape;
 
 use super::alias::Alias;
-use super::info::Kind;
-use super::tree::{Tree, ids};
+use super::info::{Info, Kind};
+use super::tree::{Found, Tree, ids};
 use crate::home::Home;
 use crate::report::Hint as _;
 
 const SHA256: &str = "sha256-";
+/// How often an image is looked for that has gone once it is to be opened.
+const ATTEMPTS: usize = 16;
 
 /// What a person called an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,52 +56,58 @@ impl Selector {
 /// # Errors
 /// Where the store has none or several.
 pub(crate) fn resolve(home: &Home, selector: &Selector) -> Result<Tree> {
-    let found = match selector {
-        Selector::Id(id) => by_id(home, *id)?.into_iter().collect(),
-        Selector::Prefix(prefix) => {
-            let ids = ids(home)?.into_iter().filter(|id| id.to_string().starts_with(prefix));
-            images(home, ids)?
-        }
-        Selector::Name(name) => images(home, ids(home)?.into_iter())?
-            .into_iter()
-            .filter(|tree| tree.info().name.as_ref().is_some_and(|of_image| of_image.as_str() == name))
-            .collect(),
-    };
-    one(found, selector)
-}
-
-fn one(mut found: Vec<Tree>, selector: &Selector) -> Result<Tree> {
-    let shown = selector.shown();
-    match (found.pop(), found.as_slice()) {
-        (Some(tree), []) => Ok(tree),
-        (Some(last), others) => {
-            let mut ids: Vec<_> = others.iter().chain([&last]).map(|tree| tree.id().to_string()).collect();
-            ids.sort();
-            bail!("{shown} could be {}: expected one image's id", ids.join(" or "))
-        }
-        (None, _) => {
-            let missing = match selector {
-                Selector::Name(_) => "no such file, and no image of this name in the store",
-                _ => "no such image in the store",
-            };
-            Err(anyhow!("{missing}: {shown}")).hint("installer image list shows what there is")
+    for _ in 0..ATTEMPTS {
+        let Some(id) = one(&candidates(home, selector)?, selector)? else { break };
+        // Nothing was open in between, so it may be gone, and another be meant.
+        if let Some(tree) = Tree::open(home, id, Kind::Image)? {
+            return Ok(tree);
         }
     }
+    let missing = match selector {
+        Selector::Name(_) => "no such file, and no image of this name in the store",
+        _ => "no such image in the store",
+    };
+    Err(anyhow!("{missing}: {}", selector.shown())).hint("installer image list shows what there is")
 }
 
-fn by_id(home: &Home, id: Digest) -> Result<Option<Tree>> {
-    let tree = if id.is_sha512() { Alias::Tar(id).find(home)? } else { Some(id) };
-    tree.map_or(Ok(None), |tree| Tree::open(home, tree, Kind::Image))
+/// What can be meant.
+fn candidates(home: &Home, selector: &Selector) -> Result<Vec<Digest>> {
+    let images = match selector {
+        Selector::Id(id) if id.is_sha512() => return Ok(Alias::Tar(*id).find(home)?.into_iter().collect()),
+        Selector::Id(id) => return Ok(vec![*id]),
+        Selector::Prefix(prefix) => {
+            images(home, ids(home)?.into_iter().filter(|id| id.to_string().starts_with(prefix)))?
+        }
+        Selector::Name(name) => {
+            let mut images = images(home, ids(home)?)?;
+            images.retain(|(_, info)| info.name.as_ref().is_some_and(|of_image| of_image.as_str() == name));
+            images
+        }
+    };
+    Ok(images.into_iter().map(|(id, _)| id).collect())
 }
 
-/// Those that are images. One that vanishes meanwhile, or is damaged, can't be meant by its name.
-fn images(home: &Home, ids: impl Iterator<Item = Digest>) -> Result<Vec<Tree>> {
+fn one(found: &[Digest], selector: &Selector) -> Result<Option<Digest>> {
+    if found.len() > 1 {
+        let mut ids: Vec<_> = found.iter().map(ToString::to_string).collect();
+        ids.sort();
+        bail!("{} could be {}: expected one image's id", selector.shown(), ids.join(" or "));
+    }
+    Ok(found.first().copied())
+}
+
+/// Those that are images, and what is said about them; none is open afterwards. One that vanishes meanwhile is none, and
+/// one that is damaged can't be meant by its name.
+///
+/// # Errors
+/// Where one can't be looked at: it might be any image.
+pub(crate) fn images(home: &Home, ids: impl IntoIterator<Item = Digest>) -> Result<Vec<(Digest, Info)>> {
     let mut all = Vec::new();
     for id in ids {
-        match Tree::open_any(home, id) {
-            Ok(Some(tree)) if tree.info().kind == Kind::Image => all.push(tree),
-            Ok(_) => {}
-            Err(error) => eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}"))),
+        match Tree::look(home, id)? {
+            Found::Whole(tree) if tree.info().kind == Kind::Image => all.push((id, tree.info().clone())),
+            Found::Whole(_) | Found::Nothing => {}
+            Found::Damaged(error) => eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}"))),
         }
     }
     Ok(all)

@@ -13,6 +13,7 @@ use pod::text::escape;
 use rustix::fs::{Dir, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 
+use super::damage::told_apart;
 use super::info::{INFO_MAX, Info, Kind};
 use crate::home::Home;
 use crate::image_root::InRoot;
@@ -31,6 +32,17 @@ pub(crate) struct Tree {
     directory: OwnedFd,
 }
 
+/// What the store has by an id.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// No such tree.
+    Nothing,
+    /// All parts of it.
+    Whole(Tree),
+    /// Something else, and why.
+    Damaged(anyhow::Error),
+}
+
 impl Tree {
     /// The tree `id`, which is a sha256; `None` where the store has none.
     ///
@@ -45,17 +57,29 @@ impl Tree {
 
     /// Likewise, of any kind.
     pub(crate) fn open_any(home: &Home, id: Digest) -> Result<Option<Self>> {
-        let Some(directory) = lock_shared(home, id).with_context(|| format!("cannot open tree {id}"))? else {
-            return Ok(None);
-        };
-        Self::locked(id, directory).map(Some)
+        match Self::look(home, id)? {
+            Found::Nothing => Ok(None),
+            Found::Whole(tree) => Ok(Some(tree)),
+            Found::Damaged(error) => Err(error),
+        }
+    }
+
+    /// What the store has as `id`.
+    ///
+    /// # Errors
+    /// Where that can't be known.
+    pub(crate) fn look(home: &Home, id: Digest) -> Result<Found> {
+        let about = || format!("cannot open tree {id}");
+        let Some(directory) = lock_shared(home, id).with_context(about)? else { return Ok(Found::Nothing) };
+        Ok(match unless_damaged(id, read_info(&directory).with_context(about)?) {
+            Ok(info) => Found::Whole(Self { id, info, directory }),
+            Err(error) => Found::Damaged(error),
+        })
     }
 
     /// The tree that was just published in `directory`.
     pub(super) fn locked(id: Digest, directory: OwnedFd) -> Result<Self> {
-        let info = read_info(&directory)
-            .with_context(|| format!("tree {id} in the store is damaged"))
-            .hint("installer verify --repair sets it right, or takes it out")?;
+        let info = unless_damaged(id, read_info(&directory)?)?;
         Ok(Self { id, info, directory })
     }
 
@@ -87,8 +111,18 @@ impl Tree {
     }
 }
 
-/// Reads what a tree is, and looks whether all of its parts are there.
-pub(super) fn read_info(directory: &OwnedFd) -> Result<Info> {
+fn unless_damaged<T>(id: Digest, found: Result<T>) -> Result<T> {
+    found
+        .with_context(|| format!("tree {id} in the store is damaged"))
+        .hint("installer verify --repair sets it right, or takes it out")
+}
+
+/// Reads what a tree is, and looks whether all of its parts are there; within, what is wrong with it.
+pub(super) fn read_info(directory: &OwnedFd) -> Result<Result<Info, anyhow::Error>> {
+    told_apart(parts(directory))
+}
+
+fn parts(directory: &OwnedFd) -> Result<Info> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = |name: &str, flags| -> Result<File> {
         let opened = openat(directory, name, flags, Mode::empty());

@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use pod::digest::Digest;
 use pod::id::PodId;
 
+use super::damage::told_apart;
 use super::import::{Importer, New};
 use super::info::Kind;
 use super::references::References;
-use super::tree::{self, Tree, read_info};
+use super::tree::{self, Found, Tree, read_info};
 use crate::extract::Expected;
 use crate::home::Home;
 use crate::record;
@@ -41,32 +42,17 @@ pub(crate) enum Repair {
 
 /// Compares a tree with its record: all metadata and all content.
 pub(crate) fn verify(home: &Home, id: Digest) -> Result<Verdict> {
-    let tree = match Tree::open_any(home, id) {
-        Ok(Some(tree)) => tree,
-        Ok(None) => return Ok(Verdict::Missing),
-        Err(error) => return Ok(Verdict::Damaged(vec![format!("{error:#}")])),
+    let tree = match Tree::look(home, id)? {
+        Found::Whole(tree) => tree,
+        Found::Nothing => return Ok(Verdict::Missing),
+        Found::Damaged(error) => return Ok(Verdict::Damaged(vec![format!("{error:#}")])),
     };
     let differences = tree.root().and_then(|root| record::differences(tree.record()?, &root));
-    Ok(match differences {
+    Ok(match told_apart(differences).with_context(|| format!("cannot verify tree {id}"))? {
         Ok(differences) if differences.is_empty() => Verdict::Intact,
         Ok(differences) => Verdict::Damaged(differences.iter().map(ToString::to_string).collect()),
         Err(error) => Verdict::Damaged(vec![format!("{error:#}")]),
     })
-}
-
-/// The tree, if the store has it, once all of it was compared.
-///
-/// # Errors
-/// Where it differs from its record.
-pub(super) fn intact(home: &Home, id: Digest) -> Result<Option<Tree>> {
-    match verify(home, id)? {
-        Verdict::Missing => Ok(None),
-        Verdict::Intact => Tree::open_any(home, id),
-        Verdict::Damaged(lines) => {
-            let first = lines.first().map(String::as_str).unwrap_or_default();
-            Err(anyhow!("tree {id} in the store is damaged ({} differences): {first}", lines.len()))
-        }
-    }
 }
 
 /// Extracts a damaged tree anew from the file it came from; where that is not to be had, takes it out of the store.
@@ -76,7 +62,7 @@ pub(crate) fn repair(importer: &Importer<'_>, id: Digest) -> Result<Repair> {
     let Some(locked) = staging::lock(&home.trees, &name).context("cannot lock it")? else {
         return Ok(Repair::InUse);
     };
-    let info = read_info(&locked.directory).ok();
+    let info = read_info(&locked.directory)?.ok();
     let source = info.as_ref().and_then(|info| info.source.as_deref());
     let kind = info.as_ref().map_or(Kind::Image, |info| info.kind);
     match source.map(|source| again(importer, Path::new(source), kind, id)) {

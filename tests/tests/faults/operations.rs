@@ -74,7 +74,6 @@ operations! {
     an_import: [], IMPORT, Succeeds, tiny::OBJECTS / 2;
     // The imported image goes, object by object, and its name; the pod's stays.
     a_gc_beside_a_pod: [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], &["gc"], Succeeds, tiny::OBJECTS / 2;
-    // By its id: a name would be looked for in every tree, and one that can't be looked at is passed over.
     an_image_rm: [Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;
     an_image_rm_beside_a_pod:
         [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;

@@ -6,6 +6,7 @@
 mod damage;
 mod gc;
 mod layouts;
+mod many;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -67,8 +67,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree that is there already is not verified",
         file: IMPORT,
-        find: "match verify::intact(home, id) {",
-        replace: "match Tree::open_any(home, id) {",
+        find: "match intact(home, id) {",
+        replace: "match Tree::look(home, id) {",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
