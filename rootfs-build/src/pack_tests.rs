@@ -10,7 +10,8 @@ fn pack(tree: &Tree<'_>) -> Vec<u8> {
 fn tree(backwards: bool) -> Tree<'static> {
     let long = format!("long/{}/file", "x".repeat(120));
     let mut nodes = vec![
-        ("bin/x", Node::File { mode: 0o755, bytes: vec![7; 100_000].into() }),
+        ("bin/x", Node::File { mode: 0o755, bytes: [b"\x7fELF".as_slice(), &[7; 100_000]].concat().into() }),
+        ("bin/y", Node::File { mode: 0o755, bytes: [b"\x7fELF".as_slice(), &[7; 200_000]].concat().into() }),
         ("bin-link", Node::Symlink("bin".into())),
         ("tmp", Node::Directory { mode: 0o1777 }),
         (&long, Node::File { mode: 0o444, bytes: b"y"[..].into() }),
@@ -54,12 +55,14 @@ fn the_installer_reads_it_and_every_field_is_fixed() {
     let entry = |path: &str, kind, mode, size| (path.to_owned(), kind, mode, size, None);
     let expected = [
         entry("bin/", EntryType::Directory, 0o755, 0),
-        entry("bin/x", EntryType::Regular, 0o755, 100_000),
         ("bin-link".to_owned(), EntryType::Symlink, 0o777, 0, Some("bin".to_owned())),
         entry("long/", EntryType::Directory, 0o755, 0),
         entry(&format!("long/{long}/"), EntryType::Directory, 0o755, 0),
-        entry(&format!("long/{long}/file"), EntryType::Regular, 0o444, 1),
         entry("tmp/", EntryType::Directory, 0o1777, 0),
+        entry(&format!("long/{long}/file"), EntryType::Regular, 0o444, 1),
+        // Programs come last, the largest first.
+        entry("bin/y", EntryType::Regular, 0o755, 200_004),
+        entry("bin/x", EntryType::Regular, 0o755, 100_004),
     ];
     assert_eq!(found, expected);
 }
