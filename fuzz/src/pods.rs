@@ -27,6 +27,8 @@ const TEXTS: &[&str] = &[
 type Kind = (&'static [&'static str], &'static [&'static str]);
 const NAMES: Kind =
     (&["a", "b-1", "halt", "gantry-exit", "default.target", "x.service"], &["A", "a b", "-", ""]);
+/// What is valid in 0.1 alone.
+const OLD_NAMES: &[&str] = &["a--b", "../b", "..", "/", "a/b", "-"];
 const USERS: Kind = (&["0", "7", "65534", "root", "0day"], &["65535", "4294967295", "-1", "/bin/sh", "a:b"]);
 const PATHS: Kind = (&["/", "/a", "/a b", "/%n/$x\\", "/é\n"], &["/a/../b", "a", "/a\0", ""]);
 const PROGRAMS: Kind = (&["/bin/sh", "run", "/%n $x\\", "/x\rUser=0"], &["+/bin/sh", "", "bin/sh"]);
@@ -55,7 +57,7 @@ pub(crate) fn choose(choices: Choices<'_, '_>) -> Result<Chosen> {
     for number in 0..choices.int_in_range(1..=3)? {
         let shares = number > 0 && choices.ratio(1, 4)?;
         if !shares {
-            images.push((format!("sha256-{number:064x}"), image(choices)?));
+            images.push((format!("sha256-{number:064x}"), image(choices, is_0_8)?));
         }
         let id = &images[images.len() - 1].0;
         let mut app = match is_0_8 {
@@ -64,7 +66,7 @@ pub(crate) fn choose(choices: Choices<'_, '_>) -> Result<Chosen> {
         };
         app["name"] = match choices.ratio(1, 2)? {
             true => json!(format!("app{number}")),
-            false => json!(name(choices)?),
+            false => json!(name(choices, is_0_8)?),
         };
         app["annotations"] = annotations(choices)?;
         if choices.ratio(1, 4)? {
@@ -75,7 +77,7 @@ pub(crate) fn choose(choices: Choices<'_, '_>) -> Result<Chosen> {
     let volume = json!({"name": "v", "fulfills": ["v"], "kind": "host", "source": path(choices)?});
     let mut manifest = json!({"acVersion": "0.8.11", "uuid": ID, "apps": apps, "volumes": [volume]});
     manifest["acKind"] = json!(if is_0_8 { "PodManifest" } else { "ContainerRuntimeManifest" });
-    if is_0_8 && choices.ratio(1, 4)? {
+    if choices.ratio(1, 4)? {
         manifest["isolators"] = isolators(choices)?;
     }
     let accounts = match choices.ratio(1, 4)? {
@@ -85,7 +87,7 @@ pub(crate) fn choose(choices: Choices<'_, '_>) -> Result<Chosen> {
     Ok(Chosen { manifest, images, accounts })
 }
 
-fn image(choices: Choices<'_, '_>) -> Result<Value> {
+fn image(choices: Choices<'_, '_>, is_0_8: bool) -> Result<Value> {
     let mut app = Map::new();
     app.insert("exec".into(), exec(choices)?);
     app.insert("user".into(), json!(one_of(choices, USERS)?));
@@ -113,11 +115,12 @@ fn image(choices: Choices<'_, '_>) -> Result<Value> {
     }
     let ports = list(choices, |choices| {
         let (port, count) = (choices.arbitrary::<u16>()?, choices.int_in_range(0..=8)?.max(1));
-        Ok(json!({"name": name(choices)?, "protocol": choices.choose(&["tcp", "udp"])?, "port": port,
+        Ok(json!({"name": name(choices, is_0_8)?, "protocol": choices.choose(&["tcp", "udp"])?, "port": port,
             "count": count, "socketActivated": choices.arbitrary::<bool>()?}))
     })?;
     app.insert("ports".into(), json!(ports));
-    Ok(json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/a", "app": app,
+    let version = if is_0_8 { "0.8.11" } else { "0.1.1" };
+    Ok(json!({"acKind": "ImageManifest", "acVersion": version, "name": "example.com/a", "app": app,
         "annotations": annotations(choices)?}))
 }
 
@@ -171,7 +174,10 @@ fn exec(choices: Choices<'_, '_>) -> Result<Value> {
     Ok(std::iter::once(program.to_owned()).chain(words).collect())
 }
 
-fn name(choices: Choices<'_, '_>) -> Result<String> {
+fn name(choices: Choices<'_, '_>, is_0_8: bool) -> Result<String> {
+    if !is_0_8 && choices.ratio(1, 4)? {
+        return Ok((*choices.choose(OLD_NAMES)?).to_owned());
+    }
     Ok(match choices.int_in_range(0..=15)? {
         0 if choices.ratio(1, 4)? => choices.arbitrary::<&str>()?.to_owned(),
         1 => "x".repeat(choices.int_in_range(190..=201)?),

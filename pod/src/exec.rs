@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an app executes: words that reach the program byte for byte.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -100,8 +101,8 @@ impl TryFrom<Vec<Word>> for Exec {
 ///
 /// # Errors
 /// Where they are too long.
-pub(crate) fn check_total(exec: &Exec, environment: &BTreeMap<&str, &str>) -> Result<()> {
-    let length = |(name, value): (&&str, &&str)| name.len() + 1 + value.len();
+pub(crate) fn check_total(exec: &Exec, environment: &BTreeMap<&str, Cow<'_, str>>) -> Result<()> {
+    let length = |(name, value): (&&str, &Cow<'_, str>)| name.len() + 1 + value.len();
     if let Some(variable) = environment.iter().find(|variable| length(*variable) > ARGUMENT_MAX) {
         return Err(Error::new(format!(
             "environment variable {} of {} bytes: expected at most {ARGUMENT_MAX}",

@@ -28,6 +28,7 @@
 //!     work/                        overlayfs's, for stage1
 //! ```
 //!
+//! APP and NAME are names of apps and volumes, escaped where they are not plain ([`crate::name`]).
 //! Names are relative to the directory above them, so that they serve with directory descriptors.
 
 use crate::digest::Digest;
@@ -122,7 +123,7 @@ pub fn upper(app: &AppName) -> String {
 /// A volume of kind empty, the pod's or an app's own, in stage1.
 pub fn volume(name: &VolumeName, app: Option<&AppName>) -> String {
     match app {
-        None => format!("{VOLUMES}/{name}"),
-        Some(app) => format!("{APP_VOLUMES}/{app}/{name}"),
+        None => format!("{VOLUMES}/{}", name.file_name()),
+        Some(app) => format!("{APP_VOLUMES}/{app}/{}", name.file_name()),
     }
 }

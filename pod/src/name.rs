@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names: of images, apps, volumes, isolators, environment variables.
+//!
+//! 0.1 has one looser type for all of them but the last: any of `a-z 0-9 . - /`, in any order. A name that has no place
+//! as a component of a path has one escaped ([`AppName`], [`VolumeName::file_name`]), so that `..`, `//` and the like
+//! never are one. 0.8's rules hold where a manifest of 0.8 names what is its own ([`OfVersion`]).
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::text::escape;
@@ -59,38 +63,57 @@ macro_rules! checked_name {
     };
 }
 
-checked_name!(
-    /// An image's, isolator's or annotation's name: appc's AC Identifier (0.8) or AC Name (0.1), 1 to 255 bytes.
+/// A name that has to be as 0.8 has it where a manifest of 0.8 gives it.
+pub(crate) trait OfVersion {
+    /// Whether it is.
+    ///
+    /// # Errors
+    /// Where it is one of 0.1's alone.
+    fn check_0_8(&self) -> Result<()>;
+}
+
+/// Declares a [`checked_name`] of 1 to 255 bytes: words with one of `$between` between any two, or what 0.1 takes.
+macro_rules! looser_name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $between:literal) => {
+        checked_name!(
+            $(#[$doc])*
+            $name, $what, $expected, |text| text.len() <= 255 && (is_words(text, $between) || is_of_0_1(text))
+        );
+
+        impl OfVersion for $name {
+            fn check_0_8(&self) -> Result<()> {
+                if is_words(&self.0, $between) {
+                    return Ok(());
+                }
+                Err(Error::new(format!(concat!("invalid ", $what, " {}: expected ", $expected), escape(&self.0))))
+            }
+        }
+    };
+}
+
+looser_name!(
+    /// An image's, isolator's or annotation's name: appc's AC Identifier (0.8) or AC Name (0.1).
     Identifier,
     "name",
     "lowercase letters and digits, with - . _ ~ / between them",
-    |text| text.len() <= 255 && is_words(text, b"-._~/")
+    b"-._~/"
 );
 
-checked_name!(
-    /// A volume's or mount point's name: appc's AC Name (0.8), with 0.1's dots, 1 to 255 bytes.
+looser_name!(
+    /// A volume's or mount point's name: appc's AC Name (0.8), with 0.1's dots, or that of 0.1.
     VolumeName,
     "volume name",
     "lowercase letters and digits, with - or . between them",
-    |text| text.len() <= 255 && is_words(text, b"-.")
+    b"-."
 );
 
-checked_name!(
-    /// A port's name: appc's AC Name (0.8), with 0.1's dots, 1 to 255 bytes. So it is also a name that
-    /// sd_listen_fds_with_names(3) can pass on.
+looser_name!(
+    /// A port's name: appc's AC Name (0.8), with 0.1's dots, or that of 0.1. Either can be passed on as
+    /// sd_listen_fds_with_names(3) has it.
     PortName,
     "port name",
     "lowercase letters and digits, with - or . between them",
-    |text| text.len() <= 255 && is_words(text, b"-.")
-);
-
-checked_name!(
-    /// An app's name in its pod, 1 to 200 bytes: appc's AC Name (0.8), with 0.1's dots. It is part of unit names
-    /// (systemd.unit(5): at most 255 bytes) and is a file name, so it has no slash.
-    AppName,
-    "app name",
-    "at most 200 lowercase letters and digits, with - . _ between them",
-    |text| text.len() <= 200 && is_words(text, b"-._")
+    b"-."
 );
 
 checked_name!(
@@ -105,15 +128,121 @@ checked_name!(
     }
 );
 
+/// An app's name in its pod, 1 to 200 bytes: appc's AC Name (0.8), with `.` and `_`, or that of 0.1.
+///
+/// What is the app's goes by the name's escaped form, which for a plain name is the name: units (systemd.unit(5): at most
+/// 255 bytes), directories, files, messages. It is what this type is as text; manifests have the name itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppName(String);
+
 impl AppName {
+    /// The escaped form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// An app's name as a manifest has it.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn of_manifest(text: &str) -> Result<Self> {
+        if text.len() <= 200 && (is_words(text, b"-._") || is_of_0_1(text)) {
+            return Ok(Self(component(text)));
+        }
+        Err(invalid_app(text))
+    }
+
+    /// The name as a manifest has it.
+    pub fn in_manifest(&self) -> String {
+        written(&self.0)
+    }
+
     /// The name an app of this image has when nobody names it: the image name's last component.
     ///
     /// # Errors
     /// Where that component makes no app name.
     pub fn of_image(image: &Identifier) -> Result<Self> {
-        let last = image.as_str().rsplit('/').next().unwrap_or_default();
-        last.replace('~', "-").parse().map_err(|error: Error| error.within(format!("image {image}")))
+        let last = image.as_str().rsplit('/').find(|component| !component.is_empty()).unwrap_or_default();
+        Self::of_manifest(&last.replace('~', "-")).map_err(|error| error.within(format!("image {image}")))
     }
+}
+
+impl OfVersion for AppName {
+    fn check_0_8(&self) -> Result<()> {
+        let text = self.in_manifest();
+        if is_words(&text, b"-._") { Ok(()) } else { Err(invalid_app(&text)) }
+    }
+}
+
+fn invalid_app(text: &str) -> Error {
+    let text = escape(text);
+    Error::new(format!(
+        "invalid app name {text}: expected at most 200 lowercase letters and digits, with - . _ between them"
+    ))
+}
+
+impl FromStr for AppName {
+    type Err = Error;
+
+    /// Reads the escaped form.
+    fn from_str(text: &str) -> Result<Self> {
+        Self::of_manifest(&written(text)).ok().filter(|name| name.0 == text).ok_or_else(|| invalid_app(text))
+    }
+}
+
+impl fmt::Display for AppName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for AppName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.in_manifest())
+    }
+}
+
+impl<'de> Deserialize<'de> for AppName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::of_manifest(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl VolumeName {
+    /// The name, escaped where it is not plain: one component of a path.
+    pub fn file_name(&self) -> String {
+        component(&self.0)
+    }
+}
+
+/// A name as one component of a path, and as part of a unit's name: a slash is `S`, and a `-` or `.` that does not stand
+/// alone between words is `D` or `P`. Names have no capital letters, so no two become one, and a plain name is itself.
+fn component(name: &str) -> String {
+    let bytes = name.as_bytes();
+    let is_word = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_alphanumeric);
+    let one = |(index, byte): (usize, &u8)| {
+        let stands_alone = index > 0 && is_word(index - 1) && is_word(index + 1);
+        match byte {
+            b'/' => 'S',
+            b'-' if !stands_alone => 'D',
+            b'.' if !stands_alone => 'P',
+            byte => char::from(*byte),
+        }
+    };
+    bytes.iter().enumerate().map(one).collect()
+}
+
+/// The name that [`component`] has escaped.
+fn written(component: &str) -> String {
+    component.replace('S', "/").replace('D', "-").replace('P', ".")
+}
+
+/// Any of 0.1's characters, in any order.
+fn is_of_0_1(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-/".contains(&byte))
 }
 
 /// `[a-z0-9]+` runs with one of `between` between any two of them.
@@ -127,23 +256,87 @@ mod tests {
     use super::*;
 
     #[test]
-    fn app_names() {
-        for good in ["a", "redis", "redis-6.2", "0", "halt", "default"] {
-            assert!(good.parse::<AppName>().is_ok(), "{good}");
+    fn plain_app_names_are_as_they_are() {
+        for good in ["a", "redis", "redis-6.2", "a_b", "0", "halt", "default"] {
+            let name = AppName::of_manifest(good).unwrap();
+            assert_eq!((name.as_str(), name.check_0_8()), (good, Ok(())));
         }
         let long = "a".repeat(201);
-        for bad in ["", "-a", "a-", "a--b", "A", "a/b", "a b", "a\n", "é", "..", "a\0", "a%n", long.as_str()]
+        for bad in
+            ["", "A", "a b", "a\n", "é", "a\0", "a%n", "a__b", "_", "a_b--c", "S", "aDb", long.as_str()]
         {
-            assert!(bad.parse::<AppName>().is_err(), "{bad:?}");
+            assert!(AppName::of_manifest(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
+    fn looser_app_names_are_escaped_and_come_back() {
+        for (name, escaped) in [
+            ("example.com/etcd", "example.comSetcd"),
+            ("a--b", "aDDb"),
+            ("a.-b", "aPDb"),
+            ("..", "PP"),
+            (".", "P"),
+            ("/", "S"),
+            ("../x", "PPSx"),
+            ("a//b/", "aSSbS"),
+            ("-a", "Da"),
+            ("a-", "aD"),
+            ("a/-b", "aSDb"),
+        ] {
+            let app = AppName::of_manifest(name).unwrap();
+            assert_eq!((app.as_str(), app.in_manifest().as_str()), (escaped, name));
+            assert_eq!(escaped.parse::<AppName>().as_ref(), Ok(&app), "{name}");
+            assert_eq!(name.parse::<VolumeName>().unwrap().file_name(), escaped);
+            assert!(app.check_0_8().is_err() && name.parse::<AppName>().is_err(), "{name}");
+        }
+        for none in ["aDb", "aPb", "aSb-", "D D", "..", "a/b", "U"] {
+            assert!(none.parse::<AppName>().is_err(), "{none}");
+        }
+    }
+
+    /// Every name of up to four characters, of each kind that the rules tell apart.
+    #[test]
+    fn no_two_names_become_one() {
+        let mut names = vec![String::new()];
+        for _ in 0..4 {
+            let longer = |name: &String| ["a", "-", ".", "/", "_"].map(|next| format!("{name}{next}"));
+            names = names.iter().flat_map(longer).chain(names.iter().cloned()).collect();
+        }
+        names.sort();
+        names.dedup();
+        let apps: Vec<_> = names.iter().filter_map(|name| AppName::of_manifest(name).ok()).collect();
+        let escaped: std::collections::BTreeSet<_> = apps.iter().map(AppName::as_str).collect();
+        assert_eq!(escaped.len(), apps.len());
+        let plain = |escaped: &&str| is_words(&escaped.to_ascii_lowercase(), b"-._");
+        assert!(escaped.iter().all(plain), "{escaped:?}");
+        assert!(apps.len() > 300, "{}", apps.len());
+    }
+
+    #[test]
     fn app_name_of_an_image() {
-        let name = |image: &str| AppName::of_image(&image.parse().unwrap()).map(|name| name.to_string());
+        let name = |image: &str| AppName::of_image(&image.parse().unwrap()).map(|name| name.in_manifest());
         assert_eq!(name("example.com/redis"), Ok("redis".into()));
         assert_eq!(name("example.com/a~b"), Ok("a-b".into()));
+        assert_eq!(name("example.com/a--b"), Ok("a--b".into()));
+        assert_eq!(name("/example.com/redis//"), Ok("redis".into()));
+        assert_eq!(name("a/.."), Ok("..".into()));
+        assert!(name("//").is_err());
         assert!(name(&"a".repeat(255)).is_err());
+    }
+
+    #[test]
+    fn each_version_has_its_names() {
+        for (name, is_of_0_8) in [("example.com/a--b", false), ("a/b", true), ("/", false)] {
+            assert_eq!(name.parse::<Identifier>().unwrap().check_0_8().is_ok(), is_of_0_8, "{name}");
+        }
+        for (name, is_of_0_8) in [("data/one", false), ("data.one", true), ("a--", false)] {
+            assert_eq!(name.parse::<VolumeName>().unwrap().check_0_8().is_ok(), is_of_0_8, "{name}");
+            assert_eq!(name.parse::<PortName>().unwrap().check_0_8().is_ok(), is_of_0_8, "{name}");
+        }
+        for bad in ["", "A", "a b", "a:b", "a\n", "a_b"] {
+            assert!(bad.parse::<VolumeName>().is_err() && bad.parse::<PortName>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

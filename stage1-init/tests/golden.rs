@@ -121,6 +121,11 @@ fn two_apps_with_handlers_and_a_volume() {
 }
 
 #[test]
+fn names_that_only_0_1_has() {
+    check("names-of-0.1");
+}
+
+#[test]
 fn words_that_systemd_would_expand() {
     check("hostile-words");
 }

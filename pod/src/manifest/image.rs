@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Exec, Word};
 use crate::isolators::Isolators;
 use crate::json;
-use crate::name::{EnvName, Identifier, VolumeName};
+use crate::name::{EnvName, Identifier, OfVersion, VolumeName};
 use crate::path::AbsolutePath;
 use crate::text::escape;
 use crate::user::{Account, is_usable};
@@ -101,7 +101,6 @@ pub struct MountPoint {
 #[serde(rename_all = "camelCase")]
 struct Raw {
     ac_kind: String,
-    #[expect(dead_code, reason = "present and valid is all that is asked of it")]
     ac_version: AcVersion,
     name: Identifier,
     #[serde(default, deserialize_with = "labels")]
@@ -159,6 +158,13 @@ impl ImageManifest {
     }
 }
 
+impl OfVersion for AppSpec {
+    fn check_0_8(&self) -> Result<()> {
+        self.mount_points.iter().try_for_each(|point| point.name.check_0_8())?;
+        self.ports.iter().try_for_each(|port| port.name.check_0_8())
+    }
+}
+
 impl Raw {
     /// Whether the image's archive has all of its tree, and its tree all that is in the archive: other images' trees
     /// are not put below it, so one that needs them, or a selection, would run as something else (appc spec,
@@ -189,6 +195,10 @@ impl TryFrom<Raw> for ImageManifest {
             return Err(Error::new(format!("acKind is {}: expected ImageManifest", escape(&raw.ac_kind))));
         }
         raw.check_is_whole()?;
+        if !raw.ac_version.has_looser_names() {
+            raw.name.check_0_8()?;
+            raw.app.iter().try_for_each(AppSpec::check_0_8)?;
+        }
         Ok(Self { name: raw.name, labels: raw.labels, app: raw.app, annotations: raw.annotations })
     }
 }

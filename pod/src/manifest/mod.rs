@@ -28,7 +28,7 @@ pub use volume::{Ownership, PodVolume, RuntimeVolume, Volume, VolumeKind};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::name::AppName;
+use crate::name::{AppName, OfVersion};
 use crate::text::escape;
 
 /// A pod's manifest in either of the versions' forms.
@@ -54,10 +54,25 @@ fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserialize
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A value whose names are as 0.8 has them.
+fn of_0_8<'de, D: Deserializer<'de>, T: Deserialize<'de> + OfVersion>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = T::deserialize(deserializer)?;
+    value.check_0_8().map_err(serde::de::Error::custom)?;
+    Ok(value)
+}
+
+impl<T: OfVersion> OfVersion for Option<T> {
+    fn check_0_8(&self) -> Result<()> {
+        self.as_ref().map_or(Ok(()), T::check_0_8)
+    }
+}
+
 /// A pod's apps. What is wrong with one is said of it by name.
 fn apps<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let one = |value: Value| {
-        let name = value.get("name").and_then(Value::as_str).and_then(|name| name.parse::<AppName>().ok());
+        let name = value.get("name").and_then(Value::as_str).and_then(|name| AppName::of_manifest(name).ok());
         T::deserialize(value).map_err(|error| match name {
             Some(name) => format!("app {name}: {error}"),
             None => error.to_string(),

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The pod's manifest of appc 0.8.
+//!
+//! What it names itself is named as 0.8 has it. What it refers to may be an image of 0.1, with a name, mount points and
+//! ports of that version.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +12,7 @@ use super::annotations::Annotations;
 use super::image::{AppSpec, ImageManifest, labels};
 use super::port::number_of;
 use super::volume::PodVolume;
-use super::{apps, or_null};
+use super::{apps, of_0_8, or_null};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::isolators::Isolators;
@@ -43,10 +46,12 @@ pub struct PodManifest {
 #[serde(rename_all = "camelCase")]
 pub struct PodApp {
     /// Its name in the pod.
+    #[serde(deserialize_with = "of_0_8")]
     pub name: AppName,
     /// The image it is made of.
     pub image: PodImage,
     /// What it runs, in place of what the image says.
+    #[serde(default, deserialize_with = "of_0_8")]
     pub app: Option<AppSpec>,
     /// Which volumes go where, beside the image's mount points of the volumes' names.
     #[serde(default, deserialize_with = "or_null")]

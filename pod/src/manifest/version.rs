@@ -12,6 +12,11 @@ use crate::text::escape;
 pub struct AcVersion(semver::Version);
 
 impl AcVersion {
+    /// Whether names are as 0.1 has them.
+    pub(super) fn has_looser_names(&self) -> bool {
+        (self.0.major, self.0.minor) == (0, 1)
+    }
+
     /// The version of the manifests that the installer writes.
     pub fn runtime() -> Self {
         Self(semver::Version::new(0, 1, 1))

@@ -3,11 +3,12 @@
 //!
 //! `prepare` and `/init` see the same: part of it is said by the image's passwd file, whose fields may be of any length.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::App;
 use crate::error::Result;
-use crate::exec::{Word, check_total};
+use crate::exec::check_total;
 use crate::user::Person;
 
 /// An app's PATH unless its manifest says otherwise (appc spec, execution environment).
@@ -17,14 +18,16 @@ const PROCESS: &str = "4194304";
 
 impl App {
     /// What the executor supplies, over it who the app's user is, and over both the manifest's own.
-    pub fn full_environment<'a>(&'a self, person: Option<&'a Person>) -> BTreeMap<&'a str, &'a str> {
-        let supplied = [("AC_APP_NAME", self.name.as_str()), ("PATH", PATH), ("container", "gantry")];
+    pub fn full_environment<'a>(&'a self, person: Option<&'a Person>) -> BTreeMap<&'a str, Cow<'a, str>> {
+        let name = Cow::from(self.name.in_manifest());
+        let supplied = [("AC_APP_NAME", name), ("PATH", PATH.into()), ("container", "gantry".into())];
         let of_person = |person: &'a Person| {
             let Person { name, home, shell } = person;
             [("USER", name), ("LOGNAME", name), ("HOME", home), ("SHELL", shell)]
         };
-        let names_user = person.into_iter().flat_map(of_person).map(|(name, value)| (name, value.as_str()));
-        let own = self.environment.iter().map(|(name, value)| (name.as_str(), Word::as_str(value)));
+        let names_user =
+            person.into_iter().flat_map(of_person).map(|(name, value)| (name, value.as_str().into()));
+        let own = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str().into()));
         supplied.into_iter().chain(names_user).chain(own).collect()
     }
 
@@ -47,9 +50,9 @@ impl App {
         let (names, count) = (names.join(":"), self.sockets.len().to_string());
         if !self.sockets.is_empty() {
             environment.extend([
-                ("LISTEN_FDNAMES", names.as_str()),
-                ("LISTEN_FDS", &count),
-                ("LISTEN_PID", PROCESS),
+                ("LISTEN_FDNAMES", names.into()),
+                ("LISTEN_FDS", count.into()),
+                ("LISTEN_PID", PROCESS.into()),
             ]);
         }
         check_total(&self.exec, &environment)

@@ -107,6 +107,42 @@ fn invalid_values_are_refused_where_they_stand() {
 }
 
 #[test]
+fn names_are_as_the_manifests_version_has_them() {
+    let mut spec = app();
+    spec["mountPoints"] = json!([{"name": "data/one", "path": "/d"}]);
+    spec["ports"] = json!([{"name": "web-", "protocol": "tcp", "port": 80}]);
+    let mut old = image(&spec);
+    (old["acVersion"], old["name"]) = (json!("0.1.1"), json!("example.com/a--b"));
+    let volumes = json!([{"kind": "empty", "fulfills": ["data/one"]}]);
+    let apps =
+        json!([{"name": "example.com/etcd", "imageID": digest(1)}, {"name": "..", "imageID": digest(1)}]);
+    let pod = assemble(&runtime(&apps, &volumes), &old).unwrap();
+    let names: Vec<_> = pod.apps.iter().map(|app| app.name.as_str()).collect();
+    assert_eq!(names, ["example.comSetcd", "PP"]);
+    assert_eq!(pod.apps[0].full_environment(None)["AC_APP_NAME"], "example.com/etcd");
+
+    let entry = |name: &str| json!({"name": name, "image": {"id": digest(1), "name": "example.com/a--b"}});
+    let more = json!({"volumes": [{"name": "data/one", "kind": "empty"}]});
+    assert!(assemble(&pod_manifest(&entry("etcd"), &more), &old).is_ok(), "an image of 0.1 in a pod of 0.8");
+    for name in ["example.com/etcd", "a--b", ".."] {
+        refused(&pod_manifest(&entry(name), &more), &old, "invalid app name");
+    }
+    let mut overriding = entry("etcd");
+    overriding["app"] = spec;
+    refused(&pod_manifest(&overriding, &more), &old, "invalid volume name \"data/one\"");
+
+    for (field, why) in [("mountPoints", "invalid port name \"web-\""), ("ports", "invalid volume name")] {
+        let mut newer = old.clone();
+        (newer["acVersion"], newer["name"]) = (json!("0.2.0"), json!("example.com/a"));
+        newer["app"][field] = json!([]);
+        refused(&runtime(&one_app(), &volumes), &newer, why);
+    }
+    let mut newer = old;
+    newer["acVersion"] = json!("0.8.11");
+    refused(&runtime(&one_app(), &volumes), &newer, "invalid name \"example.com/a--b\"");
+}
+
+#[test]
 fn manifests_of_another_kind_or_version_are_refused() {
     let manifest = runtime(&one_app(), &json!([]));
     for (field, value) in

@@ -15,7 +15,7 @@ pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets:
         root: format!("/{}", layout::app(&app.name)),
         exec: exec.words().iter().map(|word| word.as_str().to_owned()).collect(),
         directory: app.working_directory.as_str().to_owned(),
-        environment: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        environment: environment.into_iter().map(|(name, value)| (name.into(), value.into_owned())).collect(),
         groups: groups(app, credentials),
         handler: false,
         sockets,

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Names that only 0.1 has: what goes by them is found under their escaped form, and the app has its own.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tests::host::can_run;
+use tests::image::{manifest, with_handler};
+use tests::pods::{Gantry, status};
+use tests::rootfs::Rootfs;
+
+/// Gives the only app of a prepared pod another name, as who writes a manifest by hand can.
+fn rename(pod: &Path, name: &str) {
+    let path = pod.join("container");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["apps"][0]["name"] = json!(name);
+    fs::write(path, manifest.to_string()).unwrap();
+}
+
+#[test]
+fn a_pod_of_0_1_has_names_with_slashes_and_doubled_hyphens() {
+    if !can_run("a_pod_of_0_1_has_names_with_slashes_and_doubled_hyphens") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let mut image =
+        manifest("a--b", &["/bin/sh", "-c", "echo \"$AC_APP_NAME\"; echo x > /data/file; exit 7"]);
+    image = with_handler(image, "post-stop", "echo \"after $AC_APP_NAME\"");
+    image["app"]["mountPoints"] = json!([{"name": "data/one", "path": "/data"}]);
+    image["app"]["isolators"] = json!([{"name": "resource/memory", "value": {"limit": "1G"}}]);
+    let refused = gantry.image("newer", &Rootfs::busybox().unwrap(), &image);
+    let output = gantry.with_images("prepare", &[&refused], &[]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("invalid name \"example.com/a--b\""),
+        "{output:?}"
+    );
+
+    image["acVersion"] = json!("0.1.1");
+    let image = gantry.image("image", &Rootfs::busybox().unwrap(), &image);
+    let pod = gantry.prepare(&[&image], &["--volume", "data/one,kind=empty"]);
+    for (name, written) in
+        [(None, "a--b"), (Some("example.com/etcd"), "example.com/etcd"), (Some(".."), "..")]
+    {
+        name.into_iter().for_each(|name| rename(&pod, name));
+        let (code, output) = gantry.start(&pod).wait();
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!((code, shown), (7, format!("{written}\nafter {written}\n")), "{output:?}");
+        let escaped = match written {
+            "a--b" => "aDDb",
+            ".." => "PP",
+            _ => "example.comSetcd",
+        };
+        assert_eq!(status(&pod, escaped), 7);
+        let file = pod.join("stage1/rkt/volumes/dataSone/file");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "x\n");
+        fs::remove_file(file).unwrap();
+    }
+}
