@@ -8,7 +8,8 @@ use pod::manifest::Ownership;
 use pod::text::one_line;
 use pod::{Mount, Socket, Source, layout};
 
-use crate::plan::{Plan, Root};
+use crate::plan::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, SHARED, TMP};
+use crate::plan::{Plan, Root, Supplied};
 use crate::trees::{Lower, Tree};
 
 /// Prints the plan on stdout.
@@ -31,7 +32,9 @@ pub fn text(plan: &Plan) -> String {
     lines.extend(plan.stage1.iter().map(|tree| {
         format!("stage1: {}/{tree}/{} with changes in {}", layout::TREES, layout::TREE, layout::STAGE1)
     }));
-    lines.extend(plan.roots.iter().flat_map(mounts));
+    lines.extend(plan.roots.iter().flat_map(of_root));
+    lines.extend(in_pod());
+    lines.extend(plan.roots.iter().flat_map(copied));
     lines.push("== sockets ==".into());
     let sockets = plan.sockets.iter();
     lines.extend(sockets.map(|Socket { name, protocol, port }| format!("{name}: {protocol} {port}")));
@@ -46,13 +49,19 @@ pub fn text(plan: &Plan) -> String {
     lines.iter().map(|line| one_line(line) + "\n").collect()
 }
 
-fn mounts(root: &Root) -> Vec<String> {
-    let Root { at, tree, read_only, mounts } = root;
+/// What `/init` mounts for an app.
+fn of_root(root: &Root) -> Vec<String> {
+    let Root { at, tree, read_only, tmp_in_memory, supplied, mounts } = root;
     let tree = match tree {
         Tree::Own(path) => path.clone(),
         Tree::Shared { lower, upper } => format!("{} with changes in {upper}", lower_path(lower)),
     };
     let mut lines = vec![format!("{at}: {tree}{}", writable(*read_only))];
+    lines.extend(tmp_in_memory.then(|| format!("  \"{TMP}\": in memory")));
+    let supplied = supplied.iter();
+    lines.extend(supplied.map(|Supplied { at, source }| {
+        format!("  \"{at}\": {source}, where the tree has none{}", writable(true))
+    }));
     lines.extend(mounts.iter().map(|Mount { source, target, read_only }| {
         let source = match source {
             Source::Host { path, recursive: true } => path.to_string(),
@@ -63,6 +72,28 @@ fn mounts(root: &Root) -> Vec<String> {
             }
         };
         format!("  {target}: {source}{}", writable(*read_only))
+    }));
+    lines
+}
+
+/// What is mounted in the pod for all apps, once its namespaces are there.
+fn in_pod() -> Vec<String> {
+    let devices = DEVICES.map(|(name, ..)| name).join(" ");
+    let dev = format!("  \"{DEV}\": {devices}, in memory{}", writable(true));
+    let mut lines = vec!["in the pod:".to_owned(), dev];
+    lines.extend(SHARED.map(|name| format!("  \"{DEV}/{name}\": \"/dev/{name}\"")));
+    lines.extend(MASKED.map(|path| format!("  \"{path}\": nothing, where the kernel has it")));
+    lines.extend(
+        READ_ONLY.map(|path| format!("  \"{path}\": itself, where the kernel has it{}", writable(true))),
+    );
+    lines
+}
+
+/// What of that each app gets last.
+fn copied(root: &Root) -> Vec<String> {
+    let mut lines = vec![format!("in the pod's {}:", root.at)];
+    lines.extend(COPIED.map(|Copied { at, source, read_only }| {
+        format!("  \"{at}\": \"{source}\" with what is mounted in it{}", writable(read_only))
     }));
     lines
 }

@@ -8,6 +8,7 @@
 mod limits;
 mod program;
 mod service;
+pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,7 @@ use limits::Limits;
 use service::Role;
 
 pub(crate) use service::{app_of, launchers_capabilities};
+pub use view::Supplied;
 
 /// The apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
 pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
@@ -72,7 +74,11 @@ pub struct Root {
     pub tree: Tree,
     /// Whether the app may not write to it.
     pub read_only: bool,
-    /// What is mounted in it.
+    /// Whether its /tmp is a tmpfs.
+    pub tmp_in_memory: bool,
+    /// What it is supplied with, in this order.
+    pub supplied: Vec<Supplied>,
+    /// The volumes that are mounted in it last.
     pub mounts: Vec<Mount>,
 }
 
@@ -96,7 +102,7 @@ pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
     let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
     for (app, limits) in pod.apps.iter().zip(&limits) {
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced);
-        plan.roots.push(root(app, &loaded.trees[&app.name]));
+        plan.roots.push(view::root(app, &loaded.trees[&app.name], host.resolv_conf.is_some()));
     }
     let (passwd, group) = accounts(loaded);
     plan.files.insert("etc/passwd".into(), passwd);
@@ -137,15 +143,6 @@ impl Plan {
         if app.post_stop.is_some() {
             link(EXIT_WANTS, Role::PostStop.unit(&app.name));
         }
-    }
-}
-
-fn root(app: &App, tree: &Tree) -> Root {
-    Root {
-        at: layout::app(&app.name),
-        tree: tree.clone(),
-        read_only: app.read_only_root,
-        mounts: app.mounts.clone(),
     }
 }
 

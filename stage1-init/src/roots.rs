@@ -6,7 +6,7 @@
 //! where the image has none, and the volumes. Invariant: everything is resolved in the app's root, which the app may
 //! have left in any state, and nothing is written through a volume.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
@@ -22,7 +22,8 @@ use crate::in_root::InRoot;
 use crate::localtime;
 use crate::mounts::POD;
 use crate::overlay::{self, Upper};
-use crate::plan::{HOSTS, RESOLV_CONF, Root};
+use crate::plan::Root;
+use crate::plan::view::{COPIED, Copied, Supplied, TMP};
 use crate::store::Store;
 use crate::sys::{Depth, set_attributes};
 use crate::trees::{self, Tree};
@@ -30,9 +31,6 @@ use crate::volumes::{self, Volume};
 
 /// What a file has in it that is only there to be mounted on. So the next start of the pod knows it from the image's.
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
-/// Where the pod's own are mounted by [`crate::in_pod::mounts`].
-const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
-const TMP: &str = "tmp";
 const TMP_MODE: Mode = Mode::from_bits_truncate(0o1777);
 
 /// The app's name, for messages.
@@ -62,27 +60,26 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<(
     attach(tree, place).context("cannot mount it")?;
 
     let app = InRoot::open_at(tree, ".")?;
-    for name in KERNELS {
-        directory(&app, &path(name)?)?;
+    for Copied { at, .. } in COPIED {
+        directory(&app, &path(at)?)?;
     }
-    tmp(&app, root.read_only).context("/tmp")?;
+    tmp(&app, root.tmp_in_memory).context("/tmp")?;
     if let Err(error) = localtime::mirror(&app) {
         eprintln!("warning: app {} has not the host's time zone: /etc/localtime: {error:#}", name(root));
     }
-    supply(&app, "etc/hosts", HOSTS).context("/etc/hosts")?;
-    supply(&app, "etc/resolv.conf", RESOLV_CONF).context("/etc/resolv.conf")?;
+    root.supplied.iter().try_for_each(|file| supply(&app, file).context(file.at))?;
     volumes::place(volumes, &app)?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, root.read_only);
     Ok(set_attributes(tree, attributes, Depth::One)?)
 }
 
-/// A /tmp for everybody: the image's, one made in its place, or a tmpfs where the root can't be written to.
-fn tmp(app: &InRoot, read_only: bool) -> Result<()> {
+/// A /tmp for everybody: the image's, one made in its place, or a tmpfs.
+fn tmp(app: &InRoot, in_memory: bool) -> Result<()> {
     let path = path(TMP)?;
     let is_missing = matches!(app.open(&path, OFlag::O_PATH, Mode::empty()), Err(Errno::ENOENT));
     let directory = directory(app, &path)?;
-    if read_only {
+    if in_memory {
         let safe = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
         let memory = create("tmpfs", &[("mode", "1777")], safe)?;
         attach(memory, directory)?;
@@ -94,14 +91,14 @@ fn tmp(app: &InRoot, read_only: bool) -> Result<()> {
 }
 
 /// Mounts a file of the pod's where the image has none: it is never written over (appc spec, `OS-SPEC`).
-fn supply(app: &InRoot, name: &str, source: &str) -> Result<()> {
-    let source = format!("{POD}/{source}");
-    if !fs::exists(&source)? || !is_free(app, &path(name)?)? {
+fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
+    let path = path(file.at)?;
+    if !is_free(app, &path)? {
         return Ok(());
     }
-    let file = clone_tree(&source, Submounts::No)?;
-    set_attributes(&file, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)?;
-    Ok(attach(file, app.open(&path(name)?, OFlag::O_PATH, Mode::empty())?)?)
+    let source = clone_tree(&format!("{POD}/{}", file.source), Submounts::No)?;
+    set_attributes(&source, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)?;
+    Ok(attach(source, app.open(&path, OFlag::O_PATH, Mode::empty())?)?)
 }
 
 /// Whether there is a placeholder, which is made where there is nothing. A link to nothing is the image's.
@@ -134,6 +131,6 @@ fn directory(app: &InRoot, path: &RelativePath) -> Result<OwnedFd> {
     })
 }
 
-fn path(name: &str) -> Result<RelativePath> {
-    Ok(RelativePath::from_bytes(name.as_bytes())?)
+fn path(at: &str) -> Result<RelativePath> {
+    Ok(RelativePath::from_bytes(at.trim_start_matches('/').as_bytes())?)
 }

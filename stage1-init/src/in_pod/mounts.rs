@@ -25,50 +25,9 @@ use crate::failure::{Step, report};
 use crate::filesystem::{Submounts, attach, clone_tree, create};
 use crate::in_root::InRoot;
 use crate::plan::FAILURE_CODE;
+use crate::plan::view::{COPIED, Copied, DEV, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
 use crate::sys::{Depth, set_attributes};
 use crate::{stdio, sys};
-
-/// The apps' /dev, in the pod.
-const DEV: &str = "/run/gantry/dev";
-/// Devices, by name and number (admin-guide/devices). There is no console behind /dev/console: it takes and gives
-/// what /dev/null does.
-const DEVICES: [(&str, u64, u64); 7] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-    ("console", 1, 3),
-];
-const LINKS: [(&str, &str); 5] = [
-    ("ptmx", "pts/ptmx"),
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-];
-/// What the pod's apps share.
-const SHARED: [&str; 3] = ["pts", "shm", "mqueue"];
-/// What tells of the host's hardware, memory or secrets: hidden, as OCI runtimes do by default (runtime-tools and
-/// containerd's default `maskedPaths`).
-const MASKED: [&str; 13] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kallsyms",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-/// What changes the host: can be read alone (likewise, `readonlyPaths`).
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Mounts, or says why not and returns a failure.
 pub(crate) fn run() -> ExitCode {
@@ -159,17 +118,15 @@ fn open(path: &str) -> Result<Option<OwnedFd>> {
 
 fn mount_into(root: &Path) -> Result<()> {
     let root = File::open(root)?;
-    for (name, source, attributes) in [
-        ("proc", "/proc", MountAttrFlags::empty()),
-        // The pod's cgroups with it.
-        ("sys", "/sys", MountAttrFlags::MOUNT_ATTR_RDONLY),
-        ("dev", DEV, MountAttrFlags::empty()),
-    ] {
+    for Copied { at, source, read_only } in COPIED {
         let tree = clone_tree(source, Submounts::Yes)?;
+        let mut attributes = MountAttrFlags::empty();
+        attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, read_only);
         // Private: what happens to it in an app stays there.
         set_attributes(&tree, attributes, Depth::All)?;
-        let place = InRoot::open_at(&root, name).with_context(|| format!("cannot open /{name}"))?;
-        attach(tree.as_fd(), place).with_context(|| format!("cannot mount /{name}"))?;
+        let place = InRoot::open_at(&root, at.trim_start_matches('/'))
+            .with_context(|| format!("cannot open {at}"))?;
+        attach(tree.as_fd(), place).with_context(|| format!("cannot mount {at}"))?;
     }
     Ok(())
 }

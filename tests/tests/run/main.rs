@@ -4,6 +4,7 @@
 
 mod ends;
 mod given;
+mod mounts;
 mod places;
 mod restarts;
 mod starts;

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is mounted for an app is what the plan has, and a dry run lists.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::json;
+use tests::host::can_run;
+use tests::image::manifest;
+use tests::pods::{Gantry, image_id};
+use tests::rootfs::Rootfs;
+
+use super::text;
+
+/// The apps' /dev, in the pod.
+const DEV: &str = "/run/gantry/dev";
+
+/// What the plan lists for its only app, as the app sees it: from its root on. What only some kernels have is not there.
+fn listed(plan: &str) -> BTreeSet<String> {
+    let (_, section) = plan.split_once("== mounts ==\n").unwrap();
+    let (section, _) = section.split_once("== sockets ==").unwrap();
+    let lines = section.lines().filter(|line| !line.contains("where the kernel has it"));
+    let places = lines.filter_map(|line| line.strip_prefix("  \"")?.split('"').next());
+    places.map(|place| place.strip_prefix(DEV).map_or(place.into(), |below| format!("/dev{below}"))).collect()
+}
+
+#[test]
+fn a_dry_run_lists_what_an_app_finds_mounted() {
+    if !can_run("a_dry_run_lists_what_an_app_finds_mounted") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = manifest("mounts", &["/bin/sh", "-c", "cat /proc/self/mountinfo"]);
+    let image = gantry.image("mounts", &Rootfs::busybox().unwrap(), &image);
+    let own = json!({"name": "v", "kind": "empty"});
+    let app = json!({"name": "a", "image": {"id": image_id(&image)}, "readOnlyRootFS": true,
+        "mounts": [{"volume": "v", "path": "/tmp/v", "appVolume": own}]});
+    let pod = gantry.beside("pod.json");
+    fs::write(&pod, json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [app]}).to_string())
+        .unwrap();
+    let pod = gantry.prepare(&[&image], &["--pod-manifest", pod.to_str().unwrap()]);
+    let output =
+        std::process::Command::new("./stage1/init").arg("--dry-run").current_dir(&pod).output().unwrap();
+    let plan = text(&output.stdout);
+    let (code, output) = gantry.start(&pod).wait();
+    assert_eq!(code, 0, "{}", text(&output.stderr));
+
+    let table = text(&output.stdout);
+    let mounted: BTreeSet<_> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    let is_kernels = |place: &str| ["/proc/", "/sys/"].iter().any(|kernels| place.starts_with(kernels));
+    let found: BTreeSet<String> = mounted
+        .iter()
+        .filter(|place| **place != "/" && !is_kernels(place))
+        .map(|place| (*place).to_owned())
+        .collect();
+    assert_eq!(listed(&plan), found, "{plan}");
+    for (place, what) in [("/proc/kcore", "nothing"), ("/proc/sys", "itself")] {
+        assert!(
+            mounted.contains(place) && plan.contains(&format!("  \"{place}\": {what}")),
+            "{place} in {table}"
+        );
+    }
+}
