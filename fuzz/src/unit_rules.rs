@@ -31,6 +31,7 @@ const DIRECTIVES: &[&str] = &[
     "Requires",
     "Requisite",
     "Restart",
+    "RestartPreventExitStatus",
     "RestartSec",
     "RuntimeDirectory",
     "RuntimeDirectoryPreserve",
@@ -47,6 +48,7 @@ const DIRECTIVES: &[&str] = &[
     "Type",
     "UMask",
     "User",
+    "Wants",
 ];
 /// Directives that may stand twice: they add to a list.
 const LISTS: &[&str] = &["After"];
@@ -95,6 +97,8 @@ fn check_value(directive: &str, value: &str) {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b" -._/:+%".contains(&byte);
     // A slice's name has an app's `-` escaped (systemd.unit(5)).
     let plain = if directive == "Slice" { value.replace(ESCAPED, "") } else { value.to_owned() };
+    // A template's instance.
+    let plain = if directive == "OnFailure" { plain.replacen('@', "", 1) } else { plain };
     assert!(plain.bytes().all(harmless), "{}", shown());
     assert!(!value.is_empty() && value.trim() == value, "{}", shown());
     assert_eq!(value.contains('%'), directive == "CPUQuota", "{}", shown());

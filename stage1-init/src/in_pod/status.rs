@@ -4,6 +4,9 @@
 //! systemd tells an `ExecStopPost=` program in its environment (systemd.exec(5), `$SERVICE_RESULT`, `$EXIT_CODE`,
 //! `$EXIT_STATUS`). The first app to fail decides the pod's code: it makes [`FAILED`], which is never made twice.
 //!
+//! systemd itself has no use of that: its own result is a failure, too, where it had to kill what a program that ended
+//! well left behind. So a service's good end has a sign ([`ended_well`]), which the units look for.
+//!
 //! Invariant: nothing but a failed app and a request to the pod's process ends a pod that runs. So an app that SIGTERM
 //! ended was asked to end if there is either, and then what never ran was asked to end before it could.
 
@@ -35,6 +38,8 @@ pub(crate) const POST_STOP: &str = "post-stop";
 pub(super) const FAILED: &str = "/run/gantry-failed";
 /// In /run, with an app's name: the app began, or its pre-start handler did, and what it left is to be cleaned up.
 const BEGUN: &str = "gantry-begun";
+/// A directory with a file for each service whose program ended well; `units/gantry-failed@.target` has it, too.
+const WELL: &str = "/run/gantry-well";
 /// In stage1; it is there once the pod's process was asked to stop the pod.
 pub(crate) const ASKED: &str = "rkt/asked";
 /// What the caller is told once the pod has ended, by the one that has its stdio.
@@ -69,6 +74,7 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
             }
             return Ok(false);
         }
+        mark(of, &name, &end)?;
         // A handler that ended well says nothing about the app.
         if of != PRE_START || end.failed {
             record(&name, &end, of != RESTARTED_APP || asked)?;
@@ -81,6 +87,28 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
 /// The directory of /run that is there once an app began.
 pub(crate) fn begun(app: &AppName) -> String {
     format!("{BEGUN}/{app}")
+}
+
+/// The file that is there once a service's program has ended well.
+pub(crate) fn ended_well(service: &str) -> String {
+    format!("{WELL}/{service}")
+}
+
+/// Leaves the sign of a good end, or none. The next run of an app takes a pre-start of its own.
+fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
+    let pre_start = ended_well(&format!("{PRE_START}-{name}"));
+    let own = if of == PRE_START { pre_start.clone() } else { ended_well(&format!("{APP}-{name}")) };
+    for path in [&own, &pre_start] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    if !end.failed {
+        fs::create_dir_all(WELL)?;
+        File::create(own)?;
+    }
+    Ok(())
 }
 
 /// Whether the pod is being stopped.

@@ -9,6 +9,9 @@
 //!
 //! They are services of their own because systemd passes the stdio socket to `ExecStart=` alone. The first two are
 //! stopped by `exit.target`; all are done before `gantry-exit.service`, which ends the pod (see `units/`).
+//!
+//! Whether one of them ended well is for the status writer to say (`in_pod::status`). To systemd, a service whose
+//! program ended well has failed where what that left behind had to be killed.
 
 use pod::App;
 use pod::isolators::CapabilitySet;
@@ -16,7 +19,7 @@ use pod::manifest::Restart;
 use pod::name::AppName;
 
 use super::limits::Limits;
-use crate::in_pod;
+use crate::in_pod::{self, status};
 use crate::load::Credentials;
 use crate::unit::{Command, Unit};
 
@@ -24,8 +27,6 @@ use crate::unit::{Command, Unit};
 const STOP_SECONDS: u32 = 10;
 /// How long a post-stop handler may run, in seconds, likewise.
 const POST_STOP_SECONDS: u32 = 60;
-/// The directive for what is started with a unit, unless it is there.
-const NEEDS_POD: &str = "Requires";
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
 /// What a launcher has beside what its app may have, until it is in the app's root (linux/capability.h):
@@ -44,9 +45,9 @@ pub(super) enum Role {
 impl Role {
     fn service(self, app: &AppName) -> String {
         let prefix = match self {
-            Self::PreStart => "pre-start",
-            Self::App => "app",
-            Self::PostStop => "post-stop",
+            Self::PreStart => status::PRE_START,
+            Self::App => status::APP,
+            Self::PostStop => status::POST_STOP,
         };
         format!("{prefix}-{app}")
     }
@@ -105,57 +106,60 @@ pub(super) fn unit(role: Role, app: &App, credentials: &Credentials, limits: &Li
 }
 
 fn app_unit(app: &App) -> Unit {
-    let pre_start = app.pre_start.as_ref().map(|_| Role::PreStart.unit(&app.name));
-    let post_stop = app.post_stop.as_ref().map(|_| Role::PostStop.unit(&app.name));
-    let restart = match app.restart {
-        Restart::No => None,
-        Restart::OnFailure => Some("on-failure"),
-        Restart::Always => Some("always"),
-    };
-    let unit = vital(
-        stopped(after_post_stop(app, starts(app, "app", NEEDS_POD, pre_start.as_deref()))),
-        post_stop.as_deref(),
-    );
-    let of = if restart.is_some() { in_pod::status::RESTARTED_APP } else { in_pod::status::APP };
-    let unit = unit.section("Service").set("Type", "simple");
+    let unit = stopped(after_post_stop(app, after_pre_start(app, starts(app, "app", "Requires"))));
+    let unit = vital(unit, Role::App, app).section("Service").set("Type", "simple");
+    let of = if app.restart == Restart::No { status::APP } else { status::RESTARTED_APP };
     let unit = begins(app, unit)
-        .set("ExecStopPost", status(app, of))
+        .set("ExecStopPost", writes_status(app, of))
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS));
-    match restart {
-        Some(restart) => unit.set("Restart", restart).set("RestartSec", RESTART_SECONDS),
-        None => unit,
-    }
+    let unit = match app.restart {
+        Restart::No => return unit,
+        // 0 is no failure, whatever the app left behind.
+        Restart::OnFailure => unit.set("Restart", "on-failure").set("RestartPreventExitStatus", 0),
+        Restart::Always => unit.set("Restart", "always"),
+    };
+    unit.set("RestartSec", RESTART_SECONDS)
 }
 
 fn pre_start_unit(app: &App) -> Unit {
-    let unit = stopped(after_post_stop(app, starts(app, "pre-start handler of app", NEEDS_POD, None)));
-    begins(app, vital(unit, None).section("Service").set("Type", "oneshot"))
-        .set("ExecStopPost", status(app, in_pod::status::PRE_START))
+    let unit = stopped(after_post_stop(app, starts(app, "pre-start handler of app", "Requires")));
+    begins(app, vital(unit, Role::PreStart, app).section("Service").set("Type", "oneshot"))
+        .set("ExecStopPost", writes_status(app, status::PRE_START))
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
 }
 
 fn post_stop_unit(app: &App) -> Unit {
     // Where the pod is not up nothing began: it is not to be set up for its end.
-    starts(app, "post-stop handler of app", "Requisite", None)
-        .set("ConditionPathExists", format_args!("/run/{}", in_pod::status::begun(&app.name)))
+    starts(app, "post-stop handler of app", "Requisite")
+        .set("ConditionPathExists", format_args!("/run/{}", status::begun(&app.name)))
         .section("Service")
         .set("Type", "oneshot")
-        .set("ExecStopPost", status(app, in_pod::status::POST_STOP))
+        .set("ExecStopPost", writes_status(app, status::POST_STOP))
         .set("TimeoutStartSec", app.post_stop_timeout.unwrap_or(POST_STOP_SECONDS))
 }
 
-/// A unit that needs the pod and, if there is one, `after`; the pod does not end before it.
-fn starts(app: &App, what: &str, needs: &'static str, after: Option<&str>) -> Unit {
-    let requires = ["gantry-pod.target"].into_iter().chain(after).collect::<Vec<_>>().join(" ");
+/// A unit that needs the pod, which does not end before it.
+fn starts(app: &App, what: &str, needs: &'static str) -> Unit {
     Unit::default()
         .section("Unit")
         .set("Description", format_args!("{what} {}", app.name))
         .set("DefaultDependencies", "no")
         // Handlers start as often as their app, and a service at a limit takes its socket down: all of the pod's stdio.
         .set("StartLimitIntervalSec", 0)
-        .set(needs, &requires)
-        .set("After", &requires)
+        .set(needs, "gantry-pod.target")
+        .set("After", "gantry-pod.target")
         .set("Before", "exit.target gantry-exit.service")
+}
+
+/// An app starts once its handler has ended well, each time.
+fn after_pre_start(app: &App, unit: Unit) -> Unit {
+    if app.pre_start.is_none() {
+        return unit;
+    }
+    let handler = Role::PreStart.unit(&app.name);
+    unit.set("Wants", &handler)
+        .set("After", handler)
+        .set("ConditionPathExists", status::ended_well(&Role::PreStart.service(&app.name)))
 }
 
 /// An app that is started again waits until its last run is cleaned up. It also makes the handler wait for the app's end:
@@ -170,9 +174,9 @@ fn after_post_stop(app: &App, unit: Unit) -> Unit {
 /// Leaves a sign for the post-stop handler that there is something to clean up after.
 fn begins(app: &App, unit: Unit) -> Unit {
     match app.post_stop {
-        Some(_) => unit
-            .set("RuntimeDirectory", in_pod::status::begun(&app.name))
-            .set("RuntimeDirectoryPreserve", "yes"),
+        Some(_) => {
+            unit.set("RuntimeDirectory", status::begun(&app.name)).set("RuntimeDirectoryPreserve", "yes")
+        }
         None => unit,
     }
 }
@@ -182,9 +186,11 @@ fn stopped(unit: Unit) -> Unit {
     unit.set("Conflicts", "exit.target")
 }
 
-/// Its failure ends the pod; its end, however it comes, starts `then`.
-fn vital(unit: Unit, then: Option<&str>) -> Unit {
-    let on_failure = ["exit.target"].into_iter().chain(then).collect::<Vec<_>>().join(" ");
+/// Its failure ends the pod; an app's end, however it comes, starts its post-stop handler.
+fn vital(unit: Unit, role: Role, app: &App) -> Unit {
+    let then = app.post_stop.as_ref().filter(|_| role == Role::App).map(|_| Role::PostStop.unit(&app.name));
+    let failed = format!("gantry-failed@{}.target", role.service(&app.name));
+    let on_failure = [failed].into_iter().chain(then.clone()).collect::<Vec<_>>().join(" ");
     let unit = unit.set("OnFailure", on_failure).set("OnFailureJobMode", "replace-irreversibly");
     match then {
         Some(then) => unit.set("OnSuccess", then),
@@ -216,6 +222,6 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: 
     unit.set("IgnoreSIGPIPE", "no").set("UMask", "0022")
 }
 
-fn status(app: &App, of: &'static str) -> Command {
+fn writes_status(app: &App, of: &'static str) -> Command {
     Command::privileged(in_pod::STATUS_PATH, vec![of.into(), app.name.to_string()])
 }

@@ -123,7 +123,8 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
     let run = cleaned.as_ref().map(|_| "-.mount".to_owned());
     let of = if app.restart == "no" { "app" } else { "restarted-app" };
     let mut all = Properties::from([
-        ("Requires", with(&[slice], &[before, &needed])),
+        ("Requires", with(&[slice], &[&needed])),
+        ("Wants", with(&["gantry-stdio.socket"], &[before])),
         ("Requisite", with(&[], &[&up])),
         ("After", with(&["gantry-pod.target", slice, "gantry-stdio.socket"], &[before, cleaned, &run])),
         ("OnSuccess", with(&[], &[then])),
@@ -155,7 +156,7 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
         all.extend([("Conflicts", vec![]), ("OnFailure", vec![])]);
     } else {
         all.insert("Conflicts", vec!["exit.target".into()]);
-        all.insert("OnFailure", with(&["exit.target"], &[then]));
+        all.insert("OnFailure", with(&[&format!("gantry-failed@{role}-{name}.target")], &[then]));
         all.insert("OnFailureJobMode", vec!["replace-irreversibly".into()]);
     }
     if is_app && app.restart != "no" {

@@ -4,6 +4,7 @@
 
 mod ends;
 mod given;
+mod leftovers;
 mod mounts;
 mod places;
 mod restarts;
