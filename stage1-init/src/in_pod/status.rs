@@ -189,7 +189,7 @@ fn signal_number(name: &str) -> Option<u8> {
 /// Writes an app's status; where it `decides`, its failure is the pod's.
 fn record(name: &AppName, end: &End, decides: bool) -> Result<()> {
     let path = format!("/{}", layout::status(name));
-    replace(&path, end.code).with_context(|| format!("cannot write {path}"))?;
+    replace(name, &path, end.code).with_context(|| format!("cannot write {path}"))?;
     if end.failed && decides {
         match File::create_new(FAILED) {
             Ok(mut file) => writeln!(file, "{}", end.code)?,
@@ -201,8 +201,9 @@ fn record(name: &AppName, end: &End, decides: bool) -> Result<()> {
 }
 
 /// A reader finds the whole status or none, and it is on disk.
-fn replace(path: &str, code: u8) -> io::Result<()> {
-    let new = format!("{path}.new");
+fn replace(app: &AppName, path: &str, code: u8) -> io::Result<()> {
+    // No app's name begins with a dot.
+    let new = format!("/{}/.{app}", layout::STATUS);
     let mut file = File::create(&new)?;
     writeln!(file, "{code}")?;
     file.sync_data()?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::host::can_run;
 use tests::image::{manifest, script, with_handler};
 use tests::pods::{Gantry, status};
@@ -71,6 +71,26 @@ fn an_app_that_ends_well_leaves_the_others() {
     let (code, output) = running.wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "stopped\n"));
     assert_eq!((status(&pod, "fast"), status(&pod, "slow")), (0, 0));
+}
+
+#[test]
+fn no_apps_status_is_in_anothers_way() {
+    if !can_run("no_apps_status_is_in_anothers_way") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let busybox = Rootfs::busybox().unwrap();
+    let meeting = |mut image: Value| {
+        image["app"]["mountPoints"] = json!([{"name": "meet", "path": "/meet"}]);
+        image
+    };
+    let new = meeting(with_handler(script("a.new", "exit 0"), "post-stop", "echo > /meet/ended"));
+    let second = meeting(script("a", "while ! [ -e /meet/ended ]; do sleep 0.05; done; exit 3"));
+    let (new, second) = (gantry.image("a.new", &busybox, &new), gantry.image("a", &busybox, &second));
+    let pod = gantry.prepare(&[&new, &second], &["--volume", "meet,kind=empty,mode=1777"]);
+    let (code, _) = gantry.start(&pod).wait();
+    assert_eq!((code, status(&pod, "a.new"), status(&pod, "a")), (3, 0, 3));
+    assert_eq!(fs::read_dir(pod.join("stage1/rkt/status")).unwrap().count(), 2);
 }
 
 #[test]
