@@ -2,7 +2,7 @@
 //! Annotations, of which Gantry reads those in its own namespace: how an app is stopped and restarted.
 //!
 //! - `gantry/stop-timeout`: how long the app has to end after SIGTERM, in whole seconds, 1 to 86400.
-//! - `gantry/post-stop-timeout`: how long its post-stop handler may run, likewise.
+//! - `gantry/post-stop-timeout`: how long its post-stop handler may run before it gets SIGTERM, likewise.
 //! - `gantry/restart`: `no`, `on-failure` or `always`.
 
 use std::collections::BTreeSet;

@@ -66,8 +66,9 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let end = end(&variable("SERVICE_RESULT"), &variable("EXIT_CODE"), &variable("EXIT_STATUS"), asked);
         if of == POST_STOP {
             fs::remove_dir(format!("/run/{}", begun(&name)))?;
-            if end.failed {
-                let late = variable("SERVICE_RESULT") == "timeout";
+            // It, or what it left behind, which has held up the pod's end.
+            let late = variable("SERVICE_RESULT") == "timeout";
+            if end.failed || late {
                 let how = if late { "took too long".to_owned() } else { format!("ended with {}", end.code) };
                 let mut told = File::options().create(true).append(true).open(TO_TELL)?;
                 writeln!(told, "warning: app {name}: its post-stop handler {how}")?;

@@ -23,9 +23,9 @@ use crate::in_pod::{self, status};
 use crate::load::Credentials;
 use crate::unit::{Command, Unit};
 
-/// How long an app has to end after SIGTERM, in seconds, unless its annotations say otherwise.
+/// How long an app or a handler of its has to end after SIGTERM, in seconds, unless its annotations say otherwise.
 const STOP_SECONDS: u32 = 10;
-/// How long a post-stop handler may run, in seconds, likewise.
+/// How long a post-stop handler may run until it gets SIGTERM, in seconds, likewise.
 const POST_STOP_SECONDS: u32 = 60;
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
@@ -109,9 +109,7 @@ fn app_unit(app: &App) -> Unit {
     let unit = stopped(after_post_stop(app, after_pre_start(app, starts(app, "app", "Requires"))));
     let unit = vital(unit, Role::App, app).section("Service").set("Type", "simple");
     let of = if app.restart == Restart::No { status::APP } else { status::RESTARTED_APP };
-    let unit = begins(app, unit)
-        .set("ExecStopPost", writes_status(app, of))
-        .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS));
+    let unit = begins(app, unit).set("ExecStopPost", writes_status(app, of));
     let unit = match app.restart {
         Restart::No => return unit,
         // 0 is no failure, whatever the app left behind.
@@ -125,7 +123,6 @@ fn pre_start_unit(app: &App) -> Unit {
     let unit = stopped(after_post_stop(app, starts(app, "pre-start handler of app", "Requires")));
     begins(app, vital(unit, Role::PreStart, app).section("Service").set("Type", "oneshot"))
         .set("ExecStopPost", writes_status(app, status::PRE_START))
-        .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
 }
 
 fn post_stop_unit(app: &App) -> Unit {
@@ -203,6 +200,7 @@ fn vital(unit: Unit, role: Role, app: &App) -> Unit {
 fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
     let unit = unit
         .set("ExecStart", Command::new(in_pod::LAUNCH_PATH, vec![]))
+        .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
         .set("Sockets", "gantry-stdio.socket")
         .set("StandardInput", format_args!("file:/{}", role.launch(&app.name)))
         .set("StandardOutput", "null")

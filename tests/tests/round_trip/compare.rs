@@ -130,18 +130,16 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
         ("OnSuccess", with(&[], &[then])),
         ("RuntimeDirectory", cleaned.iter().map(|_| format!("gantry-begun/{name}")).collect()),
         ("Type", vec![if is_app { "simple" } else { "oneshot" }.into()]),
+        ("TimeoutStopSec", vec![(app.stop_seconds * 1_000_000).to_string()]),
         ("Restart", vec![if is_app { app.restart } else { "no" }.into()]),
     ]);
-    let stop = vec![(app.stop_seconds * 1_000_000).to_string()];
     let own = match role {
         "app" => Properties::from([
-            ("TimeoutStopSec", stop),
             ("KillMode", vec!["control-group".into()]),
             ("ExecStop", vec![]),
             ("ExecStopPost", vec![format!("/usr/lib/gantry/status {of} {name}")]),
         ]),
         "pre-start" => Properties::from([
-            ("TimeoutStopSec", stop),
             ("ExecStop", vec![]),
             ("ExecStopPost", vec![format!("/usr/lib/gantry/status pre-start {name}")]),
         ]),

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -183,12 +184,24 @@ fn a_post_stop_that_fails_is_told_of() {
     if !can_run("a_post_stop_that_fails_is_told_of") {
         return;
     }
-    for (handler, told) in [("exit 3", "ended with 3"), ("sleep 1000", "took too long")] {
+    let stubborn = "trap '' TERM; while :; do sleep 1; done";
+    for (handler, told) in [
+        ("exit 3", "ended with 3"),
+        ("sleep 1000", "took too long"),
+        (stubborn, "took too long"),
+        (&format!("({stubborn}) & sleep 0.5"), "took too long"),
+    ] {
         let gantry = Gantry::new();
         let mut image = with_handler(script("untidy", "exit 0"), "post-stop", handler);
-        image["annotations"] = json!([{"name": "gantry/post-stop-timeout", "value": "1"}]);
+        image["annotations"] = json!([
+            {"name": "gantry/post-stop-timeout", "value": "1"},
+            {"name": "gantry/stop-timeout", "value": "1"},
+        ]);
         let image = gantry.image("untidy", &Rootfs::busybox().unwrap(), &image);
+        let started = Instant::now();
         let output = gantry.run(&[&image]);
+        // systemd's own timeout is 90 seconds.
+        assert!(started.elapsed() < Duration::from_secs(30), "{handler}: {:?}", started.elapsed());
         let expected = format!("warning: app untidy: its post-stop handler {told}\n");
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), expected));
     }
