@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! DIR: opened, made where it is missing, and unmade where the run that made it failed.
 //!
-//! Whoever works in DIR holds a shared lock on it. Who would remove DIR again takes the lock alone first, and who
-//! gets a lock looks whether DIR is still there. Invariant: nobody's DIR vanishes under him.
+//! Whoever works in DIR shares a lock on `staging/` in it, which is made first and removed last. Who would remove DIR again
+//! takes the lock alone first, and who gets a lock looks whether what he has locked is still there. Invariants: nobody's
+//! DIR vanishes under him; and nobody else can have the lock, since whoever may open a directory may lock it, and
+//! `staging/` is found to be its owner's alone before it is locked. DIR itself is for others to read, if they may.
 
 use std::fs;
 use std::io;
@@ -10,13 +12,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use pod::layout;
 use pod::text::escape;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::interrupt::Interrupt;
+use crate::lock;
 use crate::report::Hint as _;
 
 /// How often DIR is made or opened anew when it vanishes in between.
@@ -27,8 +31,9 @@ const AS_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlag
 #[derive(Debug)]
 pub(crate) struct Home {
     path: PathBuf,
-    _lock: OwnedFd,
-    /// What is being built.
+    /// What ends waiting for a lock.
+    pub(crate) interrupt: Interrupt,
+    /// What is being built; and the lock.
     pub(crate) staging: OwnedFd,
     /// Pod directories.
     pub(crate) containers: OwnedFd,
@@ -42,12 +47,12 @@ pub(crate) struct Home {
 
 impl Home {
     /// Opens DIR, an absolute path, and makes what is missing of it, 0700.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, interrupt: &Interrupt) -> Result<Self> {
         let mut made = Vec::new();
-        let opened = Self::try_open(path, &mut made);
-        match opened {
-            Ok((lock, [staging, containers, trees, aliases])) => {
-                Ok(Self { path: path.to_owned(), _lock: lock, staging, containers, trees, aliases, made })
+        match Self::try_open(path, interrupt, &mut made) {
+            Ok([staging, containers, trees, aliases]) => {
+                let (path, interrupt) = (path.to_owned(), interrupt.clone());
+                Ok(Self { path, interrupt, staging, containers, trees, aliases, made })
             }
             Err(error) => {
                 unmake(path, &made);
@@ -57,10 +62,10 @@ impl Home {
     }
 
     /// Opens DIR, if it is there.
-    pub(crate) fn find(path: &Path) -> Result<Option<Self>> {
+    pub(crate) fn find(path: &Path, interrupt: &Interrupt) -> Result<Option<Self>> {
         match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            _ => Self::open(path).map(Some),
+            _ => Self::open(path, interrupt).map(Some),
         }
     }
 
@@ -77,9 +82,8 @@ impl Home {
         unmake(&path, &made);
     }
 
-    fn try_open(path: &Path, made: &mut Vec<PathBuf>) -> Result<(OwnedFd, [OwnedFd; 4])> {
-        let lock = lock_shared(path, made)?;
-        check_guarded(&lock)?;
+    fn try_open(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> Result<[OwnedFd; 4]> {
+        let staging = lock_shared(path, interrupt, made)?;
         let mut below = |name: &str| -> Result<OwnedFd> {
             let below = path.join(name);
             make(&below, made).with_context(|| format!("cannot create {name}"))?;
@@ -88,38 +92,53 @@ impl Home {
             check_guarded(&directory).with_context(|| name.to_owned())?;
             Ok(directory)
         };
-        let [staging, containers] = [layout::STAGING, layout::CONTAINERS].map(&mut below);
+        let containers = below(layout::CONTAINERS)?;
         below(layout::STORE)?;
-        Ok((lock, [staging?, containers?, below(layout::TREES)?, below(layout::ALIASES)?]))
+        Ok([staging, containers, below(layout::TREES)?, below(layout::ALIASES)?])
     }
 }
 
-/// Opens DIR and locks it, so that it is there as long as the lock is held.
-fn lock_shared(path: &Path, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
-    let mut last = io::Error::from(Errno::NOENT);
+/// Opens `staging/` in DIR and locks it, so that both are there as long as the lock is held.
+fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
+    let mut last = None;
     for _ in 0..ATTEMPTS {
-        match make_all(path, made) {
-            // A parent was taken back meanwhile; or this is a place such as /proc, which says so for good.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                last = error;
+        let staging = match open_staging(path, made) {
+            // What is above was taken back meanwhile; or this is a place such as /proc, which says so for good.
+            Err(error) if is_missing(&error) => {
+                last = Some(error);
                 continue;
             }
-            done => done.context("cannot create it")?,
-        }
-        let directory = match open(path, AS_DIRECTORY, Mode::empty()) {
-            Err(Errno::NOENT) => continue,
-            opened => opened.context("cannot open it")?,
+            opened => opened?,
         };
-        flock(&directory, FlockOperation::LockShared).context("cannot lock it")?;
-        let locked = fstat(&directory)?;
-        match fs::metadata(path) {
+        lock::share(&staging, interrupt).context("cannot lock it")?;
+        let locked = fstat(&staging)?;
+        match fs::symlink_metadata(path.join(layout::STAGING)) {
             Ok(there) if (there.dev(), there.ino()) == (locked.st_dev, locked.st_ino) => {
-                return Ok(directory);
+                return Ok(staging);
             }
             _ => {}
         }
     }
-    Err(last).context("cannot create it")
+    Err(last.unwrap_or_else(|| anyhow!("it was taken away {ATTEMPTS} times: expected it to stay")))
+}
+
+/// Makes and opens `staging/`, in a DIR that nobody else can write to, such that nobody else can open it.
+fn open_staging(path: &Path, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
+    make_all(path, made).context("cannot create it")?;
+    check_guarded(&open(path, AS_DIRECTORY, Mode::empty()).context("cannot open it")?)?;
+    let (name, path) = (layout::STAGING, path.join(layout::STAGING));
+    make(&path, made).with_context(|| format!("cannot create {name}"))?;
+    let staging = open(&path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+        .with_context(|| format!("cannot open {name}"))?;
+    check_private(&staging).context(name)?;
+    Ok(staging)
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref() == Some(&Errno::NOENT)
+            || cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    })
 }
 
 fn make_all(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -144,7 +163,7 @@ fn unmake(path: &Path, made: &[PathBuf]) {
     if made.is_empty() {
         return;
     }
-    let lock = open(path, AS_DIRECTORY, Mode::empty());
+    let lock = open(path.join(layout::STAGING), AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
     if let Ok(lock) = &lock
         && flock(lock, FlockOperation::NonBlockingLockExclusive).is_err()
     {
@@ -164,4 +183,15 @@ fn check_guarded(directory: &OwnedFd) -> Result<()> {
     }
     let found = anyhow!("others can write to it: owner {}, mode {:04o}", stat.st_uid, stat.st_mode & 0o7777);
     Err(found).hint("expected a directory of your own that nobody else can write to: chmod go-w DIR")
+}
+
+/// Whether only root can open a directory, and so lock it.
+fn check_private(directory: &OwnedFd) -> Result<()> {
+    check_guarded(directory)?;
+    let mode = fstat(directory)?.st_mode & 0o7777;
+    let is_private = || -> Result<()> {
+        ensure!(mode & 0o077 == 0, "others can open it, and lock it: mode {mode:04o}");
+        Ok(())
+    };
+    is_private().hint("expected a directory of your own that nobody else can open: chmod go= DIR/staging")
 }

@@ -12,6 +12,7 @@ mod home;
 pub mod image;
 mod image_root;
 pub mod interrupt;
+mod lock;
 mod overlay;
 mod prepare;
 mod progress;

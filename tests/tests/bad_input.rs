@@ -342,6 +342,7 @@ fn dead_staging_is_swept_and_living_is_not() {
     let staging = gantry.dir().join("staging");
     let dead = staging.join("11111111-2222-4333-8444-555555555555");
     fs::create_dir_all(dead.join("stage1/sealed")).unwrap();
+    fs::set_permissions(&staging, PermissionsExt::from_mode(0o700)).unwrap();
     symlink("/", dead.join("stage1/link")).unwrap();
     fs::set_permissions(dead.join("stage1/sealed"), PermissionsExt::from_mode(0o000)).unwrap();
     let living = staging.join("22222222-2222-4333-8444-555555555555");

@@ -34,14 +34,14 @@ pub(super) enum Images {
 pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Result<ExitCode> {
     if let Images::Import(images, limits) = task {
         let images = images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
-        let home = Home::open(dir)?;
+        let home = Home::open(dir, interrupt)?;
         let done = import(&home, images, *limits, interrupt);
         if done.is_err() {
             home.abandon();
         }
         return done;
     }
-    let home = Home::find(dir)?;
+    let home = Home::find(dir, interrupt)?;
     match (task, &home) {
         (Images::List(format), home) => list(home.as_ref(), *format),
         (_, None) => {

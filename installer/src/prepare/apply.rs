@@ -39,7 +39,7 @@ pub(crate) fn apply(
     interrupt: &Interrupt,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
-    let home = Home::open(&plan.dir)?;
+    let home = Home::open(&plan.dir, interrupt)?;
     let done = in_home(plan, &home, interrupt, announce);
     if done.is_err() {
         home.abandon();

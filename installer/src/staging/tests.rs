@@ -11,6 +11,7 @@ use rustix::fs::CWD;
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
 use super::*;
+use crate::interrupt::Interrupt;
 
 const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
@@ -25,6 +26,10 @@ fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
     assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs root, and CI=true forbids a skip");
     eprintln!("skipped: {test} needs root");
     None
+}
+
+fn home_in(dir: &Path) -> Result<Home> {
+    Home::open(dir, &Interrupt::default())
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -45,7 +50,7 @@ fn a_pod_directory_appears_whole() {
     let Some(_nobody_starts) = can_run("a_pod_directory_appears_whole") else { return };
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("a/b");
-    let home = Home::open(&dir).unwrap();
+    let home = home_in(&dir).unwrap();
     let staging = Staging::create(&home).unwrap();
     drop(staging.make_directory("stage1").unwrap());
     staging.write_file("container", b"manifest").unwrap();
@@ -70,7 +75,7 @@ fn a_pod_directory_appears_whole() {
 fn what_is_there_stays_unless_it_is_to_be_replaced() {
     let Some(_nobody_starts) = can_run("what_is_there_stays_unless_it_is_to_be_replaced") else { return };
     let outer = tempfile::tempdir().unwrap();
-    let home = Home::open(outer.path()).unwrap();
+    let home = home_in(outer.path()).unwrap();
     let publish = |content: &[u8], replace: bool| {
         let staging = Staging::create(&home).unwrap();
         staging.write_file("file", content).unwrap();
@@ -97,7 +102,7 @@ fn the_dead_are_swept_and_the_living_stay() {
     let canary = outer.path().join("canary");
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("file"), "alive").unwrap();
-    let home = Home::open(&outer.path().join("dir")).unwrap();
+    let home = home_in(&outer.path().join("dir")).unwrap();
     let entries = outer.path().join("dir/staging");
     let alive = Staging::create(&home).unwrap();
     fs::create_dir_all(entries.join(DEAD).join("d/e")).unwrap();
@@ -135,11 +140,11 @@ fn a_dead_tree_of_any_depth_is_swept() {
     const CHILD: &str = "GANTRY_TEST_SWEEP_IN";
     if let Some(dir) = std::env::var_os(CHILD) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) }).unwrap();
-        return Staging::sweep(&Home::open(Path::new(&dir)).unwrap()).unwrap();
+        return Staging::sweep(&home_in(Path::new(&dir)).unwrap()).unwrap();
     }
     let Some(nobody_starts) = can_run("a_dead_tree_of_any_depth_is_swept") else { return };
     let outer = tempfile::tempdir().unwrap();
-    drop(Home::open(outer.path()).unwrap());
+    drop(home_in(outer.path()).unwrap());
     let entries = outer.path().join("staging");
     fs::create_dir(entries.join(DEAD)).unwrap();
     deep_tree(&entries.join(DEAD), 1000);
@@ -158,7 +163,7 @@ fn a_dead_tree_of_any_depth_is_swept() {
 fn what_a_worker_is_at_work_in_is_not_swept() {
     let Some(_nobody_starts) = can_run("what_a_worker_is_at_work_in_is_not_swept") else { return };
     let outer = tempfile::tempdir().unwrap();
-    let home = Home::open(outer.path()).unwrap();
+    let home = home_in(outer.path()).unwrap();
     let entries = outer.path().join("staging");
     fs::create_dir(entries.join(DEAD)).unwrap();
     let record = File::create(entries.join(DEAD).join(pod::layout::TREE_RECORD)).unwrap();
@@ -174,7 +179,7 @@ fn what_a_worker_is_at_work_in_is_not_swept() {
 fn a_sweep_does_not_take_what_was_published_meanwhile() {
     let Some(_nobody_starts) = can_run("a_sweep_does_not_take_what_was_published_meanwhile") else { return };
     let outer = tempfile::tempdir().unwrap();
-    let home = Home::open(outer.path()).unwrap();
+    let home = home_in(outer.path()).unwrap();
     let staging = Staging::create(&home).unwrap();
     let name = staging.name.clone();
     assert!(lock(&home.staging, &name).unwrap().is_none(), "its builder has it");
@@ -190,8 +195,8 @@ fn a_directory_in_use_is_not_unmade() {
     let Some(_nobody_starts) = can_run("a_directory_in_use_is_not_unmade") else { return };
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("dir");
-    let first = Home::open(&dir).unwrap();
-    let second = Home::open(&dir).unwrap();
+    let first = home_in(&dir).unwrap();
+    let second = home_in(&dir).unwrap();
     first.abandon();
     assert_eq!(names(&dir), ["containers", "staging", "store"]);
     Staging::create(&second).unwrap().discard();
@@ -202,13 +207,13 @@ fn directories_that_others_can_write_to_are_refused() {
     let Some(_nobody_starts) = can_run("directories_that_others_can_write_to_are_refused") else { return };
     let outer = tempfile::tempdir().unwrap();
     fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(format!("{:#}", Home::open(outer.path()).unwrap_err()).contains("others can write"));
+    assert!(format!("{:#}", home_in(outer.path()).unwrap_err()).contains("others can write"));
     assert_eq!(names(outer.path()), [""; 0]);
 }
 
 #[test]
 fn a_place_where_nothing_can_be_made_is_refused() {
     for path in ["/proc/gantry", "/dev/null/gantry"] {
-        Home::open(Path::new(path)).unwrap_err();
+        home_in(Path::new(path)).unwrap_err();
     }
 }

@@ -10,13 +10,14 @@ use anyhow::{Context, Result, bail, ensure};
 use pod::digest::Digest;
 use pod::layout;
 use pod::text::escape;
-use rustix::fs::{Dir, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::damage::told_apart;
 use super::info::{INFO_MAX, Info, Kind};
 use crate::home::Home;
 use crate::image_root::InRoot;
+use crate::lock;
 use crate::report::Hint as _;
 use crate::staging::{is_called, open_below};
 
@@ -162,12 +163,7 @@ fn lock_shared(home: &Home, id: Digest) -> Result<Option<OwnedFd>> {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened?,
         };
-        loop {
-            match flock(&directory, FlockOperation::LockShared) {
-                Err(Errno::INTR) => {}
-                locked => break locked.context("cannot lock it")?,
-            }
-        }
+        lock::share(&directory, &home.interrupt).context("cannot lock it")?;
         if is_called(home.trees.as_fd(), &name, &directory)? {
             return Ok(Some(directory));
         }

@@ -2,6 +2,7 @@
 //! Many at work in one directory: each ends well or says why not, and what is there in the end is whole.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
+mod locks;
 mod worker;
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The living are left alone: what somebody works with, or a pod needs, does not vanish.
 
-use super::{INTERLEAVING, INTERLEAVING_WITH_GC, Mutation, STAGING, STORE_DAMAGE, STORE_GC};
+use super::{INTERLEAVING, INTERLEAVING_WITH_GC, LOCKS, Mutation, STAGING, STORE_DAMAGE, STORE_GC};
 
 const GC: &str = "store/gc.rs";
 const HOME: &str = "home.rs";
@@ -99,8 +99,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a prepare does not lock the trees that it finds",
         file: TREE,
-        find: "match flock(&directory, FlockOperation::LockShared) {",
-        replace: "match Ok::<(), Errno>(()) {",
+        find: "lock::share(&directory, &home.interrupt).context(\"cannot lock it\")?;",
+        replace: "",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
@@ -125,6 +125,20 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         directory: staging::open_below(&home.trees, &id.to_string())?,
     }) else {",
         suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "a lock is waited for that others can have",
+        file: HOME,
+        find: "        ensure!(mode & 0o077 == 0,",
+        replace: "        ensure!(mode > 0,",
+        suites: &[LOCKS],
+    },
+    Mutation {
+        name: "no signal ends the wait for a lock",
+        file: "lock.rs",
+        find: "Err(RecvTimeoutError::Timeout) => interrupt.check()?,",
+        replace: "Err(RecvTimeoutError::Timeout) => {}",
+        suites: &[LOCKS],
     },
     Mutation {
         name: "a directory that others can write to is taken",

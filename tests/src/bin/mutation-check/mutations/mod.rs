@@ -61,6 +61,7 @@ const FAULTS_OF_AN_IMPORT: Suite = Suite::EndToEnd(&["--test", "faults", "an_imp
 const INTERLEAVING: Suite =
     Suite::EndToEnd(&["--test", "interleaving", "--", "a_prepare_comes_in", "vanishes"]);
 const INTERLEAVING_WITH_GC: Suite = Suite::EndToEnd(&["--test", "interleaving", "gc"]);
+const LOCKS: Suite = Suite::EndToEnd(&["--test", "concurrency", "locks::"]);
 const BAD_INPUT: Suite = Suite::EndToEnd(&["--test", "bad_input", "digests_that_do_not_match"]);
 const CALLERS_LIMITS: Suite = Suite::EndToEnd(&["--test", "hostile_archives", "limits"]);
 const STORE_AFTER_A_FAILURE: Suite =
