@@ -61,9 +61,9 @@ impl Home {
         }
     }
 
-    /// Opens DIR, if it is there.
+    /// Opens DIR, if it has a store: who only looks, or removes, makes none.
     pub(crate) fn find(path: &Path, interrupt: &Interrupt) -> Result<Option<Self>> {
-        match fs::metadata(path) {
+        match fs::symlink_metadata(path.join(layout::TREES)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             _ => Self::open(path, interrupt).map(Some),
         }
@@ -74,7 +74,7 @@ impl Home {
         &self.path
     }
 
-    /// After a failure: removes the directories that this run made and nobody uses.
+    /// Removes the directories that this run made and nobody uses.
     pub(crate) fn abandon(self) {
         let (path, made) = (self.path.clone(), self.made.clone());
         // With it the lock, which would be in its own way.

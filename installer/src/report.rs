@@ -38,8 +38,13 @@ pub trait Hint<T> {
 
 impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
-        self.map_err(|error| Hinted { error: error.into(), hint: hint.into() }.into())
+        self.map_err(|error| hinted(error.into(), hint))
     }
+}
+
+/// The error with the way out.
+pub(crate) fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+    Hinted { error, hint: hint.into() }.into()
 }
 
 /// The line that tells a person about `error`.

@@ -41,17 +41,32 @@ pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Resul
         }
         return done;
     }
-    let home = Home::find(dir, interrupt)?;
-    match (task, &home) {
-        (Images::List(format), home) => list(home.as_ref(), *format),
-        (_, None) => {
+    let Some(home) = Home::find(dir, interrupt)? else { return without_store(dir, task) };
+    let done = match task {
+        Images::List(format) => list(&home, *format),
+        Images::Remove(images) => remove(&home, images),
+        Images::Collect => collect(&home),
+        Images::Verify { repair, images } => verify(&home, *repair, images, interrupt),
+        Images::Import(..) => unreachable!("done above"),
+    };
+    // The store may have been taken away right before it was opened, and so made.
+    home.abandon();
+    done
+}
+
+/// What there is to do in a directory that may be anybody's: nothing is found in it, and nothing made.
+fn without_store(dir: &Path, task: &Images) -> Result<ExitCode> {
+    match task {
+        Images::List(format) => return print_list(&[], &References::default(), *format),
+        _ if !dir.is_dir() => {
             bail!("no directory {}: expected --dir to say where images are", escape(&dir.to_string_lossy()))
         }
-        (Images::Remove(images), Some(home)) => remove(home, images),
-        (Images::Collect, Some(home)) => collect(home),
-        (Images::Verify { repair, images }, Some(home)) => verify(home, *repair, images, interrupt),
-        (Images::Import(..), _) => unreachable!("done above"),
+        Images::Remove(images) | Images::Verify { images, .. } => {
+            images.first().map_or(Ok(()), |image| Err(store::missing(&Selector::any(image))))?;
+        }
+        Images::Collect | Images::Import(..) => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
@@ -82,16 +97,15 @@ fn named(digest: Option<Digest>) -> Vec<Digest> {
     digest.into_iter().filter(Digest::is_sha512).collect()
 }
 
-fn list(home: Option<&Home>, format: Format) -> Result<ExitCode> {
-    let Some(home) = home else {
-        print(if format == Format::Json { b"[]\n" } else { b"" })?;
-        return Ok(ExitCode::SUCCESS);
-    };
+fn list(home: &Home, format: Format) -> Result<ExitCode> {
     let references = References::read(home)?;
-    let images = store::images(home, store::ids(home)?)?;
+    print_list(&store::images(home, store::ids(home)?)?, &references, format)
+}
+
+fn print_list(images: &[(Digest, Info)], references: &References, format: Format) -> Result<ExitCode> {
     let text = match format {
-        Format::Table => table(&images, &references),
-        Format::Json => array(&images, &references)?,
+        Format::Table => table(images, references),
+        Format::Json => array(images, references)?,
     };
     print(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

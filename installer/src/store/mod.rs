@@ -20,6 +20,6 @@ pub(crate) use gc::{Kept, collect, forget_if_empty, remove};
 pub(crate) use import::{Acquired, Importer};
 pub(crate) use info::{Info, Kind};
 pub(crate) use references::References;
-pub(crate) use select::{Selector, images, resolve};
+pub(crate) use select::{Selector, images, missing, resolve};
 pub(crate) use tree::{Tree, ids};
 pub(crate) use verify::{Repair, Verdict, repair, verify};

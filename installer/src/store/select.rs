@@ -9,7 +9,7 @@ use super::alias::Alias;
 use super::info::{Info, Kind};
 use super::tree::{Found, Tree, ids};
 use crate::home::Home;
-use crate::report::Hint as _;
+use crate::report::hinted;
 
 const SHA256: &str = "sha256-";
 /// How often an image is looked for that has gone once it is to be opened.
@@ -63,11 +63,16 @@ pub(crate) fn resolve(home: &Home, selector: &Selector) -> Result<Tree> {
             return Ok(tree);
         }
     }
+    Err(missing(selector))
+}
+
+/// The store has none that can be meant.
+pub(crate) fn missing(selector: &Selector) -> anyhow::Error {
     let missing = match selector {
         Selector::Name(_) => "no such file, and no image of this name in the store",
         _ => "no such image in the store",
     };
-    Err(anyhow!("{missing}: {}", selector.shown())).hint("installer image list shows what there is")
+    hinted(anyhow!("{missing}: {}", selector.shown()), "installer image list shows what there is")
 }
 
 /// What can be meant.

@@ -73,6 +73,33 @@ fn what_is_known_is_not_read_again() {
     gantry.wait_all();
 }
 
+/// It may be anybody's.
+#[test]
+fn where_no_store_is_none_is_made_to_look_into() {
+    if !can_run("where_no_store_is_none_is_made_to_look_into") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let images = |format| said(&gantry, &["image", "list", "--format", format]);
+    let of_nothing = [images("table"), images("json")];
+    fs::create_dir(gantry.dir()).unwrap();
+    fs::set_permissions(gantry.dir(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(gantry.dir().join("mine"), "").unwrap();
+    assert_eq!([images("table"), images("json")], of_nothing);
+    assert_eq!((of_nothing[0].lines().count(), of_nothing[1].as_str()), (1, "[]\n"));
+    assert_eq!(
+        [&["gc"][..], &["verify"], &["verify", "--repair"]].map(|words| said(&gantry, words)),
+        [""; 3]
+    );
+    let id = format!("sha256-{}", "0".repeat(64));
+    for words in [["image", "rm", "example.com/none"].as_slice(), &["image", "rm", &id], &["verify", &id]] {
+        let output = gantry.installer().args(words).output().unwrap();
+        refused(&output, &[words.last().unwrap(), "in the store"]);
+    }
+    let left: Vec<_> = fs::read_dir(gantry.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine"]);
+}
+
 #[test]
 fn a_file_is_known_by_its_content_alone() {
     if !can_run("a_file_is_known_by_its_content_alone") {

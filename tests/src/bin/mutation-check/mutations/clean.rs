@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Nothing is left of what failed, nor of what died.
 
-use super::{FAULTS, FAULTS_AFTER_A_KILL, FAULTS_OF_AN_IMPORT, Mutation, STORE_AFTER_A_FAILURE, STORE_GC};
+use super::{
+    FAULTS, FAULTS_AFTER_A_KILL, FAULTS_OF_AN_IMPORT, Mutation, STORE_AFTER_A_FAILURE, STORE_GC,
+    STORE_WHERE_NONE_IS,
+};
 
 const APPLY: &str = "prepare/apply.rs";
 
@@ -88,6 +91,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         find: "    Staging::sweep(home)?;\n    for (id, outcome)",
         replace: "    for (id, outcome)",
         suites: &[STORE_GC],
+    },
+    Mutation {
+        name: "a store is made to look into",
+        file: "home.rs",
+        find: "        match fs::symlink_metadata(path.join(layout::TREES)) {\n",
+        replace: "        match fs::symlink_metadata(path) {\n",
+        suites: &[STORE_WHERE_NONE_IS],
     },
     Mutation {
         name: "names of trees that are gone stay",
