@@ -176,7 +176,7 @@ fn unmake(path: &Path, made: &[PathBuf]) {
 }
 
 /// Whether only root can change what is in a directory.
-fn check_guarded(directory: &OwnedFd) -> Result<()> {
+pub(crate) fn check_guarded(directory: &OwnedFd) -> Result<()> {
     let stat = fstat(directory)?;
     if stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0 {
         return Ok(());

@@ -25,6 +25,12 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// One that has seen this signal.
+    #[cfg(test)]
+    pub(crate) fn by(signal: i32) -> Self {
+        Self(Arc::new(AtomicUsize::new(signal.try_into().unwrap_or_default())))
+    }
+
     /// The signal that arrived last.
     pub fn signal(&self) -> Option<u8> {
         u8::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)

@@ -85,6 +85,16 @@ impl State {
         }
     }
 
+    /// Panics where a tree is gone that an operation found and left.
+    ///
+    /// # Panics
+    /// As said.
+    pub fn check_kept(&self, before: &Self, after: &Self, about: &str) {
+        for digest in before.trees.keys().filter(|digest| after.trees.contains_key(*digest)) {
+            assert!(self.trees.contains_key(digest), "{about}: tree {digest} is gone");
+        }
+    }
+
     /// Panics where a pod is a layer over a tree that the store does not have.
     ///
     /// # Panics

@@ -23,6 +23,15 @@ impl TooLittle {
     }
 }
 
+/// Whether a decoder stopped because the system had no memory for it.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    let of_xz = error.get_ref().and_then(|cause| cause.downcast_ref::<xz2::stream::Error>());
+    // zstd's errors have no type, but texts of their own (zstd's error_private.c, memory_allocation).
+    error.kind() == io::ErrorKind::OutOfMemory
+        || of_xz == Some(&xz2::stream::Error::Mem)
+        || error.to_string().starts_with("Allocation error")
+}
+
 impl fmt::Display for TooLittle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let allowed = self.allowed;

@@ -13,7 +13,7 @@ use tar::{EntryType, Header};
 
 use super::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
 use super::pax::Extended;
-use super::{Limits, header};
+use super::{Exceeded, Limits, header};
 
 const BLOCK: usize = 512;
 
@@ -144,17 +144,17 @@ impl<R: BufRead> Reader<R> {
         header::check_sum(header)
             .with_context(|| format!("header at {}", self.offset.saturating_sub(BLOCK as u64)))?;
         self.headers += 1;
-        ensure!(
-            self.headers <= self.limits.entries,
-            "too many entries: expected at most {}",
-            self.limits.entries
-        );
+        let most = self.limits.entries;
+        let too_many = || format!("too many entries: expected at most {most}");
+        ensure!(self.headers <= most, Exceeded::raised_by("--max-entries", too_many()));
         Ok(())
     }
 
     fn check_bytes(&self, more: u64) -> Result<()> {
-        let within = self.offset.checked_add(more).is_some_and(|sum| sum <= self.limits.bytes);
-        ensure!(within, "the archive is too large unpacked: expected at most {} bytes", self.limits.bytes);
+        let most = self.limits.bytes;
+        let within = self.offset.checked_add(more).is_some_and(|sum| sum <= most);
+        let too_large = || format!("the archive is too large unpacked: expected at most {most} bytes");
+        ensure!(within, Exceeded::raised_by("--max-bytes", too_large()));
         Ok(())
     }
 
@@ -169,12 +169,9 @@ impl<R: BufRead> Reader<R> {
     /// The content of an extended header, taken out of `budget`.
     fn extension(&mut self, header: &Header, budget: &mut u64) -> Result<Vec<u8>> {
         let size = header::size(header)?;
-        *budget = budget.checked_sub(size).with_context(|| {
-            format!(
-                "an extended header of {size} bytes: expected at most {} for an entry",
-                self.limits.extended
-            )
-        })?;
+        let most = self.limits.extended;
+        let too_long = || format!("an extended header of {size} bytes: expected at most {most} for an entry");
+        *budget = budget.checked_sub(size).ok_or_else(|| Exceeded::fixed(too_long()))?;
         self.begin_content(size)?;
         let mut bytes = Vec::new();
         self.content(|chunk| {
@@ -196,8 +193,9 @@ impl<R: BufRead> Reader<R> {
     fn typed(&self, header: &Header, mut extended: Extended, name: &[u8]) -> Result<(Entry, u64)> {
         ensure!(!name.is_empty(), "no name: expected one");
         let path = RelativePath::from_bytes(name)?;
-        let depth = path.components().count();
-        ensure!(depth <= self.limits.depth, "{depth} components: expected at most {}", self.limits.depth);
+        let (depth, most) = (path.components().count(), self.limits.depth);
+        let too_deep = || format!("{depth} components: expected at most {most}");
+        ensure!(depth <= most, Exceeded::raised_by("--max-depth", too_deep()));
         let size = extended.size.map_or_else(|| header::size(header), Ok)?;
         let kind = kind(header, size, extended.link.take())?;
         match kind {

@@ -34,7 +34,7 @@ Environment:
 Exit codes:
   0 done, 1 failed (nothing is left behind), 2 wrong usage
   run     the pod's; 254 where Gantry itself failed, 2 wrong usage
-  verify  1 where a tree is damaged and was not renewed
+  verify  1 where a tree is damaged and was not renewed, or can't be looked at
   130 or 143 when interrupted by SIGINT or SIGTERM before a pod runs";
 
 /// Runs app images as pods.
@@ -97,12 +97,17 @@ pub(super) enum Command {
     /// All metadata and all content is compared. A line is printed for each image and stage1 that is as it was, and for
     /// each difference of one that is not.
     Verify {
-        /// Extract damaged ones anew from the files they came from, or else take them out of the store
+        /// Extract damaged ones anew from the files they came from
+        ///
+        /// One whose file is gone, or makes another tree by now, is taken out of the store. Where a file can't be
+        /// unpacked for another reason, its tree stays as it is.
         #[arg(long)]
         repair: bool,
         /// Images by id, the beginning of one, or name; all that is in the store by default
         #[arg(value_name = "IMAGE")]
         images: Vec<String>,
+        #[command(flatten)]
+        limits: LimitOptions,
     },
 }
 

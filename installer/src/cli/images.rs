@@ -11,7 +11,7 @@ use pod::text::escape;
 use serde_json::json;
 
 use super::arguments::Format;
-use super::print;
+use super::{print, verify};
 use crate::archive::Limits;
 use crate::extract::Expected;
 use crate::home::Home;
@@ -20,7 +20,7 @@ use crate::prepare::ImagePlan;
 use crate::report::Hint as _;
 use crate::request::ImageArgument;
 use crate::staging::Staging;
-use crate::store::{self, Importer, Info, Kept, Kind, References, Repair, Selector, Verdict};
+use crate::store::{self, Importer, Info, Kept, Kind, References, Selector};
 
 /// What is to be done.
 pub(super) enum Images {
@@ -28,7 +28,7 @@ pub(super) enum Images {
     List(Format),
     Remove(Vec<String>),
     Collect,
-    Verify { repair: bool, images: Vec<String> },
+    Verify { repair: bool, images: Vec<String>, limits: Limits },
 }
 
 pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Result<ExitCode> {
@@ -46,7 +46,9 @@ pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Resul
         Images::List(format) => list(&home, *format),
         Images::Remove(images) => remove(&home, images),
         Images::Collect => collect(&home),
-        Images::Verify { repair, images } => verify(&home, *repair, images, interrupt),
+        Images::Verify { repair, images, limits } => {
+            verify::verify(&Importer { home: &home, limits: *limits, interrupt }, *repair, images)
+        }
         Images::Import(..) => unreachable!("done above"),
     };
     // The store may have been taken away right before it was opened, and so made.
@@ -184,53 +186,4 @@ fn collect(home: &Home) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn verify(home: &Home, repair: bool, images: &[String], interrupt: &Interrupt) -> Result<ExitCode> {
-    let ids = match images {
-        [] => store::ids(home)?,
-        images => {
-            let id = |image: &String| match Selector::any(image) {
-                // Damaged ones have an id, too.
-                Selector::Id(id) if !id.is_sha512() => Ok(id),
-                selector => Ok(store::resolve(home, &selector)?.id()),
-            };
-            images.iter().map(id).collect::<Result<_>>()?
-        }
-    };
-    let importer = Importer { home, limits: Limits::default(), interrupt };
-    let mut failed = false;
-    for id in ids {
-        interrupt.check()?;
-        match store::verify(home, id)? {
-            Verdict::Intact => print(format!("{id}: intact\n").as_bytes())?,
-            Verdict::Missing if images.is_empty() => {}
-            Verdict::Missing => bail!("no tree {id} in the store: expected one"),
-            Verdict::Damaged(lines) => {
-                for line in lines {
-                    print(format!("{id}: {}\n", pod::text::one_line(&line)).as_bytes())?;
-                }
-                failed |= !repair || !repaired(&importer, id)?;
-            }
-        }
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Repairs a tree and says how; whether it is as it was.
-fn repaired(importer: &Importer<'_>, id: Digest) -> Result<bool> {
-    let repair = store::repair(importer, id).with_context(|| format!("cannot repair {id}"))?;
-    let said = match &repair {
-        Repair::Renewed => "renewed from its file".to_owned(),
-        Repair::InUse => "in use, so not repaired: expected its pods to have ended".to_owned(),
-        Repair::TakenOut(pods) => match pods.as_slice() {
-            [] => "taken out of the store".to_owned(),
-            pods => {
-                let pods: Vec<_> = pods.iter().map(ToString::to_string).collect();
-                format!("taken out of the store: import its file again for pod {}", pods.join(", "))
-            }
-        },
-    };
-    print(format!("{id}: {said}\n").as_bytes())?;
-    Ok(matches!(repair, Repair::Renewed))
 }

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod images;
+mod verify;
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -57,7 +58,9 @@ fn task(arguments: Arguments) -> Result<Task, clap::Error> {
         Command::Image(ImageCommand::List { format }) => Task::Images(dir, Images::List(format)),
         Command::Image(ImageCommand::Rm { images }) => Task::Images(dir, Images::Remove(images)),
         Command::Gc => Task::Images(dir, Images::Collect),
-        Command::Verify { repair, images } => Task::Images(dir, Images::Verify { repair, images }),
+        Command::Verify { repair, images, limits } => {
+            Task::Images(dir, Images::Verify { repair, images, limits: limits.limits() })
+        }
     })
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use pod::path::RelativePath;
 
-use crate::archive::{Metadata, Timestamp, Xattr};
+use crate::archive::{Exceeded, Metadata, Timestamp, Xattr};
 
 /// What a directory costs beside its name, at most: a place in a tree that is not full, and the allocator's share.
 const OVERHEAD: usize = 112;
@@ -95,8 +95,8 @@ impl Directories {
 
     fn spend(&mut self, bytes: usize) -> Result<()> {
         let left = self.budget.checked_sub(bytes);
-        ensure!(left.is_some(), "too many directories: expected names of fewer bytes");
-        self.budget = left.unwrap_or_default();
+        let too_many = || Exceeded::fixed("too many directories: expected names of fewer bytes".into());
+        self.budget = left.ok_or_else(too_many)?;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 mod archive_file;
 mod directories;
 pub(crate) mod metadata;
+mod refusal;
 mod tree;
 mod write_back;
 
@@ -21,10 +22,9 @@ use pod::text::escape_bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::pipeline::{self, Digests};
-use crate::archive::{Entry, Limits, Reader, TooLittle};
+use crate::archive::{Entry, Limits, Reader};
 use crate::interrupt::Interrupt;
 use crate::record::{Sealed, Writer};
-use crate::report::Hint as _;
 use archive_file::Hashing;
 use metadata::Modes;
 use tree::Tree;
@@ -32,6 +32,7 @@ use write_back::WriteBack;
 
 pub(crate) use archive_file::FileHasher;
 pub use archive_file::{ArchiveFile, FileDigest};
+pub(crate) use refusal::Refused;
 pub(crate) use tree::open_directory;
 
 /// What a kind of archive may hold. Names that stand twice are refused whatever the policy.
@@ -69,6 +70,19 @@ pub enum Expected {
     File(Digest),
 }
 
+impl Expected {
+    fn check(self, tar: &Digests, file: FileDigest) -> Result<()> {
+        match self {
+            Self::Anything => Ok(()),
+            Self::Tar(digest) => {
+                let found = tar.like(digest).context("the tar's sha512 was not taken")?;
+                check_digest("the tar's", found, digest)
+            }
+            Self::File(digest) => check_file(file, digest),
+        }
+    }
+}
+
 /// A tree from a whole archive that kept the rules of the policy `P` and met its digest.
 #[derive(Debug)]
 pub struct Verified<P> {
@@ -85,18 +99,6 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Looks whether this is what was expected.
-    fn check(&self, expected: Expected) -> Result<()> {
-        match expected {
-            Expected::Anything => Ok(()),
-            Expected::Tar(digest) => {
-                let found = self.digests.like(digest).context("the tar's sha512 was not taken")?;
-                check_digest("the tar's", found, digest)
-            }
-            Expected::File(digest) => check_file(self.file.digest, digest),
-        }
-    }
-
     /// The sha256 of the tar stream.
     pub(crate) fn sha256(&self) -> Digest {
         self.digests.sha256
@@ -129,7 +131,7 @@ impl<P> Verified<P> {
     /// # Errors
     /// Where he says that it is not the `expected` one, and should have failed.
     pub(crate) fn by_worker(outcome: Outcome, expected: Expected) -> Result<Self> {
-        outcome.check(expected)?;
+        expected.check(&outcome.digests, outcome.file.digest)?;
         Ok(Self { outcome, policy: PhantomData })
     }
 
@@ -210,15 +212,12 @@ impl Unpacker {
                 self.write(Reader::new(stream, self.limits), tree, &mut policy)
             })
         });
-        let passed = match passed {
-            Err(error) if TooLittle::of(&error).is_some() => {
-                Err(error).hint("--max-decoder-memory raises it")
-            }
-            passed => passed,
-        }?;
-        let outcome = Outcome { digests: passed.digests, file: source.file(), sealed: passed.value };
-        outcome.check(expected)?;
-        Ok(Verified { outcome, policy: PhantomData })
+        let judged = passed.and_then(|passed| {
+            let (digests, file) = (passed.digests, source.file());
+            expected.check(&digests, file.digest)?;
+            Ok(Outcome { digests, file, sealed: passed.value })
+        });
+        Ok(Verified { outcome: judged.map_err(refusal::judge)?, policy: PhantomData })
     }
 
     fn write<P: Policy>(

@@ -209,5 +209,5 @@ pub(crate) fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags)
             opened => return opened.context("cannot open its directory"),
         }
     }
-    bail!("cannot open its directory: it was disturbed {ATTEMPTS} times")
+    Err(Errno::AGAIN).context("cannot open its directory")
 }

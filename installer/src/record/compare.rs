@@ -20,15 +20,17 @@ use super::difference::{Difference, What};
 use super::disk::is_same;
 use super::inspect::{self, Opened};
 use super::{Kind, Object, Reader};
+use crate::interrupt::Interrupt;
 
 /// Names every difference between `record` and the tree in `root`.
 ///
 /// # Errors
-/// Where the record is cut or altered, or the tree can't be looked at.
-pub fn differences(record: impl BufRead, root: &OwnedFd) -> Result<Vec<Difference>> {
+/// Where the record is cut or altered, or the tree can't be looked at; once interrupted.
+pub fn differences(record: impl BufRead, root: &OwnedFd, interrupt: &Interrupt) -> Result<Vec<Difference>> {
     let mut reader = Reader::new(record)?;
-    let mut comparison = Comparison::new(root);
+    let mut comparison = Comparison::new(root, interrupt);
     while let Some(object) = reader.next_object()? {
+        interrupt.check()?;
         let about = || format!("object {}", object.path);
         comparison.known(&object.path)?;
         comparison.object(&object).with_context(about)?;
@@ -39,6 +41,7 @@ pub fn differences(record: impl BufRead, root: &OwnedFd) -> Result<Vec<Differenc
 
 struct Comparison<'a> {
     root: &'a OwnedFd,
+    interrupt: &'a Interrupt,
     found: Vec<Difference>,
     /// A hash of each path in the record. Its key is random, so nobody can make an extra object that collides.
     names: HashSet<u64>,
@@ -50,9 +53,10 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(root: &'a OwnedFd) -> Self {
+    fn new(root: &'a OwnedFd, interrupt: &'a Interrupt) -> Self {
         Self {
             root,
+            interrupt,
             found: Vec::new(),
             names: HashSet::new(),
             hasher: RandomState::new(),
@@ -189,7 +193,7 @@ impl<'a> Comparison<'a> {
             self.differ(path, What::Size, format!("{found} bytes"), format!("{size} bytes"));
             return Ok(());
         }
-        match opened.content() {
+        match opened.content(self.interrupt) {
             Ok(found) if found == content => {}
             Ok(found) => self.differ(path, What::Content, found.to_string(), content.to_string()),
             Err(error) if Errno::from_io_error(&error).is_some_and(inspect::is_damage) => {
@@ -206,6 +210,7 @@ impl<'a> Comparison<'a> {
             let about = || format!("directory {directory}");
             let opened = inspect::open_directory(self.root, &directory).with_context(about)?;
             for entry in Dir::new(opened).with_context(about)? {
+                self.interrupt.check()?;
                 let entry = entry.with_context(about)?;
                 let name = entry.file_name().to_bytes();
                 if matches!(name, b"." | b"..") {

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::Kind;
 use super::disk::{self, Attribute, XATTR_MAX};
+use crate::interrupt::Interrupt;
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;
@@ -55,10 +56,11 @@ fn open_below(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> rustix::io:
 
 impl Opened {
     /// The digest of a regular file's content.
-    pub(super) fn content(&self) -> io::Result<blake3::Hash> {
+    pub(super) fn content(&self, interrupt: &Interrupt) -> io::Result<blake3::Hash> {
         let mut file = File::from(self.readable(OFlags::RDONLY)?);
         let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; BUFFER]);
         loop {
+            interrupt.check()?;
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(hasher.finalize()),
                 Ok(count) => {

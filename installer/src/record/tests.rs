@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Records as bytes: what is written is read, and nothing else is.
 
+use std::fs::{self, File};
+
 use super::*;
 use crate::archive::{Timestamp, Xattr};
+use crate::interrupt::Interrupt;
 
 fn path(bytes: &[u8]) -> RelativePath {
     RelativePath::from_bytes(bytes).unwrap()
@@ -102,4 +105,19 @@ fn lines_that_mean_nothing_are_refused() {
     ] {
         assert!(line::decode(bad.as_bytes()).is_err(), "{bad}");
     }
+}
+
+/// However many objects there are, and however long one is.
+#[test]
+fn a_comparison_ends_once_interrupted() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("f"), "").unwrap();
+    let root = File::open(directory.path()).unwrap().into();
+    let interrupted = Interrupt::by(15);
+    let is_told = |error: anyhow::Error| format!("{error:#}").ends_with("interrupted");
+    let record = write(&objects());
+    assert!(is_told(differences(record.as_slice(), &root, &interrupted).unwrap_err()));
+    let file = inspect::open(&root, &path(b"f")).unwrap();
+    file.content(&Interrupt::default()).unwrap();
+    assert!(is_told(file.content(&interrupted).unwrap_err().into()));
 }

@@ -168,34 +168,61 @@ impl<'h> Staging<'h> {
     }
 
     /// Changes places with what is in `parent` as `name`, with all of this on disk.
+    ///
+    /// # Errors
+    /// Where that fails; all is where it was then.
     pub(crate) fn replace(&self, parent: &OwnedFd, name: &CStr) -> Result<()> {
         syncfs(&self.directory).context("cannot sync the staging directory")?;
-        renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
-            .context("cannot change places with what is there")?;
-        fsync(parent).context("cannot sync the directory above")
+        self.exchange(parent, name).context("cannot change places with what is there")?;
+        let synced = fsync(parent);
+        if synced.is_err()
+            && let Err(error) = self.exchange(parent, name)
+        {
+            eprintln!("warning: cannot change places again with {}: {error}", name.to_string_lossy());
+        }
+        synced.context("cannot sync the directory above")
     }
 
-    /// Takes back what was published. A part of it must never be seen, so it is renamed before it is removed.
+    fn exchange(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
+        renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
+    }
+
+    /// Removes what this has changed places with. No sweep comes in: it is locked.
+    pub(crate) fn remove_replaced(self, _locked: Locked) -> Result<()> {
+        remove_all(&self.home.staging, &self.name).context("cannot remove what was replaced")
+    }
+
+    /// Takes back what was published, or warns.
     pub(crate) fn withdraw(&self, parent: &OwnedFd, name: &CStr) {
-        if let Err(error) =
-            renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)
-        {
+        if let Err(error) = self.try_withdraw(parent, name) {
             eprintln!("warning: cannot take back {}: {error}", name.to_string_lossy());
         }
     }
 
-    /// Removes it. What can't be removed is left to the next run's sweep.
+    /// Takes back what was published. A part of it must never be seen, so it is renamed before it is removed.
+    pub(crate) fn try_withdraw(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
+        renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)
+    }
+
+    /// Removes it. What can't be removed is left to the next run's sweep, and so is what has its name now.
     pub(crate) fn discard(self) {
-        if let Err(error) = remove::remove_tree(&self.home.staging, &self.name) {
+        let removed = match is_called(&self.home.staging, &self.name, &self.directory) {
+            Ok(true) => remove::remove_tree(&self.home.staging, &self.name),
+            other => other.map(drop),
+        };
+        if let Err(error) = removed {
             eprintln!("warning: cannot remove staging/{}: {error}", self.id);
         }
     }
 
-    /// What was published, locked now as by one who shares it.
-    pub(crate) fn into_shared(self) -> Result<Locked> {
-        let Self { directory, .. } = self;
-        flock(&directory, FlockOperation::LockShared).context("cannot share the lock")?;
-        Ok(Locked { directory })
+    /// Lets others share the lock of what was published.
+    pub(crate) fn share(&self) -> Result<()> {
+        flock(&self.directory, FlockOperation::LockShared).context("cannot share the lock")
+    }
+
+    /// What was published, with its lock.
+    pub(crate) fn into_locked(self) -> Locked {
+        Locked { directory: self.directory }
     }
 }
 
@@ -214,16 +241,20 @@ pub(crate) fn remove_from(home: &Home, parent: &OwnedFd, name: &CStr, _locked: L
             Err(Errno::NOENT) => return Ok(()),
             done => {
                 done.context("cannot take it out")?;
-                let removed = remove::remove_tree(&home.staging, &dead);
-                if removed.is_err() {
-                    // All that can go goes all the same; the next run's sweep has the rest.
-                    let _ = remove::remove_tree(&home.staging, &dead);
-                }
-                return removed.context("cannot remove it");
+                return remove_all(&home.staging, &dead).context("cannot remove it");
             }
         }
     }
     bail!("cannot take it out: {ATTEMPTS} names were taken")
+}
+
+/// Removes all that can go, whatever can't; the next run's sweep has the rest.
+fn remove_all(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
+    let removed = remove::remove_tree(parent, name);
+    if removed.is_err() {
+        let _ = remove::remove_tree(parent, name);
+    }
+    removed
 }
 
 fn random_id() -> Result<PodId> {

@@ -19,7 +19,7 @@ const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 pub(crate) static STARTING: RwLock<()> = RwLock::new(());
 
 /// Whether this test can run, and alone with its locks; staging belongs to root.
-fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
+pub(crate) fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
     if geteuid().is_root() {
         return Some(STARTING.read().unwrap_or_else(PoisonError::into_inner));
     }
@@ -81,9 +81,12 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
         staging.write_file("file", content).unwrap();
         let published = staging.publish(&home.trees, c"tree", Sync::FileSystem).unwrap();
         if replace {
+            let replaced = lock(&home.trees, c"tree").unwrap().unwrap();
             staging.replace(&home.trees, c"tree").unwrap();
+            staging.remove_replaced(replaced).unwrap();
+        } else {
+            staging.discard();
         }
-        staging.discard();
         (published, fs::read(outer.path().join("store/tree-v1/tree/file")).unwrap())
     };
     let first = Staging::create(&home).unwrap();
@@ -93,6 +96,11 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
     assert_eq!(publish(b"second", false), (Published::Taken, b"first".to_vec()));
     assert_eq!(publish(b"third", true), (Published::Taken, b"third".to_vec()));
     assert_eq!(names(&outer.path().join("staging")), [""; 0]);
+    // Somebody may be at work in what has changed places with it.
+    let last = Staging::create(&home).unwrap();
+    last.replace(&home.trees, c"tree").unwrap();
+    last.discard();
+    assert_eq!(names(&outer.path().join("staging")).len(), 1);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use pod::digest::Digest;
 use pod::id::PodId;
 
+use super::damage::told_apart;
 use super::references::References;
 use super::tree::{self, ids, read_info};
 use super::{alias, info::Info};
@@ -71,7 +72,7 @@ fn remove_batch(home: &Home, trees: &[Digest], outcomes: &mut Vec<Outcome>) -> R
         let pods = references.to(id);
         if pods.is_empty() {
             let about = || format!("cannot remove tree {id}");
-            let info = read_info(&locked.directory).with_context(about)?.ok();
+            let info = told_apart(read_info(&locked.directory)).with_context(about)?.ok();
             staging::remove_from(home, &home.trees, &tree::name(id), locked).with_context(about)?;
             outcomes.push((id, Ok(info)));
         } else {

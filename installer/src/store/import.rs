@@ -4,16 +4,15 @@
 //! A file is known by its digest, where somebody says it or its length is one that the store has seen; then nothing of
 //! it is decoded. Else it is unpacked in staging, where its tree waits until whoever asked for it has found it good.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use pod::digest::Digest;
 use pod::layout;
 use pod::manifest::ImageManifest;
-use rustix::fs::AtFlags;
 
 use super::alias::Alias;
-use super::info::{Info, Kind, now};
-use super::tree::{self, Found, Tree};
-use super::verify::{Verdict, verify};
+use super::info::Kind;
+use super::new::New;
+use super::tree::Tree;
 use crate::archive::Limits;
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Outcome};
 use crate::home::Home;
@@ -22,11 +21,8 @@ use crate::image_root::InRoot;
 use crate::interrupt::Interrupt;
 use crate::source::Source;
 use crate::stage1::{self, Stage1Policy};
-use crate::staging::{Locked, Published, Staging, Sync};
+use crate::staging::Staging;
 use crate::worker::{self, Job, Place};
-
-/// How often a tree is published that somebody else has published, and then removed.
-const ATTEMPTS: usize = 16;
 
 /// Brings archive files into the store.
 #[derive(Clone, Copy, Debug)]
@@ -46,17 +42,6 @@ pub(crate) enum Acquired<'h> {
     Known(Tree),
     /// It is in staging.
     New(New<'h>),
-}
-
-/// A tree in staging.
-#[derive(Debug)]
-pub(crate) struct New<'h> {
-    home: &'h Home,
-    staging: Staging<'h>,
-    kind: Kind,
-    outcome: Outcome,
-    /// Where it came from.
-    source: Option<String>,
 }
 
 impl<'h> Importer<'h> {
@@ -96,7 +81,10 @@ impl<'h> Importer<'h> {
         let job = Job { expected, with_sha512, limits: self.limits };
         let staging = Staging::create(self.home)?;
         match self.unpack(&staging, source, kind, &job) {
-            Ok(outcome) => Ok(New { home: self.home, staging, kind, outcome, source: source.absolute() }),
+            Ok(outcome) => {
+                let Self { home, interrupt, .. } = *self;
+                Ok(New { home, interrupt, staging, kind, outcome, source: source.absolute() })
+            }
             Err(error) => {
                 staging.discard();
                 Err(error)
@@ -198,112 +186,4 @@ impl Acquired<'_> {
             new.staging.discard();
         }
     }
-}
-
-impl New<'_> {
-    fn publish(self) -> Result<(Tree, bool)> {
-        if let Err(error) = self.describe() {
-            self.staging.discard();
-            return Err(error);
-        }
-        let Self { home, staging, outcome, .. } = self;
-        let id = outcome.sha256();
-        let (tree, is_new) = publish(home, staging, id)?;
-        Alias::File(outcome.file()).set(home, id)?;
-        if let Some(sha512) = outcome.sha512() {
-            Alias::Tar(sha512).set(home, id)?;
-        }
-        Ok((tree, is_new))
-    }
-
-    /// Puts it in the place of what is locked, a damaged tree of the same id.
-    pub(super) fn replace(self, damaged: Locked) -> Result<()> {
-        let done = self
-            .describe()
-            .and_then(|()| self.staging.replace(&self.home.trees, &tree::name(self.outcome.sha256())));
-        // Either this tree, or the damaged one whose name this has now. It is locked, so no sweep comes in.
-        self.staging.discard();
-        drop(damaged);
-        done
-    }
-
-    /// Writes what it is.
-    fn describe(&self) -> Result<()> {
-        let root = InRoot::open_at(&self.staging, layout::TREE)?;
-        let name = match self.kind {
-            Kind::Stage1 => None,
-            Kind::Image => {
-                let text = root
-                    .read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX)
-                    .context("cannot read the manifest")?;
-                Some(ImageManifest::parse(&text).context("manifest")?.name)
-            }
-        };
-        let record = rustix::fs::statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
-            .context("cannot look at the record")?;
-        let info = Info {
-            kind: self.kind,
-            name,
-            size: self.outcome.size(),
-            objects: self.outcome.objects(),
-            record: u64::try_from(record.st_size).unwrap_or_default(),
-            imported: now(),
-            source: self.source.clone(),
-        };
-        self.staging.write_file(layout::TREE_INFO, &serde_json::to_vec(&info)?)
-    }
-}
-
-/// What the store has as `id`, once all of it was compared with its record.
-fn intact(home: &Home, id: Digest) -> Result<Found> {
-    Ok(match verify(home, id)? {
-        Verdict::Missing => Found::Nothing,
-        Verdict::Intact => Tree::look(home, id)?,
-        Verdict::Damaged(lines) => {
-            let first = lines.first().map(String::as_str).unwrap_or_default();
-            let count = lines.len();
-            Found::Damaged(anyhow!("tree {id} in the store is damaged ({count} differences): {first}"))
-        }
-    })
-}
-
-/// Publishes a tree. Where the store has it by now, that one is verified and taken, or replaced where it is damaged.
-fn publish(home: &Home, staging: Staging<'_>, id: Digest) -> Result<(Tree, bool)> {
-    let name = tree::name(id);
-    for _ in 0..ATTEMPTS {
-        match staging.publish(&home.trees, &name, Sync::FileSystem) {
-            Ok(Published::New) => {
-                let locked = staging.into_shared()?;
-                return Ok((Tree::locked(id, locked.directory)?, true));
-            }
-            Ok(Published::Taken) => {}
-            Err(error) => {
-                staging.discard();
-                return Err(error);
-            }
-        }
-        match intact(home, id) {
-            Err(error) => {
-                staging.discard();
-                return Err(error);
-            }
-            Ok(Found::Whole(tree)) => {
-                staging.discard();
-                return Ok((tree, false));
-            }
-            // It was removed in between.
-            Ok(Found::Nothing) => {}
-            Ok(Found::Damaged(error)) => {
-                let why = pod::text::one_line(&format!("{error:#}"));
-                eprintln!("warning: {why}: it is replaced");
-                staging.replace(&home.trees, &name)?;
-                let locked = staging.into_shared()?;
-                // What was there goes, unless a pod still runs on it; then a later sweep takes it.
-                Staging::sweep(home)?;
-                return Ok((Tree::locked(id, locked.directory)?, true));
-            }
-        }
-    }
-    staging.discard();
-    anyhow::bail!("tree {id} came and went {ATTEMPTS} times: expected it to stay")
 }

@@ -2,12 +2,15 @@
 //! What a tree of the store is, beside its content: a file `info` in the tree's directory, JSON.
 //!
 //! ```json
-//! {"kind": "image", "name": "example.com/hello", "size": 1187328, "objects": 14,
+//! {"id": "sha256-…", "kind": "image", "name": "example.com/hello", "size": 1187328, "objects": 14,
 //!  "record": 2127, "imported": 1767225600, "source": "/srv/images/hello.aci"}
 //! ```
+//!
+//! A directory's name can be changed, so the tree's id is in here, too: what opens a tree compares the two.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pod::digest::Digest;
 use pod::name::Identifier;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +40,8 @@ impl Kind {
 /// What is said about a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Info {
+    /// The sha256 of its tar.
+    pub(crate) id: Digest,
     /// What it is.
     pub(crate) kind: Kind,
     /// An image's name, as its manifest has it.

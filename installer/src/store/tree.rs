@@ -6,20 +6,19 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use pod::digest::Digest;
 use pod::layout;
-use pod::text::escape;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::damage::told_apart;
 use super::info::{INFO_MAX, Info, Kind};
-use crate::home::Home;
+use crate::home::{Home, check_guarded};
 use crate::image_root::InRoot;
 use crate::lock;
-use crate::report::Hint as _;
-use crate::staging::{is_called, open_below};
+use crate::report::hinted;
+use crate::staging::{Locked, is_called, open_below};
 
 /// How often a tree is opened anew that is replaced in between.
 const ATTEMPTS: usize = 64;
@@ -39,7 +38,7 @@ pub(crate) enum Found {
     /// No such tree.
     Nothing,
     /// All parts of it.
-    Whole(Tree),
+    Whole(Box<Tree>),
     /// Something else, and why.
     Damaged(anyhow::Error),
 }
@@ -60,7 +59,7 @@ impl Tree {
     pub(crate) fn open_any(home: &Home, id: Digest) -> Result<Option<Self>> {
         match Self::look(home, id)? {
             Found::Nothing => Ok(None),
-            Found::Whole(tree) => Ok(Some(tree)),
+            Found::Whole(tree) => Ok(Some(*tree)),
             Found::Damaged(error) => Err(error),
         }
     }
@@ -72,16 +71,15 @@ impl Tree {
     pub(crate) fn look(home: &Home, id: Digest) -> Result<Found> {
         let about = || format!("cannot open tree {id}");
         let Some(directory) = lock_shared(home, id).with_context(about)? else { return Ok(Found::Nothing) };
-        Ok(match unless_damaged(id, read_info(&directory).with_context(about)?) {
-            Ok(info) => Found::Whole(Self { id, info, directory }),
-            Err(error) => Found::Damaged(error),
+        Ok(match told_apart(look(&directory, id)).with_context(about)? {
+            Ok(info) => Found::Whole(Box::new(Self { id, info, directory })),
+            Err(error) => Found::Damaged(damaged(id, error)),
         })
     }
 
-    /// The tree that was just published in `directory`.
-    pub(super) fn locked(id: Digest, directory: OwnedFd) -> Result<Self> {
-        let info = unless_damaged(id, read_info(&directory)?)?;
-        Ok(Self { id, info, directory })
+    /// The tree that was just published.
+    pub(super) fn published(id: Digest, info: Info, locked: Locked) -> Self {
+        Self { id, info, directory: locked.directory }
     }
 
     /// The sha256 of its tar.
@@ -112,19 +110,23 @@ impl Tree {
     }
 }
 
-fn unless_damaged<T>(id: Digest, found: Result<T>) -> Result<T> {
-    found
-        .with_context(|| format!("tree {id} in the store is damaged"))
-        .hint("installer verify --repair sets it right, or takes it out")
+fn damaged(id: Digest, error: anyhow::Error) -> anyhow::Error {
+    let error = error.context(format!("tree {id} in the store is damaged"));
+    hinted(error, "installer verify --repair sets it right, or takes it out")
 }
 
-/// Reads what a tree is, and looks whether all of its parts are there; within, what is wrong with it.
-pub(super) fn read_info(directory: &OwnedFd) -> Result<Result<Info, anyhow::Error>> {
-    told_apart(parts(directory))
+/// Reads what a tree is, and looks whether it is this one, and nobody else's to change.
+fn look(directory: &OwnedFd, id: Digest) -> Result<Info> {
+    check_guarded(directory)?;
+    let info = read_info(directory)?;
+    ensure!(info.id == id, "it is tree {}: expected {id}", info.id);
+    Ok(info)
 }
 
-fn parts(directory: &OwnedFd) -> Result<Info> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+/// Reads what a tree is, and looks whether all of its parts are there.
+pub(super) fn read_info(directory: &OwnedFd) -> Result<Info> {
+    // A FIFO in its place must not be waited for.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = |name: &str, flags| -> Result<File> {
         let opened = openat(directory, name, flags, Mode::empty());
         Ok(File::from(opened.with_context(|| format!("cannot open its {name}"))?))
@@ -156,7 +158,7 @@ pub(super) fn name(id: Digest) -> CString {
 }
 
 /// Opens and locks a tree's directory. Who removes one holds the lock for a moment, so this waits.
-fn lock_shared(home: &Home, id: Digest) -> Result<Option<OwnedFd>> {
+pub(super) fn lock_shared(home: &Home, id: Digest) -> Result<Option<OwnedFd>> {
     let (name, flags) = (name(id), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
     for _ in 0..ATTEMPTS {
         let directory = match openat(&home.trees, &name, flags, Mode::empty()) {
@@ -168,5 +170,5 @@ fn lock_shared(home: &Home, id: Digest) -> Result<Option<OwnedFd>> {
             return Ok(Some(directory));
         }
     }
-    bail!("{} was replaced {ATTEMPTS} times: expected it to stay", escape(&id.to_string()))
+    Err(Errno::AGAIN).context("it is replaced again and again: expected it to stay")
 }

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::{Confined, Kind, Message, NAME, Order, confine};
-use crate::extract::{Outcome, Unpacker};
+use super::{Confined, Failure, Kind, Message, NAME, Order, confine};
+use crate::extract::{Outcome, Refused, Unpacker};
 use crate::image::ImagePolicy;
 use crate::interrupt::Interrupt;
 use crate::report;
@@ -30,7 +30,8 @@ pub(crate) fn main() -> Option<ExitCode> {
         Ok(outcome) => (Message::Done(outcome), ExitCode::SUCCESS),
         Err(error) => {
             let hint = report::hint(&error).map(str::to_owned);
-            (Message::Failed(format!("{error:#}"), hint), ExitCode::FAILURE)
+            let failure = Failure { why: format!("{error:#}"), hint, is_refusal: error.is::<Refused>() };
+            (Message::Failed(failure), ExitCode::FAILURE)
         }
     };
     let told =

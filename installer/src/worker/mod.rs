@@ -86,6 +86,16 @@ struct Order {
 enum Message {
     /// All went well.
     Done(Outcome),
-    /// It did not, for this reason, and perhaps this is the way out.
-    Failed(String, Option<String>),
+    /// It did not.
+    Failed(Failure),
+}
+
+/// Why a worker could not do it, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct Failure {
+    why: String,
+    /// The way out, where there is one.
+    hint: Option<String>,
+    /// Whether it is the archive's fault, see [`Refused`](crate::extract::Refused).
+    is_refusal: bool,
 }

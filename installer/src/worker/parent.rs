@@ -14,10 +14,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pod::layout;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 
-use super::{Confined, Job, Kind, MESSAGE_MAX, Message, NAME, Order};
-use crate::extract::Verified;
+use super::{Confined, Failure, Job, Kind, MESSAGE_MAX, Message, NAME, Order};
+use crate::extract::{Refused, Verified};
 use crate::interrupt::Interrupt;
-use crate::report::Hint as _;
+use crate::report;
 use crate::source::Source;
 
 /// This program, whatever has become of its file.
@@ -110,8 +110,7 @@ pub(crate) fn unpack<P: Confined>(
         Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => {
             Verified::by_worker(outcome, job.expected)
         }
-        Ok(Message::Failed(why, None)) => Err(anyhow!(why)),
-        Ok(Message::Failed(why, Some(hint))) => Err(anyhow!(why)).hint(hint),
+        Ok(Message::Failed(failure)) => Err(failure.into_error()),
         _ => Err(died(status)),
     }
 }
@@ -152,6 +151,17 @@ fn listen(message: &mut io::PipeReader, source: &Source, interrupt: &Interrupt) 
                 count => text.extend(&buffer[..count]),
             }
             ensure!(text.len() <= MESSAGE_MAX, "the unpacking process says too much: expected one message");
+        }
+    }
+}
+
+impl Failure {
+    fn into_error(self) -> anyhow::Error {
+        let Self { why, hint, is_refusal } = self;
+        let error = if is_refusal { Refused::by_worker(why).into() } else { anyhow!(why) };
+        match hint {
+            Some(hint) => report::hinted(error, hint),
+            None => error,
         }
     }
 }

@@ -10,6 +10,7 @@ use anyhow::Result;
 use installer::archive::Limits;
 use installer::extract::{Expected, Unpacker, Verified};
 use installer::image::ImagePolicy;
+use installer::interrupt::Interrupt;
 use installer::record::{Difference, differences};
 
 use crate::canary::Canary;
@@ -103,6 +104,7 @@ impl Ground {
 
     /// In what the tree differs from it.
     pub(crate) fn differences(&self) -> Result<Vec<Difference>> {
-        differences(BufReader::new(File::open(self.record()).unwrap()), &self.root())
+        let record = BufReader::new(File::open(self.record()).unwrap());
+        differences(record, &self.root(), &Interrupt::default())
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Step {
     Run(&'static [&'static str]),
     /// A command is killed when it would publish the first it has made.
     Killed(&'static [&'static str]),
+    /// A file of the image of this name is another in the store.
+    Damaged(&'static str),
 }
 
 /// What the same command comes to once it has done its work.
@@ -44,6 +46,8 @@ const IMPORT: &[&str] = &["image", "import", "tiny.aci"];
 const PREPARE_COPY: &[&str] = &["prepare", "--image", "tiny.aci", "--layout", "copy"];
 const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "other.aci"];
 const REMOVE: &[&str] = &["image", "rm", "tiny.id"];
+
+const REPAIR: &[&str] = &["verify", "--repair", "tiny.id"];
 
 const NO_SUCH_IMAGE: Again =
     Again::Refused("error: no such image in the store: TINY (installer image list shows what there is)\n");
@@ -77,4 +81,6 @@ operations! {
     an_image_rm: [Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;
     an_image_rm_beside_a_pod:
         [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;
+    // A tree comes, object by object, and the damaged one goes.
+    a_repair: [Step::Run(IMPORT), Step::Damaged("tiny")], REPAIR, Succeeds, tiny::OBJECTS;
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pod::layout;
 use tests::pods::image_id;
 use tests::tiny::Tiny;
 use tests::trace::{self, Event, Fault};
@@ -29,6 +30,7 @@ impl Place {
                     );
                 }
                 Step::Killed(words) => place.kill(words),
+                Step::Damaged(image) => place.damage(image),
             }
         }
         if !before.is_empty() {
@@ -83,7 +85,12 @@ impl Place {
     /// Whether a call would publish something: a pod, or a tree of the store.
     pub(super) fn is_published_by(&self, event: &Event) -> bool {
         let to = event.objects.get(1).and_then(|to| to.parent());
-        ["containers", "store/tree-v1"].iter().any(|place| to == Some(&self.dir().join(place)))
+        [layout::CONTAINERS, layout::TREES].iter().any(|place| to == Some(&self.dir().join(place)))
+    }
+
+    fn damage(&self, image: &str) {
+        let id = image_id(&self.0.image(image));
+        fs::write(self.dir().join(layout::TREES).join(id).join("tree/rootfs/etc/passwd"), "damaged").unwrap();
     }
 
     fn kill(&self, words: &[&str]) {

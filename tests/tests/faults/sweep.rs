@@ -110,7 +110,7 @@ fn sweep_one(
         let about = format!("{trouble:?} at {point}");
         match trouble.fault() {
             Fault::Kill => check_killed(place, &run, reference, &about),
-            Fault::Error(errno) => check_failed(place, &run, reference, errno, &about),
+            Fault::Error(errno) => check_failed(place, &run, reference, (trouble, errno), &about),
         }
         check_rerun(place, operation, reference, &about);
         done.insert(point);
@@ -158,12 +158,23 @@ fn run(place: &Place, operation: &Operation, trouble: Trouble, at: Option<&Point
 fn check_killed(place: &Place, run: &Run, reference: &Reference, about: &str) {
     assert_eq!(run.code, None, "{about}");
     assert!(said(&run.stderr).is_empty(), "{about}: {}", run.stderr);
-    State::of(&place.dir()).check(&[&reference.before, &reference.after], about);
+    let Reference { before, after } = reference;
+    let state = State::of(&place.dir());
+    state.check(&[before, after], about);
+    state.check_kept(before, after, about);
 }
 
-fn check_failed(place: &Place, run: &Run, reference: &Reference, errno: Errno, about: &str) {
+fn check_failed(
+    place: &Place,
+    run: &Run,
+    reference: &Reference,
+    (trouble, errno): (Trouble, Errno),
+    about: &str,
+) {
     let error = said(&run.stderr);
-    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{about}: {error}");
+    // What is found is said at once, what is done once it is done.
+    let done = run.stdout.lines().find(|line| !line.contains(": found "));
+    assert_eq!((run.code, done), (Some(1), None), "{about}: {error}");
     let line = error.strip_suffix('\n').unwrap_or_default();
     assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{about}: {error}");
     // What could not be done, to what, and what the system says.
@@ -173,8 +184,11 @@ fn check_failed(place: &Place, run: &Run, reference: &Reference, errno: Errno, a
     let state = State::of(&place.dir());
     let Reference { before, after } = reference;
     state.check(&[before, after], about);
+    state.check_kept(before, after, about);
     assert_eq!(state.pods, before.pods, "{about}");
-    // A tree that has come into the store may stay there, or one that was to go be gone.
+    // A tree that was to go may be gone, or one be renewed; none has come, but where nothing could be renamed.
+    let has_come = state.trees.keys().any(|tree| !before.trees.contains_key(tree));
+    assert!(!has_come || trouble == Trouble::Full, "{about}: a tree has come");
     if state.trees == before.trees {
         assert_eq!(state.rest, before.rest, "{about}");
     }

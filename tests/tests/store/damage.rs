@@ -3,11 +3,16 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tests::host::can_run;
+use tests::image::manifest;
 use tests::pods::{Gantry, image_id};
+use tests::rootfs::{Node, Rootfs};
 
 use super::gc::Waiting;
 use super::{image, is_empty, refused, said, trees};
@@ -20,6 +25,13 @@ fn ground() -> (Gantry, std::path::PathBuf, std::path::PathBuf, String) {
     let id = image_id(&file);
     let rootfs = gantry.dir().join("store/tree-v1").join(&id).join("tree/rootfs");
     (gantry, file, rootfs, id)
+}
+
+/// `installer verify --repair`, and these words: its code, and what it says.
+fn repair(gantry: &Gantry, words: &[&str]) -> (Option<i32>, String, String) {
+    let output = gantry.installer().args(["verify", "--repair"]).args(words).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 #[test]
@@ -76,6 +88,7 @@ fn a_tree_that_can_not_be_renewed_is_taken_out() {
     let output = gantry.installer().args(["verify", "--repair", &id]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("a.aci\" is not there any more"), "{text}");
     let name = pod.file_name().unwrap().to_str().unwrap();
     assert!(
         text.lines().last().unwrap().contains(&format!("import its file again for pod {name}")),
@@ -90,6 +103,110 @@ fn a_tree_that_can_not_be_renewed_is_taken_out() {
     said(&gantry, &["image", "import", elsewhere.to_str().unwrap()]);
     assert_eq!(gantry.start(pod).wait().1.stdout, b"word");
     gantry.wait_all();
+}
+
+/// What is in the file's place makes no tree, or another.
+#[test]
+fn a_tree_whose_file_is_another_is_taken_out() {
+    if !can_run("a_tree_whose_file_is_another_is_taken_out") {
+        return;
+    }
+    for (number, why) in [(0, "not an archive"), (1, "digest is sha256-"), (2, "is not there any more")] {
+        let (gantry, file, rootfs, id) = ground();
+        fs::write(rootfs.join("etc/word"), "fate").unwrap();
+        match number {
+            0 => fs::write(&file, "no archive").unwrap(),
+            1 => drop(image(&gantry, "a", "another word")),
+            _ => fs::remove_file(&file).and_then(|()| fs::create_dir(&file)).unwrap(),
+        }
+        let (code, out, error) = repair(&gantry, &[]);
+        assert_eq!((code, error.as_str()), (Some(1), ""), "{out}");
+        let last = out.lines().last().unwrap();
+        assert!(last.starts_with(&format!("{id}: taken out of the store: ")) && last.contains(why), "{out}");
+        assert!(trees(&gantry).is_empty() && is_empty(&gantry.dir().join("staging")));
+    }
+}
+
+/// Each limit keeps an archive from being unpacked, and none makes the damaged tree go.
+#[test]
+fn a_tree_stays_where_its_file_exceeds_a_limit() {
+    if !can_run("a_tree_stays_where_its_file_exceeds_a_limit") {
+        return;
+    }
+    let (gantry, file, rootfs, id) = ground();
+    let again = gantry.beside("again.aci.xz");
+    let mut xz = xz2::write::XzEncoder::new(fs::File::create(&again).unwrap(), 6);
+    xz.write_all(&fs::read(&file).unwrap()).unwrap();
+    xz.finish().unwrap();
+    said(&gantry, &["image", "rm", &id]);
+    said(&gantry, &["image", "import", again.to_str().unwrap()]);
+    fs::write(rootfs.join("etc/word"), "fate").unwrap();
+    for (flag, less) in [
+        ("--max-bytes", "1Ki"),
+        ("--max-entries", "2"),
+        ("--max-depth", "1"),
+        ("--max-decoder-memory", "1Mi"),
+    ] {
+        let (code, out, error) = repair(&gantry, &[flag, less]);
+        assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.starts_with(&format!("error: cannot repair {id}: ")), "{error}");
+        assert!(error.ends_with(&format!(" ({flag} raises it)\n")), "{error}");
+        assert!(out.lines().all(|line| line.contains("expected")), "{out}");
+        assert_eq!(fs::read(rootfs.join("etc/word")).unwrap(), b"fate");
+    }
+    let (code, out, error) = repair(&gantry, &[]);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{out}");
+    assert_eq!(fs::read(rootfs.join("etc/word")).unwrap(), b"word");
+}
+
+#[test]
+fn a_tree_stays_where_its_repair_is_interrupted() {
+    if !can_run("a_tree_stays_where_its_repair_is_interrupted") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let rootfs = Rootfs::busybox().unwrap().with("large", Node::File(0o644, vec![7; 64 << 20]));
+    let file = gantry.image("large", &rootfs, &manifest("large", &["/bin/true"]));
+    said(&gantry, &["image", "import", file.to_str().unwrap()]);
+    let extra = gantry.dir().join("store/tree-v1").join(image_id(&file)).join("tree/rootfs/extra");
+    fs::write(&extra, "").unwrap();
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let mut command = gantry.installer();
+        let mut child = command.args(["verify", "--repair"]).stdout(Stdio::null()).spawn().unwrap();
+        // It unpacks the file by then.
+        while is_empty(&gantry.dir().join("staging")) {
+            assert!(child.try_wait().unwrap().is_none(), "it makes a staging directory");
+            std::thread::yield_now();
+        }
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert!(extra.exists() && is_empty(&gantry.dir().join("staging")));
+    }
+}
+
+/// Descriptors are short at one place after another.
+#[test]
+fn the_systems_trouble_is_no_damage() {
+    if !can_run("the_systems_trouble_is_no_damage") {
+        return;
+    }
+    let (gantry, _, _, id) = ground();
+    let (mut looked, mut most) = (0, 0);
+    for count in 3.. {
+        let mut shell = Command::new("/bin/sh");
+        let program = gantry.installer();
+        shell.args(["-c", "ulimit -n $0; exec \"$@\""]).arg(count.to_string()).arg(program.get_program());
+        let output = shell.args(program.get_args()).args(["verify", "--repair"]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("taken out"), "{count}: {output:?}");
+        assert_eq!(trees(&gantry), [id.as_str()], "{count}: {error}");
+        if output.status.success() {
+            most = count;
+            break;
+        }
+        looked += usize::from(error.starts_with(&format!("error: cannot look at tree {id}: ")));
+    }
+    assert!(looked > 0, "with {most} descriptors there are enough");
 }
 
 #[test]
@@ -136,6 +253,56 @@ fn what_is_half_there_is_not_trusted() {
         assert!(text.contains("renewed") || text.contains("taken out"), "{part}: {text}");
         gantry.prepare(&[&file], &[]);
         assert_eq!(said(&gantry, &["verify", &id]), format!("{id}: intact\n"));
+    }
+}
+
+/// Each has all that belongs to it, but not the other's name.
+#[test]
+fn a_tree_of_another_name_is_damaged() {
+    if !can_run("a_tree_of_another_name_is_damaged") {
+        return;
+    }
+    let (gantry, one, _, id) = ground();
+    let other = image(&gantry, "other", "other");
+    let ids = [id, image_id(&other)];
+    said(&gantry, &["image", "import", other.to_str().unwrap()]);
+    let [first, second] = ids.each_ref().map(|id| gantry.dir().join("store/tree-v1").join(id));
+    fs::rename(&first, gantry.beside("tree")).unwrap();
+    fs::rename(&second, &first).unwrap();
+    fs::rename(gantry.beside("tree"), &second).unwrap();
+    refused(&gantry.with_images("prepare", &[&one], &[]).output().unwrap(), &[&ids[0], "damaged", &ids[1]]);
+    let output = gantry.installer().arg("verify").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(1), 2), "{text}");
+    for (id, found) in [(&ids[0], &ids[1]), (&ids[1], &ids[0])] {
+        let line = text.lines().find(|line| line.starts_with(id.as_str())).unwrap();
+        assert!(line.ends_with(&format!("it is tree {found}: expected {id}")), "{line}");
+    }
+    let (code, out, _) = repair(&gantry, &[]);
+    assert_eq!((code, out.matches("renewed from its file").count()), (Some(0), 2), "{out}");
+    assert_eq!(said(&gantry, &["verify"]).matches(": intact").count(), 2);
+}
+
+/// Who can write there can have changed all of it, the record as well, so only its file sets it right.
+#[test]
+fn a_tree_that_others_can_write_to_is_damaged() {
+    if !can_run("a_tree_that_others_can_write_to_is_damaged") {
+        return;
+    }
+    let (gantry, file, _, id) = ground();
+    let tree = gantry.dir().join("store/tree-v1").join(&id);
+    for (mode, owner) in [(0o720, 0), (0o702, 0), (0o700, 1000)] {
+        fs::set_permissions(&tree, fs::Permissions::from_mode(mode)).unwrap();
+        chown(&tree, Some(owner), None).unwrap();
+        let found = format!("others can write to it: owner {owner}, mode {mode:04o}");
+        refused(&gantry.with_images("prepare", &[&file], &[]).output().unwrap(), &[&id, "damaged", &found]);
+        let output = gantry.installer().arg("verify").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!((output.status.code(), text.contains(&found)), (Some(1), true), "{text}");
+        let (code, out, _) = repair(&gantry, &[]);
+        assert!(code == Some(0) && out.ends_with(&format!("{id}: renewed from its file\n")), "{out}");
+        assert_eq!(fs::metadata(&tree).unwrap().permissions().mode() & 0o7777, 0o700);
+        assert_eq!(said(&gantry, &["verify"]), format!("{id}: intact\n"));
     }
 }
 

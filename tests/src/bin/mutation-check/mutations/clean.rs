@@ -58,6 +58,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         suites: &[FAULTS_OF_AN_IMPORT],
     },
     Mutation {
+        name: "a tree that can't have its other names stays",
+        file: "store/new.rs",
+        find: "                let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));\n",
+        replace: "",
+        suites: &[FAULTS_OF_AN_IMPORT],
+    },
+    Mutation {
         name: "directories that were made are not removed after a failure",
         file: APPLY,
         find: "        home.abandon();\n",

@@ -4,7 +4,6 @@
 use super::{DURABILITY, FAULTS_OF_AN_IMPORT, Mutation};
 
 const APPLY: &str = "prepare/apply.rs";
-const IMPORT: &str = "store/import.rs";
 const LAYOUT: &str = "prepare/layout.rs";
 const STAGING: &str = "staging/mod.rs";
 
@@ -102,17 +101,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "no sync of the store after one tree has replaced another",
         file: STAGING,
-        find: "        fsync(parent).context(\"cannot sync the directory above\")\n",
-        replace: "        Ok(())\n",
+        find: "        let synced = fsync(parent);\n",
+        replace: "        let synced = Ok::<(), Errno>(());\n",
         suites: &[DURABILITY],
     },
     Mutation {
         name: "a tree has another name before it is there",
-        file: IMPORT,
-        find: "        let (tree, is_new) = publish(home, staging, id)?;
-        Alias::File(outcome.file()).set(home, id)?;\n",
-        replace: "        Alias::File(outcome.file()).set(home, id)?;
-        let (tree, is_new) = publish(home, staging, id)?;\n",
+        file: "store/new.rs",
+        find: "        let entered = self.describe()",
+        replace: "        name(home, &self.outcome)?;\n        let entered = self.describe()",
         suites: &[FAULTS_OF_AN_IMPORT],
     },
 ];

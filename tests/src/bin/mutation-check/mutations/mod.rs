@@ -72,6 +72,8 @@ const STORE_DAMAGE: Suite = Suite::EndToEnd(&["--test", "store", "damage::"]);
 const STORE_LAYOUTS: Suite = Suite::EndToEnd(&["--test", "store", "a_copy_is"]);
 const STORE_GC: Suite = Suite::EndToEnd(&["--test", "store", "gc::"]);
 const STAGING: Suite = Suite::Own(&["--lib", "staging"]);
+const RECORD: Suite = Suite::Own(&["--lib", "record"]);
+const VERIFY: Suite = Suite::Own(&["--lib", "verify"]);
 const HOSTILE: Suite = Suite::Own(&["--test", "hostile"]);
 /// How much memory workers take is no matter of what they are allowed.
 const WORKER: Suite = Suite::Own(&["--test", "worker", "--", "--skip", "memory"]);

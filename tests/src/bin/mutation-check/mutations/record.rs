@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What has become of a tree is found: `verify` compares all of it with a record that is whole.
 
-use super::{HOSTILE, Mutation, STORE_DAMAGE};
+use super::{HOSTILE, Mutation, RECORD, STORE_DAMAGE, VERIFY};
 
 const COMPARE: &str = "record/compare.rs";
 const READER: &str = "record/reader.rs";
@@ -10,9 +10,37 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "differences are not told",
         file: "store/verify.rs",
-        find: "Ok(differences) if differences.is_empty() => Verdict::Intact,",
-        replace: "Ok(_) => Verdict::Intact,",
+        find: "        [] => Verdict::Intact(Box::new(tree)),\n",
+        replace: "        _ => Verdict::Intact(Box::new(tree)),\n        #[expect(unreachable_patterns)]\n",
         suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "a tree is taken out whatever kept it from being extracted anew",
+        file: "store/verify.rs",
+        find: "        Err(error) if error.is::<Refused>() => ",
+        replace: "        Err(error) if error.is::<Refused>() || true => ",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "the system's trouble is a tree's damage",
+        file: "store/verify.rs",
+        find: "Err(error) if record::tells_damage(&error) => Ok(Verdict::Damaged",
+        replace: "Err(error) if record::tells_damage(&error) || true => Ok(Verdict::Damaged",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "an interrupted comparison is a verdict",
+        file: "store/verify.rs",
+        find: "    interrupt.check()?;\n    match verdict {\n",
+        replace: "    match verdict {\n",
+        suites: &[VERIFY],
+    },
+    Mutation {
+        name: "a comparison goes on through a file",
+        file: "record/inspect.rs",
+        find: "            interrupt.check()?;\n",
+        replace: "            let _ = interrupt;\n",
+        suites: &[RECORD],
     },
     Mutation {
         name: "content is not compared",

@@ -25,8 +25,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a file's digest is not asked for",
         file: EXTRACT,
-        find: "Expected::File(digest) => check_file(self.file.digest, digest),",
-        replace: "Expected::File(_) => Ok(()),",
+        find: "Self::File(digest) => check_file(file, digest),",
+        replace: "Self::File(_) => Ok(()),",
         suites: &[HOSTILE],
     },
     Mutation {
@@ -58,6 +58,20 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         suites: &[STORE_DAMAGE],
     },
     Mutation {
+        name: "a tree is taken that others can write to",
+        file: TREE,
+        find: "    check_guarded(directory)?;\n",
+        replace: "    let _ = check_guarded;\n",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
+        name: "a tree is taken for another",
+        file: TREE,
+        find: "    ensure!(info.id == id, ",
+        replace: "    ensure!(info.id == id || true, ",
+        suites: &[STORE_DAMAGE],
+    },
+    Mutation {
         name: "a tree without its objects is taken",
         file: TREE,
         find: "    open(layout::TREE, flags | OFlags::DIRECTORY)?;\n",
@@ -66,9 +80,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree that is there already is not verified",
-        file: IMPORT,
-        find: "match intact(home, id) {",
-        replace: "match Tree::look(home, id) {",
+        file: "store/new.rs",
+        find: "match verify::verify(home, id, self.interrupt)? {",
+        replace: "match Tree::open_any(home, id)?.map_or(Verdict::Missing, |tree| Verdict::Intact(Box::new(tree))) {",
         suites: &[STORE_DAMAGE],
     },
     Mutation {

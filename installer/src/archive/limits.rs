@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an archive may ask for, and the error of one that asks for more: no fault of the archive's.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::memory::TooLittle;
+
+/// What an archive may ask for at most.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of the tar stream, all of it.
+    pub bytes: u64,
+    /// Headers, extended ones too.
+    pub entries: u64,
+    /// Components of a path.
+    pub depth: usize,
+    /// Bytes of all extended headers of one entry.
+    pub extended: u64,
+    /// Bytes of memory that the directories' names take until the archive's end.
+    pub directories: usize,
+    /// Bytes of memory that decompressing takes.
+    pub decoder_memory: u64,
+}
+
+/// Memory that is enough for any archive as they are commonly made: xz -9 takes 65 MiB, zstd --ultra -22 129.
+pub const GENEROUS_MEMORY: u64 = 256 << 20;
+
+impl Default for Limits {
+    /// With these, unpacking takes less than 64 MB of memory. Of the decompressors' it is enough for xz -8 and
+    /// windows of 32 MiB.
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 30,
+            entries: 4 << 20,
+            depth: 512,
+            extended: 1 << 20,
+            directories: 12 << 20,
+            decoder_memory: 38 << 20,
+        }
+    }
+}
+
+/// A limit that an archive exceeds, for people.
+#[derive(Debug)]
+pub(crate) struct Exceeded {
+    what: String,
+    /// The option that raises it, where there is one.
+    flag: Option<&'static str>,
+}
+
+impl Exceeded {
+    /// One that `flag` raises.
+    pub(crate) fn raised_by(flag: &'static str, what: String) -> Self {
+        Self { what, flag: Some(flag) }
+    }
+
+    /// One that nothing raises.
+    pub(crate) fn fixed(what: String) -> Self {
+        Self { what, flag: None }
+    }
+
+    /// Whether `error` comes of a limit, and if so, what raises that.
+    pub(crate) fn by(error: &anyhow::Error) -> Option<Option<&'static str>> {
+        if TooLittle::of(error).is_some() {
+            return Some(Some("--max-decoder-memory"));
+        }
+        error.chain().find_map(|cause| cause.downcast_ref::<Self>()).map(|exceeded| exceeded.flag)
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Exceeded {}
