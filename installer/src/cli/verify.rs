@@ -11,7 +11,7 @@ use super::print;
 use crate::home::Home;
 use crate::report;
 use crate::staging::Staging;
-use crate::store::{self, Importer, Known, Repair, Selector, Verdict};
+use crate::store::{self, Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
 
 /// Verifies these images, or all that is in the store, each whatever the others come to.
 pub(super) fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<ExitCode> {
@@ -52,24 +52,27 @@ fn ids(home: &Home, images: &[String]) -> Result<Vec<Digest>> {
 
 /// Whether a tree is as it was, or was made so, which takes what is `known` of it; `None` where there is none.
 fn one(importer: &Importer<'_>, known: Option<&Known>, id: Digest) -> Result<Option<bool>> {
-    match store::verify(importer.home, id, importer.interrupt)? {
-        Verdict::Intact(_) => print(format!("{id}: intact\n").as_bytes())?,
+    let tree = match store::verify(importer.home, id, importer.interrupt)? {
         Verdict::Missing => return Ok(None),
+        Verdict::Intact(tree) => {
+            print(format!("{id}: intact\n").as_bytes())?;
+            Some(*tree)
+        }
         Verdict::Damaged(lines) => {
             for line in lines {
                 print(format!("{id}: {}\n", one_line(&line)).as_bytes())?;
             }
-            return known.map_or(Ok(false), |known| repaired(importer, known, id)).map(Some);
+            known.map_or(Ok(None), |known| repaired(importer, known, id))?
         }
-    }
-    Ok(Some(true))
+    };
+    tree.map_or(Ok(false), |tree| inits(importer, known.is_some(), &tree)).map(Some)
 }
 
-/// Repairs a tree and says how; whether it is as it was.
-fn repaired(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<bool> {
+/// Repairs a tree and says how; the tree, if it is as it was.
+fn repaired(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Option<Tree>> {
     let repair = store::repair(importer, known, id).with_context(|| format!("cannot repair {id}"))?;
     let said = match &repair {
-        Repair::Renewed => "renewed from its file".to_owned(),
+        Repair::Renewed(_) => "renewed from its file".to_owned(),
         Repair::InUse => "in use, so not repaired: expected its pods to have ended".to_owned(),
         Repair::TakenOut(why, pods) => match pods.as_slice() {
             [] => format!("taken out of the store: {why}"),
@@ -80,5 +83,31 @@ fn repaired(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<bool> 
         },
     };
     print(format!("{id}: {said}\n").as_bytes())?;
-    Ok(matches!(repair, Repair::Renewed))
+    match repair {
+        Repair::Renewed(tree) => Ok(Some(*tree)),
+        Repair::InUse | Repair::TakenOut(..) => Ok(None),
+    }
+}
+
+/// Whether the pods of a stage1 have its `init`, or were given it.
+fn inits(importer: &Importer<'_>, repair: bool, tree: &Tree) -> Result<bool> {
+    let (home, id, interrupt) = (importer.home, tree.id(), importer.interrupt);
+    if tree.info().kind != Kind::Stage1 {
+        return Ok(true);
+    }
+    let mut are_well = true;
+    for pod in References::read(home)?.as_stage1_to(id) {
+        let is_another = init::differs(home, tree, *pod, interrupt);
+        if !is_another.with_context(|| format!("cannot look at the init of pod {pod}"))? {
+            continue;
+        }
+        print(format!("{id}: pod {pod}: init: found another, expected this stage1's\n").as_bytes())?;
+        are_well &= repair;
+        if repair {
+            let renewed = init::renew(home, tree, *pod, interrupt);
+            renewed.with_context(|| format!("cannot renew the init of pod {pod}"))?;
+            print(format!("{id}: pod {pod}: init renewed\n").as_bytes())?;
+        }
+    }
+    Ok(are_well)
 }

@@ -8,7 +8,7 @@ use pod::Pod;
 use pod::digest::Digest;
 use pod::layers::Layers;
 use pod::layout;
-use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, fsync, linkat};
+use rustix::fs::{Gid, Mode, Uid, fchmod, fchown, fstat, fsync};
 use rustix::io::Errno;
 
 use crate::copy::{self, Means};
@@ -18,7 +18,7 @@ use crate::overlay;
 use crate::report::Hint as _;
 use crate::request::LayoutArgument;
 use crate::staging::{self, Staging, Sync, open_below};
-use crate::store::Tree;
+use crate::store::{Tree, init};
 
 /// The trees of a pod.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +80,7 @@ fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees<'_>, interrupt: &Int
     let stat = fstat(lower)?;
     fchown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     fchmod(upper, Mode::from_raw_mode(stat.st_mode))?;
-    match linkat(lower, layout::INIT, upper, layout::INIT, AtFlags::empty()) {
-        Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => {
-            copy::file(lower, upper, layout::INIT, interrupt)?;
-        }
-        done => done.with_context(|| format!("cannot link {}", layout::INIT))?,
-    }
+    init::link(lower, upper, interrupt)?;
     fsync(upper)?;
     let images = trees.images.iter().map(|(called, tree)| (*called, tree.id())).collect();
     let layers = Layers::Overlay { stage1: trees.stage1.id(), images };

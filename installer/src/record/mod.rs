@@ -30,6 +30,7 @@ mod escape;
 mod inspect;
 mod line;
 mod reader;
+mod same;
 mod writer;
 
 use pod::path::RelativePath;
@@ -40,6 +41,7 @@ pub use compare::differences;
 pub use difference::{Difference, What};
 pub(crate) use disk::{found, kept, kept_at, of_stat, typed_xattrs};
 pub use reader::Reader;
+pub(crate) use same::is_same_file;
 pub use writer::{Sealed, Writer};
 
 /// The first line, which is the format's name and version.

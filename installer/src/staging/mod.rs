@@ -187,9 +187,10 @@ impl<'h> Staging<'h> {
         renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
     }
 
-    /// Removes what this has changed places with. No sweep comes in: it is locked.
-    pub(crate) fn remove_replaced(self, _locked: Locked) -> Result<()> {
-        remove_all(&self.home.staging, &self.name).context("cannot remove what was replaced")
+    /// Removes what has its name in staging, and is locked: itself, or what it has changed places with.
+    pub(crate) fn remove(&self) -> Result<()> {
+        remove_all(&self.home.staging, &self.name)
+            .with_context(|| format!("cannot remove staging/{}", self.id))
     }
 
     /// Takes back what was published, or warns.

@@ -83,7 +83,8 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
         if replace {
             let replaced = lock(&home.trees, c"tree").unwrap().unwrap();
             staging.replace(&home.trees, c"tree").unwrap();
-            staging.remove_replaced(replaced).unwrap();
+            staging.remove().unwrap();
+            drop(replaced);
         } else {
             staging.discard();
         }

@@ -10,6 +10,7 @@ mod damage;
 mod gc;
 mod import;
 mod info;
+pub(crate) mod init;
 mod new;
 mod references;
 mod select;

@@ -80,11 +80,19 @@ impl New<'_> {
         Ok((Tree::published(id, info, self.staging.into_locked()), is_first))
     }
 
-    /// Puts it in the place of what is locked, a damaged tree of the same id.
-    pub(super) fn replace(self, damaged: Locked) -> Result<()> {
-        let name = tree::name(self.outcome.sha256());
-        match self.describe().and_then(|_| self.staging.replace(&self.home.trees, &name)) {
-            Ok(()) => self.staging.remove_replaced(damaged),
+    /// Puts it in the place of what is locked, a damaged tree of the same id. It is still locked alone.
+    pub(super) fn replace(self, damaged: Locked) -> Result<Tree> {
+        let id = self.outcome.sha256();
+        let replace = |info| {
+            self.staging.replace(&self.home.trees, &tree::name(id))?;
+            Ok(info)
+        };
+        match self.describe().and_then(replace) {
+            Ok(info) => {
+                self.staging.remove()?;
+                drop(damaged);
+                Ok(Tree::published(id, info, self.staging.into_locked()))
+            }
             Err(error) => {
                 self.staging.discard();
                 Err(error)

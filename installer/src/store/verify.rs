@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) enum Repair {
     /// It was extracted anew from the file it came from.
-    Renewed,
+    Renewed(Box<Tree>),
     /// It can't be, for this reason, and was taken out of the store; these pods can't start until its archive is
     /// imported again.
     TakenOut(String, Vec<PodId>),
@@ -114,8 +114,7 @@ pub(crate) fn repair(importer: &Importer<'_>, known: &Known, id: Digest) -> Resu
     match again(importer, own.as_ref().or_else(|| known.0.get(&id)), id)? {
         Ok(new) => {
             importer.interrupt.check()?;
-            new.replace(locked)?;
-            Ok(Repair::Renewed)
+            Ok(Repair::Renewed(Box::new(new.replace(locked)?)))
         }
         Err(Lost(why)) => {
             let pods = References::read(home)?.to(id).to_vec();

@@ -16,6 +16,8 @@ pub(super) enum Step {
     Killed(&'static [&'static str]),
     /// A file of the image of this name is another in the store.
     Damaged(&'static str),
+    /// Every pod has another `init` than its stage1.
+    OtherInits,
 }
 
 /// What the same command comes to once it has done its work.
@@ -48,6 +50,7 @@ const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "ot
 const REMOVE: &[&str] = &["image", "rm", "tiny.id"];
 
 const REPAIR: &[&str] = &["verify", "--repair", "tiny.id"];
+const REPAIR_ALL: &[&str] = &["verify", "--repair"];
 
 const NO_SUCH_IMAGE: Again =
     Again::Refused("error: no such image in the store: TINY (installer image list shows what there is)\n");
@@ -83,4 +86,6 @@ operations! {
         [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;
     // A tree comes, object by object, and the damaged one goes.
     a_repair: [Step::Run(IMPORT), Step::Damaged("tiny")], REPAIR, Succeeds, tiny::OBJECTS;
+    // A directory, a link in it, a rename and a sync.
+    a_repair_of_a_pods_init: [Step::Run(PREPARE), Step::OtherInits], REPAIR_ALL, Succeeds, 6;
 }

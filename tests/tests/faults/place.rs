@@ -31,6 +31,7 @@ impl Place {
                 }
                 Step::Killed(words) => place.kill(words),
                 Step::Damaged(image) => place.damage(image),
+                Step::OtherInits => place.change_inits(),
             }
         }
         if !before.is_empty() {
@@ -91,6 +92,14 @@ impl Place {
     fn damage(&self, image: &str) {
         let id = image_id(&self.0.image(image));
         fs::write(self.dir().join(layout::TREES).join(id).join("tree/rootfs/etc/passwd"), "damaged").unwrap();
+    }
+
+    fn change_inits(&self) {
+        for pod in fs::read_dir(self.dir().join(layout::CONTAINERS)).unwrap() {
+            let init = pod.unwrap().path().join(layout::STAGE1).join(layout::INIT);
+            fs::remove_file(&init).unwrap();
+            fs::write(&init, "another").unwrap();
+        }
     }
 
     fn kill(&self, words: &[&str]) {

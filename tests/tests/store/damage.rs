@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -304,6 +304,58 @@ fn a_tree_that_others_can_write_to_is_damaged() {
         assert_eq!(fs::metadata(&tree).unwrap().permissions().mode() & 0o7777, 0o700);
         assert_eq!(said(&gantry, &["verify"]), format!("{id}: intact\n"));
     }
+}
+
+/// A pod of overlays is started with a name of stage1's `init` that it has itself.
+#[test]
+fn a_repair_gives_pods_the_new_init() {
+    if !can_run("a_repair_gives_pods_the_new_init") {
+        return;
+    }
+    let (gantry, file, ..) = ground();
+    let [pod, other] = [(); 2].map(|()| gantry.prepare(&[&file], &["--layout", "overlay"]));
+    let copies = gantry.prepare(&[&file], &["--layout", "copy"]);
+    let stage1 = trees(&gantry).into_iter().find(|id| *id != image_id(&file)).unwrap();
+    let init = gantry.dir().join("store/tree-v1").join(&stage1).join("tree/init");
+    let number = |path: &Path| fs::metadata(path).unwrap().ino();
+    let of_pod = |pod: &Path| pod.join("stage1/init");
+    fs::File::options().append(true).open(&init).unwrap().write_all(b"!").unwrap();
+    let (code, out, error) = repair(&gantry, &[&stage1]);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{out}");
+    for pod in [&pod, &other] {
+        let name = pod.file_name().unwrap().to_str().unwrap();
+        assert!(out.contains(&format!("{stage1}: pod {name}: init renewed\n")), "{out}");
+        assert_eq!(number(&of_pod(pod)), number(&init));
+        assert_eq!(gantry.start(pod).wait().1.stdout, b"word");
+    }
+    assert!(!out.contains(copies.file_name().unwrap().to_str().unwrap()), "it is its own: {out}");
+    assert_eq!(said(&gantry, &["verify", &stage1]), format!("{stage1}: intact\n"));
+    gantry.wait_all();
+    // The same in another file is as good; another, of the same size, or none is not.
+    let (name, content) = (pod.file_name().unwrap().to_str().unwrap(), fs::read(&init).unwrap());
+    let replace = |content: &[u8], mode| {
+        fs::remove_file(of_pod(&pod)).unwrap();
+        fs::write(of_pod(&pod), content).unwrap();
+        fs::set_permissions(of_pod(&pod), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mode = fs::metadata(&init).unwrap().permissions().mode();
+    replace(&content, mode);
+    assert_eq!(said(&gantry, &["verify", &stage1]), format!("{stage1}: intact\n"));
+    let mut flipped = content.clone();
+    flipped[content.len() / 2] ^= 1;
+    for (content, mode) in [(&flipped, mode), (&content, mode ^ 0o022)] {
+        replace(content, mode);
+        let output = gantry.installer().args(["verify", &stage1]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text.ends_with(&format!("pod {name}: init: found another, expected this stage1's\n")),
+            "{text}"
+        );
+        assert_eq!(repair(&gantry, &[&stage1]).0, Some(0));
+        assert_eq!(number(&of_pod(&pod)), number(&init));
+    }
+    assert!(is_empty(&gantry.dir().join("staging")));
 }
 
 /// The same tar in another file: nobody knows that its tree is there before all of it is unpacked.
