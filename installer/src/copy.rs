@@ -6,6 +6,7 @@
 //! deep they are.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
@@ -38,35 +39,52 @@ pub(crate) enum Means {
 
 /// Copies the tree in `from` into the empty directory `to`.
 pub(crate) fn copy(from: &OwnedFd, to: &OwnedFd, interrupt: &Interrupt) -> Result<Means> {
-    let mut copy = Copy { from, to, links: HashMap::new(), means: Means::default(), interrupt };
-    let mut directories = vec![RelativePath::default()];
-    let mut next = 0;
-    while let Some(path) = directories.get(next).cloned() {
-        copy.directory(&path, &mut directories).with_context(|| format!("cannot copy {path}"))?;
-        next += 1;
-    }
-    // Deepest first: what is made in a directory changes its times.
-    for path in directories.iter().rev() {
-        let finish = || -> Result<()> {
-            let source = open_directory(from, path, OFlags::RDONLY)?;
-            let wanted = metadata_of(&source, &fstat(&source)?)?;
-            metadata::set_file(open_directory(to, path, OFlags::RDONLY)?, &wanted, Modes::Set).map(drop)
-        };
-        finish().with_context(|| format!("cannot copy the directory {path}"))?;
-    }
+    let mut copy = Copy::new(from, to, interrupt);
+    copy.tree()?;
     Ok(copy.means)
 }
 
 struct Copy<'a> {
     from: &'a OwnedFd,
     to: &'a OwnedFd,
-    /// Objects with several names, by the first that was copied.
-    links: HashMap<(u64, u64), RelativePath>,
+    /// Objects with several names, of which more are to come.
+    links: HashMap<(u64, u64), Linked>,
     means: Means,
     interrupt: &'a Interrupt,
 }
 
-impl Copy<'_> {
+/// An object of which one name at least was copied.
+struct Linked {
+    first: RelativePath,
+    /// So many names it has beside those that were copied, be they in the tree or not.
+    left: usize,
+}
+
+impl<'a> Copy<'a> {
+    fn new(from: &'a OwnedFd, to: &'a OwnedFd, interrupt: &'a Interrupt) -> Self {
+        Self { from, to, links: HashMap::new(), means: Means::default(), interrupt }
+    }
+
+    fn tree(&mut self) -> Result<()> {
+        let mut directories = vec![RelativePath::default()];
+        let mut next = 0;
+        while let Some(path) = directories.get(next).cloned() {
+            self.directory(&path, &mut directories).with_context(|| format!("cannot copy {path}"))?;
+            next += 1;
+        }
+        // Deepest first: what is made in a directory changes its times.
+        for path in directories.iter().rev() {
+            let finish = || -> Result<()> {
+                let source = open_directory(self.from, path, OFlags::RDONLY)?;
+                let wanted = metadata_of(&source, &fstat(&source)?)?;
+                let copy = open_directory(self.to, path, OFlags::RDONLY)?;
+                metadata::set_file(copy, &wanted, Modes::Set).map(drop)
+            };
+            finish().with_context(|| format!("cannot copy the directory {path}"))?;
+        }
+        Ok(())
+    }
+
     fn directory(&mut self, path: &RelativePath, directories: &mut Vec<RelativePath>) -> Result<()> {
         let from = open_directory(self.from, path, OFlags::RDONLY)?;
         let to = open_directory(self.to, path, OFlags::RDONLY)?;
@@ -98,12 +116,22 @@ impl Copy<'_> {
         path: RelativePath,
     ) -> Result<()> {
         if stat.st_nlink > 1 {
-            match self.links.get(&(stat.st_dev, stat.st_ino)).and_then(RelativePath::split_last) {
-                Some((parent, first)) => {
+            match self.links.entry((stat.st_dev, stat.st_ino)) {
+                Entry::Occupied(mut entry) => {
+                    let linked = entry.get_mut();
+                    let (parent, first) = linked.first.split_last().context("the root has one name")?;
                     let parent = open_directory(self.to, &parent, OFlags::PATH)?;
-                    return Ok(linkat(parent, first, to, name, AtFlags::empty())?);
+                    linkat(parent, first, to, name, AtFlags::empty())?;
+                    linked.left = linked.left.saturating_sub(1);
+                    if linked.left == 0 {
+                        entry.remove();
+                    }
+                    return Ok(());
                 }
-                None => drop(self.links.insert((stat.st_dev, stat.st_ino), path)),
+                Entry::Vacant(entry) => {
+                    let names = usize::try_from(stat.st_nlink).unwrap_or(usize::MAX);
+                    entry.insert(Linked { first: path, left: names - 1 });
+                }
             }
         }
         match FileType::from_raw_mode(stat.st_mode) {
@@ -150,9 +178,44 @@ fn metadata_of(object: impl std::os::fd::AsFd, stat: &Stat) -> Result<Metadata> 
 
 /// Copies one file of the store's, as `name` in `to`.
 pub(crate) fn file(from: &OwnedFd, to: &OwnedFd, name: &str, interrupt: &Interrupt) -> Result<()> {
-    let mut copy = Copy { from, to, links: HashMap::new(), means: Means::default(), interrupt };
+    let mut copy = Copy::new(from, to, interrupt);
     copy.file(from, to, OsStr::new(name)).with_context(|| format!("cannot copy {name}"))?;
     let name = CString::new(name)?;
     let written = openat(to, &name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     Ok(rustix::fs::fsync(written)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    /// Paths are as long as an archive makes them; none is kept that is not needed any more.
+    #[test]
+    fn hard_links_are_forgotten_once_all_are_copied() {
+        let [from, to] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [one, outside] = ["from/one", "outside"].map(|name| from.path().join(name));
+        fs::create_dir_all(from.path().join("from/deep")).unwrap();
+        fs::write(&one, "1").unwrap();
+        for name in ["two", "deep/three"] {
+            fs::hard_link(&one, from.path().join("from").join(name)).unwrap();
+        }
+        let open = |path: &std::path::Path| OwnedFd::from(File::open(path).unwrap());
+        let (source, target, interrupt) =
+            (open(&from.path().join("from")), open(to.path()), Interrupt::default());
+        let mut copy = Copy::new(&source, &target, &interrupt);
+        copy.tree().unwrap();
+        assert!(copy.links.is_empty(), "all names were copied");
+        let numbers = ["one", "two", "deep/three"].map(|name| fs::metadata(to.path().join(name)).unwrap());
+        assert!(numbers.iter().all(|metadata| metadata.ino() == numbers[0].ino() && metadata.nlink() == 3));
+        // One that is elsewhere never comes.
+        fs::hard_link(&one, outside).unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        let target = open(empty.path());
+        let mut copy = Copy::new(&source, &target, &interrupt);
+        copy.tree().unwrap();
+        assert_eq!(copy.links.len(), 1);
+    }
 }

@@ -2,10 +2,10 @@
 //! A record against the tree that is there now.
 //!
 //! Invariants: no link is followed, no device or FIFO is opened, and nothing outside of the tree is seen; memory is
-//! bounded by the number of objects (a hash for each) and of directories, not by what they hold.
+//! bounded by the number of objects (a hash and a number for each) and by the directories' names, not by what they hold.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::io::BufRead;
 use std::os::fd::OwnedFd;
@@ -48,8 +48,8 @@ struct Comparison<'a> {
     hasher: RandomState,
     /// Directories of the record that are there.
     directories: Vec<RelativePath>,
-    /// Objects with several links, by the first of their names in the record.
-    linked: HashMap<(u64, u64), RelativePath>,
+    /// Objects with several links that the record has had.
+    linked: HashSet<(u64, u64)>,
 }
 
 impl<'a> Comparison<'a> {
@@ -61,7 +61,7 @@ impl<'a> Comparison<'a> {
             names: HashSet::new(),
             hasher: RandomState::new(),
             directories: Vec::new(),
-            linked: HashMap::new(),
+            linked: HashSet::new(),
         }
     }
 
@@ -124,11 +124,8 @@ impl<'a> Comparison<'a> {
         if *kind == Kind::Directory || stat.st_nlink < 2 {
             return;
         }
-        if let Some(other) = self.linked.get(&(stat.st_dev, stat.st_ino)) {
-            let found = format!("a hard link to {other}");
-            self.differ(path, What::Identity, found, "an object of its own");
-        } else {
-            self.linked.insert((stat.st_dev, stat.st_ino), path.clone());
+        if !self.linked.insert((stat.st_dev, stat.st_ino)) {
+            self.differ(path, What::Identity, "a hard link to one before it", "an object of its own");
         }
     }
 
