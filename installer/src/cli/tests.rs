@@ -25,7 +25,7 @@ fn usage_table() {
         &["image", "list", "--format", "json"],
         &["image", "rm", "sha256-0", "name"],
         &["gc", "--dir", "d"],
-        &["verify", "--repair", "a"],
+        &["verify", "--repair", "a", "--max-depth", "9", "--max-decoder-memory", "65Mi"],
         &["verify"],
     ] {
         assert!(parse(good).is_ok(), "{good:?}");

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use pod::digest::Digest;
 use pod::id::PodId;
 use pod::text::{escape, one_line};
+use rustix::io::Errno;
 
 use super::damage::told_apart;
 use super::import::Importer;
@@ -87,8 +88,12 @@ impl Known {
             let read = || -> Result<Option<Info>> {
                 tree::lock_shared(home, id)?.map_or(Ok(None), |directory| info(&directory))
             };
-            let info = read().with_context(|| format!("cannot look at tree {id}"))?;
-            known.extend(info.map(|info| (info.id, info)));
+            match read() {
+                Ok(info) => known.extend(info.map(|info| (info.id, info))),
+                // No directory: it says nothing, and must not keep others from being repaired.
+                Err(error) if matches!(error.downcast_ref(), Some(&(Errno::NOTDIR | Errno::LOOP))) => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot look at tree {id}")),
+            }
         }
         Ok(Self(known))
     }
@@ -174,5 +179,15 @@ mod tests {
         let verdict = |interrupt| verify(&home, id, &interrupt);
         assert!(matches!(verdict(Interrupt::default()), Ok(Verdict::Damaged(_))));
         assert!(verdict(Interrupt::by(15)).is_err());
+    }
+    #[test]
+    fn what_is_no_tree_at_all_is_passed_over() {
+        let Some(_nobody_starts) = can_run("what_is_no_tree_at_all_is_passed_over") else { return };
+        let outer = tempfile::tempdir().unwrap();
+        let home = Home::open(outer.path()).unwrap();
+        let id = Digest::Sha256([7; 32]);
+        fs::write(outer.path().join(pod::layout::TREES).join(id.to_string()), "").unwrap();
+        assert!(Known::read(&home).unwrap().0.is_empty());
+        assert!(verify(&home, id, &Interrupt::default()).is_err());
     }
 }
