@@ -12,8 +12,8 @@ use crate::text::escape;
 /// The longest argument the kernel passes, without its NUL (linux/binfmts.h, MAX_ARG_STRLEN: 32 pages).
 const ARGUMENT_MAX: usize = 32 * 4096 - 1;
 
-/// What the kernel passes to a program in all: a quarter of the stack's limit, which is 8 MiB for a pod's processes
-/// (execve(2), "Limits on size of arguments and environment").
+/// What the kernel passes to a program in all: a quarter of the stack's limit, which `/init` makes 8 MiB for a pod's
+/// processes (execve(2), "Limits on size of arguments and environment").
 const TOTAL_MAX: usize = 2 << 20;
 /// What the kernel adds: the program's path, and for scripts those of their interpreters with an argument each.
 const SUPPLIED_MAX: usize = 32 << 10;

@@ -24,6 +24,7 @@ mod nspawn;
 mod overlay;
 pub mod plan;
 mod reaper;
+mod rlimits;
 mod roots;
 mod sockets;
 mod start;

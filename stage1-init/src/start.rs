@@ -19,7 +19,8 @@ use crate::failure::{At, Failure, Step, report};
 use crate::in_root::InRoot;
 use crate::supervisor::Requests;
 use crate::{
-    apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, sockets, stdio, supervisor,
+    apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets, stdio,
+    supervisor,
 };
 
 /// Runs the pod in the current directory.
@@ -58,6 +59,7 @@ fn show() -> Result<(), Failure> {
 fn start(args: &Args) -> Result<i32, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
     umask(Mode::from_bits_truncate(0o022));
+    rlimits::set().at(Step::Load)?;
     // What the caller left open is not the pod's.
     reaper::close_others(&[]).at(Step::Load)?;
     stdio::check().at(Step::Load)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the process of an app is given: arguments, environment, descriptors, groups, signals.
+//! What the process of an app is given: arguments, environment, descriptors, groups, signals, limits.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -158,6 +158,44 @@ fn no_signal_is_ignored() {
         .unwrap();
     gantry.wait_all();
     assert_eq!(text(&output.stdout), "SigIgn:\t0000000000000000\n", "{}", text(&output.stderr));
+}
+
+#[test]
+fn limits_are_the_pods_own_and_not_the_callers() {
+    if !can_run("limits_are_the_pods_own_and_not_the_callers") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let mut image = manifest("limited", &["cat", "/proc/self/limits"]);
+    let long = "a".repeat(100_000);
+    image["app"]["environment"] = json!([{"name": "A", "value": long}, {"name": "B", "value": long}]);
+    let image = with_handler(image, "pre-start", "ulimit -Ss");
+    let image = gantry.image("limited", &Rootfs::busybox().unwrap(), &image);
+    // The least that the installer itself can do with. Arguments may take a quarter of the stack.
+    let lower =
+        "ulimit -Ss 256; ulimit -St 100; ulimit -Sf 200000; ulimit -Sv 5000000; ulimit -Sn 200; exec \"$@\"";
+    let installer = gantry.with_images("run", &[&image], &[]);
+    let output = std::process::Command::new("sh")
+        .args(["-c", lower, "sh"])
+        .arg(installer.get_program())
+        .args(installer.get_args())
+        .env("GANTRY_STAGE1", tests::stage1())
+        .output()
+        .unwrap();
+    gantry.wait_all();
+    let said = text(&output.stdout);
+    assert_eq!(said.lines().next(), Some("8192"), "{}", text(&output.stderr));
+    for (name, soft) in [
+        ("Max stack size", "8388608"),
+        ("Max cpu time", "unlimited"),
+        ("Max file size", "unlimited"),
+        ("Max address space", "unlimited"),
+        ("Max open files", "1024"),
+        ("Max core file size", "0"),
+    ] {
+        let found = said.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        assert_eq!(found, Some(soft), "{name}: {said}");
+    }
 }
 
 #[test]
