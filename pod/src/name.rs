@@ -3,7 +3,7 @@
 //!
 //! 0.1 has one looser type for all of them but the last: any of `a-z 0-9 . - /`, in any order. A name that has no place
 //! as a component of a path has one escaped ([`AppName`], [`VolumeName::file_name`]), so that `..`, `//` and the like
-//! never are one. 0.8's rules hold where a manifest of 0.8 names what is its own ([`OfVersion`]).
+//! never are one. 0.8's rules hold where a manifest of 0.8 names what is its own (`OfVersion`).
 
 use std::fmt;
 use std::str::FromStr;

@@ -54,10 +54,9 @@ fn a_dry_run_lists_what_an_app_finds_mounted() {
         .map(|place| (*place).to_owned())
         .collect();
     assert_eq!(listed(&plan), found, "{plan}");
-    for (place, what) in [("/proc/kcore", "nothing"), ("/proc/sys", "itself")] {
-        assert!(
-            mounted.contains(place) && plan.contains(&format!("  \"{place}\": {what}")),
-            "{place} in {table}"
-        );
+    // Which of them there are depends on the kernel: some always are.
+    for what in ["nothing, where the kernel has it", "itself, where the kernel has it, read-only"] {
+        let is_listed = |place: &&str| plan.contains(&format!("  \"{place}\": {what}\n"));
+        assert!(mounted.iter().any(is_listed), "{what}: {table}");
     }
 }
