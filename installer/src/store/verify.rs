@@ -184,7 +184,7 @@ mod tests {
     fn what_is_no_tree_at_all_is_passed_over() {
         let Some(_nobody_starts) = can_run("what_is_no_tree_at_all_is_passed_over") else { return };
         let outer = tempfile::tempdir().unwrap();
-        let home = Home::open(outer.path()).unwrap();
+        let home = Home::open(outer.path(), &Interrupt::default()).unwrap();
         let id = Digest::Sha256([7; 32]);
         fs::write(outer.path().join(pod::layout::TREES).join(id.to_string()), "").unwrap();
         assert!(Known::read(&home).unwrap().0.is_empty());

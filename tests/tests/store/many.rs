@@ -19,12 +19,13 @@ fn ground() -> (Gantry, String) {
     let file = image(&gantry, "real", "word");
     said(&gantry, &["image", "import", file.to_str().unwrap()]);
     for number in 0..TREES {
-        let tree = gantry.dir().join(format!("store/tree-v1/sha256-{number:064x}"));
+        let id = format!("sha256-{number:064x}");
+        let tree = gantry.dir().join("store/tree-v1").join(&id);
         fs::create_dir_all(tree.join("tree")).unwrap();
         fs::write(tree.join("record"), "").unwrap();
         let name = format!("example.com/many-{number}");
         let info = format!(
-            r#"{{"kind": "image", "name": "{name}", "size": 0, "objects": 0, "record": 0, "imported": 0}}"#
+            r#"{{"id": "{id}", "kind": "image", "name": "{name}", "size": 0, "objects": 0, "record": 0, "imported": 0}}"#
         );
         fs::write(tree.join("info"), info).unwrap();
     }
