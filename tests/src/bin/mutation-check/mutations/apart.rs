@@ -47,9 +47,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "gc takes no lock",
         file: GC,
-        find: "staging::lock(&home.trees, &name)\n",
-        replace: "staging::open_below(&home.trees, name.to_str()?)
-            .map(|directory| Some(Locked { directory }))\n",
+        find: "match staging::lock(&home.trees, &name).with_context(",
+        replace: "match staging::open_below(&home.trees, name.to_str()?)
+            .map(|directory| Some(Locked { directory })).with_context(",
         suites: &[STORE_GC],
     },
     Mutation {
@@ -65,9 +65,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         find: "    let mut alone: Vec<(Digest, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
-        match staging::lock(&home.trees, &name)
-            .with_context(|| format!(\"cannot lock tree {id}\"))?
-        {
+        match staging::lock(&home.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
             Some(locked) => alone.push((*id, locked)),
             None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
             None => outcomes.push((*id, Err(Kept::InUse))),
@@ -79,9 +77,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     let mut alone: Vec<(Digest, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
-        match staging::lock(&home.trees, &name)
-            .with_context(|| format!(\"cannot lock tree {id}\"))?
-        {
+        match staging::lock(&home.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
             Some(locked) => alone.push((*id, locked)),
             None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
             None => outcomes.push((*id, Err(Kept::InUse))),
@@ -113,8 +109,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a prepare lets go of the trees that it has published",
         file: "staging/mod.rs",
-        find: "FlockOperation::LockShared)\n            .context(\"cannot share the lock\")",
-        replace: "FlockOperation::Unlock)\n            .context(\"cannot share the lock\")",
+        find: "FlockOperation::LockShared).context(\"cannot share the lock\")",
+        replace: "FlockOperation::Unlock).context(\"cannot share the lock\")",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {

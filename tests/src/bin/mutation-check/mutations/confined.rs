@@ -16,8 +16,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a worker keeps its capabilities",
         file: CONFINE,
-        find: "    drop_capabilities().context(\"cannot drop capabilities\")\n",
-        replace: "    let _ = drop_capabilities;\n    Ok(())\n",
+        find: "    drop_capabilities().context(\"cannot drop capabilities\")?;\n",
+        replace: "    let _ = drop_capabilities;\n",
         suites: &[WORKER],
     },
     Mutation {
