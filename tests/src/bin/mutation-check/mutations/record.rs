@@ -10,8 +10,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "differences are not told",
         file: "store/verify.rs",
-        find: "        [] => Verdict::Intact(Box::new(tree)),\n",
-        replace: "        _ => Verdict::Intact(Box::new(tree)),\n        #[expect(unreachable_patterns)]\n",
+        find: "Ok(differences) if differences.is_empty() => Verdict::Intact(tree),",
+        replace: "Ok(differences) if differences.len() < usize::MAX => Verdict::Intact(tree),",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
@@ -23,9 +23,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "the system's trouble is a tree's damage",
-        file: "store/verify.rs",
-        find: "Err(error) if record::tells_damage(&error) => Ok(Verdict::Damaged",
-        replace: "Err(error) if record::tells_damage(&error) || true => Ok(Verdict::Damaged",
+        file: "store/damage.rs",
+        find: "Err(error) if !is_damage(&error) => Err(error),",
+        replace: "Err(error) if !is_damage(&error) && false => Err(error),",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
@@ -45,8 +45,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "an interrupted comparison is a verdict",
         file: "store/verify.rs",
-        find: "    interrupt.check()?;\n    match verdict {\n",
-        replace: "    match verdict {\n",
+        find: "    interrupt.check()?;\n    let tree = match found {\n",
+        replace: "    let tree = match found {\n",
         suites: &[VERIFY],
     },
     Mutation {
