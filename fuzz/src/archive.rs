@@ -14,8 +14,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use installer::archive::decode::decode;
-use installer::archive::{DeviceKind, Entry, Kind, Limits, Metadata, Reader};
+use archive::decode::decode;
+use archive::{DeviceKind, Entry, Kind, Limits, Metadata, Reader};
 use installer::extract::{Expected, Unpacker};
 use installer::image::ImagePolicy;
 use rustix::fs::{lgetxattr, makedev};
@@ -93,7 +93,7 @@ fn check_tree(root: &Path, file: &[u8]) {
     assert!(root.join("manifest").symlink_metadata().unwrap().is_file());
     assert!(root.join("rootfs").symlink_metadata().unwrap().is_dir());
     let mut stream = Vec::new();
-    decode(file, installer::archive::GENEROUS_MEMORY).unwrap().1.read_to_end(&mut stream).unwrap();
+    decode(file, archive::GENEROUS_MEMORY).unwrap().1.read_to_end(&mut stream).unwrap();
     let mut reader = Reader::new(stream.as_slice(), limits());
     let mut meant = BTreeSet::new();
     while let Some(entry) = reader.next_entry().unwrap() {

@@ -21,11 +21,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::archive::Metadata;
 use crate::extract::metadata::{self, Modes};
 use crate::extract::open_directory;
-use crate::interrupt::Interrupt;
 use crate::record;
+use archive::Metadata;
+use sys::Interrupt;
 
 /// How content came into a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

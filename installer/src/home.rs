@@ -19,9 +19,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::interrupt::Interrupt;
 use crate::lock;
-use crate::report::Hint as _;
+use report::Hint as _;
+use sys::Interrupt;
 
 /// How often DIR is made or opened anew when it vanishes in between.
 const ATTEMPTS: usize = 64;

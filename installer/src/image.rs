@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use pod::layout;
 use pod::path::RelativePath;
 
-use crate::archive::{Entry, Kind};
 use crate::extract::{Admission, Policy};
+use archive::{Entry, Kind};
 
 /// A manifest may be this long, as `/init` reads it.
 pub const MANIFEST_MAX: u64 = 4 << 20;

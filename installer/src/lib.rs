@@ -4,20 +4,17 @@
 //! Arguments → plan → staging → publish. Invariant: a pod directory in `containers/` is complete, and a failed run
 //! leaves nothing of its own.
 
-pub mod archive;
 mod cli;
 mod copy;
 pub mod extract;
 mod home;
 pub mod image;
 mod image_root;
-pub mod interrupt;
 mod lock;
 mod overlay;
 mod prepare;
 mod progress;
 pub mod record;
-pub mod report;
 mod request;
 mod run;
 mod source;

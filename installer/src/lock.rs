@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::interrupt::Interrupt;
+use sys::Interrupt;
 
 /// How often it is looked whether a signal has arrived.
 const LOOK: Duration = Duration::from_millis(50);

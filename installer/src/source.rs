@@ -11,8 +11,8 @@ use pod::text::escape;
 use rustix::fs::OFlags;
 
 use crate::extract::{FileDigest, FileHasher};
-use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use sys::Interrupt;
 
 const BUFFER: usize = 256 << 10;
 

@@ -11,11 +11,11 @@ use pod::digest::Digest;
 use pod::layout;
 use pod::text::escape;
 
-use crate::archive::{Entry, Kind};
 use crate::extract::{Admission, FileHasher, Policy, check_file};
-use crate::interrupt::Interrupt;
-use crate::report::Hint as _;
 use crate::source::Source;
+use archive::{Entry, Kind};
+use report::Hint as _;
+use sys::Interrupt;
 
 /// Where stage1 is when nobody says otherwise, beside the program's directory.
 const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";

@@ -8,8 +8,8 @@ use std::io::BufReader;
 
 use installer::extract::{Expected, Unpacker};
 use installer::image::ImagePolicy;
-use installer::interrupt::Interrupt;
 use installer::record::differences;
+use sys::Interrupt;
 
 #[path = "hostile/writer.rs"]
 mod writer;

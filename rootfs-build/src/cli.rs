@@ -10,8 +10,6 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-use installer::report;
-
 use crate::{apt, interrupt, stage1};
 
 /// What a stage1 should not exceed, in bytes: compressed and unpacked.

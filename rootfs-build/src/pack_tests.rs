@@ -34,9 +34,8 @@ fn the_order_of_planning_does_not_matter() {
 #[test]
 fn the_installer_reads_it_and_every_field_is_fixed() {
     let packed = pack(&tree(false));
-    let (format, stream) =
-        installer::archive::decode::decode(&packed[..], installer::archive::GENEROUS_MEMORY).unwrap();
-    assert_eq!(format, installer::archive::decode::Format::Xz);
+    let (format, stream) = archive::decode::decode(&packed[..], archive::GENEROUS_MEMORY).unwrap();
+    assert_eq!(format, archive::decode::Format::Xz);
     let mut archive = tar::Archive::new(stream);
     let mut found = Vec::new();
     for entry in archive.entries().unwrap() {

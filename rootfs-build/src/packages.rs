@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::deb::{self, Deb};
 use crate::interrupt;
-use installer::report::Hint as _;
+use report::Hint as _;
 
 /// The package files in `directory`, in the order of their names.
 pub(crate) fn in_directory(directory: &Path) -> Result<Vec<PathBuf>> {

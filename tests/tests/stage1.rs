@@ -7,9 +7,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use archive::GENEROUS_MEMORY;
+use archive::decode::decode;
 use goblin::elf::Elf;
-use installer::archive::GENEROUS_MEMORY;
-use installer::archive::decode::decode;
 use nix::sys::stat::{Mode, umask};
 use sha2::{Digest, Sha256};
 use tests::{init, program, repository, stage1};

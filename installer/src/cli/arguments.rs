@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pod::digest::Digest;
 use pod::isolators::{Quantity, Unit};
 
-use crate::archive::Limits;
 use crate::request::{ImageArgument, LayoutArgument, VolumeArgument};
+use archive::Limits;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

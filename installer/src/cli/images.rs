@@ -12,15 +12,15 @@ use serde_json::json;
 
 use super::arguments::Format;
 use super::{print, verify};
-use crate::archive::Limits;
 use crate::extract::Expected;
 use crate::home::Home;
-use crate::interrupt::Interrupt;
 use crate::prepare::ImagePlan;
-use crate::report::Hint as _;
 use crate::request::ImageArgument;
 use crate::staging::Staging;
 use crate::store::{self, Importer, Info, Kept, Kind, References, Selector};
+use archive::Limits;
+use report::Hint as _;
+use sys::Interrupt;
 
 /// What is to be done.
 pub(super) enum Images {

@@ -19,13 +19,13 @@ use clap::{CommandFactory as _, Parser as _};
 use nix::sys::signal::{SigSet, Signal};
 use pod::layout;
 
-use crate::interrupt::Interrupt;
 use crate::prepare::{self, Plan, Prepared};
-use crate::report::{self, Hint as _};
 use crate::request::Request;
 use crate::run;
 use arguments::{Arguments, Command, ImageCommand, PodOptions};
 use images::Images;
+use report::Hint as _;
+use sys::Interrupt;
 
 /// What is to be done, all arguments understood.
 enum Task {

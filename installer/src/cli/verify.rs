@@ -9,7 +9,6 @@ use pod::text::one_line;
 
 use super::print;
 use crate::home::Home;
-use crate::report;
 use crate::staging::Staging;
 use crate::store::{self, Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
 

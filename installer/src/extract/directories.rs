@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use pod::path::RelativePath;
 
-use crate::archive::{Exceeded, Metadata, Timestamp, Xattr};
+use archive::{Exceeded, Metadata, Timestamp, Xattr};
 
 /// What a directory costs beside its name, at most: a place in a tree that is not full, and the allocator's share.
 const OVERHEAD: usize = 112;

@@ -15,8 +15,8 @@ use rustix::fs::{
 };
 
 use super::directories::Last;
-use crate::archive::{Metadata, Timestamp, Xattr};
 use crate::record;
+use archive::{Metadata, Timestamp, Xattr};
 
 /// The bits of a mode that an object can be made with. Others may be lost again when it gets its owner or is written.
 pub(super) const PLAIN: u32 = 0o777;

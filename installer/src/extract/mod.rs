@@ -21,12 +21,12 @@ use pod::digest::Digest;
 use pod::text::escape_bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::pipeline::{self, Digests};
-use crate::archive::{Entry, Limits, Reader};
-use crate::interrupt::Interrupt;
 use crate::record::{Sealed, Writer};
+use archive::pipeline::{self, Digests};
+use archive::{Entry, Limits, Reader};
 use archive_file::Hashing;
 use metadata::Modes;
+use sys::Interrupt;
 use tree::Tree;
 use write_back::WriteBack;
 

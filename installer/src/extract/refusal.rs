@@ -9,8 +9,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::archive::{self, Exceeded};
-use crate::report;
+use archive::Exceeded;
 
 /// Why an archive is none that is accepted, or not the one that was expected.
 #[derive(Debug)]

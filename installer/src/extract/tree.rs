@@ -20,8 +20,8 @@ use rustix::io::Errno;
 use super::directories::Directories;
 use super::metadata::{self, Modes};
 use super::write_back::WriteBack;
-use crate::archive::{DeviceKind, Entry, Kind, Metadata, Reader};
 use crate::record::{self, Object, Sealed, Writer};
+use archive::{DeviceKind, Entry, Kind, Metadata, Reader};
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;

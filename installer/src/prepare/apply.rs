@@ -17,10 +17,10 @@ use super::layout;
 use super::plan::{ImagePlan, ManifestPlan, Plan};
 use crate::extract::Expected;
 use crate::home::Home;
-use crate::interrupt::Interrupt;
 use crate::request::LayoutArgument;
 use crate::staging::{Published, Staging};
 use crate::store::{self, Acquired, Importer, Kind, Tree};
+use sys::Interrupt;
 
 /// A pod directory that was made.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use pod::{Pod, layout};
 
 use super::check;
 use crate::home::Home;
-use crate::report::Hint as _;
 use crate::request::VolumeArgument;
 use crate::store::Acquired;
+use report::Hint as _;
 
 /// An image that is at hand.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use rustix::io::Errno;
 
 use crate::copy::{self, Means};
 use crate::home::Home;
-use crate::interrupt::Interrupt;
 use crate::overlay;
-use crate::report::Hint as _;
 use crate::request::LayoutArgument;
 use crate::staging::{self, Staging, Sync, open_below};
 use crate::store::{Tree, init};
+use report::Hint as _;
+use sys::Interrupt;
 
 /// The trees of a pod.
 #[derive(Clone, Copy, Debug)]

@@ -9,13 +9,13 @@ use pod::digest::Digest;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
-use crate::archive::Limits;
 use crate::image::MANIFEST_MAX;
-use crate::report::Hint as _;
 use crate::request::{ImageArgument, LayoutArgument, Request, VolumeArgument};
 use crate::source::Source;
 use crate::stage1;
 use crate::store::Selector;
+use archive::Limits;
+use report::Hint as _;
 
 /// What is to be verified and laid out.
 #[derive(Debug)]

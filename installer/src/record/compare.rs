@@ -20,7 +20,7 @@ use super::difference::{Difference, What};
 use super::disk::is_same;
 use super::inspect::{self, Opened};
 use super::{Kind, Object, Reader};
-use crate::interrupt::Interrupt;
+use sys::Interrupt;
 
 /// Names every difference between `record` and the tree in `root`.
 ///

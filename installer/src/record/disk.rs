@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, Stat, fgetxattr, flistxattr, flistxattr_query, fstat, statat};
 use rustix::io::Errno;
 
-use crate::archive::{Metadata, Timestamp, Xattr};
+use archive::{Metadata, Timestamp, Xattr};
 
 /// The longest list of attributes' names, and the longest value (linux/limits.h).
 pub(super) const XATTR_MAX: usize = 64 << 10;

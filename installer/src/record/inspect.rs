@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::Kind;
 use super::disk::{self, Attribute, XATTR_MAX};
-use crate::interrupt::Interrupt;
+use sys::Interrupt;
 
 /// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;
@@ -123,7 +123,7 @@ pub(super) fn is_damage(error: Errno) -> bool {
 }
 
 pub(super) fn file_type(kind: &Kind) -> FileType {
-    use crate::archive::DeviceKind;
+    use archive::DeviceKind;
     match kind {
         Kind::File { .. } | Kind::HardLink { .. } => FileType::RegularFile,
         Kind::Directory => FileType::Directory,

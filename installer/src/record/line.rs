@@ -8,7 +8,7 @@ use pod::path::RelativePath;
 
 use super::escape::{escape, from_hex, to_hex, unescape};
 use super::{Kind, Object};
-use crate::archive::{DeviceKind, Metadata, Timestamp, Xattr};
+use archive::{DeviceKind, Metadata, Timestamp, Xattr};
 
 /// Appends the object's line.
 pub(super) fn encode(line: &mut Vec<u8>, object: &Object) {

@@ -35,7 +35,7 @@ mod writer;
 
 use pod::path::RelativePath;
 
-use crate::archive::{DeviceKind, Metadata};
+use archive::{DeviceKind, Metadata};
 
 pub use compare::differences;
 pub use difference::{Difference, What};

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::disk::is_same;
 use super::inspect::{self, Opened};
-use crate::interrupt::Interrupt;
+use sys::Interrupt;
 
 /// Whether two directories have the same regular file at `path`: one object, or two of one content, mode and owner.
 ///

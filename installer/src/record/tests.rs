@@ -4,8 +4,8 @@
 use std::fs::{self, File};
 
 use super::*;
-use crate::archive::{Timestamp, Xattr};
-use crate::interrupt::Interrupt;
+use archive::{Timestamp, Xattr};
+use sys::Interrupt;
 
 fn path(bytes: &[u8]) -> RelativePath {
     RelativePath::from_bytes(bytes).unwrap()

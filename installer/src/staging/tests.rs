@@ -11,7 +11,7 @@ use rustix::fs::CWD;
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
 use super::*;
-use crate::interrupt::Interrupt;
+use sys::Interrupt;
 
 const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 

@@ -13,16 +13,16 @@ use super::alias::Alias;
 use super::info::Kind;
 use super::new::New;
 use super::tree::Tree;
-use crate::archive::Limits;
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Outcome};
 use crate::home::Home;
 use crate::image::{ImagePolicy, MANIFEST_MAX};
 use crate::image_root::InRoot;
-use crate::interrupt::Interrupt;
 use crate::source::Source;
 use crate::stage1::{self, Stage1Policy};
 use crate::staging::Staging;
 use crate::worker::{self, Job, Place};
+use archive::Limits;
+use sys::Interrupt;
 
 /// Brings archive files into the store.
 #[derive(Clone, Copy, Debug)]

@@ -17,9 +17,9 @@ use rustix::io::Errno;
 use super::tree::Tree;
 use crate::copy;
 use crate::home::Home;
-use crate::interrupt::Interrupt;
 use crate::record;
 use crate::staging::Staging;
+use sys::Interrupt;
 
 /// Gives the `init` of the tree `lower` a name in the directory `upper`; a copy does where no link can be made.
 pub(crate) fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<()> {

@@ -19,8 +19,8 @@ use crate::extract::Outcome;
 use crate::home::Home;
 use crate::image::MANIFEST_MAX;
 use crate::image_root::InRoot;
-use crate::interrupt::Interrupt;
 use crate::staging::{Locked, Published, Staging, Sync};
+use sys::Interrupt;
 
 /// How often a tree is published that somebody else has published, and then removed.
 const ATTEMPTS: usize = 16;

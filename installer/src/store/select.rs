@@ -9,7 +9,7 @@ use super::alias::Alias;
 use super::info::{Info, Kind};
 use super::tree::{Found, Tree, ids};
 use crate::home::Home;
-use crate::report::hinted;
+use report::hinted;
 
 const SHA256: &str = "sha256-";
 /// How often an image is looked for that has gone once it is to be opened.

@@ -17,8 +17,8 @@ use super::info::{INFO_MAX, Info, Kind};
 use crate::home::{Home, check_guarded};
 use crate::image_root::InRoot;
 use crate::lock;
-use crate::report::hinted;
 use crate::staging::{Locked, is_called, open_below};
+use report::hinted;
 
 /// How often a tree is opened anew that is replaced in between.
 const ATTEMPTS: usize = 64;

@@ -24,10 +24,10 @@ use super::references::References;
 use super::tree::{self, Found, Tree, read_info};
 use crate::extract::{Expected, Refused};
 use crate::home::Home;
-use crate::interrupt::Interrupt;
 use crate::record;
 use crate::source::Source;
 use crate::staging;
+use sys::Interrupt;
 
 /// What verifying a tree came to.
 #[derive(Debug)]

@@ -13,9 +13,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use super::{Confined, Failure, Kind, Message, NAME, Order, confine};
 use crate::extract::{Outcome, Refused, Unpacker};
 use crate::image::ImagePolicy;
-use crate::interrupt::Interrupt;
-use crate::report;
 use crate::stage1::Stage1Policy;
+use sys::Interrupt;
 
 /// Does a worker's work and tells how it went, if this program was called as one.
 pub(crate) fn main() -> Option<ExitCode> {

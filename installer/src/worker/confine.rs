@@ -24,7 +24,7 @@ use rustix::thread::{
 };
 
 use super::{Order, calls};
-use crate::archive::Limits;
+use archive::Limits;
 
 /// What an image's objects are made with: owners, modes whatever the owner, set-user-id bits, devices and file
 /// capabilities.

@@ -24,10 +24,10 @@ mod parent;
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::Limits;
 use crate::extract::{Expected, Outcome, Policy};
 use crate::image::ImagePolicy;
 use crate::stage1::Stage1Policy;
+use archive::Limits;
 
 pub(crate) use child::main;
 pub use parent::{Descriptors, is_at_work, spawn};

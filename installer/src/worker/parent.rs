@@ -16,9 +16,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 
 use super::{Confined, Failure, Job, Kind, MESSAGE_MAX, Message, NAME, Order};
 use crate::extract::{Refused, Verified};
-use crate::interrupt::Interrupt;
-use crate::report;
 use crate::source::Source;
+use sys::Interrupt;
 
 /// This program, whatever has become of its file.
 const PROGRAM: &str = "/proc/self/exe";

@@ -7,11 +7,11 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use installer::archive::Limits;
+use archive::Limits;
 use installer::extract::{Expected, Unpacker, Verified};
 use installer::image::ImagePolicy;
-use installer::interrupt::Interrupt;
 use installer::record::{Difference, differences};
+use sys::Interrupt;
 
 use crate::canary::Canary;
 

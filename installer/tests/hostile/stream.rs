@@ -4,10 +4,9 @@
 use std::fs;
 use std::io::Write;
 
-use installer::archive::Limits;
-use installer::archive::decode::Format;
+use archive::Limits;
+use archive::decode::Format;
 use installer::extract::Expected;
-use installer::report;
 use pod::digest::Digest;
 use sha2::{Digest as _, Sha256};
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use installer::archive::Limits;
+use archive::Limits;
 use installer::extract::Expected;
 use installer::worker::{Descriptors, Job, Kind, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

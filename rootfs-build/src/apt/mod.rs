@@ -18,8 +18,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::progress::Step;
 use crate::publish;
-use installer::report::Hint as _;
 use list::Archive;
+use report::Hint as _;
 use root::Root;
 
 const OFFLINE: &str = "rootfs-build stage1 --debs DIR builds from a directory of packages, without apt";

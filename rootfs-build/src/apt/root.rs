@@ -18,7 +18,7 @@ use super::distribution::Distribution;
 use super::{config, sources};
 use crate::interrupt;
 use crate::target::Target;
-use installer::report::Hint as _;
+use report::Hint as _;
 
 const DIRECTORIES: &[&str] = &[
     "etc/apt/apt.conf.d",

@@ -142,8 +142,8 @@ fn member<T>(
     let mut members = Members::open(path)?;
     while let Some((found, stream)) = members.advance()? {
         if found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
-            let (_, stream) = installer::archive::decode::decode(stream, installer::archive::GENEROUS_MEMORY)
-                .context(found.clone())?;
+            let (_, stream) =
+                archive::decode::decode(stream, archive::GENEROUS_MEMORY).context(found.clone())?;
             return read(stream).context(found);
         }
     }

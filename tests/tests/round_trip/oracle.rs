@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use installer::archive::GENEROUS_MEMORY;
-use installer::archive::decode::decode;
+use archive::GENEROUS_MEMORY;
+use archive::decode::decode;
 use pod::arch::Arch;
 use stage1_init::plan::Plan;
 use tempfile::TempDir;

@@ -3,10 +3,10 @@
 
 use super::{INTERLEAVING, INTERLEAVING_WITH_GC, LOCKS, Mutation, STAGING, STORE_DAMAGE, STORE_GC};
 
-const GC: &str = "store/gc.rs";
-const HOME: &str = "home.rs";
-const SWEEP: &str = "staging/sweep.rs";
-const TREE: &str = "store/tree.rs";
+const GC: &str = "installer/src/store/gc.rs";
+const HOME: &str = "installer/src/home.rs";
+const SWEEP: &str = "installer/src/staging/sweep.rs";
+const TREE: &str = "installer/src/store/tree.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -87,7 +87,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "gc skips a pod that it can't understand",
-        file: "store/references.rs",
+        file: "installer/src/store/references.rs",
         find: "Ok(Some(Layers::parse(&text)?))",
         replace: "Ok(Layers::parse(&text).ok())",
         suites: &[STORE_GC],
@@ -108,14 +108,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a prepare lets go of the trees that it has published",
-        file: "staging/mod.rs",
+        file: "installer/src/staging/mod.rs",
         find: "FlockOperation::LockShared).context(\"cannot share the lock\")",
         replace: "FlockOperation::Unlock).context(\"cannot share the lock\")",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
         name: "a tree is repaired under a running pod",
-        file: "store/verify.rs",
+        file: "installer/src/store/verify.rs",
         find: "staging::lock(&home.trees, &name).context(\"cannot lock it\")? else {",
         replace: "Some(staging::Locked {
         directory: staging::open_below(&home.trees, &id.to_string())?,
@@ -131,7 +131,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "no signal ends the wait for a lock",
-        file: "lock.rs",
+        file: "installer/src/lock.rs",
         find: "Err(RecvTimeoutError::Timeout) => interrupt.check()?,",
         replace: "Err(RecvTimeoutError::Timeout) => {}",
         suites: &[LOCKS],

@@ -6,12 +6,12 @@ use super::{
     STORE_WHERE_NONE_IS,
 };
 
-const APPLY: &str = "prepare/apply.rs";
+const APPLY: &str = "installer/src/prepare/apply.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a pod whose directory above can't be synced stays",
-        file: "staging/mod.rs",
+        file: "installer/src/staging/mod.rs",
         find: "            self.withdraw(parent, name);
             return Err(error).context(\"cannot sync the directory above\");\n",
         replace: "            return Err(error).context(\"cannot sync the directory above\");\n",
@@ -50,7 +50,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree that is not whole stays in staging",
-        file: "store/import.rs",
+        file: "installer/src/store/import.rs",
         find: "            Err(error) => {
                 staging.discard();
                 Err(error)\n",
@@ -59,7 +59,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree that can't have its other names stays",
-        file: "store/new.rs",
+        file: "installer/src/store/new.rs",
         find: "                let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));\n",
         replace: "",
         suites: &[FAULTS_OF_AN_IMPORT],
@@ -73,14 +73,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "directories that were made are not removed when the next can't be",
-        file: "home.rs",
+        file: "installer/src/home.rs",
         find: "                unmake(path, &made);\n",
         replace: "",
         suites: &[FAULTS],
     },
     Mutation {
         name: "an error that is swallowed",
-        file: "extract/metadata.rs",
+        file: "installer/src/extract/metadata.rs",
         find: "    futimens(&file, &times(metadata.mtime)).context(\"cannot set the times\")?;\n",
         replace: "    let _ = futimens(&file, &times(metadata.mtime));\n",
         suites: &[FAULTS_OF_AN_IMPORT],
@@ -94,21 +94,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "what a dead run left is not swept by gc",
-        file: "cli/images.rs",
+        file: "installer/src/cli/images.rs",
         find: "    Staging::sweep(home)?;\n    for (id, outcome)",
         replace: "    for (id, outcome)",
         suites: &[STORE_GC],
     },
     Mutation {
         name: "a store is made to look into",
-        file: "home.rs",
+        file: "installer/src/home.rs",
         find: "        match fs::symlink_metadata(path.join(layout::TREES)) {\n",
         replace: "        match fs::symlink_metadata(path) {\n",
         suites: &[STORE_WHERE_NONE_IS],
     },
     Mutation {
         name: "names of trees that are gone stay",
-        file: "store/gc.rs",
+        file: "installer/src/store/gc.rs",
         find: "    alias::sweep(home)?;\n",
         replace: "",
         suites: &[STORE_GC],

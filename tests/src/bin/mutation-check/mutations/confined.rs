@@ -3,12 +3,12 @@
 
 use super::{Mutation, WORKER};
 
-const CONFINE: &str = "worker/confine.rs";
+const CONFINE: &str = "installer/src/worker/confine.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a worker that is not confined goes on",
-        file: "worker/child.rs",
+        file: "installer/src/worker/child.rs",
         find: "    confine::enter(&order).context(\"cannot confine the unpacking process\")?;\n",
         replace: "    let _ = confine::enter(&order);\n",
         suites: &[WORKER],
@@ -64,7 +64,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a worker has its caller's environment",
-        file: "worker/parent.rs",
+        file: "installer/src/worker/parent.rs",
         find: "        .env_clear()\n",
         replace: "",
         suites: &[WORKER],
@@ -85,7 +85,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a worker has no lock",
-        file: "worker/parent.rs",
+        file: "installer/src/worker/parent.rs",
         find: "    flock(&record, FlockOperation::NonBlockingLockExclusive).context(\"cannot lock the record\")?;\n",
         replace: "",
         suites: &[WORKER],

@@ -34,7 +34,7 @@ impl fmt::Display for Suite {
 #[derive(Debug)]
 pub(super) struct Mutation {
     pub(super) name: &'static str,
-    /// In the installer's sources.
+    /// The file, from the repository's root.
     pub(super) file: &'static str,
     pub(super) find: &'static str,
     pub(super) replace: &'static str,

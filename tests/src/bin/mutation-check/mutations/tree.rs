@@ -3,9 +3,9 @@
 
 use super::{HOSTILE, Mutation};
 
-const DIRECTORIES: &str = "extract/directories.rs";
-const METADATA: &str = "extract/metadata.rs";
-const TREE: &str = "extract/tree.rs";
+const DIRECTORIES: &str = "installer/src/extract/directories.rs";
+const METADATA: &str = "installer/src/extract/metadata.rs";
+const TREE: &str = "installer/src/extract/tree.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -105,14 +105,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "overlayfs's attributes are set",
-        file: "archive/entry.rs",
+        file: "crates/archive/src/entry.rs",
         find: "name.starts_with(\"user.\") && !name.starts_with(\"user.overlay.\")",
         replace: "name.starts_with(\"user.\")",
         suites: &[HOSTILE],
     },
     Mutation {
         name: "what follows an archive's end is not looked at",
-        file: "archive/reader.rs",
+        file: "crates/archive/src/reader.rs",
         find: "                self.end()?;\n",
         replace: "                let _ = Self::end;\n",
         suites: &[HOSTILE],

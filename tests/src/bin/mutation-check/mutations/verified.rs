@@ -3,9 +3,9 @@
 
 use super::{BAD_INPUT, HOSTILE, Mutation, STORE_BY_CONTENT, STORE_DAMAGE};
 
-const EXTRACT: &str = "extract/mod.rs";
-const IMPORT: &str = "store/import.rs";
-const TREE: &str = "store/tree.rs";
+const EXTRACT: &str = "installer/src/extract/mod.rs";
+const IMPORT: &str = "installer/src/store/import.rs";
+const TREE: &str = "installer/src/store/tree.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -38,7 +38,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "an archive file is known by its length",
-        file: "store/alias.rs",
+        file: "installer/src/store/alias.rs",
         find: "format!(\"{}{digest}\", of_length(length))",
         replace: "format!(\"{}{}\", of_length(length), &digest.to_string()[..7])",
         suites: &[STORE_BY_CONTENT],
@@ -80,14 +80,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree that is there already is not verified",
-        file: "store/new.rs",
+        file: "installer/src/store/new.rs",
         find: "match verify::verify(home, id, self.interrupt)? {",
         replace: "match Tree::open_any(home, id)?.map_or(Verdict::Missing, |tree| Verdict::Intact(Box::new(tree))) {",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
         name: "an image without a rootfs is taken",
-        file: "image.rs",
+        file: "installer/src/image.rs",
         find: "        ensure!(self.has_rootfs,",
         replace: "        ensure!(self.has_rootfs || true,",
         suites: &[HOSTILE],

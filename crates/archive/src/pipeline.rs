@@ -20,8 +20,8 @@ use pod::digest::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::decode::decode;
-use crate::interrupt::Interrupt;
+use crate::decode::decode;
+use sys::Interrupt;
 
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16;

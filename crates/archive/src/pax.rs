@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use pod::text::escape_bytes;
 use tar::EntryType;
 
-use super::entry::{Timestamp, Xattr};
-use super::header::usable_id;
+use crate::entry::{Timestamp, Xattr};
+use crate::header::usable_id;
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
 /// Keys that change what an entry is and that this reader does not follow.

@@ -9,10 +9,10 @@
 
 use std::io::{self, BufRead, Cursor, Read};
 
-use super::ahead::{Ahead, in_chunks};
-use super::xz::Decoder;
-use super::xz_block::{BESIDE_DICTIONARY, OneBlock};
-use super::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
+use crate::ahead::{Ahead, in_chunks};
+use crate::xz::Decoder;
+use crate::xz_block::{BESIDE_DICTIONARY, OneBlock};
+use crate::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
 
 /// Opens an .xz file: with several threads where its blocks, `memory` and the machine allow it, else with one.
 pub(super) fn open<'a>(

@@ -12,8 +12,8 @@ use std::io::{self, BufRead, Chain, Cursor, Read};
 
 use zstd::stream::read::Decoder;
 
-use super::ahead::{Ahead, in_chunks};
-use super::memory::{self, TooLittle};
+use crate::ahead::{Ahead, in_chunks};
+use crate::memory::{self, TooLittle};
 
 /// Frames are gathered until they have so many bytes.
 const BATCH: usize = 1 << 20;

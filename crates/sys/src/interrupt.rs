@@ -26,8 +26,7 @@ impl Interrupt {
     }
 
     /// One that has seen this signal.
-    #[cfg(test)]
-    pub(crate) fn by(signal: i32) -> Self {
+    pub fn by(signal: i32) -> Self {
         Self(Arc::new(AtomicUsize::new(signal.try_into().unwrap_or_default())))
     }
 

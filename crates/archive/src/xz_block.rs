@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 
 use xz2::stream::{Action, Stream};
 
-use super::xz_container::{Block, StreamHeader, invalid};
+use crate::xz_container::{Block, StreamHeader, invalid};
 
 /// What a block's decoder takes beside its dictionary.
 pub(super) const BESIDE_DICTIONARY: u64 = 1 << 20;

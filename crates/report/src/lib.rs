@@ -43,7 +43,7 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
 }
 
 /// An error after which `hint` is printed.
-pub(crate) fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+pub fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     Hinted { error, hint: hint.into() }.into()
 }
 
@@ -54,7 +54,7 @@ pub fn line(error: &anyhow::Error) -> String {
 }
 
 /// What was added to `error` as the way out.
-pub(crate) fn hint(error: &anyhow::Error) -> Option<&str> {
+pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()).map(|hinted| hinted.hint.as_str())
 }
 

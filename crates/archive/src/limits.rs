@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::TooLittle;
+use crate::memory::TooLittle;
 
 /// What an archive may ask for at most.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl Default for Limits {
 
 /// A limit that an archive exceeds, for people.
 #[derive(Debug)]
-pub(crate) struct Exceeded {
+pub struct Exceeded {
     what: String,
     /// The option that raises it, where there is one.
     flag: Option<&'static str>,
@@ -52,17 +52,17 @@ pub(crate) struct Exceeded {
 
 impl Exceeded {
     /// One that `flag` raises.
-    pub(crate) fn raised_by(flag: &'static str, what: String) -> Self {
+    pub fn raised_by(flag: &'static str, what: String) -> Self {
         Self { what, flag: Some(flag) }
     }
 
     /// One that nothing raises.
-    pub(crate) fn fixed(what: String) -> Self {
+    pub fn fixed(what: String) -> Self {
         Self { what, flag: None }
     }
 
     /// Whether `error` comes of a limit, and if so, what raises that.
-    pub(crate) fn by(error: &anyhow::Error) -> Option<Option<&'static str>> {
+    pub fn by(error: &anyhow::Error) -> Option<Option<&'static str>> {
         if TooLittle::of(error).is_some() {
             return Some(Some("--max-decoder-memory"));
         }

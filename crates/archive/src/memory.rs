@@ -24,7 +24,7 @@ impl TooLittle {
 }
 
 /// Whether a decoder stopped because the system had no memory for it.
-pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+pub fn is_exhausted(error: &io::Error) -> bool {
     let of_xz = error.get_ref().and_then(|cause| cause.downcast_ref::<xz2::stream::Error>());
     // zstd's errors have no type, but texts of their own (zstd's error_private.c, memory_allocation).
     error.kind() == io::ErrorKind::OutOfMemory

@@ -7,7 +7,7 @@
 use std::io::{self, Cursor, Read};
 use std::thread;
 
-use super::queue::Queues;
+use crate::queue::Queues;
 
 /// Bytes of decoded data that change hands at once.
 pub(super) const CHUNK: usize = 256 << 10;

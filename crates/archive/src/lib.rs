@@ -21,7 +21,7 @@ mod xz_container;
 mod zstd_frames;
 
 pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
-pub(crate) use limits::Exceeded;
+pub use limits::Exceeded;
 pub use limits::{GENEROUS_MEMORY, Limits};
-pub(crate) use memory::is_exhausted;
+pub use memory::is_exhausted;
 pub use reader::Reader;

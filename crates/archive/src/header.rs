@@ -7,7 +7,7 @@
 use anyhow::{Result, bail, ensure};
 use tar::Header;
 
-use super::entry::DeviceKind;
+use crate::entry::DeviceKind;
 
 /// The kernel's device numbers (linux/kdev_t.h): 12 bits major, 20 bits minor.
 const MAJOR_MAX: i64 = (1 << 12) - 1;

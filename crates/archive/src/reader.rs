@@ -11,9 +11,9 @@ use pod::path::RelativePath;
 use pod::text::escape_bytes;
 use tar::{EntryType, Header};
 
-use super::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
-use super::pax::Extended;
 use super::{Exceeded, Limits, header};
+use crate::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
+use crate::pax::Extended;
 
 const BLOCK: usize = 512;
 

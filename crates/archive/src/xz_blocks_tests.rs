@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use super::super::xz_container::{crc32, vli as read_vli};
 use super::*;
+use crate::xz_container::{crc32, vli as read_vli};
 
 const MEMORY: u64 = 38 << 20;
 /// xz -0: a dictionary of 256 KiB (section 5.3.1).

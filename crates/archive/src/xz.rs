@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use xz2::stream::{Action, CONCATENATED, Error, Status, Stream};
 
-use super::memory::TooLittle;
+use crate::memory::TooLittle;
 
 /// Decodes all streams of an .xz file.
 pub(super) struct Decoder<R> {

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the kernel offers, as functions on descriptors. Invariant: nothing here knows what a pod or an image is.
+
+pub mod interrupt;
+
+pub use interrupt::Interrupt;
