@@ -19,6 +19,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::listener::Listener;
 use crate::lock;
 use report::Hint as _;
 use sys::Interrupt;
@@ -33,6 +34,8 @@ pub(crate) struct Home {
     path: PathBuf,
     /// What ends waiting for a lock.
     pub(crate) interrupt: Interrupt,
+    /// Whom to tell of warnings and progress.
+    pub(crate) listener: &'static dyn Listener,
     /// What is being built; and the lock.
     pub(crate) staging: OwnedFd,
     /// Pod directories.
@@ -47,12 +50,12 @@ pub(crate) struct Home {
 
 impl Home {
     /// Opens DIR, an absolute path, and makes what is missing of it, 0700.
-    pub(crate) fn open(path: &Path, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn open(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Self> {
         let mut made = Vec::new();
         match Self::try_open(path, interrupt, &mut made) {
             Ok([staging, containers, trees, aliases]) => {
                 let (path, interrupt) = (path.to_owned(), interrupt.clone());
-                Ok(Self { path, interrupt, staging, containers, trees, aliases, made })
+                Ok(Self { path, interrupt, listener, staging, containers, trees, aliases, made })
             }
             Err(error) => {
                 unmake(path, &made);
@@ -62,10 +65,14 @@ impl Home {
     }
 
     /// Opens DIR, if it has a store: who only looks, or removes, makes none.
-    pub(crate) fn find(path: &Path, interrupt: &Interrupt) -> Result<Option<Self>> {
+    pub(crate) fn find(
+        path: &Path,
+        interrupt: &Interrupt,
+        listener: &'static dyn Listener,
+    ) -> Result<Option<Self>> {
         match fs::symlink_metadata(path.join(layout::TREES)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            _ => Self::open(path, interrupt).map(Some),
+            _ => Self::open(path, interrupt, listener).map(Some),
         }
     }
 

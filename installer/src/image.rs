@@ -3,15 +3,45 @@
 //!
 //! Invariant: no name in the tree that the app gets is also the manifest's, so no app can change what it is.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use pod::layout;
+use pod::manifest::ImageManifest;
+use pod::name::Identifier;
 use pod::path::RelativePath;
 
 use crate::extract::{Admission, Policy};
+use crate::image_root::InRoot;
+use crate::stage1::Stage1Policy;
+use crate::store;
 use archive::{Entry, Kind};
 
 /// A manifest may be this long, as `/init` reads it.
 pub const MANIFEST_MAX: u64 = 4 << 20;
+
+/// Reads the manifest in an image's tree.
+///
+/// # Errors
+/// Where it can't be read, or is none.
+pub(crate) fn manifest(tree: &InRoot) -> Result<ImageManifest> {
+    let text = tree.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read the manifest")?;
+    ImageManifest::parse(&text).context("manifest")
+}
+
+/// Reads the name that an image has given itself.
+///
+/// # Errors
+/// As [`manifest`].
+pub(crate) fn name(tree: &InRoot) -> Result<Identifier> {
+    Ok(manifest(tree)?.name)
+}
+
+/// Makes the rules for an archive of a kind.
+pub(crate) fn policy(kind: store::Kind) -> Box<dyn Policy> {
+    match kind {
+        store::Kind::Image => Box::new(ImagePolicy::default()),
+        store::Kind::Stage1 => Box::new(Stage1Policy::default()),
+    }
+}
 
 /// The rules for app images. The archive's own root directory, `./`, says nothing.
 #[derive(Debug, Default)]

@@ -7,11 +7,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use pod::digest::Digest;
 use pod::text::escape;
 use rustix::fs::OFlags;
 
-use crate::extract::{FileDigest, FileHasher};
-use crate::progress::Progress;
+use crate::extract::{FileDigest, FileHasher, check_file};
+use crate::listener::{Listener, Progress};
 use sys::Interrupt;
 
 const BUFFER: usize = 256 << 10;
@@ -22,7 +23,7 @@ pub(crate) struct Source {
     path: PathBuf,
     file: File,
     length: u64,
-    progress: Progress,
+    progress: Option<Box<dyn Progress>>,
 }
 
 impl Source {
@@ -34,7 +35,7 @@ impl Source {
         let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).with_context(about)?;
         let metadata = file.metadata().with_context(about)?;
         ensure!(metadata.is_file(), "{}: expected a regular file", about());
-        Ok(Self { path: path.to_owned(), file, length: metadata.len(), progress: Progress::default() })
+        Ok(Self { path: path.to_owned(), file, length: metadata.len(), progress: None })
     }
 
     /// Its name for messages.
@@ -68,18 +69,23 @@ impl Source {
         Ok(hasher.finish())
     }
 
+    /// Reads all of it, which must have this sha256, and rewinds it.
+    pub(crate) fn check(&mut self, expected: Digest, interrupt: &Interrupt) -> Result<()> {
+        check_file(self.digest(FileHasher::sha256(), interrupt)?, expected)
+    }
+
     /// From now on, a person sees how far reading it has come.
-    pub(crate) fn show_progress(&mut self, what: &str) {
+    pub(crate) fn show_progress(&mut self, listener: &dyn Listener, what: &str) {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.progress = Progress::begin(&format!("{what} {}", escape(&name)), self.length);
+        self.progress = Some(listener.begin(&format!("{what} {}", escape(&name)), self.length));
     }
 
     /// Shows how far another process has read it that has the same open file.
     pub(crate) fn update_progress(&self) {
-        if self.progress.is_seen()
+        if let Some(progress) = self.progress.as_ref().filter(|progress| progress.is_seen())
             && let Ok(position) = (&self.file).stream_position()
         {
-            self.progress.reach(position);
+            progress.reach(position);
         }
     }
 
@@ -106,7 +112,9 @@ impl Source {
 impl Read for Source {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(into)?;
-        self.progress.advance(count as u64);
+        if let Some(progress) = &self.progress {
+            progress.advance(count as u64);
+        }
         Ok(count)
     }
 }

@@ -11,11 +11,10 @@ use pod::digest::Digest;
 use pod::layout;
 use pod::text::escape;
 
-use crate::extract::{Admission, FileHasher, Policy, check_file};
+use crate::extract::{Admission, Policy};
 use crate::source::Source;
 use archive::{Entry, Kind};
 use report::Hint as _;
-use sys::Interrupt;
 
 /// Where stage1 is when nobody says otherwise, beside the program's directory.
 const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";
@@ -55,11 +54,6 @@ fn find_sum(text: &[u8], name: &[u8]) -> Result<Digest> {
         }
     }
     bail!("names no {}: expected a line as sha256sum prints it", pod::text::escape_bytes(name))
-}
-
-/// Reads all of stage1 and rewinds it.
-pub(crate) fn check(source: &mut Source, expected: Digest, interrupt: &Interrupt) -> Result<()> {
-    check_file(source.digest(FileHasher::sha256(), interrupt)?, expected)
 }
 
 /// The rules for stage1: `/init` is there and can be executed.

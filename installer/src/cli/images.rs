@@ -14,10 +14,12 @@ use super::arguments::Format;
 use super::{print, verify};
 use crate::extract::Expected;
 use crate::home::Home;
+use crate::image;
 use crate::prepare::ImagePlan;
 use crate::request::ImageArgument;
 use crate::staging::Staging;
 use crate::store::{self, Importer, Info, Kept, Kind, References, Selector};
+use crate::ui::Ui;
 use archive::Limits;
 use report::Hint as _;
 use sys::Interrupt;
@@ -34,20 +36,21 @@ pub(super) enum Images {
 pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Result<ExitCode> {
     if let Images::Import(images, limits) = task {
         let images = images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
-        let home = Home::open(dir, interrupt)?;
+        let home = Home::open(dir, interrupt, &Ui)?;
         let done = import(&home, images, *limits, interrupt);
         if done.is_err() {
             home.abandon();
         }
         return done;
     }
-    let Some(home) = Home::find(dir, interrupt)? else { return without_store(dir, task) };
+    let Some(home) = Home::find(dir, interrupt, &Ui)? else { return without_store(dir, task) };
     let done = match task {
         Images::List(format) => list(&home, *format),
         Images::Remove(images) => remove(&home, images),
         Images::Collect => collect(&home),
         Images::Verify { repair, images, limits } => {
-            verify::verify(&Importer { home: &home, limits: *limits, interrupt }, *repair, images)
+            let importer = Importer { home: &home, limits: *limits, name_of: image::name, interrupt };
+            verify::verify(&importer, *repair, images)
         }
         Images::Import(..) => unreachable!("done above"),
     };
@@ -73,7 +76,7 @@ fn without_store(dir: &Path, task: &Images) -> Result<ExitCode> {
 
 fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
     Staging::sweep(home)?;
-    let importer = Importer { home, limits, interrupt };
+    let importer = Importer { home, limits, name_of: image::name, interrupt };
     for image in images {
         let shown = image.shown();
         let imported = match image {

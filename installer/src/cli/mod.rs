@@ -22,6 +22,7 @@ use pod::layout;
 use crate::prepare::{self, Plan, Prepared};
 use crate::request::Request;
 use crate::run;
+use crate::ui::Ui;
 use arguments::{Arguments, Command, ImageCommand, PodOptions};
 use images::Images;
 use report::Hint as _;
@@ -37,7 +38,7 @@ enum Task {
 
 /// The program.
 pub fn main() -> ExitCode {
-    if let Some(code) = crate::worker::main() {
+    if let Some(code) = crate::worker::main(crate::image::policy) {
         return code;
     }
     match Arguments::try_parse().and_then(task) {
@@ -130,10 +131,10 @@ fn try_execute(task: &Task, interrupt: &mut Interrupt) -> Result<ExitCode> {
     *interrupt = Interrupt::watch().context("cannot watch for signals")?;
     match task {
         Task::Prepare(request) => {
-            prepare::apply(Plan::open(request)?, interrupt, announce).map(|_| ExitCode::SUCCESS)
+            prepare::apply(Plan::open(request)?, interrupt, &Ui, announce).map(|_| ExitCode::SUCCESS)
         }
         Task::PrepareAndRun(request, debug) => {
-            let pod = prepare::apply(Plan::open(request)?, interrupt, |_| Ok(()))?;
+            let pod = prepare::apply(Plan::open(request)?, interrupt, &Ui, |_| Ok(()))?;
             start(&pod.path, *debug, interrupt)
         }
         Task::Run(pod, debug) => start(pod, *debug, interrupt),

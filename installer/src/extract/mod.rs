@@ -13,7 +13,6 @@ mod tree;
 mod write_back;
 
 use std::io::{Read, Write};
-use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
@@ -50,6 +49,16 @@ pub trait Policy {
     fn complete(&self) -> Result<()>;
 }
 
+impl Policy for Box<dyn Policy> {
+    fn admit(&mut self, entry: &Entry) -> Result<Admission> {
+        self.as_mut().admit(entry)
+    }
+
+    fn complete(&self) -> Result<()> {
+        self.as_ref().complete()
+    }
+}
+
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -83,14 +92,11 @@ impl Expected {
     }
 }
 
-/// A tree from a whole archive that kept the rules of the policy `P` and met its digest.
-#[derive(Debug)]
-pub struct Verified<P> {
-    outcome: Outcome,
-    policy: PhantomData<P>,
-}
+/// A tree from a whole archive that kept its policy's rules and met its digest.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified(Outcome);
 
-/// What an archive came to.
+/// What an archive came to, as a worker says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     digests: Digests,
@@ -98,71 +104,44 @@ pub(crate) struct Outcome {
     sealed: Sealed,
 }
 
-impl Outcome {
-    /// The sha256 of the tar stream.
-    pub(crate) fn sha256(&self) -> Digest {
-        self.digests.sha256
-    }
-
-    /// Its sha512, if that was taken.
-    pub(crate) fn sha512(&self) -> Option<Digest> {
-        self.digests.sha512
-    }
-
-    /// What the archive's file is known by.
-    pub(crate) fn file(&self) -> ArchiveFile {
-        self.file
-    }
-
-    /// How many objects the tree has.
-    pub(crate) fn objects(&self) -> u64 {
-        self.sealed.objects
-    }
-
-    /// How many bytes the content of its files has.
-    pub(crate) fn size(&self) -> u64 {
-        self.sealed.size
-    }
-}
-
-impl<P> Verified<P> {
-    /// A tree that a worker has unpacked by the rules of `P`, to its end.
+impl Verified {
+    /// Takes a worker's word for a tree that it has unpacked to its end.
     ///
     /// # Errors
-    /// Where he says that it is not the `expected` one, and should have failed.
+    /// Where the worker says that it is not the `expected` one, and should have failed.
     pub(crate) fn by_worker(outcome: Outcome, expected: Expected) -> Result<Self> {
         expected.check(&outcome.digests, outcome.file.digest)?;
-        Ok(Self { outcome, policy: PhantomData })
+        Ok(Self(outcome))
     }
 
     /// All that is known of it.
     pub(crate) fn outcome(&self) -> Outcome {
-        self.outcome
+        self.0
     }
 
     /// What the tar stream hashes to.
     pub fn digests(&self) -> Digests {
-        self.outcome.digests
+        self.0.digests
     }
 
     /// What it is called by where nobody says otherwise: the sha256 of the tar stream.
     pub fn digest(&self) -> Digest {
-        self.outcome.digests.sha256
+        self.0.digests.sha256
     }
 
     /// What the archive's file is known by.
     pub fn file(&self) -> ArchiveFile {
-        self.outcome.file
+        self.0.file
     }
 
     /// How many objects the tree has, its root included.
     pub fn objects(&self) -> u64 {
-        self.outcome.sealed.objects
+        self.0.sealed.objects
     }
 
     /// How many bytes the content of its files has.
     pub fn size(&self) -> u64 {
-        self.outcome.sealed.size
+        self.0.sealed.size
     }
 }
 
@@ -192,7 +171,7 @@ impl Unpacker {
         root: OwnedFd,
         record: impl Write,
         mut policy: P,
-    ) -> Result<Verified<P>> {
+    ) -> Result<Verified> {
         let hasher = match expected {
             Expected::File(_) => FileHasher::sha256(),
             Expected::Anything | Expected::Tar(_) => FileHasher::blake3(),
@@ -217,7 +196,7 @@ impl Unpacker {
             expected.check(&digests, file.digest)?;
             Ok(Outcome { digests, file, sealed: passed.value })
         });
-        Ok(Verified { outcome: judged.map_err(refusal::judge)?, policy: PhantomData })
+        Ok(Verified(judged.map_err(refusal::judge)?))
     }
 
     fn write<P: Policy>(

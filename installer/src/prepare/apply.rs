@@ -17,6 +17,8 @@ use super::layout;
 use super::plan::{ImagePlan, ManifestPlan, Plan};
 use crate::extract::Expected;
 use crate::home::Home;
+use crate::image;
+use crate::listener::Listener;
 use crate::request::LayoutArgument;
 use crate::staging::{Published, Staging};
 use crate::store::{self, Acquired, Importer, Kind, Tree};
@@ -37,9 +39,10 @@ pub(crate) struct Prepared {
 pub(crate) fn apply(
     plan: Plan,
     interrupt: &Interrupt,
+    listener: &'static dyn Listener,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
-    let home = Home::open(&plan.dir, interrupt)?;
+    let home = Home::open(&plan.dir, interrupt, listener)?;
     let done = in_home(plan, &home, interrupt, announce);
     if done.is_err() {
         home.abandon();
@@ -56,7 +59,7 @@ fn in_home(
     let about = || format!("directory {}", escape(&home.path().to_string_lossy()));
     Staging::sweep(home).with_context(about)?;
     let Plan { stage1, images, layout, limits, manifest, .. } = plan;
-    let importer = Importer { home, limits, interrupt };
+    let importer = Importer { home, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();
     let mut acquired = Vec::new();
     let ready = acquire(&importer, stage1, images, &named, &mut acquired)
@@ -148,7 +151,9 @@ fn put_together<'h>(
     let staging = Staging::create(home)?;
     let checked = || -> Result<(pod::Pod, Vec<u8>)> {
         let manifest = match manifest {
-            ManifestPlan::Generate(volumes) => assemble::generate(staging.id(), &images, &volumes)?,
+            ManifestPlan::Generate(volumes) => {
+                assemble::generate(staging.id(), &images, &volumes, home.listener)?
+            }
             ManifestPlan::Given(bytes, manifest) => {
                 assemble::check_images(&manifest, &images)?;
                 bytes

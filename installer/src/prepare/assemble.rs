@@ -15,6 +15,8 @@ use pod::{Pod, layout};
 
 use super::check;
 use crate::home::Home;
+use crate::image;
+use crate::listener::Listener;
 use crate::request::VolumeArgument;
 use crate::store::Acquired;
 use report::Hint as _;
@@ -42,12 +44,17 @@ impl<'a> Image<'a> {
         if digest != tree.id() && named.contains(&tree.id()) {
             bail!("the pod manifest calls it {} and {digest}: expected one of them", tree.id());
         }
-        Ok(Self { digest, manifest: tree.manifest()?, tree, shown })
+        Ok(Self { digest, manifest: image::manifest(&tree.in_root(".")?)?, tree, shown })
     }
 }
 
 /// A manifest with an app for each image.
-pub(super) fn generate(id: PodId, images: &[Image<'_>], volumes: &[VolumeArgument]) -> Result<Vec<u8>> {
+pub(super) fn generate(
+    id: PodId,
+    images: &[Image<'_>],
+    volumes: &[VolumeArgument],
+    listener: &dyn Listener,
+) -> Result<Vec<u8>> {
     let mut names: BTreeMap<AppName, &Image<'_>> = BTreeMap::new();
     let mut apps = Vec::new();
     for image in images {
@@ -69,7 +76,7 @@ pub(super) fn generate(id: PodId, images: &[Image<'_>], volumes: &[VolumeArgumen
     let points =
         || images.iter().filter_map(|image| image.manifest.app.as_ref()).flat_map(|app| &app.mount_points);
     for volume in volumes.iter().filter(|volume| points().all(|point| point.name != volume.name)) {
-        eprintln!("warning: no app has a mount point {} for the volume", volume.name);
+        listener.warn(&format!("no app has a mount point {} for the volume", volume.name));
     }
     let volumes = volumes
         .iter()

@@ -67,7 +67,7 @@ pub(super) fn lay_out(
         Err(error) if wanted == LayoutArgument::Auto => {
             let why = pod::text::one_line(&format!("{error:#}"));
             let laid = copies(&stage1, trees, pod, interrupt)?;
-            eprintln!("warning: no overlays here: {why}: {} instead", laid.shown);
+            home.listener.warn(&format!("no overlays here: {why}: {} instead", laid.shown));
             Ok(laid)
         }
         Err(error) => Err(error).context("no overlays here").hint("--layout copy does without"),

@@ -178,7 +178,8 @@ impl<'h> Staging<'h> {
         if synced.is_err()
             && let Err(error) = self.exchange(parent, name)
         {
-            eprintln!("warning: cannot change places again with {}: {error}", name.to_string_lossy());
+            let name = name.to_string_lossy();
+            self.home.listener.warn(&format!("cannot change places again with {name}: {error}"));
         }
         synced.context("cannot sync the directory above")
     }
@@ -196,7 +197,8 @@ impl<'h> Staging<'h> {
     /// Takes back what was published, or warns.
     pub(crate) fn withdraw(&self, parent: &OwnedFd, name: &CStr) {
         if let Err(error) = self.try_withdraw(parent, name) {
-            eprintln!("warning: cannot take back {}: {error}", name.to_string_lossy());
+            let name = name.to_string_lossy();
+            self.home.listener.warn(&format!("cannot take back {name}: {error}"));
         }
     }
 
@@ -212,7 +214,7 @@ impl<'h> Staging<'h> {
             other => other.map(drop),
         };
         if let Err(error) = removed {
-            eprintln!("warning: cannot remove staging/{}: {error}", self.id);
+            self.home.listener.warn(&format!("cannot remove staging/{}: {error}", self.id));
         }
     }
 

@@ -11,6 +11,7 @@ use rustix::fs::CWD;
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
 use super::*;
+use crate::listener::Silent;
 use sys::Interrupt;
 
 const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
@@ -29,7 +30,7 @@ pub(crate) fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
 }
 
 fn home_in(dir: &Path) -> Result<Home> {
-    Home::open(dir, &Interrupt::default())
+    Home::open(dir, &Interrupt::default(), &Silent)
 }
 
 fn names(directory: &Path) -> Vec<String> {

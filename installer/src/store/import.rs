@@ -7,22 +7,23 @@
 use anyhow::{Context, Result};
 use pod::digest::Digest;
 use pod::layout;
-use pod::manifest::ImageManifest;
+use pod::name::Identifier;
 
+use super::Kind;
 use super::alias::Alias;
-use super::info::Kind;
 use super::new::New;
 use super::tree::Tree;
-use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Outcome};
+use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
 use crate::home::Home;
-use crate::image::{ImagePolicy, MANIFEST_MAX};
 use crate::image_root::InRoot;
 use crate::source::Source;
-use crate::stage1::{self, Stage1Policy};
 use crate::staging::Staging;
 use crate::worker::{self, Job, Place};
 use archive::Limits;
 use sys::Interrupt;
+
+/// Reads the name that an image has given itself, in the image's tree. The store knows no image format.
+pub(crate) type NameOf = fn(&InRoot) -> Result<Identifier>;
 
 /// Brings archive files into the store.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Importer<'h> {
     pub(crate) home: &'h Home,
     /// What archives may ask for.
     pub(crate) limits: Limits,
+    /// What reads an image's name.
+    pub(crate) name_of: NameOf,
     /// What ends it early.
     pub(crate) interrupt: &'h Interrupt,
 }
@@ -63,7 +66,7 @@ impl<'h> Importer<'h> {
             return Ok(Acquired::Known(tree));
         }
         if let Expected::File(digest) = expected {
-            stage1::check(source, digest, self.interrupt)?;
+            source.check(digest, self.interrupt)?;
         }
         let with_sha512 = named.iter().any(Digest::is_sha512);
         self.unpack_new(source, kind, expected, with_sha512).map(Acquired::New)
@@ -77,13 +80,13 @@ impl<'h> Importer<'h> {
         expected: Expected,
         with_sha512: bool,
     ) -> Result<New<'h>> {
-        source.show_progress("unpacking");
+        source.show_progress(self.home.listener, "unpacking");
         let job = Job { expected, with_sha512, limits: self.limits };
         let staging = Staging::create(self.home)?;
         match self.unpack(&staging, source, kind, &job) {
-            Ok(outcome) => {
-                let Self { home, interrupt, .. } = *self;
-                Ok(New { home, interrupt, staging, kind, outcome, source: source.absolute() })
+            Ok(verified) => {
+                let Self { home, interrupt, name_of, .. } = *self;
+                Ok(New { home, interrupt, name_of, staging, kind, verified, source: source.absolute() })
             }
             Err(error) => {
                 staging.discard();
@@ -92,13 +95,10 @@ impl<'h> Importer<'h> {
         }
     }
 
-    fn unpack(&self, staging: &Staging<'_>, source: &Source, kind: Kind, job: &Job) -> Result<Outcome> {
+    fn unpack(&self, staging: &Staging<'_>, source: &Source, kind: Kind, job: &Job) -> Result<Verified> {
         let root = staging.make_directory(layout::TREE)?;
         let place = Place { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
-        Ok(match kind {
-            Kind::Image => worker::unpack::<ImagePolicy>(job, source, place, self.interrupt)?.outcome(),
-            Kind::Stage1 => worker::unpack::<Stage1Policy>(job, source, place, self.interrupt)?.outcome(),
-        })
+        worker::unpack(kind, job, source, place, self.interrupt)
     }
 
     /// The file's tree, if the store has it.
@@ -112,7 +112,7 @@ impl<'h> Importer<'h> {
                 Alias::File(ArchiveFile { digest, length }).find(self.home)?
             }
             Expected::Anything if Alias::knows_length(self.home, length)? => {
-                source.show_progress("checking");
+                source.show_progress(self.home.listener, "checking");
                 let digest = source.digest(FileHasher::blake3(), self.interrupt)?;
                 Alias::File(ArchiveFile { digest, length }).find(self.home)?
             }
@@ -142,14 +142,14 @@ impl Acquired<'_> {
     pub(crate) fn id(&self) -> Digest {
         match self {
             Self::Known(tree) => tree.id(),
-            Self::New(new) => new.outcome.sha256(),
+            Self::New(new) => new.verified.digest(),
         }
     }
 
     /// What pods call it by: one of the digests `named`, or its id.
     pub(crate) fn called(&self, home: &Home, named: &[Digest]) -> Result<Digest> {
         let name = match self {
-            Self::New(new) => new.outcome.sha512().filter(|sha512| named.contains(sha512)),
+            Self::New(new) => new.verified.digests().sha512.filter(|sha512| named.contains(sha512)),
             Self::Known(tree) => name_of(home, tree.id(), named)?,
         };
         Ok(name.unwrap_or_else(|| self.id()))
@@ -162,14 +162,6 @@ impl Acquired<'_> {
             Self::New(new) => InRoot::open_at(&new.staging, &format!("{}/{path}", layout::TREE)),
         };
         opened.with_context(|| format!("cannot open its {path}"))
-    }
-
-    /// The image's manifest.
-    pub(crate) fn manifest(&self) -> Result<ImageManifest> {
-        let root = self.in_root(".")?;
-        let text =
-            root.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read the manifest")?;
-        ImageManifest::parse(&text).context("manifest")
     }
 
     /// Puts it into the store, if it is not there; tells whether it was not.

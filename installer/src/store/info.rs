@@ -20,7 +20,7 @@ pub(crate) const INFO_MAX: u64 = 64 << 10;
 /// What a tree is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub enum Kind {
     /// An app image: a manifest and a rootfs.
     Image,
     /// A stage1.

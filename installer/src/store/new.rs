@@ -7,17 +7,16 @@
 use anyhow::{Context, Result, bail};
 use pod::digest::Digest;
 use pod::layout;
-use pod::manifest::ImageManifest;
 use pod::text::one_line;
 use rustix::fs::{AtFlags, statat};
 
 use super::alias::{self, Alias};
+use super::import::NameOf;
 use super::info::{Info, Kind, now};
 use super::tree::{self, Tree};
 use super::verify::{self, Verdict};
-use crate::extract::Outcome;
+use crate::extract::Verified;
 use crate::home::Home;
-use crate::image::MANIFEST_MAX;
 use crate::image_root::InRoot;
 use crate::staging::{Locked, Published, Staging, Sync};
 use sys::Interrupt;
@@ -30,9 +29,10 @@ const ATTEMPTS: usize = 16;
 pub(crate) struct New<'h> {
     pub(super) home: &'h Home,
     pub(super) interrupt: &'h Interrupt,
+    pub(super) name_of: NameOf,
     pub(super) staging: Staging<'h>,
     pub(super) kind: Kind,
-    pub(super) outcome: Outcome,
+    pub(super) verified: Verified,
     /// Where it came from.
     pub(super) source: Option<String>,
 }
@@ -50,21 +50,21 @@ enum Entered {
 impl New<'_> {
     /// Puts it into the store, if it is not there; tells whether it was not.
     pub(super) fn publish(self) -> Result<(Tree, bool)> {
-        let (home, id) = (self.home, self.outcome.sha256());
+        let (home, id) = (self.home, self.verified.digest());
         let entered = self.describe().and_then(|info| Ok((info, self.enter()?)));
         let (info, is_first) = match entered {
             Ok((info, Entered::First)) => (info, true),
             Ok((info, Entered::Replacing)) => (info, false),
             Ok((_, Entered::Known(tree))) => {
                 self.staging.discard();
-                return name(home, &self.outcome).map(|()| (*tree, false));
+                return name(home, &self.verified).map(|()| (*tree, false));
             }
             Err(error) => {
                 self.staging.discard();
                 return Err(error);
             }
         };
-        match name(home, &self.outcome).and_then(|()| self.staging.share()) {
+        match name(home, &self.verified).and_then(|()| self.staging.share()) {
             Ok(()) if is_first => {}
             // What was there goes, unless a pod still runs on it; then a later sweep takes it.
             Ok(()) => Staging::sweep(home)?,
@@ -82,7 +82,7 @@ impl New<'_> {
 
     /// Puts it in the place of what is locked, a damaged tree of the same id. It is still locked alone.
     pub(super) fn replace(self, damaged: Locked) -> Result<Tree> {
-        let id = self.outcome.sha256();
+        let id = self.verified.digest();
         let replace = |info| {
             self.staging.replace(&self.home.trees, &tree::name(id))?;
             Ok(info)
@@ -105,21 +105,16 @@ impl New<'_> {
         let root = InRoot::open_at(&self.staging, layout::TREE)?;
         let name = match self.kind {
             Kind::Stage1 => None,
-            Kind::Image => {
-                let text = root
-                    .read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX)
-                    .context("cannot read the manifest")?;
-                Some(ImageManifest::parse(&text).context("manifest")?.name)
-            }
+            Kind::Image => Some((self.name_of)(&root)?),
         };
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
             .context("cannot look at the record")?;
         let info = Info {
-            id: self.outcome.sha256(),
+            id: self.verified.digest(),
             kind: self.kind,
             name,
-            size: self.outcome.size(),
-            objects: self.outcome.objects(),
+            size: self.verified.size(),
+            objects: self.verified.objects(),
             record: u64::try_from(record.st_size).unwrap_or_default(),
             imported: now(),
             source: self.source.clone(),
@@ -131,7 +126,7 @@ impl New<'_> {
     /// Gives it its place. Where the store has it by now, that one is verified and taken, or replaced where it is
     /// damaged.
     fn enter(&self) -> Result<Entered> {
-        let (home, staging, id) = (self.home, &self.staging, self.outcome.sha256());
+        let (home, staging, id) = (self.home, &self.staging, self.verified.digest());
         let name = tree::name(id);
         for _ in 0..ATTEMPTS {
             if staging.publish(&home.trees, &name, Sync::FileSystem)? == Published::New {
@@ -142,7 +137,7 @@ impl New<'_> {
                 // It was removed in between.
                 Verdict::Missing => {}
                 Verdict::Damaged(lines) => {
-                    warn(id, &lines);
+                    home.listener.warn(&replaces(id, &lines));
                     staging.replace(&home.trees, &name)?;
                     return Ok(Entered::Replacing);
                 }
@@ -152,15 +147,15 @@ impl New<'_> {
     }
 }
 
-fn warn(id: Digest, lines: &[String]) {
+fn replaces(id: Digest, lines: &[String]) -> String {
     let (first, count) = (lines.first().map(String::as_str).unwrap_or_default(), lines.len());
     let first = one_line(first);
-    eprintln!("warning: tree {id} in the store is damaged ({count} differences): {first}: it is replaced");
+    format!("tree {id} in the store is damaged ({count} differences): {first}: it is replaced")
 }
 
 /// Gives a tree that is in the store its other names.
-fn name(home: &Home, outcome: &Outcome) -> Result<()> {
-    let id = outcome.sha256();
-    Alias::File(outcome.file()).set(home, id)?;
-    outcome.sha512().map_or(Ok(()), |sha512| Alias::Tar(sha512).set(home, id))
+fn name(home: &Home, verified: &Verified) -> Result<()> {
+    let id = verified.digest();
+    Alias::File(verified.file()).set(home, id)?;
+    verified.digests().sha512.map_or(Ok(()), |sha512| Alias::Tar(sha512).set(home, id))
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use pod::digest::Digest;
-use pod::text::escape;
+use pod::text::{escape, one_line};
 
 use super::alias::Alias;
 use super::info::{Info, Kind};
@@ -112,7 +112,7 @@ pub(crate) fn images(home: &Home, ids: impl IntoIterator<Item = Digest>) -> Resu
         match Tree::look(home, id)? {
             Found::Whole(tree) if tree.info().kind == Kind::Image => all.push((id, tree.info().clone())),
             Found::Whole(_) | Found::Nothing => {}
-            Found::Damaged(error) => eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}"))),
+            Found::Damaged(error) => home.listener.warn(&one_line(&format!("{error:#}"))),
         }
     }
     Ok(all)

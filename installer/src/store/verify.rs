@@ -166,6 +166,7 @@ fn unpack<'h>(importer: &Importer<'h>, path: &Path, kind: Kind, id: Digest) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::Silent;
     use crate::staging::tests::can_run;
 
     /// An interrupt is no damage, or the tree would be replaced.
@@ -173,7 +174,7 @@ mod tests {
     fn an_interrupt_is_no_verdict() {
         let Some(_nobody_starts) = can_run("an_interrupt_is_no_verdict") else { return };
         let outer = tempfile::tempdir().unwrap();
-        let home = Home::open(outer.path(), &Interrupt::default()).unwrap();
+        let home = Home::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
         let id = Digest::Sha256([7; 32]);
         fs::create_dir(outer.path().join(pod::layout::TREES).join(id.to_string())).unwrap();
         let verdict = |interrupt| verify(&home, id, &interrupt);
@@ -184,7 +185,7 @@ mod tests {
     fn what_is_no_tree_at_all_is_passed_over() {
         let Some(_nobody_starts) = can_run("what_is_no_tree_at_all_is_passed_over") else { return };
         let outer = tempfile::tempdir().unwrap();
-        let home = Home::open(outer.path(), &Interrupt::default()).unwrap();
+        let home = Home::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
         let id = Digest::Sha256([7; 32]);
         fs::write(outer.path().join(pod::layout::TREES).join(id.to_string()), "").unwrap();
         assert!(Known::read(&home).unwrap().0.is_empty());

@@ -10,14 +10,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::{Confined, Failure, Kind, Message, NAME, Order, confine};
+use super::{Failure, Message, NAME, Order, Policies, confine};
 use crate::extract::{Outcome, Refused, Unpacker};
-use crate::image::ImagePolicy;
-use crate::stage1::Stage1Policy;
 use sys::Interrupt;
 
 /// Does a worker's work and tells how it went, if this program was called as one.
-pub(crate) fn main() -> Option<ExitCode> {
+pub(crate) fn main(policies: Policies) -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if arguments.next().as_deref() != Some(OsStr::new(NAME)) {
         return None;
@@ -25,7 +23,7 @@ pub(crate) fn main() -> Option<ExitCode> {
     // stderr is for the message alone. A worker that panics has none, which the parent notices.
     std::panic::set_hook(Box::new(|_| {}));
     let order = arguments.next().unwrap_or_default();
-    let (message, code) = match work(order.as_encoded_bytes()) {
+    let (message, code) = match work(order.as_encoded_bytes(), policies) {
         Ok(outcome) => (Message::Done(outcome), ExitCode::SUCCESS),
         Err(error) => {
             let hint = report::hint(&error).map(str::to_owned);
@@ -38,18 +36,11 @@ pub(crate) fn main() -> Option<ExitCode> {
     Some(if told.is_ok() { code } else { ExitCode::FAILURE })
 }
 
-fn work(order: &[u8]) -> Result<Outcome> {
+fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
     let order: Order = serde_json::from_slice(order).context("cannot understand what a worker is to do")?;
     confine::enter(&order).context("cannot confine the unpacking process")?;
-    match order.kind {
-        Kind::Image => unpack::<ImagePolicy>(&order),
-        Kind::Stage1 => unpack::<Stage1Policy>(&order),
-    }
-}
-
-fn unpack<P: Confined>(order: &Order) -> Result<Outcome> {
     let job = order.job;
-    // Who ends a worker kills it.
+    // A worker is ended by SIGKILL.
     let unpacker = Unpacker {
         limits: job.limits,
         interrupt: Interrupt::default(),
@@ -60,7 +51,7 @@ fn unpack<P: Confined>(order: &Order) -> Result<Outcome> {
     let record = File::from(own(io::stdout())?);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, "/", flags, Mode::empty()).context("cannot open the new tree")?;
-    Ok(unpacker.unpack(source, job.expected, root, record, P::default())?.outcome())
+    Ok(unpacker.unpack(source, job.expected, root, record, policies(order.kind))?.outcome())
 }
 
 fn own(stream: impl AsFd) -> Result<OwnedFd> {

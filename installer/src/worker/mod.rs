@@ -25,8 +25,7 @@ mod parent;
 use serde::{Deserialize, Serialize};
 
 use crate::extract::{Expected, Outcome, Policy};
-use crate::image::ImagePolicy;
-use crate::stage1::Stage1Policy;
+use crate::store::Kind;
 use archive::Limits;
 
 pub(crate) use child::main;
@@ -49,28 +48,8 @@ pub struct Job {
     pub limits: Limits,
 }
 
-/// Of which kind an archive is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// An app image.
-    Image,
-    /// A stage1.
-    Stage1,
-}
-
-/// A policy that a worker knows.
-pub(crate) trait Confined: Policy + Default {
-    /// By which name.
-    const KIND: Kind;
-}
-
-impl Confined for ImagePolicy {
-    const KIND: Kind = Kind::Image;
-}
-
-impl Confined for Stage1Policy {
-    const KIND: Kind = Kind::Stage1;
-}
+/// Makes the rules for an archive of a kind. The program that is a worker knows them, and this module does not.
+pub type Policies = fn(Kind) -> Box<dyn Policy>;
 
 /// The worker's one argument, as JSON.
 #[derive(Debug, Serialize, Deserialize)]

@@ -14,9 +14,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pod::layout;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 
-use super::{Confined, Failure, Job, Kind, MESSAGE_MAX, Message, NAME, Order};
+use super::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
 use crate::extract::{Refused, Verified};
 use crate::source::Source;
+use crate::store::Kind;
 use sys::Interrupt;
 
 /// This program, whatever has become of its file.
@@ -91,18 +92,19 @@ pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>
 ///
 /// # Errors
 /// As [`crate::extract::Unpacker::unpack`]; where the worker can't be confined, or dies.
-pub(crate) fn unpack<P: Confined>(
+pub(crate) fn unpack(
+    kind: Kind,
     job: &Job,
     source: &Source,
     place: Place<'_>,
     interrupt: &Interrupt,
-) -> Result<Verified<P>> {
+) -> Result<Verified> {
     let (message, result) = io::pipe().context("cannot make a pipe")?;
     let archive = source.file().try_clone().context("cannot duplicate a descriptor")?.into();
     let Place { root, record } = place;
     let descriptors =
         Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
-    let child = spawn(Path::new(PROGRAM), P::KIND, job, descriptors)?;
+    let child = spawn(Path::new(PROGRAM), kind, job, descriptors)?;
     let (text, status) = supervise(child, message, source, interrupt)?;
     match serde_json::from_slice(&text) {
         // A whole message comes from a worker that has done all it was to do.

@@ -56,16 +56,11 @@ impl Ground {
         File::open(self.outer.path().join("root")).unwrap().into()
     }
 
-    pub(crate) fn unpack(&self, file: &[u8]) -> Result<Verified<ImagePolicy>> {
+    pub(crate) fn unpack(&self, file: &[u8]) -> Result<Verified> {
         self.unpack_within(file, Limits::default(), Expected::Anything)
     }
 
-    pub(crate) fn unpack_within(
-        &self,
-        file: &[u8],
-        limits: Limits,
-        expected: Expected,
-    ) -> Result<Verified<ImagePolicy>> {
+    pub(crate) fn unpack_within(&self, file: &[u8], limits: Limits, expected: Expected) -> Result<Verified> {
         let unpacker = Unpacker { limits, ..Unpacker::default() };
         let record = File::create(self.record()).unwrap();
         let done = unpacker.unpack(Cursor::new(file), expected, self.root(), record, ImagePolicy::default());
@@ -91,7 +86,7 @@ impl Ground {
 
     /// It is accepted, and its record is that of the tree that is there now.
     #[track_caller]
-    pub(crate) fn accept(&self, file: &[u8]) -> Verified<ImagePolicy> {
+    pub(crate) fn accept(&self, file: &[u8]) -> Verified {
         let verified = self.unpack(file).unwrap_or_else(|error| panic!("{error:#}"));
         assert_eq!(self.differences().unwrap(), []);
         verified

@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use archive::Limits;
 use installer::extract::Expected;
-use installer::worker::{Descriptors, Job, Kind, spawn};
+use installer::store::Kind;
+use installer::worker::{Descriptors, Job, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};

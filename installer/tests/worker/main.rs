@@ -15,7 +15,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fixture::{Waiting, can_run, ended, slow_image, worker_of};
-use installer::worker::{Descriptors, Kind, is_at_work, spawn};
+use installer::store::Kind;
+use installer::worker::{Descriptors, is_at_work, spawn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

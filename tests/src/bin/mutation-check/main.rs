@@ -82,3 +82,24 @@ fn noticed(scratch: &Scratch, mutation: &Mutation) -> Result<Option<&'static Sui
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refactoring is told at once which changes have to follow it.
+    #[test]
+    fn every_change_has_its_text_once() {
+        let wrong: Vec<_> = MUTATIONS
+            .iter()
+            .copied()
+            .flatten()
+            .filter(|mutation| {
+                let text = std::fs::read_to_string(::tests::repository().join(mutation.file));
+                text.unwrap_or_default().matches(mutation.find).count() != 1
+            })
+            .map(|mutation| format!("{}: {}", mutation.file, mutation.name))
+            .collect();
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+}

@@ -32,7 +32,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "stage1 is decoded before its digest is known",
         file: IMPORT,
-        find: "            stage1::check(source, digest, self.interrupt)?;\n",
+        find: "            source.check(digest, self.interrupt)?;\n",
         replace: "            let _ = (stage1::check, digest);\n",
         suites: &[BAD_INPUT],
     },
