@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 
 use archive::decode::decode;
 use archive::{DeviceKind, Entry, Kind, Limits, Metadata, Reader};
-use installer::extract::{Expected, Unpacker};
 use installer::image::ImagePolicy;
 use rustix::fs::{lgetxattr, makedev};
+use store::extract::{Expected, Unpacker};
 
 use crate::ground::Ground;
 use crate::{check_message, story};

@@ -9,11 +9,10 @@ use pod::manifest::ImageManifest;
 use pod::name::Identifier;
 use pod::path::RelativePath;
 
-use crate::extract::{Admission, Policy};
-use crate::image_root::InRoot;
 use crate::stage1::Stage1Policy;
-use crate::store;
 use archive::{Entry, Kind};
+use store::extract::{Admission, Policy};
+use sys::in_root::InRoot;
 
 /// A manifest may be this long, as `/init` reads it.
 pub const MANIFEST_MAX: u64 = 4 << 20;

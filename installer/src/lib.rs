@@ -5,23 +5,11 @@
 //! leaves nothing of its own.
 
 mod cli;
-mod copy;
-pub mod extract;
-mod home;
 pub mod image;
-mod image_root;
-pub mod listener;
-mod lock;
-mod overlay;
 mod prepare;
-pub mod record;
 mod request;
 mod run;
-mod source;
 pub mod stage1;
-mod staging;
-pub mod store;
 mod ui;
-pub mod worker;
 
 pub use cli::main;

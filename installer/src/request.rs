@@ -11,8 +11,8 @@ use pod::manifest::{Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::text::{escape, escape_bytes};
 
-use crate::store::Selector;
 use archive::Limits;
+use store::Selector;
 
 /// A pod directory to prepare.
 #[derive(Clone, Debug)]

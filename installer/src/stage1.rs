@@ -11,10 +11,10 @@ use pod::digest::Digest;
 use pod::layout;
 use pod::text::escape;
 
-use crate::extract::{Admission, Policy};
-use crate::source::Source;
 use archive::{Entry, Kind};
 use report::Hint as _;
+use store::extract::{Admission, Policy};
+use store::source::Source;
 
 /// Where stage1 is when nobody says otherwise, beside the program's directory.
 const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";

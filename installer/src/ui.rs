@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::listener::{Listener, Progress, Silent};
+use store::listener::{Listener, Progress, Silent};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 const TEMPLATE: &str = "{msg} [{bar:30}] {bytes}/{total_bytes} {eta}";

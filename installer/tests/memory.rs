@@ -6,8 +6,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 
-use installer::extract::{Expected, Unpacker};
 use installer::image::ImagePolicy;
+use store::extract::{Expected, Unpacker};
 
 #[path = "hostile/writer.rs"]
 mod writer;

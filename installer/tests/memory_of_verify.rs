@@ -6,9 +6,9 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 
-use installer::extract::{Expected, Unpacker};
 use installer::image::ImagePolicy;
-use installer::record::differences;
+use store::extract::{Expected, Unpacker};
+use store::record::differences;
 use sys::Interrupt;
 
 #[path = "hostile/writer.rs"]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the kernel offers, as functions on descriptors. Invariant: nothing here knows what a pod or an image is.
 
+pub mod in_root;
 pub mod interrupt;
 
+pub use in_root::InRoot;
 pub use interrupt::Interrupt;

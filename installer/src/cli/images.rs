@@ -12,16 +12,16 @@ use serde_json::json;
 
 use super::arguments::Format;
 use super::{print, verify};
-use crate::extract::Expected;
-use crate::home::Home;
 use crate::image;
 use crate::prepare::ImagePlan;
 use crate::request::ImageArgument;
-use crate::staging::Staging;
-use crate::store::{self, Importer, Info, Kept, Kind, References, Selector};
 use crate::ui::Ui;
 use archive::Limits;
 use report::Hint as _;
+use store::Home;
+use store::extract::Expected;
+use store::staging::Staging;
+use store::{Importer, Info, Kept, Kind, References, Selector};
 use sys::Interrupt;
 
 /// What is to be done.

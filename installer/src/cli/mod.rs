@@ -38,7 +38,7 @@ enum Task {
 
 /// The program.
 pub fn main() -> ExitCode {
-    if let Some(code) = crate::worker::main(crate::image::policy) {
+    if let Some(code) = store::unpacker::main(crate::image::policy) {
         return code;
     }
     match Arguments::try_parse().and_then(task) {

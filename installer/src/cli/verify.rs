@@ -8,9 +8,9 @@ use pod::digest::Digest;
 use pod::text::one_line;
 
 use super::print;
-use crate::home::Home;
-use crate::staging::Staging;
-use crate::store::{self, Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
+use store::Home;
+use store::staging::Staging;
+use store::{Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
 
 /// Verifies these images, or all that is in the store, each whatever the others come to.
 pub(super) fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<ExitCode> {

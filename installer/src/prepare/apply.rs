@@ -15,13 +15,13 @@ use pod::text::escape;
 use super::assemble::{self, Image};
 use super::layout;
 use super::plan::{ImagePlan, ManifestPlan, Plan};
-use crate::extract::Expected;
-use crate::home::Home;
 use crate::image;
-use crate::listener::Listener;
 use crate::request::LayoutArgument;
-use crate::staging::{Published, Staging};
-use crate::store::{self, Acquired, Importer, Kind, Tree};
+use store::Home;
+use store::extract::Expected;
+use store::listener::Listener;
+use store::staging::{Published, Staging};
+use store::{Acquired, Importer, Kind, Tree};
 use sys::Interrupt;
 
 /// A pod directory that was made.
@@ -89,7 +89,7 @@ fn in_home(
 /// each other until all are whole.
 fn acquire<'h>(
     importer: &Importer<'h>,
-    (mut stage1, digest): (crate::source::Source, Digest),
+    (mut stage1, digest): (store::source::Source, Digest),
     images: Vec<ImagePlan>,
     named: &[Digest],
     acquired: &mut Vec<(Acquired<'h>, String)>,

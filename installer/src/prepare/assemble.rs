@@ -14,12 +14,12 @@ use pod::name::AppName;
 use pod::{Pod, layout};
 
 use super::check;
-use crate::home::Home;
 use crate::image;
-use crate::listener::Listener;
 use crate::request::VolumeArgument;
-use crate::store::Acquired;
 use report::Hint as _;
+use store::Acquired;
+use store::Home;
+use store::listener::Listener;
 
 /// An image that is at hand.
 #[derive(Debug)]

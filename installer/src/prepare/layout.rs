@@ -11,13 +11,13 @@ use pod::layout;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown, fstat, fsync};
 use rustix::io::Errno;
 
-use crate::copy::{self, Means};
-use crate::home::Home;
-use crate::overlay;
 use crate::request::LayoutArgument;
-use crate::staging::{self, Staging, Sync, open_below};
-use crate::store::{Tree, init};
 use report::Hint as _;
+use store::Home;
+use store::copy::{self, Means};
+use store::overlay;
+use store::staging::{self, Staging, Sync, open_below};
+use store::{Tree, init};
 use sys::Interrupt;
 
 /// The trees of a pod.

@@ -11,11 +11,11 @@ use pod::text::escape;
 
 use crate::image::MANIFEST_MAX;
 use crate::request::{ImageArgument, LayoutArgument, Request, VolumeArgument};
-use crate::source::Source;
 use crate::stage1;
-use crate::store::Selector;
 use archive::Limits;
 use report::Hint as _;
+use store::Selector;
+use store::source::Source;
 
 /// What is to be verified and laid out.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, lchown, sym
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use installer::record::What;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, Timespec, Timestamps, UTIME_OMIT, XattrFlags, makedev, mknodat, setxattr,
     utimensat,
 };
+use store::record::What;
 
 use crate::ground;
 use crate::writer::Tar;

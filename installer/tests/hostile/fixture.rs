@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use archive::Limits;
-use installer::extract::{Expected, Unpacker, Verified};
 use installer::image::ImagePolicy;
-use installer::record::{Difference, differences};
+use store::extract::{Expected, Unpacker, Verified};
+use store::record::{Difference, differences};
 use sys::Interrupt;
 
 use crate::canary::Canary;

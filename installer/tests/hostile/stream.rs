@@ -6,9 +6,9 @@ use std::io::Write;
 
 use archive::Limits;
 use archive::decode::Format;
-use installer::extract::Expected;
 use pod::digest::Digest;
 use sha2::{Digest as _, Sha256};
+use store::extract::Expected;
 
 use crate::ground;
 use crate::writer::Tar;

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use archive::Limits;
-use installer::extract::Expected;
-use installer::store::Kind;
-use installer::worker::{Descriptors, Job, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
+use store::Kind;
+use store::extract::Expected;
+use store::unpacker::{Descriptors, Job, spawn};
 use tar::{EntryType, Header};
 
 pub(crate) const INSTALLER: &str = env!("CARGO_BIN_EXE_installer");

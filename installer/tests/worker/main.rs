@@ -15,10 +15,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fixture::{Waiting, can_run, ended, slow_image, worker_of};
-use installer::store::Kind;
-use installer::worker::{Descriptors, is_at_work, spawn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use store::Kind;
+use store::unpacker::{Descriptors, is_at_work, spawn};
 
 /// Set where this test program plays an installer that is killed.
 const ROLE: &str = "GANTRY_TEST_ROLE";

@@ -12,7 +12,7 @@ use pod::isolators::CapabilitySet;
 use pod::user::{resolve_group, resolve_user};
 
 use super::acl::Acl;
-use crate::image_root::InRoot;
+use sys::in_root::InRoot;
 
 /// An app's user, its groups, and what it may do in spite of both.
 #[derive(Debug)]

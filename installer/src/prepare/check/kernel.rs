@@ -6,7 +6,7 @@ use std::io;
 
 use rustix::fs::FileType;
 
-use crate::image_root::{InRoot, is_missing};
+use sys::in_root::{InRoot, is_missing};
 
 /// What the kernel has at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

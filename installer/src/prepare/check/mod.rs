@@ -24,10 +24,10 @@ use pod::path::AbsolutePath;
 use pod::user::person;
 use rustix::io::Errno;
 
-use crate::image_root::InRoot;
 use access::Who;
 use kernel::Kernels;
 use program::Start;
+use sys::in_root::InRoot;
 use view::{Found, Obstacle, View};
 
 /// Checks an app against its image's tree.

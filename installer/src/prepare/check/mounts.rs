@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Stat};
 
 use super::access::Permissions;
 use super::view::{Place, View, What};
-use crate::image_root::{InRoot, is_missing};
+use sys::in_root::{InRoot, is_missing};
 
 /// Directories of the apps' /dev, which has nothing else that leads anywhere, and their modes.
 const DEV: [(&str, u32); 4] =

@@ -15,7 +15,7 @@ use super::format::{self, Format};
 use super::kernel::{self, Kernels};
 use super::misc;
 use super::view::{Found, Obstacle, View};
-use crate::image_root::reopen;
+use sys::in_root::reopen;
 
 /// So many scripts may interpret each other (fs/exec.c, `exec_binprm`).
 const SCRIPTS_MAX: usize = 5;

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::access::{Permissions, Who};
 use super::acl::{ATTRIBUTE, Acl};
-use crate::image_root::{InRoot, is_missing};
+use sys::in_root::{InRoot, is_missing};
 
 /// The longest path the kernel takes, without its NUL (limits.h, `PATH_MAX`).
 const PATH_MAX: usize = 4095;

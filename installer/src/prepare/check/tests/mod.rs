@@ -18,7 +18,7 @@ use pod::manifest::{ImageManifest, Manifest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::image_root::InRoot;
+use sys::in_root::InRoot;
 
 const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 

@@ -3,10 +3,10 @@
 
 use super::{INTERLEAVING, INTERLEAVING_WITH_GC, LOCKS, Mutation, STAGING, STORE_DAMAGE, STORE_GC};
 
-const GC: &str = "installer/src/store/gc.rs";
-const HOME: &str = "installer/src/home.rs";
-const SWEEP: &str = "installer/src/staging/sweep.rs";
-const TREE: &str = "installer/src/store/tree.rs";
+const GC: &str = "crates/store/src/gc.rs";
+const HOME: &str = "crates/store/src/home.rs";
+const SWEEP: &str = "crates/store/src/staging/sweep.rs";
+const TREE: &str = "crates/store/src/tree.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -19,8 +19,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a sweep that takes what a worker is at work in",
         file: SWEEP,
-        find: "        Some(locked) if worker::is_at_work(&locked.directory)? => Ok(()),\n",
-        replace: "        Some(locked) if worker::is_at_work(&locked.directory)? && false => Ok(()),\n",
+        find: "        Some(locked) if unpacker::is_at_work(&locked.directory)? => Ok(()),\n",
+        replace: "        Some(locked) if unpacker::is_at_work(&locked.directory)? && false => Ok(()),\n",
         suites: &[STAGING],
     },
     Mutation {
@@ -87,7 +87,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "gc skips a pod that it can't understand",
-        file: "installer/src/store/references.rs",
+        file: "crates/store/src/references.rs",
         find: "Ok(Some(Layers::parse(&text)?))",
         replace: "Ok(Layers::parse(&text).ok())",
         suites: &[STORE_GC],
@@ -108,14 +108,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a prepare lets go of the trees that it has published",
-        file: "installer/src/staging/mod.rs",
+        file: "crates/store/src/staging/mod.rs",
         find: "FlockOperation::LockShared).context(\"cannot share the lock\")",
         replace: "FlockOperation::Unlock).context(\"cannot share the lock\")",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
         name: "a tree is repaired under a running pod",
-        file: "installer/src/store/verify.rs",
+        file: "crates/store/src/verify.rs",
         find: "staging::lock(&home.trees, &name).context(\"cannot lock it\")? else {",
         replace: "Some(staging::Locked {
         directory: staging::open_below(&home.trees, &id.to_string())?,
@@ -131,7 +131,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "no signal ends the wait for a lock",
-        file: "installer/src/lock.rs",
+        file: "crates/store/src/lock.rs",
         find: "Err(RecvTimeoutError::Timeout) => interrupt.check()?,",
         replace: "Err(RecvTimeoutError::Timeout) => {}",
         suites: &[LOCKS],

@@ -11,7 +11,7 @@ const APPLY: &str = "installer/src/prepare/apply.rs";
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a pod whose directory above can't be synced stays",
-        file: "installer/src/staging/mod.rs",
+        file: "crates/store/src/staging/mod.rs",
         find: "            self.withdraw(parent, name);
             return Err(error).context(\"cannot sync the directory above\");\n",
         replace: "            return Err(error).context(\"cannot sync the directory above\");\n",
@@ -50,7 +50,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree that is not whole stays in staging",
-        file: "installer/src/store/import.rs",
+        file: "crates/store/src/import.rs",
         find: "            Err(error) => {
                 staging.discard();
                 Err(error)\n",
@@ -59,7 +59,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree that can't have its other names stays",
-        file: "installer/src/store/new.rs",
+        file: "crates/store/src/new.rs",
         find: "                let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));\n",
         replace: "",
         suites: &[FAULTS_OF_AN_IMPORT],
@@ -73,14 +73,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "directories that were made are not removed when the next can't be",
-        file: "installer/src/home.rs",
+        file: "crates/store/src/home.rs",
         find: "                unmake(path, &made);\n",
         replace: "",
         suites: &[FAULTS],
     },
     Mutation {
         name: "an error that is swallowed",
-        file: "installer/src/extract/metadata.rs",
+        file: "crates/store/src/extract/metadata.rs",
         find: "    futimens(&file, &times(metadata.mtime)).context(\"cannot set the times\")?;\n",
         replace: "    let _ = futimens(&file, &times(metadata.mtime));\n",
         suites: &[FAULTS_OF_AN_IMPORT],
@@ -101,14 +101,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a store is made to look into",
-        file: "installer/src/home.rs",
+        file: "crates/store/src/home.rs",
         find: "        match fs::symlink_metadata(path.join(layout::TREES)) {\n",
         replace: "        match fs::symlink_metadata(path) {\n",
         suites: &[STORE_WHERE_NONE_IS],
     },
     Mutation {
         name: "names of trees that are gone stay",
-        file: "installer/src/store/gc.rs",
+        file: "crates/store/src/gc.rs",
         find: "    alias::sweep(home)?;\n",
         replace: "",
         suites: &[STORE_GC],

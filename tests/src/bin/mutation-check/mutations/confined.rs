@@ -3,12 +3,12 @@
 
 use super::{Mutation, WORKER};
 
-const CONFINE: &str = "installer/src/worker/confine.rs";
+const CONFINE: &str = "crates/store/src/unpacker/confine.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a worker that is not confined goes on",
-        file: "installer/src/worker/child.rs",
+        file: "crates/store/src/unpacker/child.rs",
         find: "    confine::enter(&order).context(\"cannot confine the unpacking process\")?;\n",
         replace: "    let _ = confine::enter(&order);\n",
         suites: &[WORKER],
@@ -64,7 +64,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a worker has its caller's environment",
-        file: "installer/src/worker/parent.rs",
+        file: "crates/store/src/unpacker/parent.rs",
         find: "        .env_clear()\n",
         replace: "",
         suites: &[WORKER],
@@ -85,7 +85,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a worker has no lock",
-        file: "installer/src/worker/parent.rs",
+        file: "crates/store/src/unpacker/parent.rs",
         find: "    flock(&record, FlockOperation::NonBlockingLockExclusive).context(\"cannot lock the record\")?;\n",
         replace: "",
         suites: &[WORKER],

@@ -3,7 +3,7 @@
 
 use super::{Mutation, STORE_LAYOUTS};
 
-const COPY: &str = "installer/src/copy.rs";
+const COPY: &str = "crates/store/src/copy.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {

@@ -5,7 +5,7 @@ use super::{DURABILITY, FAULTS_OF_AN_IMPORT, Mutation};
 
 const APPLY: &str = "installer/src/prepare/apply.rs";
 const LAYOUT: &str = "installer/src/prepare/layout.rs";
-const STAGING: &str = "installer/src/staging/mod.rs";
+const STAGING: &str = "crates/store/src/staging/mod.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -45,7 +45,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a copy of init is not synced",
-        file: "installer/src/copy.rs",
+        file: "crates/store/src/copy.rs",
         find: "    Ok(rustix::fs::fsync(written)?)\n",
         replace: "    drop(written);\n    Ok(())\n",
         suites: &[DURABILITY],
@@ -107,7 +107,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree has another name before it is there",
-        file: "installer/src/store/new.rs",
+        file: "crates/store/src/new.rs",
         find: "        let entered = self.describe()",
         replace: "        name(home, &self.outcome)?;\n        let entered = self.describe()",
         suites: &[FAULTS_OF_AN_IMPORT],

@@ -8,7 +8,7 @@ const READER: &str = "crates/archive/src/reader.rs";
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a caller's limits are not heard",
-        file: "installer/src/store/import.rs",
+        file: "crates/store/src/import.rs",
         find: "let job = Job { expected, with_sha512, limits: self.limits };",
         replace: "let job = Job { expected, with_sha512, limits: Limits::default() };",
         suites: &[CALLERS_LIMITS],
@@ -57,21 +57,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "no limit of directories' names",
-        file: "installer/src/extract/directories.rs",
+        file: "crates/store/src/extract/directories.rs",
         find: "        self.budget = left.ok_or_else(too_many)?;\n",
         replace: "        self.budget = left.or(Some(0)).ok_or_else(too_many)?;\n",
         suites: &[HOSTILE],
     },
     Mutation {
         name: "no limit of decoders' memory",
-        file: "installer/src/extract/mod.rs",
+        file: "crates/store/src/extract/mod.rs",
         find: "decoder_memory: self.limits.decoder_memory,",
         replace: "decoder_memory: u64::MAX,",
         suites: &[HOSTILE],
     },
     Mutation {
         name: "no limit of a worker's memory",
-        file: "installer/src/worker/confine.rs",
+        file: "crates/store/src/unpacker/confine.rs",
         find: "    limit(Resource::Data, memory(&order.job.limits))?;\n",
         replace: "    let _ = memory;\n",
         suites: &[WORKER],

@@ -3,55 +3,55 @@
 
 use super::{HOSTILE, Mutation, RECORD, STORE_DAMAGE, VERIFY};
 
-const COMPARE: &str = "installer/src/record/compare.rs";
-const READER: &str = "installer/src/record/reader.rs";
+const COMPARE: &str = "crates/store/src/record/compare.rs";
+const READER: &str = "crates/store/src/record/reader.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "differences are not told",
-        file: "installer/src/store/verify.rs",
+        file: "crates/store/src/verify.rs",
         find: "Ok(differences) if differences.is_empty() => Verdict::Intact(tree),",
         replace: "Ok(differences) if differences.len() < usize::MAX => Verdict::Intact(tree),",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
         name: "a tree is taken out whatever kept it from being extracted anew",
-        file: "installer/src/store/verify.rs",
+        file: "crates/store/src/verify.rs",
         find: "        Err(error) if error.is::<Refused>() => ",
         replace: "        Err(error) if error.is::<Refused>() || true => ",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
         name: "the system's trouble is a tree's damage",
-        file: "installer/src/store/damage.rs",
+        file: "crates/store/src/damage.rs",
         find: "Err(error) if !is_damage(&error) => Err(error),",
         replace: "Err(error) if !is_damage(&error) && false => Err(error),",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
         name: "pods' init is not compared",
-        file: "installer/src/store/init.rs",
+        file: "crates/store/src/init.rs",
         find: "    Ok(!record::is_same_file(",
         replace: "    Ok(false && !record::is_same_file(",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
         name: "a pod's init of the same size is the same",
-        file: "installer/src/record/same.rs",
+        file: "crates/store/src/record/same.rs",
         find: "        (Ok(one), Ok(other)) => Ok(one == other),",
         replace: "        (Ok(one), Ok(other)) => Ok(one == other || true),",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
         name: "an interrupted comparison is a verdict",
-        file: "installer/src/store/verify.rs",
+        file: "crates/store/src/verify.rs",
         find: "    interrupt.check()?;\n    let tree = match found {\n",
         replace: "    let tree = match found {\n",
         suites: &[VERIFY],
     },
     Mutation {
         name: "a comparison goes on through a file",
-        file: "installer/src/record/inspect.rs",
+        file: "crates/store/src/record/inspect.rs",
         find: "            interrupt.check()?;\n",
         replace: "            let _ = interrupt;\n",
         suites: &[RECORD],
@@ -135,7 +135,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a comparison follows links",
-        file: "installer/src/record/inspect.rs",
+        file: "crates/store/src/record/inspect.rs",
         find: "ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS",
         replace: "ResolveFlags::BENEATH",
         suites: &[HOSTILE],

@@ -3,9 +3,9 @@
 
 use super::{HOSTILE, Mutation};
 
-const DIRECTORIES: &str = "installer/src/extract/directories.rs";
-const METADATA: &str = "installer/src/extract/metadata.rs";
-const TREE: &str = "installer/src/extract/tree.rs";
+const DIRECTORIES: &str = "crates/store/src/extract/directories.rs";
+const METADATA: &str = "crates/store/src/extract/metadata.rs";
+const TREE: &str = "crates/store/src/extract/tree.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {

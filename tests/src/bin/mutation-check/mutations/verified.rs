@@ -3,9 +3,9 @@
 
 use super::{BAD_INPUT, HOSTILE, Mutation, STORE_BY_CONTENT, STORE_DAMAGE};
 
-const EXTRACT: &str = "installer/src/extract/mod.rs";
-const IMPORT: &str = "installer/src/store/import.rs";
-const TREE: &str = "installer/src/store/tree.rs";
+const EXTRACT: &str = "crates/store/src/extract/mod.rs";
+const IMPORT: &str = "crates/store/src/import.rs";
+const TREE: &str = "crates/store/src/tree.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -38,7 +38,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "an archive file is known by its length",
-        file: "installer/src/store/alias.rs",
+        file: "crates/store/src/alias.rs",
         find: "format!(\"{}{digest}\", of_length(length))",
         replace: "format!(\"{}{}\", of_length(length), &digest.to_string()[..7])",
         suites: &[STORE_BY_CONTENT],
@@ -80,7 +80,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree that is there already is not verified",
-        file: "installer/src/store/new.rs",
+        file: "crates/store/src/new.rs",
         find: "match verify::verify(home, id, self.interrupt)? {",
         replace: "match Tree::open_any(home, id)?.map_or(Verdict::Missing, |tree| Verdict::Intact(Box::new(tree))) {",
         suites: &[STORE_DAMAGE],

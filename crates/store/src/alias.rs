@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Other names that trees are known by: links beside the trees, so that each appears whole, with its content.
+//!
+//! A name is made once its tree is published, and says nothing that the tree's own verification did not: which archive
+//! file it came from, or what the sha512 of its tar is. One that leads nowhere means nothing; gc takes it away.
+
+use std::os::fd::AsFd as _;
+
+use anyhow::{Context, Result};
+use pod::digest::Digest;
+use pod::layout;
+use rustix::fs::{AtFlags, Dir, readlinkat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+
+use crate::extract::ArchiveFile;
+use crate::home::Home;
+
+/// Another name of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alias {
+    /// The archive file that it came from.
+    File(ArchiveFile),
+    /// The sha512 of its tar.
+    Tar(Digest),
+}
+
+impl Alias {
+    fn name(self) -> String {
+        match self {
+            Self::File(ArchiveFile { digest, length }) => format!("{}{digest}", of_length(length)),
+            Self::Tar(digest) => digest.to_string(),
+        }
+    }
+
+    /// The tree that it leads to, by its name alone.
+    pub(crate) fn find(self, home: &Home) -> Result<Option<Digest>> {
+        match readlinkat(&home.aliases, self.name(), Vec::new()) {
+            Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+            target => Ok(parse(target.context("cannot read the store's names")?.to_bytes())),
+        }
+    }
+
+    /// Makes it lead to the tree `id`, whatever it said before.
+    pub(crate) fn set(self, home: &Home, id: Digest) -> Result<()> {
+        let (name, target) = (self.name(), target(id));
+        let set = || -> Result<()> {
+            match symlinkat(&target, &home.aliases, &name) {
+                Err(Errno::EXIST) if self.find(home)? == Some(id) => Ok(()),
+                Err(Errno::EXIST) => {
+                    let new = format!("{name}.{}", std::process::id());
+                    match unlinkat(&home.aliases, &new, AtFlags::empty()) {
+                        Ok(()) | Err(Errno::NOENT) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                    symlinkat(&target, &home.aliases, &new)?;
+                    Ok(renameat(&home.aliases, &new, &home.aliases, &name)?)
+                }
+                done => Ok(done?),
+            }
+        };
+        set().context("cannot name a tree in the store")
+    }
+
+    /// Whether any tree came from a file of this length.
+    pub(crate) fn knows_length(home: &Home, length: u64) -> Result<bool> {
+        let prefix = of_length(length);
+        Ok(names(home)?.iter().any(|name| name.starts_with(&prefix)))
+    }
+}
+
+/// Removes the names that lead nowhere.
+pub fn sweep(home: &Home) -> Result<()> {
+    for name in names(home)? {
+        let found = readlinkat(&home.aliases, &name, Vec::new());
+        let tree = found.ok().and_then(|target| parse(target.to_bytes()));
+        let is_there = |id: Digest| {
+            rustix::fs::accessat(
+                home.trees.as_fd(),
+                id.to_string(),
+                rustix::fs::Access::EXISTS,
+                AtFlags::empty(),
+            )
+            .is_ok()
+        };
+        if !tree.is_some_and(is_there) {
+            match unlinkat(&home.aliases, &name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error).context("cannot remove a name from the store"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn of_length(length: u64) -> String {
+    format!("file-{length}-")
+}
+
+/// From the aliases' directory; for people, too.
+fn target(id: Digest) -> String {
+    let trees = layout::TREES.rsplit('/').next().unwrap_or_default();
+    format!("../{trees}/{id}")
+}
+
+fn parse(target: &[u8]) -> Option<Digest> {
+    let id: Digest = std::str::from_utf8(target.rsplit(|byte| *byte == b'/').next()?).ok()?.parse().ok()?;
+    (!id.is_sha512()).then_some(id)
+}
+
+/// Gantry's own names there.
+fn names(home: &Home) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for entry in Dir::read_from(&home.aliases).context("cannot list the store's names")? {
+        let entry = entry.context("cannot list the store's names")?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("file-") || name.starts_with("sha512-") {
+            all.push(name);
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A tree of the store → one of a pod's own, where overlays can't be used: every object with all of its metadata, hard
+//! links as such. Content is shared by reflink where the file system can, and copied where it can't.
+//!
+//! Both trees are reached through descriptors of their roots, no link is followed, and two descriptors are open however
+//! deep they are.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+
+use anyhow::{Context, Result};
+use pod::path::RelativePath;
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, ioctl_ficlone, linkat, mkdirat, mknodat, openat,
+    readlinkat, statat, symlinkat,
+};
+use rustix::io::Errno;
+
+use crate::extract::metadata::{self, Modes};
+use crate::extract::open_directory;
+use crate::record;
+use archive::Metadata;
+use sys::Interrupt;
+
+/// How content came into a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Means {
+    /// By reflink: it takes no space.
+    #[default]
+    Reflink,
+    /// Byte for byte.
+    Bytes,
+}
+
+/// Copies the tree in `from` into the empty directory `to`.
+pub fn copy(from: &OwnedFd, to: &OwnedFd, interrupt: &Interrupt) -> Result<Means> {
+    let mut copy = Copy::new(from, to, interrupt);
+    copy.tree()?;
+    Ok(copy.means)
+}
+
+struct Copy<'a> {
+    from: &'a OwnedFd,
+    to: &'a OwnedFd,
+    /// Objects with several names, of which more are to come.
+    links: HashMap<(u64, u64), Linked>,
+    means: Means,
+    interrupt: &'a Interrupt,
+}
+
+/// An object of which one name at least was copied.
+struct Linked {
+    first: RelativePath,
+    /// So many names it has beside those that were copied, be they in the tree or not.
+    left: usize,
+}
+
+impl<'a> Copy<'a> {
+    fn new(from: &'a OwnedFd, to: &'a OwnedFd, interrupt: &'a Interrupt) -> Self {
+        Self { from, to, links: HashMap::new(), means: Means::default(), interrupt }
+    }
+
+    fn tree(&mut self) -> Result<()> {
+        let mut directories = vec![RelativePath::default()];
+        let mut next = 0;
+        while let Some(path) = directories.get(next).cloned() {
+            self.directory(&path, &mut directories).with_context(|| format!("cannot copy {path}"))?;
+            next += 1;
+        }
+        // Deepest first: what is made in a directory changes its times.
+        for path in directories.iter().rev() {
+            let finish = || -> Result<()> {
+                let source = open_directory(self.from, path, OFlags::RDONLY)?;
+                let wanted = metadata_of(&source, &fstat(&source)?)?;
+                let copy = open_directory(self.to, path, OFlags::RDONLY)?;
+                metadata::set_file(copy, &wanted, Modes::Set).map(drop)
+            };
+            finish().with_context(|| format!("cannot copy the directory {path}"))?;
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, path: &RelativePath, directories: &mut Vec<RelativePath>) -> Result<()> {
+        let from = open_directory(self.from, path, OFlags::RDONLY)?;
+        let to = open_directory(self.to, path, OFlags::RDONLY)?;
+        for entry in Dir::read_from(&from)? {
+            self.interrupt.check()?;
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if matches!(name.as_bytes(), b"." | b"..") {
+                continue;
+            }
+            let below = RelativePath::from_bytes(&[path.as_bytes(), b"/", name.as_bytes()].concat())?;
+            let stat = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                mkdirat(&to, name, Mode::RWXU)?;
+                directories.push(below);
+            } else {
+                self.object(&from, &to, name, &stat, below)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn object(
+        &mut self,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        name: &OsStr,
+        stat: &Stat,
+        path: RelativePath,
+    ) -> Result<()> {
+        if stat.st_nlink > 1 {
+            match self.links.entry((stat.st_dev, stat.st_ino)) {
+                Entry::Occupied(mut entry) => {
+                    let linked = entry.get_mut();
+                    let (parent, first) = linked.first.split_last().context("the root has one name")?;
+                    let parent = open_directory(self.to, &parent, OFlags::PATH)?;
+                    linkat(parent, first, to, name, AtFlags::empty())?;
+                    linked.left = linked.left.saturating_sub(1);
+                    if linked.left == 0 {
+                        entry.remove();
+                    }
+                    return Ok(());
+                }
+                Entry::Vacant(entry) => {
+                    let names = usize::try_from(stat.st_nlink).unwrap_or(usize::MAX);
+                    entry.insert(Linked { first: path, left: names - 1 });
+                }
+            }
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => self.file(from, to, name),
+            FileType::Symlink => {
+                symlinkat(readlinkat(from, name, Vec::new())?, to, name)?;
+                metadata::set_link(to, name, &record::of_stat(stat)).map(drop)
+            }
+            other => {
+                mknodat(to, name, other, Mode::RUSR | Mode::WUSR, stat.st_rdev)?;
+                metadata::set_special(to, name, &record::of_stat(stat)).map(drop)
+            }
+        }
+    }
+
+    fn file(&mut self, from: &OwnedFd, to: &OwnedFd, name: &OsStr) -> Result<()> {
+        let safe = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut source = File::from(openat(from, name, OFlags::RDONLY | safe, Mode::empty())?);
+        let make = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | safe;
+        let mut copy = File::from(openat(to, name, make, Mode::RUSR | Mode::WUSR)?);
+        let stat = fstat(&source)?;
+        if stat.st_size > 0 && (self.means == Means::Bytes || !is_cloned(&copy, &source)?) {
+            self.means = Means::Bytes;
+            // copy_file_range(2) where it can be used.
+            io::copy(&mut source, &mut copy)?;
+        }
+        metadata::set_file(&copy, &metadata_of(&source, &stat)?, Modes::Set).map(drop)
+    }
+}
+
+/// Shares the content of `source`; whether that can be done is the file system's to say.
+fn is_cloned(copy: &File, source: &File) -> Result<bool> {
+    match ioctl_ficlone(copy, source) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error).context("cannot clone its content"),
+    }
+}
+
+/// All of an open file's or directory's metadata.
+fn metadata_of(object: impl std::os::fd::AsFd, stat: &Stat) -> Result<Metadata> {
+    Ok(Metadata { xattrs: record::typed_xattrs(&object)?, ..record::of_stat(stat) })
+}
+
+/// Copies one file of the store's, as `name` in `to`.
+pub fn file(from: &OwnedFd, to: &OwnedFd, name: &str, interrupt: &Interrupt) -> Result<()> {
+    let mut copy = Copy::new(from, to, interrupt);
+    copy.file(from, to, OsStr::new(name)).with_context(|| format!("cannot copy {name}"))?;
+    let name = CString::new(name)?;
+    let written = openat(to, &name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(rustix::fs::fsync(written)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    /// Paths are as long as an archive makes them; none is kept that is not needed any more.
+    #[test]
+    fn hard_links_are_forgotten_once_all_are_copied() {
+        let [from, to] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [one, outside] = ["from/one", "outside"].map(|name| from.path().join(name));
+        fs::create_dir_all(from.path().join("from/deep")).unwrap();
+        fs::write(&one, "1").unwrap();
+        for name in ["two", "deep/three"] {
+            fs::hard_link(&one, from.path().join("from").join(name)).unwrap();
+        }
+        let open = |path: &std::path::Path| OwnedFd::from(File::open(path).unwrap());
+        let (source, target, interrupt) =
+            (open(&from.path().join("from")), open(to.path()), Interrupt::default());
+        let mut copy = Copy::new(&source, &target, &interrupt);
+        copy.tree().unwrap();
+        assert!(copy.links.is_empty(), "all names were copied");
+        let numbers = ["one", "two", "deep/three"].map(|name| fs::metadata(to.path().join(name)).unwrap());
+        assert!(numbers.iter().all(|metadata| metadata.ino() == numbers[0].ino() && metadata.nlink() == 3));
+        // One that is elsewhere never comes.
+        fs::hard_link(&one, outside).unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        let target = open(empty.path());
+        let mut copy = Copy::new(&source, &target, &interrupt);
+        copy.tree().unwrap();
+        assert_eq!(copy.links.len(), 1);
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Entries → objects below a directory descriptor.
+//!
+//! Invariant: no link is ever followed. A parent is opened by openat2(2) with `RESOLVE_BENEATH` and
+//! `RESOLVE_NO_SYMLINKS`; a last component is made, never opened, and must not be there.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, Write};
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, anyhow, bail};
+use pod::path::RelativePath;
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, linkat, makedev, mkdirat, mknodat, openat, openat2,
+    symlinkat,
+};
+use rustix::io::Errno;
+
+use super::directories::Directories;
+use super::metadata::{self, Modes};
+use super::write_back::WriteBack;
+use crate::record::{self, Object, Sealed, Writer};
+use archive::{DeviceKind, Entry, Kind, Metadata, Reader};
+
+/// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
+const ATTEMPTS: usize = 32;
+/// What a FIFO or device has until its metadata is set.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// A tree being written, and its record.
+#[derive(Debug)]
+pub(super) struct Tree<W> {
+    root: OwnedFd,
+    record: Writer<W>,
+    directories: Directories,
+    modes: Modes,
+    write_back: WriteBack,
+    /// Where the entry before went: archives go through a directory in one go.
+    parent: Option<(RelativePath, OwnedFd)>,
+}
+
+impl<W: Write> Tree<W> {
+    /// Writes into the empty directory `root`; keeps at most `memory` bytes about directories.
+    pub(super) fn new(
+        root: OwnedFd,
+        memory: usize,
+        record: Writer<W>,
+        modes: Modes,
+        write_back: WriteBack,
+    ) -> Self {
+        Self { root, record, directories: Directories::new(memory), modes, write_back, parent: None }
+    }
+
+    /// Makes the object that `entry` describes, its content taken from `content`.
+    pub(super) fn add(&mut self, entry: &Entry, content: &mut Reader<impl BufRead>) -> Result<()> {
+        let Entry { path, kind, metadata } = entry;
+        if *kind == Kind::Directory {
+            return self.add_directory(path, metadata);
+        }
+        let Some((parent, name)) = path.split_last() else { bail!("the root: expected a directory") };
+        if let Kind::HardLink { target } = kind {
+            self.add_hard_link(&parent, name, target)?;
+            let kind = record::Kind::HardLink { target: target.clone() };
+            return self.record.add(&Object { path: path.clone(), kind, metadata: Metadata::default() });
+        }
+        let modes = self.modes;
+        let parent = self.parent(parent)?;
+        let (kind, metadata) = match kind {
+            Kind::File { .. } => add_file(parent, name, metadata, modes, content)?,
+            Kind::Symlink { target } => {
+                made(symlinkat(target.as_slice(), parent, name))?;
+                (
+                    record::Kind::Symlink { target: target.clone() },
+                    metadata::set_link(parent, name, metadata)?,
+                )
+            }
+            Kind::Fifo => {
+                made(mknodat(parent, name, FileType::Fifo, PRIVATE, 0))?;
+                (record::Kind::Fifo, metadata::set_special(parent, name, metadata)?)
+            }
+            Kind::Device { kind, major, minor } => {
+                let table = match kind {
+                    DeviceKind::Character => FileType::CharacterDevice,
+                    DeviceKind::Block => FileType::BlockDevice,
+                };
+                made(mknodat(parent, name, table, PRIVATE, makedev(*major, *minor)))?;
+                let kind = record::Kind::Device { kind: *kind, major: *major, minor: *minor };
+                (kind, metadata::set_special(parent, name, metadata)?)
+            }
+            Kind::Directory | Kind::HardLink { .. } => unreachable!("made above"),
+        };
+        if let record::Kind::File { size, .. } = kind {
+            self.write_back.add(size);
+        }
+        self.record.add(&Object { path: path.clone(), kind, metadata })
+    }
+
+    /// Gives the directories what they still lack, and seals the record.
+    pub(super) fn finish(self) -> Result<Sealed> {
+        let Self { root, mut record, directories, .. } = self;
+        for (path, last) in directories.into_deepest_first() {
+            let about = || format!("directory {path}");
+            let directory = open_directory(&root, &path, OFlags::RDONLY).with_context(about)?;
+            let metadata = metadata::finish_directory(&directory, &last).with_context(about)?;
+            record.add(&Object { path, kind: record::Kind::Directory, metadata })?;
+        }
+        record.finish()
+    }
+
+    fn add_directory(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<()> {
+        if !self.directories.contains(path) {
+            let (parent, name) = path.split_last().context("the root is always there")?;
+            made(mkdirat(self.parent(parent)?, name, Mode::RWXU))?;
+        }
+        let now = self.directories.name(path, metadata)?;
+        let directory = open_directory(&self.root, path, OFlags::RDONLY)?;
+        metadata::set_directory(&directory, &now)?;
+        // Its entries most often come next.
+        self.parent = Some((path.clone(), directory));
+        Ok(())
+    }
+
+    fn add_hard_link(&mut self, parent: &RelativePath, name: &OsStr, target: &RelativePath) -> Result<()> {
+        let Some((source, source_name)) = target.split_last() else { bail!("a hard link to the root") };
+        let source = open_directory(&self.root, &source, OFlags::PATH)
+            .with_context(|| format!("hard link to {target}: expected it in the archive, before"))?;
+        let parent = self.parent(parent.clone())?;
+        // No AT_SYMLINK_FOLLOW: a link to a link is one more name of that link.
+        match linkat(source, source_name, parent, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => bail!("hard link to {target}: expected it in the archive, before"),
+            Err(Errno::PERM) => bail!("hard link to {target}: expected no directory"),
+            done => made(done),
+        }
+    }
+
+    /// The directory `path`, made with those above it where it is missing.
+    fn parent(&mut self, path: RelativePath) -> Result<&OwnedFd> {
+        if self.parent.as_ref().is_none_or(|(open, _)| *open != path) {
+            if !self.directories.contains(&path) {
+                self.make_parents(&path)?;
+            }
+            let directory = open_directory(&self.root, &path, OFlags::PATH)?;
+            self.parent = Some((path, directory));
+        }
+        self.parent.as_ref().map(|(_, directory)| directory).context("the parent was opened")
+    }
+
+    fn make_parents(&mut self, path: &RelativePath) -> Result<()> {
+        let mut missing = vec![path.clone()];
+        while let Some((parent, _)) = missing.last().and_then(RelativePath::split_last) {
+            if self.directories.contains(&parent) {
+                break;
+            }
+            missing.push(parent);
+        }
+        for path in missing.into_iter().rev() {
+            let (above, name) = path.split_last().context("the root is always there")?;
+            let above = open_directory(&self.root, &above, OFlags::PATH)?;
+            match mkdirat(above, name, Mode::RWXU) {
+                Err(Errno::EXIST) => {
+                    return Err(anyhow!("{path} is no directory: expected one above the entry"));
+                }
+                done => made(done)?,
+            }
+            self.directories.add_implied(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn add_file(
+    parent: &OwnedFd,
+    name: &OsStr,
+    metadata: &Metadata,
+    modes: Modes,
+    content: &mut Reader<impl BufRead>,
+) -> Result<(record::Kind, Metadata)> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(metadata.mode & metadata::PLAIN);
+    let mut file = File::from(made(openat(parent, name, flags, mode))?);
+    let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
+    content.content(|chunk| {
+        hasher.update(chunk);
+        size += chunk.len() as u64;
+        file.write_all(chunk).context("cannot write")
+    })?;
+    let kind = record::Kind::File { size, content: hasher.finalize() };
+    Ok((kind, metadata::set_file(&file, metadata, modes)?))
+}
+
+/// What making an object came to. One that is there was made by an earlier entry: the root was empty.
+fn made<T>(result: rustix::io::Result<T>) -> Result<T> {
+    result.map_err(|error| match error {
+        Errno::EXIST => anyhow!("stands twice in the archive: expected once"),
+        error => anyhow::Error::from(error).context("cannot create it"),
+    })
+}
+
+/// Opens a directory of the tree; no link is followed to get there.
+pub fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
+    let path = if path.as_bytes().is_empty() { ".".as_ref() } else { path.as_path() };
+    let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    for _ in 1..ATTEMPTS {
+        match openat2(root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::LOOP | Errno::NOTDIR) => bail!("lies below a link or a file: expected a directory"),
+            opened => return opened.context("cannot open its directory"),
+        }
+    }
+    Err(Errno::AGAIN).context("cannot open its directory")
+}

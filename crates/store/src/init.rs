@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The program that a pod of overlays is started with: stage1's `init`, by one more name in the pod's upper layer, as
+//! it is executed before the overlay is there.
+//!
+//! A repair gives stage1's tree another `init`, and the pods' names still lead to the damaged one, which root executes.
+//! So they are looked at, too. A pod may be running meanwhile, and may be removed.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+use pod::id::PodId;
+use pod::layout;
+use pod::path::RelativePath;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fsync, linkat, openat2, renameat};
+use rustix::io::Errno;
+
+use crate::copy;
+use crate::home::Home;
+use crate::record;
+use crate::staging::Staging;
+use crate::tree::Tree;
+use sys::Interrupt;
+
+/// Gives the `init` of the tree `lower` a name in the directory `upper`; a copy does where no link can be made.
+pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<()> {
+    match linkat(lower, layout::INIT, upper, layout::INIT, AtFlags::empty()) {
+        Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => copy::file(lower, upper, layout::INIT, interrupt),
+        done => done.with_context(|| format!("cannot link {}", layout::INIT)),
+    }
+}
+
+/// Whether a pod of overlays has another `init` than its stage1, or none.
+pub fn differs(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<bool> {
+    let Some(upper) = open_upper(home, pod)? else { return Ok(false) };
+    let init = RelativePath::from_bytes(layout::INIT.as_bytes())?;
+    Ok(!record::is_same_file(&stage1.root()?, &upper, &init, interrupt)?)
+}
+
+/// Gives a pod of overlays the `init` of its stage1, in one step.
+pub fn renew(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<()> {
+    let Some(upper) = open_upper(home, pod)? else { return Ok(()) };
+    let staging = Staging::create(home)?;
+    let place = || -> Result<()> {
+        let new = staging.make_directory(layout::STAGE1)?;
+        link(&stage1.root()?, &new, interrupt)?;
+        match renameat(&new, layout::INIT, &upper, layout::INIT) {
+            // The pod is being removed.
+            Err(Errno::NOENT) => Ok(()),
+            done => done.context("cannot rename it to its place"),
+        }?;
+        fsync(&upper).context("cannot sync the directory above")
+    };
+    match place() {
+        Ok(()) => staging.remove(),
+        Err(error) => {
+            staging.discard();
+            Err(error)
+        }
+    }
+}
+
+/// The upper layer of a pod, if it is there.
+fn open_upper(home: &Home, pod: PodId) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match openat2(&home.containers, format!("{pod}/{}", layout::STAGE1), flags, Mode::empty(), resolve) {
+        Err(Errno::NOENT) => Ok(None),
+        opened => opened.map(Some).context("cannot open its stage1"),
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The store: each image and each stage1 once, by the sha256 of its tar.
+//!
+//! A tree is published whole and never changed. Who works with one holds a shared lock on it: `prepare` until its pod
+//! is there, `/init` as long as its pod runs. Who would remove one takes the lock alone, and then looks which trees pods
+//! refer to. Invariant: no tree vanishes that somebody uses or a pod directory names.
+
+mod alias;
+pub mod copy;
+mod damage;
+pub mod extract;
+mod gc;
+mod home;
+mod import;
+mod info;
+pub mod init;
+pub mod listener;
+mod lock;
+mod new;
+pub mod overlay;
+pub mod record;
+mod references;
+mod select;
+pub mod source;
+pub mod staging;
+mod tree;
+pub mod unpacker;
+mod verify;
+
+pub use alias::sweep as sweep_aliases;
+pub use gc::{Kept, collect, forget_if_empty, remove};
+pub use home::Home;
+pub use import::{Acquired, Importer, NameOf};
+pub use info::{Info, Kind};
+pub use references::References;
+pub use select::{Selector, images, missing, resolve};
+pub use tree::{Tree, ids};
+pub use verify::{Known, Repair, Verdict, repair, verify};

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A tree in staging, and its way into the store.
+//!
+//! Invariant: where it can't go in, nothing of it is left, and what the store had is as it was. Until it has all of
+//! its names, it is locked alone: nobody has it who would miss it.
+
+use anyhow::{Context, Result, bail};
+use pod::digest::Digest;
+use pod::layout;
+use pod::text::one_line;
+use rustix::fs::{AtFlags, statat};
+
+use crate::alias::{self, Alias};
+use crate::extract::Verified;
+use crate::home::Home;
+use crate::import::NameOf;
+use crate::info::{Info, Kind, now};
+use crate::staging::{Locked, Published, Staging, Sync};
+use crate::tree::{self, Tree};
+use crate::verify::{self, Verdict};
+use sys::InRoot;
+use sys::Interrupt;
+
+/// How often a tree is published that somebody else has published, and then removed.
+const ATTEMPTS: usize = 16;
+
+/// A tree in staging.
+#[derive(Debug)]
+pub struct New<'h> {
+    pub(crate) home: &'h Home,
+    pub(crate) interrupt: &'h Interrupt,
+    pub(crate) name_of: NameOf,
+    pub(crate) staging: Staging<'h>,
+    pub(crate) kind: Kind,
+    pub(crate) verified: Verified,
+    /// Where it came from.
+    pub(crate) source: Option<String>,
+}
+
+/// How it is in the store.
+enum Entered {
+    /// As somebody else has put it there.
+    Known(Box<Tree>),
+    /// The store had none.
+    First,
+    /// In the place of a damaged one, which has its name in staging.
+    Replacing,
+}
+
+impl New<'_> {
+    /// Puts it into the store, if it is not there; tells whether it was not.
+    pub(crate) fn publish(self) -> Result<(Tree, bool)> {
+        let (home, id) = (self.home, self.verified.digest());
+        let entered = self.describe().and_then(|info| Ok((info, self.enter()?)));
+        let (info, is_first) = match entered {
+            Ok((info, Entered::First)) => (info, true),
+            Ok((info, Entered::Replacing)) => (info, false),
+            Ok((_, Entered::Known(tree))) => {
+                self.staging.discard();
+                return name(home, &self.verified).map(|()| (*tree, false));
+            }
+            Err(error) => {
+                self.staging.discard();
+                return Err(error);
+            }
+        };
+        match name(home, &self.verified).and_then(|()| self.staging.share()) {
+            Ok(()) if is_first => {}
+            // What was there goes, unless a pod still runs on it; then a later sweep takes it.
+            Ok(()) => Staging::sweep(home)?,
+            Err(error) if is_first => {
+                // One that can't be taken back is complete, and gc's to take.
+                let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));
+                self.staging.discard();
+                let _ = alias::sweep(home);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok((Tree::published(id, info, self.staging.into_locked()), is_first))
+    }
+
+    /// Puts it in the place of what is locked, a damaged tree of the same id. It is still locked alone.
+    pub(crate) fn replace(self, damaged: Locked) -> Result<Tree> {
+        let id = self.verified.digest();
+        let replace = |info| {
+            self.staging.replace(&self.home.trees, &tree::name(id))?;
+            Ok(info)
+        };
+        match self.describe().and_then(replace) {
+            Ok(info) => {
+                self.staging.remove()?;
+                drop(damaged);
+                Ok(Tree::published(id, info, self.staging.into_locked()))
+            }
+            Err(error) => {
+                self.staging.discard();
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes what it is.
+    fn describe(&self) -> Result<Info> {
+        let root = InRoot::open_at(&self.staging, layout::TREE)?;
+        let name = match self.kind {
+            Kind::Stage1 => None,
+            Kind::Image => Some((self.name_of)(&root)?),
+        };
+        let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
+            .context("cannot look at the record")?;
+        let info = Info {
+            id: self.verified.digest(),
+            kind: self.kind,
+            name,
+            size: self.verified.size(),
+            objects: self.verified.objects(),
+            record: u64::try_from(record.st_size).unwrap_or_default(),
+            imported: now(),
+            source: self.source.clone(),
+        };
+        self.staging.write_file(layout::TREE_INFO, &serde_json::to_vec(&info)?)?;
+        Ok(info)
+    }
+
+    /// Gives it its place. Where the store has it by now, that one is verified and taken, or replaced where it is
+    /// damaged.
+    fn enter(&self) -> Result<Entered> {
+        let (home, staging, id) = (self.home, &self.staging, self.verified.digest());
+        let name = tree::name(id);
+        for _ in 0..ATTEMPTS {
+            if staging.publish(&home.trees, &name, Sync::FileSystem)? == Published::New {
+                return Ok(Entered::First);
+            }
+            match verify::verify(home, id, self.interrupt)? {
+                Verdict::Intact(tree) => return Ok(Entered::Known(tree)),
+                // It was removed in between.
+                Verdict::Missing => {}
+                Verdict::Damaged(lines) => {
+                    home.listener.warn(&replaces(id, &lines));
+                    staging.replace(&home.trees, &name)?;
+                    return Ok(Entered::Replacing);
+                }
+            }
+        }
+        bail!("tree {id} came and went {ATTEMPTS} times: expected it to stay")
+    }
+}
+
+fn replaces(id: Digest, lines: &[String]) -> String {
+    let (first, count) = (lines.first().map(String::as_str).unwrap_or_default(), lines.len());
+    let first = one_line(first);
+    format!("tree {id} in the store is damaged ({count} differences): {first}: it is replaced")
+}
+
+/// Gives a tree that is in the store its other names.
+fn name(home: &Home, verified: &Verified) -> Result<()> {
+    let id = verified.digest();
+    Alias::File(verified.file()).set(home, id)?;
+    verified.digests().sha512.map_or(Ok(()), |sha512| Alias::Tar(sha512).set(home, id))
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether overlays can be made of these directories: by making one that is mounted nowhere.
+//!
+//! Which file systems can hold an upper layer is the kernel's to say, and differs between versions. Layers are named by
+//! descriptors, so a path may have any character. That they can be made is remembered until the next boot: letting go of
+//! a mount takes longer than all else that a prepare of known content does.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{AtFlags, StatVfsMountFlags, fstat, fstatvfs, readlinkat, symlinkat, unlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+};
+
+use crate::home::Home;
+
+/// Whether a probe failed for want of something that has nothing to do with overlays.
+pub fn is_trouble(error: &anyhow::Error) -> bool {
+    let errno = error.chain().find_map(|cause| cause.downcast_ref::<Errno>());
+    matches!(
+        errno,
+        Some(&(Errno::NOSPC | Errno::IO | Errno::DQUOT | Errno::NOMEM | Errno::MFILE | Errno::NFILE))
+    )
+}
+
+/// In the store, a link to the boot and the device on which overlays were made.
+const KNOWN: &str = "overlays";
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Whether one was made there since the last boot.
+pub fn is_known(home: &Home) -> Result<bool> {
+    match readlinkat(&home.aliases, KNOWN, Vec::new()) {
+        Ok(known) => Ok(known.to_bytes() == here(home)?.as_bytes()),
+        Err(Errno::NOENT | Errno::INVAL) => Ok(false),
+        Err(error) => Err(error).context("cannot read the store's names"),
+    }
+}
+
+/// One was made there.
+pub fn remember(home: &Home) -> Result<()> {
+    if is_known(home)? {
+        return Ok(());
+    }
+    forget(home)?;
+    match symlinkat(here(home)?, &home.aliases, KNOWN) {
+        // Somebody else knows it, too.
+        Err(Errno::EXIST) => Ok(()),
+        done => done.context("cannot write into the store"),
+    }
+}
+
+/// Whatever was known of it is no longer.
+pub fn forget(home: &Home) -> Result<()> {
+    match unlinkat(&home.aliases, KNOWN, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).context("cannot write into the store"),
+    }
+}
+
+fn here(home: &Home) -> Result<String> {
+    let boot = std::fs::read_to_string(BOOT).context("cannot tell this boot from others")?;
+    Ok(format!("{}-{}", boot.trim(), fstat(&home.aliases)?.st_dev))
+}
+
+/// Makes an overlay of `lower` with changes in `upper`, looks whether it can be written to, and lets go of it.
+///
+/// # Errors
+/// Where overlays can't be made of these, with the kernel's reason.
+pub fn probe(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> Result<()> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("this kernel has no overlayfs")?;
+    for (key, layer) in [("lowerdir", lower), ("upperdir", upper), ("workdir", work)] {
+        let path = format!("/proc/self/fd/{}", layer.as_raw_fd());
+        fsconfig_set_string(context.as_fd(), key, path).with_context(|| format!("cannot set its {key}"))?;
+    }
+    fsconfig_create(context.as_fd()).context("the file system can't hold an overlay's changes")?;
+    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .context("cannot mount an overlay")?;
+    // overlayfs goes on read-only where it can't use its working directory (overlayfs.rst).
+    let flags = fstatvfs(&mount).context("cannot look at the overlay")?.f_flag;
+    ensure!(!flags.contains(StatVfsMountFlags::RDONLY), "an overlay could not be written to");
+    Ok(())
+}

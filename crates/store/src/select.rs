@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Images of the store, as people call them: by id, by the beginning of one, or by name.
+
+use anyhow::{Result, anyhow, bail};
+use pod::digest::Digest;
+use pod::text::{escape, one_line};
+
+use crate::alias::Alias;
+use crate::home::Home;
+use crate::info::{Info, Kind};
+use crate::tree::{Found, Tree, ids};
+use report::hinted;
+
+const SHA256: &str = "sha256-";
+/// How often an image is looked for that has gone once it is to be opened.
+const ATTEMPTS: usize = 16;
+
+/// What a person called an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// A whole id, sha256 or sha512.
+    Id(Digest),
+    /// `sha256-` and the first digits of an id.
+    Prefix(String),
+    /// The image's name.
+    Name(String),
+}
+
+impl Selector {
+    /// An id or the beginning of one; `None` where it is neither.
+    pub fn id(text: &str) -> Option<Self> {
+        if let Ok(id) = text.parse() {
+            return Some(Self::Id(id));
+        }
+        let digits = text.strip_prefix(SHA256)?;
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        ((1..64).contains(&digits.len()) && digits.bytes().all(is_hex)).then(|| Self::Prefix(text.to_owned()))
+    }
+
+    /// An id, the beginning of one, or else a name.
+    pub fn any(text: &str) -> Self {
+        Self::id(text).unwrap_or_else(|| Self::Name(text.to_owned()))
+    }
+
+    /// As it was given.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Id(id) => id.to_string(),
+            Self::Prefix(text) | Self::Name(text) => escape(text),
+        }
+    }
+}
+
+/// The one image that is meant.
+///
+/// # Errors
+/// Where the store has none or several.
+pub fn resolve(home: &Home, selector: &Selector) -> Result<Tree> {
+    for _ in 0..ATTEMPTS {
+        let Some(id) = one(&candidates(home, selector)?, selector)? else { break };
+        // Nothing was open in between, so it may be gone, and another be meant.
+        if let Some(tree) = Tree::open(home, id, Kind::Image)? {
+            return Ok(tree);
+        }
+    }
+    Err(missing(selector))
+}
+
+/// The store has none that can be meant.
+pub fn missing(selector: &Selector) -> anyhow::Error {
+    let missing = match selector {
+        Selector::Name(_) => "no such file, and no image of this name in the store",
+        _ => "no such image in the store",
+    };
+    hinted(anyhow!("{missing}: {}", selector.shown()), "installer image list shows what there is")
+}
+
+/// What can be meant.
+fn candidates(home: &Home, selector: &Selector) -> Result<Vec<Digest>> {
+    let images = match selector {
+        Selector::Id(id) if id.is_sha512() => return Ok(Alias::Tar(*id).find(home)?.into_iter().collect()),
+        Selector::Id(id) => return Ok(vec![*id]),
+        Selector::Prefix(prefix) => {
+            images(home, ids(home)?.into_iter().filter(|id| id.to_string().starts_with(prefix)))?
+        }
+        Selector::Name(name) => {
+            let mut images = images(home, ids(home)?)?;
+            images.retain(|(_, info)| info.name.as_ref().is_some_and(|of_image| of_image.as_str() == name));
+            images
+        }
+    };
+    Ok(images.into_iter().map(|(id, _)| id).collect())
+}
+
+fn one(found: &[Digest], selector: &Selector) -> Result<Option<Digest>> {
+    if found.len() > 1 {
+        let mut ids: Vec<_> = found.iter().map(ToString::to_string).collect();
+        ids.sort();
+        bail!("{} could be {}: expected one image's id", selector.shown(), ids.join(" or "));
+    }
+    Ok(found.first().copied())
+}
+
+/// Those that are images, and what is said about them; none is open afterwards. One that vanishes meanwhile is none, and
+/// one that is damaged can't be meant by its name.
+///
+/// # Errors
+/// Where one can't be looked at: it might be any image.
+pub fn images(home: &Home, ids: impl IntoIterator<Item = Digest>) -> Result<Vec<(Digest, Info)>> {
+    let mut all = Vec::new();
+    for id in ids {
+        match Tree::look(home, id)? {
+            Found::Whole(tree) if tree.info().kind == Kind::Image => all.push((id, tree.info().clone())),
+            Found::Whole(_) | Found::Nothing => {}
+            Found::Damaged(error) => home.listener.warn(&one_line(&format!("{error:#}"))),
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_their_beginnings_are_told_from_names() {
+        let hex = "0123456789abcdef".repeat(4);
+        let whole = format!("sha256-{hex}");
+        assert_eq!(Selector::id(&whole), Some(Selector::Id(whole.parse().unwrap())));
+        assert!(matches!(Selector::id(&format!("sha512-{hex}{hex}")), Some(Selector::Id(_))));
+        for prefix in ["sha256-0", &whole[..70]] {
+            assert_eq!(Selector::id(prefix), Some(Selector::Prefix(prefix.into())), "{prefix}");
+        }
+        for other in [
+            "",
+            "sha256",
+            "sha256-",
+            "sha256-x",
+            "sha256-AB",
+            "sha512-ab",
+            "example.com/a",
+            &format!("{whole}0"),
+        ] {
+            assert_eq!(Selector::id(other), None, "{other}");
+        }
+        assert_eq!(Selector::any("example.com/a"), Selector::Name("example.com/a".into()));
+    }
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A directory while it is built, a pod's or a tree's, and the moment it appears where it belongs.
+//!
+//! `staging/ID` is locked by its builder, and renamed once it is on disk. Invariants: what is in `containers/` and the
+//! store is complete; what is in `staging/` and not locked is dead, and the next run sweeps it. So a run may be killed
+//! at any moment.
+
+mod remove;
+mod sweep;
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, Result, bail};
+use pod::id::PodId;
+use rustix::fs::{
+    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, fchmod, fchown, flock,
+    fremovexattr, fsync, mkdirat, openat, openat2, renameat_with, statat, syncfs, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::home::Home;
+
+pub use sweep::{Locked, is_called, lock};
+
+/// How often an id is drawn that somebody has, or a staging directory made that a sweep takes for dead.
+const ATTEMPTS: usize = 64;
+const DIRECTORY_MODE: Mode =
+    Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// How a staging directory comes onto the disk before it is renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// With all of its file system: it holds a tree.
+    FileSystem,
+    /// By itself: every file in it was written by [`Staging::write_file`], and it has no directories with content.
+    Files,
+}
+
+/// What publishing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It is there now.
+    New,
+    /// Something of that name was there before.
+    Taken,
+}
+
+/// A directory being built, locked.
+#[derive(Debug)]
+pub struct Staging<'h> {
+    home: &'h Home,
+    id: PodId,
+    name: CString,
+    directory: OwnedFd,
+}
+
+impl<'h> Staging<'h> {
+    /// Removes what dead runs left.
+    pub fn sweep(home: &Home) -> Result<()> {
+        sweep::sweep(&home.staging)
+    }
+
+    /// Begins a directory.
+    pub fn create(home: &'h Home) -> Result<Self> {
+        for _ in 0..ATTEMPTS {
+            if let Some(staging) = Self::try_create(home, random_id()?)? {
+                return Ok(staging);
+            }
+        }
+        bail!("cannot create a staging directory: {ATTEMPTS} names were taken")
+    }
+
+    fn try_create(home: &'h Home, id: PodId) -> Result<Option<Self>> {
+        let name = CString::new(id.to_string())?;
+        match statat(&home.containers, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => {}
+            other => return other.map(|_| None).context("cannot look into containers"),
+        }
+        match mkdirat(&home.staging, &name, Mode::RWXU) {
+            Err(Errno::EXIST) => return Ok(None),
+            done => done.context("cannot create a staging directory")?,
+        }
+        // A sweep may come in here and take it for dead.
+        let Locked { directory } = match lock(&home.staging, &name) {
+            Ok(None) => return Ok(None),
+            Ok(Some(locked)) => locked,
+            Err(error) => {
+                // Not through the lock, as all else is, but nobody else draws this name.
+                let _ = unlinkat(&home.staging, &name, AtFlags::REMOVEDIR);
+                return Err(error).context("cannot lock the staging directory");
+            }
+        };
+        let staging = Self { home, id, name, directory };
+        if let Err(error) = staging.forget_inherited() {
+            staging.discard();
+            return Err(error);
+        }
+        Ok(Some(staging))
+    }
+
+    /// What a set-group-id bit or a default ACL of DIR's gave to the new directory must not go on into trees.
+    fn forget_inherited(&self) -> Result<()> {
+        for name in ["system.posix_acl_default", "system.posix_acl_access"] {
+            match fremovexattr(&self.directory, name) {
+                Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+                done => done.context("cannot remove the staging directory's ACL")?,
+            }
+        }
+        fchown(&self.directory, Some(Uid::ROOT), Some(Gid::ROOT))
+            .context("cannot set the staging directory's owner")?;
+        fchmod(&self.directory, Mode::RWXU).context("cannot set the staging directory's mode")
+    }
+
+    /// Its name, and the pod's id where it is a pod's.
+    pub fn id(&self) -> PodId {
+        self.id
+    }
+
+    /// Makes a directory in it, 0755.
+    pub fn make_directory(&self, name: &str) -> Result<OwnedFd> {
+        make_directory(&self.directory, name)
+    }
+
+    /// Writes a file in it and onto the disk, 0600.
+    pub fn write_file(&self, name: &str, content: &[u8]) -> Result<()> {
+        let write = || -> Result<()> {
+            let mut file = self.create_file(name)?;
+            file.write_all(content)?;
+            Ok(fsync(&file)?)
+        };
+        write().with_context(|| format!("cannot write {name}"))
+    }
+
+    /// Makes an empty file in it, 0600.
+    pub fn create_file(&self, name: &str) -> Result<File> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = || -> rustix::io::Result<OwnedFd> {
+            let file = openat(&self.directory, name, flags, FILE_MODE)?;
+            fchmod(&file, FILE_MODE)?;
+            Ok(file)
+        };
+        Ok(File::from(create().with_context(|| format!("cannot create {name}"))?))
+    }
+
+    /// Makes it appear in `parent` as `name`, with all of it on disk. Its lock stays with who has this.
+    ///
+    /// # Errors
+    /// Where that fails; nothing has appeared then.
+    pub fn publish(&self, parent: &OwnedFd, name: &CStr, how: Sync) -> Result<Published> {
+        match how {
+            Sync::FileSystem => syncfs(&self.directory),
+            Sync::Files => fsync(&self.directory),
+        }
+        .context("cannot sync the staging directory")?;
+        match renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => return Ok(Published::Taken),
+            done => done.context("cannot rename the staging directory to its place")?,
+        }
+        if let Err(error) = fsync(parent) {
+            self.withdraw(parent, name);
+            return Err(error).context("cannot sync the directory above");
+        }
+        Ok(Published::New)
+    }
+
+    /// Changes places with what is in `parent` as `name`, with all of this on disk.
+    ///
+    /// # Errors
+    /// Where that fails; all is where it was then.
+    pub fn replace(&self, parent: &OwnedFd, name: &CStr) -> Result<()> {
+        syncfs(&self.directory).context("cannot sync the staging directory")?;
+        self.exchange(parent, name).context("cannot change places with what is there")?;
+        let synced = fsync(parent);
+        if synced.is_err()
+            && let Err(error) = self.exchange(parent, name)
+        {
+            let name = name.to_string_lossy();
+            self.home.listener.warn(&format!("cannot change places again with {name}: {error}"));
+        }
+        synced.context("cannot sync the directory above")
+    }
+
+    fn exchange(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
+        renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
+    }
+
+    /// Removes what has its name in staging, and is locked: itself, or what it has changed places with.
+    pub fn remove(&self) -> Result<()> {
+        remove_all(&self.home.staging, &self.name)
+            .with_context(|| format!("cannot remove staging/{}", self.id))
+    }
+
+    /// Takes back what was published, or warns.
+    pub fn withdraw(&self, parent: &OwnedFd, name: &CStr) {
+        if let Err(error) = self.try_withdraw(parent, name) {
+            let name = name.to_string_lossy();
+            self.home.listener.warn(&format!("cannot take back {name}: {error}"));
+        }
+    }
+
+    /// Takes back what was published. A part of it must never be seen, so it is renamed before it is removed.
+    pub fn try_withdraw(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
+        renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)
+    }
+
+    /// Removes it. What can't be removed is left to the next run's sweep, and so is what has its name now.
+    pub fn discard(self) {
+        let removed = match is_called(&self.home.staging, &self.name, &self.directory) {
+            Ok(true) => remove::remove_tree(&self.home.staging, &self.name),
+            other => other.map(drop),
+        };
+        if let Err(error) = removed {
+            self.home.listener.warn(&format!("cannot remove staging/{}: {error}", self.id));
+        }
+    }
+
+    /// Lets others share the lock of what was published.
+    pub fn share(&self) -> Result<()> {
+        flock(&self.directory, FlockOperation::LockShared).context("cannot share the lock")
+    }
+
+    /// What was published, with its lock.
+    pub fn into_locked(self) -> Locked {
+        Locked { directory: self.directory }
+    }
+}
+
+impl AsFd for Staging<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// Takes what is locked, `name` in `parent`, out of there at once, and removes it. No sweep comes in: it is locked.
+pub fn remove_from(home: &Home, parent: &OwnedFd, name: &CStr, _locked: Locked) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let dead = CString::new(random_id()?.to_string())?;
+        match renameat_with(parent, name, &home.staging, &dead, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            Err(Errno::NOENT) => return Ok(()),
+            done => {
+                done.context("cannot take it out")?;
+                return remove_all(&home.staging, &dead).context("cannot remove it");
+            }
+        }
+    }
+    bail!("cannot take it out: {ATTEMPTS} names were taken")
+}
+
+/// Removes all that can go, whatever can't; the next run's sweep has the rest.
+fn remove_all(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
+    let removed = remove::remove_tree(parent, name);
+    if removed.is_err() {
+        let _ = remove::remove_tree(parent, name);
+    }
+    removed
+}
+
+fn random_id() -> Result<PodId> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("cannot get random bytes")?;
+    Ok(PodId::from_random(random))
+}
+
+/// Makes a directory in `parent`, 0755 whatever the umask.
+pub fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
+    mkdirat(parent, name, Mode::RWXU).with_context(|| format!("cannot create {name}"))?;
+    let directory = open_below(parent, name)?;
+    fchmod(&directory, DIRECTORY_MODE).with_context(|| format!("cannot set the mode of {name}"))?;
+    Ok(directory)
+}
+
+/// Opens a directory of our own; no link is followed to get there.
+pub fn open_below(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(parent, name, flags, Mode::empty(), resolve).with_context(|| format!("cannot open {name}"))
+}
+
+#[cfg(test)]
+pub mod tests;

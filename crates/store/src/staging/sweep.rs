@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Removing what dead runs left: entries of `staging/` that nobody has locked.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use pod::id::PodId;
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
+use rustix::io::Errno;
+
+use super::remove::remove_tree;
+use crate::unpacker;
+
+/// Removes every dead entry of the directory `staging`. Names that Gantry does not give are not its own: they stay.
+pub(super) fn sweep(staging: &OwnedFd) -> Result<()> {
+    for entry in Dir::read_from(staging).context("cannot list staging")? {
+        let entry = entry.context("cannot list staging")?;
+        let name = entry.file_name();
+        if name.to_str().is_ok_and(|name| name.parse::<PodId>().is_ok()) {
+            sweep_one(staging, name)
+                .with_context(|| format!("cannot remove the dead staging/{}", name.to_string_lossy()))?;
+        }
+    }
+    Ok(())
+}
+
+fn sweep_one(staging: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    match lock(staging, name)? {
+        // A worker outlives its installer for a moment.
+        Some(locked) if unpacker::is_at_work(&locked.directory)? => Ok(()),
+        // Held while it is removed, so that two sweeps don't meet.
+        Some(_locked) => remove_tree(staging, name),
+        None => Ok(()),
+    }
+}
+
+/// An entry that nobody else works in.
+#[derive(Debug)]
+pub struct Locked {
+    /// It, which has the lock.
+    pub directory: OwnedFd,
+}
+
+/// Locks the directory `name`; `None` where somebody has it, or it is gone. Who gets it knows that the name means
+/// the directory he has locked: it was neither published nor removed in between.
+pub fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = match openat(staging, name, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+        opened => opened?,
+    };
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        done => done?,
+    }
+    Ok(is_called(staging, name, &directory)?.then_some(Locked { directory }))
+}
+
+/// Whether `name` in `parent` is this directory.
+pub fn is_called(parent: impl AsFd, name: &CStr, directory: &OwnedFd) -> Result<bool, Errno> {
+    let open = fstat(directory)?;
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(false),
+        there => there.map(|there| (there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)),
+    }
+}

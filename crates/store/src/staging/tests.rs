@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//! DIR in real directories: made, swept, published into, and unmade.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use rustix::fs::CWD;
+use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
+
+use super::*;
+use crate::listener::Silent;
+use sys::Interrupt;
+
+const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
+
+/// Held alone by tests that start processes: a new one has all locks of this one until it executes its program.
+pub static STARTING: RwLock<()> = RwLock::new(());
+
+/// Whether this test can run, and alone with its locks; staging belongs to root.
+pub fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
+    if geteuid().is_root() {
+        return Some(STARTING.read().unwrap_or_else(PoisonError::into_inner));
+    }
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs root, and CI=true forbids a skip");
+    eprintln!("skipped: {test} needs root");
+    None
+}
+
+fn home_in(dir: &Path) -> Result<Home> {
+    Home::open(dir, &Interrupt::default(), &Silent)
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_pod_directory_appears_whole() {
+    let Some(_nobody_starts) = can_run("a_pod_directory_appears_whole") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("a/b");
+    let home = home_in(&dir).unwrap();
+    let staging = Staging::create(&home).unwrap();
+    drop(staging.make_directory("stage1").unwrap());
+    staging.write_file("container", b"manifest").unwrap();
+    let name = CString::new(staging.id().to_string()).unwrap();
+    assert_eq!(names(&dir.join("containers")), [""; 0]);
+    assert_eq!(staging.publish(&home.containers, &name, Sync::Files).unwrap(), Published::New);
+
+    let pod = dir.join("containers").join(staging.id().to_string());
+    assert_eq!(names(&dir.join("staging")), [""; 0]);
+    assert_eq!(names(&pod), ["container", "stage1"]);
+    assert_eq!(fs::read(pod.join("container")).unwrap(), b"manifest");
+    for private in [&dir, &dir.join("containers"), &dir.join("staging"), &dir.join("store"), &pod] {
+        assert_eq!(mode(private), 0o700, "{}", private.display());
+    }
+    staging.withdraw(&home.containers, &name);
+    staging.discard();
+    home.abandon();
+    assert_eq!(names(outer.path()), [""; 0], "nothing of it is left, nor what was made for it");
+}
+
+#[test]
+fn what_is_there_stays_unless_it_is_to_be_replaced() {
+    let Some(_nobody_starts) = can_run("what_is_there_stays_unless_it_is_to_be_replaced") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    let home = home_in(outer.path()).unwrap();
+    let publish = |content: &[u8], replace: bool| {
+        let staging = Staging::create(&home).unwrap();
+        staging.write_file("file", content).unwrap();
+        let published = staging.publish(&home.trees, c"tree", Sync::FileSystem).unwrap();
+        if replace {
+            let replaced = lock(&home.trees, c"tree").unwrap().unwrap();
+            staging.replace(&home.trees, c"tree").unwrap();
+            staging.remove().unwrap();
+            drop(replaced);
+        } else {
+            staging.discard();
+        }
+        (published, fs::read(outer.path().join("store/tree-v1/tree/file")).unwrap())
+    };
+    let first = Staging::create(&home).unwrap();
+    first.write_file("file", b"first").unwrap();
+    assert_eq!(first.publish(&home.trees, c"tree", Sync::FileSystem).unwrap(), Published::New);
+    drop(first);
+    assert_eq!(publish(b"second", false), (Published::Taken, b"first".to_vec()));
+    assert_eq!(publish(b"third", true), (Published::Taken, b"third".to_vec()));
+    assert_eq!(names(&outer.path().join("staging")), [""; 0]);
+    // Somebody may be at work in what has changed places with it.
+    let last = Staging::create(&home).unwrap();
+    last.replace(&home.trees, c"tree").unwrap();
+    last.discard();
+    assert_eq!(names(&outer.path().join("staging")).len(), 1);
+}
+
+#[test]
+fn the_dead_are_swept_and_the_living_stay() {
+    let Some(_nobody_starts) = can_run("the_dead_are_swept_and_the_living_stay") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    let canary = outer.path().join("canary");
+    fs::create_dir(&canary).unwrap();
+    fs::write(canary.join("file"), "alive").unwrap();
+    let home = home_in(&outer.path().join("dir")).unwrap();
+    let entries = outer.path().join("dir/staging");
+    let alive = Staging::create(&home).unwrap();
+    fs::create_dir_all(entries.join(DEAD).join("d/e")).unwrap();
+    fs::write(entries.join(DEAD).join("d/e/f"), "x").unwrap();
+    fs::set_permissions(entries.join(DEAD).join("d"), fs::Permissions::from_mode(0o500)).unwrap();
+    symlink(&canary, entries.join(DEAD).join("d/link")).unwrap();
+    fs::create_dir(entries.join("not-ours")).unwrap();
+
+    Staging::sweep(&home).unwrap();
+    let second = Staging::create(&home).unwrap();
+    let mut expected = vec![alive.id().to_string(), second.id().to_string(), "not-ours".to_owned()];
+    expected.sort();
+    assert_eq!(names(&entries), expected);
+    assert_eq!(fs::read(canary.join("file")).unwrap(), b"alive");
+    alive.discard();
+    second.discard();
+    assert_eq!(names(&entries), ["not-ours"]);
+}
+
+/// Directories in each other, each with a file and an empty directory on both sides of the way down.
+fn deep_tree(top: &Path, depth: usize) {
+    let mut directory = openat(CWD, top, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..depth {
+        for name in ["a", "b", "c"] {
+            mkdirat(&directory, name, Mode::RWXU).unwrap();
+        }
+        openat(&directory, "file", OFlags::CREATE | OFlags::WRONLY, FILE_MODE).unwrap();
+        directory = openat(&directory, "b", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
+}
+
+/// In a process of its own, whose limit of descriptors is a small part of the tree's depth.
+#[test]
+fn a_dead_tree_of_any_depth_is_swept() {
+    const CHILD: &str = "GANTRY_TEST_SWEEP_IN";
+    if let Some(dir) = std::env::var_os(CHILD) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) }).unwrap();
+        return Staging::sweep(&home_in(Path::new(&dir)).unwrap()).unwrap();
+    }
+    let Some(nobody_starts) = can_run("a_dead_tree_of_any_depth_is_swept") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    drop(home_in(outer.path()).unwrap());
+    let entries = outer.path().join("staging");
+    fs::create_dir(entries.join(DEAD)).unwrap();
+    deep_tree(&entries.join(DEAD), 1000);
+    drop(nobody_starts);
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "staging::tests::a_dead_tree_of_any_depth_is_swept"]).env(CHILD, outer.path());
+    let alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let child = test.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    drop(alone);
+    let output = child.unwrap().wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(names(&entries), [""; 0]);
+}
+
+#[test]
+fn what_a_worker_is_at_work_in_is_not_swept() {
+    let Some(_nobody_starts) = can_run("what_a_worker_is_at_work_in_is_not_swept") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    let home = home_in(outer.path()).unwrap();
+    let entries = outer.path().join("staging");
+    fs::create_dir(entries.join(DEAD)).unwrap();
+    let record = File::create(entries.join(DEAD).join(pod::layout::TREE_RECORD)).unwrap();
+    flock(&record, FlockOperation::LockExclusive).unwrap();
+    Staging::sweep(&home).unwrap();
+    assert_eq!(names(&entries), [DEAD]);
+    drop(record);
+    Staging::sweep(&home).unwrap();
+    assert_eq!(names(&entries), [""; 0]);
+}
+
+#[test]
+fn a_sweep_does_not_take_what_was_published_meanwhile() {
+    let Some(_nobody_starts) = can_run("a_sweep_does_not_take_what_was_published_meanwhile") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    let home = home_in(outer.path()).unwrap();
+    let staging = Staging::create(&home).unwrap();
+    let name = staging.name.clone();
+    assert!(lock(&home.staging, &name).unwrap().is_none(), "its builder has it");
+    let Home { staging: from, containers, .. } = &home;
+    renameat_with(from, &name, containers, &name, RenameFlags::NOREPLACE).unwrap();
+    drop(staging);
+    assert!(lock(&home.staging, &name).unwrap().is_none(), "it is no longer there");
+    assert_eq!(names(&outer.path().join("containers")).len(), 1);
+}
+
+#[test]
+fn a_directory_in_use_is_not_unmade() {
+    let Some(_nobody_starts) = can_run("a_directory_in_use_is_not_unmade") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("dir");
+    let first = home_in(&dir).unwrap();
+    let second = home_in(&dir).unwrap();
+    first.abandon();
+    assert_eq!(names(&dir), ["containers", "staging", "store"]);
+    Staging::create(&second).unwrap().discard();
+}
+
+#[test]
+fn directories_that_others_can_write_to_are_refused() {
+    let Some(_nobody_starts) = can_run("directories_that_others_can_write_to_are_refused") else { return };
+    let outer = tempfile::tempdir().unwrap();
+    fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(format!("{:#}", home_in(outer.path()).unwrap_err()).contains("others can write"));
+    assert_eq!(names(outer.path()), [""; 0]);
+}
+
+#[test]
+fn a_place_where_nothing_can_be_made_is_refused() {
+    for path in ["/proc/gantry", "/dev/null/gantry"] {
+        home_in(Path::new(path)).unwrap_err();
+    }
+}

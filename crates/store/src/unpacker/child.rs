@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The worker's own side.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::{Failure, Message, NAME, Order, Policies, confine};
+use crate::extract::{Outcome, Refused, Unpacker};
+use sys::Interrupt;
+
+/// Does a worker's work and tells how it went, if this program was called as one.
+pub fn main(policies: Policies) -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    if arguments.next().as_deref() != Some(OsStr::new(NAME)) {
+        return None;
+    }
+    // stderr is for the message alone. A worker that panics has none, which the parent notices.
+    std::panic::set_hook(Box::new(|_| {}));
+    let order = arguments.next().unwrap_or_default();
+    let (message, code) = match work(order.as_encoded_bytes(), policies) {
+        Ok(outcome) => (Message::Done(outcome), ExitCode::SUCCESS),
+        Err(error) => {
+            let hint = report::hint(&error).map(str::to_owned);
+            let failure = Failure { why: format!("{error:#}"), hint, is_refusal: error.is::<Refused>() };
+            (Message::Failed(failure), ExitCode::FAILURE)
+        }
+    };
+    let told =
+        serde_json::to_vec(&message).map_err(io::Error::from).and_then(|text| io::stderr().write_all(&text));
+    Some(if told.is_ok() { code } else { ExitCode::FAILURE })
+}
+
+fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
+    let order: Order = serde_json::from_slice(order).context("cannot understand what a worker is to do")?;
+    confine::enter(&order).context("cannot confine the unpacking process")?;
+    let job = order.job;
+    // A worker is ended by SIGKILL.
+    let unpacker = Unpacker {
+        limits: job.limits,
+        interrupt: Interrupt::default(),
+        with_sha512: job.with_sha512,
+        without_umask: true,
+    };
+    let source = File::from(own(io::stdin())?);
+    let record = File::from(own(io::stdout())?);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(CWD, "/", flags, Mode::empty()).context("cannot open the new tree")?;
+    Ok(unpacker.unpack(source, job.expected, root, record, policies(order.kind))?.outcome())
+}
+
+fn own(stream: impl AsFd) -> Result<OwnedFd> {
+    stream.as_fd().try_clone_to_owned().context("cannot duplicate a descriptor")
+}

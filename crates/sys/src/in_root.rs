@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reading out of an untrusted tree: the kernel resolves every path as if the tree's root were `/`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use pod::path::AbsolutePath;
+use pod::user::ImageRoot;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat};
+use rustix::io::Errno;
+
+/// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
+const ATTEMPTS: usize = 32;
+/// As many links may follow on each other (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// A directory taken as the root of everything below it.
+#[derive(Debug)]
+pub struct InRoot(OwnedFd);
+
+impl InRoot {
+    /// Opens the directory `path`, relative to `parent`, as a root. No link is followed to get there.
+    pub fn open_at(parent: impl AsFd, path: &str) -> io::Result<Self> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        Ok(Self(open(parent, path.as_ref(), OFlags::PATH | OFlags::DIRECTORY, resolve)?))
+    }
+
+    fn open(&self, path: impl AsRef<OsStr>, flags: OFlags) -> io::Result<OwnedFd> {
+        open(&self.0, path.as_ref(), flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    }
+
+    /// Reads the regular file `path` of at most `max` bytes.
+    pub fn read_file(&self, path: &str, max: u64) -> io::Result<Vec<u8>> {
+        // Named first and opened only then: to open a device does something, and to open a FIFO waits.
+        let named = self.open(path, OFlags::PATH)?;
+        let invalid = |expected: String| io::Error::new(io::ErrorKind::InvalidData, expected);
+        if FileType::from_raw_mode(fstat(&named)?.st_mode) != FileType::RegularFile {
+            return Err(invalid("expected a regular file".into()));
+        }
+        let file = File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?;
+        let mut content = Vec::new();
+        file.take(max + 1).read_to_end(&mut content)?;
+        match u64::try_from(content.len()) {
+            Ok(length) if length <= max => Ok(content),
+            _ => Err(invalid(format!("expected at most {max} bytes"))),
+        }
+    }
+
+    /// Opens `path` to look at; where it is a link, the link.
+    pub fn open_itself(&self, path: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
+        self.open(path, OFlags::PATH | OFlags::NOFOLLOW)
+    }
+
+    /// What `path` is, following links inside the root.
+    pub fn stat(&self, path: &str) -> io::Result<Stat> {
+        Ok(fstat(self.open(path, OFlags::PATH)?)?)
+    }
+
+    /// Where what is at `path` is inside the root, without links; empty for the root.
+    pub fn real_path(&self, path: impl AsRef<OsStr>) -> io::Result<Vec<u8>> {
+        let root = real_path(&self.0)?;
+        Ok(real_path(&self.open(path, OFlags::PATH)?)?
+            .strip_prefix(root.as_slice())
+            .unwrap_or_default()
+            .to_vec())
+    }
+
+    /// Where `path` leads inside the root: links are followed, those to what is not there yet too.
+    pub fn resolve(&self, path: &AbsolutePath) -> io::Result<Place> {
+        let mut path = path.as_str().as_bytes().to_vec();
+        for links in 0..LINKS_MAX {
+            match self.resolve_once(&path)? {
+                Step::There(path) => return Ok(Place { path, through_nothing: links > 0 }),
+                Step::Onwards(next) => path = next,
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
+    /// The longest part of `path` that is there is where the kernel says; if a link to nothing follows, there is one
+    /// more step to go.
+    fn resolve_once(&self, path: &[u8]) -> io::Result<Step> {
+        let ends = (0..path.len()).filter(|at| path[*at] == b'/' && *at > 0).chain([path.len()]);
+        let mut there = Vec::new();
+        let mut end_there = 0;
+        for end in ends {
+            match self.real_path(OsStr::from_bytes(&path[..end])) {
+                Ok(real) => (there, end_there) = (real, end),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let link = self.open(OsStr::from_bytes(&path[..end]), OFlags::PATH | OFlags::NOFOLLOW);
+                    return Ok(match link.ok().and_then(|link| readlinkat(link, "", Vec::new()).ok()) {
+                        Some(target) => Step::Onwards(joined(&there, target.as_bytes(), &path[end..])),
+                        None => Step::There([&there, &path[end_there..]].concat()),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Step::There(there))
+    }
+}
+
+/// Where a path leads.
+#[derive(Debug)]
+pub struct Place {
+    /// Without links, from the root on; empty for the root.
+    pub path: Vec<u8>,
+    /// Whether a link on the way leads to nothing: a directory can't be made through it.
+    pub through_nothing: bool,
+}
+
+/// How far following a path has come.
+enum Step {
+    There(Vec<u8>),
+    Onwards(Vec<u8>),
+}
+
+/// A link's target, from the directory it is in, and what followed the link; `..` ends at the root.
+fn joined(directory: &[u8], target: &[u8], rest: &[u8]) -> Vec<u8> {
+    let from = if target.starts_with(b"/") { &[][..] } else { directory };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in [from, target, rest].into_iter().flat_map(|path| path.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.into_iter().flat_map(|part| [b"/", part].concat()).collect()
+}
+
+/// Opens a regular file, known by a descriptor that is there to look alone, for reading.
+pub fn reopen(file: &OwnedFd) -> io::Result<File> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
+}
+
+/// Whether an error says that nothing is there.
+pub fn is_missing(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR))
+}
+
+/// A descriptor's path, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.
+fn real_path(file: &OwnedFd) -> io::Result<Vec<u8>> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(std::fs::read_link(link)?.into_os_string().into_vec())
+}
+
+impl ImageRoot for InRoot {
+    fn read(&self, path: &AbsolutePath, max: u64) -> io::Result<Vec<u8>> {
+        self.read_file(path.as_str(), max)
+    }
+
+    fn owner(&self, path: &AbsolutePath) -> io::Result<(u32, u32)> {
+        let stat = fstat(self.open(path.as_str(), OFlags::PATH)?)?;
+        Ok((stat.st_uid, stat.st_gid))
+    }
+}
+
+fn open(parent: impl AsFd, path: &OsStr, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
+    for _ in 1..ATTEMPTS {
+        match openat2(&parent, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            opened => return Ok(opened?),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// To open what a socket is bound to fails in a way of its own, as to open a device that is not there.
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let outer = tempfile::tempdir().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(outer.path().join("socket")).unwrap();
+        let root = InRoot::open_at(File::open(outer.path()).unwrap(), ".").unwrap();
+        let error = root.read_file("/socket", 100).unwrap_err();
+        assert_eq!(error.to_string(), "expected a regular file");
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("root");
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::write(outer.path().join("canary"), "outside").unwrap();
+        fs::write(root.join("etc/passwd"), "inside").unwrap();
+        symlink("../canary", root.join("climb")).unwrap();
+        symlink(outer.path().join("canary"), root.join("absolute")).unwrap();
+        symlink("/etc", root.join("link")).unwrap();
+        symlink("/new", root.join("ahead")).unwrap();
+        symlink("link/../../ahead", root.join("twice")).unwrap();
+        symlink("../..", root.join("up")).unwrap();
+        symlink("round", root.join("round")).unwrap();
+        let root = InRoot::open_at(File::open(outer.path()).unwrap(), "root").unwrap();
+        assert!(root.read_file("/climb", 100).is_err());
+        assert!(root.read_file("/absolute", 100).is_err());
+        assert_eq!(root.read_file("/link/passwd", 6).unwrap(), b"inside");
+        assert!(root.read_file("/link/passwd", 5).is_err(), "too long");
+        assert!(root.read_file("/etc", 100).is_err(), "a directory");
+        for (path, leads) in [
+            ("/link/new/file", "/etc/new/file"),
+            ("/none/x", "/none/x"),
+            ("/link/passwd", "/etc/passwd"),
+            ("/ahead/x", "/new/x"),
+            ("/up/x", "/x"),
+            ("/twice/x/y", "/new/x/y"),
+            ("/", ""),
+        ] {
+            let place = root.resolve(&path.parse().unwrap()).unwrap();
+            assert_eq!(String::from_utf8(place.path).unwrap(), leads, "{path}");
+            assert_eq!(place.through_nothing, path.starts_with("/ahead") || path.starts_with("/twice"));
+        }
+        assert!(root.resolve(&"/round/x".parse().unwrap()).is_err());
+    }
+}
