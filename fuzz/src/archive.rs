@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use archive::decode::decode;
 use archive::{DeviceKind, Entry, Kind, Limits, Metadata, Reader};
-use installer::image::ImagePolicy;
+use image::ImagePolicy;
 use rustix::fs::{lgetxattr, makedev};
 use store::extract::{Expected, Unpacker};
 

@@ -12,13 +12,13 @@ pub mod manifests;
 pub mod seeds;
 pub mod units;
 
-#[path = "../../installer/tests/hostile/canary.rs"]
+#[path = "../../crates/image/tests/hostile/canary.rs"]
 mod canary;
 mod ground;
 mod pods;
 mod story;
 mod unit_rules;
-#[path = "../../installer/tests/hostile/writer.rs"]
+#[path = "../../crates/image/tests/hostile/writer.rs"]
 mod writer;
 
 /// Whether a message is one line that steers no terminal, as a person would get it.

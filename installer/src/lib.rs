@@ -5,11 +5,7 @@
 //! leaves nothing of its own.
 
 mod cli;
-pub mod image;
-mod prepare;
-mod request;
 mod run;
-pub mod stage1;
 mod ui;
 
 pub use cli::main;

@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pod::digest::Digest;
 use pod::isolators::{Quantity, Unit};
 
-use crate::request::{ImageArgument, LayoutArgument, VolumeArgument};
 use archive::Limits;
+use image::ImageArgument;
+use prepare::{LayoutArgument, VolumeArgument};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -137,6 +138,27 @@ pub(super) enum ImageCommand {
     },
 }
 
+/// How a pod gets its trees.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Layout {
+    /// As overlays where they can be made there, else as copies
+    Auto,
+    /// As overlays, with the pod's changes over trees of the store
+    Overlay,
+    /// As copies of its own, by reflink where the file system can
+    Copy,
+}
+
+impl From<Layout> for LayoutArgument {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Auto => Self::Auto,
+            Layout::Overlay => Self::Overlay,
+            Layout::Copy => Self::Copy,
+        }
+    }
+}
+
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -181,8 +203,8 @@ pub(super) struct PodOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "volumes")]
     pub(super) pod_manifest: Option<PathBuf>,
     /// How the pod gets its trees
-    #[arg(long, value_enum, default_value_t = LayoutArgument::Auto)]
-    pub(super) layout: LayoutArgument,
+    #[arg(long, value_enum, default_value_t = Layout::Auto)]
+    pub(super) layout: Layout,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
 }

@@ -12,11 +12,10 @@ use serde_json::json;
 
 use super::arguments::Format;
 use super::{print, verify};
-use crate::image;
-use crate::prepare::ImagePlan;
-use crate::request::ImageArgument;
 use crate::ui::Ui;
 use archive::Limits;
+use image::ImageArgument;
+use prepare::ImagePlan;
 use report::Hint as _;
 use store::Home;
 use store::extract::Expected;

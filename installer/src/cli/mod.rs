@@ -19,12 +19,12 @@ use clap::{CommandFactory as _, Parser as _};
 use nix::sys::signal::{SigSet, Signal};
 use pod::layout;
 
-use crate::prepare::{self, Plan, Prepared};
-use crate::request::Request;
 use crate::run;
 use crate::ui::Ui;
 use arguments::{Arguments, Command, ImageCommand, PodOptions};
 use images::Images;
+use prepare::Request;
+use prepare::{Plan, Prepared};
 use report::Hint as _;
 use sys::Interrupt;
 
@@ -38,7 +38,7 @@ enum Task {
 
 /// The program.
 pub fn main() -> ExitCode {
-    if let Some(code) = store::unpacker::main(crate::image::policy) {
+    if let Some(code) = store::unpacker::main(image::policy) {
         return code;
     }
     match Arguments::try_parse().and_then(task) {
@@ -71,7 +71,7 @@ fn request(dir: PathBuf, options: PodOptions) -> Result<Request, clap::Error> {
         return Err(invalid(ErrorKind::MissingRequiredArgument, "expected --image FILE, once or more"));
     }
     let stage1 = stage1.or_else(|| environment("GANTRY_STAGE1"));
-    let limits = limits.limits();
+    let (layout, limits) = (layout.into(), limits.limits());
     Ok(Request { dir, images, volumes, stage1, stage1_digest: stage1_sha256, pod_manifest, layout, limits })
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hostile archives and what they say, through `installer prepare` as a person runs it: refused in one line, nothing of
 //! the host changed, nothing published, no staging left, and the next run works. How each trick of an archive is met
-//! is tested where archives are unpacked (`installer/tests/hostile`).
+//! is tested where archives are unpacked (`crates/image/tests/hostile`).
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
-#[path = "../../../installer/tests/hostile/canary.rs"]
+#[path = "../../../crates/image/tests/hostile/canary.rs"]
 mod canary;
 mod limits;
 mod meaning;
 mod size;
-#[path = "../../../installer/tests/hostile/writer.rs"]
+#[path = "../../../crates/image/tests/hostile/writer.rs"]
 mod writer;
 
 use std::fs;

@@ -28,7 +28,8 @@ const SOURCES: &[&str] = &[
 /// A suite that takes longer than this has noticed: one that waits for what does not come never ends.
 const SECONDS: &str = "600";
 /// The tests of the crates that are changed, without those of whole pods.
-const OWN: &[&str] = &["test", "-p", "installer", "-p", "store", "-p", "archive"];
+const OWN: &[&str] =
+    &["test", "-p", "installer", "-p", "prepare", "-p", "image", "-p", "store", "-p", "archive"];
 /// Nobody debugs what is built here, and it is linked a hundred times.
 const DEBUG: (&str, &str) = ("CARGO_PROFILE_DEV_DEBUG", "0");
 

@@ -6,7 +6,7 @@ use super::{
     STORE_WHERE_NONE_IS,
 };
 
-const APPLY: &str = "installer/src/prepare/apply.rs";
+const APPLY: &str = "crates/prepare/src/apply.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {

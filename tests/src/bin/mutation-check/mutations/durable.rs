@@ -3,8 +3,8 @@
 
 use super::{DURABILITY, FAULTS_OF_AN_IMPORT, Mutation};
 
-const APPLY: &str = "installer/src/prepare/apply.rs";
-const LAYOUT: &str = "installer/src/prepare/layout.rs";
+const APPLY: &str = "crates/prepare/src/apply.rs";
+const LAYOUT: &str = "crates/prepare/src/layout.rs";
 const STAGING: &str = "crates/store/src/staging/mod.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[

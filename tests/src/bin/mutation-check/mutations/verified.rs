@@ -87,7 +87,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "an image without a rootfs is taken",
-        file: "installer/src/image.rs",
+        file: "crates/image/src/lib.rs",
         find: "        ensure!(self.has_rootfs,",
         replace: "        ensure!(self.has_rootfs || true,",
         suites: &[HOSTILE],

@@ -9,34 +9,35 @@ use pod::digest::Digest;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
-use crate::image::MANIFEST_MAX;
-use crate::request::{ImageArgument, LayoutArgument, Request, VolumeArgument};
-use crate::stage1;
+use crate::request::{LayoutArgument, Request, VolumeArgument};
 use archive::Limits;
+use image::ImageArgument;
+use image::MANIFEST_MAX;
+use image::stage1;
 use report::Hint as _;
 use store::Selector;
 use store::source::Source;
 
 /// What is to be verified and laid out.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// DIR.
-    pub(crate) dir: PathBuf,
+    pub dir: PathBuf,
     /// Stage1, and what its file must hash to.
-    pub(crate) stage1: (Source, Digest),
+    pub stage1: (Source, Digest),
     /// The images.
-    pub(crate) images: Vec<ImagePlan>,
+    pub images: Vec<ImagePlan>,
     /// What becomes of the trees.
-    pub(crate) layout: LayoutArgument,
+    pub layout: LayoutArgument,
     /// What archives may ask for.
-    pub(crate) limits: Limits,
+    pub limits: Limits,
     /// What becomes the pod's manifest.
-    pub(crate) manifest: ManifestPlan,
+    pub manifest: ManifestPlan,
 }
 
 /// Where an image comes from.
 #[derive(Debug)]
-pub(crate) enum ImagePlan {
+pub enum ImagePlan {
     /// An archive file, and what its tar must hash to.
     File(Box<Source>, Option<Digest>),
     /// The store.
@@ -45,7 +46,7 @@ pub(crate) enum ImagePlan {
 
 impl ImagePlan {
     /// Opens an archive file; what is no file may be the name of an image in the store.
-    pub(crate) fn open(image: &ImageArgument) -> Result<Self> {
+    pub fn open(image: &ImageArgument) -> Result<Self> {
         match image {
             ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
             ImageArgument::File { path, digest } => match Source::open(path) {
@@ -61,7 +62,7 @@ impl ImagePlan {
     }
 
     /// What it is called, for messages.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Self::File(source, _) => source.shown(),
             Self::Stored(selector) => selector.shown(),
@@ -81,7 +82,7 @@ fn is_name(text: &str) -> bool {
 
 /// Where the pod's manifest comes from.
 #[derive(Debug)]
-pub(crate) enum ManifestPlan {
+pub enum ManifestPlan {
     /// It is generated: an app for each image, and these volumes.
     Generate(Vec<VolumeArgument>),
     /// It was given, and is stored as it is.
@@ -90,7 +91,7 @@ pub(crate) enum ManifestPlan {
 
 impl ManifestPlan {
     /// The images that it names; one that is generated names what it is given.
-    pub(crate) fn named_images(&self) -> Vec<Digest> {
+    pub fn named_images(&self) -> Vec<Digest> {
         match self {
             Self::Generate(_) => Vec::new(),
             Self::Given(_, manifest) => manifest.apps.iter().map(|app| app.image.id).collect(),
@@ -100,7 +101,7 @@ impl ManifestPlan {
 
 impl Plan {
     /// Opens everything that `request` names.
-    pub(crate) fn open(request: &Request) -> Result<Self> {
+    pub fn open(request: &Request) -> Result<Self> {
         let images = request.images.iter().map(ImagePlan::open).collect::<Result<_>>()?;
         let manifest = match &request.pod_manifest {
             None => ManifestPlan::Generate(request.volumes.clone()),

@@ -22,7 +22,7 @@ const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";
 const SUMS_MAX: u64 = 1 << 20;
 
 /// Where this program's own stage1 is.
-pub(crate) fn default_path() -> Result<PathBuf> {
+pub fn default_path() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let directory = program.parent().context("this program's file has no directory")?;
     let path = directory.join(BESIDE_PROGRAM);
@@ -31,7 +31,7 @@ pub(crate) fn default_path() -> Result<PathBuf> {
 }
 
 /// What `FILE.sha256` says of `FILE`, in the format of sha256sum(1).
-pub(crate) fn read_sums(path: &Path) -> Result<Digest> {
+pub fn read_sums(path: &Path) -> Result<Digest> {
     let mut sums = path.as_os_str().to_owned();
     sums.push(".sha256");
     let sums = PathBuf::from(sums);

@@ -3,6 +3,9 @@
 //!
 //! Invariant: no name in the tree that the app gets is also the manifest's, so no app can change what it is.
 
+mod reference;
+pub mod stage1;
+
 use anyhow::{Context as _, Result, ensure};
 use pod::layout;
 use pod::manifest::ImageManifest;
@@ -14,6 +17,8 @@ use archive::{Entry, Kind};
 use store::extract::{Admission, Policy};
 use sys::in_root::InRoot;
 
+pub use reference::{ImageArgument, Invalid};
+
 /// A manifest may be this long, as `/init` reads it.
 pub const MANIFEST_MAX: u64 = 4 << 20;
 
@@ -21,7 +26,7 @@ pub const MANIFEST_MAX: u64 = 4 << 20;
 ///
 /// # Errors
 /// Where it can't be read, or is none.
-pub(crate) fn manifest(tree: &InRoot) -> Result<ImageManifest> {
+pub fn manifest(tree: &InRoot) -> Result<ImageManifest> {
     let text = tree.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read the manifest")?;
     ImageManifest::parse(&text).context("manifest")
 }
@@ -30,12 +35,12 @@ pub(crate) fn manifest(tree: &InRoot) -> Result<ImageManifest> {
 ///
 /// # Errors
 /// As [`manifest`].
-pub(crate) fn name(tree: &InRoot) -> Result<Identifier> {
+pub fn name(tree: &InRoot) -> Result<Identifier> {
     Ok(manifest(tree)?.name)
 }
 
 /// Makes the rules for an archive of a kind.
-pub(crate) fn policy(kind: store::Kind) -> Box<dyn Policy> {
+pub fn policy(kind: store::Kind) -> Box<dyn Policy> {
     match kind {
         store::Kind::Image => Box::new(ImagePolicy::default()),
         store::Kind::Stage1 => Box::new(Stage1Policy::default()),

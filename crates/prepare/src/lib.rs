@@ -6,6 +6,8 @@ mod assemble;
 mod check;
 mod layout;
 mod plan;
+mod request;
 
-pub(crate) use apply::{Prepared, apply};
-pub(crate) use plan::{ImagePlan, Plan};
+pub use apply::{Prepared, apply};
+pub use plan::{ImagePlan, Plan};
+pub use request::{LayoutArgument, Request, VolumeArgument};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use archive::Limits;
-use installer::image::ImagePolicy;
+use image::ImagePolicy;
 use store::extract::{Expected, Unpacker, Verified};
 use store::record::{Difference, differences};
 use sys::Interrupt;

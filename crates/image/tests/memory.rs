@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 
-use installer::image::ImagePolicy;
+use image::ImagePolicy;
 use store::extract::{Expected, Unpacker};
 
 #[path = "hostile/writer.rs"]

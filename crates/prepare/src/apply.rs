@@ -12,10 +12,9 @@ use pod::digest::Digest;
 use pod::layout as names;
 use pod::text::escape;
 
-use super::assemble::{self, Image};
-use super::layout;
-use super::plan::{ImagePlan, ManifestPlan, Plan};
-use crate::image;
+use crate::assemble::{self, Image};
+use crate::layout;
+use crate::plan::{ImagePlan, ManifestPlan, Plan};
 use crate::request::LayoutArgument;
 use store::Home;
 use store::extract::Expected;
@@ -26,17 +25,17 @@ use sys::Interrupt;
 
 /// A pod directory that was made.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub struct Prepared {
     /// Where it is.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// What became of its trees, for people.
-    pub(crate) layout: String,
+    pub layout: String,
     /// What it asks for that nobody gives it; `/init` says the same at each start.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Prepares the pod directory and tells `announce` about it; where that fails, it is gone again.
-pub(crate) fn apply(
+pub fn apply(
     plan: Plan,
     interrupt: &Interrupt,
     listener: &'static dyn Listener,

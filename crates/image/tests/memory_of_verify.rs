@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 
-use installer::image::ImagePolicy;
+use image::ImagePolicy;
 use store::extract::{Expected, Unpacker};
 use store::record::differences;
 use sys::Interrupt;

@@ -22,27 +22,27 @@ use sys::Interrupt;
 
 /// The trees of a pod.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Trees<'a> {
-    pub(super) stage1: &'a Tree,
+pub(crate) struct Trees<'a> {
+    pub(crate) stage1: &'a Tree,
     /// By what the pod calls them.
-    pub(super) images: &'a [(Digest, Tree)],
+    pub(crate) images: &'a [(Digest, Tree)],
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Laid {
-    pub(super) layers: Layers,
+pub(crate) struct Laid {
+    pub(crate) layers: Layers,
     /// How it comes onto the disk.
-    pub(super) sync: Sync,
+    pub(crate) sync: Sync,
     /// For people.
-    pub(super) shown: String,
+    pub(crate) shown: String,
 }
 
 /// Lays out the trees in a pod's staging directory.
 ///
 /// # Errors
 /// Where overlays are asked for and can't be made; the system's.
-pub(super) fn lay_out(
+pub(crate) fn lay_out(
     home: &Home,
     staging: &Staging<'_>,
     trees: &Trees<'_>,

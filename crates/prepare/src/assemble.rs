@@ -13,8 +13,7 @@ use pod::manifest::{
 use pod::name::AppName;
 use pod::{Pod, layout};
 
-use super::check;
-use crate::image;
+use crate::check;
 use crate::request::VolumeArgument;
 use report::Hint as _;
 use store::Acquired;
@@ -23,9 +22,9 @@ use store::listener::Listener;
 
 /// An image that is at hand.
 #[derive(Debug)]
-pub(super) struct Image<'a> {
+pub(crate) struct Image<'a> {
     /// What the pod calls it.
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
     manifest: ImageManifest,
     tree: &'a Acquired<'a>,
     /// What a person called it, for messages.
@@ -34,7 +33,7 @@ pub(super) struct Image<'a> {
 
 impl<'a> Image<'a> {
     /// Reads an image's manifest. The pod's may name it by one of the digests `named`.
-    pub(super) fn read(
+    pub(crate) fn read(
         home: &Home,
         tree: &'a Acquired<'a>,
         shown: &'a str,
@@ -49,7 +48,7 @@ impl<'a> Image<'a> {
 }
 
 /// A manifest with an app for each image.
-pub(super) fn generate(
+pub(crate) fn generate(
     id: PodId,
     images: &[Image<'_>],
     volumes: &[VolumeArgument],
@@ -85,7 +84,7 @@ pub(super) fn generate(
 }
 
 /// Whether the images given are those that the manifest names.
-pub(super) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Result<()> {
+pub(crate) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Result<()> {
     for app in &manifest.apps {
         let (name, id) = (&app.name, app.image.id);
         let given = images.iter().any(|image| image.digest == id);
@@ -99,7 +98,7 @@ pub(super) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Resu
 }
 
 /// Puts the pod together as `/init` will.
-pub(super) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<Pod> {
+pub(crate) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<Pod> {
     let manifest = Manifest::parse(manifest).context("the pod's manifest")?;
     let manifests = images.iter().map(|image| (image.digest, image.manifest.clone())).collect();
     let pod = Pod::assemble(id, &manifest, &manifests)?;

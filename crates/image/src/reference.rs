@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How people name an image: an archive file, or an image in the store.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use pod::digest::Digest;
+use pod::text::escape_bytes;
+use store::Selector;
+
+/// `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; or an id or the beginning of one, of an image in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageArgument {
+    /// An image's file; where there is none, perhaps an image's name.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What its tar must hash to.
+        digest: Option<Digest>,
+    },
+    /// An image in the store.
+    Stored(Selector),
+}
+
+/// Why an argument is not understood.
+pub type Invalid = String;
+
+impl ImageArgument {
+    /// The digest is what follows the last `@sha256-` or `@sha512-`.
+    pub fn parse(argument: &OsStr) -> Result<Self, Invalid> {
+        let bytes = argument.as_bytes();
+        if let Some(selector) = argument.to_str().and_then(Selector::id) {
+            return Ok(Self::Stored(selector));
+        }
+        let found = bytes.windows(8).rposition(|window| window == b"@sha256-" || window == b"@sha512-");
+        let (path, digest) = match found {
+            None => (bytes, None),
+            Some(at) => {
+                let text = String::from_utf8_lossy(&bytes[at + 1..]);
+                (&bytes[..at], Some(text.parse::<Digest>().map_err(|error| error.to_string())?))
+            }
+        };
+        if path.is_empty() {
+            return Err(format!(
+                "invalid image {}: expected FILE, FILE@sha256-HEX or FILE@sha512-HEX",
+                escape_bytes(bytes)
+            ));
+        }
+        Ok(Self::File { path: OsString::from_vec(path.to_vec()).into(), digest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images() {
+        let hex = "0123456789abcdef".repeat(4);
+        let parse = |text: &str| ImageArgument::parse(OsStr::new(text));
+        let digest = Some(Digest::from_hex(&hex).unwrap());
+        let image = |path: &str, digest| Ok(ImageArgument::File { path: path.into(), digest });
+        assert_eq!(parse("a.aci"), image("a.aci", None));
+        assert_eq!(parse(&format!("a.aci@sha256-{hex}")), image("a.aci", digest));
+        assert_eq!(parse(&format!("a@sha256-x@sha256-{hex}")), image("a@sha256-x", digest));
+        assert_eq!(parse("a@b"), image("a@b", None));
+        assert_eq!(parse("a@sha256:../../x"), image("a@sha256:../../x", None));
+        let other = OsStr::from_bytes(b"\xff");
+        assert_eq!(ImageArgument::parse(other), Ok(ImageArgument::File { path: other.into(), digest: None }));
+        let stored = |text: &str| Ok(ImageArgument::Stored(Selector::id(text).unwrap()));
+        for id in ["sha256-0", &format!("sha256-{hex}"), &format!("sha512-{hex}{hex}")] {
+            assert_eq!(parse(id), stored(id));
+        }
+        assert_eq!(parse("./sha256-0"), image("./sha256-0", None));
+        for bad in
+            ["", &format!("@sha256-{hex}"), "a@sha256-", "a@sha256-../../x", &format!("a@sha256-{hex}0")]
+        {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
