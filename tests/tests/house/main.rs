@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The house's arrows and nevers (ARCHITECTURE.md, "Code map"): which crate may use which, and what none may do.
+//!
+//! The crates' manifests are read as cargo understands them, and their sources as text.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod nevers;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Which of Gantry's crates a crate may use. Tests and fuzzing may use all.
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("pod", &[]),
+    ("sys", &["pod"]),
+    ("report", &["pod"]),
+    ("archive", &["pod", "sys"]),
+    ("store", &["archive", "pod", "report", "sys"]),
+    ("image", &["archive", "pod", "report", "store", "sys"]),
+    ("prepare", &["archive", "image", "pod", "report", "store", "sys"]),
+    ("installer", &["archive", "image", "pod", "prepare", "report", "store", "sys"]),
+    ("stage1-init", &["pod", "sys"]),
+    ("rootfs-build", &["archive", "pod", "report", "sys"]),
+    ("tests", &["archive", "pod", "rootfs-build", "stage1-init", "sys"]),
+];
+
+/// What is linked into every stage1 has none of these: decompressors, a parser of arguments, HTTP, TLS.
+const NEVER_IN_INIT: [&str; 13] = [
+    "bzip2",
+    "clap",
+    "flate2",
+    "hyper",
+    "indicatif",
+    "liblzma",
+    "openssl",
+    "reqwest",
+    "rustls",
+    "tar",
+    "tokio",
+    "ureq",
+    "zstd",
+];
+
+/// Cargo's view of the workspace.
+struct Workspace {
+    /// Package ids by name, of Gantry's own.
+    own: BTreeMap<String, String>,
+    /// What a package depends on outside of tests, by package ids.
+    needs: BTreeMap<String, BTreeSet<String>>,
+    /// Package names by id.
+    names: BTreeMap<String, String>,
+}
+
+impl Workspace {
+    fn read() -> Self {
+        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["metadata", "--format-version=1", "--locked", "--offline"])
+            .arg(format!("--filter-platform={}-unknown-linux-musl", std::env::consts::ARCH))
+            .current_dir(tests::repository())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let members: BTreeSet<_> = all["workspace_members"].as_array().unwrap().iter().map(text).collect();
+        let packages = all["packages"].as_array().unwrap();
+        let names: BTreeMap<_, _> =
+            packages.iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
+        let own = members.iter().map(|id| (names[id].clone(), id.clone())).collect();
+        let nodes = all["resolve"]["nodes"].as_array().unwrap();
+        let needs = nodes.iter().map(|node| (text(&node["id"]), needs(node))).collect();
+        Self { own, needs, names }
+    }
+
+    /// The names of what a crate of Gantry's depends on, directly or through others.
+    fn all_needs(&self, name: &str) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        let mut ids = vec![&self.own[name]];
+        while let Some(id) = ids.pop() {
+            ids.extend(self.needs[id].iter().filter(|need| found.insert(self.names[*need].as_str())));
+        }
+        found
+    }
+}
+
+/// A dependency that is neither for tests nor for building counts.
+fn needs(node: &Value) -> BTreeSet<String> {
+    let kinds = |dependency: &Value| {
+        dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
+    };
+    let all = node["deps"].as_array().unwrap().iter();
+    all.filter(|one| kinds(one)).map(|one| one["pkg"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn crates_use_what_is_below_them() {
+    let workspace = Workspace::read();
+    for (name, allowed) in ARROWS {
+        let direct = workspace.needs[&workspace.own[name]].iter().map(|id| workspace.names[id].as_str());
+        let wrong: Vec<_> =
+            direct.filter(|used| workspace.own.contains_key(*used) && !allowed.contains(used)).collect();
+        assert_eq!(wrong, Vec::<&str>::new(), "{name} must not use these");
+    }
+    let known: BTreeSet<_> = ARROWS.iter().map(|(name, _)| *name).chain(["fuzz"]).collect();
+    let found: BTreeSet<_> = workspace.own.keys().map(String::as_str).collect();
+    assert_eq!(found, known, "each crate has a line in ARROWS");
+}
+
+#[test]
+fn init_links_nothing_of_stage0s() {
+    let workspace = Workspace::read();
+    let linked = workspace.all_needs("stage1-init");
+    assert!(linked.contains("rustix"), "what it links is found: {linked:?}");
+    let wrong: Vec<_> = NEVER_IN_INIT.iter().filter(|name| linked.contains(**name)).collect();
+    assert_eq!(wrong, Vec::<&&str>::new());
+}
+
+#[test]
+fn the_floor_has_no_stories_in_its_errors() {
+    let workspace = Workspace::read();
+    assert!(!workspace.all_needs("sys").contains("anyhow"), "sys must not use anyhow");
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What no line of a crate may have in it.
+
+use crate::sources::lines;
+
+/// Libraries: they tell their callers, who tell people.
+const LIBRARIES: [&str; 7] = [
+    "crates/archive",
+    "crates/image",
+    "crates/pod",
+    "crates/prepare",
+    "crates/report",
+    "crates/store",
+    "crates/sys",
+];
+const PROGRAMS: [&str; 3] = ["installer", "rootfs-build", "stage1-init"];
+
+/// Where unsafe code may stand.
+const UNSAFE: [&str; 2] = ["stage1-init/src/sys.rs", "stage1-init/src/no_unwind.rs"];
+
+/// The lines of these crates that have one of the words in them, as `file: line`.
+fn found<'a>(crates: impl IntoIterator<Item = &'a str>, words: &[&str]) -> Vec<String> {
+    let all = crates.into_iter().flat_map(lines);
+    let has = |text: &str| words.iter().any(|word| text.contains(word));
+    all.filter(|line| has(&line.text)).map(|line| format!("{}: {}", line.file, line.text.trim())).collect()
+}
+
+#[test]
+fn libraries_print_nothing() {
+    assert_eq!(found(LIBRARIES, &["println!", "print!"]), Vec::<String>::new());
+    assert_ne!(found(PROGRAMS, &["println!", "print!"]), Vec::<String>::new(), "programs do");
+}
+
+#[test]
+fn the_store_knows_no_image_format() {
+    let words = ["pod::manifest", "ImageManifest", "IMAGE_MANIFEST", "image::"];
+    assert_eq!(found(["crates/store"], &words), Vec::<String>::new());
+    assert_ne!(found(["crates/image"], &words), Vec::<String>::new(), "what reads images does");
+}
+
+#[test]
+fn unsafe_code_stands_in_one_place() {
+    let all = found(LIBRARIES.into_iter().chain(PROGRAMS), &["unsafe ", "unsafe{", "unsafe_code,"]);
+    let wrong: Vec<_> = all.iter().filter(|line| !UNSAFE.iter().any(|file| line.starts_with(file))).collect();
+    assert_eq!(wrong, Vec::<&String>::new());
+    assert_ne!(all, Vec::<String>::new(), "and it is found there");
+}
