@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use pod::id::PodId;
 use pod::layout;
 use pod::path::RelativePath;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fsync, linkat, openat2, renameat};
+use rustix::fs::{AtFlags, OFlags, fsync, linkat, renameat};
 use rustix::io::Errno;
 
 use crate::copy;
@@ -19,7 +19,7 @@ use crate::home::Home;
 use crate::record;
 use crate::staging::Staging;
 use crate::tree::Tree;
-use sys::Interrupt;
+use sys::{Interrupt, open_beneath};
 
 /// Gives the `init` of the tree `lower` a name in the directory `upper`; a copy does where no link can be made.
 pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<()> {
@@ -61,9 +61,8 @@ pub fn renew(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> R
 
 /// The upper layer of a pod, if it is there.
 fn open_upper(home: &Home, pod: PodId) -> Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    match openat2(&home.containers, format!("{pod}/{}", layout::STAGE1), flags, Mode::empty(), resolve) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    match open_beneath(&home.containers, format!("{pod}/{}", layout::STAGE1), flags) {
         Err(Errno::NOENT) => Ok(None),
         opened => opened.map(Some).context("cannot open its stage1"),
     }

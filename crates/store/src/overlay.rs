@@ -5,7 +5,7 @@
 //! descriptors, so a path may have any character. That they can be made is remembered until the next boot: letting go of
 //! a mount takes longer than all else that a prepare of known content does.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{AtFlags, StatVfsMountFlags, fstat, fstatvfs, readlinkat, symlinkat, unlinkat};
@@ -15,6 +15,7 @@ use rustix::mount::{
 };
 
 use crate::home::Home;
+use sys::proc_path;
 
 /// Whether a probe failed for want of something that has nothing to do with overlays.
 pub fn is_trouble(error: &anyhow::Error) -> bool {
@@ -71,7 +72,7 @@ fn here(home: &Home) -> Result<String> {
 pub fn probe(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> Result<()> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("this kernel has no overlayfs")?;
     for (key, layer) in [("lowerdir", lower), ("upperdir", upper), ("workdir", work)] {
-        let path = format!("/proc/self/fd/{}", layer.as_raw_fd());
+        let path = proc_path(layer);
         fsconfig_set_string(context.as_fd(), key, path).with_context(|| format!("cannot set its {key}"))?;
     }
     fsconfig_create(context.as_fd()).context("the file system can't hold an overlay's changes")?;

@@ -11,10 +11,11 @@ use pod::digest::Digest;
 use pod::id::PodId;
 use pod::layers::Layers;
 use pod::layout;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Dir, OFlags};
 use rustix::io::Errno;
 
 use crate::home::Home;
+use sys::open_beneath;
 
 /// A pod's layers may be described in so many bytes: some hundred images.
 const LAYERS_MAX: u64 = 1 << 20;
@@ -66,10 +67,8 @@ impl References {
 
 /// What a pod says of its layers, if it does by now.
 fn read(directory: &OwnedFd, id: PodId) -> Result<Option<Layers>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let path = format!("{id}/{}", layout::LAYERS);
-    let file = match openat2(directory, path, flags, Mode::empty(), resolve) {
+    let file = match open_beneath(directory, path, OFlags::RDONLY | OFlags::NONBLOCK) {
         // It is being built or removed: it needs nothing yet, or no more.
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         opened => File::from(opened?),

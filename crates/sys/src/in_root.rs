@@ -4,16 +4,16 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use pod::path::AbsolutePath;
 use pod::user::ImageRoot;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
-/// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
-const ATTEMPTS: usize = 32;
+use crate::open::{open_beneath, open_in_root, proc_path};
+
 /// As many links may follow on each other (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
@@ -24,12 +24,11 @@ pub struct InRoot(OwnedFd);
 impl InRoot {
     /// Opens the directory `path`, relative to `parent`, as a root. No link is followed to get there.
     pub fn open_at(parent: impl AsFd, path: &str) -> io::Result<Self> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        Ok(Self(open(parent, path.as_ref(), OFlags::PATH | OFlags::DIRECTORY, resolve)?))
+        Ok(Self(open_beneath(parent, path, OFlags::PATH | OFlags::DIRECTORY)?))
     }
 
     fn open(&self, path: impl AsRef<OsStr>, flags: OFlags) -> io::Result<OwnedFd> {
-        open(&self.0, path.as_ref(), flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+        Ok(open_in_root(&self.0, path, flags, Mode::empty())?)
     }
 
     /// Reads the regular file `path` of at most `max` bytes.
@@ -40,7 +39,7 @@ impl InRoot {
         if FileType::from_raw_mode(fstat(&named)?.st_mode) != FileType::RegularFile {
             return Err(invalid("expected a regular file".into()));
         }
-        let file = File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?;
+        let file = File::open(proc_path(&named))?;
         let mut content = Vec::new();
         file.take(max + 1).read_to_end(&mut content)?;
         match u64::try_from(content.len()) {
@@ -134,8 +133,7 @@ fn joined(directory: &[u8], target: &[u8], rest: &[u8]) -> Vec<u8> {
 
 /// Opens a regular file, known by a descriptor that is there to look alone, for reading.
 pub fn reopen(file: &OwnedFd) -> io::Result<File> {
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(rustix::fs::open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
+    Ok(rustix::fs::open(proc_path(file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
 /// Whether an error says that nothing is there.
@@ -145,8 +143,7 @@ pub fn is_missing(error: &io::Error) -> bool {
 
 /// A descriptor's path, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.
 fn real_path(file: &OwnedFd) -> io::Result<Vec<u8>> {
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(std::fs::read_link(link)?.into_os_string().into_vec())
+    Ok(std::fs::read_link(proc_path(file))?.into_os_string().into_vec())
 }
 
 impl ImageRoot for InRoot {
@@ -158,16 +155,6 @@ impl ImageRoot for InRoot {
         let stat = fstat(self.open(path.as_str(), OFlags::PATH)?)?;
         Ok((stat.st_uid, stat.st_gid))
     }
-}
-
-fn open(parent: impl AsFd, path: &OsStr, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
-    for _ in 1..ATTEMPTS {
-        match openat2(&parent, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            opened => return Ok(opened?),
-        }
-    }
-    Err(Errno::AGAIN.into())
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 pub mod in_root;
 pub mod interrupt;
+pub mod open;
 
 pub use in_root::InRoot;
 pub use interrupt::Interrupt;
+pub use open::{open_beneath, open_in_root, proc_path};

@@ -45,3 +45,14 @@ fn unsafe_code_stands_in_one_place() {
     assert_eq!(wrong, Vec::<&String>::new());
     assert_ne!(all, Vec::<String>::new(), "and it is found there");
 }
+
+#[test]
+fn paths_are_opened_in_one_place() {
+    let all = found(LIBRARIES.into_iter().chain(["installer", "rootfs-build"]), &["openat2"]);
+    let wrong: Vec<_> = all
+        .iter()
+        .filter(|line| !line.starts_with("crates/sys/src/open.rs") && !line.contains("Sysno::openat2"))
+        .collect();
+    assert_eq!(wrong, Vec::<&String>::new());
+    assert_ne!(all, Vec::<String>::new(), "and it is found there");
+}

@@ -8,7 +8,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
 use pod::text::escape_bytes;
@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use super::access::{Permissions, Who};
 use super::acl::{ATTRIBUTE, Acl};
 use sys::in_root::{InRoot, is_missing};
+use sys::proc_path;
 
 /// The longest path the kernel takes, without its NUL (limits.h, `PATH_MAX`).
 const PATH_MAX: usize = 4095;
@@ -237,9 +238,8 @@ fn object(root: &InRoot, path: &[u8]) -> io::Result<Object> {
 
 /// A descriptor that is there to look alone has no attributes itself (open(2), `O_PATH`).
 fn acl(file: &OwnedFd) -> io::Result<Option<Acl>> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut value = Vec::with_capacity(XATTR_MAX);
-    match getxattr(&path, ATTRIBUTE, spare_capacity(&mut value)) {
+    match getxattr(proc_path(file), ATTRIBUTE, spare_capacity(&mut value)) {
         Ok(_) => Ok(Acl::parse(&value)),
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
         Err(error) => Err(error.into()),

@@ -11,10 +11,7 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, anyhow, bail};
 use pod::path::RelativePath;
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, linkat, makedev, mkdirat, mknodat, openat, openat2,
-    symlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, makedev, mkdirat, mknodat, openat, symlinkat};
 use rustix::io::Errno;
 
 use super::directories::Directories;
@@ -22,9 +19,8 @@ use super::metadata::{self, Modes};
 use super::write_back::WriteBack;
 use crate::record::{self, Object, Sealed, Writer};
 use archive::{DeviceKind, Entry, Kind, Metadata, Reader};
+use sys::open_beneath;
 
-/// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
-const ATTEMPTS: usize = 32;
 /// What a FIFO or device has until its metadata is set.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -199,15 +195,8 @@ fn made<T>(result: rustix::io::Result<T>) -> Result<T> {
 
 /// Opens a directory of the tree; no link is followed to get there.
 pub fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
-    let path = if path.as_bytes().is_empty() { ".".as_ref() } else { path.as_path() };
-    let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    for _ in 1..ATTEMPTS {
-        match openat2(root, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(Errno::LOOP | Errno::NOTDIR) => bail!("lies below a link or a file: expected a directory"),
-            opened => return opened.context("cannot open its directory"),
-        }
+    match open_beneath(root, path.as_path(), flags | OFlags::DIRECTORY) {
+        Err(Errno::LOOP | Errno::NOTDIR) => bail!("lies below a link or a file: expected a directory"),
+        opened => opened.context("cannot open its directory"),
     }
-    Err(Errno::AGAIN).context("cannot open its directory")
 }

@@ -6,21 +6,17 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
-use rustix::fs::{
-    FileType, Mode, OFlags, ResolveFlags, Stat, fstat, getxattr, listxattr, openat, openat2, readlinkat,
-};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, getxattr, listxattr, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::Kind;
 use super::disk::{self, Attribute, XATTR_MAX};
-use sys::Interrupt;
+use sys::{Interrupt, open_beneath, proc_path};
 
-/// How often a lookup is tried that a concurrent rename elsewhere disturbed (openat2(2), EAGAIN).
-const ATTEMPTS: usize = 32;
 const BUFFER: usize = 256 << 10;
 
 /// An object and what a stat says of it.
@@ -32,26 +28,14 @@ pub(super) struct Opened {
 
 /// Opens the object at `path`, whatever it is, without touching it.
 pub(super) fn open(root: &OwnedFd, path: &RelativePath) -> rustix::io::Result<Opened> {
-    let object = open_below(root, path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let object = open_beneath(root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW)?;
     let stat = fstat(&object)?;
     Ok(Opened { object, stat })
 }
 
 /// Opens a directory to list it.
 pub(super) fn open_directory(root: &OwnedFd, path: &RelativePath) -> rustix::io::Result<OwnedFd> {
-    open_below(root, path, OFlags::RDONLY | OFlags::DIRECTORY)
-}
-
-fn open_below(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let path = if path.as_bytes().is_empty() { ".".as_ref() } else { path.as_path() };
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    for _ in 1..ATTEMPTS {
-        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            opened => return opened,
-        }
-    }
-    Err(Errno::AGAIN)
+    open_beneath(root, path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 impl Opened {
@@ -112,7 +96,7 @@ impl Opened {
 
     /// A name of the object itself: the kernel looks up no path here (proc_pid_fd(5)).
     fn magic_link(&self) -> String {
-        format!("/proc/self/fd/{}", self.object.as_raw_fd())
+        proc_path(&self.object)
     }
 }
 

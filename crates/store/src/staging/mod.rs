@@ -16,12 +16,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result, bail};
 use pod::id::PodId;
 use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid, fchmod, fchown, flock,
-    fremovexattr, fsync, mkdirat, openat, openat2, renameat_with, statat, syncfs, unlinkat,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, flock, fremovexattr, fsync,
+    mkdirat, openat, renameat_with, statat, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
 use crate::home::Home;
+use sys::open_beneath;
 
 pub use sweep::{Locked, is_called, lock};
 
@@ -276,9 +277,8 @@ pub fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
 
 /// Opens a directory of our own; no link is followed to get there.
 pub fn open_below(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat2(parent, name, flags, Mode::empty(), resolve).with_context(|| format!("cannot open {name}"))
+    let opened = open_beneath(parent, name, OFlags::RDONLY | OFlags::DIRECTORY);
+    opened.with_context(|| format!("cannot open {name}"))
 }
 
 #[cfg(test)]

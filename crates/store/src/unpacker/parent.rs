@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -18,7 +18,7 @@ use super::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
 use crate::Kind;
 use crate::extract::{Refused, Verified};
 use crate::source::Source;
-use sys::Interrupt;
+use sys::{Interrupt, proc_path};
 
 /// This program, whatever has become of its file.
 const PROGRAM: &str = "/proc/self/exe";
@@ -78,7 +78,7 @@ pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>
         .arg0(NAME)
         .arg(order)
         .env_clear()
-        .current_dir(format!("/proc/self/fd/{}", root.as_raw_fd()))
+        .current_dir(proc_path(root))
         // A terminal's signals are for the installer, which ends its workers.
         .process_group(0)
         .stdin(Stdio::from(archive))

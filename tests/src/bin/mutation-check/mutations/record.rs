@@ -136,8 +136,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a comparison follows links",
         file: "crates/store/src/record/inspect.rs",
-        find: "ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS",
-        replace: "ResolveFlags::BENEATH",
+        find: "open_beneath(root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW)",
+        replace: "sys::open_in_root(root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW, rustix::fs::Mode::empty())",
         suites: &[HOSTILE],
     },
     Mutation {

@@ -5,6 +5,7 @@ use super::{HOSTILE, Mutation};
 
 const DIRECTORIES: &str = "crates/store/src/extract/directories.rs";
 const METADATA: &str = "crates/store/src/extract/metadata.rs";
+const OPEN: &str = "crates/sys/src/open.rs";
 const TREE: &str = "crates/store/src/extract/tree.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -17,15 +18,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "links lead out of the tree",
-        file: TREE,
-        find: "ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS",
+        file: OPEN,
+        find: "ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS)",
         replace: "ResolveFlags::empty()",
         suites: &[HOSTILE],
     },
     Mutation {
         name: "links lead elsewhere in the tree",
-        file: TREE,
-        find: "ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS",
+        file: OPEN,
+        find: "ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS)",
         replace: "ResolveFlags::BENEATH",
         suites: &[HOSTILE],
     },
