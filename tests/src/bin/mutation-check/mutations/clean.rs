@@ -102,8 +102,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a store is made to look into",
         file: "home.rs",
-        find: "        match fs::symlink_metadata(path.join(layout::TREES)) {\n",
-        replace: "        match fs::symlink_metadata(path) {\n",
+        find: "        if has_store { Self::open(path, interrupt).map(Some) } else { Ok(None) }\n",
+        replace: "        let _ = has_store;\n        Self::open(path, interrupt).map(Some)\n",
         suites: &[STORE_WHERE_NONE_IS],
     },
     Mutation {
