@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Errors on their way to a person: one line, with the way out, where there is one, at its end.
+//! Messages on their way to a person, on stderr: one line each, with the way out, where there is one, at its end.
 //!
-//! Invariant: nothing that comes from an image, a file name or an argument reaches a terminal unescaped.
+//! Invariant: nothing that comes from an image, a file name or an argument reaches a terminal unescaped; and that a
+//! message can't be written, for want of space or of a reader, changes nothing else.
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, Write as _};
+
+use pod::text::one_line;
 
 /// An error together with what a person can do about it.
 struct Hinted {
@@ -47,10 +51,25 @@ pub(crate) fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::E
     Hinted { error, hint: hint.into() }.into()
 }
 
+/// Writes a message and a newline to stderr, if that can be done: macros that print panic where it can't.
+pub fn tell(message: &str) {
+    let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
+}
+
+/// Tells a person about what is no reason to fail.
+pub(crate) fn warn(message: &str) {
+    tell(&one_line(&format!("warning: {message}")));
+}
+
+/// Tells a person about `error`.
+pub fn error(error: &anyhow::Error) {
+    tell(&line(error));
+}
+
 /// The line that tells a person about `error`.
 pub fn line(error: &anyhow::Error) -> String {
     let line = format!("error: {error:#}");
-    pod::text::one_line(&hint(error).map_or(line.clone(), |hint| format!("{line} ({hint})")))
+    one_line(&hint(error).map_or(line.clone(), |hint| format!("{line} ({hint})")))
 }
 
 /// What was added to `error` as the way out.

@@ -17,9 +17,9 @@ use crate::extract::Expected;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::prepare::ImagePlan;
-use crate::report::Hint as _;
+use crate::report::{self, Hint as _};
 use crate::request::ImageArgument;
-use crate::staging::Staging;
+use crate::staging::{Mounted, Staging};
 use crate::store::{self, Importer, Info, Kept, Kind, References, Selector};
 
 /// What is to be done.
@@ -72,7 +72,7 @@ fn without_store(dir: &Path, task: &Images) -> Result<ExitCode> {
 }
 
 fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
-    Staging::sweep(home)?;
+    Staging::sweep_or_warn(home)?;
     let importer = Importer { home, limits, interrupt };
     for image in images {
         let shown = image.shown();
@@ -146,7 +146,7 @@ fn age(seconds: u64) -> String {
 
 fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     // First, so that one that was killed halfway, and is done again, has nothing left of it though its image is gone.
-    Staging::sweep(home)?;
+    let mut is_mounted = swept_but_mounted(home)?;
     store::sweep_aliases(home)?;
     let mut ids = Vec::new();
     for image in images {
@@ -162,6 +162,10 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     for (id, outcome) in outcomes {
         match outcome {
             Ok(_) | Err(Kept::Missing) => print(format!("removed {id}\n").as_bytes())?,
+            Err(Kept::Mounted(mounted)) => {
+                is_mounted = true;
+                tell_mounted(format!("cannot remove image {id}"), mounted);
+            }
             Err(Kept::InUse) => refused.push(format!("image {id} is in use")),
             Err(Kept::Referred(pods)) => refused.push(format!(
                 "pod {} refers to image {id}",
@@ -170,20 +174,43 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
         }
     }
     match refused.as_slice() {
-        [] => Ok(ExitCode::SUCCESS),
+        [] => Ok(code(is_mounted)),
         all => Err(anyhow!("{}", all.join("; ")))
             .hint("rm -rf takes a pod directory away once its pod has ended"),
     }
 }
 
 fn collect(home: &Home) -> Result<ExitCode> {
-    Staging::sweep(home)?;
+    let mut is_mounted = swept_but_mounted(home)?;
     for (id, outcome) in store::collect(home)? {
-        if let Ok(info) = outcome {
-            let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
-            let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
-            print(format!("removed {what} {id}{}\n", name.unwrap_or_default()).as_bytes())?;
+        match outcome {
+            Ok(info) => {
+                let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
+                let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
+                print(format!("removed {what} {id}{}\n", name.unwrap_or_default()).as_bytes())?;
+            }
+            Err(Kept::Mounted(mounted)) => {
+                is_mounted = true;
+                tell_mounted(format!("cannot remove tree {id}"), mounted);
+            }
+            Err(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code(is_mounted))
+}
+
+/// Sweeps staging, and tells what stays because something is mounted in it; whether anything does.
+pub(super) fn swept_but_mounted(home: &Home) -> Result<bool> {
+    let all = Staging::sweep(home)?;
+    let is_mounted = !all.is_empty();
+    all.into_iter().for_each(|mounted| tell_mounted("cannot remove a dead run's directory".into(), mounted));
+    Ok(is_mounted)
+}
+
+fn tell_mounted(what: String, mounted: Mounted) {
+    report::error(&anyhow::Error::new(mounted).context(what));
+}
+
+fn code(failed: bool) -> ExitCode {
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

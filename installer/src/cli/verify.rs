@@ -7,20 +7,17 @@ use anyhow::{Context as _, Result, bail};
 use pod::digest::Digest;
 use pod::text::one_line;
 
+use super::images::swept_but_mounted;
 use super::print;
 use crate::home::Home;
 use crate::report;
-use crate::staging::Staging;
 use crate::store::{self, Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
 
 /// Verifies these images, or all that is in the store, each whatever the others come to.
 pub(super) fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<ExitCode> {
     let home = importer.home;
-    if repair {
-        Staging::sweep(home)?;
-    }
+    let mut failed = repair && swept_but_mounted(home)?;
     let known = repair.then(|| Known::read(home)).transpose()?;
-    let mut failed = false;
     for id in ids(home, images)? {
         importer.interrupt.check()?;
         let is_well = match one(importer, known.as_ref(), id) {
@@ -29,7 +26,7 @@ pub(super) fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -
             Ok(None) => bail!("no tree {id} in the store: expected one"),
             Err(error) => {
                 importer.interrupt.check()?;
-                eprintln!("{}", report::line(&error));
+                report::error(&error);
                 false
             }
         };

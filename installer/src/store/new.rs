@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 use pod::digest::Digest;
 use pod::layout;
 use pod::manifest::ImageManifest;
-use pod::text::one_line;
 use rustix::fs::{AtFlags, statat};
 
 use super::alias::{self, Alias};
@@ -20,6 +19,7 @@ use crate::home::Home;
 use crate::image::MANIFEST_MAX;
 use crate::image_root::InRoot;
 use crate::interrupt::Interrupt;
+use crate::report;
 use crate::staging::{Locked, Published, Staging, Sync};
 
 /// How often a tree is published that somebody else has published, and then removed.
@@ -67,7 +67,7 @@ impl New<'_> {
         match name(home, &self.outcome).and_then(|()| self.staging.share()) {
             Ok(()) if is_first => {}
             // What was there goes, unless a pod still runs on it; then a later sweep takes it.
-            Ok(()) => Staging::sweep(home)?,
+            Ok(()) => Staging::sweep_or_warn(home)?,
             Err(error) if is_first => {
                 // One that can't be taken back is complete, and gc's to take.
                 let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));
@@ -84,7 +84,7 @@ impl New<'_> {
     pub(super) fn replace(self, damaged: Locked) -> Result<Tree> {
         let id = self.outcome.sha256();
         let replace = |info| {
-            self.staging.replace(&self.home.trees, &tree::name(id))?;
+            self.staging.replace(&tree::name(id))?;
             Ok(info)
         };
         match self.describe().and_then(replace) {
@@ -143,7 +143,7 @@ impl New<'_> {
                 Verdict::Missing => {}
                 Verdict::Damaged(lines) => {
                     warn(id, &lines);
-                    staging.replace(&home.trees, &name)?;
+                    staging.replace(&name)?;
                     return Ok(Entered::Replacing);
                 }
             }
@@ -154,8 +154,9 @@ impl New<'_> {
 
 fn warn(id: Digest, lines: &[String]) {
     let (first, count) = (lines.first().map(String::as_str).unwrap_or_default(), lines.len());
-    let first = one_line(first);
-    eprintln!("warning: tree {id} in the store is damaged ({count} differences): {first}: it is replaced");
+    report::warn(&format!(
+        "tree {id} in the store is damaged ({count} differences): {first}: it is replaced"
+    ));
 }
 
 /// Gives a tree that is in the store its other names.

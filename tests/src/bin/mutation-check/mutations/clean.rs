@@ -88,15 +88,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what a dead run left is not swept by a prepare",
         file: APPLY,
-        find: "    Staging::sweep(home).with_context(about)?;\n",
+        find: "    Staging::sweep_or_warn(home).with_context(about)?;\n",
         replace: "    let _ = about;\n",
         suites: &[FAULTS_AFTER_A_KILL],
     },
     Mutation {
         name: "what a dead run left is not swept by gc",
         file: "cli/images.rs",
-        find: "    Staging::sweep(home)?;\n    for (id, outcome)",
-        replace: "    for (id, outcome)",
+        find: "    let mut is_mounted = swept_but_mounted(home)?;\n    for (id, outcome)",
+        replace: "    let mut is_mounted = false;\n    for (id, outcome)",
         suites: &[STORE_GC],
     },
     Mutation {
