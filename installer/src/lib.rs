@@ -13,6 +13,7 @@ pub mod image;
 mod image_root;
 pub mod interrupt;
 mod lock;
+pub mod output;
 mod overlay;
 mod prepare;
 mod progress;

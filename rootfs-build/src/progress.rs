@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use installer::report;
 
 /// A step under way; its bar vanishes with it.
 pub(crate) struct Step {
@@ -31,7 +32,7 @@ impl Step {
 
     fn begin(message: String, bar: ProgressBar, template: &str) -> Self {
         if !io::stderr().is_terminal() {
-            eprintln!("{message}");
+            report::tell(&message);
             return Self { bar: ProgressBar::hidden() };
         }
         if let Ok(style) = ProgressStyle::with_template(template) {

@@ -11,11 +11,12 @@ use pod::text::escape;
 use serde_json::json;
 
 use super::arguments::Format;
-use super::{print, verify};
+use super::verify;
 use crate::archive::Limits;
 use crate::extract::Expected;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
+use crate::output::{self, Lines};
 use crate::prepare::ImagePlan;
 use crate::report::{self, Hint as _};
 use crate::request::ImageArgument;
@@ -33,6 +34,7 @@ pub(super) enum Images {
 
 pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Result<ExitCode> {
     if let Images::Import(images, limits) = task {
+        output::check()?;
         let images = images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
         let home = Home::open(dir, interrupt)?;
         let done = import(&home, images, *limits, interrupt);
@@ -89,7 +91,7 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
             }
         };
         let (tree, _) = imported.with_context(|| format!("image {shown}"))?;
-        print(format!("{}\n", tree.id()).as_bytes())?;
+        output::print(format!("{}\n", tree.id()).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -109,7 +111,7 @@ fn print_list(images: &[(Digest, Info)], references: &References, format: Format
         Format::Table => table(images, references),
         Format::Json => array(images, references)?,
     };
-    print(text.as_bytes())?;
+    output::print(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -158,10 +160,10 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     }
     let outcomes = store::remove(home, &ids)?;
     store::sweep_aliases(home)?;
-    let mut refused = Vec::new();
+    let (mut refused, mut lines) = (Vec::new(), Lines::default());
     for (id, outcome) in outcomes {
         match outcome {
-            Ok(_) | Err(Kept::Missing) => print(format!("removed {id}\n").as_bytes())?,
+            Ok(_) | Err(Kept::Missing) => lines.add(&format!("removed {id}")),
             Err(Kept::Mounted(mounted)) => {
                 is_mounted = true;
                 tell_mounted(format!("cannot remove image {id}"), mounted);
@@ -174,20 +176,20 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
         }
     }
     match refused.as_slice() {
-        [] => Ok(code(is_mounted)),
+        [] => lines.end().map(|()| code(is_mounted)),
         all => Err(anyhow!("{}", all.join("; ")))
             .hint("rm -rf takes a pod directory away once its pod has ended"),
     }
 }
 
 fn collect(home: &Home) -> Result<ExitCode> {
-    let mut is_mounted = swept_but_mounted(home)?;
+    let (mut is_mounted, mut lines) = (swept_but_mounted(home)?, Lines::default());
     for (id, outcome) in store::collect(home)? {
         match outcome {
             Ok(info) => {
                 let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
                 let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
-                print(format!("removed {what} {id}{}\n", name.unwrap_or_default()).as_bytes())?;
+                lines.add(&format!("removed {what} {id}{}", name.unwrap_or_default()));
             }
             Err(Kept::Mounted(mounted)) => {
                 is_mounted = true;
@@ -196,7 +198,7 @@ fn collect(home: &Home) -> Result<ExitCode> {
             Err(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
         }
     }
-    Ok(code(is_mounted))
+    lines.end().map(|()| code(is_mounted))
 }
 
 /// Sweeps staging, and tells what stays because something is mounted in it; whether anything does.

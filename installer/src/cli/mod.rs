@@ -9,7 +9,6 @@ mod images;
 mod verify;
 
 use std::convert::Infallible;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,6 +19,7 @@ use nix::sys::signal::{SigSet, Signal};
 use pod::layout;
 
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::prepare::{self, Plan, Prepared};
 use crate::report::{self, Hint as _};
 use crate::request::Request;
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     }
     match Arguments::try_parse().and_then(task) {
         Ok(task) => execute(&task),
-        Err(error) => usage(&error),
+        Err(error) => output::usage(&error),
     }
 }
 
@@ -91,17 +91,6 @@ fn invalid(kind: ErrorKind, expected: &str) -> clap::Error {
     Arguments::command().error(kind, expected)
 }
 
-/// Prints help, or what was not understood.
-fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    }
-    let text = error.render().to_string();
-    let lines: Vec<_> = text.trim_end().split('\n').map(pod::text::one_line).collect();
-    eprintln!("{}", lines.join("\n"));
-    ExitCode::from(2)
-}
-
 fn execute(task: &Task) -> ExitCode {
     let failure = match task {
         Task::Prepare(_) | Task::Images(..) => 1,
@@ -112,11 +101,11 @@ fn execute(task: &Task) -> ExitCode {
         Ok(code) => code,
         Err(error) => match interrupt.signal() {
             Some(signal) => {
-                eprintln!("interrupted");
+                report::tell("interrupted");
                 ExitCode::from(128 + signal)
             }
             None => {
-                eprintln!("{}", report::line(&error));
+                report::error(&error);
                 ExitCode::from(failure)
             }
         },
@@ -130,6 +119,7 @@ fn try_execute(task: &Task, interrupt: &mut Interrupt) -> Result<ExitCode> {
     *interrupt = Interrupt::watch().context("cannot watch for signals")?;
     match task {
         Task::Prepare(request) => {
+            output::check()?;
             prepare::apply(Plan::open(request)?, interrupt, announce).map(|_| ExitCode::SUCCESS)
         }
         Task::PrepareAndRun(request, debug) => {
@@ -153,16 +143,10 @@ fn start(pod: &Path, debug: bool, interrupt: &Interrupt) -> Result<ExitCode> {
 fn announce(pod: &Prepared) -> Result<()> {
     let mut line = pod.path.as_os_str().as_encoded_bytes().to_vec();
     line.push(b'\n');
-    print(&line)?;
-    eprintln!("layout: {}", pod.layout);
-    pod.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    output::print(&line)?;
+    report::tell(&format!("layout: {}", pod.layout));
+    pod.warnings.iter().for_each(|warning| report::warn(warning));
     Ok(())
-}
-
-/// Data, all of it or an error.
-fn print(data: &[u8]) -> Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(data).and_then(|()| out.flush()).context("cannot write to stdout")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use pod::{Pod, layout};
 
 use super::check;
 use crate::home::Home;
-use crate::report::Hint as _;
+use crate::report::{self, Hint as _};
 use crate::request::VolumeArgument;
 use crate::store::Acquired;
 
@@ -69,7 +69,7 @@ pub(super) fn generate(id: PodId, images: &[Image<'_>], volumes: &[VolumeArgumen
     let points =
         || images.iter().filter_map(|image| image.manifest.app.as_ref()).flat_map(|app| &app.mount_points);
     for volume in volumes.iter().filter(|volume| points().all(|point| point.name != volume.name)) {
-        eprintln!("warning: no app has a mount point {} for the volume", volume.name);
+        report::warn(&format!("no app has a mount point {} for the volume", volume.name));
     }
     let volumes = volumes
         .iter()

@@ -15,7 +15,7 @@ use crate::copy::{self, Means};
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::overlay;
-use crate::report::Hint as _;
+use crate::report::{self, Hint as _};
 use crate::request::LayoutArgument;
 use crate::staging::{self, Staging, Sync, open_below};
 use crate::store::{Tree, init};
@@ -65,9 +65,8 @@ pub(super) fn lay_out(
         // Not an answer: the system is in trouble, and copies would be more of it.
         Err(error) if overlay::is_trouble(&error) => Err(error).context("cannot try an overlay"),
         Err(error) if wanted == LayoutArgument::Auto => {
-            let why = pod::text::one_line(&format!("{error:#}"));
             let laid = copies(&stage1, trees, pod, interrupt)?;
-            eprintln!("warning: no overlays here: {why}: {} instead", laid.shown);
+            report::warn(&format!("no overlays here: {error:#}: {} instead", laid.shown));
             Ok(laid)
         }
         Err(error) => Err(error).context("no overlays here").hint("--layout copy does without"),

@@ -9,7 +9,7 @@ use super::alias::Alias;
 use super::info::{Info, Kind};
 use super::tree::{Found, Tree, ids};
 use crate::home::Home;
-use crate::report::hinted;
+use crate::report::{self, hinted};
 
 const SHA256: &str = "sha256-";
 /// How often an image is looked for that has gone once it is to be opened.
@@ -112,7 +112,7 @@ pub(crate) fn images(home: &Home, ids: impl IntoIterator<Item = Digest>) -> Resu
         match Tree::look(home, id)? {
             Found::Whole(tree) if tree.info().kind == Kind::Image => all.push((id, tree.info().clone())),
             Found::Whole(_) | Found::Nothing => {}
-            Found::Damaged(error) => eprintln!("warning: {}", pod::text::one_line(&format!("{error:#}"))),
+            Found::Damaged(error) => report::warn(&format!("{error:#}")),
         }
     }
     Ok(all)
