@@ -17,7 +17,7 @@ pub(crate) struct Ui;
 
 impl Listener for Ui {
     fn warn(&self, warning: &str) {
-        eprintln!("warning: {warning}");
+        terminal::warn(warning);
     }
 
     fn begin(&self, step: &str, length: u64) -> Box<dyn Progress> {

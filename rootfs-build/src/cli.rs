@@ -3,12 +3,13 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage. Paths of fetched packages go to stdout, everything else to stderr.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+
+use terminal::output;
 
 use crate::{apt, interrupt, stage1};
 
@@ -68,13 +69,16 @@ enum Command {
 
 /// The program.
 pub fn run() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let command = match Arguments::try_parse() {
+        Ok(Arguments { command }) => command,
+        Err(error) => return output::usage(&error),
+    };
     let done = interrupt::watch().context("watch for signals").and_then(|()| execute(command));
     // Whatever failed after a signal did so because of it.
     match done.map_err(|error| interrupt::check().err().unwrap_or(error)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", report::line(&error));
+            terminal::error(&error);
             ExitCode::FAILURE
         }
     }
@@ -84,13 +88,13 @@ fn execute(command: Command) -> Result<()> {
     match command {
         Command::Stage1 { init, units, output, debs, cache } => {
             let summary = stage1::build(&stage1::Inputs { init, units, output, debs, cache })?;
-            eprint!("{}", describe(&summary));
+            terminal::tell(&describe(&summary));
         }
         Command::Debs { output_dir, packages } => {
             let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
-            let mut out = io::stdout().lock();
+            output::check()?;
             for path in apt::download(&packages, &output_dir)? {
-                writeln!(out, "{}", path.display()).context("write to stdout")?;
+                output::print(format!("{}\n", path.display()).as_bytes())?;
             }
         }
     }
@@ -100,11 +104,11 @@ fn execute(command: Command) -> Result<()> {
 fn describe(summary: &stage1::Summary) -> String {
     let stage1::Summary { compressed, unpacked, sha256, packages } = summary;
     let mut text = format!(
-        "stage1: {compressed} bytes compressed, {unpacked} unpacked, files of {packages} packages\nsha256: {sha256}\n"
+        "stage1: {compressed} bytes compressed, {unpacked} unpacked, files of {packages} packages\nsha256: {sha256}"
     );
     for (what, size, limit) in [("compressed", *compressed, BUDGET.0), ("unpacked", *unpacked, BUDGET.1)] {
         if size > limit {
-            text += &format!("warning: {size} bytes {what} are more than the budget of {limit}\n");
+            text += &format!("\nwarning: {size} bytes {what} are more than the budget of {limit}");
         }
     }
     text
@@ -128,12 +132,12 @@ mod tests {
             sha256: "ab".to_owned(),
             packages: 2,
         };
-        let text = "stage1: 6000000 bytes compressed, 20000000 unpacked, files of 2 packages\nsha256: ab\n";
+        let text = "stage1: 6000000 bytes compressed, 20000000 unpacked, files of 2 packages\nsha256: ab";
         assert_eq!(describe(&summary), text);
         summary.unpacked += 1;
         assert!(
             describe(&summary)
-                .ends_with("warning: 20000001 bytes unpacked are more than the budget of 20000000\n")
+                .ends_with("warning: 20000001 bytes unpacked are more than the budget of 20000000")
         );
     }
 }

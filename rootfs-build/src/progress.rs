@@ -31,7 +31,7 @@ impl Step {
 
     fn begin(message: String, bar: ProgressBar, template: &str) -> Self {
         if !io::stderr().is_terminal() {
-            eprintln!("{message}");
+            terminal::tell(&message);
             return Self { bar: ProgressBar::hidden() };
         }
         if let Ok(style) = ProgressStyle::with_template(template) {

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -16,6 +15,7 @@ use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use pod::layout;
 use pod::path::RelativePath;
 
+use crate::clear::{self, check_same_mount, readable};
 use crate::in_pod::status::ASKED;
 use crate::in_root::InRoot;
 use crate::plan::{self, Plan};
@@ -24,14 +24,7 @@ const READABLE: Mode = Mode::from_bits_truncate(0o644);
 
 /// Writes the plan's files and links.
 pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
-    for directory in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
-        let path = RelativePath::from_bytes(directory.as_bytes())?;
-        let opened = stage1.make_dir(&path).and_then(readable);
-        opened
-            .map_err(Into::into)
-            .and_then(|opened| clear(&opened))
-            .with_context(|| format!("cannot clear stage1's {directory}"))?;
-    }
+    clear_all(stage1)?;
     remove(stage1, ASKED).with_context(|| format!("cannot remove stage1's {ASKED}"))?;
     for (path, content) in &plan.files {
         let mode = if path.starts_with(plan::LAUNCH) { Mode::from_bits_truncate(0o600) } else { READABLE };
@@ -46,6 +39,24 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
         stage1.make_dir(&path).with_context(|| format!("cannot make stage1's {}", root.at))?;
     }
     Ok(())
+}
+
+/// Makes the directories that are the plan's alone, and empties them; none of them where something is mounted in one.
+fn clear_all(stage1: &InRoot) -> Result<()> {
+    let mut all = Vec::new();
+    for name in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
+        let path = RelativePath::from_bytes(name.as_bytes())?;
+        let open = || -> Result<OwnedFd> {
+            let directory = readable(stage1.make_dir(&path)?)?;
+            check_same_mount(stage1, &directory)?;
+            clear::check(&directory)?;
+            Ok(directory)
+        };
+        all.push((name, open().with_context(|| format!("cannot clear stage1's {name}"))?));
+    }
+    all.iter().try_for_each(|(name, directory)| {
+        clear::clear(directory).with_context(|| format!("cannot clear stage1's {name}"))
+    })
 }
 
 /// Writes a file in stage1 anew, whatever stood there; a link there is replaced, not followed.
@@ -79,35 +90,9 @@ fn replace(
     let path = RelativePath::from_bytes(path.as_bytes())?;
     let (parent, name) = path.split_last().context("the root can't be replaced")?;
     let parent = stage1.make_dir(&parent)?;
+    check_same_mount(stage1, &parent)?;
     match unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => make(parent.as_fd(), Path::new(name)),
         Err(error) => Err(error.into()),
     }
-}
-
-/// A descriptor to work with, from one that only names a directory.
-pub(crate) fn readable(directory: impl AsFd) -> nix::Result<OwnedFd> {
-    openat(directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-}
-
-/// Removes what is in a directory, following nothing.
-pub(crate) fn clear(directory: &OwnedFd) -> Result<()> {
-    let mut names = Vec::new();
-    for entry in Dir::from_fd(readable(directory)?)?.iter() {
-        let name = entry?.file_name().to_owned();
-        if name.as_c_str() != c"." && name.as_c_str() != c".." {
-            names.push(name);
-        }
-    }
-    for name in names {
-        match unlinkat(directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
-            Err(Errno::EISDIR) => {
-                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                clear(&openat(directory, name.as_c_str(), flags, Mode::empty())?)?;
-                unlinkat(directory, name.as_c_str(), UnlinkatFlags::RemoveDir)?;
-            }
-            removed => removed?,
-        }
-    }
-    Ok(())
 }

@@ -2,8 +2,11 @@
 //! A plan as text, for people and for tests. What comes from a manifest is JSON or a name, and characters that would
 //! steer a terminal are escaped on top of that.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 
+use anyhow::{Context as _, Result};
 use pod::manifest::Ownership;
 use pod::text::one_line;
 use pod::{Mount, Socket, Source, layout};
@@ -12,11 +15,11 @@ use crate::plan::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, SHARED,
 use crate::plan::{Plan, Root, Supplied};
 use crate::trees::{Lower, Tree};
 
-/// Prints the plan on stdout.
-pub(crate) fn print(plan: &Plan) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text(plan).as_bytes())?;
-    out.flush()
+/// Writes what was asked for to stdout, all of it or an error.
+pub(crate) fn print(text: &str) -> Result<()> {
+    // Not through the runtime's buffer, which takes a stdout that can't be written to for one that is closed.
+    let write = || File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(text.as_bytes());
+    write().context("cannot write to stdout")
 }
 
 /// The plan, in lines.

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What went wrong, as an exit code a script can branch on. After exec the code is the pod's.
+//!
+//! Invariant: that a message can't be written, for want of space or of a reader, changes nothing else.
+
+use std::io::{self, Write as _};
+
+use nix::sys::signal::{SigSet, Signal};
 
 /// The step of starting a pod that failed; its number is `/init`'s exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +41,19 @@ impl<T, E: Into<anyhow::Error>> At<T> for Result<T, E> {
     }
 }
 
-/// Prints an error on one line of stderr.
+/// Writes an error to stderr, on one line.
 pub(crate) fn report(error: &anyhow::Error) {
-    eprintln!("error: {}", pod::text::one_line(&format!("{error:#}")));
+    tell(&format!("error: {error:#}"));
+}
+
+/// Writes what is no reason to fail to stderr, on one line.
+pub(crate) fn warn(message: &str) {
+    tell(&format!("warning: {message}"));
+}
+
+/// Not by a macro that prints: those panic where that can't be done.
+fn tell(message: &str) {
+    // `/init` and the launcher have given it its default action by then, which is to end them.
+    let _ = SigSet::from(Signal::SIGPIPE).thread_block();
+    let _ = io::stderr().write_all((pod::text::one_line(message) + "\n").as_bytes());
 }

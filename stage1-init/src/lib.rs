@@ -9,6 +9,7 @@
 mod apply;
 mod args;
 mod cgroup;
+mod clear;
 pub mod dry_run;
 mod failure;
 mod filesystem;

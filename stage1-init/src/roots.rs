@@ -17,6 +17,7 @@ use nix::sys::stat::{Mode, fchmod};
 use pod::path::RelativePath;
 use rustix::mount::MountAttrFlags;
 
+use crate::failure::warn;
 use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
 use crate::in_root::InRoot;
 use crate::localtime;
@@ -65,7 +66,7 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<(
     }
     tmp(&app, root.tmp_in_memory).context("/tmp")?;
     if let Err(error) = localtime::mirror(&app) {
-        eprintln!("warning: app {} has not the host's time zone: /etc/localtime: {error:#}", name(root));
+        warn(&format!("app {} has not the host's time zone: /etc/localtime: {error:#}", name(root)));
     }
     root.supplied.iter().try_for_each(|file| supply(&app, file).context(file.at))?;
     volumes::place(volumes, &app)?;

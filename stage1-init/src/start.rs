@@ -15,7 +15,7 @@ use pod::layout;
 
 use crate::args::{self, Args};
 use crate::cgroup::Cgroup;
-use crate::failure::{At, Failure, Step, report};
+use crate::failure::{At, Failure, Step, report, warn};
 use crate::in_root::InRoot;
 use crate::supervisor::Requests;
 use crate::{
@@ -32,11 +32,11 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
             return ExitCode::from(Step::Load as u8);
         }
     };
-    if args.help {
-        print!("{}", args::HELP);
-        return ExitCode::SUCCESS;
-    }
-    let done = if args.dry_run { show().map(|()| 0) } else { start(&args) };
+    let done = match &args {
+        Args { help: true, .. } => dry_run::print(args::HELP).at(Step::Load).map(|()| 0),
+        Args { dry_run: true, .. } => show().map(|()| 0),
+        args => start(args),
+    };
     match done {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(Failure { step, error }) => {
@@ -52,7 +52,7 @@ fn show() -> Result<(), Failure> {
     let loaded = load::load(&directory, id).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let host = host::look(&loaded.pod, &cgroup, false).at(Step::Load)?;
-    dry_run::print(&plan::plan(&loaded, &host, false)).context("cannot write to stdout").at(Step::Load)
+    dry_run::print(&dry_run::text(&plan::plan(&loaded, &host, false))).at(Step::Load)
 }
 
 /// Returns the pod's code.
@@ -74,7 +74,7 @@ fn start(args: &Args) -> Result<i32, Failure> {
     localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
     let mut plan = plan::plan(&loaded, &host, args.debug);
     plan.files.extend(args.failure_code.map(|code| (plan::FAILURE_CODE.into(), code.to_string())));
-    plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    plan.warnings.iter().for_each(|warning| warn(warning));
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the end-to-end tests share: images made of real Debian packages, pods in directories of their own, and a
 //! look at the host before and after.
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 
 pub mod host;
 pub mod image;

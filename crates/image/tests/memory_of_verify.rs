@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a comparison with a record takes of memory. Alone in its program, since it is the program's peak that is looked
 //! at.
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs::{self, File};

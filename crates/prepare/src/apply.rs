@@ -56,7 +56,7 @@ fn in_home(
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     let about = || format!("directory {}", escape(&home.path().to_string_lossy()));
-    Staging::sweep(home).with_context(about)?;
+    Staging::sweep_or_warn(home).with_context(about)?;
     let Plan { stage1, images, layout, limits, manifest, .. } = plan;
     let importer = Importer { home, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();

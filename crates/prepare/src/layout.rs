@@ -65,9 +65,8 @@ pub(crate) fn lay_out(
         // Not an answer: the system is in trouble, and copies would be more of it.
         Err(error) if overlay::is_trouble(&error) => Err(error).context("cannot try an overlay"),
         Err(error) if wanted == LayoutArgument::Auto => {
-            let why = pod::text::one_line(&format!("{error:#}"));
             let laid = copies(&stage1, trees, pod, interrupt)?;
-            home.listener.warn(&format!("no overlays here: {why}: {} instead", laid.shown));
+            home.listener.warn(&format!("no overlays here: {error:#}: {} instead", laid.shown));
             Ok(laid)
         }
         Err(error) => Err(error).context("no overlays here").hint("--layout copy does without"),

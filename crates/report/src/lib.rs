@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::fmt;
 
+use pod::text::one_line;
+
 /// An error together with what a person can do about it.
 struct Hinted {
     error: anyhow::Error,
@@ -50,7 +52,7 @@ pub fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
 /// The line that tells a person about `error`.
 pub fn line(error: &anyhow::Error) -> String {
     let line = format!("error: {error:#}");
-    pod::text::one_line(&hint(error).map_or(line.clone(), |hint| format!("{line} ({hint})")))
+    one_line(&hint(error).map_or(line.clone(), |hint| format!("{line} ({hint})")))
 }
 
 /// What was added to `error` as the way out.

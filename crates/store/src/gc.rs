@@ -13,7 +13,7 @@ use crate::damage::told_apart;
 use crate::home::Home;
 use crate::overlay;
 use crate::references::References;
-use crate::staging::{self, Locked};
+use crate::staging::{self, Locked, Mounted};
 use crate::tree::{self, ids, read_info};
 use crate::{alias, info::Info};
 
@@ -27,6 +27,8 @@ pub enum Kept {
     Referred(Vec<PodId>),
     /// Somebody is at work with it.
     InUse,
+    /// Something is mounted in it.
+    Mounted(Mounted),
     /// It was not there.
     Missing,
 }
@@ -73,8 +75,9 @@ fn remove_batch(home: &Home, trees: &[Digest], outcomes: &mut Vec<Outcome>) -> R
         if pods.is_empty() {
             let about = || format!("cannot remove tree {id}");
             let info = told_apart(read_info(&locked.directory)).with_context(about)?.ok();
-            staging::remove_from(home, &home.trees, &tree::name(id), locked).with_context(about)?;
-            outcomes.push((id, Ok(info)));
+            let removed = staging::remove_from_store(home, &tree::name(id), locked);
+            let removed = staging::told_apart(removed).with_context(about)?;
+            outcomes.push((id, removed.map(|()| info).map_err(Kept::Mounted)));
         } else {
             outcomes.push((id, Err(Kept::Referred(pods.to_vec()))));
         }

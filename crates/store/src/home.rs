@@ -27,6 +27,8 @@ use sys::Interrupt;
 /// How often DIR is made or opened anew when it vanishes in between.
 const ATTEMPTS: usize = 64;
 const AS_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// The directories that DIR is made of, each after the one it is in.
+const PARTS: [&str; 5] = [layout::STAGING, layout::CONTAINERS, layout::STORE, layout::TREES, layout::ALIASES];
 
 /// DIR, locked against removal.
 #[derive(Debug)]
@@ -64,12 +66,21 @@ impl Home {
         }
     }
 
-    /// Opens DIR, if it has a store: who only looks, or removes, makes none.
+    /// Opens DIR, if it has a store: what only looks, or removes, makes none.
+    ///
+    /// # Errors
+    /// As [`Self::open`], also where something that is no directory, a link to one included, has the name of a part.
     pub fn find(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Option<Self>> {
-        match fs::symlink_metadata(path.join(layout::TREES)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            _ => Self::open(path, interrupt, listener).map(Some),
+        let mut has_store = false;
+        for part in PARTS {
+            match fs::symlink_metadata(path.join(part)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(found) if found.is_dir() => has_store |= part == layout::TREES,
+                // The reason is told by opening it.
+                _ => return Self::open(path, interrupt, listener).map(Some),
+            }
         }
+        if has_store { Self::open(path, interrupt, listener).map(Some) } else { Ok(None) }
     }
 
     /// DIR's path.
@@ -90,8 +101,7 @@ impl Home {
         let mut below = |name: &str| -> Result<OwnedFd> {
             let below = path.join(name);
             make(&below, made).with_context(|| format!("cannot create {name}"))?;
-            let directory = open(&below, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
-                .with_context(|| format!("cannot open {name}"))?;
+            let directory = open_part(&below, name)?;
             check_guarded(&directory).with_context(|| name.to_owned())?;
             Ok(directory)
         };
@@ -131,10 +141,18 @@ fn open_staging(path: &Path, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
     check_guarded(&open(path, AS_DIRECTORY, Mode::empty()).context("cannot open it")?)?;
     let (name, path) = (layout::STAGING, path.join(layout::STAGING));
     make(&path, made).with_context(|| format!("cannot create {name}"))?;
-    let staging = open(&path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
-        .with_context(|| format!("cannot open {name}"))?;
+    let staging = open_part(&path, name)?;
     check_private(&staging).context(name)?;
     Ok(staging)
+}
+
+/// Opens a part of DIR, which is called `name` in it; no link takes its place.
+fn open_part(path: &Path, name: &str) -> Result<OwnedFd> {
+    match open(path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+        Err(Errno::NOTDIR | Errno::LOOP) => Err(anyhow!("{name} is a file or a link: expected a directory"))
+            .hint("--dir says where all of it is"),
+        opened => opened.with_context(|| format!("cannot open {name}")),
+    }
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {

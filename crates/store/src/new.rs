@@ -7,7 +7,6 @@
 use anyhow::{Context, Result, bail};
 use pod::digest::Digest;
 use pod::layout;
-use pod::text::one_line;
 use rustix::fs::{AtFlags, statat};
 
 use crate::alias::{self, Alias};
@@ -67,7 +66,7 @@ impl New<'_> {
         match name(home, &self.verified).and_then(|()| self.staging.share()) {
             Ok(()) if is_first => {}
             // What was there goes, unless a pod still runs on it; then a later sweep takes it.
-            Ok(()) => Staging::sweep(home)?,
+            Ok(()) => Staging::sweep_or_warn(home)?,
             Err(error) if is_first => {
                 // One that can't be taken back is complete, and gc's to take.
                 let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));
@@ -84,7 +83,7 @@ impl New<'_> {
     pub(crate) fn replace(self, damaged: Locked) -> Result<Tree> {
         let id = self.verified.digest();
         let replace = |info| {
-            self.staging.replace(&self.home.trees, &tree::name(id))?;
+            self.staging.replace(&tree::name(id))?;
             Ok(info)
         };
         match self.describe().and_then(replace) {
@@ -138,7 +137,7 @@ impl New<'_> {
                 Verdict::Missing => {}
                 Verdict::Damaged(lines) => {
                     home.listener.warn(&replaces(id, &lines));
-                    staging.replace(&home.trees, &name)?;
+                    staging.replace(&name)?;
                     return Ok(Entered::Replacing);
                 }
             }
@@ -149,7 +148,6 @@ impl New<'_> {
 
 fn replaces(id: Digest, lines: &[String]) -> String {
     let (first, count) = (lines.first().map(String::as_str).unwrap_or_default(), lines.len());
-    let first = one_line(first);
     format!("tree {id} in the store is damaged ({count} differences): {first}: it is replaced")
 }
 

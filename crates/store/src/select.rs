@@ -3,7 +3,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use pod::digest::Digest;
-use pod::text::{escape, one_line};
+use pod::text::escape;
 
 use crate::alias::Alias;
 use crate::home::Home;
@@ -112,7 +112,7 @@ pub fn images(home: &Home, ids: impl IntoIterator<Item = Digest>) -> Result<Vec<
         match Tree::look(home, id)? {
             Found::Whole(tree) if tree.info().kind == Kind::Image => all.push((id, tree.info().clone())),
             Found::Whole(_) | Found::Nothing => {}
-            Found::Damaged(error) => home.listener.warn(&one_line(&format!("{error:#}"))),
+            Found::Damaged(error) => home.listener.warn(&format!("{error:#}")),
         }
     }
     Ok(all)

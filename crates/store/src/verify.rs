@@ -123,7 +123,7 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Repa
         }
         Err(Lost(why)) => {
             let pods = References::read(home)?.to(id).to_vec();
-            staging::remove_from(home, &home.trees, &name, locked)?;
+            staging::remove_from_store(home, &name, locked)?;
             Ok(Repair::TakenOut(why, pods))
         }
     }

@@ -33,6 +33,16 @@ pub fn open_in_root(root: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, mod
     open(root, path.as_ref(), flags, mode, resolve)
 }
 
+/// Opens `path` from `directory` without leaving the mount that `directory` is on, a bind mount included. No link is
+/// followed; `..` may be in the path.
+///
+/// # Errors
+/// `EXDEV` where a mount is in the way; the system's others.
+pub fn open_on_mount(directory: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    open(directory, path.as_ref(), flags, Mode::empty(), resolve)
+}
+
 /// The path of an open file that leads to it whatever it is called (proc_pid_fd(5)): to name it in a call that takes no
 /// descriptor.
 pub fn proc_path(file: impl AsFd) -> String {

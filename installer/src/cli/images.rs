@@ -11,7 +11,7 @@ use pod::text::escape;
 use serde_json::json;
 
 use super::arguments::Format;
-use super::{print, verify};
+use super::verify;
 use crate::ui::Ui;
 use archive::Limits;
 use image::ImageArgument;
@@ -19,9 +19,10 @@ use prepare::ImagePlan;
 use report::Hint as _;
 use store::Home;
 use store::extract::Expected;
-use store::staging::Staging;
+use store::staging::{Mounted, Staging};
 use store::{Importer, Info, Kept, Kind, References, Selector};
 use sys::Interrupt;
+use terminal::output::{self, Lines};
 
 /// What is to be done.
 pub(super) enum Images {
@@ -34,6 +35,7 @@ pub(super) enum Images {
 
 pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Result<ExitCode> {
     if let Images::Import(images, limits) = task {
+        output::check()?;
         let images = images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
         let home = Home::open(dir, interrupt, &Ui)?;
         let done = import(&home, images, *limits, interrupt);
@@ -74,7 +76,7 @@ fn without_store(dir: &Path, task: &Images) -> Result<ExitCode> {
 }
 
 fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
-    Staging::sweep(home)?;
+    Staging::sweep_or_warn(home)?;
     let importer = Importer { home, limits, name_of: image::name, interrupt };
     for image in images {
         let shown = image.shown();
@@ -91,7 +93,7 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
             }
         };
         let (tree, _) = imported.with_context(|| format!("image {shown}"))?;
-        print(format!("{}\n", tree.id()).as_bytes())?;
+        output::print(format!("{}\n", tree.id()).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,7 +113,7 @@ fn print_list(images: &[(Digest, Info)], references: &References, format: Format
         Format::Table => table(images, references),
         Format::Json => array(images, references)?,
     };
-    print(text.as_bytes())?;
+    output::print(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,7 +150,7 @@ fn age(seconds: u64) -> String {
 
 fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     // First, so that one that was killed halfway, and is done again, has nothing left of it though its image is gone.
-    Staging::sweep(home)?;
+    let mut is_mounted = swept_but_mounted(home)?;
     store::sweep_aliases(home)?;
     let mut ids = Vec::new();
     for image in images {
@@ -160,10 +162,14 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     }
     let outcomes = store::remove(home, &ids)?;
     store::sweep_aliases(home)?;
-    let mut refused = Vec::new();
+    let (mut refused, mut lines) = (Vec::new(), Lines::default());
     for (id, outcome) in outcomes {
         match outcome {
-            Ok(_) | Err(Kept::Missing) => print(format!("removed {id}\n").as_bytes())?,
+            Ok(_) | Err(Kept::Missing) => lines.add(&format!("removed {id}")),
+            Err(Kept::Mounted(mounted)) => {
+                is_mounted = true;
+                tell_mounted(format!("cannot remove image {id}"), mounted);
+            }
             Err(Kept::InUse) => refused.push(format!("image {id} is in use")),
             Err(Kept::Referred(pods)) => refused.push(format!(
                 "pod {} refers to image {id}",
@@ -172,20 +178,43 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
         }
     }
     match refused.as_slice() {
-        [] => Ok(ExitCode::SUCCESS),
+        [] => lines.end().map(|()| code(is_mounted)),
         all => Err(anyhow!("{}", all.join("; ")))
             .hint("rm -rf takes a pod directory away once its pod has ended"),
     }
 }
 
 fn collect(home: &Home) -> Result<ExitCode> {
-    Staging::sweep(home)?;
+    let (mut is_mounted, mut lines) = (swept_but_mounted(home)?, Lines::default());
     for (id, outcome) in store::collect(home)? {
-        if let Ok(info) = outcome {
-            let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
-            let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
-            print(format!("removed {what} {id}{}\n", name.unwrap_or_default()).as_bytes())?;
+        match outcome {
+            Ok(info) => {
+                let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
+                let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
+                lines.add(&format!("removed {what} {id}{}", name.unwrap_or_default()));
+            }
+            Err(Kept::Mounted(mounted)) => {
+                is_mounted = true;
+                tell_mounted(format!("cannot remove tree {id}"), mounted);
+            }
+            Err(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
         }
     }
-    Ok(ExitCode::SUCCESS)
+    lines.end().map(|()| code(is_mounted))
+}
+
+/// Sweeps staging, and tells what stays because something is mounted in it; whether anything does.
+pub(super) fn swept_but_mounted(home: &Home) -> Result<bool> {
+    let all = Staging::sweep(home)?;
+    let is_mounted = !all.is_empty();
+    all.into_iter().for_each(|mounted| tell_mounted("cannot remove a dead run's directory".into(), mounted));
+    Ok(is_mounted)
+}
+
+fn tell_mounted(what: String, mounted: Mounted) {
+    terminal::error(&anyhow::Error::new(mounted).context(what));
+}
+
+fn code(failed: bool) -> ExitCode {
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -9,7 +9,6 @@ mod images;
 mod verify;
 
 use std::convert::Infallible;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -27,6 +26,7 @@ use prepare::Request;
 use prepare::{Plan, Prepared};
 use report::Hint as _;
 use sys::Interrupt;
+use terminal::output;
 
 /// What is to be done, all arguments understood.
 enum Task {
@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     }
     match Arguments::try_parse().and_then(task) {
         Ok(task) => execute(&task),
-        Err(error) => usage(&error),
+        Err(error) => output::usage(&error),
     }
 }
 
@@ -92,17 +92,6 @@ fn invalid(kind: ErrorKind, expected: &str) -> clap::Error {
     Arguments::command().error(kind, expected)
 }
 
-/// Prints help, or what was not understood.
-fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    }
-    let text = error.render().to_string();
-    let lines: Vec<_> = text.trim_end().split('\n').map(pod::text::one_line).collect();
-    eprintln!("{}", lines.join("\n"));
-    ExitCode::from(2)
-}
-
 fn execute(task: &Task) -> ExitCode {
     let failure = match task {
         Task::Prepare(_) | Task::Images(..) => 1,
@@ -113,11 +102,11 @@ fn execute(task: &Task) -> ExitCode {
         Ok(code) => code,
         Err(error) => match interrupt.signal() {
             Some(signal) => {
-                eprintln!("interrupted");
+                terminal::tell("interrupted");
                 ExitCode::from(128 + signal)
             }
             None => {
-                eprintln!("{}", report::line(&error));
+                terminal::error(&error);
                 ExitCode::from(failure)
             }
         },
@@ -131,6 +120,7 @@ fn try_execute(task: &Task, interrupt: &mut Interrupt) -> Result<ExitCode> {
     *interrupt = Interrupt::watch().context("cannot watch for signals")?;
     match task {
         Task::Prepare(request) => {
+            output::check()?;
             prepare::apply(Plan::open(request)?, interrupt, &Ui, announce).map(|_| ExitCode::SUCCESS)
         }
         Task::PrepareAndRun(request, debug) => {
@@ -154,16 +144,10 @@ fn start(pod: &Path, debug: bool, interrupt: &Interrupt) -> Result<ExitCode> {
 fn announce(pod: &Prepared) -> Result<()> {
     let mut line = pod.path.as_os_str().as_encoded_bytes().to_vec();
     line.push(b'\n');
-    print(&line)?;
-    eprintln!("layout: {}", pod.layout);
-    pod.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    output::print(&line)?;
+    terminal::tell(&format!("layout: {}", pod.layout));
+    pod.warnings.iter().for_each(|warning| terminal::warn(warning));
     Ok(())
-}
-
-/// Data, all of it or an error.
-fn print(data: &[u8]) -> Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(data).and_then(|()| out.flush()).context("cannot write to stdout")
 }
 
 #[cfg(test)]

@@ -7,33 +7,32 @@ use anyhow::{Context as _, Result, bail};
 use pod::digest::Digest;
 use pod::text::one_line;
 
-use super::print;
+use super::images::swept_but_mounted;
 use store::Home;
-use store::staging::Staging;
 use store::{Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
+use terminal::output::Lines;
 
 /// Verifies these images, or all that is in the store, each whatever the others come to.
 pub(super) fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<ExitCode> {
     let home = importer.home;
-    if repair {
-        Staging::sweep(home)?;
-    }
+    let mut failed = repair && swept_but_mounted(home)?;
     let known = repair.then(|| Known::read(home)).transpose()?;
-    let mut failed = false;
+    let mut lines = Lines::default();
     for id in ids(home, images)? {
         importer.interrupt.check()?;
-        let is_well = match one(importer, known.as_ref(), id) {
+        let is_well = match one(importer, known.as_ref(), id, &mut lines) {
             Ok(Some(is_well)) => is_well,
             Ok(None) if images.is_empty() => true,
             Ok(None) => bail!("no tree {id} in the store: expected one"),
             Err(error) => {
                 importer.interrupt.check()?;
-                eprintln!("{}", report::line(&error));
+                terminal::error(&error);
                 false
             }
         };
         failed |= !is_well;
     }
+    lines.end()?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -50,25 +49,28 @@ fn ids(home: &Home, images: &[String]) -> Result<Vec<Digest>> {
 }
 
 /// Whether a tree is as it was, or was made so, which takes what is `known` of it; `None` where there is none.
-fn one(importer: &Importer<'_>, known: Option<&Known>, id: Digest) -> Result<Option<bool>> {
+fn one(
+    importer: &Importer<'_>,
+    known: Option<&Known>,
+    id: Digest,
+    lines: &mut Lines,
+) -> Result<Option<bool>> {
     let tree = match store::verify(importer.home, id, importer.interrupt)? {
         Verdict::Missing => return Ok(None),
         Verdict::Intact(tree) => {
-            print(format!("{id}: intact\n").as_bytes())?;
+            lines.add(&format!("{id}: intact"));
             Some(*tree)
         }
-        Verdict::Damaged(lines) => {
-            for line in lines {
-                print(format!("{id}: {}\n", one_line(&line)).as_bytes())?;
-            }
-            known.map_or(Ok(None), |known| repaired(importer, known, id))?
+        Verdict::Damaged(differences) => {
+            differences.iter().for_each(|line| lines.add(&format!("{id}: {}", one_line(line))));
+            known.map_or(Ok(None), |known| repaired(importer, known, id, lines))?
         }
     };
-    tree.map_or(Ok(false), |tree| inits(importer, known.is_some(), &tree)).map(Some)
+    tree.map_or(Ok(false), |tree| inits(importer, known.is_some(), &tree, lines)).map(Some)
 }
 
 /// Repairs a tree and says how; the tree, if it is as it was.
-fn repaired(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Option<Tree>> {
+fn repaired(importer: &Importer<'_>, known: &Known, id: Digest, lines: &mut Lines) -> Result<Option<Tree>> {
     let repair = store::repair(importer, known, id).with_context(|| format!("cannot repair {id}"))?;
     let said = match &repair {
         Repair::Renewed(_) => "renewed from its file".to_owned(),
@@ -81,7 +83,7 @@ fn repaired(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Option
             }
         },
     };
-    print(format!("{id}: {said}\n").as_bytes())?;
+    lines.add(&format!("{id}: {said}"));
     match repair {
         Repair::Renewed(tree) => Ok(Some(*tree)),
         Repair::InUse | Repair::TakenOut(..) => Ok(None),
@@ -89,7 +91,7 @@ fn repaired(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Option
 }
 
 /// Whether the pods of a stage1 have its `init`, or were given it.
-fn inits(importer: &Importer<'_>, repair: bool, tree: &Tree) -> Result<bool> {
+fn inits(importer: &Importer<'_>, repair: bool, tree: &Tree, lines: &mut Lines) -> Result<bool> {
     let (home, id, interrupt) = (importer.home, tree.id(), importer.interrupt);
     if tree.info().kind != Kind::Stage1 {
         return Ok(true);
@@ -100,12 +102,12 @@ fn inits(importer: &Importer<'_>, repair: bool, tree: &Tree) -> Result<bool> {
         if !is_another.with_context(|| format!("cannot look at the init of pod {pod}"))? {
             continue;
         }
-        print(format!("{id}: pod {pod}: init: found another, expected this stage1's\n").as_bytes())?;
+        lines.add(&format!("{id}: pod {pod}: init: found another, expected this stage1's"));
         are_well &= repair;
         if repair {
             let renewed = init::renew(home, tree, *pod, interrupt);
             renewed.with_context(|| format!("cannot renew the init of pod {pod}"))?;
-            print(format!("{id}: pod {pod}: init renewed\n").as_bytes())?;
+            lines.add(&format!("{id}: pod {pod}: init renewed"));
         }
     }
     Ok(are_well)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Workers, looked at from outside while they wait for more of an archive; and what becomes of the installer when its
 //! worker ends early, and the other way round.
-
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 #![expect(clippy::unwrap_used, reason = "the lint's exception for tests does not see a test's fixtures")]
 
 mod fixture;

@@ -13,7 +13,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of Gantry's crates a crate may use. Tests and fuzzing may use all.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("pod", &[]),
     ("sys", &["pod"]),
     ("report", &["pod"]),
@@ -21,9 +21,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("store", &["archive", "pod", "report", "sys"]),
     ("image", &["archive", "pod", "report", "store", "sys"]),
     ("prepare", &["archive", "image", "pod", "report", "store", "sys"]),
-    ("installer", &["archive", "image", "pod", "prepare", "report", "store", "sys"]),
+    ("terminal", &["pod", "report"]),
+    ("installer", &["archive", "image", "pod", "prepare", "report", "store", "sys", "terminal"]),
     ("stage1-init", &["pod", "sys"]),
-    ("rootfs-build", &["archive", "pod", "report", "sys"]),
+    ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
     ("tests", &["archive", "pod", "rootfs-build", "stage1-init", "sys"]),
 ];
 

@@ -4,6 +4,7 @@
 //! What was meant is kept by the generator, beside the manifest it writes; nothing of the rendering is asked. What
 //! systemd's dump does not show is looked at elsewhere: command prefixes (`:`, `+`) in `stage1_init`'s golden plans,
 //! `NoNewPrivileges=` and everything else an app can see in the conformance tests.
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod compare;

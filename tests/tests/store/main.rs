@@ -6,6 +6,7 @@
 mod damage;
 mod gc;
 mod layouts;
+mod links;
 mod many;
 
 use std::fs;

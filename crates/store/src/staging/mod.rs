@@ -5,6 +5,7 @@
 //! store is complete; what is in `staging/` and not locked is dead, and the next run sweeps it. So a run may be killed
 //! at any moment.
 
+mod mounted;
 mod remove;
 mod sweep;
 
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 use crate::home::Home;
 use sys::open_beneath;
 
+pub use mounted::{Mounted, told_apart};
 pub use sweep::{Locked, is_called, lock};
 
 /// How often an id is drawn that somebody has, or a staging directory made that a sweep takes for dead.
@@ -60,9 +62,17 @@ pub struct Staging<'h> {
 }
 
 impl<'h> Staging<'h> {
-    /// Removes what dead runs left.
-    pub fn sweep(home: &Home) -> Result<()> {
-        sweep::sweep(&home.staging)
+    /// Removes what dead runs left, but for that in which something is mounted.
+    pub fn sweep(home: &Home) -> Result<Vec<Mounted>> {
+        sweep::sweep(home)
+    }
+
+    /// Likewise, for callers that have no use of it: what stays is warned of.
+    pub fn sweep_or_warn(home: &Home) -> Result<()> {
+        for mounted in Self::sweep(home)? {
+            home.listener.warn(&format!("a dead run's directory stays: {mounted}"));
+        }
+        Ok(())
     }
 
     /// Begins a directory.
@@ -168,11 +178,13 @@ impl<'h> Staging<'h> {
         Ok(Published::New)
     }
 
-    /// Changes places with what is in `parent` as `name`, with all of this on disk.
+    /// Changes places with the store's tree `name`, with all of this on disk. That is to be removed then.
     ///
     /// # Errors
-    /// Where that fails; all is where it was then.
-    pub fn replace(&self, parent: &OwnedFd, name: &CStr) -> Result<()> {
+    /// Where that fails, or something is mounted in the tree; all is where it was then.
+    pub fn replace(&self, name: &CStr) -> Result<()> {
+        let parent = &self.home.trees;
+        mounted::check_tree(self.home, name).context("cannot replace what is there")?;
         syncfs(&self.directory).context("cannot sync the staging directory")?;
         self.exchange(parent, name).context("cannot change places with what is there")?;
         let synced = fsync(parent);
@@ -191,7 +203,7 @@ impl<'h> Staging<'h> {
 
     /// Removes what has its name in staging, and is locked: itself, or what it has changed places with.
     pub fn remove(&self) -> Result<()> {
-        remove_all(&self.home.staging, &self.name)
+        mounted::remove_all(self.home, &self.name)
             .with_context(|| format!("cannot remove staging/{}", self.id))
     }
 
@@ -211,8 +223,8 @@ impl<'h> Staging<'h> {
     /// Removes it. What can't be removed is left to the next run's sweep, and so is what has its name now.
     pub fn discard(self) {
         let removed = match is_called(&self.home.staging, &self.name, &self.directory) {
-            Ok(true) => remove::remove_tree(&self.home.staging, &self.name),
-            other => other.map(drop),
+            Ok(true) => mounted::remove(self.home, &self.name),
+            other => other.map(drop).map_err(Into::into),
         };
         if let Err(error) = removed {
             self.home.listener.warn(&format!("cannot remove staging/{}: {error}", self.id));
@@ -236,29 +248,24 @@ impl AsFd for Staging<'_> {
     }
 }
 
-/// Takes what is locked, `name` in `parent`, out of there at once, and removes it. No sweep comes in: it is locked.
-pub fn remove_from(home: &Home, parent: &OwnedFd, name: &CStr, _locked: Locked) -> Result<()> {
+/// Takes what is locked, the store's tree `name`, out of there at once, and removes it. No sweep comes in: it is locked.
+///
+/// # Errors
+/// Where that fails; a tree that something is mounted in is still there then, with all of it.
+pub fn remove_from_store(home: &Home, name: &CStr, _locked: Locked) -> Result<()> {
+    mounted::check_tree(home, name)?;
     for _ in 0..ATTEMPTS {
         let dead = CString::new(random_id()?.to_string())?;
-        match renameat_with(parent, name, &home.staging, &dead, RenameFlags::NOREPLACE) {
+        match renameat_with(&home.trees, name, &home.staging, &dead, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => return Ok(()),
             done => {
                 done.context("cannot take it out")?;
-                return remove_all(&home.staging, &dead).context("cannot remove it");
+                return mounted::remove_all(home, &dead).context("cannot remove it");
             }
         }
     }
     bail!("cannot take it out: {ATTEMPTS} names were taken")
-}
-
-/// Removes all that can go, whatever can't; the next run's sweep has the rest.
-fn remove_all(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
-    let removed = remove::remove_tree(parent, name);
-    if removed.is_err() {
-        let _ = remove::remove_tree(parent, name);
-    }
-    removed
 }
 
 fn random_id() -> Result<PodId> {

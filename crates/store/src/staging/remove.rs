@@ -1,33 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Removing a tree, relative to descriptors: no link is followed, whatever the tree holds, and three are open however
 //! deep it is. The way back up is `..`, which has to be the directory that the way down came through.
+//!
+//! Invariant: nothing that is mounted is removed. A first pass looks for mounts and changes nothing; what is mounted
+//! once it has passed ends the second there (openat2(2), `RESOLVE_NO_XDEV`, which means bind mounts too; unlink(2),
+//! EBUSY). A mount in another namespace only is in nobody's way: it goes with the name it is mounted on.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, unlinkat};
-use rustix::io::{Errno, Result};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx, unlinkat};
+use rustix::io::Errno;
+use sys::open_on_mount;
 
 /// How often a directory may be found with something in it after it was emptied.
 const ATTEMPTS: usize = 8;
 
-/// Removes `name` in `parent`, whatever it is, and everything below it. That it is gone already is well.
+/// Why something can't be removed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// Something is mounted at this path.
+    Mounted(PathBuf),
+    /// The system's reason.
+    System(Errno),
+}
+
+impl Obstacle {
+    fn mounted(name: &CStr) -> Self {
+        Self::Mounted(OsStr::from_bytes(name.to_bytes()).into())
+    }
+
+    /// The same, of what is in the directory called `name`.
+    fn below(self, name: &CStr) -> Self {
+        match self {
+            Self::Mounted(path) => Self::Mounted(Path::new(OsStr::from_bytes(name.to_bytes())).join(path)),
+            system => system,
+        }
+    }
+}
+
+impl From<Errno> for Obstacle {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno)
+    }
+}
+
+type Result<T> = std::result::Result<T, Obstacle>;
+
+/// What is done with what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// Whether something is mounted on it is looked at.
+    Look,
+    /// It is removed.
+    Remove,
+}
+
+/// Looks whether anything is mounted on `name` in `parent`, or below it. That nothing is there is well.
+pub(super) fn check(parent: impl AsFd, name: &CStr) -> Result<()> {
+    let Some(file_type) = look(&parent, name)? else { return Ok(()) };
+    match file_type {
+        FileType::Directory => walk(open(&parent, name)?, Pass::Look).map_err(|found| found.below(name)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes `name` in `parent`, whatever it is, and everything below it; nothing of it where something is mounted there.
+/// That it is gone already is well.
 pub(super) fn remove_tree(parent: impl AsFd, name: &CStr) -> Result<()> {
+    check(&parent, name)?;
     if is_removed(&parent, name)? {
         return Ok(());
     }
     for _ in 1..ATTEMPTS {
         match open(&parent, name) {
-            Err(Errno::NOENT) => return Ok(()),
-            opened => empty(opened?)?,
+            Err(Obstacle::System(Errno::NOENT)) => return Ok(()),
+            opened => walk(opened?, Pass::Remove).map_err(|found| found.below(name))?,
         }
-        match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
-            Err(Errno::NOTEMPTY) => {}
-            Err(Errno::NOENT) => return Ok(()),
+        match remove_empty(&parent, name) {
+            Err(Obstacle::System(Errno::NOTEMPTY)) => {}
             done => return done,
         }
     }
-    unlinkat(&parent, name, AtFlags::REMOVEDIR)
+    remove_empty(&parent, name)
 }
 
 /// Removes what is no directory; whether it is gone.
@@ -35,50 +92,64 @@ fn is_removed(parent: impl AsFd, name: &CStr) -> Result<bool> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(Errno::ISDIR | Errno::PERM) => Ok(false),
-        Err(error) => Err(error),
+        Err(Errno::BUSY) => Err(Obstacle::mounted(name)),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// A directory above the one that is being emptied.
+/// Removes an empty directory, or finds it gone.
+fn remove_empty(parent: impl AsFd, name: &CStr) -> Result<()> {
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::BUSY) => Err(Obstacle::mounted(name)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A directory above the one that is at hand.
 struct Above {
     /// Which one it is.
     identity: (u64, u64),
-    /// The names in it that are directories, and still there. The last is the way down.
+    /// The names in it that are directories, and not done yet. The last is the way down.
     left: Vec<CString>,
     /// How often that one was emptied.
     attempts: usize,
 }
 
-/// Empties `directory`, depth first.
-fn empty(mut directory: OwnedFd) -> Result<()> {
+/// Looks through `directory`, or empties it, depth first.
+fn walk(mut directory: OwnedFd, pass: Pass) -> Result<()> {
     let mut way: Vec<Above> = Vec::new();
-    let (mut left, mut attempts) = (subdirectories(&directory)?, 0);
+    let below_all = |found: Obstacle, way: &[Above]| {
+        way.iter().rev().filter_map(|above| above.left.last()).fold(found, |found, name| found.below(name))
+    };
+    let (mut left, mut attempts) = (subdirectories(&directory, pass)?, 0);
     loop {
         if let Some(name) = left.last() {
-            let below = open(&directory, name)?;
+            let below = open(&directory, name).map_err(|found| below_all(found, &way))?;
             way.push(Above { identity: identity(&directory)?, left, attempts });
-            (left, attempts) = (subdirectories(&below)?, 0);
-            directory = below;
+            left = subdirectories(&below, pass).map_err(|found| below_all(found, &way))?;
+            (attempts, directory) = (0, below);
             continue;
         }
         let Some(above) = way.pop() else { return Ok(()) };
         directory = open(&directory, c"..")?;
         if identity(&directory)? != above.identity {
-            return Err(Errno::STALE);
+            return Err(Errno::STALE.into());
         }
         (left, attempts) = (above.left, above.attempts + 1);
-        match left.last().map_or(Ok(()), |name| unlinkat(&directory, name, AtFlags::REMOVEDIR)) {
-            Err(Errno::NOTEMPTY) if attempts < ATTEMPTS => continue,
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error),
+        if let (Pass::Remove, Some(name)) = (pass, left.last()) {
+            match remove_empty(&directory, name) {
+                Err(Obstacle::System(Errno::NOTEMPTY)) if attempts < ATTEMPTS => continue,
+                done => done.map_err(|found| below_all(found, &way))?,
+            }
         }
         left.pop();
         attempts = 0;
     }
 }
 
-/// Removes what is in a directory and is none itself; the names of those that are.
-fn subdirectories(directory: &OwnedFd) -> Result<Vec<CString>> {
+/// Removes what is in a directory and is none itself, or looks at it; the names of those that are.
+fn subdirectories(directory: &OwnedFd, pass: Pass) -> Result<Vec<CString>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -86,19 +157,85 @@ fn subdirectories(directory: &OwnedFd) -> Result<Vec<CString>> {
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        if entry.file_type() == FileType::Directory || !is_removed(directory, name)? {
+        let is_directory = match (entry.file_type(), pass) {
+            // What is mounted on one is found when it is opened.
+            (FileType::Directory, _) => true,
+            (_, Pass::Look) => look(directory, name)? == Some(FileType::Directory),
+            (_, Pass::Remove) => !is_removed(directory, name)?,
+        };
+        if is_directory {
             all.push(name.to_owned());
         }
     }
     Ok(all)
 }
 
+/// What `name` is, if it is there, and nothing is mounted on it.
+fn look(parent: impl AsFd, name: &CStr) -> Result<Option<FileType>> {
+    // As it is known here: nobody needs the size that a server has of it.
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    match statx(parent, name, flags, StatxFlags::TYPE) {
+        Err(Errno::NOENT) => Ok(None),
+        Ok(found) if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => {
+            Err(Obstacle::mounted(name))
+        }
+        found => Ok(Some(FileType::from_raw_mode(found?.stx_mode.into()))),
+    }
+}
+
+/// Opens a directory that is on the same mount as `parent`.
 fn open(parent: impl AsFd, name: &CStr) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(parent, name, flags, Mode::empty())
+    let name_in_parent = OsStr::from_bytes(name.to_bytes());
+    match open_on_mount(parent, name_in_parent, OFlags::RDONLY | OFlags::DIRECTORY) {
+        Err(Errno::XDEV) => Err(Obstacle::mounted(name)),
+        opened => Ok(opened?),
+    }
 }
 
 fn identity(directory: &OwnedFd) -> Result<(u64, u64)> {
     let stat = fstat(directory)?;
     Ok((stat.st_dev, stat.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::staging::tests::can_run;
+
+    /// Between the two passes anybody can mount something.
+    #[test]
+    fn what_is_mounted_after_the_look_is_not_crossed() {
+        let Some(_nobody_starts) = can_run("what_is_mounted_after_the_look_is_not_crossed") else { return };
+        // In a namespace of this thread's own, which all that is mounted goes with.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let bind = |what: Option<&Path>, at: &Path, flags| mount(what, at, None::<&str>, flags, None::<&str>);
+        bind(None, Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE).unwrap();
+        for on in ["a/directory", "a/file"] {
+            let outer = tempfile::tempdir().unwrap();
+            let [canary, tree] = ["canary", "tree"].map(|name| outer.path().join(name));
+            fs::create_dir(&canary).unwrap();
+            fs::create_dir_all(tree.join("a/directory")).unwrap();
+            for file in [canary.join("file"), tree.join("a/file"), tree.join("file")] {
+                fs::write(file, "alive").unwrap();
+            }
+            let what = if on == "a/file" { canary.join("file") } else { canary.clone() };
+            let parent = File::open(outer.path()).unwrap();
+            check(&parent, c"tree").unwrap();
+            bind(Some(&what), &tree.join(on), MsFlags::MS_BIND).unwrap();
+            let opened = open(&parent, c"tree").unwrap();
+            assert_eq!(walk(opened, Pass::Remove), Err(Obstacle::Mounted(on.into())));
+            assert_eq!(fs::read(canary.join("file")).unwrap(), b"alive", "{on}");
+            // The look finds it, too, whatever it is on.
+            assert_eq!(remove_tree(&parent, c"tree"), Err(Obstacle::Mounted(Path::new("tree").join(on))));
+            assert_eq!(fs::read(canary.join("file")).unwrap(), b"alive", "{on}");
+            nix::mount::umount(&tree.join(on)).unwrap();
+            assert_eq!(remove_tree(&parent, c"tree"), Ok(()), "{on}");
+            assert!(!tree.exists(), "{on}");
+        }
+    }
 }

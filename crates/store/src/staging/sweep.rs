@@ -9,28 +9,32 @@ use pod::id::PodId;
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::remove::remove_tree;
+use super::mounted::{self, Mounted};
+use crate::home::Home;
 use crate::unpacker;
 
-/// Removes every dead entry of the directory `staging`. Names that Gantry does not give are not its own: they stay.
-pub(super) fn sweep(staging: &OwnedFd) -> Result<()> {
-    for entry in Dir::read_from(staging).context("cannot list staging")? {
+/// Removes every dead entry of `staging/`, but for those that something is mounted in, which are told. Names that
+/// Gantry does not give are not its own: they stay.
+pub(super) fn sweep(home: &Home) -> Result<Vec<Mounted>> {
+    let mut all = Vec::new();
+    for entry in Dir::read_from(&home.staging).context("cannot list staging")? {
         let entry = entry.context("cannot list staging")?;
         let name = entry.file_name();
         if name.to_str().is_ok_and(|name| name.parse::<PodId>().is_ok()) {
-            sweep_one(staging, name)
+            let swept = mounted::told_apart(sweep_one(home, name))
                 .with_context(|| format!("cannot remove the dead staging/{}", name.to_string_lossy()))?;
+            all.extend(swept.err());
         }
     }
-    Ok(())
+    Ok(all)
 }
 
-fn sweep_one(staging: &OwnedFd, name: &CStr) -> Result<(), Errno> {
-    match lock(staging, name)? {
+fn sweep_one(home: &Home, name: &CStr) -> Result<()> {
+    match lock(&home.staging, name)? {
         // A worker outlives its installer for a moment.
         Some(locked) if unpacker::is_at_work(&locked.directory)? => Ok(()),
         // Held while it is removed, so that two sweeps don't meet.
-        Some(_locked) => remove_tree(staging, name),
+        Some(_locked) => mounted::remove(home, name),
         None => Ok(()),
     }
 }

@@ -83,7 +83,7 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
         let published = staging.publish(&home.trees, c"tree", Sync::FileSystem).unwrap();
         if replace {
             let replaced = lock(&home.trees, c"tree").unwrap().unwrap();
-            staging.replace(&home.trees, c"tree").unwrap();
+            staging.replace(c"tree").unwrap();
             staging.remove().unwrap();
             drop(replaced);
         } else {
@@ -100,7 +100,7 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
     assert_eq!(names(&outer.path().join("staging")), [""; 0]);
     // Somebody may be at work in what has changed places with it.
     let last = Staging::create(&home).unwrap();
-    last.replace(&home.trees, c"tree").unwrap();
+    last.replace(c"tree").unwrap();
     last.discard();
     assert_eq!(names(&outer.path().join("staging")).len(), 1);
 }
@@ -150,7 +150,7 @@ fn a_dead_tree_of_any_depth_is_swept() {
     const CHILD: &str = "GANTRY_TEST_SWEEP_IN";
     if let Some(dir) = std::env::var_os(CHILD) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) }).unwrap();
-        return Staging::sweep(&home_in(Path::new(&dir)).unwrap()).unwrap();
+        return drop(Staging::sweep(&home_in(Path::new(&dir)).unwrap()).unwrap());
     }
     let Some(nobody_starts) = can_run("a_dead_tree_of_any_depth_is_swept") else { return };
     let outer = tempfile::tempdir().unwrap();

@@ -88,22 +88,22 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what a dead run left is not swept by a prepare",
         file: APPLY,
-        find: "    Staging::sweep(home).with_context(about)?;\n",
+        find: "    Staging::sweep_or_warn(home).with_context(about)?;\n",
         replace: "    let _ = about;\n",
         suites: &[FAULTS_AFTER_A_KILL],
     },
     Mutation {
         name: "what a dead run left is not swept by gc",
         file: "installer/src/cli/images.rs",
-        find: "    Staging::sweep(home)?;\n    for (id, outcome)",
-        replace: "    for (id, outcome)",
+        find: "= (swept_but_mounted(home)?, Lines::default());",
+        replace: "= (false, Lines::default());",
         suites: &[STORE_GC],
     },
     Mutation {
         name: "a store is made to look into",
         file: "crates/store/src/home.rs",
-        find: "        match fs::symlink_metadata(path.join(layout::TREES)) {\n",
-        replace: "        match fs::symlink_metadata(path) {\n",
+        find: "        if has_store { Self::open(path, interrupt, listener).map(Some) } else { Ok(None) }\n",
+        replace: "        let _ = has_store;\n        Self::open(path, interrupt, listener).map(Some)\n",
         suites: &[STORE_WHERE_NONE_IS],
     },
     Mutation {
