@@ -12,27 +12,31 @@ use serde_json::Value;
 
 use crate::init;
 
-/// Makes the app's root and the launcher reachable for everybody, and becomes the launcher with the socket at descriptor
+/// Makes the app's root and the launcher reachable for everybody, moves a copy of all that is mounted over the root, where
+/// nspawn has the pod's, and becomes the launcher with the socket at descriptor
 /// 3 (sd_listen_fds(3)). It comes as stdout, since shells have names for the first ten descriptors alone.
 const BECOME: &str = r#"
 set -e
 mount -t tmpfs tmpfs /mnt
-mkdir /mnt/root
+mkdir /mnt/root /mnt/pod
 touch /mnt/launch
 mount --bind "$1" /mnt/root
 mkdir -p /mnt/root/proc
 mount --bind /proc /mnt/root/proc
 mount --bind "$2" /mnt/launch
-caps=+setpcap,+sys_ptrace,+sys_admin
-exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&1 1>&2"#;
+mount --rbind / /mnt/pod
+cd /mnt/pod
+mount --move . /
+caps=+setpcap,+sys_chroot,+sys_ptrace,+sys_admin
+exec chroot . setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&1 1>&2"#;
 
 /// A launcher that waits for what to start, in the root where the test is.
 #[derive(Debug)]
 pub struct Launcher(Child);
 
 impl Launcher {
-    /// What it has beside what the app may have: `CAP_SETPCAP`, `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
-    pub const CAPABILITIES: [u8; 3] = [8, 19, 21];
+    /// What it has beside what the app may have: `CAP_SETPCAP`, `CAP_SYS_CHROOT`, `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
+    pub const CAPABILITIES: [u8; 4] = [8, 18, 19, 21];
     /// Where it finds the app's root.
     pub const ROOT: &str = "/mnt/root";
 

@@ -30,9 +30,10 @@ const POST_STOP_SECONDS: u32 = 60;
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
 /// What a launcher has beside what its app may have, until it is in the app's root (linux/capability.h):
-/// `CAP_SYS_ADMIN` to enter it and to set a filter, `CAP_SETGID` to set the app's groups, `CAP_SETPCAP` to lose all of
-/// these again, and `CAP_SYS_PTRACE` so that nothing of an app's passes for its equal until then.
-const LAUNCHERS: u64 = 1 << 21 | 1 << 6 | 1 << 8 | 1 << 19;
+/// `CAP_SYS_ADMIN` and `CAP_SYS_CHROOT` to enter it, the first to set a filter as well, `CAP_SETGID` to set the app's
+/// groups, `CAP_SETPCAP` to lose all of these again, and `CAP_SYS_PTRACE` so that nothing of an app's passes for its equal
+/// until then.
+const LAUNCHERS: u64 = 1 << 21 | 1 << 18 | 1 << 6 | 1 << 8 | 1 << 19;
 
 /// Which of an app's services a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
