@@ -88,6 +88,10 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
         setgroups(&groups).context("cannot set its groups")?;
     }
     enter::root(&launch.root).context("cannot enter its root")?;
+    if !launch.user_namespaces {
+        // While it has CAP_SYS_ADMIN: without, a filter would take no-new-privileges.
+        sys::set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
+    }
     give_up(&launch).context("cannot give up the launcher's capabilities")?;
     open_plainly(launch.directory.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY)
         .and_then(fchdir)

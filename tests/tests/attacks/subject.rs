@@ -2,12 +2,14 @@
 //! Attackers: the program `attack` in pods, as apps of every kind, and in a root that defends nothing.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::image::manifest;
+use tests::launcher::{Launcher, Pods};
 use tests::one_call::{Argument, Entry, program as one_call};
 use tests::pods::{Gantry, image_id};
 use tests::rootfs::{Node, Rootfs};
@@ -106,18 +108,9 @@ exec chroot --userspec=$user:$user --groups= . /attack "$@""#;
 /// The control: what comes of attacks in a root that defends nothing.
 pub(crate) fn undefended(user: u32, attacks: &[&str]) -> Said {
     let gantry = Gantry::new();
-    let root = gantry.beside("root");
-    fs::create_dir(&root).unwrap();
-    for (name, content) in programs() {
-        fs::write(root.join(&name), content).unwrap();
-        fs::set_permissions(root.join(&name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    for name in ["dev", "proc", "sys", "tmp"] {
-        fs::create_dir(root.join(name)).unwrap();
-    }
     let output = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c", UNDEFENDED, "sh"])
-        .arg(&root)
+        .arg(root(&gantry))
         .arg(user.to_string())
         .args(attacks)
         .env_remove("AC_APP_NAME")
@@ -125,6 +118,38 @@ pub(crate) fn undefended(user: u32, attacks: &[&str]) -> Said {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     parse(&String::from_utf8(output.stdout).unwrap())
+}
+
+/// What comes of attacks by an app of the user 1000 that the launcher starts outside of any pod, with the pod's root where
+/// `pods` says. What is to be started says beside the usual what `beside` does.
+pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
+    let gantry = Gantry::new();
+    let output = gantry.beside("output");
+    let launcher = Launcher::start_where(pods, &root(&gantry), &File::create(&output).unwrap());
+    let exec: Vec<_> = ["/attack"].iter().chain(attacks).collect();
+    let mut launch = json!({
+        "app": "a", "root": Launcher::ROOT, "exec": exec, "directory": "/", "environment": {},
+        "drop_capabilities": Launcher::CAPABILITIES,
+    });
+    launch.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+    let code = launcher.launch(&launch);
+    let said = fs::read_to_string(output).unwrap();
+    assert_eq!(code, Some(0), "{pods:?}: {said}");
+    parse(&said)
+}
+
+/// The tree on disk, with places for what is mounted.
+fn root(gantry: &Gantry) -> PathBuf {
+    let root = gantry.beside("root");
+    fs::create_dir(&root).unwrap();
+    for (name, content) in programs() {
+        fs::write(root.join(&name), content).unwrap();
+        fs::set_permissions(root.join(&name), Permissions::from_mode(0o755)).unwrap();
+    }
+    for name in ["dev", "proc", "sys", "tmp"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    root
 }
 
 /// `APP ATTACK: OUTCOME`, in lines.

@@ -29,7 +29,7 @@ mod mounts;
 use std::env;
 use std::fmt::{Debug, Display};
 use std::io::{self, Write};
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -75,7 +75,7 @@ fn say(line: &str) -> Result<()> {
 
 /// Makes an attack in a process of its own.
 fn outcome(name: &str) -> Result<String> {
-    let output = Command::new("/proc/self/exe").args(["--one", name]).output();
+    let output = Command::new("/proc/self/exe").args(["--one", name]).stdin(Stdio::inherit()).output();
     let output = output.context("cannot execute /proc/self/exe")?;
     if !output.status.success() {
         bail!("{name}: {}", ended(output.status) + &String::from_utf8_lossy(&output.stderr));
