@@ -120,8 +120,8 @@ pub(crate) fn undefended(user: u32, attacks: &[&str]) -> Said {
     parse(&String::from_utf8(output.stdout).unwrap())
 }
 
-/// What comes of attacks by an app of the user 1000 that the launcher starts outside of any pod, with the pod's root where
-/// `pods` says. What is to be started says beside the usual what `beside` does.
+/// What comes of attacks by an app of the user 1000 that the launcher starts outside of any pod, with the pod's root
+/// where `pods` says. `beside` is added to what is to be started.
 pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
     let gantry = Gantry::new();
     let output = gantry.beside("output");
