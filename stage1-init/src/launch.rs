@@ -35,6 +35,9 @@ pub struct Launch {
     /// Which system calls it may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Filter>,
+    /// Whether it may make user namespaces: with `CAP_SYS_ADMIN`, which is not less.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub user_namespaces: bool,
     /// Capabilities, by number, that only the launcher has; the program gets none of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop_capabilities: Vec<u8>,

@@ -12,27 +12,43 @@ use serde_json::Value;
 
 use crate::init;
 
-/// Makes the app's root and the launcher reachable for everybody, and becomes the launcher with the socket at descriptor
+/// Where nspawn puts the pod's root.
+#[derive(Clone, Copy, Debug)]
+pub enum Pods {
+    /// Over the root that it was started in, as 252 does.
+    Over,
+    /// In its place, as newer ones do.
+    InPlace,
+}
+
+/// Makes the app's root and the launcher reachable for everybody, puts a copy of all that is mounted where nspawn has the
+/// pod's root, and becomes the launcher with the socket at descriptor
 /// 3 (sd_listen_fds(3)). It comes as stdout, since shells have names for the first ten descriptors alone.
 const BECOME: &str = r#"
 set -e
 mount -t tmpfs tmpfs /mnt
-mkdir /mnt/root
+mkdir /mnt/root /mnt/pod
 touch /mnt/launch
 mount --bind "$1" /mnt/root
 mkdir -p /mnt/root/proc
 mount --bind /proc /mnt/root/proc
 mount --bind "$2" /mnt/launch
-caps=+setpcap,+sys_ptrace,+sys_admin
-exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&1 1>&2"#;
+mount --rbind / /mnt/pod
+cd /mnt/pod
+case $3 in
+    Over) mount --move . / ;;
+    InPlace) pivot_root . . && umount -l . ;;
+esac
+caps=+setpcap,+sys_chroot,+sys_ptrace,+sys_admin
+exec chroot . setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&1 1>&2"#;
 
 /// A launcher that waits for what to start, in the root where the test is.
 #[derive(Debug)]
 pub struct Launcher(Child);
 
 impl Launcher {
-    /// What it has beside what the app may have: `CAP_SETPCAP`, `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
-    pub const CAPABILITIES: [u8; 3] = [8, 19, 21];
+    /// What it has beside what the app may have: `CAP_SETPCAP`, `CAP_SYS_CHROOT`, `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
+    pub const CAPABILITIES: [u8; 4] = [8, 18, 19, 21];
     /// Where it finds the app's root.
     pub const ROOT: &str = "/mnt/root";
 
@@ -41,6 +57,14 @@ impl Launcher {
     /// # Panics
     /// Where it can't be started.
     pub fn start(root: &Path, output: &File) -> Self {
+        Self::start_where(Pods::Over, root, output)
+    }
+
+    /// Likewise, with the pod's root where an nspawn has it.
+    ///
+    /// # Panics
+    /// Likewise.
+    pub fn start_where(pods: Pods, root: &Path, output: &File) -> Self {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC)
                 .expect("sockets can be made");
@@ -49,7 +73,7 @@ impl Launcher {
         let message = [ControlMessage::ScmRights(&rights)];
         sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(b"0")], &message, MsgFlags::empty(), None)
             .expect("descriptors can be sent");
-        Self(spawn(root, theirs))
+        Self(spawn(pods, root, theirs))
     }
 
     /// Its process id.
@@ -77,11 +101,12 @@ impl Drop for Launcher {
     }
 }
 
-fn spawn(root: &Path, socket: OwnedFd) -> Child {
+fn spawn(pods: Pods, root: &Path, socket: OwnedFd) -> Child {
     Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c"])
         .arg(BECOME)
         .args(["sh".as_ref(), root.as_os_str(), init().as_os_str()])
+        .arg(format!("{pods:?}"))
         .stdin(Stdio::piped())
         .stdout(socket)
         .spawn()

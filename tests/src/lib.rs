@@ -7,6 +7,7 @@ pub mod host;
 pub mod image;
 pub mod launcher;
 pub mod layers;
+pub mod one_call;
 pub mod packages;
 pub mod pods;
 pub mod rootfs;

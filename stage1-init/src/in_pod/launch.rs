@@ -2,9 +2,9 @@
 //! Becomes one of an app's programs. systemd has already set its user, groups and limits; its stdin is the file that
 //! says what is started ([`crate::launch`]).
 //!
-//! It has three capabilities that the app may not have, and gives them up as soon as it is in the app's root, which it
-//! enters by pivot_root(2) in a mount namespace of the program's own: of the pod's root nothing is left there that
-//! chroot(2) could lead back to.
+//! It has capabilities that the app may not have, and gives them up as soon as it is in the app's root, which it enters
+//! in a mount namespace of the program's own ([`super::enter`]): of the pod's root nothing is left there that chroot(2)
+//! could lead back to.
 //!
 //! Invariant: what is still in the pod's root has `CAP_SYS_PTRACE`, and what looks up anything of an app's has not,
 //! unless the app may. So the links in /proc that lead from one process to another's root, directory and descriptors
@@ -25,16 +25,14 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::{SYS_rt_sigprocmask, SYS_write};
-use nix::mount::{MntFlags, umount2};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{Gid, chdir, dup2_stdin, execve, fchdir, getpid, pivot_root, setgroups};
+use nix::unistd::{Gid, dup2_stdin, execve, fchdir, getpid, setgroups};
 use pod::text::escape;
 use rustix::thread::{
     CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities,
 };
 
-use super::seccomp;
+use super::{enter, seccomp};
 use crate::failure::report;
 use crate::in_root::open_plainly;
 use crate::launch::{Launch, Sockets};
@@ -89,7 +87,11 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
         let groups: Vec<_> = launch.groups.iter().copied().map(Gid::from_raw).collect();
         setgroups(&groups).context("cannot set its groups")?;
     }
-    enter_root(&launch.root).context("cannot enter its root")?;
+    enter::root(&launch.root).context("cannot enter its root")?;
+    if !launch.user_namespaces {
+        // While it has CAP_SYS_ADMIN: without, a filter would take no-new-privileges.
+        sys::set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
+    }
     give_up(&launch).context("cannot give up the launcher's capabilities")?;
     open_plainly(launch.directory.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY)
         .and_then(fchdir)
@@ -153,15 +155,6 @@ fn pass(own: &Sockets, all: Vec<OwnedFd>, launch: &mut Launch) -> Result<()> {
         ("LISTEN_FDNAMES".into(), own.names.join(":")),
     ]);
     Ok(())
-}
-
-/// Makes the app's root this process's, alone of the pod's processes.
-fn enter_root(root: &str) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    chdir(root)?;
-    pivot_root(".", ".")?;
-    umount2(".", MntFlags::MNT_DETACH)?;
-    Ok(chdir("/")?)
 }
 
 /// Gives up what only the launcher may, so that neither it nor the program has it from here on; but for

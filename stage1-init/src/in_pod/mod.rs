@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The helpers that units call inside the pod. They are `/init` by other names: links in `/usr/lib/gantry`.
 
+mod enter;
 pub(crate) mod launch;
 pub(crate) mod mounts;
 mod seccomp;

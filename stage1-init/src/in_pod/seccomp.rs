@@ -7,10 +7,22 @@
 //! number is one of the calls → deny or allow
 //! any other → allow or deny
 //! ```
+//!
+//! A second program, which apps have whether they ask for a filter or not, refuses user namespaces: in one of its own, a
+//! program has every capability, and what the kernel lets it do with them is much. It looks at the numbers of each
+//! machine whose programs this kernel runs, since 32-bit programs are apps' as well.
+//!
+//! ```text
+//! unshare or clone with CLONE_NEWUSER → EPERM
+//! clone3, whose flags are in memory → ENOSYS, by which C libraries and others take clone
+//! ```
+//!
+//! Of two filters that both return an error the kernel takes the newer one's, and allows what both allow.
 
 use nix::libc::{
-    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_DATA,
-    SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, sock_filter,
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
+    CLONE_NEWUSER, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO,
+    SECCOMP_RET_KILL_PROCESS, sock_filter,
 };
 
 use crate::launch::Filter;
@@ -19,12 +31,65 @@ use crate::launch::Filter;
 const NUMBER: u32 = 0;
 /// Where the machine is (linux/audit.h, AUDIT_ARCH_*).
 const ARCH: u32 = 4;
+/// Where the low half of the first argument is: every machine here has that first.
+const ARGUMENT: u32 = 16;
 #[cfg(target_arch = "x86_64")]
 const OWN_ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const OWN_ARCH: u32 = 0xc000_00b7;
 /// Numbers from here on are of x32 (asm/unistd.h, __X32_SYSCALL_BIT); other machines have none so high.
 const X32: u32 = 0x4000_0000;
+
+/// Numbers of the calls that make user namespaces, on a machine.
+struct Machine {
+    arch: u32,
+    clone: u32,
+    unshare: u32,
+}
+
+/// The 64-bit and the 32-bit one: x86-64, whose numbers x32 has with a bit of its own, and i386.
+#[cfg(target_arch = "x86_64")]
+const MACHINES: [Machine; 2] = [
+    Machine { arch: OWN_ARCH, clone: 56, unshare: 272 },
+    Machine { arch: 0x4000_0003, clone: 120, unshare: 310 },
+];
+/// Likewise: aarch64 and arm.
+#[cfg(target_arch = "aarch64")]
+const MACHINES: [Machine; 2] = [
+    Machine { arch: OWN_ARCH, clone: 220, unshare: 97 },
+    Machine { arch: 0x4000_0028, clone: 120, unshare: 337 },
+];
+/// On all machines.
+const CLONE3: u32 = 435;
+
+/// The program that refuses user namespaces and allows everything else.
+pub(crate) fn no_user_namespaces() -> Vec<sock_filter> {
+    let mut program = vec![load(ARCH)];
+    for Machine { arch, clone, unshare } in MACHINES {
+        let calls = [
+            load(NUMBER),
+            instruction(BPF_ALU | BPF_AND | BPF_K, !X32, 0, 0),
+            jump(BPF_JEQ, CLONE3, 6, 0),
+            jump(BPF_JEQ, clone, 1, 0),
+            jump(BPF_JEQ, unshare, 0, 2),
+            load(ARGUMENT),
+            jump(BPF_JSET, CLONE_NEWUSER.cast_unsigned(), 1, 0),
+            end(SECCOMP_RET_ALLOW),
+            end(error(EPERM)),
+            end(error(ENOSYS)),
+        ];
+        let length = u8::try_from(calls.len()).expect("it has ten instructions");
+        program.push(jump(BPF_JEQ, arch, 0, length));
+        program.extend(calls);
+    }
+    // There is no other machine.
+    program.push(end(error(ENOSYS)));
+    program
+}
+
+fn error(number: i32) -> u32 {
+    SECCOMP_RET_ERRNO | number.cast_unsigned() & SECCOMP_RET_DATA
+}
 
 /// The program for a filter.
 pub(crate) fn program(filter: &Filter) -> Vec<sock_filter> {
@@ -71,21 +136,81 @@ fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
 mod tests {
     use super::*;
 
-    /// What the kernel would say to a call; it runs these five kinds of instructions alike.
-    fn verdict(program: &[sock_filter], arch: u32, number: u32) -> u32 {
+    /// A call, as the kernel shows it to a program.
+    #[derive(Clone, Copy)]
+    struct Data {
+        arch: u32,
+        number: u32,
+        argument: u64,
+    }
+
+    /// What the kernel would say to a call; it runs these kinds of instructions alike.
+    fn run(program: &[sock_filter], data: Data) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
+            let code = u32::from(code);
             at += 1;
-            match u32::from(code) & 0x07 {
-                BPF_LD => loaded = if k == ARCH { arch } else { number },
-                BPF_RET => return k,
-                _ => {
-                    let holds = if u32::from(code) & 0xf0 == BPF_JEQ { loaded == k } else { loaded >= k };
-                    at += usize::from(if holds { jt } else { jf });
+            let holds = match (code & 0x07, code & 0xf0) {
+                (BPF_LD, _) => {
+                    loaded = match k {
+                        NUMBER => data.number,
+                        ARCH => data.arch,
+                        ARGUMENT => u32::try_from(data.argument & u64::from(u32::MAX)).unwrap(),
+                        other => panic!("nothing is at {other}"),
+                    };
+                    continue;
+                }
+                (BPF_ALU, BPF_AND) => {
+                    loaded &= k;
+                    continue;
+                }
+                (BPF_RET, _) => return k,
+                (BPF_JMP, BPF_JEQ) => loaded == k,
+                (BPF_JMP, BPF_JGE) => loaded >= k,
+                (BPF_JMP, BPF_JSET) => loaded & k != 0,
+                _ => panic!("an instruction that is not known here: {code:#x}"),
+            };
+            at += usize::from(if holds { jt } else { jf });
+        }
+    }
+
+    fn verdict(program: &[sock_filter], arch: u32, number: u32) -> u32 {
+        run(program, Data { arch, number, argument: 0 })
+    }
+
+    #[test]
+    fn user_namespaces_are_refused_by_the_numbers_of_every_machine() {
+        let program = no_user_namespaces();
+        let flag = u64::from(CLONE_NEWUSER.cast_unsigned());
+        for Machine { arch, clone, unshare } in MACHINES {
+            let said = |number, argument| run(&program, Data { arch, number, argument });
+            for number in [clone, unshare, X32 | clone, X32 | unshare] {
+                assert_eq!(said(number, flag), error(EPERM), "{arch:#x} {number}");
+                // With others, and above what the kernel looks at.
+                assert_eq!(said(number, flag | 0x0c02_0011 | 1 << 40), error(EPERM), "{arch:#x} {number}");
+                for others in [0, 17, flag >> 1, flag << 1, flag << 32] {
+                    assert_eq!(said(number, others), SECCOMP_RET_ALLOW, "{arch:#x} {number} {others:#x}");
                 }
             }
+            for number in [CLONE3, X32 | CLONE3] {
+                assert_eq!(said(number, 0), error(ENOSYS), "{arch:#x}");
+            }
+            for number in [0, clone - 1, clone + 1, unshare - 1, unshare + 1, CLONE3 - 1, CLONE3 + 1, X32 | 1]
+            {
+                assert_eq!(said(number, flag), SECCOMP_RET_ALLOW, "{arch:#x} {number}");
+            }
         }
+        assert_eq!(verdict(&program, 0, 1), error(ENOSYS));
+    }
+
+    /// By the tables of another crate.
+    #[test]
+    fn numbers_are_those_of_the_calls() {
+        let number = |name: &str| name.parse::<pod::isolators::Call>().unwrap().number();
+        let [own, _] = MACHINES;
+        assert_eq!((number("clone"), number("unshare")), (Some(own.clone), Some(own.unshare)));
+        assert_eq!(number("clone3"), Some(CLONE3));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets:
         handler: false,
         sockets,
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
+        user_namespaces: service::may_administer(app),
         drop_capabilities: service::dropped_capabilities(app).iter().map(|one| one.number()).collect(),
     }
 }

@@ -23,6 +23,8 @@ use crate::in_pod::{self, status};
 use crate::load::Credentials;
 use crate::unit::{Command, Unit};
 
+/// `CAP_SYS_ADMIN` (linux/capability.h).
+const SYS_ADMIN: u64 = 1 << 21;
 /// How long an app or a handler of its has to end after SIGTERM, in seconds, unless its annotations say otherwise.
 const STOP_SECONDS: u32 = 10;
 /// How long a post-stop handler may run until it gets SIGTERM, in seconds, likewise.
@@ -30,9 +32,10 @@ const POST_STOP_SECONDS: u32 = 60;
 /// How long an app that is started again waits for that, in seconds.
 const RESTART_SECONDS: u32 = 1;
 /// What a launcher has beside what its app may have, until it is in the app's root (linux/capability.h):
-/// `CAP_SYS_ADMIN` to enter it and to set a filter, `CAP_SETGID` to set the app's groups, `CAP_SETPCAP` to lose all of
-/// these again, and `CAP_SYS_PTRACE` so that nothing of an app's passes for its equal until then.
-const LAUNCHERS: u64 = 1 << 21 | 1 << 6 | 1 << 8 | 1 << 19;
+/// `CAP_SYS_ADMIN` and `CAP_SYS_CHROOT` to enter it, the first to set a filter as well, `CAP_SETGID` to set the app's
+/// groups, `CAP_SETPCAP` to lose all of these again, and `CAP_SYS_PTRACE` so that nothing of an app's passes for its equal
+/// until then.
+const LAUNCHERS: u64 = SYS_ADMIN | 1 << 18 | 1 << 6 | 1 << 8 | 1 << 19;
 
 /// Which of an app's services a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,11 @@ pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
 /// The capabilities that an app may have.
 pub(super) fn capabilities(app: &App) -> CapabilitySet {
     app.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT)
+}
+
+/// Whether an app may do what takes `CAP_SYS_ADMIN`.
+pub(super) fn may_administer(app: &App) -> bool {
+    CapabilitySet::from_bits(SYS_ADMIN).without(capabilities(app)).is_empty()
 }
 
 /// What launchers need of the caller.

@@ -67,7 +67,7 @@ fn resources(app: &App) -> Properties {
 }
 
 fn everywhere(app: &App, service: &str) -> Properties {
-    let launchers = ["SETGID", "SETPCAP", "SYS_ADMIN", "SYS_PTRACE"];
+    let launchers = ["SETGID", "SETPCAP", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"];
     let capability = |name: &&str| format!("cap_{}", name.to_lowercase());
     let mut bounding: Vec<_> = app.capabilities.iter().map(capability).collect();
     bounding.extend(launchers.iter().map(capability));
@@ -79,7 +79,10 @@ fn everywhere(app: &App, service: &str) -> Properties {
         ("Group", vec![app.gid.to_string()]),
         ("SupplementaryGroups", vec![]),
         ("CapabilityBoundingSet", words(&bounding.into_iter().collect())),
-        ("AmbientCapabilities", vec!["cap_setgid cap_setpcap cap_sys_admin cap_sys_ptrace".into()]),
+        (
+            "AmbientCapabilities",
+            vec!["cap_setgid cap_setpcap cap_sys_admin cap_sys_chroot cap_sys_ptrace".into()],
+        ),
         ("TasksMax", vec![UNLIMITED.to_string()]),
         ("OOMPolicy", vec!["continue".into()]),
         ("UMask", vec!["0022".into()]),
@@ -224,7 +227,9 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
         .seccomp
         .map(|filter| (filter.retain, filter.calls.into_iter().collect::<BTreeSet<_>>(), filter.errno));
     compare("seccomp", format!("{filter:?}"), format!("{:?}", app.seccomp));
-    let dropped = [("SETGID", 6), ("SETPCAP", 8), ("SYS_PTRACE", 19), ("SYS_ADMIN", 21)];
+    let administers = app.capabilities.contains("SYS_ADMIN");
+    compare("user namespaces", found.user_namespaces.to_string(), administers.to_string());
+    let dropped = [("SETGID", 6), ("SETPCAP", 8), ("SYS_CHROOT", 18), ("SYS_PTRACE", 19), ("SYS_ADMIN", 21)];
     let dropped = dropped.into_iter().filter(|(name, _)| !app.capabilities.contains(name));
     let dropped: Vec<u8> = dropped.map(|(_, number)| number).collect();
     compare("capabilities to drop", format!("{:?}", found.drop_capabilities), format!("{dropped:?}"));

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every call that makes a user namespace, in every way that the kernel takes it: programs in the image's root make one
+//! call each, and exit with its error number.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
+
+use nix::errno::Errno;
+
+use crate::{Attack, io_step};
+
+pub(crate) const ATTACKS: &[(&str, Attack)] = &[
+    ("clone", || run("clone")),
+    ("clone3", || run("clone3")),
+    ("unshare", || run("unshare")),
+    ("i386-clone", || run("i386-clone")),
+    ("i386-clone3", || run("i386-clone3")),
+    ("i386-unshare", || run("i386-unshare")),
+];
+
+fn run(call: &str) -> Result<(), String> {
+    let status = io_step(format_args!("execute {call}"), Command::new(format!("/{call}")).status())?;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(number), _) => Err(format!("{call}: {:?}", Errno::from_raw(number))),
+        (None, signal) => Err(format!("{call}: signal {signal:?}")),
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Attacks on the boundary between a pod and its host, as an app makes them: the end-to-end tests put this program into
+//! images. It is static and takes nothing of an image but a directory `/tmp`, to mount on.
+//!
+//! ```text
+//! attack ATTACK…
+//! ```
+//!
+//! Each is made by a process of its own, so that none spoils the next, and each has a line on standard output:
+//!
+//! ```text
+//! APP ATTACK: OUTCOME
+//! ```
+//!
+//! APP is the app's name (`AC_APP_NAME`), OUTCOME [`THROUGH`], or the step that failed and its error: `unshare: EPERM`.
+//!
+//! An attack that gets through does no harm: it ends where it could do some. What it opens for writing it does not
+//! write to.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | every outcome was said, whatever it is |
+//! | 2 | there is no such attack, or nobody to tell |
+
+mod calls;
+mod cgroups;
+mod mounts;
+
+use std::env;
+use std::fmt::{Debug, Display};
+use std::io::{self, Write};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// What an attack says that did what it is there for.
+const THROUGH: &str = "got through";
+
+/// Succeeds where it got through, or says what stopped it.
+type Attack = fn() -> Result<(), String>;
+
+/// Each with its name; a name with `inside` is a second half, made in namespaces of the first one's.
+const ATTACKS: [&[(&str, Attack)]; 3] = [calls::ATTACKS, cgroups::ATTACKS, mounts::ATTACKS];
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let done = match &arguments[..] {
+        [one, name] if one == "--one" => make(name),
+        names => names.iter().try_for_each(|name| report(name)),
+    };
+    if let Err(error) = done {
+        eprintln!("error: {error:#}");
+        return ExitCode::from(2);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Makes an attack in this process, and prints its outcome.
+fn make(name: &str) -> Result<()> {
+    let known = ATTACKS.iter().copied().flatten().find(|(known, _)| *known == name);
+    let (_, attack) = known.with_context(|| format!("{name:?} is not an attack known here"))?;
+    say(&attack().err().unwrap_or_else(|| THROUGH.into()))
+}
+
+/// Has an attack made, and prints its line.
+fn report(name: &str) -> Result<()> {
+    let app = env::var("AC_APP_NAME").unwrap_or_else(|_| "-".into());
+    say(&format!("{app} {name}: {}", outcome(name)?))
+}
+
+/// A line in one piece: several apps may write to the same pipe.
+fn say(line: &str) -> Result<()> {
+    io::stdout().write_all(format!("{line}\n").as_bytes()).context("cannot write to stdout")
+}
+
+/// Makes an attack in a process of its own.
+fn outcome(name: &str) -> Result<String> {
+    let output = Command::new("/proc/self/exe").args(["--one", name]).stdin(Stdio::inherit()).output();
+    let output = output.context("cannot execute /proc/self/exe")?;
+    if !output.status.success() {
+        bail!("{name}: {}", ended(output.status) + &String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+/// Goes on with the second half of an attack in a new process, which is in the namespaces made for children.
+fn go_on(name: &str) -> Result<(), String> {
+    match outcome(name).map_err(|error| format!("{error:#}"))? {
+        through if through == THROUGH => Ok(()),
+        stopped => Err(stopped),
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    format!("it ended with {status} ")
+}
+
+/// Names the step that an error stopped, by the error's name.
+fn step<T, E: Debug>(what: impl Display, done: Result<T, E>) -> Result<T, String> {
+    done.map_err(|error| format!("{what}: {error:?}"))
+}
+
+/// Likewise, for what the standard library does.
+fn io_step<T>(what: impl Display, done: io::Result<T>) -> Result<T, String> {
+    let name = |error: io::Error| nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    step(what, done.map_err(name))
+}

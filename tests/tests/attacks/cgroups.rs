@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A pod's apps in the hierarchies of cgroup v1 that the host has: whoever mounts one can write to what is the caller's.
+
+use std::fs;
+
+use tests::host::can_run;
+
+use crate::subject::{THROUGH, assert_said, attackers, in_pod, undefended, with_capabilities};
+
+/// In a user namespace of the app's own, and without.
+const ATTACKS: [&str; 2] = ["cgroup-v1", "cgroup-v1-as-is"];
+
+/// What comes of the attacks where nothing stops them: they take what the host has.
+fn on_this_host() -> &'static str {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let has_v1 = own.lines().any(|line| !line.starts_with("0::"));
+    if has_v1 { THROUGH } else { "the host has no cgroup v1" }
+}
+
+#[test]
+fn no_app_mounts_cgroups_of_v1_without_the_capability() {
+    if !can_run("no_app_mounts_cgroups_of_v1_without_the_capability") {
+        return;
+    }
+    let as_is = if on_this_host() == THROUGH { "mount cgroup: EPERM" } else { on_this_host() };
+    assert_said(&in_pod(&attackers(), &ATTACKS, "overlay"), |_, attack| match attack {
+        "cgroup-v1" => "unshare: EPERM".into(),
+        _ => as_is.into(),
+    });
+}
+
+/// What README says of hosts that have cgroup v1.
+#[test]
+fn an_app_with_the_capability_mounts_cgroups_of_v1() {
+    if !can_run("an_app_with_the_capability_mounts_cgroups_of_v1") {
+        return;
+    }
+    let attacker = with_capabilities("admin", 0, "CAP_SYS_ADMIN");
+    assert_said(&in_pod(&[attacker], &ATTACKS, "overlay"), |_, _| on_this_host().into());
+}
+
+#[test]
+fn where_nothing_is_defended_user_namespaces_mount_cgroups_of_v1() {
+    if !can_run("where_nothing_is_defended_user_namespaces_mount_cgroups_of_v1") {
+        return;
+    }
+    assert_said(&undefended(0, &ATTACKS), |_, _| on_this_host().into());
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Attackers: the program `attack` in pods, as apps of every kind, and in a root that defends nothing.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tests::image::manifest;
+use tests::launcher::{Launcher, Pods};
+use tests::one_call::{Argument, Entry, program as one_call};
+use tests::pods::{Gantry, image_id};
+use tests::rootfs::{Node, Rootfs};
+
+/// What the program says of an attack that did what it is there for.
+pub(crate) const THROUGH: &str = "got through";
+
+/// An app that attacks.
+#[derive(Clone, Debug)]
+pub(crate) struct Attacker {
+    /// Its name, by which it is known in what is [`Said`].
+    pub(crate) name: String,
+    /// Its user and group.
+    pub(crate) user: u32,
+    /// Its isolators, as in a manifest.
+    pub(crate) isolators: Vec<Value>,
+    /// Whether its root can't be written to.
+    pub(crate) read_only: bool,
+}
+
+/// What came of attacks, by app and attack.
+pub(crate) type Said = BTreeMap<(String, String), String>;
+
+/// Users 0 and 1000; with appc's default capabilities, with CAP_KILL alone, and without new privileges; with a root that
+/// can be written to, and one that can't.
+pub(crate) fn attackers() -> Vec<Attacker> {
+    let no_new_privileges = json!({"name": "os/linux/no-new-privileges", "value": true});
+    let isolators =
+        [("default", vec![]), ("kill", vec![retain("CAP_KILL")]), ("no-new", vec![no_new_privileges])];
+    let mut attackers = Vec::new();
+    for user in [0, 1000] {
+        for (kind, isolators) in &isolators {
+            for (root, read_only) in [("rw", false), ("ro", true)] {
+                let name = format!("u{user}-{kind}-{root}");
+                attackers.push(Attacker { name, user, isolators: isolators.clone(), read_only });
+            }
+        }
+    }
+    attackers
+}
+
+/// An app that has these capabilities, named with blanks between, and no others.
+pub(crate) fn with_capabilities(name: &str, user: u32, capabilities: &str) -> Attacker {
+    Attacker { name: name.into(), user, isolators: vec![retain(capabilities)], read_only: false }
+}
+
+fn retain(capabilities: &str) -> Value {
+    let set: Vec<_> = capabilities.split(' ').collect();
+    json!({"name": "os/linux/capabilities-retain-set", "value": {"set": set}})
+}
+
+/// Has attackers side by side in one pod make all attacks, one after the other.
+pub(crate) fn in_pod(attackers: &[Attacker], attacks: &[&str], layout: &str) -> Said {
+    let gantry = Gantry::new();
+    let image = gantry.image("attack", &rootfs(), &manifest("attack", &["/attack"]));
+    let id = image_id(&image);
+    let exec: Vec<_> = ["/attack"].iter().chain(attacks).collect();
+    let apps = attackers.iter().map(|attacker| {
+        let Attacker { name, user, isolators, read_only } = attacker;
+        let user = user.to_string();
+        json!({
+            "name": name, "image": {"id": id}, "readOnlyRootFS": read_only,
+            "app": {"exec": exec, "user": user, "group": user, "isolators": isolators},
+        })
+    });
+    let apps: Vec<Value> = apps.collect();
+    let pod = gantry.beside("pod.json");
+    fs::write(&pod, json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": apps}).to_string())
+        .unwrap();
+    let arguments = ["--layout", layout, "--pod-manifest", pod.to_str().unwrap()];
+    let (code, output) = gantry.start(&gantry.prepare(&[&image], &arguments)).wait();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    let said = parse(&said);
+    assert_eq!(said.len(), attackers.len() * attacks.len(), "outcomes that were said: {said:#?}");
+    said
+}
+
+/// A root moved over the host's, which stays below it, as is: what pods once were. Its own /proc and /sys are masked.
+const UNDEFENDED: &str = r#"
+set -e
+mount --bind "$1" /mnt
+mount --rbind /dev /mnt/dev
+mount --bind /proc /mnt/proc
+mount --bind /sys /mnt/sys
+mount --bind /mnt/proc/sys /mnt/proc/sys
+mount -o remount,bind,ro /mnt/proc/sys
+mount -o remount,bind,ro /mnt/sys
+cd /mnt
+mount --move . /
+user=$2
+shift 2
+exec chroot --userspec=$user:$user --groups= . /attack "$@""#;
+
+/// The control: what comes of attacks in a root that defends nothing.
+pub(crate) fn undefended(user: u32, attacks: &[&str]) -> Said {
+    let gantry = Gantry::new();
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", UNDEFENDED, "sh"])
+        .arg(root(&gantry))
+        .arg(user.to_string())
+        .args(attacks)
+        .env_remove("AC_APP_NAME")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    parse(&String::from_utf8(output.stdout).unwrap())
+}
+
+/// What comes of attacks by an app of the user 1000 that the launcher starts outside of any pod, with the pod's root
+/// where `pods` says. `beside` is added to what is to be started.
+pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
+    let gantry = Gantry::new();
+    let output = gantry.beside("output");
+    let launcher = Launcher::start_where(pods, &root(&gantry), &File::create(&output).unwrap());
+    let exec: Vec<_> = ["/attack"].iter().chain(attacks).collect();
+    let mut launch = json!({
+        "app": "a", "root": Launcher::ROOT, "exec": exec, "directory": "/", "environment": {},
+        "drop_capabilities": Launcher::CAPABILITIES,
+    });
+    launch.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+    let code = launcher.launch(&launch);
+    let said = fs::read_to_string(output).unwrap();
+    assert_eq!(code, Some(0), "{pods:?}: {said}");
+    parse(&said)
+}
+
+/// The tree on disk, with places for what is mounted.
+fn root(gantry: &Gantry) -> PathBuf {
+    let root = gantry.beside("root");
+    fs::create_dir(&root).unwrap();
+    for (name, content) in programs() {
+        fs::write(root.join(&name), content).unwrap();
+        fs::set_permissions(root.join(&name), Permissions::from_mode(0o755)).unwrap();
+    }
+    for name in ["dev", "proc", "sys", "tmp"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    root
+}
+
+/// `APP ATTACK: OUTCOME`, in lines.
+fn parse(said: &str) -> Said {
+    let line = |line: &str| {
+        let (who, outcome) = line.split_once(": ")?;
+        let (app, attack) = who.split_once(' ')?;
+        Some(((app.to_owned(), attack.to_owned()), outcome.to_owned()))
+    };
+    said.lines().map(|text| line(text).unwrap_or_else(|| panic!("not an outcome: {text:?}"))).collect()
+}
+
+/// Fails with all outcomes that are not `expected`.
+pub(crate) fn assert_said(said: &Said, expected: impl Fn(&str, &str) -> String) {
+    let wrong: Vec<_> = said
+        .iter()
+        .map(|((app, attack), outcome)| (app, attack, outcome, expected(app, attack)))
+        .filter(|(_, _, outcome, expected)| *outcome != expected)
+        .collect();
+    assert!(wrong.is_empty(), "app, attack, what came of it, what was expected: {wrong:#?}");
+}
+
+fn rootfs() -> Rootfs {
+    let tree = Rootfs::default().with("tmp", Node::Directory(0o1777));
+    programs().into_iter().fold(tree, |tree, (name, content)| tree.with(&name, Node::File(0o755, content)))
+}
+
+/// The program `attack`, and those that it takes: a user namespace by each call that makes one.
+fn programs() -> Vec<(String, Vec<u8>)> {
+    let attack = fs::read(tests::program("attack")).unwrap();
+    let calls = CALLS.iter().map(|(name, entry, number)| {
+        let argument = if name.ends_with("clone3") {
+            Argument::CloneArgs(NEW_USER.into())
+        } else {
+            Argument::Number(NEW_USER)
+        };
+        let Node::File(_, content) = one_call(*entry, *number, argument) else { unreachable!() };
+        ((*name).to_owned(), content)
+    });
+    calls.chain([("attack".into(), attack)]).collect()
+}
+
+/// `CLONE_NEWUSER` (linux/sched.h).
+const NEW_USER: u32 = 0x1000_0000;
+/// Calls by their numbers (asm/unistd_64.h, asm/unistd_32.h).
+const CALLS: [(&str, Entry, u32); 6] = [
+    ("clone", Entry::Syscall, 56),
+    ("clone3", Entry::Syscall, 435),
+    ("unshare", Entry::Syscall, 272),
+    ("i386-clone", Entry::Int80, 120),
+    ("i386-clone3", Entry::Int80, 435),
+    ("i386-unshare", Entry::Int80, 310),
+];

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An app that is root in a user namespace of its own mounts what is masked, and writes the host's sysctls.
+
+use serde_json::json;
+use tests::host::can_run;
+use tests::launcher::Pods;
+
+use crate::subject::{
+    Attacker, THROUGH, assert_said, attackers, in_pod, launched, undefended, with_capabilities,
+};
+
+/// What takes a user namespace, made by unshare(2) in the program itself, or a mount namespace.
+const MOUNTS: [&str; 5] = ["fresh-proc", "sysctl", "fresh-sysfs", "beneath-as-own-root", "beneath"];
+/// What makes one by a call of each kind.
+#[cfg(target_arch = "x86_64")]
+const CALLS: [&str; 6] = ["clone", "clone3", "unshare", "i386-clone", "i386-clone3", "i386-unshare"];
+#[cfg(not(target_arch = "x86_64"))]
+const CALLS: [&str; 0] = [];
+
+/// Outcomes of those who can't make a user namespace.
+fn refused(attack: &str) -> String {
+    match attack {
+        call if call.ends_with("clone3") => format!("{call}: ENOSYS"),
+        call if CALLS.contains(&call) => format!("{call}: EPERM"),
+        _ => "unshare: EPERM".into(),
+    }
+}
+
+#[test]
+fn no_app_makes_a_user_namespace_without_the_capability() {
+    if !can_run("no_app_makes_a_user_namespace_without_the_capability") {
+        return;
+    }
+    let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
+    for layout in ["overlay", "copy"] {
+        assert_said(&in_pod(&attackers(), &attacks, layout), |_, attack| refused(attack));
+    }
+}
+
+/// What an app's manifest says of calls is one thing more. Both may stop a call: it is the app's that says how, then.
+#[test]
+fn user_namespaces_are_refused_beside_an_apps_own_filter() {
+    if !can_run("user_namespaces_are_refused_beside_an_apps_own_filter") {
+        return;
+    }
+    let remove = |name: &str, set: &[&str]| Attacker {
+        name: name.into(),
+        user: 0,
+        isolators: vec![
+            json!({"name": "os/linux/seccomp-remove-set", "value": {"set": set, "errno": "EACCES"}}),
+        ],
+        read_only: false,
+    };
+    let attackers = [remove("another", &["acct"]), remove("same", &["clone3"])];
+    let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
+    assert_said(&in_pod(&attackers, &attacks, "overlay"), |app, attack| match attack {
+        "clone3" if app == "same" => "clone3: EACCES".into(),
+        // An app's filter has this machine's numbers, and denies all others.
+        call if call.starts_with("i386") => format!("{call}: EACCES"),
+        other => refused(other),
+    });
+}
+
+/// The launcher with its filter left out, and with it; the pod's root is where nspawn has it, or a newer one.
+#[test]
+fn the_launcher_defends_twice() {
+    if !can_run("the_launcher_defends_twice") {
+        return;
+    }
+    for pods in [Pods::Over, Pods::InPlace] {
+        let attacks: Vec<_> = ["fresh-sysfs"].into_iter().chain(CALLS).collect();
+        assert_said(&launched(pods, &json!({"user_namespaces": true}), &attacks), |_, attack| match attack {
+            "fresh-sysfs" => "mount sysfs: EPERM".into(),
+            _ => THROUGH.into(),
+        });
+        assert_said(&launched(pods, &json!({}), &attacks), |_, attack| refused(attack));
+    }
+}
+
+/// With CAP_SYS_ADMIN an app may make user namespaces. What such a namespace may mount depends on what is in the app's
+/// mount namespace, and nothing unmasked is.
+#[test]
+fn no_mount_namespace_of_an_app_has_what_is_not_masked() {
+    if !can_run("no_mount_namespace_of_an_app_has_what_is_not_masked") {
+        return;
+    }
+    let capabilities = "CAP_SYS_ADMIN CAP_SYS_CHROOT";
+    let attackers = [0, 1000].map(|user| with_capabilities(&format!("u{user}"), user, capabilities));
+    let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
+    for layout in ["overlay", "copy"] {
+        assert_said(&in_pod(&attackers, &attacks, layout), |app, attack| {
+            match attack {
+                "fresh-proc" | "sysctl" => "mount proc: EPERM",
+                "fresh-sysfs" => "mount sysfs: EPERM",
+                // What is mounted is locked together.
+                "beneath-as-own-root" => "nothing is beneath",
+                "beneath" if app == "u1000" => "unshare: EPERM",
+                "beneath" => "nothing is beneath",
+                _ => THROUGH,
+            }
+            .into()
+        });
+    }
+}
+
+#[test]
+fn where_nothing_is_defended_user_namespaces_mount_what_is_masked() {
+    if !can_run("where_nothing_is_defended_user_namespaces_mount_what_is_masked") {
+        return;
+    }
+    let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
+    for user in [0, 1000] {
+        assert_said(&undefended(user, &attacks), |_, attack| {
+            match attack {
+                "sysctl" if user != 0 => "open core_pattern: EACCES",
+                "beneath-as-own-root" => "nothing is beneath",
+                "beneath" if user != 0 => "unshare: EPERM",
+                _ => THROUGH,
+            }
+            .into()
+        });
+    }
+}
