@@ -160,7 +160,13 @@ impl ImageRoot for InRoot {
     }
 }
 
-fn open(parent: impl AsFd, path: &OsStr, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
+/// Opens `path` below `parent`, resolved so (openat2(2)).
+pub(crate) fn open(
+    parent: impl AsFd,
+    path: &OsStr,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> io::Result<OwnedFd> {
     for _ in 1..ATTEMPTS {
         match openat2(&parent, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}

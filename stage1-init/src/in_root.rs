@@ -116,6 +116,22 @@ pub(crate) fn open_plainly<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> nix::
     retry(|| openat2(AT_FDCWD, path, how))
 }
 
+/// Opens what an absolute path leads to, by its name alone (`O_PATH`), without any link: those of /proc included.
+pub(crate) fn open_without_links(path: &str) -> nix::Result<OwnedFd> {
+    let open = |flags: OFlag| {
+        let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let how = OpenHow::new()
+            .flags(flags)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        retry(|| openat2(AT_FDCWD, path, how))
+    };
+    // As a directory first: an automount point is mounted only then (open(2), O_PATH).
+    match open(OFlag::O_DIRECTORY) {
+        Err(Errno::ENOTDIR) => open(OFlag::empty()),
+        opened => opened,
+    }
+}
+
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     for _ in 1..ATTEMPTS {
         match call() {

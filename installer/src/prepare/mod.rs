@@ -6,6 +6,7 @@ mod assemble;
 mod check;
 mod layout;
 mod plan;
+mod volume;
 
 pub(crate) use apply::{Prepared, apply};
 pub(crate) use plan::{ImagePlan, Plan};

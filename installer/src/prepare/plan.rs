@@ -9,6 +9,7 @@ use pod::digest::Digest;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
+use super::volume::open_source;
 use crate::archive::Limits;
 use crate::image::MANIFEST_MAX;
 use crate::report::Hint as _;
@@ -147,7 +148,5 @@ fn read_manifest(path: &Path) -> Result<ManifestPlan> {
 
 fn check_volume(name: &str, volume: &Volume) -> Result<()> {
     let VolumeKind::Host { source, .. } = &volume.kind else { return Ok(()) };
-    std::fs::metadata(source.as_str())
-        .with_context(|| format!("volume {name}: cannot find {source}"))
-        .map(drop)
+    open_source(source).with_context(|| format!("volume {name}: source {source}")).map(drop)
 }
