@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, fchown};
 use pod::manifest::Ownership;
 use pod::path::{AbsolutePath, RelativePath};
@@ -19,6 +19,7 @@ use pod::text::escape;
 use pod::{Mount, Source, check_targets, layout};
 use rustix::mount::MountAttrFlags;
 
+use crate::apply::readable;
 use crate::filesystem::{Submounts, attach, clone_tree_at};
 use crate::in_root::{InRoot, open_without_links};
 use crate::sys::{Depth, set_attributes};
@@ -75,16 +76,32 @@ fn open_source(path: &AbsolutePath) -> Result<OwnedFd> {
 fn own_directory(path: &str, ownership: Ownership) -> Result<OwnedFd> {
     let stage1 = InRoot::open_at(File::open(".")?, layout::STAGE1)?;
     let path = RelativePath::from_bytes(path.as_bytes())?;
-    let is_new = stage1.open(&path, OFlag::O_PATH, Mode::empty()).is_err();
-    let named = stage1.make_dir(&path)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let directory = openat(&named, ".", flags, Mode::empty())?;
-    if is_new {
-        let Ownership { mode, uid, gid } = ownership;
-        fchown(&directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        fchmod(&directory, Mode::from_bits_truncate(mode))?;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let named = match stage1.open(&path, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => {
+            make_own(&stage1, &path, ownership)?;
+            stage1.open(&path, flags, Mode::empty())
+        }
+        opened => opened,
+    };
+    Ok(readable(named?)?)
+}
+
+/// Makes such a directory. It gets its name once it has its owner and mode, since the next start takes what it finds by
+/// that name. What a start that was killed left by the other name is empty.
+fn make_own(stage1: &InRoot, path: &RelativePath, ownership: Ownership) -> Result<()> {
+    let (parent, name) = path.split_last().context("the root is no volume")?;
+    let parent = stage1.make_dir(&parent)?;
+    match mkdirat(&parent, layout::NEW_VOLUME, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(error) => return Err(error.into()),
     }
-    Ok(directory)
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let new = openat(&parent, layout::NEW_VOLUME, flags, Mode::empty())?;
+    let Ownership { mode, uid, gid } = ownership;
+    fchown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    fchmod(&new, Mode::from_bits_truncate(mode))?;
+    Ok(renameat(&parent, layout::NEW_VOLUME, &parent, name)?)
 }
 
 /// Mounts volumes in an app's root. Every target is found, or made, before the first is mounted on: nothing is made in a

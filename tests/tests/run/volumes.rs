@@ -2,14 +2,56 @@
 //! Volumes from one start to the next: one of the pod's own is made once and as a whole; one of the host's may have changed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
 
+use nix::errno::Errno;
 use serde_json::json;
 use tests::host::can_run;
 use tests::image::manifest;
 use tests::pods::Gantry;
 use tests::rootfs::{Node, Rootfs};
+use tests::trace::{self, Fault};
 
 use super::text;
+
+/// The next start takes an empty volume as it is, since its apps may have changed it.
+#[test]
+fn an_empty_volume_has_its_owner_and_mode_or_is_not_there() {
+    if !can_run("an_empty_volume_has_its_owner_and_mode_or_is_not_there") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let mut image = manifest("own", &["/bin/sh", "-c", "stat -c '%u %g %a' /v"]);
+    image["app"]["mountPoints"] = json!([{"name": "v", "path": "/v"}]);
+    let image = gantry.image("own", &Rootfs::busybox().unwrap(), &image);
+    for call in ["fchown", "fchmod", "renameat"] {
+        let pod = gantry.prepare(&[&image], &["--volume", "v,kind=empty,mode=1770,uid=7,gid=8"]);
+        let mut init = Command::new("./stage1/init");
+        init.current_dir(&pod);
+        let run = trace::run(&init, |event| {
+            let is_volume =
+                event.objects.iter().any(|object| object.to_string_lossy().contains("/rkt/volumes/"));
+            (event.call == call && is_volume).then_some(Fault::Error(Errno::EIO))
+        });
+        let run = run.unwrap();
+        assert!(run.fault.is_some(), "{call} is made");
+        let error = "error: root of app own: volume at \"/v\": volume v of kind empty: EIO: I/O error\n";
+        assert_eq!((run.code, run.stderr.as_str()), (Some(3), error), "{call}");
+        let (code, output) = gantry.start(&pod).wait();
+        assert_eq!(
+            (code, text(&output.stdout).as_str()),
+            (0, "7 8 1770\n"),
+            "{call}: {}",
+            text(&output.stderr)
+        );
+        let volumes = pod.join("stage1/rkt/volumes");
+        let names: Vec<_> = fs::read_dir(&volumes).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["v"], "{call}");
+        let volume = fs::metadata(volumes.join("v")).unwrap();
+        assert_eq!((volume.uid(), volume.gid(), volume.mode() & 0o7777), (7, 8, 0o1770), "{call}");
+    }
+}
 
 #[test]
 fn a_source_that_is_of_another_kind_by_now_is_named() {
