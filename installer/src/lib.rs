@@ -8,6 +8,7 @@ pub mod archive;
 mod cli;
 mod copy;
 pub mod extract;
+mod guarded;
 mod home;
 pub mod image;
 mod image_root;

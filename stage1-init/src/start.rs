@@ -58,6 +58,8 @@ fn show() -> Result<(), Failure> {
 /// Returns the pod's code.
 fn start(args: &Args) -> Result<i32, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
+    // Older kernels call a program that is executed by descriptor after the descriptor's number.
+    rustix::thread::set_name(c"init").at(Step::Load)?;
     umask(Mode::from_bits_truncate(0o022));
     rlimits::set().at(Step::Load)?;
     // What the caller left open is not the pod's.
