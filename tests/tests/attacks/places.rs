@@ -246,6 +246,37 @@ fn a_pod_that_is_not_roots_alone_is_not_run() {
     host.gantry.wait_all();
 }
 
+/// Executed by hand, `/init` can't but be trusted; what it reads need not be.
+#[test]
+fn init_itself_trusts_no_directory_of_others() {
+    if !can_run("init_itself_trusts_no_directory_of_others") {
+        return;
+    }
+    let host = Host::new();
+    let pod = host.gantry.prepare(&[&host.image], &[]);
+    for (path, what) in [
+        (pod.clone(), "the pod directory"),
+        (pod.join("stage1"), "stage1"),
+        (host.gantry.dir(), "what the pod directory is in"),
+    ] {
+        let original = fs::metadata(&path).unwrap().permissions().mode();
+        for (owner, bits, found) in [
+            (USER, 0o755, "it belongs to user 1000: expected 0".to_owned()),
+            (0, 0o775, "others than its owner can write there: mode 0775".to_owned()),
+        ] {
+            chown(&path, Some(owner), None).unwrap();
+            mode(&path, bits);
+            let (code, output) = host.gantry.start(&pod).wait();
+            let error = text(&output.stderr);
+            assert_eq!((code, text(&output.stdout).as_str()), (1, ""), "{error}");
+            assert!(error.ends_with(&format!("{what}: {found}\n")), "{error}");
+        }
+        chown(&path, Some(0), None).unwrap();
+        mode(&path, original);
+    }
+    assert_eq!(host.gantry.start(&pod).wait().0, 0);
+}
+
 /// Starts a pod again and again while what `first` and `second` are called changes places. What is started is what was
 /// looked at: root's, which can't load a manifest that is not there; the user's is refused.
 fn race(host: &Host, pod: &Path, first: &Path, second: &Path) {
