@@ -12,7 +12,6 @@ export CARGO_BUILD_TARGET := $(TARGET)
 RELEASE := target/$(TARGET)/release
 STAGE1  := dist/stage1-$(ARCH).tar.xz
 UNITS   := $(shell find stage1-init/units -type f -o -type l)
-PODS    := dist/demo/pods
 
 # What is built and tested with, and the packages that bring it. Only x86_64 has tests in virtual machines.
 PROGRAMS := cc musl-gcc mkfs.xfs $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
@@ -64,13 +63,15 @@ $(STAGE1): dist/init $(RELEASE)/rootfs-build $(UNITS)
 images: build ## Build the demo's images from Debian packages
 	$(RELEASE)/demo-images dist/demo
 
+# In a directory of root's, and gone afterwards: the repository may be a user's, where no pod is run.
 run: all images ## Run a demo pod of two apps
 	@echo
 	@echo "== a pod of two apps, from images made of Debian's packages redis-server and busybox-static =="
-	$(RELEASE)/installer --dir $(PODS) run --stage1 $(STAGE1) \
-		--image dist/demo/redis.aci --image dist/demo/client.aci
-	@echo "== the pod has ended; its apps' exit statuses: =="
-	@cd $(PODS)/containers && pod=$$(ls -t | head -n 1) && grep -H . "$$pod"/stage1/rkt/status/*
+	@pods=$$(mktemp -d /var/tmp/gantry-demo.XXXXXX) && trap 'rm -rf "$$pods"' EXIT && trap 'exit 130' INT TERM && \
+	(set -x; $(RELEASE)/installer --dir "$$pods" run --stage1 $(STAGE1) \
+		--image dist/demo/redis.aci --image dist/demo/client.aci) && \
+	echo "== the pod has ended; its apps' exit statuses: ==" && \
+	cd "$$pods"/containers/* && grep -H . stage1/rkt/status/*
 
 test: all ## Run every test
 	cargo test --workspace

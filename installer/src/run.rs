@@ -2,14 +2,21 @@
 //! Becoming a pod: from here on, this process is stage1's `/init`.
 
 use std::convert::Infallible;
-use std::os::unix::process::CommandExt as _;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::AtFlags;
+use nix::unistd::execveat;
 use pod::id::PodId;
 use pod::layout;
 use pod::text::escape;
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::process::{fchdir, geteuid};
+
+use store::{check_guarded, guarded};
 
 /// What Gantry ends with where it fails itself: apps seldom do.
 pub(crate) const FAILURE: u8 = 254;
@@ -24,20 +31,52 @@ pub(crate) fn find(pod: &Path, dir: &Path) -> PathBuf {
 
 /// Executes the pod's `/init`, with an environment of TERM alone and the caller's stdio.
 ///
+/// What is executed is what was looked at: directory and program are opened once, and used by their descriptors.
+///
 /// # Errors
-/// Where it can't; it returns in no other case.
+/// Where it can't, or where others than root could have a say in it; it returns in no other case.
 pub(crate) fn exec(pod: &Path, debug: bool) -> Result<Infallible> {
     let shown = escape(&pod.to_string_lossy());
-    std::env::set_current_dir(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
-    let mut command = Command::new(format!("./{}/{}", layout::STAGE1, layout::INIT));
-    if debug {
-        command.arg("debug");
-    }
-    command.arg(format!("--failure-code={FAILURE}")).env_clear();
+    let init = enter(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
+    let program = || format!("{}/{} of pod directory {shown}", layout::STAGE1, layout::INIT);
+    check_program(&init).with_context(program)?;
+    let mut words = vec![CString::new(format!("./{}/{}", layout::STAGE1, layout::INIT))?];
+    words.extend(debug.then(|| c"debug".to_owned()));
+    words.push(CString::new(format!("--failure-code={FAILURE}"))?);
+    let mut environment = Vec::new();
     if let Some(term) = std::env::var_os("TERM") {
-        command.env("TERM", term);
+        environment.push(CString::new([b"TERM=", term.as_bytes()].concat())?);
     }
-    Err(command.exec()).with_context(|| format!("cannot execute stage1/init of pod directory {shown}"))
+    execveat(&init, c"", &words, &environment, AtFlags::AT_EMPTY_PATH)
+        .with_context(|| format!("cannot execute {}", program()))
+}
+
+/// Makes the pod directory the current one, and opens its program.
+fn enter(pod: &Path) -> Result<OwnedFd> {
+    let directory = guarded::open(&std::path::absolute(pod)?)?;
+    check_guarded(&directory)?;
+    let by_name = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |parent: &OwnedFd, name: &str, flags| {
+        openat(parent, name, by_name | flags, Mode::empty()).with_context(|| format!("cannot open {name}"))
+    };
+    let stage1 = open(&directory, layout::STAGE1, OFlags::DIRECTORY)?;
+    check_guarded(&stage1).context(layout::STAGE1)?;
+    let init = open(&stage1, layout::INIT, OFlags::empty())?;
+    fchdir(&directory)?;
+    Ok(init)
+}
+
+/// Checks that a program is root's, and only root can write to it.
+fn check_program(program: &OwnedFd) -> Result<()> {
+    let stat = fstat(program)?;
+    let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    ensure!(is_file, "it is no regular file: expected a program");
+    ensure!(
+        owner == geteuid().as_raw() && mode & 0o022 == 0,
+        "others can write to it: owner {owner}, mode {mode:04o}; expected a program of root's that nobody else can write to"
+    );
+    Ok(())
 }
 
 #[cfg(test)]

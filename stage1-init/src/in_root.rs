@@ -8,15 +8,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use anyhow::{Result, ensure};
 use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::unistd::geteuid;
 use pod::path::{AbsolutePath, RelativePath};
 use pod::user::ImageRoot;
 
 /// How often a lookup is tried that a concurrent rename disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;
+const OTHERS_MAY_WRITE: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
 
 /// A directory taken as the root of everything below it.
 #[derive(Debug)]
@@ -114,6 +117,36 @@ impl ImageRoot for InRoot {
 pub(crate) fn open_plainly<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> nix::Result<OwnedFd> {
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     retry(|| openat2(AT_FDCWD, path, how))
+}
+
+/// Opens what an absolute path leads to, by its name alone (`O_PATH`), without any link: those of /proc included.
+pub(crate) fn open_without_links(path: &str) -> nix::Result<OwnedFd> {
+    let open = |flags: OFlag| {
+        let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let how = OpenHow::new()
+            .flags(flags)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        retry(|| openat2(AT_FDCWD, path, how))
+    };
+    // As a directory first: an automount point is mounted only then (open(2), O_PATH).
+    match open(OFlag::O_DIRECTORY) {
+        Err(Errno::ENOTDIR) => open(OFlag::empty()),
+        opened => opened,
+    }
+}
+
+/// Checks that only root can change what is in a directory.
+pub(crate) fn check_guarded(directory: impl AsFd) -> Result<()> {
+    let stat = fstat(directory)?;
+    let owner = geteuid().as_raw();
+    ensure!(stat.st_uid == owner, "it belongs to user {}: expected {owner}", stat.st_uid);
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    ensure!(
+        !mode.intersects(OTHERS_MAY_WRITE),
+        "others than its owner can write there: mode {:04o}",
+        mode.bits()
+    );
+    Ok(())
 }
 
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {

@@ -16,7 +16,7 @@ use pod::layout;
 use crate::args::{self, Args};
 use crate::cgroup::Cgroup;
 use crate::failure::{At, Failure, Step, report, warn};
-use crate::in_root::InRoot;
+use crate::in_root::{InRoot, check_guarded};
 use crate::supervisor::Requests;
 use crate::{
     apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets, stdio,
@@ -58,6 +58,8 @@ fn show() -> Result<(), Failure> {
 /// Returns the pod's code.
 fn start(args: &Args) -> Result<i32, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
+    // Older kernels call a program that is executed by descriptor after the descriptor's number.
+    rustix::thread::set_name(c"init").at(Step::Load)?;
     umask(Mode::from_bits_truncate(0o022));
     rlimits::set().at(Step::Load)?;
     // What the caller left open is not the pod's.
@@ -89,7 +91,8 @@ fn start(args: &Args) -> Result<i32, Failure> {
     supervisor::run(&command, stdio, &requests, &cgroup, &lock)
 }
 
-/// The current directory and the pod id that is its name.
+/// Opens the current directory, and tells the pod id that is its name. Who can write in it decides what its manifest
+/// says and what is executed: only root may. What is above it doesn't matter to who has been started from it.
 fn pod_directory() -> Result<(OwnedFd, PodId)> {
     ensure!(geteuid().is_root(), "not root: expected to be run as root, to make a pod's namespaces");
     let path = std::env::current_dir().context("cannot tell the current directory")?;
@@ -101,5 +104,9 @@ fn pod_directory() -> Result<(OwnedFd, PodId)> {
         )
     })?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok((open(".", flags, Mode::empty()).context("cannot open the pod directory")?, id))
+    let directory = open(".", flags, Mode::empty()).context("cannot open the pod directory")?;
+    check_guarded(&directory).context("the pod directory")?;
+    let stage1 = InRoot::open_at(&directory, layout::STAGE1).context("cannot open stage1")?;
+    check_guarded(&stage1).context("stage1")?;
+    Ok((directory, id))
 }

@@ -10,23 +10,21 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
-use nix::unistd::geteuid;
 use pod::digest::Digest;
 use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 
-use crate::in_root::InRoot;
+use crate::in_root::{InRoot, check_guarded};
 
 /// How often a tree is opened that is replaced meanwhile, as by a repair.
 const ATTEMPTS: usize = 16;
 /// From a pod directory to DIR.
 const HOME: &str = "../..";
-const OTHERS_MAY_WRITE: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
 
 /// Trees of the store, by their names.
 #[derive(Debug, Default)]
@@ -69,10 +67,12 @@ impl Store {
     }
 }
 
-/// Where a pod directory and the store are in.
+/// Opens the directory that a pod directory and the store are in.
 fn home(pod: impl AsFd) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    openat(pod, HOME, flags, Mode::empty()).context("cannot open what the pod directory is in")
+    let home = openat(pod, HOME, flags, Mode::empty()).context("cannot open what the pod directory is in")?;
+    check_guarded(&home).context("what the pod directory is in")?;
+    Ok(home)
 }
 
 fn open_locked(home: &OwnedFd, tree: &Digest) -> Result<OwnedFd> {
@@ -105,15 +105,6 @@ fn open(home: &OwnedFd, tree: &Digest) -> Result<Option<OwnedFd>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     // One that only names it can't be locked.
     last.map(|directory| openat(&directory, ".", flags, Mode::empty())).transpose().context("cannot open it")
-}
-
-fn check_guarded(directory: &InRoot) -> Result<()> {
-    let stat = fstat(directory)?;
-    let owner = geteuid().as_raw();
-    ensure!(stat.st_uid == owner, "it belongs to user {}: expected {owner}", stat.st_uid);
-    let others = Mode::from_bits_truncate(stat.st_mode) & OTHERS_MAY_WRITE;
-    ensure!(others.is_empty(), "others than its owner can write there: expected mode 0700");
-    Ok(())
 }
 
 fn is_same(one: &OwnedFd, other: &OwnedFd) -> nix::Result<bool> {
@@ -210,7 +201,7 @@ mod tests {
                 let home = Home::new();
                 let path = if path.is_absolute() { home.tree() } else { home.0.path().join(&path) };
                 mode(path.clone(), bad);
-                assert!(home.error().contains("expected mode 0700"), "{}", home.error());
+                assert!(home.error().contains("can write there"), "{}", home.error());
                 mode(path, good);
                 home.open().unwrap();
             }

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Volumes: parts of the host's tree, and directories of the pod's own, on their way into an app's root.
 //!
-//! A volume is opened by the host's name while that is still visible, and travels as a descriptor. Its target is
-//! resolved in the app's root, where it is made if it is missing; so no path, whatever characters it has, is ever an
-//! argument, and no link leads out.
+//! A volume is opened by the host's name while that is still visible, without following a link, and travels as a
+//! descriptor. Its target is resolved in the app's root, where it is made if it is missing; so no path, whatever
+//! characters it has, is ever an argument, and no link leads out.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use anyhow::{Context, Result, ensure};
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, fchown};
 use pod::manifest::Ownership;
 use pod::path::{AbsolutePath, RelativePath};
+use pod::text::escape;
 use pod::{Mount, Source, check_targets, layout};
 use rustix::mount::MountAttrFlags;
 
-use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at};
-use crate::in_root::InRoot;
+use crate::clear::readable;
+use crate::filesystem::{Submounts, attach, clone_tree_at};
+use crate::in_root::{InRoot, open_without_links};
 use crate::sys::{Depth, set_attributes};
 
 /// A volume that is mounted nowhere yet.
@@ -38,7 +41,8 @@ fn open_one(mount: &Mount) -> Result<Volume> {
     let (tree, depth) = match &mount.source {
         Source::Host { path, recursive } => {
             let submounts = if *recursive { Submounts::Yes } else { Submounts::No };
-            let tree = clone_tree(path.as_str(), submounts).with_context(|| format!("source {path}"))?;
+            let source = open_source(path).with_context(|| format!("source {path}"))?;
+            let tree = clone_tree_at(source, submounts).with_context(|| format!("source {path}"))?;
             (tree, Depth::All)
         }
         Source::Empty { volume, app, ownership } => {
@@ -55,20 +59,49 @@ fn open_one(mount: &Mount) -> Result<Volume> {
     Ok(Volume { tree, target: mount.target.clone() })
 }
 
+/// Opens a volume's source. Whoever owns a directory on the way to it may have replaced it, or what is above it, by a
+/// link since the pod was prepared.
+fn open_source(path: &AbsolutePath) -> Result<OwnedFd> {
+    match open_without_links(path.as_str()) {
+        Err(Errno::ELOOP) => {
+            let is_link = |path: &&str| open_without_links(path).is_err_and(|error| error == Errno::ELOOP);
+            let link = path.prefixes().find(is_link).unwrap_or(path.as_str());
+            bail!("{} is a link: expected a path without links", escape(link))
+        }
+        opened => Ok(opened?),
+    }
+}
+
 /// The directory of a volume of kind empty. An earlier start of the pod may have made it; what apps put there stays.
 fn own_directory(path: &str, ownership: Ownership) -> Result<OwnedFd> {
     let stage1 = InRoot::open_at(File::open(".")?, layout::STAGE1)?;
     let path = RelativePath::from_bytes(path.as_bytes())?;
-    let is_new = stage1.open(&path, OFlag::O_PATH, Mode::empty()).is_err();
-    let named = stage1.make_dir(&path)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let directory = openat(&named, ".", flags, Mode::empty())?;
-    if is_new {
-        let Ownership { mode, uid, gid } = ownership;
-        fchown(&directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        fchmod(&directory, Mode::from_bits_truncate(mode))?;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let named = match stage1.open(&path, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => {
+            make_own(&stage1, &path, ownership)?;
+            stage1.open(&path, flags, Mode::empty())
+        }
+        opened => opened,
+    };
+    Ok(readable(named?)?)
+}
+
+/// Makes such a directory. It gets its name once it has its owner and mode, since the next start takes what it finds by
+/// that name. What a start that was killed left by the other name is empty.
+fn make_own(stage1: &InRoot, path: &RelativePath, ownership: Ownership) -> Result<()> {
+    let (parent, name) = path.split_last().context("the root is no volume")?;
+    let parent = stage1.make_dir(&parent)?;
+    match mkdirat(&parent, layout::NEW_VOLUME, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(error) => return Err(error.into()),
     }
-    Ok(directory)
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let new = openat(&parent, layout::NEW_VOLUME, flags, Mode::empty())?;
+    let Ownership { mode, uid, gid } = ownership;
+    fchown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    fchmod(&new, Mode::from_bits_truncate(mode))?;
+    Ok(renameat(&parent, layout::NEW_VOLUME, &parent, name)?)
 }
 
 /// Mounts volumes in an app's root. Every target is found, or made, before the first is mounted on: nothing is made in a
@@ -86,10 +119,18 @@ pub(crate) fn place(volumes: &[Volume], root: &InRoot) -> Result<()> {
 fn target(volume: &Volume, root: &InRoot) -> Result<OwnedFd> {
     let path = volume.target.below_root();
     let is_directory_volume = is_directory(&volume.tree)?;
-    let there = if is_directory_volume { root.make_dir(&path) } else { root.make_file(&path) }?;
+    let there = match root.open(&path, OFlag::O_PATH, Mode::empty()) {
+        Err(Errno::ENOENT) if is_directory_volume => root.make_dir(&path),
+        Err(Errno::ENOENT) => root.make_file(&path),
+        opened => opened,
+    }?;
+    let kind = |is_directory| if is_directory { "a directory" } else { "a file" };
+    let is_directory_target = is_directory(&there)?;
     ensure!(
-        is_directory_volume == is_directory(&there)?,
-        "the volume and its target must both be directories, or neither"
+        is_directory_volume == is_directory_target,
+        "the volume is {}, and {} is there: expected the same of both",
+        kind(is_directory_volume),
+        kind(is_directory_target)
     );
     Ok(there)
 }

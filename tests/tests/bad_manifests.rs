@@ -246,7 +246,7 @@ fn pod_manifests_that_do_not_fit_their_images() {
             entry(&json!({"mounts": [{
                 "volume": "v", "path": "/x", "appVolume": {"name": "own", "kind": "host", "source": "/nonexistent/x"}
             }]})),
-            &["volume own", "cannot find", "/nonexistent/x"],
+            &["volume own", "source", "/nonexistent/x"],
         ),
         (entry(&json!({"image": {"id": format!("sha512-{}", "0".repeat(128))}})), &["sha512-000", "--image"]),
         (entry(&json!({"name": "A"})), &["invalid app name \"A\""]),

@@ -76,6 +76,8 @@ pub const UPPER: &str = "rkt/upper";
 pub const ROOTS: &str = "rkt/roots";
 /// Volumes of kind empty, in stage1.
 pub const VOLUMES: &str = "rkt/volumes";
+/// A volume of kind empty that is being made, beside where it will be; no volume has such a name.
+pub const NEW_VOLUME: &str = ".new";
 /// Those of apps' own, in stage1.
 pub const APP_VOLUMES: &str = "rkt/app-volumes";
 /// Where the apps' roots are mounted, in stage1.

@@ -33,6 +33,12 @@ impl AbsolutePath {
         &self.0
     }
 
+    /// The paths that lead to this one, from the first component's on; the last is the path itself.
+    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
+        let ends = self.0.match_indices('/').map(|(at, _)| at).skip(1).chain([self.0.len()]);
+        ends.map(|end| &self.0[..end])
+    }
+
     /// The same path below some root.
     pub fn below_root(&self) -> RelativePath {
         RelativePath(self.0.as_bytes()[1..].to_vec())
@@ -147,6 +153,11 @@ mod tests {
         let parse = |text: &str| text.parse::<AbsolutePath>().map(|path| path.as_str().to_owned());
         assert_eq!(parse("/"), Ok("/".into()));
         assert_eq!(parse("//a/./b/"), Ok("/a/b".into()));
+        let prefixes = |text: &str| -> Vec<String> {
+            text.parse::<AbsolutePath>().unwrap().prefixes().map(Into::into).collect()
+        };
+        assert_eq!(prefixes("/"), ["/"]);
+        assert_eq!(prefixes("/a/bc/d"), ["/a", "/a/bc", "/a/bc/d"]);
         let long = format!("/{}", "a".repeat(256));
         for bad in ["", "a", "~", "-/a", "/a/../b", "/a\0", long.as_str()] {
             assert!(parse(bad).is_err(), "{bad:?}");

@@ -7,6 +7,7 @@ mod check;
 mod layout;
 mod plan;
 mod request;
+mod volume;
 
 pub use apply::{Prepared, apply};
 pub use plan::{ImagePlan, Plan};

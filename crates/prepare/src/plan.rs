@@ -10,6 +10,7 @@ use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
 use crate::request::{LayoutArgument, Request, VolumeArgument};
+use crate::volume::open_source;
 use archive::Limits;
 use image::ImageArgument;
 use image::MANIFEST_MAX;
@@ -148,7 +149,5 @@ fn read_manifest(path: &Path) -> Result<ManifestPlan> {
 
 fn check_volume(name: &str, volume: &Volume) -> Result<()> {
     let VolumeKind::Host { source, .. } = &volume.kind else { return Ok(()) };
-    std::fs::metadata(source.as_str())
-        .with_context(|| format!("volume {name}: cannot find {source}"))
-        .map(drop)
+    open_source(source).with_context(|| format!("volume {name}: source {source}")).map(drop)
 }

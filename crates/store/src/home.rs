@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use pod::layout;
 use pod::text::escape;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::guarded;
 use crate::listener::Listener;
 use crate::lock;
 use report::Hint as _;
@@ -135,10 +136,19 @@ fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> R
     Err(last.unwrap_or_else(|| anyhow!("it was taken away {ATTEMPTS} times: expected it to stay")))
 }
 
-/// Makes and opens `staging/`, in a DIR that nobody else can write to, such that nobody else can open it.
+/// Makes and opens `staging/`, in a DIR that nobody else can write to or put another in the place of, such that nobody
+/// else can open it. DIR's path, once it is found to be guarded, can be used again.
 fn open_staging(path: &Path, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
-    make_all(path, made).context("cannot create it")?;
-    check_guarded(&open(path, AS_DIRECTORY, Mode::empty()).context("cannot open it")?)?;
+    match guarded::open(path) {
+        Err(error) if is_missing(&error) => {
+            make_all(path, made).context("cannot create it")?;
+            guarded::open(path)
+        }
+        opened => opened,
+    }
+    .and_then(|dir| Ok(openat(dir, ".", AS_DIRECTORY, Mode::empty())?))
+    .context("cannot open it")
+    .and_then(|dir| check_guarded(&dir))?;
     let (name, path) = (layout::STAGING, path.join(layout::STAGING));
     make(&path, made).with_context(|| format!("cannot create {name}"))?;
     let staging = open_part(&path, name)?;
@@ -197,7 +207,7 @@ fn unmake(path: &Path, made: &[PathBuf]) {
 }
 
 /// Whether only root can change what is in a directory.
-pub(crate) fn check_guarded(directory: &OwnedFd) -> Result<()> {
+pub fn check_guarded(directory: &OwnedFd) -> Result<()> {
     let stat = fstat(directory)?;
     if stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0 {
         return Ok(());

@@ -10,6 +10,7 @@ pub mod copy;
 mod damage;
 pub mod extract;
 mod gc;
+pub mod guarded;
 mod home;
 mod import;
 mod info;
@@ -29,7 +30,7 @@ mod verify;
 
 pub use alias::sweep as sweep_aliases;
 pub use gc::{Kept, collect, forget_if_empty, remove};
-pub use home::Home;
+pub use home::{Home, check_guarded};
 pub use import::{Acquired, Importer, NameOf};
 pub use info::{Info, Kind};
 pub use references::References;

@@ -7,4 +7,4 @@ pub mod open;
 
 pub use in_root::InRoot;
 pub use interrupt::Interrupt;
-pub use open::{open_beneath, open_in_root, open_on_mount, proc_path};
+pub use open::{open_beneath, open_in_root, open_on_mount, open_plainly, proc_path};

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::{Errno, Result};
 
 /// How often a lookup is tried that a change elsewhere disturbed.
@@ -41,6 +41,15 @@ pub fn open_in_root(root: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, mod
 pub fn open_on_mount(directory: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd> {
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     open(directory, path.as_ref(), flags, Mode::empty(), resolve)
+}
+
+/// Opens `path`, from the current directory if it is relative, through no link at all.
+///
+/// # Errors
+/// `ELOOP` where a component is a link; the system's others.
+pub fn open_plainly(path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    open(CWD, path.as_ref(), flags, Mode::empty(), resolve)
 }
 
 /// The path of an open file that leads to it whatever it is called (proc_pid_fd(5)): to name it in a call that takes no

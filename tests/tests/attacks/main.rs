@@ -6,5 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod cgroups;
+mod places;
+mod sources;
 mod subject;
 mod user_namespaces;

@@ -9,6 +9,7 @@ mod mounts;
 mod places;
 mod restarts;
 mod starts;
+mod volumes;
 
 /// Runs until it is told to stop, and ends well then.
 const SERVE: &str = "trap 'echo stopped; exit 0' TERM; echo serving; while :; do sleep 3600 & wait; done";

@@ -5,10 +5,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use pod::path::AbsolutePath;
 use pod::text::escape_bytes;
 use pod::{App, Mount, Source, check_targets};
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Stat, fstat};
 
 use super::access::Permissions;
 use super::view::{Place, View, What};
+use crate::volume::open_source;
 use sys::in_root::{InRoot, is_missing};
 
 /// Directories of the apps' /dev, which has nothing else that leads anywhere, and their modes.
@@ -95,7 +96,10 @@ fn check_mounts(app: &App, root: &InRoot) -> Result<Vec<Vec<u8>>> {
 /// A directory can be mounted on a directory alone, a file on a file; where nothing is, either is made.
 fn check_kind(mount: &Mount, root: &InRoot) -> Result<()> {
     let source_is_directory = match &mount.source {
-        Source::Host { path, .. } => is_source_directory(path).with_context(|| format!("source {path}"))?,
+        Source::Host { path, .. } => {
+            let source = open_source(path).with_context(|| format!("source {path}"))?;
+            is_directory(&fstat(source)?)
+        }
         Source::Empty { .. } => true,
     };
     match root.stat(mount.target.as_str()) {
@@ -113,17 +117,4 @@ fn check_kind(mount: &Mount, root: &InRoot) -> Result<()> {
         Err(error) if is_missing(&error) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether a volume's source is a directory. It may hold no link (appc spec, "Volume Setup"): where one leads may be
-/// changed by whoever owns the directory it is in.
-fn is_source_directory(source: &AbsolutePath) -> Result<bool> {
-    let real = std::fs::canonicalize(source.as_str())?;
-    let leads_to = real.as_os_str().as_encoded_bytes();
-    ensure!(
-        leads_to == source.as_str().as_bytes(),
-        "a link leads to {}: expected a path without links",
-        escape_bytes(leads_to)
-    );
-    Ok(std::fs::metadata(real)?.is_dir())
 }

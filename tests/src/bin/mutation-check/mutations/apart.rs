@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The living are left alone: what somebody works with, or a pod needs, does not vanish.
 
-use super::{INTERLEAVING, INTERLEAVING_WITH_GC, LOCKS, Mutation, STAGING, STORE_DAMAGE, STORE_GC};
+use super::{
+    ATTACKS_ON_PLACES, GUARDED_PATHS, INTERLEAVING, INTERLEAVING_WITH_GC, LOCKS, Mutation, STAGING,
+    STORE_DAMAGE, STORE_GC,
+};
 
 const GC: &str = "crates/store/src/gc.rs";
+const GUARDED: &str = "crates/store/src/guarded.rs";
 const HOME: &str = "crates/store/src/home.rs";
 const SWEEP: &str = "crates/store/src/staging/sweep.rs";
 const TREE: &str = "crates/store/src/tree.rs";
@@ -142,5 +146,33 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         find: "if stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0 {",
         replace: "if stat.st_uid == geteuid().as_raw() {",
         suites: &[STAGING],
+    },
+    Mutation {
+        name: "a directory above that others can write to is taken",
+        file: GUARDED,
+        find: "if !self.is_roots() || others_write && !is_sticky {",
+        replace: "if !self.is_roots() {",
+        suites: &[GUARDED_PATHS],
+    },
+    Mutation {
+        name: "a directory above that is another's is taken",
+        file: GUARDED,
+        find: "if !self.is_roots() || others_write && !is_sticky {",
+        replace: "if others_write && !is_sticky {",
+        suites: &[ATTACKS_ON_PLACES],
+    },
+    Mutation {
+        name: "another's entry of a sticky directory is taken",
+        file: GUARDED,
+        find: "if others_write && !entry.is_roots() {",
+        replace: "if others_write && entry.stat.st_mode == 0 {",
+        suites: &[ATTACKS_ON_PLACES],
+    },
+    Mutation {
+        name: "a pod's program that is another's is executed",
+        file: "installer/src/run.rs",
+        find: "        owner == geteuid().as_raw() && mode & 0o022 == 0,\n",
+        replace: "        owner < u32::MAX && mode < u32::MAX,\n",
+        suites: &[ATTACKS_ON_PLACES],
     },
 ];

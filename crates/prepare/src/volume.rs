@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The source of a volume of kind host, opened as `/init` opens it at each start.
+//!
+//! No link is followed (appc spec, "Volume Setup"), neither at its end nor on the way: where a link leads may be changed
+//! by whoever owns the directory it is in.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Result, bail};
+use pod::path::AbsolutePath;
+use pod::text::escape;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use sys::open_plainly;
+
+/// Opens a source by its name alone (`O_PATH`).
+///
+/// # Errors
+/// Where it is missing, or a component of its path is a link, which the error names.
+pub(super) fn open_source(source: &AbsolutePath) -> Result<OwnedFd> {
+    match open(source.as_str()) {
+        Err(Errno::LOOP) => {
+            let link = source.prefixes().find(|path| open(path).is_err_and(|error| error == Errno::LOOP));
+            bail!("{} is a link: expected a path without links", escape(link.unwrap_or(source.as_str())))
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn open(path: &str) -> rustix::io::Result<OwnedFd> {
+    // As a directory first: an automount point is mounted only then (open(2), O_PATH).
+    match open_plainly(path, OFlags::PATH | OFlags::DIRECTORY) {
+        Err(Errno::NOTDIR) => open_plainly(path, OFlags::PATH),
+        opened => opened,
+    }
+}

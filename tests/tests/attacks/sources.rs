@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The source of a volume is replaced by a link after the pod was prepared: the app gets the tree that was meant, or the
+//! pod doesn't start. Whoever may do that owns a directory on the way to the source, or is an app that has it as a volume.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde_json::json;
+use tests::host::can_run;
+use tests::image::manifest;
+use tests::pods::Gantry;
+use tests::rootfs::Rootfs;
+
+/// A source, in directories of its own, and another tree that looks like these.
+struct Trees {
+    /// What is replaced.
+    owned: PathBuf,
+    /// What it would be replaced by.
+    secret: PathBuf,
+}
+
+/// The source, below each of the two.
+const SOURCE: &str = "above/source";
+
+impl Trees {
+    fn new(gantry: &Gantry) -> Self {
+        let trees = Self { owned: gantry.beside("owned"), secret: gantry.beside("secret") };
+        for (root, word) in [(&trees.owned, "meant"), (&trees.secret, "secret")] {
+            fs::create_dir_all(root.join(SOURCE)).unwrap();
+            fs::write(root.join(SOURCE).join("word"), word).unwrap();
+        }
+        trees
+    }
+
+    fn source(&self) -> PathBuf {
+        self.owned.join(SOURCE)
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An argument for a volume of the host's.
+fn volume(name: &str, source: &Path) -> String {
+    format!("{name},kind=host,source={}", source.display())
+}
+
+/// A pod that prints what is in the volume; first it runs `script`, with the tree `owned` as another volume.
+fn pod(gantry: &Gantry, trees: &Trees, user: &str, script: &str) -> PathBuf {
+    let script = format!("{script}; cat /source/word");
+    let mut image = manifest("victim", &["/usr/bin/busybox", "sh", "-c", &script]);
+    image["app"]["user"] = json!(user);
+    image["app"]["group"] = json!(user);
+    image["app"]["mountPoints"] =
+        json!([{"name": "source", "path": "/source"}, {"name": "owned", "path": "/owned"}]);
+    let image = gantry.image("victim", &Rootfs::busybox().unwrap(), &image);
+    let (source, owned) = (volume("source", &trees.source()), volume("owned", &trees.owned));
+    gantry.prepare(&[&image], &["--volume", &source, "--volume", &owned])
+}
+
+/// What a start comes to: its code, and what the app and Gantry said.
+fn start(gantry: &Gantry, pod: &Path) -> (i32, String, String) {
+    let (code, output) = gantry.start(pod).wait();
+    (code, text(&output.stdout), text(&output.stderr))
+}
+
+/// What a start comes to that finds `link` to be one.
+fn refused(source: &Path, link: &Path) -> (i32, String, String) {
+    let (source, link) = (source.display(), link.display());
+    let error = format!(
+        "error: root of app victim: volume at \"/source\": source \"{source}\": \"{link}\" is a link: expected a path \
+         without links\n"
+    );
+    (3, String::new(), error)
+}
+
+/// Replaces what is at `path` by a link.
+fn replace(path: &Path, target: &Path) {
+    fs::rename(path, path.with_extension("away")).unwrap();
+    symlink(target, path).unwrap();
+}
+
+fn restore(path: &Path) {
+    fs::remove_file(path).unwrap();
+    fs::rename(path.with_extension("away"), path).unwrap();
+}
+
+#[test]
+fn a_source_or_a_directory_above_it_that_is_a_link_by_now_is_refused() {
+    if !can_run("a_source_or_a_directory_above_it_that_is_a_link_by_now_is_refused") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let trees = Trees::new(&gantry);
+    let pod = pod(&gantry, &trees, "0", "true");
+    // Where the source's parent is looked at through the other tree's, the source itself is no link.
+    for replaced in [SOURCE, "above"] {
+        let link = trees.owned.join(replaced);
+        for target in
+            [trees.secret.join(replaced), Path::new("/proc/self/root").join(trees.secret.join(replaced))]
+        {
+            replace(&link, &target);
+            let followed = fs::read_to_string(trees.source().join("word")).unwrap();
+            assert_eq!(followed, "secret", "control: an open that follows links gets there");
+            assert_eq!(start(&gantry, &pod), refused(&trees.source(), &link), "{target:?}");
+            restore(&link);
+        }
+        assert_eq!(start(&gantry, &pod), (0, "meant".into(), String::new()));
+    }
+}
+
+/// Links of /proc are not made of paths: they lead into whatever a process has open.
+#[test]
+fn a_source_that_leads_through_a_process_is_refused() {
+    if !can_run("a_source_that_leads_through_a_process_is_refused") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let trees = Trees::new(&gantry);
+    let pod = pod(&gantry, &trees, "0", "true");
+    let root = PathBuf::from(format!("/proc/{}/root", std::process::id()));
+    let through = root.join(trees.secret.join(SOURCE).strip_prefix("/").unwrap());
+    assert_eq!(fs::read_to_string(through.join("word")).unwrap(), "secret", "control: it leads there");
+
+    let argument = volume("source", &through);
+    let prepared = gantry.with_images("prepare", &[&gantry.beside("victim.aci")], &["--volume", &argument]);
+    let output = { prepared }.output().unwrap();
+    let error = format!(
+        "error: volume source: source \"{}\": \"{}\" is a link: expected a path without links\n",
+        through.display(),
+        root.display()
+    );
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), error));
+
+    let manifest = pod.join("container");
+    let meant = format!("\"{}\"", trees.source().display());
+    let prepared = fs::read_to_string(&manifest).unwrap();
+    assert!(prepared.contains(&meant), "{prepared}");
+    fs::write(&manifest, prepared.replace(&meant, &format!("\"{}\"", through.display()))).unwrap();
+    assert_eq!(start(&gantry, &pod), refused(&through, &root));
+}
+
+/// An app that has a directory above another's source as a volume can do what its owner can.
+#[test]
+fn a_source_that_an_app_replaces_by_a_link_is_refused() {
+    if !can_run("a_source_that_an_app_replaces_by_a_link_is_refused") {
+        return;
+    }
+    for user in ["0", "1000"] {
+        let gantry = Gantry::new();
+        let trees = Trees::new(&gantry);
+        let owner = user.parse().ok();
+        std::os::unix::fs::chown(&trees.owned, owner, owner).unwrap();
+        let target = trees.secret.join("above");
+        let attack = format!("mv /owned/above /owned/away && ln -s {} /owned/above", target.display());
+        let pod = pod(&gantry, &trees, user, &attack);
+        assert_eq!(
+            start(&gantry, &pod),
+            (0, "meant".into(), String::new()),
+            "user {user}: it is mounted by then"
+        );
+        let followed = fs::read_to_string(trees.source().join("word")).unwrap();
+        assert_eq!(followed, "secret", "control: an open that follows links gets there");
+        assert_eq!(start(&gantry, &pod), refused(&trees.source(), &trees.owned.join("above")), "user {user}");
+    }
+}
+
+#[test]
+fn a_source_that_is_replaced_while_pods_start_leads_nowhere_else() {
+    if !can_run("a_source_that_is_replaced_while_pods_start_leads_nowhere_else") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let trees = Trees::new(&gantry);
+    let pod = pod(&gantry, &trees, "0", "true");
+    let (above, link) = (trees.owned.join("above"), trees.owned.join("link"));
+    symlink(trees.secret.join("above"), &link).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                renameat_with(CWD, &above, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let starts: Vec<_> = (0..16).map(|_| start(&gantry, &pod)).collect();
+        done.store(true, Ordering::Relaxed);
+        for (code, said, error) in starts {
+            let refused = error.ends_with(" is a link: expected a path without links\n");
+            let is_either = (code, said.as_str(), error.as_str()) == (0, "meant", "")
+                || (code, said.as_str(), refused) == (3, "", true);
+            assert!(is_either, "{code}: {said:?}, {error}");
+        }
+    });
+}
