@@ -12,6 +12,7 @@ mod cgroup;
 pub mod dry_run;
 mod failure;
 mod filesystem;
+mod halt;
 pub mod host;
 mod in_pod;
 mod in_root;
@@ -49,6 +50,9 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
+    if matches!(name.to_str(), Some(in_pod::MOUNTS | in_pod::STATUS | in_pod::EXIT_CODE)) {
+        in_pod::outlive_requests();
+    }
     match name.to_str() {
         Some(in_pod::LAUNCH) => in_pod::launch::run(),
         Some(in_pod::MOUNTS) => in_pod::mounts::run(),

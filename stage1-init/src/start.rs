@@ -86,7 +86,7 @@ fn start(args: &Args) -> Result<i32, Failure> {
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, &requests, &cgroup, &lock)
+    supervisor::run(&command, stdio, &requests, &cgroup, &lock, args.debug)
 }
 
 /// The current directory and the pod id that is its name.

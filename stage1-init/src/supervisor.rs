@@ -4,9 +4,10 @@
 //! - It takes the requests to stop: SIGTERM, SIGINT, SIGQUIT and SIGHUP. nspawn can't. It knows the first two alone,
 //!   ends everything at once on a second, and passes one on whether or not the pod's systemd listens by then; the
 //!   kernel drops a signal that process 1 of a namespace has no handler for (pid_namespaces(7)).
-//! - It ends with nspawn's code.
+//! - It ends with the code of the pod's systemd, which nspawn passes on.
 //!
-//! Requests are held back from the first moment, so none is lost, and the first is passed on once systemd listens.
+//! Requests are held back from the first moment, so none is lost. The first is put to systemd itself, once that listens,
+//! and nspawn is ended ([`crate::halt`]): whoever signals every process of the pod signals nspawn, too.
 //! That shows by a pipe: systemd closes the descriptors that it was started with and has no unit for right after it
 //! has set its signals up (systemd's main.c, after `manager_startup`).
 //!
@@ -20,7 +21,8 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, openat};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stdout, setsid};
@@ -29,7 +31,9 @@ use pod::layout;
 
 use crate::cgroup::Cgroup;
 use crate::failure::{At, Failure, Step};
-use crate::in_pod::status::ASKED;
+use crate::halt::{Nspawn, halt};
+use crate::in_pod::status::{self, ASKED};
+use crate::mounts::POD;
 use crate::nspawn::{self, Command};
 use crate::sys;
 
@@ -73,9 +77,12 @@ pub(crate) fn run(
     requests: &Requests,
     cgroup: &Cgroup,
     directory: &OwnedFd,
+    debug: bool,
 ) -> Result<i32, Failure> {
     // What nspawn and this process say is no output of the pod's, whose end shows by its apps'.
     dup2_stdout(std::io::stderr()).at(Step::Exec)?;
+    // nspawn's children are this process's once it has ended.
+    set_child_subreaper(true).context("cannot become a subreaper").at(Step::Exec)?;
     let (listens, starting) = pipe().context("cannot make a pipe").at(Step::Exec)?;
     match sys::fork().context("cannot fork").at(Step::Exec)? {
         ForkResult::Child => {
@@ -84,7 +91,10 @@ pub(crate) fn run(
         }
         ForkResult::Parent { child } => {
             drop((stdio, starting));
-            supervise(child, listens, requests, directory).at(Step::Exec)
+            // With `debug` it copies the pod's console.
+            let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
+            let halt = |nspawn| halt(nspawn, cgroup, then);
+            supervise(child, listens, requests, directory, halt).at(Step::Exec)
         }
     }
 }
@@ -92,15 +102,24 @@ pub(crate) fn run(
 fn become_nspawn(command: &Command, passed: &[OwnedFd]) -> Result<Infallible> {
     // Out of reach of the caller's terminal: what it signals is asked of the parent.
     setsid()?;
-    // nspawn itself takes it, once it can.
-    SigSet::from(Signal::SIGTERM).thread_set_mask()?;
+    // nspawn itself takes SIGTERM and SIGINT, once it can; the others would end it, and nothing else.
+    SigSet::from_iter(REQUESTS).thread_set_mask()?;
     nspawn::exec(command, passed)
 }
 
-fn supervise(nspawn: Pid, mut listens: impl Read, requests: &Requests, directory: &OwnedFd) -> Result<i32> {
+/// `halt` asks for the pod's end and returns the process to wait for from then on; none where systemd does not run.
+fn supervise(
+    nspawn: Pid,
+    mut listens: impl Read,
+    requests: &Requests,
+    directory: &OwnedFd,
+    halt: impl Fn(Pid) -> Result<Option<Pid>>,
+) -> Result<i32> {
+    let mut pod = nspawn;
     let mut awaited = requests.0;
     awaited.add(Signal::SIGCHLD);
     let mut asked = false;
+    let mut began = true;
     loop {
         if awaited.wait()? != Signal::SIGCHLD && !asked {
             asked = true;
@@ -109,9 +128,14 @@ fn supervise(nspawn: Pid, mut listens: impl Read, requests: &Requests, directory
             let asked = format!("{}/{ASKED}", layout::STAGE1);
             drop(openat(directory, asked.as_str(), flags, Mode::from_bits_truncate(0o644)));
             let _ = listens.read(&mut [0]);
-            let _ = kill(nspawn, Signal::SIGTERM);
+            match halt(nspawn)? {
+                Some(systemd) => pod = systemd,
+                None => began = false,
+            }
         }
-        match waitpid(nspawn, Some(WaitPidFlag::WNOHANG))? {
+        match waitpid(pod, Some(WaitPidFlag::WNOHANG))? {
+            // Whatever nspawn says: one of its own processes may have been asked, too, before there was a systemd.
+            WaitStatus::Exited(..) if !began && status::none_began(POD)? => return Ok(0),
             WaitStatus::Exited(_, code) => return Ok(code),
             WaitStatus::Signaled(_, signal, _) => return Ok(SIGNALLED + signal as i32),
             _ => {}

@@ -5,8 +5,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, Pid};
 use rustix::mount::MountAttrFlags;
 
 /// The first descriptor of the socket activation protocol (sd_listen_fds(3), `SD_LISTEN_FDS_START`).
@@ -18,6 +19,12 @@ const SIGNALS: i64 = 64;
 pub(crate) fn fork() -> nix::Result<ForkResult> {
     // SAFETY: this program has one thread, so the child may go on as the parent would.
     unsafe { nix::unistd::fork() }
+}
+
+/// Sends a signal that may have no name: kill(2).
+pub(crate) fn send(process: Pid, signal: i32) -> nix::Result<()> {
+    // SAFETY: it takes two numbers.
+    Errno::result(unsafe { libc::kill(process.as_raw(), signal) }).map(drop)
 }
 
 /// Copies `fds` to where socket activation passes descriptors, to survive exec. Nothing else may be open there.

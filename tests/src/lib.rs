@@ -2,6 +2,7 @@
 //! What the end-to-end tests share: images made of real Debian packages, pods in directories of their own, and a
 //! look at the host before and after.
 
+pub mod broadcast;
 pub mod host;
 pub mod image;
 pub mod launcher;

@@ -167,6 +167,22 @@ fn wait_gone(pod: &Path) {
 }
 
 impl Running {
+    /// The id of the pod's process.
+    ///
+    /// # Panics
+    /// Where it is out of range.
+    pub fn id(&self) -> i32 {
+        self.child.id().try_into().expect("a process id is a positive number")
+    }
+
+    /// The pod's id.
+    ///
+    /// # Panics
+    /// Where the pod's directory has no name.
+    pub fn pod_id(&self) -> String {
+        self.directory.file_name().expect("it is named as the pod").to_string_lossy().into_owned()
+    }
+
     /// Sends a signal to the pod's process.
     ///
     /// # Panics
