@@ -81,12 +81,13 @@ fn start(args: &Args) -> Result<i32, Failure> {
     reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     cgroup.make(&plan.limits).at(Step::Namespace)?;
+    let stdio = stdio::take(plan.stdin).at(Step::Namespace)?;
     mounts::enter(&plan, &loaded.store).at(Step::Namespace)?;
-    let stdio = stdio::offer(plan.stdin, &sockets).at(Step::Namespace)?;
+    let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, &requests, &cgroup, &lock, args.debug)
+    supervisor::run(&command, stdio, offer, &requests, &cgroup, &lock, args.debug)
 }
 
 /// The current directory and the pod id that is its name.

@@ -27,6 +27,14 @@ pub(crate) fn send(process: Pid, signal: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(process.as_raw(), signal) }).map(drop)
 }
 
+/// The device that a terminal is, whatever it was opened by: `TIOCGDEV` (linux/tty_io.c).
+pub(crate) fn terminal_device(terminal: impl AsFd) -> nix::Result<u32> {
+    let mut device = 0_u32;
+    // SAFETY: the call writes a number of this size, or nothing.
+    let result = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCGDEV as _, &raw mut device) };
+    Errno::result(result).map(|_| device)
+}
+
 /// Copies `fds` to where socket activation passes descriptors, to survive exec. Nothing else may be open there.
 pub(crate) fn pass_as_listen_fds(fds: &[impl AsFd]) -> nix::Result<()> {
     for (fd, number) in fds.iter().zip(LISTEN_FD..) {

@@ -31,7 +31,7 @@ pub fn to_all(running: &Running, signal: Signal) {
     }
 }
 
-/// The processes in the cgroup that has this in its path, or in one below.
+/// The processes in the cgroup that has this in its path, or in one below. Those that have ended are in none.
 ///
 /// # Panics
 /// Where processes can't be listed.
@@ -40,7 +40,9 @@ pub fn in_cgroup(part: &str) -> Vec<i32> {
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     ids.filter(|id: &i32| {
         let unified = fs::read_to_string(format!("/proc/{id}/cgroup")).unwrap_or_default();
-        unified.lines().any(|line| line.starts_with("0::") && line.contains(part))
+        unified
+            .lines()
+            .any(|line| line.starts_with("0::") && line.contains(part) && !line.ends_with(" (deleted)"))
     })
     .collect()
 }

@@ -11,6 +11,7 @@ pub mod packages;
 pub mod pods;
 pub mod rootfs;
 pub mod state;
+pub mod terminal;
 pub mod tiny;
 pub mod trace;
 pub mod trees;

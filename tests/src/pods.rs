@@ -161,7 +161,7 @@ pub fn status(pod: &Path, app: &str) -> u8 {
 }
 
 /// Waits until nothing is left of a pod: it is locked as long as anything is.
-fn wait_gone(pod: &Path) {
+pub fn wait_gone(pod: &Path) {
     let directory = File::open(pod).expect("a pod directory can be opened");
     drop(Flock::lock(directory, FlockArg::LockExclusive).expect("a pod directory can be locked"));
 }
