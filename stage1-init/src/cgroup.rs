@@ -6,6 +6,9 @@
 //! hierarchy in the initial cgroup namespace sets them for the whole host (admin-guide/cgroup-v2, "Mounting"), so that
 //! is done in a namespace of our own, in which this process's cgroup is the root.
 
+mod freezer;
+mod processes;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -12,10 +12,13 @@ mod cgroup;
 mod clear;
 pub mod dry_run;
 mod failure;
+mod feed;
 mod filesystem;
+mod halt;
 pub mod host;
 mod in_pod;
 mod in_root;
+mod job;
 pub mod launch;
 mod load;
 mod localtime;
@@ -33,6 +36,7 @@ mod stdio;
 mod store;
 mod supervisor;
 mod sys;
+mod terminal;
 mod trees;
 mod unit;
 mod volumes;
@@ -50,6 +54,9 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
+    if matches!(name.to_str(), Some(in_pod::MOUNTS | in_pod::STATUS | in_pod::EXIT_CODE)) {
+        in_pod::outlive_requests();
+    }
     match name.to_str() {
         Some(in_pod::LAUNCH) => in_pod::launch::run(),
         Some(in_pod::MOUNTS) => in_pod::mounts::run(),

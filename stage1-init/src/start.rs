@@ -83,12 +83,13 @@ fn start(args: &Args) -> Result<i32, Failure> {
     reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     cgroup.make(&plan.limits).at(Step::Namespace)?;
+    let stdio = stdio::take(plan.stdin).at(Step::Namespace)?;
     mounts::enter(&plan, &loaded.store).at(Step::Namespace)?;
-    let stdio = stdio::offer(plan.stdin, &sockets).at(Step::Namespace)?;
+    let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, &requests, &cgroup, &lock)
+    supervisor::run(&command, stdio, offer, &requests, &cgroup, &lock, args.debug)
 }
 
 /// Opens the current directory, and tells the pod id that is its name. Who can write in it decides what its manifest

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The caller's stdin, stdout and stderr, and the pod's sockets, handed to the apps as the descriptors they are: no
-//! relay, no terminal between, nothing to lose or to change.
+//! relay, no terminal between, nothing to lose or to change. But for a terminal: that is opened anew, for what it is to
+//! be used for ([`crate::terminal`]).
 //!
 //! `/init` binds a datagram socket and queues one message on it that carries the descriptors (unix(7), `SCM_RIGHTS`).
 //! The socket goes to nspawn, to systemd, and as `gantry-stdio.socket` to every service by socket activation. The
@@ -10,7 +11,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -20,6 +21,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use crate::terminal::{self, Input};
 use crate::volumes::is_directory;
 
 /// Also `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises the socket.
@@ -42,23 +44,63 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Makes the socket with this process's stdio and the pod's `sockets` in it; the apps' stdin is /dev/null unless
-/// `stdin`.
-pub(crate) fn offer(stdin: bool, sockets: &[OwnedFd]) -> Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let listener = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
-    let address = UnixAddr::new(SOCKET)?;
-    bind(listener.as_raw_fd(), &address).with_context(|| format!("cannot bind {SOCKET}"))?;
-    let null = File::open("/dev/null").context("cannot open /dev/null")?;
-    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
-    let input = if stdin { input.as_fd() } else { null.as_fd() };
-    let stdio = [input.as_raw_fd(), output.as_fd().as_raw_fd(), error.as_fd().as_raw_fd()];
-    let descriptors: Vec<_> = stdio.into_iter().chain(sockets.iter().map(AsRawFd::as_raw_fd)).collect();
-    let sender = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    sendmsg(sender.as_raw_fd(), &[IoSlice::new(b"0")], &rights, MsgFlags::empty(), Some(&address))
-        .context("cannot queue the caller's stdio")?;
-    Ok(listener)
+/// What the apps get as stdin, stdout and stderr.
+#[derive(Debug)]
+pub(crate) struct Stdio {
+    descriptors: [OwnedFd; 3],
+    /// How they have the terminal that is their stdin.
+    terminal: Input,
+}
+
+/// Takes this process's stdio for the apps, whose stdin is /dev/null unless `stdin`. It must still be in the mount namespace
+/// of the caller.
+pub(crate) fn take(stdin: bool) -> Result<Stdio> {
+    let caller = io::stdin();
+    let (input, terminal) = match stdin {
+        false => (File::open("/dev/null").context("cannot open /dev/null")?.into(), Input::None),
+        true if terminal::is_terminal(&caller) => {
+            terminal::input(caller.as_fd()).context(unusable("stdin"))?
+        }
+        true => (caller.as_fd().try_clone_to_owned()?, Input::None),
+    };
+    let output = |fd: BorrowedFd<'_>, name| match terminal::is_terminal(fd) {
+        true => terminal::output(fd, &terminal).context(unusable(name)),
+        false => Ok(fd.try_clone_to_owned()?),
+    };
+    let (out, error) = (output(io::stdout().as_fd(), "stdout")?, output(io::stderr().as_fd(), "stderr")?);
+    Ok(Stdio { descriptors: [input, out, error], terminal })
+}
+
+fn unusable(name: &str) -> String {
+    format!("{name} is a terminal that apps can't be given: expected another, or a file or a pipe")
+}
+
+impl Stdio {
+    /// Makes the socket with it and the pod's `sockets` in it.
+    pub(crate) fn offer(&self, sockets: &[OwnedFd]) -> Result<OwnedFd> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let listener = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
+        let address = UnixAddr::new(SOCKET)?;
+        bind(listener.as_raw_fd(), &address).with_context(|| format!("cannot bind {SOCKET}"))?;
+        let descriptors: Vec<_> = self.descriptors.iter().chain(sockets).map(AsRawFd::as_raw_fd).collect();
+        let sender = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        sendmsg(sender.as_raw_fd(), &[IoSlice::new(b"0")], &rights, MsgFlags::empty(), Some(&address))
+            .context("cannot queue the caller's stdio")?;
+        Ok(listener)
+    }
+
+    /// How the apps have their terminal, for this process, which needs no more of it.
+    pub(crate) fn into_terminal(self) -> Input {
+        self.terminal
+    }
+
+    /// Makes its stderr the stdout and stderr of this process, which reads nothing.
+    pub(crate) fn become_silent(&self) -> Result<()> {
+        dup2_stdin(File::open("/dev/null").context("cannot open /dev/null")?)?;
+        dup2_stdout(&self.descriptors[2])?;
+        Ok(dup2_stderr(&self.descriptors[2])?)
+    }
 }
 
 /// Takes the caller's stdio as this process's own, and returns the pod's sockets.

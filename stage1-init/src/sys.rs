@@ -5,8 +5,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, Pid};
 use rustix::mount::MountAttrFlags;
 
 /// The first descriptor of the socket activation protocol (sd_listen_fds(3), `SD_LISTEN_FDS_START`).
@@ -18,6 +19,20 @@ const SIGNALS: i64 = 64;
 pub(crate) fn fork() -> nix::Result<ForkResult> {
     // SAFETY: this program has one thread, so the child may go on as the parent would.
     unsafe { nix::unistd::fork() }
+}
+
+/// Sends a signal that may have no name: kill(2).
+pub(crate) fn send(process: Pid, signal: i32) -> nix::Result<()> {
+    // SAFETY: it takes two numbers.
+    Errno::result(unsafe { libc::kill(process.as_raw(), signal) }).map(drop)
+}
+
+/// The device that a terminal is, whatever it was opened by: `TIOCGDEV` (linux/tty_io.c).
+pub(crate) fn terminal_device(terminal: impl AsFd) -> nix::Result<u32> {
+    let mut device = 0_u32;
+    // SAFETY: the call writes a number of this size, or nothing.
+    let result = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCGDEV as _, &raw mut device) };
+    Errno::result(result).map(|_| device)
 }
 
 /// Copies `fds` to where socket activation passes descriptors, to survive exec. Nothing else may be open there.

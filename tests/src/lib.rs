@@ -3,6 +3,7 @@
 //! look at the host before and after.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 
+pub mod broadcast;
 pub mod host;
 pub mod image;
 pub mod launcher;
@@ -12,6 +13,7 @@ pub mod packages;
 pub mod pods;
 pub mod rootfs;
 pub mod state;
+pub mod terminal;
 pub mod tiny;
 pub mod trace;
 pub mod trees;

@@ -161,12 +161,28 @@ pub fn status(pod: &Path, app: &str) -> u8 {
 }
 
 /// Waits until nothing is left of a pod: it is locked as long as anything is.
-fn wait_gone(pod: &Path) {
+pub fn wait_gone(pod: &Path) {
     let directory = File::open(pod).expect("a pod directory can be opened");
     drop(Flock::lock(directory, FlockArg::LockExclusive).expect("a pod directory can be locked"));
 }
 
 impl Running {
+    /// The id of the pod's process.
+    ///
+    /// # Panics
+    /// Where it is out of range.
+    pub fn id(&self) -> i32 {
+        self.child.id().try_into().expect("a process id is a positive number")
+    }
+
+    /// The pod's id.
+    ///
+    /// # Panics
+    /// Where the pod's directory has no name.
+    pub fn pod_id(&self) -> String {
+        self.directory.file_name().expect("it is named as the pod").to_string_lossy().into_owned()
+    }
+
     /// Sends a signal to the pod's process.
     ///
     /// # Panics

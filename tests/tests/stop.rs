@@ -2,15 +2,17 @@
 //! Pods that are asked to stop: whenever that is, in order and with one code.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
+use std::fs;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::{Value, json};
+use tests::broadcast::{in_cgroup, to_all};
 use tests::host::can_run;
 use tests::image::{script, with_handler};
-use tests::pods::{Gantry, status};
+use tests::pods::{Gantry, Running, status};
 use tests::rootfs::Rootfs;
 
 const REQUESTS: [Signal; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
@@ -22,6 +24,13 @@ fn text(bytes: &[u8]) -> String {
 fn prepare(gantry: &Gantry, manifest: &Value) -> PathBuf {
     let image = gantry.image("stopped", &Rootfs::busybox().unwrap(), manifest);
     gantry.prepare(&[&image], &[])
+}
+
+fn has_nspawn(running: &Running) -> bool {
+    in_cgroup(&running.pod_id()).into_iter().any(|process| {
+        fs::read_to_string(format!("/proc/{process}/cmdline"))
+            .is_ok_and(|words| words.contains("systemd-nspawn"))
+    })
 }
 
 /// The moments are what is tested: before nspawn, before systemd, before the app, and while it runs.
@@ -69,6 +78,53 @@ fn to_ask_again_changes_nothing() {
     let (code, output) = running.wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "stopped\npost\n"));
     assert_eq!(status(&pod, "stopped"), 0);
+}
+
+/// A supervisor may signal all that it knows of the pod, nspawn, systemd and the apps among them.
+#[test]
+fn a_signal_to_every_process_of_the_pod_stops_it_in_order() {
+    if !can_run("a_signal_to_every_process_of_the_pod_stops_it_in_order") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = with_handler(script("stopped", "echo up; sleep 1000"), "pre-start", "echo pre");
+    let pod = prepare(&gantry, &with_handler(image, "post-stop", "echo post"));
+    for times in [1, 2].repeat(25) {
+        let mut running = gantry.start(&pod);
+        assert_eq!(running.read_until("up"), "pre\n");
+        to_all(&running, SIGTERM);
+        if times == 2 {
+            while has_nspawn(&running) {
+                std::thread::yield_now();
+            }
+            to_all(&running, SIGTERM);
+        }
+        let (code, output) = running.wait();
+        let said = text(&output.stdout);
+        assert_eq!((code, status(&pod, "stopped"), &*said), (0, 143, "post\n"), "{times}: {output:?}");
+    }
+}
+
+/// The moments are what is tested: until the app's start all kinds of helpers run, and are signalled, too.
+#[test]
+fn a_signal_to_every_process_at_any_moment_is_a_request_to_stop() {
+    if !can_run("a_signal_to_every_process_at_any_moment_is_a_request_to_stop") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = with_handler(script("stopped", "echo up; sleep 1000"), "pre-start", "echo pre");
+    let pod = prepare(&gantry, &with_handler(image, "post-stop", "echo post"));
+    for moment in (0..=300).step_by(5) {
+        let running = gantry.start(&pod);
+        running.wait_until_it_holds(SIGTERM);
+        sleep(Duration::from_millis(moment));
+        to_all(&running, SIGTERM);
+        let (code, output) = running.wait();
+        let said = text(&output.stdout);
+        assert_eq!((code, status(&pod, "stopped")), (0, 143), "after {moment} ms: {output:?}");
+        // What began is cleaned up after.
+        assert!(said.ends_with("post\n") || !said.contains("pre"), "after {moment} ms: {said:?}");
+    }
 }
 
 #[test]

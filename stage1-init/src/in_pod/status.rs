@@ -8,7 +8,8 @@
 //! well left behind. So a service's good end has a sign ([`ended_well`]), which the units look for.
 //!
 //! Invariant: nothing but a failed app and a request to the pod's process ends a pod that runs. So an app that SIGTERM
-//! ended was asked to end if there is either, and then what never ran was asked to end before it could.
+//! ended was asked to end if there is either, and then what never ran was asked to end before it could. The request may
+//! come right after such an end, too ([`terminated`]).
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use nix::sys::signal::Signal;
 use pod::layout;
 use pod::name::AppName;
 
+use super::terminated::{self, TERMINATED};
 use crate::failure::report;
 use crate::{plan, stdio, sys};
 
@@ -40,8 +42,9 @@ pub(super) const FAILED: &str = "/run/gantry-failed";
 const BEGUN: &str = "gantry-begun";
 /// A directory with a file for each service whose program ended well; `units/gantry-failed@.target` has it, too.
 const WELL: &str = "/run/gantry-well";
-/// In stage1; it is there once the pod's process was asked to stop the pod.
-pub(crate) const ASKED: &str = "rkt/asked";
+/// In stage1; it is there once the pod's process was asked to stop the pod. Beside the statuses, since what is not there
+/// yet can't be looked for through an overlay, which would remember that.
+pub(crate) const ASKED: &str = "rkt/status/.asked";
 /// What the caller is told once the pod has ended, by the one that has its stdio.
 const TO_TELL: &str = "/run/gantry-to-tell";
 /// A process that a signal ended has this and the signal's number as its status.
@@ -55,6 +58,9 @@ struct End {
     code: u8,
     failed: bool,
 }
+
+/// How an app ends that is asked to before it began.
+const ASKED_TO_END: End = End { code: SIGNALLED + Signal::SIGTERM as u8, failed: false };
 
 /// Writes the status of an app; fails where the app failed, so that its service does too.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
@@ -78,7 +84,8 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         mark(of, &name, &end)?;
         // A handler that ended well says nothing about the app.
         if of != PRE_START || end.failed {
-            record(&name, &end, of != RESTARTED_APP || asked)?;
+            let sign = if variable("EXIT_STATUS") == "TERM" { TERMINATED } else { FAILED };
+            record(&name, &end, (of != RESTARTED_APP || asked).then_some(sign))?;
         }
         Ok(end.failed)
     })();
@@ -114,7 +121,17 @@ fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
 
 /// Whether the pod is being stopped.
 fn stopping() -> io::Result<bool> {
-    Ok(fs::exists(FAILED)? || fs::exists(format!("/{ASKED}"))?)
+    Ok(fs::exists(FAILED)? || fs::exists(TERMINATED)? || fs::exists(format!("/{ASKED}"))?)
+}
+
+/// The code of the first app that failed.
+fn failure() -> Result<Option<u8>> {
+    let first = if terminated::is_failure()? { TERMINATED } else { FAILED };
+    match fs::read_to_string(first) {
+        Ok(code) => Ok(Some(code.trim().parse().context("the failed app's status is not a number")?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ends with the pod's exit code: of the first app that failed; 1 where an app never came to an end and nobody asked
@@ -125,11 +142,7 @@ pub(crate) fn exit_code() -> ExitCode {
     let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
     finish((|| {
         let all_ended = complete(stopping()?)?;
-        match fs::read_to_string(FAILED) {
-            Ok(code) => code.trim().parse().context("the failed app's status is not a number"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(u8::from(!all_ended)),
-            Err(error) => Err(error.into()),
-        }
+        Ok(failure()?.unwrap_or(u8::from(!all_ended)))
     })())
 }
 
@@ -137,16 +150,39 @@ pub(crate) fn exit_code() -> ExitCode {
 /// ran get that of one which was asked to end.
 fn complete(stopping: bool) -> Result<bool> {
     let mut all = true;
-    for unit in fs::read_dir(format!("/{}", plan::WANTS)).context("cannot list the apps")? {
-        let unit = unit?.file_name().into_string().unwrap_or_default();
-        let app: AppName = plan::app_of(&unit).context("a unit that is no app's")?.parse()?;
+    for app in apps("")? {
         let there = fs::exists(format!("/{}", layout::status(&app)))?;
         if !there && stopping {
-            record(&app, &End { code: SIGNALLED + Signal::SIGTERM as u8, failed: false }, false)?;
+            record(&app, &ASKED_TO_END, None)?;
         }
         all &= there || stopping;
     }
     Ok(all)
+}
+
+/// The apps that `/init` linked into the pod, whose root is here.
+fn apps(root: &str) -> Result<Vec<AppName>> {
+    let units = fs::read_dir(format!("{root}/{}", plan::WANTS)).context("cannot list the apps")?;
+    let names = units.map(|unit| {
+        let unit = unit?.file_name().into_string().unwrap_or_default();
+        Ok(plan::app_of(&unit).context("a unit that is no app's")?.parse()?)
+    });
+    names.collect()
+}
+
+/// Gives all apps the status of one that was asked to end before it could begin, for a pod in which nothing ran: where an
+/// app has a status, something did, and there is nothing to do. `root`: the pod's, as `/init` has it.
+pub(crate) fn none_began(root: &str) -> Result<bool> {
+    let apps = apps(root)?;
+    for app in &apps {
+        if fs::exists(format!("{root}/{}", layout::status(app)))? {
+            return Ok(false);
+        }
+    }
+    for app in &apps {
+        write(root, app, ASKED_TO_END.code)?;
+    }
+    Ok(true)
 }
 
 fn finish(code: Result<u8>) -> ExitCode {
@@ -187,12 +223,11 @@ fn signal_number(name: &str) -> Option<u8> {
     }
 }
 
-/// Writes an app's status; where it `decides`, its failure is the pod's.
-fn record(name: &AppName, end: &End, decides: bool) -> Result<()> {
-    let path = format!("/{}", layout::status(name));
-    replace(name, &path, end.code).with_context(|| format!("cannot write {path}"))?;
-    if end.failed && decides {
-        match File::create_new(FAILED) {
+/// Writes an app's status; where it `decides`, its failure is the pod's, by that sign.
+fn record(name: &AppName, end: &End, decides: Option<&str>) -> Result<()> {
+    write("", name, end.code)?;
+    if let Some(sign) = decides.filter(|_| end.failed) {
+        match File::create_new(sign) {
             Ok(mut file) => writeln!(file, "{}", end.code)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
@@ -201,14 +236,19 @@ fn record(name: &AppName, end: &End, decides: bool) -> Result<()> {
     Ok(())
 }
 
+fn write(root: &str, app: &AppName, code: u8) -> Result<()> {
+    let path = format!("/{}", layout::status(app));
+    replace(root, app, &path, code).with_context(|| format!("cannot write {path}"))
+}
+
 /// A reader finds the whole status or none, and it is on disk.
-fn replace(app: &AppName, path: &str, code: u8) -> io::Result<()> {
+fn replace(root: &str, app: &AppName, path: &str, code: u8) -> io::Result<()> {
     // No app's name begins with a dot.
-    let new = format!("/{}/.{app}", layout::STATUS);
+    let new = format!("{root}/{}/.{app}", layout::STATUS);
     let mut file = File::create(&new)?;
     writeln!(file, "{code}")?;
     file.sync_data()?;
-    fs::rename(new, path)
+    fs::rename(new, format!("{root}{path}"))
 }
 
 #[cfg(test)]

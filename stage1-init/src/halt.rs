@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Asks the pod's systemd to stop the pod.
+//!
+//! nspawn would pass a SIGTERM on, but ends everything at once on a second one (nspawn.c, `on_orderly_shutdown`), and a
+//! supervisor that signals every process of the pod signals nspawn, too. So `/init` signals systemd itself. From then on
+//! it is also systemd's parent, and nspawn, which has nothing left to do, is ended: however often all are signalled,
+//! nothing but systemd ends the pod.
+//!
+//! systemd executes itself anew on a SIGTERM (systemd(1), "Signals"). It keeps its state, its descriptors and the signals
+//! that wait for it, this request among them.
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use nix::unistd::Pid;
+
+use crate::cgroup::Cgroup;
+use crate::sys;
+
+/// SIGRTMIN+3 as systemd counts, which starts `halt.target` (systemd(1), "Signals").
+const HALT: i32 = 37;
+
+/// Whether nspawn is still needed once systemd runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nspawn {
+    /// It copies the console of the pod.
+    Stays,
+    Ends,
+}
+
+/// Asks systemd, which listens by now, and returns the process whose end is the pod's; none where there is no systemd, and
+/// nspawn has ended or is about to. This process must be a subreaper
+/// (prctl(2), `PR_SET_CHILD_SUBREAPER`), and nspawn its child.
+pub(crate) fn halt(nspawn: Pid, cgroup: &Cgroup, then: Nspawn) -> Result<Option<Pid>> {
+    // While it is stopped, it can't wait for systemd, whose code would go with it.
+    kill(nspawn, Signal::SIGSTOP).context("cannot stop nspawn")?;
+    waitid(Id::Pid(nspawn), WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        .context("cannot wait for nspawn")?;
+    let systemd = cgroup.processes()?.into_iter().find(|process| is_systemd(*process, nspawn));
+    if let Some(systemd) = systemd {
+        sys::send(systemd, HALT).context("cannot signal the pod's systemd")?;
+        if then == Nspawn::Ends {
+            kill(nspawn, Signal::SIGKILL).context("cannot end nspawn")?;
+            waitpid(nspawn, None).context("cannot wait for nspawn")?;
+            return Ok(Some(systemd));
+        }
+    }
+    kill(nspawn, Signal::SIGCONT).context("cannot continue nspawn")?;
+    Ok(systemd.map(|_| nspawn))
+}
+
+/// Whether a process is nspawn's child, and the first in its namespace.
+fn is_systemd(process: Pid, nspawn: Pid) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/status"))
+        .is_ok_and(|status| is_first_child(&status, nspawn))
+}
+
+fn is_first_child(status: &str, parent: Pid) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    field("PPid:").trim() == parent.to_string() && field("NSpid:").split_whitespace().last() == Some("1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_is_nspawns_child_and_the_first_of_its_namespace() {
+        let parent = Pid::from_raw(12);
+        assert!(is_first_child("Name:\tsystemd\nPPid:\t12\nNSpid:\t13\t1\n", parent));
+        assert!(!is_first_child("Name:\tsystemd\nPPid:\t1\nNSpid:\t13\t1\n", parent), "another's");
+        assert!(!is_first_child("Name:\t(sd-x)\nPPid:\t12\nNSpid:\t13\n", parent), "not in the pod");
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An app that SIGTERM ended before the pod was being stopped, as the first to fail.
+//!
+//! Where all of the pod's processes get SIGTERM, the request to stop the pod may come right after such an end, which was
+//! asked for then. So it leaves a sign of its own, and the pod's end decides what it was.
+
+use std::fs;
+use std::io;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+
+use super::status::ASKED;
+
+/// The sign, with the app's status.
+pub(super) const TERMINATED: &str = "/run/gantry-terminated";
+/// As long after such an end may the request come.
+const TOGETHER: Duration = Duration::from_millis(500);
+/// How often it is looked for meanwhile.
+const STEP: Duration = Duration::from_millis(10);
+
+/// Tells whether there is such an end that nobody has asked for. Waits as long as that is open.
+pub(super) fn is_failure() -> io::Result<bool> {
+    match fs::metadata(TERMINATED) {
+        Ok(sign) => Ok(!asked_with(sign.modified()?)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells whether the pod's process was asked before that end, or so soon after it that one sender signalled both.
+fn asked_with(ended: SystemTime) -> io::Result<bool> {
+    loop {
+        match fs::metadata(format!("/{ASKED}")) {
+            Ok(asked) => return Ok(asked.modified()?.duration_since(ended).unwrap_or_default() <= TOGETHER),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // The clock may be set meanwhile.
+        if ended.elapsed().map_or(true, |passed| passed > TOGETHER) {
+            return Ok(false);
+        }
+        sleep(STEP);
+    }
+}

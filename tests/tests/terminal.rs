@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods at a terminal, as jobs of a shell: what is typed is read by the one in the foreground.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tests::broadcast::in_cgroup;
+use tests::host::can_run;
+use tests::image::{script, with_handler};
+use tests::pods::{Gantry, status, wait_gone};
+use tests::rootfs::Rootfs;
+use tests::terminal::Terminal;
+
+const INIT: &str = "./stage1/init";
+const READS: &str = "echo up; read line; echo got \"$line\"";
+/// What a program of another session can read of the terminal: by what it writes to, or what it opens anew.
+const STEALS: &str = "exec 4>&2; for fd in '<&1' '<&4' '</proc/self/fd/1' '</proc/self/fd/4'; do \
+     eval \"head -n 1 $fd\" 2> /dev/null || echo \"none by $fd\"; done; echo done";
+
+/// An app's manifest, of an app that is root, or is not.
+fn image(name: &str, user: &str, text: &str) -> Value {
+    let mut image = script(name, text);
+    if user == "0" {
+        (image["app"]["user"], image["app"]["group"]) = (json!("0"), json!("0"));
+    }
+    image
+}
+
+fn prepare(gantry: &Gantry, images: &[Value]) -> PathBuf {
+    let busybox = Rootfs::busybox().unwrap();
+    let name = |index| format!("app{index}");
+    let images: Vec<_> =
+        images.iter().enumerate().map(|(index, image)| gantry.image(&name(index), &busybox, image)).collect();
+    gantry.prepare(&images.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &[])
+}
+
+fn id(pod: &Path) -> String {
+    pod.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// Whether the pod's cgroup is frozen, as the host has it.
+fn is_frozen(pod: &Path) -> bool {
+    let process = in_cgroup(&id(pod))[0];
+    let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+    let end = path.find(&id(pod)).unwrap() + id(pod).len();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let hierarchy = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let hierarchy = hierarchy.into_iter().find(|words| words[2] == "cgroup2").unwrap()[1].to_owned();
+    let file = Path::new(&hierarchy).join(&path[..end]).join("cgroup.freeze");
+    fs::read_to_string(file).unwrap() == "1\n"
+}
+
+#[test]
+fn a_pod_in_the_foreground_reads_lines_from_its_terminal() {
+    if !can_run("a_pod_in_the_foreground_reads_lines_from_its_terminal") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &[script("reads", &format!("[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && {READS}"))]);
+    let mut terminal = Terminal::new(&pod);
+    terminal.tell(&["run", INIT]);
+    terminal.shows("up\r\n");
+    terminal.types("a line\n");
+    terminal.shows("got a line\r\n");
+    assert_eq!(terminal.tell(&["wait"]), "exited 0");
+    wait_gone(&pod);
+}
+
+#[test]
+fn a_pod_in_the_background_stops_where_it_reads_and_takes_nothing() {
+    if !can_run("a_pod_in_the_background_stops_where_it_reads_and_takes_nothing") {
+        return;
+    }
+    for user in ["0", "1000"] {
+        let gantry = Gantry::new();
+        let pod = prepare(&gantry, &[image("reads", user, READS)]);
+        let mut terminal = Terminal::new(&pod);
+        terminal.tell(&["start", INIT]);
+        terminal.shows("up\r\n");
+        assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
+        assert!(is_frozen(&pod));
+        terminal.types("for the shell\n");
+        assert_eq!(terminal.tell(&["read"]), "for the shell");
+        // As bg does, which changes nothing for it.
+        terminal.tell(&["continue"]);
+        assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
+        terminal.tell(&["foreground"]);
+        terminal.types("for the pod\n");
+        terminal.shows("got for the pod\r\n");
+        assert_eq!(terminal.tell(&["wait"]), "exited 0");
+        wait_gone(&pod);
+    }
+}
+
+#[test]
+fn a_pod_in_the_background_that_only_writes_goes_on() {
+    if !can_run("a_pod_in_the_background_that_only_writes_goes_on") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &[script("writes", "for i in 1 2 3; do echo $i; sleep 0.2; done")]);
+    let mut terminal = Terminal::new(&pod);
+    terminal.tell(&["start", INIT]);
+    terminal.shows("1\r\n2\r\n3\r\n");
+    assert_eq!(terminal.tell(&["wait"]), "exited 0");
+    wait_gone(&pod);
+    assert_eq!(status(&pod, "writes"), 0);
+}
+
+#[test]
+fn a_pod_stops_and_goes_on_with_its_job() {
+    if !can_run("a_pod_stops_and_goes_on_with_its_job") {
+        return;
+    }
+    for user in ["0", "1000"] {
+        let gantry = Gantry::new();
+        let pod = prepare(&gantry, &[image("reads", user, READS)]);
+        let mut terminal = Terminal::new(&pod);
+        terminal.tell(&["run", INIT]);
+        terminal.shows("up\r\n");
+        terminal.types("\x1a");
+        assert_eq!(terminal.tell(&["wait"]), "stopped SIGTSTP");
+        assert!(is_frozen(&pod));
+        terminal.tell(&["take"]);
+        terminal.types("for the shell\n");
+        assert_eq!(terminal.tell(&["read"]), "for the shell");
+        terminal.tell(&["continue"]);
+        assert_eq!(
+            terminal.tell(&["wait"]),
+            "stopped SIGTTIN",
+            "it has the terminal, and is in the background"
+        );
+        terminal.tell(&["foreground"]);
+        terminal.types("for the pod\n");
+        terminal.shows("got for the pod\r\n");
+        assert_eq!(terminal.tell(&["wait"]), "exited 0");
+        wait_gone(&pod);
+    }
+}
+
+/// Two apps have no stdin, so the pod holds no terminal.
+#[test]
+fn a_pod_that_does_not_read_goes_on_in_the_background() {
+    if !can_run("a_pod_that_does_not_read_goes_on_in_the_background") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let waits = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
+    let pod = prepare(&gantry, &[script("one", waits), script("two", "exit 0")]);
+    let mut terminal = Terminal::new(&pod);
+    terminal.tell(&["run", INIT]);
+    terminal.shows("up\r\n");
+    terminal.types("\x1a");
+    assert_eq!(terminal.tell(&["wait"]), "stopped SIGTSTP");
+    terminal.tell(&["take"]);
+    terminal.tell(&["continue"]);
+    while is_frozen(&pod) {
+        std::thread::yield_now();
+    }
+    terminal.tell(&["foreground"]);
+    terminal.types("\x03");
+    terminal.shows("bye\r\n");
+    assert_eq!(terminal.tell(&["wait"]), "exited 0");
+    wait_gone(&pod);
+}
+
+#[test]
+fn a_frozen_pod_stops_in_order_when_it_is_asked() {
+    if !can_run("a_frozen_pod_stops_in_order_when_it_is_asked") {
+        return;
+    }
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let gantry = Gantry::new();
+        let pod = prepare(&gantry, &[with_handler(script("reads", READS), "post-stop", "echo post")]);
+        let mut terminal = Terminal::new(&pod);
+        let init: i32 = terminal.tell(&["start", INIT]).parse().unwrap();
+        assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
+        kill(Pid::from_raw(init), signal).unwrap();
+        terminal.tell(&["continue"]);
+        terminal.shows("post\r\n");
+        assert_eq!(terminal.tell(&["wait"]), "exited 0");
+        wait_gone(&pod);
+        assert_eq!(status(&pod, "reads"), 143);
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_frozen_pod_that_is_killed() {
+    if !can_run("nothing_is_left_of_a_frozen_pod_that_is_killed") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &[script("reads", READS)]);
+    let mut terminal = Terminal::new(&pod);
+    let init: i32 = terminal.tell(&["start", INIT]).parse().unwrap();
+    assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
+    assert!(is_frozen(&pod));
+    kill(Pid::from_raw(init), Signal::SIGKILL).unwrap();
+    assert_eq!(terminal.tell(&["wait"]), "ended SIGKILL");
+    wait_gone(&pod);
+    assert_eq!(in_cgroup(&id(&pod)), [] as [i32; 0]);
+}
+
+/// The kernel lets a program of another session read whatever terminal it has, in the background as well.
+#[test]
+fn what_is_typed_can_not_be_read_through_what_is_written_to() {
+    if !can_run("what_is_typed_can_not_be_read_through_what_is_written_to") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let none =
+        "none by <&1\r\nnone by <&4\r\nnone by </proc/self/fd/1\r\nnone by </proc/self/fd/4\r\ndone\r\n";
+    for user in ["0", "1000"] {
+        for verb in ["start", "run"] {
+            let pod = prepare(&gantry, &[image("steals", user, STEALS), script("other", "exit 0")]);
+            let mut terminal = Terminal::new(&pod);
+            terminal.types("1\n2\n3\n4\n");
+            terminal.shows("4\r\n");
+            terminal.tell(&[verb, INIT]);
+            assert_eq!(terminal.shows("done\r\n"), none, "{user} {verb}");
+            assert_eq!(terminal.tell(&["wait"]), "exited 0");
+            wait_gone(&pod);
+        }
+    }
+    // Without a pod it succeeds.
+    let mut terminal = Terminal::new(&gantry.dir());
+    terminal.types("1\n2\n3\n4\n");
+    terminal.shows("4\r\n");
+    terminal.tell(&["start", "setsid", "sh", "-c", STEALS]);
+    assert_eq!(terminal.shows("done\r\n"), "1\r\n2\r\n3\r\n4\r\ndone\r\n");
+}
