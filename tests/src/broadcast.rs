@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,12 +14,12 @@ use crate::pods::Running;
 /// (systemd.kill(5), `control-group`).
 ///
 /// # Panics
-/// Where processes can't be listed.
+/// Where cgroups can't be found.
 pub fn to_all(running: &Running, signal: Signal) {
-    let cgroup = format!("/gantry-{}", running.pod_id());
+    let cgroup = cgroup(running.id(), &running.pod_id());
     let mut signalled = BTreeSet::new();
     loop {
-        let mut found = in_cgroup(&cgroup);
+        let mut found = processes(&cgroup);
         found.push(running.id());
         found.retain(|process| signalled.insert(*process));
         if found.is_empty() {
@@ -31,18 +32,29 @@ pub fn to_all(running: &Running, signal: Signal) {
     }
 }
 
-/// The processes in the cgroup that has this in its path, or in one below. Those that have ended are in none.
+/// The cgroup of a pod, whether it is there or not. `process`: the pod's, which is in the one above.
 ///
 /// # Panics
-/// Where processes can't be listed.
-pub fn in_cgroup(part: &str) -> Vec<i32> {
-    let processes = fs::read_dir("/proc").expect("processes can be listed").flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id: &i32| {
-        let unified = fs::read_to_string(format!("/proc/{id}/cgroup")).unwrap_or_default();
-        unified
-            .lines()
-            .any(|line| line.starts_with("0::") && line.contains(part) && !line.ends_with(" (deleted)"))
-    })
-    .collect()
+/// Where cgroups can't be found.
+pub fn cgroup(process: i32, pod: &str) -> PathBuf {
+    let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).expect("the pod's process is there");
+    let above = cgroups.lines().find_map(|line| line.strip_prefix("0::/")).expect("it is in a cgroup");
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("the mount table can be read");
+    let hierarchy = mounts.lines().find_map(|line| {
+        let words: Vec<_> = line.split(' ').collect();
+        (words[2] == "cgroup2").then(|| words[1].to_owned())
+    });
+    Path::new(&hierarchy.expect("cgroup v2 is mounted")).join(above).join(format!("gantry-{pod}"))
+}
+
+/// The processes in a cgroup and in those below.
+pub fn processes(cgroup: &Path) -> Vec<i32> {
+    let own = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<_> = own.lines().filter_map(|line| line.parse().ok()).collect();
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(processes(&entry.path()));
+        }
+    }
+    found
 }

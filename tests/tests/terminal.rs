@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tests::broadcast::in_cgroup;
+use tests::broadcast::cgroup;
 use tests::host::can_run;
 use tests::image::{script, with_handler};
 use tests::pods::{Gantry, status, wait_gone};
@@ -38,21 +38,13 @@ fn prepare(gantry: &Gantry, images: &[Value]) -> PathBuf {
     gantry.prepare(&images.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &[])
 }
 
-fn id(pod: &Path) -> String {
-    pod.file_name().unwrap().to_string_lossy().into_owned()
+/// The pod's cgroup, as the host has it. `init`: the id of the pod's process.
+fn cgroup_of(pod: &Path, init: &str) -> PathBuf {
+    cgroup(init.parse().unwrap(), &pod.file_name().unwrap().to_string_lossy())
 }
 
-/// Whether the pod's cgroup is frozen, as the host has it.
-fn is_frozen(pod: &Path) -> bool {
-    let process = in_cgroup(&id(pod))[0];
-    let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
-    let end = path.find(&id(pod)).unwrap() + id(pod).len();
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let hierarchy = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let hierarchy = hierarchy.into_iter().find(|words| words[2] == "cgroup2").unwrap()[1].to_owned();
-    let file = Path::new(&hierarchy).join(&path[..end]).join("cgroup.freeze");
-    fs::read_to_string(file).unwrap() == "1\n"
+fn is_frozen(cgroup: &Path) -> bool {
+    fs::read_to_string(cgroup.join("cgroup.freeze")).unwrap() == "1\n"
 }
 
 #[test]
@@ -80,10 +72,10 @@ fn a_pod_in_the_background_stops_where_it_reads_and_takes_nothing() {
         let gantry = Gantry::new();
         let pod = prepare(&gantry, &[image("reads", user, READS)]);
         let mut terminal = Terminal::new(&pod);
-        terminal.tell(&["start", INIT]);
+        let init = terminal.tell(&["start", INIT]);
         terminal.shows("up\r\n");
         assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
-        assert!(is_frozen(&pod));
+        assert!(is_frozen(&cgroup_of(&pod, &init)));
         terminal.types("for the shell\n");
         assert_eq!(terminal.tell(&["read"]), "for the shell");
         // As bg does, which changes nothing for it.
@@ -121,11 +113,11 @@ fn a_pod_stops_and_goes_on_with_its_job() {
         let gantry = Gantry::new();
         let pod = prepare(&gantry, &[image("reads", user, READS)]);
         let mut terminal = Terminal::new(&pod);
-        terminal.tell(&["run", INIT]);
+        let init = terminal.tell(&["run", INIT]);
         terminal.shows("up\r\n");
         terminal.types("\x1a");
         assert_eq!(terminal.tell(&["wait"]), "stopped SIGTSTP");
-        assert!(is_frozen(&pod));
+        assert!(is_frozen(&cgroup_of(&pod, &init)));
         terminal.tell(&["take"]);
         terminal.types("for the shell\n");
         assert_eq!(terminal.tell(&["read"]), "for the shell");
@@ -153,13 +145,15 @@ fn a_pod_that_does_not_read_goes_on_in_the_background() {
     let waits = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
     let pod = prepare(&gantry, &[script("one", waits), script("two", "exit 0")]);
     let mut terminal = Terminal::new(&pod);
-    terminal.tell(&["run", INIT]);
+    let init = terminal.tell(&["run", INIT]);
     terminal.shows("up\r\n");
     terminal.types("\x1a");
     assert_eq!(terminal.tell(&["wait"]), "stopped SIGTSTP");
+    let cgroup = cgroup_of(&pod, &init);
+    assert!(is_frozen(&cgroup));
     terminal.tell(&["take"]);
     terminal.tell(&["continue"]);
-    while is_frozen(&pod) {
+    while is_frozen(&cgroup) {
         std::thread::yield_now();
     }
     terminal.tell(&["foreground"]);
@@ -197,13 +191,14 @@ fn nothing_is_left_of_a_frozen_pod_that_is_killed() {
     let gantry = Gantry::new();
     let pod = prepare(&gantry, &[script("reads", READS)]);
     let mut terminal = Terminal::new(&pod);
-    let init: i32 = terminal.tell(&["start", INIT]).parse().unwrap();
+    let init = terminal.tell(&["start", INIT]);
     assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
-    assert!(is_frozen(&pod));
-    kill(Pid::from_raw(init), Signal::SIGKILL).unwrap();
+    let cgroup = cgroup_of(&pod, &init);
+    assert!(is_frozen(&cgroup));
+    kill(Pid::from_raw(init.parse().unwrap()), Signal::SIGKILL).unwrap();
     assert_eq!(terminal.tell(&["wait"]), "ended SIGKILL");
     wait_gone(&pod);
-    assert_eq!(in_cgroup(&id(&pod)), [] as [i32; 0]);
+    assert!(!cgroup.exists());
 }
 
 /// The kernel lets a program of another session read whatever terminal it has, in the background as well.
