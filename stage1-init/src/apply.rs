@@ -16,9 +16,9 @@ use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use pod::layout;
 use pod::path::RelativePath;
 
-use crate::in_pod::status::ASKED;
 use crate::in_root::InRoot;
 use crate::plan::{self, Plan};
+use crate::statuses;
 
 const READABLE: Mode = Mode::from_bits_truncate(0o644);
 
@@ -27,12 +27,14 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
     for directory in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
         let path = RelativePath::from_bytes(directory.as_bytes())?;
         let opened = stage1.make_dir(&path).and_then(readable);
-        opened
-            .map_err(Into::into)
-            .and_then(|opened| clear(&opened))
-            .with_context(|| format!("cannot clear stage1's {directory}"))?;
+        let cleared = opened.map_err(Into::into).and_then(|opened| clear(&opened).map(|()| opened));
+        let opened = cleared.with_context(|| format!("cannot clear stage1's {directory}"))?;
+        if directory == layout::STATUS {
+            let statuses = plan.statuses.iter().map(|(app, writes)| (app, *writes));
+            statuses::reserve(&opened, statuses).context("cannot reserve room for the apps' statuses")?;
+        }
     }
-    remove(stage1, ASKED).with_context(|| format!("cannot remove stage1's {ASKED}"))?;
+    stage1.make_dir(&RelativePath::from_bytes(layout::OUTCOME.as_bytes())?)?;
     for (path, content) in &plan.files {
         let mode = if path.starts_with(plan::LAUNCH) { Mode::from_bits_truncate(0o600) } else { READABLE };
         write(stage1, path, content.as_bytes(), mode)

@@ -21,6 +21,7 @@ mod localtime;
 mod lock;
 mod mounts;
 mod nspawn;
+mod outcome;
 mod overlay;
 pub mod plan;
 mod reaper;
@@ -28,6 +29,7 @@ mod rlimits;
 mod roots;
 mod sockets;
 mod start;
+mod statuses;
 mod stdio;
 mod store;
 mod supervisor;
@@ -37,6 +39,7 @@ mod unit;
 mod volumes;
 
 pub use load::{Credentials, Loaded, load};
+pub use statuses::Writes;
 pub use store::Store;
 pub use trees::{Lower, Tree};
 

@@ -38,7 +38,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
     }
     let done = if args.dry_run { show().map(|()| 0) } else { start(&args) };
     match done {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        Ok(code) => ExitCode::from(code),
         Err(Failure { step, error }) => {
             report(&error);
             ExitCode::from(args.failure_code.unwrap_or(step as u8))
@@ -56,7 +56,7 @@ fn show() -> Result<(), Failure> {
 }
 
 /// Returns the pod's code.
-fn start(args: &Args) -> Result<i32, Failure> {
+fn start(args: &Args) -> Result<u8, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
     umask(Mode::from_bits_truncate(0o022));
     rlimits::set().at(Step::Load)?;
@@ -72,8 +72,7 @@ fn start(args: &Args) -> Result<i32, Failure> {
 
     let stage1 = InRoot::open_at(&**lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
     localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
-    let mut plan = plan::plan(&loaded, &host, args.debug);
-    plan.files.extend(args.failure_code.map(|code| (plan::FAILURE_CODE.into(), code.to_string())));
+    let plan = plan::plan(&loaded, &host, args.debug);
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
@@ -86,7 +85,7 @@ fn start(args: &Args) -> Result<i32, Failure> {
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, &requests, &cgroup, &lock)
+    supervisor::run(&command, stdio, &requests, &cgroup, args.debug)
 }
 
 /// The current directory and the pod id that is its name.

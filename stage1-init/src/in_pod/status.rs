@@ -4,6 +4,9 @@
 //! systemd tells an `ExecStopPost=` program in its environment (systemd.exec(5), `$SERVICE_RESULT`, `$EXIT_CODE`,
 //! `$EXIT_STATUS`). The first app to fail decides the pod's code: it makes [`FAILED`], which is never made twice.
 //!
+//! The pod's code is recorded in its [`outcome`](crate::outcome), in memory, and an app's status where room was reserved
+//! for it ([`statuses`]): neither depends on space that an app can take.
+//!
 //! systemd itself has no use of that: its own result is a failure, too, where it had to kill what a program that ended
 //! well left behind. So a service's good end has a sign ([`ended_well`]), which the units look for.
 //!
@@ -16,13 +19,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
-use pod::layout;
 use pod::name::AppName;
 
-use crate::failure::report;
-use crate::{plan, stdio, sys};
+use crate::failure::{Step, report};
+use crate::outcome::{PODS, REMOVED, is_removed};
+use crate::{statuses, stdio, sys};
 
 /// The status is that of the app.
 pub(crate) const APP: &str = "app";
@@ -34,20 +37,21 @@ pub(crate) const PRE_START: &str = "pre-start";
 /// The status is that of the app's post-stop handler: nobody's failure.
 pub(crate) const POST_STOP: &str = "post-stop";
 
-/// The pod's exit code, once an app or the apps' mounts have failed. On the pod's /run: gone with it.
-pub(super) const FAILED: &str = "/run/gantry-failed";
+/// The pod's exit code, once an app has failed. On the pod's /run: gone with it.
+const FAILED: &str = "/run/gantry-failed";
 /// In /run, with an app's name: the app began, or its pre-start handler did, and what it left is to be cleaned up.
 const BEGUN: &str = "gantry-begun";
 /// A directory with a file for each service whose program ended well; `units/gantry-failed@.target` has it, too.
 const WELL: &str = "/run/gantry-well";
-/// In stage1; it is there once the pod's process was asked to stop the pod.
-pub(crate) const ASKED: &str = "rkt/asked";
 /// What the caller is told once the pod has ended, by the one that has its stdio.
 const TO_TELL: &str = "/run/gantry-to-tell";
 /// A process that a signal ended has this and the signal's number as its status.
 const SIGNALLED: u8 = 128;
 /// The first real-time signal, as systemd's C library counts (signal(7)).
 const REAL_TIME: u8 = 34;
+
+/// The status of an app that systemd could not start: no code of the app's.
+const NOT_STARTED: u8 = 254;
 
 /// How a service ended, as systemd tells it.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,39 +118,53 @@ fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
 
 /// Whether the pod is being stopped.
 fn stopping() -> io::Result<bool> {
-    Ok(fs::exists(FAILED)? || fs::exists(format!("/{ASKED}"))?)
+    Ok(fs::exists(FAILED)? || PODS.asked()? || PODS.has_failed()?)
 }
 
-/// Ends with the pod's exit code: of the first app that failed; 1 where an app never came to an end and nobody asked
-/// for that, so that nothing passes for success that was not; else 0.
+/// Records the pod's exit code, or why no app decides it, and ends with it.
 pub(crate) fn exit_code() -> ExitCode {
     // Without the caller's stdio there is nobody to tell.
     let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
     let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
-    finish((|| {
-        let all_ended = complete(stopping()?)?;
-        match fs::read_to_string(FAILED) {
-            Ok(code) => code.trim().parse().context("the failed app's status is not a number"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(u8::from(!all_ended)),
-            Err(error) => Err(error.into()),
-        }
-    })())
+    finish(match conclude() {
+        Ok(code) => PODS.decide(code).map(|()| code).context("cannot record the pod's code"),
+        // `/init` tells it.
+        Err(error) => PODS.fail(Step::Exec, &error).map(|()| 1).context("cannot record the pod's failure"),
+    })
 }
 
-/// Whether every app that `/init` linked into the pod has a status. Where the pod was `stopping`, those that never
-/// ran get that of one which was asked to end.
-fn complete(stopping: bool) -> Result<bool> {
-    let mut all = true;
-    for unit in fs::read_dir(format!("/{}", plan::WANTS)).context("cannot list the apps")? {
-        let unit = unit?.file_name().into_string().unwrap_or_default();
-        let app: AppName = plan::app_of(&unit).context("a unit that is no app's")?.parse()?;
-        let there = fs::exists(format!("/{}", layout::status(&app)))?;
-        if !there && stopping {
-            record(&app, &End { code: SIGNALLED + Signal::SIGTERM as u8, failed: false }, false)?;
+/// The pod's exit code: of the first app that failed, else 0. A success that is not on disk for every app is none.
+fn conclude() -> Result<u8> {
+    let without = complete(stopping()?)?;
+    ensure!(!is_removed(""), "{REMOVED}");
+    match fs::read_to_string(FAILED) {
+        Ok(code) => {
+            without.iter().for_each(|why| report(&anyhow!("{why}")));
+            code.trim().parse().context("the failed app's status is not a number")
         }
-        all &= there || stopping;
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            ensure!(without.is_empty(), "{}", without.join("; "));
+            Ok(0)
+        }
+        Err(error) => Err(error.into()),
     }
-    Ok(all)
+}
+
+/// Why apps have no status, one reason each. Where the pod is `stopping`, those that never ran get that of one which was
+/// asked to end.
+fn complete(stopping: bool) -> Result<Vec<String>> {
+    let mut without = Vec::new();
+    for app in PODS.apps()? {
+        let has_ended = statuses::is_there(&app)? || PODS.lost(&app)?.is_some();
+        if !has_ended && stopping {
+            record(&app, &End { code: SIGNALLED + Signal::SIGTERM as u8, failed: false }, false)?;
+        } else if !has_ended {
+            without.push(format!("app {app} has no status: it did not come to an end"));
+        }
+        without.extend(PODS.lost(&app)?);
+        statuses::tidy(&app);
+    }
+    Ok(without)
 }
 
 fn finish(code: Result<u8>) -> ExitCode {
@@ -175,7 +193,8 @@ fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
             End { code: SIGNALLED + signal_number(status).unwrap_or(0), failed }
         }
         // It never ran. Where it was to run, systemd could not start it.
-        _ => End { code: u8::from(result != "success"), failed: result != "success" },
+        _ if result == "success" => End { code: 0, failed: false },
+        _ => End { code: NOT_STARTED, failed: true },
     }
 }
 
@@ -187,10 +206,13 @@ fn signal_number(name: &str) -> Option<u8> {
     }
 }
 
-/// Writes an app's status; where it `decides`, its failure is the pod's.
+/// Writes an app's status; where it `decides`, its failure is the pod's. That does not depend on whether the status can
+/// be written.
 fn record(name: &AppName, end: &End, decides: bool) -> Result<()> {
-    let path = format!("/{}", layout::status(name));
-    replace(name, &path, end.code).with_context(|| format!("cannot write {path}"))?;
+    match statuses::write(name, end.code).with_context(|| format!("cannot write the status of app {name}")) {
+        Ok(()) => PODS.forget_lost(name)?,
+        Err(error) => PODS.lose(name, &error)?,
+    }
     if end.failed && decides {
         match File::create_new(FAILED) {
             Ok(mut file) => writeln!(file, "{}", end.code)?,
@@ -199,16 +221,6 @@ fn record(name: &AppName, end: &End, decides: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A reader finds the whole status or none, and it is on disk.
-fn replace(app: &AppName, path: &str, code: u8) -> io::Result<()> {
-    // No app's name begins with a dot.
-    let new = format!("/{}/.{app}", layout::STATUS);
-    let mut file = File::create(&new)?;
-    writeln!(file, "{code}")?;
-    file.sync_data()?;
-    fs::rename(new, path)
 }
 
 #[cfg(test)]
@@ -229,7 +241,7 @@ mod tests {
             ("core-dump", "dumped", "RTMIN+30", true, 192, true),
             ("signal", "killed", "33", false, 161, true),
             ("success", "", "", false, 0, false),
-            ("resources", "", "", false, 1, true),
+            ("resources", "", "", false, NOT_STARTED, true),
         ] {
             assert_eq!(
                 end(result, code, status, asked),
