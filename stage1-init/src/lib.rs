@@ -15,6 +15,7 @@ mod filesystem;
 pub mod host;
 mod in_pod;
 mod in_root;
+mod inotify;
 pub mod launch;
 mod load;
 mod localtime;

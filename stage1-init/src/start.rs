@@ -19,8 +19,8 @@ use crate::failure::{At, Failure, Step, report};
 use crate::in_root::InRoot;
 use crate::supervisor::Requests;
 use crate::{
-    apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets, stdio,
-    supervisor,
+    apply, dry_run, host, inotify, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets,
+    stdio, supervisor,
 };
 
 /// Runs the pod in the current directory.
@@ -77,6 +77,7 @@ fn start(args: &Args) -> Result<u8, Failure> {
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 
+    inotify::check().at(Step::Namespace)?;
     reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     cgroup.make(&plan.limits).at(Step::Namespace)?;

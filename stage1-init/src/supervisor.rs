@@ -30,7 +30,7 @@ use crate::failure::{At, Failure, Step};
 use crate::mounts::POD;
 use crate::nspawn::{self, Command};
 use crate::outcome::{self, OURS};
-use crate::sys;
+use crate::{inotify, sys};
 
 /// What asks a pod to stop.
 const REQUESTS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
@@ -142,12 +142,12 @@ fn conclude(nspawn: WaitStatus, mut said: PipeReader) -> Result<u8, Failure> {
         let _ = std::io::stderr().write_all(text.as_bytes());
         return Ok(code);
     }
-    let ended = match nspawn {
-        WaitStatus::Exited(_, code) => format!("exited with {code}"),
-        WaitStatus::Signaled(_, signal, _) => format!("was ended by {signal}"),
-        other => format!("ended as {other:?}"),
+    let (ended, code) = match nspawn {
+        WaitStatus::Exited(_, code) => (format!("exited with {code}"), Some(code)),
+        WaitStatus::Signaled(_, signal, _) => (format!("was ended by {signal}"), None),
+        other => (format!("ended as {other:?}"), None),
     };
-    let reason = outcome::is_removed(POD).then(|| outcome::REMOVED.to_owned());
+    let reason = if outcome::is_removed(POD) { Some(outcome::REMOVED.into()) } else { inotify::reason(code) };
     let reasons = text.lines().map(str::to_owned).chain(reason);
     let reasons: String = reasons.map(|reason| format!(": {reason}")).collect();
     Err(anyhow!("systemd-nspawn {ended} before the pod had a code{reasons}")).at(Step::Exec)
