@@ -5,6 +5,7 @@
 //! leaves nothing of its own.
 
 pub mod archive;
+mod cgroups;
 mod cli;
 mod copy;
 pub mod extract;

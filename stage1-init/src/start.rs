@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, getpid};
 use pod::id::PodId;
 use pod::layout;
 
@@ -17,6 +17,8 @@ use crate::args::{self, Args};
 use crate::cgroup::Cgroup;
 use crate::failure::{At, Failure, Step, report};
 use crate::in_root::InRoot;
+use crate::plan::Plan;
+use crate::store::Store;
 use crate::supervisor::Requests;
 use crate::{
     apply, dry_run, host, inotify, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets,
@@ -67,7 +69,7 @@ fn start(args: &Args) -> Result<u8, Failure> {
     // Not unlocked by this process, whose lock is the reaper's too.
     let lock = ManuallyDrop::new(lock::take(directory, id).at(Step::Namespace)?);
     let loaded = load::load(&**lock, id).at(Step::Load)?;
-    let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
+    let mut cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let host = host::look(&loaded.pod, &cgroup, true).at(Step::Load)?;
 
     let stage1 = InRoot::open_at(&**lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
@@ -78,15 +80,35 @@ fn start(args: &Args) -> Result<u8, Failure> {
     drop(stage1);
 
     inotify::check().at(Step::Namespace)?;
-    reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
-    let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     cgroup.make(&plan.limits).at(Step::Namespace)?;
-    mounts::enter(&plan, &loaded.store).at(Step::Namespace)?;
+    let reaped = reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace);
+    if reaped.is_err() {
+        let _ = cgroup.remove();
+    }
+    reaped?;
+    let done = enter(&plan, &loaded.store, &cgroup, &requests, args.debug);
+    // In a process namespace of its own the reaper ends with this process.
+    if getpid().as_raw() == 1 {
+        let _ = cgroup.remove();
+    }
+    done
+}
+
+/// Makes what is not in the pod directory, and runs the pod.
+fn enter(
+    plan: &Plan,
+    store: &Store,
+    cgroup: &Cgroup,
+    requests: &Requests,
+    debug: bool,
+) -> Result<u8, Failure> {
+    let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
+    mounts::enter(plan, store).at(Step::Namespace)?;
     let stdio = stdio::offer(plan.stdin, &sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, &requests, &cgroup, args.debug)
+    supervisor::run(&command, stdio, requests, cgroup, debug)
 }
 
 /// The current directory and the pod id that is its name.

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::arguments::Format;
 use super::{print, verify};
 use crate::archive::Limits;
+use crate::cgroups;
 use crate::extract::Expected;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
@@ -40,6 +41,9 @@ pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Resul
             home.abandon();
         }
         return done;
+    }
+    if matches!(task, Images::Collect) {
+        cgroups::sweep().context("cannot remove the cgroups that pods have left")?;
     }
     let Some(home) = Home::find(dir, interrupt)? else { return without_store(dir, task) };
     let done = match task {
