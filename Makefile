@@ -14,8 +14,8 @@ STAGE1  := dist/stage1-$(ARCH).tar.xz
 UNITS   := $(shell find stage1-init/units -type f -o -type l)
 
 # What is built and tested with, and the packages that bring it. Only x86_64 has tests in virtual machines.
-PROGRAMS := cc musl-gcc mkfs.xfs $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
-PACKAGES := gcc libc6-dev musl-tools xfsprogs $(if $(filter x86_64,$(ARCH)),qemu-system-x86)
+PROGRAMS := cc musl-gcc mkfs.ext4 mkfs.xfs $(if $(filter x86_64,$(ARCH)),qemu-system-x86_64)
+PACKAGES := gcc libc6-dev musl-tools e2fsprogs xfsprogs $(if $(filter x86_64,$(ARCH)),qemu-system-x86)
 
 # What fuzzing takes beside that, and for how long each target runs.
 FUZZ_TARGETS := archive manifests units

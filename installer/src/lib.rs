@@ -4,6 +4,7 @@
 //! Arguments → plan → staging → publish. Invariant: a pod directory in `containers/` is complete, and a failed run
 //! leaves nothing of its own.
 
+mod cgroups;
 mod cli;
 mod run;
 mod ui;

@@ -16,16 +16,16 @@ use pod::layout;
 use pod::path::RelativePath;
 
 use crate::clear::{self, check_same_mount, readable};
-use crate::in_pod::status::ASKED;
 use crate::in_root::InRoot;
 use crate::plan::{self, Plan};
+use crate::statuses;
 
 const READABLE: Mode = Mode::from_bits_truncate(0o644);
 
 /// Writes the plan's files and links.
 pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
-    clear_all(stage1)?;
-    remove(stage1, ASKED).with_context(|| format!("cannot remove stage1's {ASKED}"))?;
+    clear_all(plan, stage1)?;
+    stage1.make_dir(&RelativePath::from_bytes(layout::OUTCOME.as_bytes())?)?;
     for (path, content) in &plan.files {
         let mode = if path.starts_with(plan::LAUNCH) { Mode::from_bits_truncate(0o600) } else { READABLE };
         write(stage1, path, content.as_bytes(), mode)
@@ -42,7 +42,8 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
 }
 
 /// Makes the directories that are the plan's alone, and empties them; none of them where something is mounted in one.
-fn clear_all(stage1: &InRoot) -> Result<()> {
+/// Then it reserves room for the apps' statuses.
+fn clear_all(plan: &Plan, stage1: &InRoot) -> Result<()> {
     let mut all = Vec::new();
     for name in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
         let path = RelativePath::from_bytes(name.as_bytes())?;
@@ -55,7 +56,12 @@ fn clear_all(stage1: &InRoot) -> Result<()> {
         all.push((name, open().with_context(|| format!("cannot clear stage1's {name}"))?));
     }
     all.iter().try_for_each(|(name, directory)| {
-        clear::clear(directory).with_context(|| format!("cannot clear stage1's {name}"))
+        clear::clear(directory).with_context(|| format!("cannot clear stage1's {name}"))?;
+        if *name == layout::STATUS {
+            let statuses = plan.statuses.iter().map(|(app, writes)| (app, *writes));
+            statuses::reserve(directory, statuses).context("cannot reserve room for the apps' statuses")?;
+        }
+        Ok(())
     })
 }
 

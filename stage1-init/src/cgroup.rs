@@ -5,6 +5,10 @@
 //! has mounted, and nothing of the host's mounts is touched. Neither are the options they have in common: to mount the
 //! hierarchy in the initial cgroup namespace sets them for the whole host (admin-guide/cgroup-v2, "Mounting"), so that
 //! is done in a namespace of our own, in which this process's cgroup is the root.
+//!
+//! A cgroup whose reaper was killed is removed by the next start's, and by `installer gc`: one with a pod's name, without
+//! processes, and not locked (flock(2)). `/init` locks its pod's as soon as it is made. Others than root can have that
+//! lock too, so nobody waits for it long.
 
 mod freezer;
 mod processes;
@@ -13,6 +17,8 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::NixPath;
@@ -21,9 +27,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use pod::id::PodId;
+use rustix::fs::{FlockOperation, flock};
 use rustix::mount::MountAttrFlags;
 
 use crate::filesystem::create;
@@ -32,11 +39,19 @@ use crate::host::Controllers;
 /// The controllers that cgroups below have.
 const SUBTREE: &str = "cgroup.subtree_control";
 
+/// What the names of all pods' cgroups begin with.
+const PREFIX: &str = "gantry-";
+/// How often, and after what time each, a lock is tried that a sweep has: it takes some microseconds.
+const ATTEMPTS: usize = 100;
+const STEP: Duration = Duration::from_millis(1);
+
 /// A pod's cgroup, which may or may not be there.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     parent: OwnedFd,
     name: String,
+    /// The cgroup, locked: it is not left by a pod of the past.
+    lock: Option<OwnedFd>,
 }
 
 impl Cgroup {
@@ -44,7 +59,7 @@ impl Cgroup {
     pub(crate) fn below_own(id: PodId) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot make a cgroup namespace")?;
         let parent = create("cgroup2", &[], MountAttrFlags::empty()).context("cannot reach cgroup v2")?;
-        Ok(Self { parent: open_dir(parent, ".")?, name: format!("gantry-{id}") })
+        Ok(Self { parent: open_dir(parent, ".")?, name: format!("{PREFIX}{id}"), lock: None })
     }
 
     /// The controllers that this process's cgroup could give to those below.
@@ -77,15 +92,23 @@ impl Cgroup {
     }
 
     /// Makes the cgroup, an earlier one of the same name gone, and sets what it is limited to (file and value).
-    pub(crate) fn make(&self, limits: &[(&str, String)]) -> Result<()> {
+    pub(crate) fn make(&mut self, limits: &[(&str, String)]) -> Result<()> {
         self.remove().with_context(|| format!("cannot remove the old cgroup {}", self.name))?;
-        mkdirat(&self.parent, self.name.as_str(), Mode::from_bits_truncate(0o755))
-            .with_context(|| format!("cannot make cgroup {}", self.name))?;
-        let cgroup = open_dir(&self.parent, &*self.name)?;
+        let cgroup = loop {
+            match mkdirat(&self.parent, self.name.as_str(), Mode::from_bits_truncate(0o755)) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot make cgroup {}", self.name)),
+            }
+            // A sweep may take it away again before it is locked.
+            if let Some(cgroup) = lock(&self.parent, &self.name).context("cannot lock the pod's cgroup")? {
+                break cgroup;
+            }
+        };
         for (file, value) in limits {
             write(&cgroup, file, value)
                 .with_context(|| format!("cannot set {file} of the pod to {value}"))?;
         }
+        self.lock = Some(cgroup);
         Ok(())
     }
 
@@ -99,6 +122,12 @@ impl Cgroup {
 
     /// Ends every process in it, waits for that, and removes it and all below it.
     pub(crate) fn remove(&self) -> Result<()> {
+        let removed = self.end_and_remove();
+        // A sweep may have been faster.
+        if open_dir(&self.parent, &*self.name).err() == Some(Errno::ENOENT) { Ok(()) } else { removed }
+    }
+
+    fn end_and_remove(&self) -> Result<()> {
         let cgroup = match open_dir(&self.parent, &*self.name) {
             Ok(cgroup) => cgroup,
             Err(Errno::ENOENT) => return Ok(()),
@@ -110,10 +139,58 @@ impl Cgroup {
         Ok(unlinkat(&self.parent, self.name.as_str(), UnlinkatFlags::RemoveDir)?)
     }
 
-    /// The descriptor that has to stay open for [`Cgroup::remove`].
+    /// Removes the cgroups that other pods have left beside this one.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        for entry in Dir::from_fd(open_dir(&self.parent, ".")?)?.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_str().unwrap_or_default();
+            if name != self.name && is_pods(name) {
+                // It may be in use by now, or removed.
+                let _ = self.remove_left(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_left(&self, name: &str) -> Result<()> {
+        let cgroup = open_dir(&self.parent, name)?;
+        if !is_empty(&cgroup)? {
+            return Ok(());
+        }
+        // Whoever comes after that look has it locked.
+        flock(&cgroup, FlockOperation::NonBlockingLockExclusive)?;
+        remove_below(&cgroup)?;
+        Ok(unlinkat(&self.parent, name, UnlinkatFlags::RemoveDir)?)
+    }
+
+    /// The descriptor that has to stay open for [`Cgroup::remove`] and [`Cgroup::sweep`].
     pub(crate) fn descriptor(&self) -> impl AsFd + '_ {
         &self.parent
     }
+}
+
+fn is_pods(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|id| id.parse::<PodId>().is_ok())
+}
+
+/// Opens and locks a cgroup; `None` where it has been removed.
+fn lock(parent: &OwnedFd, name: &str) -> Result<Option<OwnedFd>> {
+    let open = || match open_dir(parent, name) {
+        Err(Errno::ENOENT) => Ok(None),
+        opened => opened.map(Some),
+    };
+    let Some(cgroup) = open()? else { return Ok(None) };
+    for _ in 0..ATTEMPTS {
+        match flock(&cgroup, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => sleep(STEP),
+            locked => {
+                locked?;
+                break;
+            }
+        }
+    }
+    let Some(again) = open()? else { return Ok(None) };
+    Ok((fstat(&again)?.st_ino == fstat(&cgroup)?.st_ino).then_some(cgroup))
 }
 
 fn open_dir<P: NixPath + ?Sized>(at: impl AsFd, path: &P) -> nix::Result<OwnedFd> {
@@ -125,14 +202,25 @@ fn write(cgroup: &OwnedFd, file: &str, value: &str) -> io::Result<()> {
         .write_all(value.as_bytes())
 }
 
-/// Waits until `cgroup.events` says that nothing lives here or below; the kernel wakes a poller when that changes.
+/// Opens `cgroup.events`, and tells whether nothing lives here or below.
+fn events(cgroup: &OwnedFd) -> Result<(File, bool)> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let mut events = File::from(openat(cgroup, "cgroup.events", flags, Mode::empty())?);
+    let mut text = String::new();
+    events.read_to_string(&mut text)?;
+    let empty = text.lines().any(|line| line == "populated 0");
+    Ok((events, empty))
+}
+
+fn is_empty(cgroup: &OwnedFd) -> Result<bool> {
+    Ok(events(cgroup)?.1)
+}
+
+/// Waits until nothing lives here or below; the kernel wakes a poller of `cgroup.events` when that changes.
 fn wait_empty(cgroup: &OwnedFd) -> Result<()> {
     loop {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let mut events = File::from(openat(cgroup, "cgroup.events", flags, Mode::empty())?);
-        let mut text = String::new();
-        events.read_to_string(&mut text)?;
-        if text.lines().any(|line| line == "populated 0") {
+        let (events, empty) = events(cgroup)?;
+        if empty {
             return Ok(());
         }
         match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], PollTimeout::NONE) {

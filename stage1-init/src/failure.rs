@@ -19,8 +19,16 @@ pub(crate) enum Step {
     Namespace = 3,
     /// What nspawn is called with.
     Arguments = 4,
-    /// Becoming nspawn.
+    /// Becoming nspawn, and nspawn's end where the pod has recorded none of its own.
     Exec = 5,
+}
+
+impl Step {
+    /// Finds a step by its number.
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        let all = [Self::Load, Self::Units, Self::Namespace, Self::Arguments, Self::Exec];
+        all.into_iter().find(|step| *step as u8 == number)
+    }
 }
 
 /// An error and the step it belongs to.

@@ -7,6 +7,7 @@
 //! /pod              stage1, with the apps' roots and volumes mounted in it
 //! /proc /sys /dev   /sys/fs/cgroup is cgroup2, whatever the host has there
 //! /run /tmp         empty: nspawn wants /run on a tmpfs, and finds nothing of the host's
+//! /outcome          what the pod says of its own end, also mounted in /pod
 //! /etc /usr         links into /pod
 //! ```
 //!
@@ -31,6 +32,7 @@ use rustix::mount::MountAttrFlags;
 
 use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
 use crate::in_root::InRoot;
+use crate::outcome;
 use crate::overlay::{self, Upper};
 use crate::plan::Plan;
 use crate::roots;
@@ -62,7 +64,7 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
         .context("cannot make a tmpfs")?;
     attach(&root, File::open(".")?).context("cannot mount a tmpfs")?;
     fchdir(&root)?;
-    fill(&trees)?;
+    fill(&trees, &outcome::make(plan.statuses.keys()).context("cannot make a place for the pod's outcome")?)?;
     switch_root().context("cannot enter the private root")?;
     plan.roots.iter().zip(&trees.apps).try_for_each(|(app, (tree, volumes))| {
         roots::mount(app, tree, volumes).with_context(|| format!("root of app {}", roots::name(app)))
@@ -107,7 +109,7 @@ fn status(stage1: &InRoot) -> Result<OwnedFd> {
 }
 
 /// Makes the current directory a root with the pod in it.
-fn fill(trees: &Trees) -> Result<()> {
+fn fill(trees: &Trees, outcome: &OwnedFd) -> Result<()> {
     for (name, tree) in [
         ("pod", &trees.stage1),
         ("dev", &trees.devices),
@@ -117,8 +119,10 @@ fn fill(trees: &Trees) -> Result<()> {
         fs::create_dir(name)?;
         attach(tree.as_fd(), File::open(name)?).with_context(|| format!("cannot mount {name}"))?;
     }
-    let place = File::open(format!("pod/{}", layout::STATUS))?;
-    attach(&trees.status, place).context("cannot mount the apps' statuses")?;
+    for (path, mount) in [(layout::STATUS, &trees.status), (layout::OUTCOME, outcome)] {
+        let place = File::open(format!("pod/{path}"))?;
+        attach(mount, place).with_context(|| format!("cannot mount stage1's {path}"))?;
+    }
     // In the cgroup namespace that `Cgroup` made.
     attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")?;
     for name in ["run", "tmp"] {

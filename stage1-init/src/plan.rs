@@ -15,21 +15,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use pod::arch::Arch;
 use pod::digest::Digest;
 use pod::isolators::CapabilitySet;
+use pod::manifest::Restart;
+use pod::name::AppName;
 use pod::{App, Mount, Socket, layout};
 
 use crate::host::Host;
 use crate::launch::Launch;
 use crate::load::{Credentials, Loaded};
 use crate::nspawn;
+use crate::statuses::Writes;
 use crate::trees::Tree;
 use limits::Limits;
 use service::Role;
 
-pub(crate) use service::{app_of, launchers_capabilities};
+pub(crate) use service::launchers_capabilities;
 pub use view::Supplied;
 
 /// The apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
-pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
+const WANTS: &str = "etc/systemd/system/default.target.wants";
 /// The files that say what is started, in stage1: with secrets in environments, and for nobody but root.
 pub(crate) const LAUNCH: &str = "etc/gantry/launch";
 /// What the pod's end starts, likewise.
@@ -38,9 +41,6 @@ const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
 pub(crate) const HOSTS: &str = "etc/gantry/hosts";
 /// What apps without a resolv.conf get, in stage1; absent where the host has none.
 pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
-
-/// What a start that fails ends with, in stage1; absent where nobody said.
-pub(crate) const FAILURE_CODE: &str = "etc/gantry/failure-code";
 
 /// What makes a stage1 tree this pod's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Plan {
     pub links: BTreeMap<String, String>,
     /// The tree in the store that stage1 is an overlay on; none where the pod has all of stage1 to itself.
     pub stage1: Option<Digest>,
+    /// The statuses that are written at the apps' ends.
+    pub statuses: BTreeMap<AppName, Writes>,
     /// The apps' roots.
     pub roots: Vec<Root>,
     /// The sockets to open, in the order in which launchers count them.
@@ -138,6 +140,8 @@ impl Plan {
             let (name, unit) = (service::slice(&app.name), service::slice_unit(&app.name, limits));
             self.files.insert(format!("{}/{name}", layout::UNITS), unit.into_text());
         }
+        let writes = if app.restart == Restart::No { Writes::Once } else { Writes::Again };
+        self.statuses.insert(app.name.clone(), writes);
         let mut link = |wants, name| self.links.insert(format!("{wants}/{name}"), format!("../{name}"));
         link(WANTS, Role::App.unit(&app.name));
         if app.post_stop.is_some() {

@@ -6,16 +6,18 @@
 //! ends what is left in the pod's cgroup and removes it. It does none of the pod's work, knows no signal but SIGKILL,
 //! and holds nothing of the caller's: not its session, terminal, working directory or descriptors. It holds the
 //! pod's lock, so a pod is locked exactly as long as anything of it is there, and likewise those of its trees.
+//!
+//! It first removes what reapers before it have left that were killed.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::exit;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpid, setsid};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -29,33 +31,45 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()
     let own = Pid::from_raw(getpid().as_raw()).context("this process has no id")?;
     let pod = pidfd_open(own, PidfdFlags::empty()).context("cannot open this process")?;
     let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
+    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+        .context("cannot open /dev/null")?;
     // Twice, so that it is no child of nspawn's.
     match sys::fork().context("cannot fork")? {
         ForkResult::Parent { child } => {
-            waitpid(child, None).context("cannot wait for the reaper's parent")?;
+            let ended = waitpid(child, None).context("cannot wait for the reaper's parent")?;
+            ensure!(ended == WaitStatus::Exited(child, 0), "cannot fork the reaper");
             Ok(())
         }
         ForkResult::Child => match sys::fork() {
-            Ok(ForkResult::Child) => exit(i32::from(reap(cgroup, lock, store, &pod, alive).is_err())),
+            Ok(ForkResult::Child) => {
+                // Without some of that it does its work all the same.
+                let _ = detach(&null);
+                exit(i32::from(reap(cgroup, lock, store, &pod, alive).is_err()))
+            }
             Ok(ForkResult::Parent { .. }) => exit(0),
             Err(_) => exit(1),
         },
     }
 }
 
-fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd, alive: OwnedFd) -> Result<()> {
+/// Lets go of what is the caller's.
+fn detach(null: &OwnedFd) -> Result<()> {
     SigSet::all().thread_block()?;
+    dup2_stdin(null)?;
+    dup2_stdout(null)?;
+    dup2_stderr(null)?;
     setsid()?;
-    chdir("/")?;
-    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)?;
+    Ok(chdir("/")?)
+}
+
+fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd, alive: OwnedFd) -> Result<()> {
     let cgroups = cgroup.descriptor().as_fd().as_raw_fd();
     let own = [cgroups, lock.as_raw_fd(), pod.as_raw_fd(), alive.as_raw_fd()];
     let trees = store.locks().map(|lock| lock.as_raw_fd());
     close_others(&own.into_iter().chain(trees).collect::<Vec<_>>())?;
     rustix::thread::set_name(c"gantry-reaper")?;
+    // That another pod's cgroup can't be removed is nothing to this one.
+    let _ = cgroup.sweep();
     while poll(&mut [PollFd::new(pod.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_err() {}
     drop(alive);
     cgroup.remove()

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, getpid};
 use pod::id::PodId;
 use pod::layout;
 
@@ -17,10 +17,12 @@ use crate::args::{self, Args};
 use crate::cgroup::Cgroup;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::in_root::{InRoot, check_guarded};
+use crate::plan::Plan;
+use crate::store::Store;
 use crate::supervisor::Requests;
 use crate::{
-    apply, dry_run, host, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets, stdio,
-    supervisor,
+    apply, dry_run, host, inotify, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets,
+    stdio, supervisor,
 };
 
 /// Runs the pod in the current directory.
@@ -38,7 +40,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         args => start(args),
     };
     match done {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        Ok(code) => ExitCode::from(code),
         Err(Failure { step, error }) => {
             report(&error);
             ExitCode::from(args.failure_code.unwrap_or(step as u8))
@@ -56,7 +58,7 @@ fn show() -> Result<(), Failure> {
 }
 
 /// Returns the pod's code.
-fn start(args: &Args) -> Result<i32, Failure> {
+fn start(args: &Args) -> Result<u8, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
     // Older kernels call a program that is executed by descriptor after the descriptor's number.
     rustix::thread::set_name(c"init").at(Step::Load)?;
@@ -69,27 +71,43 @@ fn start(args: &Args) -> Result<i32, Failure> {
     // Not unlocked by this process, whose lock is the reaper's too.
     let lock = ManuallyDrop::new(lock::take(directory, id).at(Step::Namespace)?);
     let loaded = load::load(&**lock, id).at(Step::Load)?;
-    let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
+    let mut cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let host = host::look(&loaded.pod, &cgroup, true).at(Step::Load)?;
 
     let stage1 = InRoot::open_at(&**lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
     localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
-    let mut plan = plan::plan(&loaded, &host, args.debug);
-    plan.files.extend(args.failure_code.map(|code| (plan::FAILURE_CODE.into(), code.to_string())));
+    let plan = plan::plan(&loaded, &host, args.debug);
     plan.warnings.iter().for_each(|warning| warn(warning));
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 
+    inotify::check().at(Step::Namespace)?;
     reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
+    let done = enter(&plan, &loaded.store, &mut cgroup, &requests, args.debug);
+    // In a process namespace of its own the reaper ends with this process.
+    if getpid().as_raw() == 1 {
+        let _ = cgroup.remove();
+    }
+    done
+}
+
+/// Makes what is not in the pod directory, and runs the pod.
+fn enter(
+    plan: &Plan,
+    store: &Store,
+    cgroup: &mut Cgroup,
+    requests: &Requests,
+    debug: bool,
+) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     cgroup.make(&plan.limits).at(Step::Namespace)?;
     let stdio = stdio::take(plan.stdin).at(Step::Namespace)?;
-    mounts::enter(&plan, &loaded.store).at(Step::Namespace)?;
+    mounts::enter(plan, store).at(Step::Namespace)?;
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, offer, &requests, &cgroup, &lock, args.debug)
+    supervisor::run(&command, stdio, offer, requests, cgroup, debug)
 }
 
 /// Opens the current directory, and tells the pod id that is its name. Who can write in it decides what its manifest

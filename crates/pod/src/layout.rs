@@ -19,6 +19,8 @@
 //!       init
 //!       opt/stage2/IMAGE-ID/       manifest, rootfs/; not there where they are in the store
 //!       rkt/status/APP             exit status, decimal and newline
+//!       rkt/status/.APP            reserved for it
+//!       rkt/outcome/               where the pod's outcome is mounted while the pod runs
 //!       rkt/upper/APP/changes/     what an app changed of its image, and beside it overlayfs's work/
 //!       rkt/roots/APP/             a copy of its image's rootfs, where trees are copied and another app has the first
 //!       rkt/volumes/NAME/          a volume of kind empty
@@ -70,6 +72,8 @@ pub const IMAGE_MANIFEST: &str = "manifest";
 pub const IMAGE_ROOTFS: &str = "rootfs";
 /// The apps' exit statuses, in stage1.
 pub const STATUS: &str = "rkt/status";
+/// Where the pod records its own end, in memory; in stage1.
+pub const OUTCOME: &str = "rkt/outcome";
 /// What apps have changed of their images, in stage1.
 pub const UPPER: &str = "rkt/upper";
 /// Apps' own copies of images that another app has, in stage1.

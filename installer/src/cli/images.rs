@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::arguments::Format;
 use super::verify;
+use crate::cgroups;
 use crate::ui::Ui;
 use archive::Limits;
 use image::ImageArgument;
@@ -43,6 +44,9 @@ pub(super) fn execute(dir: &Path, task: &Images, interrupt: &Interrupt) -> Resul
             home.abandon();
         }
         return done;
+    }
+    if matches!(task, Images::Collect) {
+        cgroups::sweep().context("cannot remove the cgroups that pods have left")?;
     }
     let Some(home) = Home::find(dir, interrupt, &Ui)? else { return without_store(dir, task) };
     let done = match task {

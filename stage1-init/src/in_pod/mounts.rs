@@ -20,14 +20,12 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use pod::layout;
 use rustix::mount::MountAttrFlags;
 
-use super::status::FAILED;
 use crate::failure::{Step, report};
 use crate::filesystem::{Submounts, attach, clone_tree, create};
 use crate::in_root::InRoot;
-use crate::plan::FAILURE_CODE;
+use crate::outcome::PODS;
 use crate::plan::view::{COPIED, Copied, DEV, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
 use crate::sys::{Depth, set_attributes};
-use crate::{stdio, sys};
 
 /// Mounts, or says why not and returns a failure.
 pub(crate) fn run() -> ExitCode {
@@ -38,12 +36,10 @@ pub(crate) fn run() -> ExitCode {
     match mount_all() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // It is the service of the stdio socket, so the caller can be told.
-            let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
-            report(&error);
-            // The pod's code is that of a start that failed, as where `/init` itself makes a mount.
-            let code = fs::read_to_string(format!("/{FAILURE_CODE}"));
-            let _ = fs::write(FAILED, code.unwrap_or_else(|_| (Step::Namespace as u8).to_string()));
+            // `/init` tells it, and ends as where it can't make a mount itself.
+            if let Err(error) = PODS.fail(Step::Namespace, &error) {
+                report(&error.into());
+            }
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,9 @@
 //! systemd tells an `ExecStopPost=` program in its environment (systemd.exec(5), `$SERVICE_RESULT`, `$EXIT_CODE`,
 //! `$EXIT_STATUS`). The first app to fail decides the pod's code: it makes [`FAILED`], which is never made twice.
 //!
+//! The pod's code is recorded in its [`outcome`](crate::outcome), in memory, and an app's status where room was reserved
+//! for it ([`statuses`]): neither depends on space that an app can take.
+//!
 //! systemd itself has no use of that: its own result is a failure, too, where it had to kill what a program that ended
 //! well left behind. So a service's good end has a sign ([`ended_well`]), which the units look for.
 //!
@@ -17,14 +20,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
-use pod::layout;
 use pod::name::AppName;
 
 use super::terminated::{self, TERMINATED};
-use crate::failure::report;
-use crate::{plan, stdio, sys};
+use crate::failure::{Step, report};
+use crate::outcome::{OURS, PODS, REMOVED, is_removed};
+use crate::{statuses, stdio, sys};
 
 /// The status is that of the app.
 pub(crate) const APP: &str = "app";
@@ -36,21 +39,21 @@ pub(crate) const PRE_START: &str = "pre-start";
 /// The status is that of the app's post-stop handler: nobody's failure.
 pub(crate) const POST_STOP: &str = "post-stop";
 
-/// The pod's exit code, once an app or the apps' mounts have failed. On the pod's /run: gone with it.
-pub(super) const FAILED: &str = "/run/gantry-failed";
+/// The pod's exit code, once an app has failed. On the pod's /run: gone with it.
+const FAILED: &str = "/run/gantry-failed";
 /// In /run, with an app's name: the app began, or its pre-start handler did, and what it left is to be cleaned up.
 const BEGUN: &str = "gantry-begun";
 /// A directory with a file for each service whose program ended well; `units/gantry-failed@.target` has it, too.
 const WELL: &str = "/run/gantry-well";
-/// In stage1; it is there once the pod's process was asked to stop the pod. Beside the statuses, since what is not there
-/// yet can't be looked for through an overlay, which would remember that.
-pub(crate) const ASKED: &str = "rkt/status/.asked";
 /// What the caller is told once the pod has ended, by the one that has its stdio.
 const TO_TELL: &str = "/run/gantry-to-tell";
 /// A process that a signal ended has this and the signal's number as its status.
 const SIGNALLED: u8 = 128;
 /// The first real-time signal, as systemd's C library counts (signal(7)).
 const REAL_TIME: u8 = 34;
+
+/// The status of an app that systemd could not start: no code of the app's.
+const NOT_STARTED: u8 = 254;
 
 /// How a service ended, as systemd tells it.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,7 +124,7 @@ fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
 
 /// Whether the pod is being stopped.
 fn stopping() -> io::Result<bool> {
-    Ok(fs::exists(FAILED)? || fs::exists(TERMINATED)? || fs::exists(format!("/{ASKED}"))?)
+    Ok(fs::exists(FAILED)? || fs::exists(TERMINATED)? || PODS.asked()?.is_some() || PODS.has_failed()?)
 }
 
 /// The code of the first app that failed.
@@ -134,55 +137,68 @@ fn failure() -> Result<Option<u8>> {
     }
 }
 
-/// Ends with the pod's exit code: of the first app that failed; 1 where an app never came to an end and nobody asked
-/// for that, so that nothing passes for success that was not; else 0.
+/// Records the pod's exit code, or why no app decides it, and ends with it.
 pub(crate) fn exit_code() -> ExitCode {
     // Without the caller's stdio there is nobody to tell.
     let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
     let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
-    finish((|| {
-        let all_ended = complete(stopping()?)?;
-        Ok(failure()?.unwrap_or(u8::from(!all_ended)))
-    })())
+    finish(match conclude() {
+        Ok(code) => PODS.decide(code).map(|()| code).context("cannot record the pod's code"),
+        // `/init` tells it.
+        Err(error) => PODS.fail(Step::Exec, &error).map(|()| 1).context("cannot record the pod's failure"),
+    })
 }
 
-/// Whether every app that `/init` linked into the pod has a status. Where the pod was `stopping`, those that never
-/// ran get that of one which was asked to end.
-fn complete(stopping: bool) -> Result<bool> {
-    let mut all = true;
-    for app in apps("")? {
-        let there = fs::exists(format!("/{}", layout::status(&app)))?;
-        if !there && stopping {
+/// The pod's exit code: of the first app that failed, else 0. A success that is not on disk for every app is none.
+fn conclude() -> Result<u8> {
+    let without = complete(stopping()?)?;
+    ensure!(!is_removed(""), "{REMOVED}");
+    match failure()? {
+        Some(code) => {
+            without.iter().for_each(|why| report(&anyhow!("{why}")));
+            Ok(code)
+        }
+        None => {
+            ensure!(without.is_empty(), "{}", without.join("; "));
+            Ok(0)
+        }
+    }
+}
+
+/// Why apps have no status, one reason each. Where the pod is `stopping`, those that never ran get that of one which was
+/// asked to end.
+fn complete(stopping: bool) -> Result<Vec<String>> {
+    let mut without = Vec::new();
+    for app in PODS.apps()? {
+        let has_ended = statuses::is_there("", &app)? || PODS.lost(&app)?.is_some();
+        if !has_ended && stopping {
             record(&app, &ASKED_TO_END, None)?;
+        } else if !has_ended {
+            without.push(format!("app {app} has no status: it did not come to an end"));
         }
-        all &= there || stopping;
+        without.extend(PODS.lost(&app)?);
+        statuses::tidy("", &app);
     }
-    Ok(all)
+    Ok(without)
 }
 
-/// The apps that `/init` linked into the pod, whose root is here.
-fn apps(root: &str) -> Result<Vec<AppName>> {
-    let units = fs::read_dir(format!("{root}/{}", plan::WANTS)).context("cannot list the apps")?;
-    let names = units.map(|unit| {
-        let unit = unit?.file_name().into_string().unwrap_or_default();
-        Ok(plan::app_of(&unit).context("a unit that is no app's")?.parse()?)
-    });
-    names.collect()
-}
-
-/// Gives all apps the status of one that was asked to end before it could begin, for a pod in which nothing ran: where an
-/// app has a status, something did, and there is nothing to do. `root`: the pod's, as `/init` has it.
-pub(crate) fn none_began(root: &str) -> Result<bool> {
-    let apps = apps(root)?;
+/// Records the end of a pod in which nothing ran, since it was asked to stop before: each app has the status of one that
+/// was asked to end before it could begin, and the code is 0. Where an app has a status something did run, and there is
+/// nothing to do. `root`: the pod's, as `/init` has it.
+pub(crate) fn none_began(root: &str) -> Result<()> {
+    let apps = OURS.apps()?;
     for app in &apps {
-        if fs::exists(format!("{root}/{}", layout::status(app)))? {
-            return Ok(false);
+        if statuses::is_there(root, app)? {
+            return Ok(());
         }
     }
     for app in &apps {
-        write(root, app, ASKED_TO_END.code)?;
+        let written = statuses::write(root, app, ASKED_TO_END.code);
+        written.with_context(|| format!("cannot write the status of app {app}"))?;
+        statuses::tidy(root, app);
     }
-    Ok(true)
+    ensure!(!is_removed(root), "{REMOVED}");
+    OURS.decide(0).context("cannot record the pod's code")
 }
 
 fn finish(code: Result<u8>) -> ExitCode {
@@ -211,7 +227,8 @@ fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
             End { code: SIGNALLED + signal_number(status).unwrap_or(0), failed }
         }
         // It never ran. Where it was to run, systemd could not start it.
-        _ => End { code: u8::from(result != "success"), failed: result != "success" },
+        _ if result == "success" => End { code: 0, failed: false },
+        _ => End { code: NOT_STARTED, failed: true },
     }
 }
 
@@ -223,9 +240,15 @@ fn signal_number(name: &str) -> Option<u8> {
     }
 }
 
-/// Writes an app's status; where it `decides`, its failure is the pod's, by that sign.
+/// Writes an app's status; where it `decides`, its failure is the pod's, by that sign. That does not depend on whether the
+/// status can be written.
 fn record(name: &AppName, end: &End, decides: Option<&str>) -> Result<()> {
-    write("", name, end.code)?;
+    match statuses::write("", name, end.code)
+        .with_context(|| format!("cannot write the status of app {name}"))
+    {
+        Ok(()) => PODS.forget_lost(name)?,
+        Err(error) => PODS.lose(name, &error)?,
+    }
     if let Some(sign) = decides.filter(|_| end.failed) {
         match File::create_new(sign) {
             Ok(mut file) => writeln!(file, "{}", end.code)?,
@@ -234,21 +257,6 @@ fn record(name: &AppName, end: &End, decides: Option<&str>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn write(root: &str, app: &AppName, code: u8) -> Result<()> {
-    let path = format!("/{}", layout::status(app));
-    replace(root, app, &path, code).with_context(|| format!("cannot write {path}"))
-}
-
-/// A reader finds the whole status or none, and it is on disk.
-fn replace(root: &str, app: &AppName, path: &str, code: u8) -> io::Result<()> {
-    // No app's name begins with a dot.
-    let new = format!("{root}/{}/.{app}", layout::STATUS);
-    let mut file = File::create(&new)?;
-    writeln!(file, "{code}")?;
-    file.sync_data()?;
-    fs::rename(new, format!("{root}{path}"))
 }
 
 #[cfg(test)]
@@ -269,7 +277,7 @@ mod tests {
             ("core-dump", "dumped", "RTMIN+30", true, 192, true),
             ("signal", "killed", "33", false, 161, true),
             ("success", "", "", false, 0, false),
-            ("resources", "", "", false, 1, true),
+            ("resources", "", "", false, NOT_STARTED, true),
         ] {
             assert_eq!(
                 end(result, code, status, asked),

@@ -9,7 +9,7 @@ use std::io;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use super::status::ASKED;
+use crate::outcome::PODS;
 
 /// The sign, with the app's status.
 pub(super) const TERMINATED: &str = "/run/gantry-terminated";
@@ -30,10 +30,8 @@ pub(super) fn is_failure() -> io::Result<bool> {
 /// Tells whether the pod's process was asked before that end, or so soon after it that one sender signalled both.
 fn asked_with(ended: SystemTime) -> io::Result<bool> {
     loop {
-        match fs::metadata(format!("/{ASKED}")) {
-            Ok(asked) => return Ok(asked.modified()?.duration_since(ended).unwrap_or_default() <= TOGETHER),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if let Some(asked) = PODS.asked()? {
+            return Ok(asked.duration_since(ended).unwrap_or_default() <= TOGETHER);
         }
         // The clock may be set meanwhile.
         if ended.elapsed().map_or(true, |passed| passed > TOGETHER) {

@@ -65,11 +65,6 @@ impl Role {
     }
 }
 
-/// The app whose unit this is.
-pub(crate) fn app_of(unit: &str) -> Option<&str> {
-    unit.strip_prefix("app-")?.strip_suffix(".service")
-}
-
 /// The slice that all services of an app are in, where apps are limited. A slice is in that of the name before its last
 /// `-` (systemd.slice(5)), so one of the app's own is escaped.
 pub(super) fn slice(app: &AppName) -> String {

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A pod's outcome: what the pod says of its own end, kept in memory where no app can reach, fill or remove it.
+//!
+//! It is a directory of the private root's tmpfs, mounted in the pod as well:
+//!
+//! ```text
+//! apps      the apps' names, a line each; by /init, before the pod starts
+//! asked     empty; by /init, once it was asked to stop the pod
+//! lost-APP  why the app's status could not be written into the pod directory; by the status writer
+//! code      the pod's code, decimal and newline; by gantry-exit.service
+//! failure   in place of a code: the number of a step and what failed there, a line each
+//! ```
+//!
+//! Invariant: a pod's code is one that is recorded here. nspawn's own says nothing: it is 1 where nspawn fails, and 0
+//! where an app makes systemd end at once.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
+use nix::sys::stat::stat;
+use pod::layout;
+use pod::name::AppName;
+use rustix::mount::MountAttrFlags;
+
+use crate::failure::{Failure, Step};
+use crate::filesystem::{Submounts, clone_tree};
+use crate::sys::{Depth, set_attributes};
+
+/// Its name in the private root.
+const NAME: &str = "outcome";
+/// As `/init` has it, in the private root.
+pub(crate) const OURS: Outcome = Outcome("/outcome");
+/// As the helpers have it, in the pod ([`pod::layout::OUTCOME`]).
+pub(crate) const PODS: Outcome = Outcome("/rkt/outcome");
+
+/// Why no app decides the code of a pod whose directory is gone.
+pub(crate) const REMOVED: &str = "the pod directory was removed while the pod ran";
+
+/// Where an outcome is kept.
+#[derive(Debug)]
+pub(crate) struct Outcome(&'static str);
+
+/// Makes the directory in the current one, for these apps; returns what is to be mounted in the pod.
+pub(crate) fn make<'a>(apps: impl Iterator<Item = &'a AppName>) -> Result<OwnedFd> {
+    fs::create_dir(NAME)?;
+    let apps: String = apps.map(|app| format!("{app}\n")).collect();
+    fs::write(format!("{NAME}/apps"), apps)?;
+    let mount = clone_tree(NAME, Submounts::No)?;
+    let safe = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    set_attributes(&mount, safe, Depth::One)?;
+    Ok(mount)
+}
+
+/// Tells whether the pod directory was removed, by the directory of statuses in it; `root` has stage1.
+pub(crate) fn is_removed(root: &str) -> bool {
+    match stat(&*format!("{root}/{}", layout::STATUS)) {
+        Ok(status) => status.st_nlink == 0,
+        // A mount goes with the directory that it is on.
+        Err(error) => error == Errno::ENOENT,
+    }
+}
+
+impl Outcome {
+    fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from(self.0).join(name)
+    }
+
+    /// Lists the pod's apps.
+    pub(crate) fn apps(&self) -> Result<Vec<AppName>> {
+        let apps = fs::read_to_string(self.path("apps")).context("cannot list the apps")?;
+        apps.lines().map(|app| Ok(app.parse()?)).collect()
+    }
+
+    /// Notes that the pod was asked to stop.
+    pub(crate) fn ask(&self) -> io::Result<()> {
+        File::create(self.path("asked")).map(drop)
+    }
+
+    /// Tells when the pod was asked to stop, if it was.
+    pub(crate) fn asked(&self) -> io::Result<Option<SystemTime>> {
+        match fs::metadata(self.path("asked")) {
+            Ok(asked) => asked.modified().map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that an app's status could not be written.
+    pub(crate) fn lose(&self, app: &AppName, why: &anyhow::Error) -> io::Result<()> {
+        fs::write(self.path(&format!("lost-{app}")), pod::text::one_line(&format!("{why:#}")))
+    }
+
+    /// Forgets that, once a later status was written.
+    pub(crate) fn forget_lost(&self, app: &AppName) -> io::Result<()> {
+        match fs::remove_file(self.path(&format!("lost-{app}"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Tells why an app's status could not be written, where that is so.
+    pub(crate) fn lost(&self, app: &AppName) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.path(&format!("lost-{app}"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Records the pod's code.
+    pub(crate) fn decide(&self, code: u8) -> io::Result<()> {
+        File::create(self.path("code"))?.write_all(format!("{code}\n").as_bytes())
+    }
+
+    /// Records why no app decides the pod's code. The first reason stays.
+    pub(crate) fn fail(&self, step: Step, error: &anyhow::Error) -> io::Result<()> {
+        match File::create_new(self.path("failure")) {
+            Ok(mut file) => {
+                let text = format!("{}\n{}\n", step as u8, pod::text::one_line(&format!("{error:#}")));
+                file.write_all(text.as_bytes())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells whether there is a reason why no app decides.
+    pub(crate) fn has_failed(&self) -> io::Result<bool> {
+        fs::exists(self.path("failure"))
+    }
+
+    /// Reads the pod's code once its processes have ended; `None` where they ended without recording anything.
+    pub(crate) fn read(&self) -> Result<Option<u8>, Failure> {
+        let text = |name| fs::read_to_string(self.path(name)).ok();
+        if let Some(failure) = text("failure") {
+            return Err(parse_failure(&failure));
+        }
+        Ok(text("code").as_deref().and_then(parse_code))
+    }
+}
+
+/// A code that was not written to its end is none.
+fn parse_code(text: &str) -> Option<u8> {
+    text.strip_suffix('\n')?.parse().ok()
+}
+
+fn parse_failure(text: &str) -> Failure {
+    let (step, error) = text.split_once('\n').unwrap_or_default();
+    let step = step.parse().ok().and_then(Step::of_number).unwrap_or(Step::Exec);
+    Failure { step, error: anyhow!("{}", error.trim_end()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_whole_or_none() {
+        assert_eq!(parse_code("143\n"), Some(143));
+        for bad in ["", "1", "14", "256\n", "-1\n", "7\n7\n"] {
+            assert_eq!(parse_code(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn failures_have_their_step() {
+        let Failure { step, error } = parse_failure("3\ncannot mount\n");
+        assert_eq!((step, error.to_string().as_str()), (Step::Namespace, "cannot mount"));
+        assert_eq!(parse_failure("").step, Step::Exec);
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The apps' status files. An app can fill the disk that they are on, so what they take is reserved before it starts: a
+//! file of its own with a block, `.APP`, and room for the name that it gets once the app has ended.
+//!
+//! To write a status takes no space then: it is written into that block, synced, and the file renamed to `APP`. An app
+//! that is started again has a second file, since its first status must stay whole until the next one is: the two are
+//! exchanged. This holds where the file system has fallocate(2) and overwrites in place what it reserves: ext4, xfs,
+//! tmpfs, and btrfs as to data. Elsewhere a status may fail for want of space.
+//!
+//! Invariant: a reader of `APP` finds the whole status or no file, and the content is on disk by then.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use pod::layout;
+use pod::name::AppName;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+/// As much as file systems have in a block, mostly.
+const BLOCK: i64 = 4096;
+
+/// Which statuses an app writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// One, when it ends.
+    Once,
+    /// One each time it ends, since it is started again.
+    Again,
+}
+
+/// The file that an app's next status is written to. No app's name begins with a dot.
+fn hidden(app: &AppName) -> String {
+    format!(".{app}")
+}
+
+/// The file that becomes the hidden one once that has the app's name.
+fn spare(app: &AppName) -> String {
+    format!("..{app}")
+}
+
+/// Reserves what the statuses of `apps` take in their directory, which is empty.
+pub(crate) fn reserve<'a>(
+    directory: &OwnedFd,
+    apps: impl Iterator<Item = (&'a AppName, Writes)> + Clone,
+) -> nix::Result<()> {
+    for (app, writes) in apps.clone() {
+        reserve_file(directory, &hidden(app))?;
+        if writes == Writes::Again {
+            reserve_file(directory, &spare(app))?;
+        }
+    }
+    // Directories don't shrink: where an entry of the longest name was for each app, there is room for its own.
+    let width = apps.clone().map(|(app, _)| app.as_str().len()).max().unwrap_or_default();
+    let room = |number: usize| format!("...{number:0>width$}");
+    for (number, (app, _)) in apps.clone().enumerate() {
+        linkat(directory, hidden(app).as_str(), directory, room(number).as_str(), AtFlags::empty())?;
+    }
+    (0..apps.count())
+        .try_for_each(|number| unlinkat(directory, room(number).as_str(), UnlinkatFlags::NoRemoveDir))
+}
+
+fn reserve_file(directory: &OwnedFd, name: &str) -> nix::Result<()> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let file = openat(directory, name, flags, Mode::from_bits_truncate(0o644))?;
+    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, BLOCK) {
+        Err(Errno::EOPNOTSUPP) => Ok(()),
+        reserved => reserved,
+    }
+}
+
+/// Writes an app's status; `root` has stage1. Where it can't, the app has none: an earlier one is not its last.
+pub(crate) fn write(root: &str, app: &AppName, code: u8) -> io::Result<()> {
+    let written = write_in(&format!("{root}/{}", layout::STATUS), app, code);
+    if written.is_err() {
+        let _ = fs::remove_file(format!("{root}/{}", layout::status(app)));
+    }
+    written
+}
+
+fn write_in(directory: &str, app: &AppName, code: u8) -> io::Result<()> {
+    let [status, hidden, spare] =
+        [app.to_string(), hidden(app), spare(app)].map(|name| format!("{directory}/{name}"));
+    let text = format!("{code}\n");
+    // Not truncated first, which would give its block back.
+    let mut file = File::options().create(true).truncate(false).write(true).open(&hidden)?;
+    file.write_all(text.as_bytes())?;
+    if file.metadata()?.len() != text.len() as u64 {
+        file.set_len(text.len() as u64)?;
+    }
+    file.sync_data()?;
+    if renameat_with(CWD, &hidden, CWD, &status, RenameFlags::EXCHANGE).is_ok() {
+        return Ok(());
+    }
+    // There was none yet.
+    fs::rename(&hidden, &status)?;
+    // The one for the next, where there will be one.
+    let _ = fs::rename(&spare, &hidden);
+    Ok(())
+}
+
+/// Tells whether an app has a status.
+pub(crate) fn is_there(root: &str, app: &AppName) -> io::Result<bool> {
+    fs::exists(format!("{root}/{}", layout::status(app)))
+}
+
+/// Removes what is reserved and was not needed.
+pub(crate) fn tidy(root: &str, app: &AppName) {
+    for name in [hidden(app), spare(app)] {
+        // It is in nobody's way.
+        let _ = fs::remove_file(format!("{root}/{}/{name}", layout::STATUS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn app(name: &str) -> AppName {
+        name.parse().unwrap()
+    }
+
+    fn listed(directory: &tempfile::TempDir) -> Vec<String> {
+        let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_status_shows_once_it_is_written_and_takes_the_block_that_was_reserved() {
+        let directory = tempfile::tempdir().unwrap();
+        let apps = [(app("a"), Writes::Once), (app("again"), Writes::Again), (app("0"), Writes::Once)];
+        let opened = OwnedFd::from(File::open(&directory).unwrap());
+        reserve(&opened, apps.iter().map(|(app, writes)| (app, *writes))).unwrap();
+        assert_eq!(listed(&directory), ["..again", ".0", ".a", ".again"]);
+        let inode = |name: &str| fs::metadata(directory.path().join(name)).unwrap().ino();
+        let reserved = [inode(".a"), inode(".again"), inode("..again")];
+        let path = directory.path().to_str().unwrap();
+        write_in(path, &app("a"), 143).unwrap();
+        for code in [137, 0, 9] {
+            write_in(path, &app("again"), code).unwrap();
+            let text = fs::read_to_string(directory.path().join("again")).unwrap();
+            assert_eq!(text, format!("{code}\n"));
+        }
+        assert_eq!(listed(&directory), [".0", ".again", "a", "again"]);
+        assert_eq!([inode("a"), inode("again"), inode(".again")], reserved);
+    }
+
+    #[test]
+    fn a_status_is_written_where_nothing_is_reserved() {
+        let directory = tempfile::tempdir().unwrap();
+        for code in [7, 255] {
+            write_in(directory.path().to_str().unwrap(), &app("a"), code).unwrap();
+            assert_eq!(fs::read_to_string(directory.path().join("a")).unwrap(), format!("{code}\n"));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where no app decides a pod's code, it is no app's: 254 of a run, 5 of `/init` itself.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tests::host::can_run;
+use tests::image::{manifest, script};
+use tests::pods::{Gantry, status};
+use tests::rootfs::Rootfs;
+
+use super::{FAILS_WHEN_STOPPED, text};
+
+fn prepare(gantry: &Gantry, script: &str, arguments: &[&str]) -> PathBuf {
+    let image = manifest("one", &["/bin/sh", "-c", script]);
+    let image = gantry.image("one", &Rootfs::busybox().unwrap(), &image);
+    gantry.prepare(&[&image], arguments)
+}
+
+/// `installer run POD`, in the place of a shell that runs `before`.
+fn run_after(gantry: &Gantry, before: &str, pod: &Path) -> Output {
+    let installer = gantry.installer();
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{before} \"$@\"")).arg("sh").arg(installer.get_program());
+    shell.args(installer.get_args()).arg("run").arg(pod).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn nspawn_that_fails_gives_no_code_of_an_apps() {
+    if !can_run("nspawn_that_fails_gives_no_code_of_an_apps") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, "exit 0", &[]);
+    let few = "ulimit -n 24; exec setpriv --bounding-set -sys_resource";
+    let output = run_after(&gantry, few, &pod);
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(254), 1), "{said}");
+    let start = "error: systemd-nspawn exited with 1 before the pod had a code: ";
+    assert!(said.starts_with(start) && said.ends_with("Too many open files\n"), "{said}");
+    assert!(!pod.join("stage1/rkt/status/one").exists());
+    gantry.wait_all();
+    // It starts again where it can.
+    assert_eq!((gantry.start(&pod).wait().0, status(&pod, "one")), (0, 0));
+}
+
+#[test]
+fn nspawn_that_is_killed_gives_no_code_of_an_apps() {
+    if !can_run("nspawn_that_is_killed_gives_no_code_of_an_apps") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, FAILS_WHEN_STOPPED, &[]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("serving");
+    let stat = fs::read_to_string(format!("/proc/{}/stat", running.systemd())).unwrap();
+    // proc_pid_stat(5): the fourth is the parent.
+    let nspawn = stat.split(' ').nth(3).unwrap().parse().unwrap();
+    kill(Pid::from_raw(nspawn), Signal::SIGKILL).unwrap();
+    let (code, output) = running.wait();
+    let said = "error: systemd-nspawn was ended by SIGKILL before the pod had a code\n";
+    assert_eq!((code, text(&output.stderr).as_str()), (5, said));
+}
+
+/// systemd(1), "Signals": these end it at once, with 0.
+#[test]
+fn an_app_that_ends_systemd_at_once_makes_no_success() {
+    if !can_run("an_app_that_ends_systemd_at_once_makes_no_success") {
+        return;
+    }
+    for signal in [47, 48] {
+        let gantry = Gantry::new();
+        let pod = prepare(&gantry, &format!("kill -{signal} 1; sleep 1000"), &[]);
+        let output = gantry.installer().arg("run").arg(&pod).output().unwrap();
+        let said = "error: systemd-nspawn exited with 0 before the pod had a code\n";
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(254), said), "{signal}");
+        assert!(!pod.join("stage1/rkt/status/one").exists());
+        gantry.wait_all();
+    }
+}
+
+#[test]
+fn a_pod_whose_directory_was_removed_makes_no_success() {
+    if !can_run("a_pod_whose_directory_was_removed_makes_no_success") {
+        return;
+    }
+    for layout in ["overlay", "copy"] {
+        for script in [FAILS_WHEN_STOPPED, &FAILS_WHEN_STOPPED.replace("exit 3", "exit 0")] {
+            let gantry = Gantry::new();
+            let pod = prepare(&gantry, script, &["--layout", layout]);
+            let mut run = gantry.installer();
+            run.arg("run").arg(&pod).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut run = run.spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(run.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            assert_eq!(line, "serving\n");
+            let held = fs::File::open(&pod).unwrap();
+            fs::remove_dir_all(&pod).unwrap();
+            kill(Pid::from_raw(run.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+            let output = run.wait_with_output().unwrap();
+            let said = text(&output.stderr);
+            assert_eq!((output.status.code(), said.lines().count()), (Some(254), 1), "{layout}: {said}");
+            assert!(said.contains("the pod directory was removed while the pod ran"), "{layout}: {said}");
+            // Nothing is left of it by then.
+            held.lock().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_status_shows_no_sooner_than_its_app_has_ended() {
+    if !can_run("a_status_shows_no_sooner_than_its_app_has_ended") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let image = script("one", FAILS_WHEN_STOPPED);
+    let image = gantry.image("one", &Rootfs::busybox().unwrap(), &image);
+    let pod = gantry.prepare(&[&image], &[]);
+    let listed = || {
+        let entries = fs::read_dir(pod.join("stage1/rkt/status")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        let mut running = gantry.start(&pod);
+        running.wait_for("serving");
+        assert_eq!(listed(), [".one"], "what is reserved for it");
+        running.signal(Signal::SIGTERM);
+        assert_eq!((running.wait().0, listed()), (3, vec!["one".into()]));
+        assert_eq!(status(&pod, "one"), 3);
+    }
+}
