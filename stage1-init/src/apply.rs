@@ -49,14 +49,13 @@ fn clear_all(plan: &Plan, stage1: &InRoot) -> Result<()> {
         let path = RelativePath::from_bytes(name.as_bytes())?;
         let open = || -> Result<OwnedFd> {
             let directory = readable(stage1.make_dir(&path)?)?;
-            check_same_mount(stage1, &directory)?;
-            clear::check(&directory)?;
+            clear::check(stage1, &directory)?;
             Ok(directory)
         };
         all.push((name, open().with_context(|| format!("cannot clear stage1's {name}"))?));
     }
     all.iter().try_for_each(|(name, directory)| {
-        clear::clear(directory).with_context(|| format!("cannot clear stage1's {name}"))?;
+        clear::clear(stage1, directory).with_context(|| format!("cannot clear stage1's {name}"))?;
         if *name == layout::STATUS {
             let statuses = plan.statuses.iter().map(|(app, writes)| (app, *writes));
             statuses::reserve(directory, statuses).context("cannot reserve room for the apps' statuses")?;

@@ -5,7 +5,7 @@
 //! once it has passed ends the second there (openat2(2), `RESOLVE_NO_XDEV`, which means bind mounts too; unlink(2),
 //! EBUSY).
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Result, bail, ensure};
@@ -30,14 +30,18 @@ pub(crate) fn readable(directory: impl AsFd) -> nix::Result<OwnedFd> {
     openat(directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// Removes what is in a directory, unless something is mounted there; then nothing of it.
-pub(crate) fn clear(directory: &OwnedFd) -> Result<()> {
-    check(directory)?;
+/// Removes what is in a directory that was reached from `root`; nothing of it where a mount is on the way or below.
+pub(crate) fn clear(root: impl AsFd, directory: &OwnedFd) -> Result<()> {
+    check(root, directory)?;
     pass(directory, Pass::Remove)
 }
 
-/// Looks whether anything is mounted below a directory.
-pub(crate) fn check(directory: &OwnedFd) -> Result<()> {
+/// Looks whether a mount is in the way of that.
+pub(crate) fn check(root: impl AsFd, directory: &OwnedFd) -> Result<()> {
+    if names(directory)?.is_empty() {
+        return Ok(());
+    }
+    check_same_mount(root, directory)?;
     pass(directory, Pass::Look)
 }
 
@@ -51,7 +55,7 @@ pub(crate) fn check_same_mount(root: impl AsFd, directory: impl AsFd) -> Result<
     Ok(())
 }
 
-fn pass(directory: &OwnedFd, what: Pass) -> Result<()> {
+fn names(directory: &OwnedFd) -> nix::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::from_fd(readable(directory)?)?.iter() {
         let name = entry?.file_name().to_owned();
@@ -59,7 +63,11 @@ fn pass(directory: &OwnedFd, what: Pass) -> Result<()> {
             names.push(name);
         }
     }
-    for name in &names {
+    Ok(names)
+}
+
+fn pass(directory: &OwnedFd, what: Pass) -> Result<()> {
+    for name in &names(directory)? {
         if !is_directory(directory, name, what)? {
             continue;
         }

@@ -19,7 +19,7 @@ use pod::path::RelativePath;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 use rustix::mount::MountAttrFlags;
 
-use crate::clear::{check_same_mount, clear, readable};
+use crate::clear::{clear, readable};
 use crate::filesystem::create;
 use crate::in_root::InRoot;
 
@@ -93,8 +93,7 @@ fn work(directory: impl AsFd) -> Result<InRoot> {
     let empty = || -> Result<InRoot> {
         make(&directory, layout::WORK)?;
         let work = InRoot::open_at(&directory, layout::WORK)?;
-        check_same_mount(&directory, &work)?;
-        clear(&readable(&work)?)?;
+        clear(&directory, &readable(&work)?)?;
         Ok(work)
     };
     empty().with_context(|| format!("cannot empty {}", layout::WORK))

@@ -2,7 +2,7 @@
 //! Nothing is left of what failed, nor of what died.
 
 use super::{
-    FAULTS, FAULTS_AFTER_A_KILL, FAULTS_OF_AN_IMPORT, Mutation, STORE_AFTER_A_FAILURE, STORE_GC,
+    FAULTS, FAULTS_AFTER_A_KILL, FAULTS_OF_AN_IMPORT, MOUNTED, Mutation, STORE_AFTER_A_FAILURE, STORE_GC,
     STORE_WHERE_NONE_IS,
 };
 
@@ -98,6 +98,20 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         find: "= (swept_but_mounted(home)?, Lines::default());",
         replace: "= (false, Lines::default());",
         suites: &[STORE_GC],
+    },
+    Mutation {
+        name: "a tree is removed up to what is mounted in it",
+        file: "crates/store/src/staging/remove.rs",
+        find: "    check(&parent, name)?;\n    if is_removed",
+        replace: "    if is_removed",
+        suites: &[MOUNTED],
+    },
+    Mutation {
+        name: "a tree is taken out with what is mounted in it",
+        file: "crates/store/src/staging/mod.rs",
+        find: "    mounted::check_tree(home, name)?;\n    for _ in",
+        replace: "    for _ in",
+        suites: &[MOUNTED],
     },
     Mutation {
         name: "a store is made to look into",

@@ -67,6 +67,7 @@ const CALLERS_LIMITS: Suite = Suite::EndToEnd(&["--test", "hostile_archives", "l
 const STORE_AFTER_A_FAILURE: Suite =
     Suite::EndToEnd(&["--test", "store", "--", "a_failed_prepare", "nobody_is_told"]);
 const STORE_BY_CONTENT: Suite = Suite::EndToEnd(&["--test", "store", "--", "content_alone", "no_image"]);
+const MOUNTED: Suite = Suite::EndToEnd(&["--test", "mounted"]);
 const STORE_WHERE_NONE_IS: Suite = Suite::EndToEnd(&["--test", "store", "where_no_store_is"]);
 const STORE_DAMAGE: Suite = Suite::EndToEnd(&["--test", "store", "damage::"]);
 const STORE_LAYOUTS: Suite = Suite::EndToEnd(&["--test", "store", "a_copy_is"]);
