@@ -3,7 +3,7 @@
 //!
 //! They are looked for where a start would make them, below this process's own cgroup, through a mount that is attached
 //! nowhere (see `stage1-init/src/cgroup.rs`). Invariant: a cgroup is removed that has a pod's name and no process, and
-//! that nobody has locked: `/init` locks its pod's as soon as it is made.
+//! that nobody has locked: `/init` locks its pod's as soon as it is made, and its reaper has that lock until it ends.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -7,8 +7,8 @@
 //! is done in a namespace of our own, in which this process's cgroup is the root.
 //!
 //! A cgroup whose reaper was killed is removed by the next start's, and by `installer gc`: one with a pod's name, without
-//! processes, and not locked (flock(2)). `/init` locks its pod's as soon as it is made. Others than root can have that
-//! lock too, so nobody waits for it long.
+//! processes, and not locked (flock(2)). `/init` locks its pod's as soon as it is made, and its reaper has that lock until
+//! it ends. Others than root can lock a cgroup too, so nobody waits for that long.
 
 mod freezer;
 mod processes;
@@ -50,7 +50,7 @@ const STEP: Duration = Duration::from_millis(1);
 pub(crate) struct Cgroup {
     parent: OwnedFd,
     name: String,
-    /// The cgroup, locked: it is not left by a pod of the past.
+    /// The cgroup, locked: it is not left by a pod of the past. There once this process has made it.
     lock: Option<OwnedFd>,
 }
 
@@ -163,9 +163,9 @@ impl Cgroup {
         Ok(unlinkat(&self.parent, name, UnlinkatFlags::RemoveDir)?)
     }
 
-    /// The descriptor that has to stay open for [`Cgroup::remove`] and [`Cgroup::sweep`].
-    pub(crate) fn descriptor(&self) -> impl AsFd + '_ {
-        &self.parent
+    /// The descriptors that have to stay open for [`Cgroup::remove`] and [`Cgroup::sweep`], and for the lock.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
+        [&self.parent].into_iter().chain(&self.lock)
     }
 }
 
@@ -173,7 +173,7 @@ fn is_pods(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|id| id.parse::<PodId>().is_ok())
 }
 
-/// Opens and locks a cgroup; `None` where it has been removed.
+/// Opens and locks a cgroup; `None` where it has been removed. Where somebody keeps the lock, no sweep can have it either.
 fn lock(parent: &OwnedFd, name: &str) -> Result<Option<OwnedFd>> {
     let open = || match open_dir(parent, name) {
         Err(Errno::ENOENT) => Ok(None),

@@ -63,10 +63,10 @@ fn detach(null: &OwnedFd) -> Result<()> {
 }
 
 fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd, alive: OwnedFd) -> Result<()> {
-    let cgroups = cgroup.descriptor().as_fd().as_raw_fd();
-    let own = [cgroups, lock.as_raw_fd(), pod.as_raw_fd(), alive.as_raw_fd()];
+    let own = [lock.as_raw_fd(), pod.as_raw_fd(), alive.as_raw_fd()];
+    let cgroups = cgroup.descriptors().map(AsRawFd::as_raw_fd);
     let trees = store.locks().map(|lock| lock.as_raw_fd());
-    close_others(&own.into_iter().chain(trees).collect::<Vec<_>>())?;
+    close_others(&own.into_iter().chain(cgroups).chain(trees).collect::<Vec<_>>())?;
     rustix::thread::set_name(c"gantry-reaper")?;
     // That another pod's cgroup can't be removed is nothing to this one.
     let _ = cgroup.sweep();

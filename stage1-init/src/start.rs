@@ -82,8 +82,13 @@ fn start(args: &Args) -> Result<u8, Failure> {
     drop(stage1);
 
     inotify::check().at(Step::Namespace)?;
-    reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace)?;
-    let done = enter(&plan, &loaded.store, &mut cgroup, &requests, args.debug);
+    cgroup.make(&plan.limits).at(Step::Namespace)?;
+    let reaped = reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace);
+    if reaped.is_err() {
+        let _ = cgroup.remove();
+    }
+    reaped?;
+    let done = enter(&plan, &loaded.store, &cgroup, &requests, args.debug);
     // In a process namespace of its own the reaper ends with this process.
     if getpid().as_raw() == 1 {
         let _ = cgroup.remove();
@@ -95,12 +100,11 @@ fn start(args: &Args) -> Result<u8, Failure> {
 fn enter(
     plan: &Plan,
     store: &Store,
-    cgroup: &mut Cgroup,
+    cgroup: &Cgroup,
     requests: &Requests,
     debug: bool,
 ) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
-    cgroup.make(&plan.limits).at(Step::Namespace)?;
     let stdio = stdio::take(plan.stdin).at(Step::Namespace)?;
     mounts::enter(plan, store).at(Step::Namespace)?;
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
