@@ -10,6 +10,7 @@ DESTDIR ?=
 export CARGO_BUILD_TARGET := $(TARGET)
 
 RELEASE := target/$(TARGET)/release
+INIT    := target/$(TARGET)/init/init
 STAGE1  := dist/stage1-$(ARCH).tar.xz
 UNITS   := $(shell find stage1-init/units -type f -o -type l)
 
@@ -45,12 +46,13 @@ setup: ## Install what is needed: the toolchain, its musl target, gcc, musl-gcc 
 		apt-get -q update && apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
 build: setup ## Build the programs
-	cargo build --release --workspace --bins
+	cargo build --release --workspace --exclude stage1-init --bins
+	cargo build --profile init --package stage1-init --bin init
 
-$(RELEASE)/init $(RELEASE)/rootfs-build: build ;
+$(INIT) $(RELEASE)/rootfs-build: build ;
 
 # Without unwind tables: /init aborts where it would panic, so nobody reads them, and they are a tenth of it.
-dist/init: $(RELEASE)/init
+dist/init: $(INIT)
 	@mkdir -p dist
 	objcopy --remove-section=.eh_frame --remove-section=.eh_frame_hdr --remove-section=.gcc_except_table $< $@
 
