@@ -151,7 +151,7 @@ enum Waits {
 impl Waits {
     /// Parses a line of /proc/PID/syscall: the call's number and its arguments. A shell waits before it reads.
     fn parse(call: &str) -> Option<Self> {
-        let mut words = call.split(' ');
+        let mut words = call.split_whitespace();
         let number: i64 = words.next()?.parse().ok()?;
         let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
         let (first, second) = (argument()?, argument()?);

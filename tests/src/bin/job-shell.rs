@@ -22,10 +22,13 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpgrp, setsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, alarm, getpgrp, setsid, tcgetpgrp, tcsetpgrp};
 
 /// Makes this program wait until it is in the foreground, and become another.
 const BECOME: &str = "become";
+
+/// After so many seconds it ends, and its session with it: a test that waits for what does not come fails.
+const PATIENCE: u32 = 30;
 
 fn main() -> Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
@@ -37,6 +40,7 @@ fn main() -> Result<()> {
         }
         return Err(Command::new(program).args(rest).exec().into());
     }
+    alarm::set(PATIENCE);
     setsid()?;
     rustix::process::ioctl_tiocsctty(io::stderr())?;
     // So that the terminal can be taken from the background.
