@@ -6,7 +6,9 @@
 
 mod cgroups;
 mod cli;
-mod run;
+mod commands;
+mod options;
+mod pod_process;
 mod ui;
 
 pub use cli::main;

@@ -7,7 +7,6 @@
 //! that can't be written to, one that is open for reading alone, for one that is closed on purpose, and drops what is
 //! written there; so it is not written to through the runtime's buffer.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
@@ -16,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::io::fcntl_getfd;
+use rustix::io::{Errno, fcntl_getfd, write};
 
 /// Whether stdout was open when the program was started.
 static WAS_OPEN: AtomicBool = AtomicBool::new(true);
@@ -57,8 +56,18 @@ const FAILED: &str = "cannot write to stdout";
 /// As [`check`]; the system's.
 pub fn print(data: &[u8]) -> Result<()> {
     check()?;
-    let write = || File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(data);
-    write().context(FAILED)
+    write_all(data).context(FAILED)
+}
+
+/// Not by the runtime, which takes an error for a stdout that is closed on purpose.
+fn write_all(mut data: &[u8]) -> rustix::io::Result<()> {
+    while !data.is_empty() {
+        match write(rustix::stdio::stdout(), data) {
+            Err(Errno::INTR) => {}
+            written => data = &data[written?..],
+        }
+    }
+    Ok(())
 }
 
 /// What is found and done, line by line. Where a line can't be written the work goes on, and has failed in the end.

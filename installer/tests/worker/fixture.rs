@@ -202,7 +202,7 @@ pub(crate) fn worker_of(installer: &mut Child) -> Pid {
             let children = fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
             for child in children.split_whitespace() {
                 let order = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-                if String::from_utf8_lossy(&order).contains("\"Image\"") {
+                if String::from_utf8_lossy(&order).contains("\"kind\":\"image\"") {
                     return Pid::from_raw(child.parse().unwrap());
                 }
             }

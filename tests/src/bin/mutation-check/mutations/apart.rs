@@ -170,7 +170,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a pod's program that is another's is executed",
-        file: "installer/src/run.rs",
+        file: "installer/src/pod_process.rs",
         find: "        owner == geteuid().as_raw() && mode & 0o022 == 0,\n",
         replace: "        owner < u32::MAX && mode < u32::MAX,\n",
         suites: &[ATTACKS_ON_PLACES],

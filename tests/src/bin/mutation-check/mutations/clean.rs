@@ -94,7 +94,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "what a dead run left is not swept by gc",
-        file: "installer/src/cli/images.rs",
+        file: "installer/src/commands/gc.rs",
         find: "= (swept_but_mounted(home)?, Lines::default());",
         replace: "= (false, Lines::default());",
         suites: &[STORE_GC],

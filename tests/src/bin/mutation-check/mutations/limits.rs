@@ -15,7 +15,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a caller's limit of depth is not heard",
-        file: "installer/src/cli/arguments.rs",
+        file: "installer/src/options.rs",
         find: "            depth: self.max_depth,\n",
         replace: "",
         suites: &[CALLERS_LIMITS],

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is understood, and what is not.
 
+use clap::CommandFactory as _;
+
 use super::*;
 
 #[test]
@@ -12,7 +14,7 @@ fn arguments_are_consistent() {
 fn usage_table() {
     let parse = |words: &[&str]| {
         let words = std::iter::once("installer").chain(words.iter().copied());
-        Arguments::try_parse_from(words).and_then(task)
+        Arguments::try_parse_from(words).and_then(understood)
     };
     for good in [
         &["prepare", "--image", "a"][..],

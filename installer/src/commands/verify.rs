@@ -6,14 +6,47 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use pod::digest::Digest;
 use pod::text::one_line;
-
-use super::images::swept_but_mounted;
-use store::Home;
-use store::{Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
+use store::{Home, Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
 use terminal::output::Lines;
 
+use super::{Context, swept_but_mounted};
+use crate::options::LimitOptions;
+
+/// Compare what is in the store with what was recorded when it was extracted
+///
+/// All metadata and all content is compared. A line is printed for each image and stage1 that is as it was, and for
+/// each difference of one that is not.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Extract damaged ones anew from the files they came from
+    ///
+    /// One whose file is gone, or makes another tree by now, is taken out of the store. Where a file can't be
+    /// unpacked for another reason, its tree stays as it is.
+    #[arg(long)]
+    repair: bool,
+    /// Images by id, the beginning of one, or name; all that is in the store by default
+    #[arg(value_name = "IMAGE")]
+    images: Vec<String>,
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    let in_store = context.in_store(|home| {
+        let (limits, interrupt) = (args.limits.limits(), &context.interrupt);
+        let importer = Importer { home, limits, name_of: image::name, interrupt };
+        verify(&importer, args.repair, &args.images)
+    });
+    if let Some(code) = in_store? {
+        return Ok(code);
+    }
+    context.check_dir()?;
+    args.images.first().map_or(Ok(()), |image| Err(store::missing(&Selector::any(image))))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Verifies these images, or all that is in the store, each whatever the others come to.
-pub(super) fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<ExitCode> {
+fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<ExitCode> {
     let home = importer.home;
     let mut failed = repair && swept_but_mounted(home)?;
     let known = repair.then(|| Known::read(home)).transpose()?;

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line: arguments in, data on stdout, messages on stderr, and an exit code out.
+//!
+//! Each command is a file in [`crate::commands`]. `docs/exit-codes.md` has the codes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Parser;
+use clap::error::ErrorKind;
+use pod::layout;
+use report::Hint as _;
+use sys::Interrupt;
+use terminal::output;
+
+use crate::commands::{Command, Context};
+use crate::options::{environment, invalid};
+
+/// A process that a signal ended has this and the signal's number as its code.
+const SIGNALLED: u8 = 128;
+
+/// What the help ends with.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  installer run --image hello.aci
+      prepare a pod of one image, and become it
+
+  cd \"$(installer prepare --image hello.aci)\" && ./stage1/init
+      the same in two steps
+
+  installer run --image web.aci --image redis.aci@sha256-9f86d0… \\
+      --volume data,kind=host,source=/srv/data,readOnly=true
+      two apps in one pod; the second image must have this digest
+
+  installer image import web.aci && installer run --image example.com/web
+      an image that is in the store, by its name (or id, or the beginning of one)
+
+Environment:
+  GANTRY_DIR     where pods and images are kept, unless --dir says [default: /var/lib/gantry]
+  GANTRY_STAGE1  stage1's file, unless --stage1 says
+
+Exit codes:
+  0 done, 1 failed (nothing is left behind), 2 wrong usage
+  run     the pod's; 254 where Gantry itself failed, 2 wrong usage
+  verify  1 where a tree is damaged and was not renewed, or can't be looked at
+  130 or 143 when interrupted by SIGINT or SIGTERM before a pod runs";
+
+/// Runs app images as pods.
+///
+/// A pod is one or more app images, supervised together by systemd inside systemd-nspawn. `prepare` verifies and
+/// unpacks images and stage1 (which has that systemd) into a store, and makes a pod directory of them; `run` does that
+/// and becomes the pod. What is in the store already is not unpacked again. Nothing of the host's userland is used.
+/// Needs root.
+#[derive(Debug, Parser)]
+#[command(name = "installer", version, after_long_help = EXAMPLES, subcommand_required = true)]
+pub(crate) struct Arguments {
+    /// Where pods and images are kept [default: $GANTRY_DIR or /var/lib/gantry]
+    ///
+    /// Pod directories are in DIR/containers, images in DIR/store. DIR is created, for root alone, where it is missing.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    if let Some(code) = store::unpacker::main(image::policy) {
+        return code;
+    }
+    match Arguments::try_parse().and_then(understood) {
+        Ok((dir, command)) => execute(dir, command),
+        Err(error) => output::usage(&error),
+    }
+}
+
+/// DIR, and a command whose arguments are understood.
+fn understood(arguments: Arguments) -> Result<(PathBuf, Command), clap::Error> {
+    let dir = directory(arguments.dir)?;
+    arguments.command.check()?;
+    Ok((dir, arguments.command))
+}
+
+/// DIR as an absolute path that makes one line.
+fn directory(given: Option<PathBuf>) -> Result<PathBuf, clap::Error> {
+    let dir = given.or_else(|| environment("GANTRY_DIR")).unwrap_or_else(|| layout::DEFAULT_DIR.into());
+    match std::path::absolute(&dir) {
+        Ok(dir) if !dir.as_os_str().as_encoded_bytes().contains(&b'\n') => Ok(dir),
+        _ => Err(invalid(ErrorKind::ValueValidation, "invalid --dir: expected a path without newlines")),
+    }
+}
+
+/// Runs a command, and reports its failure.
+fn execute(dir: PathBuf, command: Command) -> ExitCode {
+    let failure = command.failure();
+    let (interrupt, done) = match watch() {
+        Ok(interrupt) => {
+            let context = Context { dir, interrupt };
+            let done = command.run(&context);
+            (context.interrupt, done)
+        }
+        Err(error) => (Interrupt::default(), Err(error)),
+    };
+    match (done, interrupt.signal()) {
+        (Ok(code), _) => code,
+        (Err(_), Some(signal)) => {
+            terminal::tell("interrupted");
+            ExitCode::from(SIGNALLED + signal)
+        }
+        (Err(error), None) => {
+            terminal::error(&error);
+            ExitCode::from(failure)
+        }
+    }
+}
+
+/// Checks that this is root, and watches for signals.
+fn watch() -> Result<Interrupt> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(anyhow!("not root: expected to run as root")).hint("sudo, or a root shell");
+    }
+    Interrupt::watch().context("cannot watch for signals")
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `installer gc`: removes what no pod refers to, and the cgroups that pods have left.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use store::{Home, Kept};
+use terminal::output::Lines;
+
+use super::{Context, code, report_mounted, swept_but_mounted};
+use crate::cgroups;
+
+/// Remove every image and stage1 that no pod refers to
+///
+/// What a prepare or a running pod uses at the moment stays, and so does what any pod directory refers to. A line
+/// is printed for each that goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(super) fn run(_args: &Args, context: &Context) -> Result<ExitCode> {
+    cgroups::sweep().context("cannot remove the cgroups that pods have left")?;
+    match context.in_store(collect)? {
+        Some(code) => Ok(code),
+        None => context.check_dir().map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn collect(home: &Home) -> Result<ExitCode> {
+    let (mut is_mounted, mut lines) = (swept_but_mounted(home)?, Lines::default());
+    for (id, outcome) in store::collect(home)? {
+        match outcome {
+            Ok(info) => {
+                let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
+                let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
+                lines.add(&format!("removed {what} {id}{}", name.unwrap_or_default()));
+            }
+            Err(Kept::Mounted(mounted)) => {
+                is_mounted = true;
+                report_mounted(format!("cannot remove tree {id}"), mounted);
+            }
+            Err(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
+        }
+    }
+    lines.end().map(|()| code(is_mounted))
+}

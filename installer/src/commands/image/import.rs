@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `installer image import`: unpacks images into the store, and prints their ids.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow};
+use archive::Limits;
+use image::ImageArgument;
+use pod::digest::Digest;
+use prepare::ImagePlan;
+use report::Hint as _;
+use store::extract::Expected;
+use store::staging::Staging;
+use store::{Home, Importer, Kind};
+use sys::Interrupt;
+use terminal::output;
+
+use crate::commands::Context;
+use crate::options::{LimitOptions, image_parser};
+use crate::ui::Ui;
+
+/// Unpack images into the store, and print their ids
+///
+/// Until a pod refers to an image, `installer gc` may remove it again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Image files; DIGEST, sha256-HEX or sha512-HEX, is what the uncompressed tar must hash to
+    #[arg(value_name = "FILE[@DIGEST]", required = true, value_parser = image_parser())]
+    images: Vec<ImageArgument>,
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    output::check()?;
+    let images = args.images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
+    let home = Home::open(&context.dir, &context.interrupt, &Ui)?;
+    let done = import(&home, images, args.limits.limits(), &context.interrupt);
+    if done.is_err() {
+        home.abandon();
+    }
+    done
+}
+
+fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
+    Staging::sweep_or_warn(home)?;
+    let importer = Importer { home, limits, name_of: image::name, interrupt };
+    for image in images {
+        let shown = image.shown();
+        let imported = match image {
+            ImagePlan::Stored(selector) => Err(anyhow!("no such file: expected an image's file"))
+                .hint(format!("{} may be in the store already: installer image list", selector.shown())),
+            ImagePlan::File(mut source, digest) => {
+                let expected = digest.map_or(Expected::Anything, Expected::Tar);
+                let acquired = importer.acquire(&mut source, Kind::Image, expected, &named(digest));
+                acquired.and_then(|acquired| {
+                    interrupt.check()?;
+                    acquired.publish()
+                })
+            }
+        };
+        let (tree, _) = imported.with_context(|| format!("image {shown}"))?;
+        output::print(format!("{}\n", tree.id()).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A digest that is asked for is one the image is known by afterwards.
+fn named(digest: Option<Digest>) -> Vec<Digest> {
+    digest.into_iter().filter(Digest::is_sha512).collect()
+}

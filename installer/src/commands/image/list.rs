@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `installer image list`: what the store has, for people or for programs.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use pod::digest::Digest;
+use serde_json::json;
+use store::{Info, References};
+use terminal::output;
+
+use crate::commands::Context;
+
+/// List the images in the store
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs: an array of objects
+    Json,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    let in_store = context.in_store(|home| {
+        let references = References::read(home)?;
+        print_list(&store::images(home, store::ids(home)?)?, &references, args.format)
+    });
+    match in_store? {
+        Some(code) => Ok(code),
+        None => print_list(&[], &References::default(), args.format),
+    }
+}
+
+fn print_list(images: &[(Digest, Info)], references: &References, format: Format) -> Result<ExitCode> {
+    let text = match format {
+        Format::Table => table(images, references),
+        Format::Json => array(images, references)?,
+    };
+    output::print(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn array(images: &[(Digest, Info)], references: &References) -> Result<String> {
+    let one = |(id, info): &(Digest, Info)| {
+        json!({
+            "id": id, "name": info.name, "size": info.size, "objects": info.objects,
+            "imported": info.imported, "pods": references.to(*id),
+        })
+    };
+    Ok(serde_json::to_string_pretty(&images.iter().map(one).collect::<Vec<_>>())? + "\n")
+}
+
+fn table(images: &[(Digest, Info)], references: &References) -> String {
+    let mut text = format!("{:<19}  {:>9}  {:>7}  {:>4}  NAME\n", "ID", "SIZE", "AGE", "PODS");
+    for (id, info) in images {
+        let name = info.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (id, pods) = (id.to_string(), references.to(*id).len());
+        let size = indicatif::BinaryBytes(info.size).to_string();
+        let _ = writeln!(text, "{:<19}  {size:>9}  {:>7}  {pods:>4}  {name}", &id[..19], age(info.age()));
+    }
+    text
+}
+
+/// A time span in its largest unit.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `installer image`: the commands about images.
+
+mod import;
+mod list;
+mod rm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::Context;
+
+/// Bring images into the store, list them, remove them
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Import(import::Args),
+    List(list::Args),
+    Rm(rm::Args),
+}
+
+pub(super) fn run(command: Command, context: &Context) -> Result<ExitCode> {
+    match command {
+        Command::Import(args) => import::run(&args, context),
+        Command::List(args) => list::run(&args, context),
+        Command::Rm(args) => rm::run(&args, context),
+    }
+}

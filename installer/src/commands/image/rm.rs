@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `installer image rm`: removes images that no pod refers to.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use report::Hint as _;
+use store::{Home, Kept, Selector};
+use terminal::output::Lines;
+
+use crate::commands::{Context, code, report_mounted, swept_but_mounted};
+
+/// Remove images that no pod refers to
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Images by id, the beginning of one, or name
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    if let Some(code) = context.in_store(|home| remove(home, &args.images))? {
+        return Ok(code);
+    }
+    context.check_dir()?;
+    args.images.first().map_or(Ok(()), |image| Err(store::missing(&Selector::any(image))))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
+    // First, so that one that was killed halfway, and is done again, has nothing left of it though its image is gone.
+    let mut is_mounted = swept_but_mounted(home)?;
+    store::sweep_aliases(home)?;
+    let mut ids = Vec::new();
+    for image in images {
+        // Its lock is let go of before it is taken alone.
+        let id = store::resolve(home, &Selector::any(image))?.id();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    let outcomes = store::remove(home, &ids)?;
+    store::sweep_aliases(home)?;
+    let (mut refused, mut lines) = (Vec::new(), Lines::default());
+    for (id, outcome) in outcomes {
+        match outcome {
+            Ok(_) | Err(Kept::Missing) => lines.add(&format!("removed {id}")),
+            Err(Kept::Mounted(mounted)) => {
+                is_mounted = true;
+                report_mounted(format!("cannot remove image {id}"), mounted);
+            }
+            Err(Kept::InUse) => refused.push(format!("image {id} is in use")),
+            Err(Kept::Referred(pods)) => refused.push(format!(
+                "pod {} refers to image {id}",
+                pods.first().map(ToString::to_string).unwrap_or_default()
+            )),
+        }
+    }
+    match refused.as_slice() {
+        [] => lines.end().map(|()| code(is_mounted)),
+        all => Err(anyhow!("{}", all.join("; ")))
+            .hint("rm -rf takes a pod directory away once its pod has ended"),
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `installer prepare`: lays out a pod directory and prints its path.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use prepare::{Plan, Prepared};
+use terminal::output;
+
+use super::Context;
+use crate::cli::EXAMPLES;
+use crate::options::PodOptions;
+use crate::ui::Ui;
+
+/// Lay out a pod directory and print its path
+///
+/// The directory is complete and on disk when its path, one line, is printed. Where anything fails, nothing is
+/// left behind.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    options: PodOptions,
+}
+
+impl Args {
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        self.options.check()
+    }
+}
+
+pub(super) fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    output::check()?;
+    let plan = Plan::open(&args.options.request(context.dir.clone()))?;
+    prepare::apply(plan, &context.interrupt, &Ui, announce).map(|_| ExitCode::SUCCESS)
+}
+
+fn announce(pod: &Prepared) -> Result<()> {
+    let mut line = pod.path.as_os_str().as_encoded_bytes().to_vec();
+    line.push(b'\n');
+    output::print(&line)?;
+    terminal::tell(&format!("layout: {}", pod.layout));
+    pod.warnings.iter().for_each(|warning| terminal::warn(warning));
+    Ok(())
+}

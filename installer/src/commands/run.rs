@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `installer run`: prepares a pod, or takes a prepared one, and becomes it.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{SigSet, Signal};
+use prepare::Plan;
+
+use super::Context;
+use crate::cli::EXAMPLES;
+use crate::options::PodOptions;
+use crate::pod_process;
+use crate::ui::Ui;
+
+/// Run a pod: a prepared one, or one of these images
+///
+/// This process becomes the pod: it keeps stdin, stdout and stderr, passes on no environment but TERM, and ends
+/// with the pod's exit code. SIGTERM stops the pod in order.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A pod directory, or the UUID of a pod in DIR
+    #[arg(
+        value_name = "POD",
+        conflicts_with_all = ["images", "volumes", "stage1", "stage1_sha256", "pod_manifest", "layout"]
+    )]
+    pod: Option<PathBuf>,
+    #[command(flatten)]
+    options: PodOptions,
+    /// Show what nspawn and systemd say
+    #[arg(long)]
+    debug: bool,
+}
+
+impl Args {
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        match self.pod {
+            Some(_) => Ok(()),
+            None => self.options.check(),
+        }
+    }
+}
+
+pub(super) fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let pod = match args.pod {
+        Some(pod) => pod_process::find(&pod, &context.dir),
+        None => {
+            let plan = Plan::open(&args.options.request(context.dir.clone()))?;
+            prepare::apply(plan, &context.interrupt, &Ui, |_| Ok(()))?.path
+        }
+    };
+    // A signal from here on waits for `/init`, which takes it as a request to stop.
+    let requests = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+    requests.thread_block().context("cannot hold signals back")?;
+    context.interrupt.check()?;
+    let never: Infallible = pod_process::exec(&pod, args.debug)?;
+    match never {}
+}
