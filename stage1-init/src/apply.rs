@@ -25,7 +25,8 @@ const READABLE: Mode = Mode::from_bits_truncate(0o644);
 /// Writes the plan's files and links.
 pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
     clear_all(plan, stage1)?;
-    stage1.make_dir(&RelativePath::from_bytes(layout::OUTCOME.as_bytes())?)?;
+    let outcome = stage1.make_dir(&RelativePath::from_bytes(layout::OUTCOME.as_bytes())?)?;
+    check_same_mount(stage1, outcome).with_context(|| format!("stage1's {}", layout::OUTCOME))?;
     for (path, content) in &plan.files {
         let mode = if path.starts_with(plan::LAUNCH) { Mode::from_bits_truncate(0o600) } else { READABLE };
         write(stage1, path, content.as_bytes(), mode)

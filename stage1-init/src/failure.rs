@@ -5,8 +5,6 @@
 
 use std::io::{self, Write as _};
 
-use nix::sys::signal::{SigSet, Signal};
-
 /// The step of starting a pod that failed; its number is `/init`'s exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -61,7 +59,5 @@ pub(crate) fn warn(message: &str) {
 
 /// Not by a macro that prints: those panic where that can't be done.
 fn tell(message: &str) {
-    // `/init` and the launcher have given it its default action by then, which is to end them.
-    let _ = SigSet::from(Signal::SIGPIPE).thread_block();
     let _ = io::stderr().write_all((pod::text::one_line(message) + "\n").as_bytes());
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Pid};
 use rustix::mount::MountAttrFlags;
 
@@ -65,6 +66,9 @@ pub(crate) fn own(received: &[i32]) -> Vec<OwnedFd> {
 
 /// Gives every signal back its default action, which exec keeps: Rust's runtime ignores SIGPIPE, and callers may have
 /// ignored any. Straight from the kernel, since C libraries hide a few signals that exec passes on all the same.
+///
+/// SIGPIPE is the exception until a program is executed: it does nothing, so that a message that nobody reads doesn't end
+/// this process. It has a handler, since exec keeps what is ignored or blocked, and takes handlers away (execve(2)).
 pub(crate) fn default_signals() {
     // All zero: SIG_DFL, no flags, an empty mask (rt_sigaction(2)).
     let action = [0_u64; 4];
@@ -81,7 +85,12 @@ pub(crate) fn default_signals() {
             );
         }
     }
+    let ignored = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing, which is safe at any moment. It can't fail for this signal.
+    let _ = unsafe { sigaction(Signal::SIGPIPE, &ignored) };
 }
+
+extern "C" fn nothing(_signal: i32) {}
 
 /// Filters this process's system calls from here on: seccomp(2).
 pub(crate) fn set_filter(program: &mut [libc::sock_filter]) -> io::Result<()> {
