@@ -9,4 +9,5 @@ mod cgroups;
 mod places;
 mod sources;
 mod subject;
+mod terminals;
 mod user_namespaces;

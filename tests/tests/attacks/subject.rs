@@ -63,6 +63,18 @@ fn retain(capabilities: &str) -> Value {
 
 /// Has attackers side by side in one pod make all attacks, one after the other.
 pub(crate) fn in_pod(attackers: &[Attacker], attacks: &[&str], layout: &str) -> Said {
+    let (gantry, pod) = pod_of(attackers, attacks, layout);
+    let (code, output) = gantry.start(&pod).wait();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    let said = parse(&said);
+    assert_eq!(said.len(), attackers.len() * attacks.len(), "outcomes that were said: {said:#?}");
+    said
+}
+
+/// Prepares the pod for that.
+pub(crate) fn pod_of(attackers: &[Attacker], attacks: &[&str], layout: &str) -> (Gantry, PathBuf) {
     let gantry = Gantry::new();
     let image = gantry.image("attack", &rootfs(), &manifest("attack", &["/attack"]));
     let id = image_id(&image);
@@ -80,13 +92,8 @@ pub(crate) fn in_pod(attackers: &[Attacker], attacks: &[&str], layout: &str) -> 
     fs::write(&pod, json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": apps}).to_string())
         .unwrap();
     let arguments = ["--layout", layout, "--pod-manifest", pod.to_str().unwrap()];
-    let (code, output) = gantry.start(&gantry.prepare(&[&image], &arguments)).wait();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
-    let said = parse(&said);
-    assert_eq!(said.len(), attackers.len() * attacks.len(), "outcomes that were said: {said:#?}");
-    said
+    let prepared = gantry.prepare(&[&image], &arguments);
+    (gantry, prepared)
 }
 
 /// A root moved over the host's, which stays below it, as is: what pods once were. Its own /proc and /sys are masked.
@@ -139,7 +146,7 @@ pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
 }
 
 /// The tree on disk, with places for what is mounted.
-fn root(gantry: &Gantry) -> PathBuf {
+pub(crate) fn root(gantry: &Gantry) -> PathBuf {
     let root = gantry.beside("root");
     fs::create_dir(&root).unwrap();
     for (name, content) in programs() {
@@ -153,7 +160,7 @@ fn root(gantry: &Gantry) -> PathBuf {
 }
 
 /// `APP ATTACK: OUTCOME`, in lines.
-fn parse(said: &str) -> Said {
+pub(crate) fn parse(said: &str) -> Said {
     let line = |line: &str| {
         let (who, outcome) = line.split_once(": ")?;
         let (app, attack) = who.split_once(' ')?;

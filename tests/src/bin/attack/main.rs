@@ -26,10 +26,12 @@
 mod calls;
 mod cgroups;
 mod mounts;
+mod terminals;
 
 use std::env;
 use std::fmt::{Debug, Display};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -41,7 +43,8 @@ const THROUGH: &str = "got through";
 type Attack = fn() -> Result<(), String>;
 
 /// Each with its name; a name with `inside` is a second half, made in namespaces of the first one's.
-const ATTACKS: [&[(&str, Attack)]; 3] = [calls::ATTACKS, cgroups::ATTACKS, mounts::ATTACKS];
+const ATTACKS: [&[(&str, Attack)]; 4] =
+    [calls::ATTACKS, cgroups::ATTACKS, mounts::ATTACKS, terminals::ATTACKS];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -76,7 +79,11 @@ fn say(line: &str) -> Result<()> {
 
 /// Makes an attack in a process of its own.
 fn outcome(name: &str) -> Result<String> {
-    let output = Command::new("/proc/self/exe").args(["--one", name]).stdin(Stdio::inherit()).output();
+    let stdin = match terminals::has(name) {
+        true => io::stdout().as_fd().try_clone_to_owned().context("cannot duplicate stdout")?.into(),
+        false => Stdio::inherit(),
+    };
+    let output = Command::new("/proc/self/exe").args(["--one", name]).stdin(stdin).output();
     let output = output.context("cannot execute /proc/self/exe")?;
     if !output.status.success() {
         bail!("{name}: {}", ended(output.status) + &String::from_utf8_lossy(&output.stderr));

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reads what is typed at the caller's terminal, through what an app has to write to. The kernel keeps the background from
+//! that in the terminal's own session alone, and an app is in another.
+//!
+//! Such an attack has the program's stdout as its stdin.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use nix::fcntl::OFlag;
+
+use crate::{Attack, io_step};
+
+pub(crate) const ATTACKS: &[(&str, Attack)] =
+    &[("terminal-read", read_stdin), ("terminal-reopen", || reopen("/proc/self/fd/0"))];
+
+/// Tells whether an attack is one of these.
+pub(crate) fn has(name: &str) -> bool {
+    ATTACKS.iter().any(|(known, _)| *known == name)
+}
+
+/// Not by the runtime's stdin, which takes one that can't be read for an empty one.
+fn read_stdin() -> Result<(), String> {
+    read(File::from(io_step("duplicate", io::stdin().as_fd().try_clone_to_owned())?))
+}
+
+fn read(mut terminal: impl Read) -> Result<(), String> {
+    let count = io_step("read", terminal.read(&mut [0; 2]))?;
+    if count == 0 { Err("read: nothing".into()) } else { Ok(()) }
+}
+
+fn reopen(path: &str) -> Result<(), String> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits());
+    let terminal: File = io_step("open", options.open(path))?;
+    read(terminal)
+}
