@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Cgroups that pods have left: where a pod's reaper was killed, its empty cgroup stays.
+//! Removes cgroups that pods have left behind: if a pod's reaper was killed, its empty cgroup stays.
 //!
 //! They are looked for where a start would make them, below this process's own cgroup, through a mount that is attached
-//! nowhere (see `stage1-init/src/cgroup.rs`). Invariant: a cgroup is removed that has a pod's name and no process, and
-//! that nobody has locked: `/init` locks its pod's as soon as it is made, and its reaper has that lock until it ends.
+//! nowhere (see `stage1-init/src/cgroup.rs`). Invariant: a cgroup is removed only if it has a pod's name, holds no
+//! process, and is not locked by any other process. `/init` locks its pod's cgroup as soon as it has made it, and the
+//! pod's reaper holds that lock until it ends.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,21 +17,21 @@ use rustix::io::{Errno, read};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::path::Arg;
 
-/// What the names of all pods' cgroups begin with.
+/// The prefix of the names of all pods' cgroups.
 const PREFIX: &str = "gantry-";
 
-/// Removes them.
+/// Removes the empty cgroups that pods have left.
 ///
 /// # Errors
-/// Where one can't be looked at or removed for another reason than that it is in use. Where cgroup v2 can't be reached, no
-/// start has left any.
+/// Fails if a cgroup can't be examined or removed, unless that is because it is in use. It is no error if cgroup v2
+/// can't be reached: then no start has left any cgroup.
 pub(crate) fn sweep() -> Result<()> {
     let Some(own) = own()? else { return Ok(()) };
     for name in children(&own)? {
         let id = name.to_str().ok().and_then(|name| name.strip_prefix(PREFIX)?.parse::<PodId>().ok());
         if id.is_some() {
             match remove(&own, &name) {
-                // It is in use by now, or removed.
+                // The cgroup is in use by now, or already removed.
                 Err(Errno::WOULDBLOCK | Errno::BUSY | Errno::NOENT | Errno::NODEV) => {}
                 removed => removed.with_context(|| format!("cgroup {}", name.to_string_lossy()))?,
             }
@@ -39,9 +40,9 @@ pub(crate) fn sweep() -> Result<()> {
     Ok(())
 }
 
-/// This process's cgroup.
+/// Returns this process's cgroup; `None` if cgroup v2 can't be reached.
 fn own() -> Result<Option<OwnedFd>> {
-    // In a namespace of its own: else the mount would set options for the whole host.
+    // The mount is made in a cgroup namespace of its own. Otherwise it would set options for the whole host.
     match unshare(CloneFlags::CLONE_NEWCGROUP) {
         Err(nix::errno::Errno::EPERM) => return Ok(None),
         unshared => unshared.context("cannot make a cgroup namespace")?,
@@ -59,7 +60,8 @@ fn own() -> Result<Option<OwnedFd>> {
 
 fn remove(parent: &OwnedFd, name: &CString) -> rustix::io::Result<()> {
     let cgroup = open_dir(parent, name)?;
-    // First: nobody else's lock is asked for without need. Whoever comes after this look has it locked.
+    // Checked before locking, so that no lock of a running pod is requested needlessly. A pod that starts in the cgroup
+    // after this check holds its lock, so the locking below fails.
     if !is_empty(&cgroup)? {
         return Ok(());
     }
@@ -68,7 +70,7 @@ fn remove(parent: &OwnedFd, name: &CString) -> rustix::io::Result<()> {
     unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
-/// Whether nothing lives here or below (`cgroup.events`, a line for each flag).
+/// Tells whether no process lives in this cgroup or below it (`cgroup.events` has a line for each flag).
 fn is_empty(cgroup: &OwnedFd) -> rustix::io::Result<bool> {
     let events = openat(cgroup, "cgroup.events", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut text = [0; 256];
@@ -76,7 +78,7 @@ fn is_empty(cgroup: &OwnedFd) -> rustix::io::Result<bool> {
     Ok(text[..length].split(|byte| *byte == b'\n').any(|line| line == b"populated 0"))
 }
 
-/// Removes all below, however deep: one descriptor is open at a time.
+/// Removes all cgroups below this one, however deep they are. Only one descriptor is open at a time.
 fn remove_below(cgroup: &OwnedFd) -> rustix::io::Result<()> {
     let mut here = open_dir(cgroup, ".")?;
     let mut names: Vec<CString> = Vec::new();
@@ -97,7 +99,7 @@ fn open_dir(at: &OwnedFd, path: impl Arg) -> rustix::io::Result<OwnedFd> {
     openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The directories in this one.
+/// Returns the names of the directories in this one.
 fn children(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {

@@ -17,10 +17,10 @@ use terminal::output;
 use crate::commands::{Command, Context};
 use crate::options::{environment, invalid};
 
-/// A process that a signal ended has this and the signal's number as its code.
+/// The exit code of a process that a signal ended is this plus the signal's number.
 const SIGNALLED: u8 = 128;
 
-/// What the help ends with.
+/// The examples at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   installer run --image hello.aci
@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// The program.
+/// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
     if let Some(code) = store::unpacker::main(image::policy) {
         return code;
@@ -75,14 +75,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// DIR, and a command whose arguments are understood.
+/// Returns DIR and the command, once all arguments are checked.
 fn understood(arguments: Arguments) -> Result<(PathBuf, Command), clap::Error> {
     let dir = directory(arguments.dir)?;
     arguments.command.check()?;
     Ok((dir, arguments.command))
 }
 
-/// DIR as an absolute path that makes one line.
+/// Returns DIR as an absolute path that fits on one line.
 fn directory(given: Option<PathBuf>) -> Result<PathBuf, clap::Error> {
     let dir = given.or_else(|| environment("GANTRY_DIR")).unwrap_or_else(|| layout::DEFAULT_DIR.into());
     match std::path::absolute(&dir) {
@@ -91,7 +91,7 @@ fn directory(given: Option<PathBuf>) -> Result<PathBuf, clap::Error> {
     }
 }
 
-/// Runs a command, and reports its failure.
+/// Runs a command and reports its failure.
 fn execute(dir: PathBuf, command: Command) -> ExitCode {
     let failure = command.failure();
     let (interrupt, done) = match watch() {
@@ -115,7 +115,7 @@ fn execute(dir: PathBuf, command: Command) -> ExitCode {
     }
 }
 
-/// Checks that this is root, and watches for signals.
+/// Checks that the process runs as root, and starts to watch for signals.
 fn watch() -> Result<Interrupt> {
     if !rustix::process::geteuid().is_root() {
         return Err(anyhow!("not root: expected to run as root")).hint("sudo, or a root shell");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is understood, and what is not.
+//! Which command lines are accepted, and which are refused.
 
 use clap::CommandFactory as _;
 

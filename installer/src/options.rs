@@ -83,7 +83,7 @@ impl PodOptions {
     /// Checks what the parser can't.
     ///
     /// # Errors
-    /// Where no image is given.
+    /// Fails if no image is given.
     pub(crate) fn check(&self) -> Result<(), clap::Error> {
         match self.images.as_slice() {
             [] => Err(invalid(ErrorKind::MissingRequiredArgument, "expected --image FILE, once or more")),
@@ -91,7 +91,7 @@ impl PodOptions {
         }
     }
 
-    /// The request for a pod in `dir`.
+    /// Returns the request for a pod in `dir`.
     pub(crate) fn request(self, dir: PathBuf) -> Request {
         let Self { images, volumes, stage1, stage1_sha256, pod_manifest, layout, limits } = self;
         let stage1 = stage1.or_else(|| environment("GANTRY_STAGE1"));
@@ -100,12 +100,12 @@ impl PodOptions {
     }
 }
 
-/// The value of an environment variable that names a path; an empty one counts as none.
+/// Returns the path in an environment variable; an empty value counts as unset.
 pub(crate) fn environment(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// An error of usage, as the parser makes them.
+/// Makes a usage error in the parser's format.
 pub(crate) fn invalid(kind: ErrorKind, expected: &str) -> clap::Error {
     Arguments::command().error(kind, expected)
 }
@@ -131,7 +131,7 @@ pub(crate) struct LimitOptions {
 }
 
 impl LimitOptions {
-    /// As the archive's reader takes them.
+    /// Converts these options to the limits that the archive reader takes.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             bytes: self.max_bytes.units(),
@@ -143,7 +143,7 @@ impl LimitOptions {
     }
 }
 
-/// Reads an image argument.
+/// Returns the parser of image arguments.
 pub(crate) fn image_parser() -> impl clap::builder::TypedValueParser<Value = ImageArgument> {
     OsStringValueParser::new().try_map(|argument: OsString| ImageArgument::parse(&argument))
 }

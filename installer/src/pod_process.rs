@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becoming a pod: from here on, this process is stage1's `/init`.
+//! Turns this process into a pod: from here on, it is stage1's `/init`.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -18,10 +18,10 @@ use rustix::process::{fchdir, geteuid};
 
 use store::{check_guarded, guarded};
 
-/// What Gantry ends with where it fails itself: apps seldom do.
+/// Gantry's exit code for its own failures. Apps seldom use it.
 pub(crate) const FAILURE: u8 = 254;
 
-/// The pod directory that a person means: a pod's id below `dir`, or a path.
+/// Returns the pod directory that a command line names: either a pod's id below `dir`, or a path.
 pub(crate) fn find(pod: &Path, dir: &Path) -> PathBuf {
     match pod.to_str().map(str::parse::<PodId>) {
         Some(Ok(id)) => dir.join(layout::CONTAINERS).join(id.to_string()),
@@ -29,12 +29,14 @@ pub(crate) fn find(pod: &Path, dir: &Path) -> PathBuf {
     }
 }
 
-/// Executes the pod's `/init`, with an environment of TERM alone and the caller's stdio.
+/// Executes the pod's `/init`, with TERM as the whole environment and with the caller's stdio.
 ///
-/// What is executed is what was looked at: directory and program are opened once, and used by their descriptors.
+/// The directory and the program are opened once and used through their descriptors, so the program that is executed is
+/// the one that was checked.
 ///
 /// # Errors
-/// Where it can't, or where others than root could have a say in it; it returns in no other case.
+/// Fails if the program can't be executed, or if another user than root could have changed it. Returns in no other
+/// case.
 pub(crate) fn exec(pod: &Path, debug: bool) -> Result<Infallible> {
     let shown = escape(&pod.to_string_lossy());
     let init = enter(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
@@ -66,7 +68,7 @@ fn enter(pod: &Path) -> Result<OwnedFd> {
     Ok(init)
 }
 
-/// Checks that a program is root's, and only root can write to it.
+/// Checks that a program belongs to root and that only root can write to it.
 fn check_program(program: &OwnedFd) -> Result<()> {
     let stat = fstat(program)?;
     let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);

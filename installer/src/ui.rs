@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The terminal: warnings, and a bar for a step that takes longer than half a second. Elsewhere there are no bars.
+//! The terminal: warnings, and a progress bar for each step that takes longer than half a second. Without a terminal
+//! there are no bars.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ impl Listener for Ui {
     }
 }
 
-/// A bar on the terminal, which vanishes when it is dropped.
+/// A progress bar on the terminal. It disappears when it is dropped.
 #[derive(Debug)]
 struct Bar {
     bar: ProgressBar,

@@ -67,14 +67,14 @@ enum Command {
     },
 }
 
-/// The program.
+/// Runs the program and returns its exit code.
 pub fn run() -> ExitCode {
     let command = match Arguments::try_parse() {
         Ok(Arguments { command }) => command,
         Err(error) => return output::usage(&error),
     };
     let done = interrupt::watch().context("watch for signals").and_then(|()| execute(command));
-    // Whatever failed after a signal did so because of it.
+    // After a signal, any failure is a consequence of it, so the interruption is reported instead.
     match done.map_err(|error| interrupt::check().err().unwrap_or(error)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

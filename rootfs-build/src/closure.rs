@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The programs of stage1 and everything that the dynamic linker will load for them.
+//! Finds the programs of stage1 and everything that the dynamic linker will load for them.
 //!
-//! Invariant: what comes out is complete. A library that can't be found is an error, not a surprise at a pod's start.
-//! A library keeps the directory that it is found in, since private ones are found by `DT_RUNPATH`; the name it is
-//! needed by becomes a regular file.
+//! Invariant: the result is complete. A library that can't be found is an error now, not a failure when a pod starts. A
+//! library keeps the directory that it is found in, since private libraries are found by `DT_RUNPATH`. The name by
+//! which it is needed becomes a regular file.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -14,26 +14,27 @@ use crate::elf::{self, Dlopen, Facts, Priority};
 use crate::index::{FileEntry, Index, merge};
 use crate::target::Target;
 
-/// Of what systemd loads only where it is installed, what pods need: mounts and system call filters. Without the rest
-/// (TPMs, FIDO2, QR codes, encrypted disks, PKCS#11, coredump analysis, IDN, BPF …) it works as on a host without it.
+/// The libraries that pods need among those that systemd loads only if they are installed: mounts and system call
+/// filters. Without the others (TPMs, FIDO2, QR codes, encrypted disks, PKCS#11, coredump analysis, IDN, BPF …) systemd
+/// works as on a host that lacks them.
 ///
-/// systemd 252 has no notes and needs none: with its `DT_NEEDED` alone, nspawn, PID 1 and systemd-shutdown boot, run and
-/// end a pod without asking for another library (strace). glibc's own libgcc_s serves `pthread_cancel` and `backtrace`,
-/// which they don't call.
+/// systemd 252 has no dlopen notes and needs none: with its `DT_NEEDED` alone, nspawn, PID 1 and systemd-shutdown boot,
+/// run and end a pod without asking for another library (strace). glibc's own libgcc_s serves `pthread_cancel` and
+/// `backtrace`, which they don't call.
 const POD_NEEDS: &[&str] = &["libmount.so.1", "libseccomp.so.2"];
 
 /// A file of stage1 that was taken from a package.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken<'a> {
     pub(crate) file: &'a FileEntry,
-    /// A program or the dynamic linker, not a library.
+    /// Whether it is a program or the dynamic linker, not a library.
     pub(crate) executable: bool,
 }
 
-/// `programs` and what they load, by their paths in stage1.
+/// Returns `programs` and what they load, by their paths in stage1.
 ///
 /// # Errors
-/// Where a library is in none of the packages, or a file is no ELF file of this architecture.
+/// Fails if a library is in none of the packages, or a file is no ELF file of this architecture.
 pub(crate) fn close<'a>(
     index: &'a Index,
     target: &Target,
@@ -56,7 +57,7 @@ pub(crate) fn close<'a>(
     Ok(taken)
 }
 
-/// One file's needs.
+/// What one file loads.
 struct Loads<'a, 'b> {
     index: &'a Index,
     target: &'b Target,
@@ -69,7 +70,7 @@ impl<'a> Loads<'a, '_> {
         let mut found: Vec<_> = self.loader()?.into_iter().collect();
         let loader = Path::new(self.target.arch.loader).file_name();
         for name in &self.facts.needed {
-            // The dynamic linker is loaded already, from elsewhere.
+            // The dynamic linker is already loaded, from another place.
             if loader != Some(name.as_ref()) {
                 found.push(self.library(name)?.with_context(|| format!("needs {name}: {NOWHERE}"))?);
             }
@@ -107,8 +108,9 @@ impl<'a> Loads<'a, '_> {
         bail!("loads {} at run time: {NOWHERE}", entry.soname.join(" or "))
     }
 
-    /// Looks where ld.so(8) looks, first match wins. Last comes the file's own directory: private libraries (libsystemd-core)
-    /// need others beside them (libsystemd-shared) that the program has loaded by its own `DT_RUNPATH` already.
+    /// Searches where ld.so(8) does; the first match wins. The file's own directory comes last: private libraries
+    /// (libsystemd-core) need others beside them (libsystemd-shared) that the program has already loaded by its own
+    /// `DT_RUNPATH`.
     fn library(&self, name: &str) -> Result<Option<(PathBuf, Taken<'a>)>> {
         let own = self.facts.search.iter().filter_map(|directory| self.expand(directory));
         let default = [self.target.arch.libraries, "usr/lib", "usr/lib64"].map(PathBuf::from);
@@ -122,7 +124,8 @@ impl<'a> Loads<'a, '_> {
         Ok(None)
     }
 
-    /// A directory of `DT_RUNPATH` as a clean path in stage1. `None`: relative, or with a token other than `$ORIGIN`.
+    /// Returns a directory of `DT_RUNPATH` as a clean path in stage1; `None` if it is relative or has a token other
+    /// than `$ORIGIN`.
     fn expand(&self, directory: &str) -> Option<PathBuf> {
         let rest = directory.strip_prefix("$ORIGIN").or_else(|| directory.strip_prefix("${ORIGIN}"));
         let full = match rest {

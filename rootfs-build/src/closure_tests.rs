@@ -3,7 +3,7 @@
 use super::*;
 use crate::index::tests::{Given, index};
 
-/// A 64-bit little-endian ELF with a dynamic section, as small as one can be.
+/// Makes a minimal 64-bit little-endian ELF file with a dynamic section.
 fn elf(interpreter: Option<&str>, tags: &[(u64, &str)]) -> Vec<u8> {
     const HEADERS: usize = 64 + 3 * 56;
     let mut strings = vec![0];
@@ -29,7 +29,7 @@ fn elf(interpreter: Option<&str>, tags: &[(u64, &str)]) -> Vec<u8> {
     for value in [64_u16, 56, 3, 64, 0, 0] {
         bytes.extend(value.to_le_bytes());
     }
-    // PT_LOAD of everything, PT_DYNAMIC, PT_INTERP or PT_NULL
+    // A PT_LOAD of everything, PT_DYNAMIC, and PT_INTERP or PT_NULL
     let (at, length) = interpreter.map_or((0, 0), |(at, length)| (HEADERS + at, length));
     let kind = if interpreter.is_some() { 3 } else { 0 };
     for (kind, at, length) in [(1, 0, end), (2, dynamic_at, end - dynamic_at), (kind, at, length)] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an ELF file loads: its interpreter, its libraries, and those it names for dlopen.
+//! Reads what an ELF file loads: its interpreter, its libraries, and those it names for dlopen.
 //!
 //! Formats: ELF gABI, "Dynamic Linking"; `.note.dlopen` as in the UAPI group's "ELF dlopen metadata".
 
@@ -7,20 +7,20 @@ use anyhow::{Context as _, Result};
 use goblin::elf::Elf;
 use serde::Deserialize;
 
-/// The note's type and owner.
+/// The type and owner of the note.
 const DLOPEN_NOTE: u32 = 0x407c_0c0a;
 const DLOPEN_OWNER: &str = "FDO";
 
 /// What an ELF file loads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// `PT_INTERP`.
+    /// The dynamic linker (`PT_INTERP`).
     pub(crate) interpreter: Option<String>,
-    /// `DT_NEEDED`.
+    /// The needed libraries (`DT_NEEDED`).
     pub(crate) needed: Vec<String>,
-    /// The directories of `DT_RUNPATH`, or of `DT_RPATH` where there is none, as they are written.
+    /// The directories of `DT_RUNPATH`, or of `DT_RPATH` if there is none, unexpanded.
     pub(crate) search: Vec<String>,
-    /// What it may load while it runs.
+    /// The libraries that it may load while it runs.
     pub(crate) dlopen: Vec<Dlopen>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Dlopen {
     pub(crate) priority: Priority,
 }
 
-/// How much an entry of `.note.dlopen` matters.
+/// The importance of an entry of `.note.dlopen`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Priority {
@@ -44,10 +44,10 @@ pub(crate) enum Priority {
     Suggested,
 }
 
-/// Reads `bytes`.
+/// Reads an ELF file from `bytes`.
 ///
 /// # Errors
-/// Where they are no ELF file, or a damaged one.
+/// Fails if they are no ELF file, or a damaged one.
 pub(crate) fn read(bytes: &[u8]) -> Result<Facts> {
     let elf = Elf::parse(bytes)?;
     let paths = if elf.runpaths.is_empty() { &elf.rpaths } else { &elf.runpaths };
@@ -71,7 +71,7 @@ fn dlopen(elf: &Elf<'_>, bytes: &[u8]) -> Result<Vec<Dlopen>> {
     Ok(entries)
 }
 
-/// The note's text is padded with NUL.
+/// Parses the note's text, which is padded with NUL.
 fn parse_note(text: &[u8]) -> Result<Vec<Dlopen>> {
     let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
     serde_json::from_slice(&text[..end]).context("read .note.dlopen")
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_dynamic_program() {
-        // What this crate runs is there wherever it runs.
+        // This crate runs apt-get, so it is installed wherever the crate works.
         let bytes = std::fs::read("/usr/bin/apt-get").unwrap();
         let facts = read(&bytes).unwrap();
         assert!(facts.needed.iter().any(|name| name == "libc.so.6"), "{facts:?}");

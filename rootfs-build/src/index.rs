@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The packages' files by path, as they would lie in one merged-usr tree.
+//! An index of the packages' files by path, as they would lie in one merged-usr tree.
 //!
-//! Invariant: the same packages make the same index, whatever order they are given in; a path that two packages fill
-//! differently is an error once it is asked for.
+//! Invariant: the same packages make the same index, whatever their order. If two packages have different contents for
+//! a path, looking that path up is an error.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
@@ -17,37 +17,37 @@ use crate::deb::{Deb, Entry};
 use crate::interrupt;
 use crate::progress::Step;
 
-/// As many symbolic links as the kernel follows (path_resolution(7)).
+/// The kernel follows at most this many symbolic links (path_resolution(7)).
 const LINKS: usize = 40;
-/// Directories at the top that are links into usr (file-hierarchy(7)).
+/// Top-level directories that are links into usr (file-hierarchy(7)).
 pub(crate) const MERGED: &[&str] = &["bin", "sbin", "lib", "lib64"];
 
 /// A regular file of a package.
 #[derive(Debug)]
 pub(crate) struct FileEntry {
-    /// Its package, an index of [`Index::packages`].
+    /// The file's package, as an index into [`Index::packages`].
     pub(crate) package: usize,
-    /// When it was last changed, in seconds since 1970.
+    /// The time of the last change, in seconds since 1970.
     pub(crate) mtime: u64,
     pub(crate) bytes: Vec<u8>,
-    /// Another package with something else at this path.
+    /// Another package that has something else at this path.
     rival: Option<usize>,
 }
 
 enum Node {
     File(FileEntry),
-    /// A link's target; a hard link's is absolute.
+    /// The target of a symbolic or hard link; that of a hard link is absolute.
     Link(PathBuf),
 }
 
-/// Files and links of packages.
+/// The files and links of packages, by path.
 pub(crate) struct Index {
     pub(crate) packages: Vec<Deb>,
     nodes: HashMap<PathBuf, Node>,
 }
 
 impl Index {
-    /// Reads the files that are `wanted` from `packages`, and all links.
+    /// Reads from `packages` the files that are `wanted`, and all links.
     pub(crate) fn read(packages: Vec<Deb>, wanted: impl Fn(&Path) -> bool + Sync) -> Result<Self> {
         let step = Step::counting(format!("reading {} packages", packages.len()), packages.len());
         let contents = read_all(&packages, &wanted, &step)?;
@@ -75,15 +75,15 @@ impl Index {
             (None, node) => drop(self.nodes.insert(path, node)),
             (Some(Node::File(known)), Node::File(other)) if known.bytes == other.bytes => {}
             (Some(Node::File(known)), _) => known.rival = known.rival.or(Some(package)),
-            // A link beside a file or another link: the first package's stays.
+            // For a link that meets a file or another link, the first package's entry stays.
             (Some(Node::Link(_)), _) => {}
         }
     }
 
-    /// The regular file that `path` leads to.
+    /// Returns the regular file that `path` leads to.
     ///
     /// # Errors
-    /// Where packages disagree on it.
+    /// Fails if packages disagree about it.
     pub(crate) fn file(&self, path: &Path) -> Result<Option<&FileEntry>> {
         let Some((path, file)) = self.resolve(path) else { return Ok(None) };
         if let Some(rival) = file.rival {
@@ -126,13 +126,13 @@ impl Index {
     }
 }
 
-/// The path in a merged-usr tree: `lib/x` → `usr/lib/x`.
+/// Returns the path in a merged-usr tree: `lib/x` → `usr/lib/x`.
 pub(crate) fn merge(path: &Path) -> PathBuf {
     let path = path.strip_prefix("/").unwrap_or(path);
     if MERGED.iter().any(|top| path.starts_with(top)) { Path::new("usr").join(path) } else { path.to_owned() }
 }
 
-/// Decoding takes the time here, so every core takes packages until none is left.
+/// Reads all packages. Decoding takes most of the time, so a thread per core takes packages until none is left.
 fn read_all(
     packages: &[Deb],
     wanted: &(impl Fn(&Path) -> bool + Sync),
@@ -160,7 +160,8 @@ fn read_all(
             scope.spawn(work);
         }
     });
-    // Packages after a failed one may not have been read: the error comes first, since work is handed out in order.
+    // Packages after a failed one may be unread. The error is found before them, since packages are handed out in
+    // order.
     let mut entries = Vec::with_capacity(packages.len());
     for result in results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()) {
         entries.push(result?);

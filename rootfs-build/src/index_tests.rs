@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A package called `name` for an index that was never on disk.
+/// Returns a package called `name` for an index that was never on disk.
 pub(crate) fn package(name: &str) -> Deb {
     Deb {
         path: PathBuf::from(format!("/debs/{name}.deb")),
@@ -22,10 +22,10 @@ fn entry(path: &str, kind: tar::EntryType, link: Option<&str>, contents: &[u8]) 
     Entry { path: path.into(), header, link: link.map(PathBuf::from), contents: contents.to_vec() }
 }
 
-/// `(package, path, Ok(contents) or Err(target))`.
+/// A file or link of a package: `(package, path, Ok(contents) or Err(target))`.
 pub(crate) type Given<'a> = (&'a str, &'a str, Result<&'a [u8], &'a str>);
 
-/// Packages with files and links.
+/// Makes an index of packages with these files and links.
 pub(crate) fn index(entries: &[Given<'_>]) -> Index {
     let mut names: Vec<_> = entries.iter().map(|(name, ..)| *name).collect();
     names.sort_unstable();

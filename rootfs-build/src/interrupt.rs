@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! SIGINT, SIGTERM and SIGHUP as an error, so that temporary directories go with their owners.
+//! Reports SIGINT, SIGTERM and SIGHUP as an error, so that temporary directories are removed by their owners.
 //!
-//! Invariant: only the program watches for signals; a caller of the library keeps its own handling.
+//! Invariant: only the program watches for signals; a caller of the library keeps its own signal handling.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on the first signal is reported by [`check`]; a second one ends the program where it stands.
+/// Watches for signals from now on. The first one is reported by [`check`]; a second one ends the program at once.
 pub(crate) fn watch() -> io::Result<()> {
     let flag = FLAG.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -21,8 +21,10 @@ pub(crate) fn watch() -> io::Result<()> {
     Ok(())
 }
 
+/// Checks that no signal has arrived.
+///
 /// # Errors
-/// When one of the signals has arrived.
+/// Fails once one of the signals has arrived.
 pub(crate) fn check() -> anyhow::Result<()> {
     match FLAG.get() {
         Some(flag) if flag.load(Ordering::Relaxed) => Err(anyhow::anyhow!("interrupted")),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Makes the stage1 rootfs tarball from the distribution's packages.
 //!
-//! Packages come from the distribution's own archive through apt ([`apt`]) or from a directory; their files are read
-//! into an index ([`deb`], `index`), the few programs that stage1 needs and everything they load are found in it
-//! (`elf`, `closure`), laid out as a tree (`stage1`, [`tree`]) and packed ([`pack`]).
+//! Packages come from the distribution's own archive through apt ([`apt`]) or from a directory. Their files are read
+//! into an index ([`deb`], `index`). The few programs that stage1 needs, and everything they load, are found in the
+//! index (`elf`, `closure`), laid out as a tree (`stage1`, [`tree`]) and packed ([`pack`]).
 //!
 //! Invariant: the tarball is a function of the packages, `/init` and the units alone. Paths, clocks, umask and locale
-//! of the machine that builds don't reach it.
+//! of the build machine don't affect it.
 
 pub mod apt;
 mod cli;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The terms under which stage1 may be passed on: every package's copyright file, and the licenses these refer to as
-//! far as they are those of programs and libraries.
+//! Collects the terms under which stage1 may be passed on: the copyright file of every package, and the licenses that
+//! these files refer to, as far as they apply to programs and libraries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,18 +9,18 @@ use anyhow::{Context as _, Result};
 
 use crate::index::{FileEntry, Index};
 
-/// Debian's place for the texts of common licenses (Debian policy, section 12.5).
+/// Debian's directory of common license texts (Debian policy, section 12.5).
 pub(crate) const COMMON: &str = "usr/share/common-licenses";
 
-/// The licenses of what stage1 takes from packages: their texts have to go with it. Copyright files name more, for build
-/// scripts, tests and documentation, which stage1 has none of.
+/// The licenses of what stage1 takes from packages; their texts have to accompany it. Copyright files also name
+/// licenses of build scripts, tests and documentation, none of which is in stage1.
 const TEXTS: &[&str] = &["Apache-2.0", "GPL-2", "LGPL-2.1"];
 
-/// Copyright and license files for `packages`, by their paths in stage1. Packages that only hold another's copyright
-/// file are added to `packages`: a file was taken from them.
+/// Returns copyright and license files for `packages`, by their paths in stage1. A package that only supplies a
+/// copyright or license file for another is added to `packages`, since a file was taken from it.
 ///
 /// # Errors
-/// Where a package has no copyright file.
+/// Fails if a package has no copyright file.
 pub(crate) fn collect<'a>(
     index: &'a Index,
     packages: &mut BTreeSet<usize>,
@@ -48,7 +48,7 @@ pub(crate) fn collect<'a>(
     Ok(files)
 }
 
-/// Those of [`TEXTS`] that `text` refers to.
+/// Returns those of [`TEXTS`] that `text` refers to.
 fn references(text: &str) -> BTreeSet<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-.+".contains(c);
     let after = text.split("usr/share/common-licenses/").skip(1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which packages are read: those of a directory, or those that apt fetches.
+//! Chooses the packages to read: those of a directory, or those that apt fetches.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::deb::{self, Deb};
 use crate::interrupt;
 use report::Hint as _;
 
-/// The package files in `directory`, in the order of their names.
+/// Returns the package files in `directory`, in the order of their names.
 pub(crate) fn in_directory(directory: &Path) -> Result<Vec<PathBuf>> {
     let about = || format!("read {}", directory.display());
     let mut paths = Vec::new();
@@ -34,8 +34,8 @@ fn ensure_some(paths: &[PathBuf], directory: &Path) -> Result<()> {
     found().hint("rootfs-build stage1 --cache DIR keeps the packages that it fetches")
 }
 
-/// Opens `paths` and keeps the packages that run on `architecture`: of each name the newest version, in the order of
-/// names, so that neither file names nor leftovers in a directory decide.
+/// Opens `paths` and keeps the packages that run on `architecture`, the newest version of each name, in the order of
+/// names. So neither file names nor leftovers in a directory affect the result.
 pub(crate) fn select(paths: &[PathBuf], architecture: &str) -> Result<Vec<Deb>> {
     let mut newest: BTreeMap<String, Deb> = BTreeMap::new();
     for path in paths {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a person sees while waiting: a bar on a terminal, one line a step elsewhere.
+//! Shows progress to a waiting person: a bar on a terminal, one line for each step elsewhere.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A step under way; its bar vanishes with it.
+/// A step in progress. Its bar disappears when it is dropped.
 pub(crate) struct Step {
     bar: ProgressBar,
 }
@@ -42,12 +42,12 @@ impl Step {
         Self { bar }
     }
 
-    /// `done` items or bytes are done.
+    /// Reports that `done` items or bytes are done in total.
     pub(crate) fn at(&self, done: u64) {
         self.bar.set_position(done);
     }
 
-    /// One more item, or `more` bytes.
+    /// Reports one more item, or `more` bytes.
     pub(crate) fn advance(&self, more: u64) {
         self.bar.inc(more);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files that are either absent, old or complete.
+//! Writes files so that a file is absent, old or complete at any time.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write as _};
@@ -10,12 +10,13 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-/// Writes what `contents` yields as `path`, mode 0644, whatever the umask. The file appears when it is whole and on disk.
+/// Writes what `contents` yields to `path`, with mode 0644 whatever the umask. The file appears once it is complete and
+/// on disk.
 pub(crate) fn write(path: &Path, contents: impl Read) -> Result<()> {
     stage(path, contents)?.persist(path).map(drop).with_context(|| format!("publish {}", path.display()))
 }
 
-/// Like [`write`] for two files that belong together: neither is touched before both are on disk.
+/// Writes two files that belong together, like [`write`]. Neither is replaced before both are on disk.
 pub(crate) fn write_pair(first: (&Path, &[u8]), second: (&Path, &[u8])) -> Result<()> {
     let staged = [(first.0, stage(first.0, first.1)?), (second.0, stage(second.0, second.1)?)];
     for (path, file) in staged {
@@ -48,7 +49,7 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// The sha256 of everything `input` yields, in lowercase hex.
+/// Returns the sha256 of everything `input` yields, in lowercase hex.
 pub(crate) fn sha256(mut input: impl Read) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 17];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What stage1 is made of and where it stands.
+//! The contents of stage1 and their places in its tree.
 //!
-//! Invariant: the plan is a function of the packages, `/init` and the units; modes follow from what an entry is, never
+//! Invariant: the plan is a function of the packages, `/init` and the units. Modes follow from what an entry is, never
 //! from the umask or from how the inputs are stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,27 +20,27 @@ use crate::{closure, licenses};
 mod build;
 pub use build::{Inputs, Summary, build};
 
-/// What the packages are asked for; apt adds what these depend on. The libraries are those that newer systemd only
-/// recommends, see `closure`.
+/// The packages that stage1 is taken from; apt adds their dependencies. The libraries are listed because newer systemd
+/// only recommends them, see `closure`.
 pub(crate) const PACKAGES: &[&str] =
     &["base-files", "libmount1", "libseccomp2", "systemd", "systemd-container"];
 
 const PROGRAMS: &[&str] =
     &["usr/bin/systemd-nspawn", "usr/lib/systemd/systemd", "usr/lib/systemd/systemd-shutdown"];
-/// Since systemd 254 PID 1 starts services through it.
+/// The program through which PID 1 starts services since systemd 254.
 const EXECUTOR: &str = "usr/lib/systemd/systemd-executor";
 
 const OS_RELEASE: &str = "usr/lib/os-release";
 const UNITS: &str = "usr/lib/systemd/system";
-/// `/init` under the names by which units call it.
+/// The directory in which `/init` has the names by which units call it.
 const HELPERS: &str = "usr/lib/gantry";
 const HELPER_NAMES: &[&str] = &["exit-code", "launch", "mounts", "status"];
-/// A directory for each package.
+/// The directory of copyright files, with a directory for each package.
 const DOCUMENTS: &str = "usr/share/doc";
 const PACKAGE_LIST: &str = "usr/share/gantry/packages.json";
 
-/// Directories that are empty, or are there in any case, and their modes. There is no `etc/machine-id`: `/init` writes
-/// it, so that systemd has no reason to.
+/// Directories that are empty or exist in any case, and their modes. There is no `etc/machine-id`: `/init` writes it,
+/// so that systemd has no reason to.
 const DIRECTORIES: &[(&str, u32)] = &[
     ("dev", 0o755),
     ("etc", 0o755),
@@ -66,13 +66,13 @@ const DIRECTORIES: &[(&str, u32)] = &[
 /// A stage1, ready to be packed.
 pub(crate) struct Plan<'a> {
     pub(crate) tree: Tree<'a>,
-    /// The newest of the files that were taken from packages, in seconds since 1970.
+    /// The time of the newest file that was taken from a package, in seconds since 1970.
     pub(crate) mtime: u64,
-    /// How many packages files were taken from.
+    /// The number of packages that files were taken from.
     pub(crate) packages: usize,
 }
 
-/// Which files of packages may be asked for: everything else need not be kept in memory.
+/// Tells whether a file of a package may be needed. All others need not be kept in memory.
 pub(crate) fn wanted(path: &Path) -> bool {
     let is_library = || {
         let name = path.file_name().map(|name| name.to_string_lossy());
@@ -87,7 +87,7 @@ pub(crate) fn wanted(path: &Path) -> bool {
 /// Lays out stage1.
 ///
 /// # Errors
-/// Where a program, a library or a copyright file is missing, or the units' directory can't be read or collides.
+/// Fails if a program, a library or a copyright file is missing, or the units' directory can't be read or collides.
 pub(crate) fn plan<'a>(index: &'a Index, target: &Target, init: &'a [u8], units: &Path) -> Result<Plan<'a>> {
     let mut tree = Tree::default();
     for (path, mode) in DIRECTORIES {
@@ -108,7 +108,7 @@ pub(crate) fn plan<'a>(index: &'a Index, target: &Target, init: &'a [u8], units:
     Ok(Plan { tree, mtime, packages: packages.len() })
 }
 
-/// Adds everything that comes from packages; returns these packages and the newest file's time.
+/// Adds everything that comes from packages. Returns these packages and the newest file's time.
 fn add_packaged<'a>(
     tree: &mut Tree<'a>,
     index: &'a Index,
@@ -135,13 +135,14 @@ fn add_packaged<'a>(
     Ok((packages, all.iter().map(|file| file.mtime).max().unwrap_or(0)))
 }
 
-/// Adds copyright and license files. Packages of one source have the same copyright file: the first holds it for all.
+/// Adds copyright and license files. Packages of one source share a copyright file: the first package's directory holds
+/// it, the others link to it.
 fn add_documents<'a>(tree: &mut Tree<'a>, files: BTreeMap<PathBuf, &'a FileEntry>) -> Result<()> {
     let mut known: HashMap<&[u8], PathBuf> = HashMap::new();
     for (path, file) in files {
         let below = path.strip_prefix(DOCUMENTS).map(Path::to_owned).ok();
         match below.map(|below| (known.get(file.bytes.as_slice()), below)) {
-            // From PACKAGE/copyright to FIRST/copyright.
+            // The link leads from PACKAGE/copyright to FIRST/copyright.
             Some((Some(first), _)) => tree.add(path, Node::Symlink(Path::new("..").join(first)))?,
             Some((None, below)) => {
                 known.insert(&file.bytes, below);
@@ -167,7 +168,7 @@ struct Listed<'a> {
     sha256: &'a str,
 }
 
-/// The packages, which are in the order of their names, as JSON.
+/// Returns the list of packages as JSON, in the order of their names.
 fn package_list(index: &Index, packages: &BTreeSet<usize>) -> Result<Vec<u8>> {
     let packages = packages.iter().filter_map(|package| index.packages.get(*package));
     let list: Vec<_> = packages
@@ -186,7 +187,7 @@ fn package_list(index: &Index, packages: &BTreeSet<usize>) -> Result<Vec<u8>> {
 }
 
 fn add_units(tree: &mut Tree<'_>, from: &Path, to: &str) -> Result<()> {
-    // An empty directory of units is one, too.
+    // This also covers an empty directory of units.
     if !tree.entries().any(|(path, _)| path == Path::new(to)) {
         tree.directory(to, 0o755)?;
     }

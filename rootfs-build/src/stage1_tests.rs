@@ -3,7 +3,7 @@
 use super::*;
 use crate::index::tests::index;
 
-/// An ELF that needs nothing: this program's header, without program and section headers.
+/// Makes an ELF file that needs nothing: this program's header, without program and section headers.
 fn plain_elf() -> Vec<u8> {
     let mut bytes = fs::read(std::env::current_exe().unwrap()).unwrap()[..64].to_vec();
     // e_phoff, e_shoff; e_phnum, e_shnum, e_shstrndx

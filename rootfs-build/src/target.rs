@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What building for an architecture takes beyond [`pod::arch`]: the distribution's name for it and xz's filter.
+//! What a build for an architecture needs beyond [`pod::arch`]: the distribution's name for it, and xz's filter.
 
 use anyhow::{Context as _, Result};
 use pod::arch::Arch;
 
-/// xz's branch filter, which makes calls to one function look alike (xz file format, section 5.3.2).
+/// xz's branch filter, which makes calls to the same function look alike (xz file format, section 5.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Branches {
     /// x86, 32 and 64 bits.
@@ -16,11 +16,11 @@ pub enum Branches {
 /// The architecture that a stage1 is built for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
-    /// Paths inside stage1.
+    /// The architecture's paths inside stage1.
     pub(crate) arch: &'static Arch,
-    /// As `dpkg --print-architecture` calls it.
+    /// The name that `dpkg --print-architecture` prints.
     pub(crate) deb: &'static str,
-    /// For the tarball.
+    /// The branch filter for the tarball.
     pub(crate) branches: Branches,
 }
 
@@ -28,7 +28,7 @@ const TARGETS: &[(&str, &str, Branches)] =
     &[("x86_64", "amd64", Branches::X86), ("aarch64", "arm64", Branches::Arm64)];
 
 impl Target {
-    /// The architecture this program runs on.
+    /// Returns the architecture that this program runs on.
     pub(crate) fn host() -> Result<Self> {
         let arch = Arch::current();
         let &(_, deb, branches) = TARGETS

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A file system tree as a plan: what will stand where, before anything is written.
+//! A planned file system tree, before anything is written.
 //!
-//! Invariant: paths are relative and clean, every entry's parent is a directory of the tree and comes before it, and
-//! nothing is filled twice.
+//! Invariant: paths are relative and clean, every entry's parent is a directory of the tree and comes before it, and no
+//! path is filled twice.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-/// What stands at a path.
+/// The object at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node<'a> {
     /// A directory and its mode.
@@ -36,10 +36,10 @@ pub struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Adds `node` at `path`; parents that are missing become directories of mode 0755.
+    /// Adds `node` at `path`. Missing parents become directories of mode 0755.
     ///
     /// # Errors
-    /// Where the path is not relative and clean, is taken, or leads through something that is no directory.
+    /// Fails if the path is not relative and clean, is taken, or leads through an object that is no directory.
     pub fn add(&mut self, path: impl Into<PathBuf>, node: Node<'a>) -> Result<()> {
         let path = path.into();
         let clean = path.components().all(|component| matches!(component, Component::Normal(_)));
@@ -55,10 +55,10 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// Adds a directory, its parents too.
+    /// Adds a directory and its parents.
     ///
     /// # Errors
-    /// As [`Tree::add`].
+    /// Fails as [`Tree::add`] does.
     pub fn directory(&mut self, path: &str, mode: u32) -> Result<()> {
         self.add(path, Node::Directory { mode })
     }
@@ -66,7 +66,7 @@ impl<'a> Tree<'a> {
     /// Adds a symbolic link.
     ///
     /// # Errors
-    /// As [`Tree::add`].
+    /// Fails as [`Tree::add`] does.
     pub fn symlink(&mut self, path: &str, target: impl Into<PathBuf>) -> Result<()> {
         self.add(path, Node::Symlink(target.into()))
     }
@@ -74,7 +74,7 @@ impl<'a> Tree<'a> {
     /// Adds a regular file.
     ///
     /// # Errors
-    /// As [`Tree::add`].
+    /// Fails as [`Tree::add`] does.
     pub fn file(
         &mut self,
         path: impl Into<PathBuf>,
@@ -84,12 +84,12 @@ impl<'a> Tree<'a> {
         self.add(path, Node::File { mode, bytes: bytes.into() })
     }
 
-    /// All entries, sorted by path, parents before what is in them.
+    /// Returns all entries, sorted by path, so that parents come before what is in them.
     pub fn entries(&self) -> impl Iterator<Item = (&Path, &Node<'a>)> {
         self.entries.iter().map(|(path, node)| (path.as_path(), node))
     }
 
-    /// The sum of the files' sizes in bytes.
+    /// Returns the sum of the files' sizes in bytes.
     pub fn size(&self) -> u64 {
         self.entries
             .values()

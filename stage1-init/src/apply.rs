@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A plan → files in stage1. What an earlier start of the same pod left is taken away first, so a second start
-//! finds the same as the first.
+//! Writes a plan's files into stage1.
+//!
+//! What an earlier start of the same pod left is removed first, so a second start finds the same state as the first.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,7 +23,7 @@ use crate::statuses;
 
 const READABLE: Mode = Mode::from_bits_truncate(0o644);
 
-/// Writes the plan's files and links.
+/// Writes the plan's files and links, and makes the places for the apps' roots.
 pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
     clear_all(plan, stage1)?;
     let outcome = stage1.make_dir(&RelativePath::from_bytes(layout::OUTCOME.as_bytes())?)?;
@@ -42,8 +43,9 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
     Ok(())
 }
 
-/// Makes the directories that are the plan's alone, and empties them; none of them where something is mounted in one.
-/// Then it reserves room for the apps' statuses.
+/// Makes and empties the directories that belong to the plan alone, and reserves room for the apps' statuses.
+///
+/// If something is mounted in any of them, none is emptied.
 fn clear_all(plan: &Plan, stage1: &InRoot) -> Result<()> {
     let mut all = Vec::new();
     for name in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
@@ -65,7 +67,7 @@ fn clear_all(plan: &Plan, stage1: &InRoot) -> Result<()> {
     })
 }
 
-/// Writes a file in stage1 anew, whatever stood there; a link there is replaced, not followed.
+/// Writes a file in stage1, replacing what was there; a link is replaced, not followed.
 pub(crate) fn write_file(stage1: &InRoot, path: &str, content: &[u8]) -> Result<()> {
     write(stage1, path, content, READABLE)
 }
@@ -78,12 +80,12 @@ fn write(stage1: &InRoot, path: &str, content: &[u8], mode: Mode) -> Result<()> 
     })
 }
 
-/// Makes a link in stage1 anew, whatever stood there.
+/// Makes a link in stage1, replacing what was there.
 pub(crate) fn write_link(stage1: &InRoot, path: &str, target: &str) -> Result<()> {
     replace(stage1, path, |parent, name| Ok(symlinkat(target, parent, name)?))
 }
 
-/// Takes a file or link away.
+/// Removes a file or link from stage1, if it is there.
 pub(crate) fn remove(stage1: &InRoot, path: &str) -> Result<()> {
     replace(stage1, path, |_, _| Ok(()))
 }

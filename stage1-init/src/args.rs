@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `/init`'s command line: three words are not worth a parser's size in every stage1.
+//! `/init`'s command line.
+//!
+//! It has so few words that an argument parser isn't worth its size in every stage1.
 
 use std::ffi::OsString;
 
@@ -21,15 +23,15 @@ can't be written, 3 its namespace, mounts or cgroup can't be made, 4 stage1 is i
 5 nspawn can't be executed.
 ";
 
-/// What `/init` was asked for.
+/// The options that `/init` was called with.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Args {
     pub(crate) help: bool,
-    /// Show what would be done.
+    /// Print what would be done, and do none of it.
     pub(crate) dry_run: bool,
     /// Show what nspawn and systemd say.
     pub(crate) debug: bool,
-    /// The exit code in place of the failed step's own.
+    /// The exit code to use instead of the failed step's own.
     pub(crate) failure_code: Option<u8>,
 }
 

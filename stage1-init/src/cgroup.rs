@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod's own cgroup: below the caller's, in the unified hierarchy (cgroup v2, kernel's admin-guide/cgroup-v2).
+//! The pod's own cgroup, below the caller's in the unified hierarchy (cgroup v2, kernel's admin-guide/cgroup-v2).
 //!
-//! The hierarchy is reached through a mount of our own that is attached nowhere, so it does not matter what the host
-//! has mounted, and nothing of the host's mounts is touched. Neither are the options they have in common: to mount the
-//! hierarchy in the initial cgroup namespace sets them for the whole host (admin-guide/cgroup-v2, "Mounting"), so that
-//! is done in a namespace of our own, in which this process's cgroup is the root.
+//! The hierarchy is reached through a mount of this process's own that is attached nowhere. So it doesn't matter what
+//! the host has mounted, and the host's mounts stay as they are. So do the mount options, which all mounts of the
+//! hierarchy share: mounting it in the initial cgroup namespace sets them for the whole host (admin-guide/cgroup-v2,
+//! "Mounting"). Therefore it is mounted in a new cgroup namespace, in which this process's cgroup is the root.
 //!
-//! A cgroup whose reaper was killed is removed by the next start's, and by `installer gc`: one with a pod's name, without
-//! processes, and not locked (flock(2)). `/init` locks its pod's as soon as it is made, and its reaper has that lock until
-//! it ends. Others than root can lock a cgroup too, so nobody waits for that long.
+//! A cgroup stays behind if its reaper was killed. It is removed by the reaper of the next start, and by `installer
+//! gc`. Both remove cgroups with a pod's name that have no processes and are not locked (flock(2)). `/init` locks its
+//! pod's cgroup right after making it, and its reaper keeps that lock until it ends. Users other than root can lock a
+//! cgroup too, so nothing waits long for such a lock.
 
 mod freezer;
 mod processes;
@@ -36,43 +37,47 @@ use rustix::mount::MountAttrFlags;
 use crate::filesystem::create;
 use crate::host::Controllers;
 
-/// The controllers that cgroups below have.
+/// The file that lists the controllers enabled for the cgroups below.
 const SUBTREE: &str = "cgroup.subtree_control";
 
-/// What the names of all pods' cgroups begin with.
+/// The prefix of every pod's cgroup name.
 const PREFIX: &str = "gantry-";
-/// How often, and after what time each, a lock is tried that a sweep has: it takes some microseconds.
+/// How often to retry a lock that a sweep holds, one `STEP` apart. A sweep takes some microseconds.
 const ATTEMPTS: usize = 100;
 const STEP: Duration = Duration::from_millis(1);
 
-/// A pod's cgroup, which may or may not be there.
+/// A pod's cgroup, which may or may not exist.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     parent: OwnedFd,
     name: String,
-    /// The cgroup, locked: it is not left by a pod of the past. There once this process has made it.
+    /// The cgroup with its lock, once this process has made it. The lock shows that no earlier pod left it behind.
     lock: Option<OwnedFd>,
 }
 
 impl Cgroup {
-    /// The cgroup of the pod `id` below that of this process, which is in a cgroup namespace of its own afterwards.
+    /// Names the cgroup of the pod `id`, below the cgroup of this process.
+    ///
+    /// Moves this process into a cgroup namespace of its own.
     pub(crate) fn below_own(id: PodId) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot make a cgroup namespace")?;
         let parent = create("cgroup2", &[], MountAttrFlags::empty()).context("cannot reach cgroup v2")?;
         Ok(Self { parent: open_dir(parent, ".")?, name: format!("{PREFIX}{id}"), lock: None })
     }
 
-    /// The controllers that this process's cgroup could give to those below.
+    /// Returns the controllers that this process's cgroup could enable for the cgroups below it.
     pub(crate) fn available(&self) -> Result<Controllers> {
         self.controllers("cgroup.controllers")
     }
 
-    /// Gives the wanted controllers to the cgroups below this process's own; those that are there afterwards. A cgroup
-    /// with processes in it can't, unless it is the root (admin-guide/cgroup-v2, "No Internal Process Constraint").
+    /// Enables the wanted controllers for the cgroups below this process's own, and returns those enabled afterwards.
+    ///
+    /// A cgroup with processes in it can't enable any, unless it is the root (admin-guide/cgroup-v2, "No Internal
+    /// Process Constraint").
     pub(crate) fn delegate(&self, wanted: Controllers) -> Result<Controllers> {
         for (wanted, name) in [(wanted.cpu, "+cpu"), (wanted.memory, "+memory")] {
             if wanted {
-                // What became of it is read below.
+                // A failure shows in the controllers that are read below.
                 let _ = write(&self.parent, SUBTREE, name);
             }
         }
@@ -91,7 +96,9 @@ impl Cgroup {
         Ok(Controllers { cpu: has("cpu"), memory: has("memory") })
     }
 
-    /// Makes the cgroup, an earlier one of the same name gone, and sets what it is limited to (file and value).
+    /// Makes and locks the cgroup, and sets its limits (file and value).
+    ///
+    /// An earlier cgroup of the same name is removed first.
     pub(crate) fn make(&mut self, limits: &[(&str, String)]) -> Result<()> {
         self.remove().with_context(|| format!("cannot remove the old cgroup {}", self.name))?;
         let cgroup = loop {
@@ -99,7 +106,7 @@ impl Cgroup {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot make cgroup {}", self.name)),
             }
-            // A sweep may take it away again before it is locked.
+            // A sweep may remove it again before it is locked.
             if let Some(cgroup) = lock(&self.parent, &self.name).context("cannot lock the pod's cgroup")? {
                 break cgroup;
             }
@@ -112,7 +119,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Moves this process into it.
+    /// Moves this process into the cgroup.
     pub(crate) fn enter(&self) -> Result<()> {
         let entered = open_dir(&self.parent, &*self.name)
             .map_err(Into::into)
@@ -120,10 +127,10 @@ impl Cgroup {
         entered.with_context(|| format!("cannot enter cgroup {}", self.name))
     }
 
-    /// Ends every process in it, waits for that, and removes it and all below it.
+    /// Ends every process in the cgroup, waits for that, and removes it and all cgroups below it.
     pub(crate) fn remove(&self) -> Result<()> {
         let removed = self.end_and_remove();
-        // A sweep may have been faster.
+        // A sweep may have removed it first.
         if open_dir(&self.parent, &*self.name).err() == Some(Errno::ENOENT) { Ok(()) } else { removed }
     }
 
@@ -145,7 +152,7 @@ impl Cgroup {
             let entry = entry?;
             let name = entry.file_name().to_str().unwrap_or_default();
             if name != self.name && is_pods(name) {
-                // It may be in use by now, or removed.
+                // By now it may be in use or removed.
                 let _ = self.remove_left(name);
             }
         }
@@ -157,13 +164,13 @@ impl Cgroup {
         if !is_empty(&cgroup)? {
             return Ok(());
         }
-        // Whoever comes after that look has it locked.
+        // If a pod has started to use it after that check, the pod has it locked, and this fails.
         flock(&cgroup, FlockOperation::NonBlockingLockExclusive)?;
         remove_below(&cgroup)?;
         Ok(unlinkat(&self.parent, name, UnlinkatFlags::RemoveDir)?)
     }
 
-    /// The descriptors that have to stay open for [`Cgroup::remove`] and [`Cgroup::sweep`], and for the lock.
+    /// Lists the descriptors that must stay open for [`Cgroup::remove`], for [`Cgroup::sweep`] and for the lock.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         [&self.parent].into_iter().chain(&self.lock)
     }
@@ -173,7 +180,10 @@ fn is_pods(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|id| id.parse::<PodId>().is_ok())
 }
 
-/// Opens and locks a cgroup; `None` where it has been removed. Where somebody keeps the lock, no sweep can have it either.
+/// Opens and locks a cgroup; returns `None` if it has been removed.
+///
+/// If another process keeps an exclusive lock, the cgroup is returned without a lock of its own. No sweep can lock it
+/// then either.
 fn lock(parent: &OwnedFd, name: &str) -> Result<Option<OwnedFd>> {
     let open = || match open_dir(parent, name) {
         Err(Errno::ENOENT) => Ok(None),
@@ -202,7 +212,7 @@ fn write(cgroup: &OwnedFd, file: &str, value: &str) -> io::Result<()> {
         .write_all(value.as_bytes())
 }
 
-/// Opens `cgroup.events`, and tells whether nothing lives here or below.
+/// Opens `cgroup.events`, and tells whether this cgroup and those below have no processes.
 fn events(cgroup: &OwnedFd) -> Result<(File, bool)> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let mut events = File::from(openat(cgroup, "cgroup.events", flags, Mode::empty())?);
@@ -216,7 +226,9 @@ fn is_empty(cgroup: &OwnedFd) -> Result<bool> {
     Ok(events(cgroup)?.1)
 }
 
-/// Waits until nothing lives here or below; the kernel wakes a poller of `cgroup.events` when that changes.
+/// Waits until this cgroup and those below have no processes.
+///
+/// The kernel wakes a poller of `cgroup.events` when that changes.
 fn wait_empty(cgroup: &OwnedFd) -> Result<()> {
     loop {
         let (events, empty) = events(cgroup)?;
@@ -230,8 +242,10 @@ fn wait_empty(cgroup: &OwnedFd) -> Result<()> {
     }
 }
 
-/// Removes all below. An app may have made cgroups in its own, of any name and as deep as it liked: one descriptor is
-/// open at a time, and no path grows.
+/// Removes all cgroups below this one.
+///
+/// An app may have made cgroups in its own, with any names and at any depth. So only one descriptor is open at a time,
+/// and no path grows with the depth.
 fn remove_below(cgroup: &OwnedFd) -> Result<()> {
     let mut here = open_dir(cgroup, ".")?;
     let mut names: Vec<CString> = Vec::new();
@@ -248,7 +262,7 @@ fn remove_below(cgroup: &OwnedFd) -> Result<()> {
     }
 }
 
-/// A directory in this one.
+/// Finds a directory in this one, if there is any.
 fn child(directory: &OwnedFd) -> Result<Option<CString>> {
     for entry in Dir::from_fd(open_dir(directory, ".")?)?.iter() {
         let entry = entry?;
@@ -276,7 +290,7 @@ mod tests {
         for name in [b"\xff", b"a", b"\n"] {
             create_dir(top.path().join(OsStr::from_bytes(name))).unwrap();
         }
-        // More than descriptors can be open, and deeper than a path can lead.
+        // More levels than descriptors can be open, and deeper than a path can reach.
         let mut here = open_dir(AT_FDCWD, top.path()).unwrap();
         let name = "n".repeat(250);
         for _ in 0..1100 {

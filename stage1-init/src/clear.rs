@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Removing what an earlier start left in the pod directory, relative to descriptors: no link is followed.
+//! Removes what an earlier start left in the pod directory. It works relative to descriptors and follows no link.
 //!
-//! Invariant: nothing that is mounted is removed. A first pass looks for mounts and changes nothing; what is mounted
-//! once it has passed ends the second there (openat2(2), `RESOLVE_NO_XDEV`, which means bind mounts too; unlink(2),
-//! EBUSY).
+//! Invariant: nothing that is mounted is removed. A first pass looks for mounts and changes nothing. A mount made
+//! after that pass stops the second pass where it is (openat2(2), `RESOLVE_NO_XDEV`, which applies to bind mounts too;
+//! unlink(2), EBUSY).
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,27 +16,29 @@ use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, statx};
 
-/// What is done with what is found.
+/// What a pass does with each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
-    /// Whether something is mounted on it is looked at.
+    /// Checks that nothing is mounted on it.
     Look,
-    /// It is removed.
+    /// Removes it.
     Remove,
 }
 
-/// A descriptor to work with, from one that only names a directory.
+/// Opens a directory for reading, from a descriptor that may only name it (`O_PATH`).
 pub(crate) fn readable(directory: impl AsFd) -> nix::Result<OwnedFd> {
     openat(directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// Removes what is in a directory that was reached from `root`; nothing of it where a mount is on the way or below.
+/// Removes the content of a directory that was reached from `root`.
+///
+/// Removes nothing if there is a mount on the way to the directory or below it.
 pub(crate) fn clear(root: impl AsFd, directory: &OwnedFd) -> Result<()> {
     check(root, directory)?;
     pass(directory, Pass::Remove)
 }
 
-/// Looks whether a mount is in the way of that.
+/// Fails if there is a mount on the way from `root` to a non-empty directory, or below it.
 pub(crate) fn check(root: impl AsFd, directory: &OwnedFd) -> Result<()> {
     if names(directory)?.is_empty() {
         return Ok(());
@@ -45,7 +47,7 @@ pub(crate) fn check(root: impl AsFd, directory: &OwnedFd) -> Result<()> {
     pass(directory, Pass::Look)
 }
 
-/// Whether a directory is reached from `root` without crossing a mount.
+/// Fails if a mount was crossed on the way from `root` to a directory.
 pub(crate) fn check_same_mount(root: impl AsFd, directory: impl AsFd) -> Result<()> {
     let mount = |directory: &dyn AsFd| {
         Ok::<_, rustix::io::Errno>(statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id)
@@ -82,7 +84,9 @@ fn pass(directory: &OwnedFd, what: Pass) -> Result<()> {
     Ok(())
 }
 
-/// Removes what is no directory, or looks at it; whether it is one.
+/// Tells whether an entry is a directory.
+///
+/// Depending on the pass, an entry that is none is removed, or the entry is checked for a mount.
 fn is_directory(directory: &OwnedFd, name: &CStr, pass: Pass) -> Result<bool> {
     if pass == Pass::Remove {
         return match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {

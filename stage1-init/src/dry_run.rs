@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A plan as text, for people and for tests. What comes from a manifest is JSON or a name, and characters that would
-//! steer a terminal are escaped on top of that.
+//! A plan as text, for people and for tests.
+//!
+//! What comes from a manifest is JSON or a name. In addition, characters that would control a terminal are escaped.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -15,14 +16,14 @@ use crate::plan::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, SHARED,
 use crate::plan::{Plan, Root, Supplied};
 use crate::trees::{Lower, Tree};
 
-/// Writes what was asked for to stdout, all of it or an error.
+/// Writes text to stdout; fails unless all of it is written.
 pub(crate) fn print(text: &str) -> Result<()> {
-    // Not through the runtime's buffer, which takes a stdout that can't be written to for one that is closed.
+    // Bypasses the buffer of Rust's runtime, which ignores an unwritable stdout as if it were closed.
     let write = || File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(text.as_bytes());
     write().context("cannot write to stdout")
 }
 
-/// The plan, in lines.
+/// Renders the plan as lines.
 pub fn text(plan: &Plan) -> String {
     let mut lines = Vec::new();
     for (path, content) in &plan.files {
@@ -52,7 +53,7 @@ pub fn text(plan: &Plan) -> String {
     lines.iter().map(|line| one_line(line) + "\n").collect()
 }
 
-/// What `/init` mounts for an app.
+/// Describes what `/init` mounts for an app.
 fn of_root(root: &Root) -> Vec<String> {
     let Root { at, tree, read_only, tmp_in_memory, supplied, mounts } = root;
     let tree = match tree {
@@ -79,7 +80,7 @@ fn of_root(root: &Root) -> Vec<String> {
     lines
 }
 
-/// What is mounted in the pod for all apps, once its namespaces are there.
+/// Describes what is mounted in the pod for all apps, once its namespaces exist.
 fn in_pod() -> Vec<String> {
     let devices = DEVICES.map(|(name, ..)| name).join(" ");
     let dev = format!("  \"{DEV}\": {devices}, in memory{}", writable(true));
@@ -92,7 +93,7 @@ fn in_pod() -> Vec<String> {
     lines
 }
 
-/// What of that each app gets last.
+/// Describes which of these mounts are copied into an app's root last.
 fn copied(root: &Root) -> Vec<String> {
     let mut lines = vec![format!("in the pod's {}:", root.at)];
     lines.extend(COPIED.map(|Copied { at, source, read_only }| {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What went wrong, as an exit code a script can branch on. After exec the code is the pod's.
+//! Failures, with exit codes that a script can branch on. After exec the exit code is the pod's.
 //!
-//! Invariant: that a message can't be written, for want of space or of a reader, changes nothing else.
+//! Invariant: if a message can't be written, because there is no space or no reader, nothing else changes.
 
 use std::io::{self, Write as _};
 
-/// The step of starting a pod that failed; its number is `/init`'s exit code.
+/// The step at which starting a pod failed; its number is `/init`'s exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Step {
@@ -13,11 +13,11 @@ pub(crate) enum Step {
     Load = 1,
     /// Writing units, localtime and the rest into stage1.
     Units = 2,
-    /// The pod's lock, cgroup, mount namespace and mounts.
+    /// Making the pod's lock, cgroup, mount namespace and mounts.
     Namespace = 3,
-    /// What nspawn is called with.
+    /// Preparing nspawn's command line.
     Arguments = 4,
-    /// Becoming nspawn, and nspawn's end where the pod has recorded none of its own.
+    /// Executing nspawn; also the end of an nspawn whose pod has recorded no exit code.
     Exec = 5,
 }
 
@@ -52,12 +52,12 @@ pub(crate) fn report(error: &anyhow::Error) {
     tell(&format!("error: {error:#}"));
 }
 
-/// Writes what is no reason to fail to stderr, on one line.
+/// Writes a warning to stderr, on one line.
 pub(crate) fn warn(message: &str) {
     tell(&format!("warning: {message}"));
 }
 
-/// Not by a macro that prints: those panic where that can't be done.
+/// Writes a line to stderr without a printing macro: those panic if stderr can't be written to.
 fn tell(message: &str) {
     let _ = io::stderr().write_all((pod::text::one_line(message) + "\n").as_bytes());
 }

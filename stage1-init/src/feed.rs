@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The stdin of a pod that was started in the background: a pipe, into which `/init` copies what is typed once the pod is
+//! The stdin of a pod that was started in the background: a pipe. `/init` copies what is typed into it once the pod is
 //! in the foreground.
 //!
-//! In the background nothing is copied, whatever the apps do, since the kernel lets `/init` read nothing. An app that
-//! reads then waits at the pipe. So that the pod stops, as a program would, `/init` looks from time to time whether one
-//! does (proc_pid_syscall(5)): a pod that only writes goes on. Where nothing can stop it the input ends.
+//! In the background nothing is copied, whatever the apps do, since the kernel doesn't let `/init` read. An app that
+//! reads then waits at the pipe. Such a pod has to stop, as any program would, so `/init` checks from time to time
+//! whether an app is reading (proc_pid_syscall(5)). A pod that only writes goes on. If nothing can stop the pod, its
+//! input ends.
 
 use std::fs::{File, read_dir, read_link, read_to_string};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,15 +24,15 @@ use nix::unistd::{Pid, read, write};
 
 use crate::terminal::is_background;
 
-/// After what time a reader is looked for: soon at first, and ever less often.
+/// How long to wait between checks for a reader: `FIRST`, then ever longer, up to `LAST`.
 const FIRST: Duration = Duration::from_millis(50);
 const LAST: Duration = Duration::from_secs(1);
 
-/// What is typed at once, at most (n_tty.c, `N_TTY_BUF_SIZE`).
+/// The most that can be typed at once (n_tty.c, `N_TTY_BUF_SIZE`).
 const CHUNK: usize = 4096;
 
-/// select(2) and poll(2), of which newer machines have one each. A poll that was frozen shows as restart_syscall(2), with
-/// its arguments.
+/// The numbers of select(2) and poll(2), of which newer machines have one each. A poll that was frozen shows as
+/// restart_syscall(2), with the poll's arguments.
 #[cfg(target_arch = "x86_64")]
 const SELECTS: [i64; 2] = [SYS_pselect6, SYS_select];
 #[cfg(target_arch = "x86_64")]
@@ -41,30 +42,30 @@ const SELECTS: [i64; 1] = [SYS_pselect6];
 #[cfg(not(target_arch = "x86_64"))]
 const POLLS: [i64; 2] = [SYS_restart_syscall, SYS_ppoll];
 
-/// A terminal, and the pipe that it is copied to.
+/// A terminal and the pipe that it is copied to.
 #[derive(Debug)]
 pub(crate) struct Feed {
     terminal: OwnedFd,
     pipe: Option<OwnedFd>,
-    /// The pipe's name in /proc.
+    /// The pipe's name, as /proc shows it.
     name: String,
-    /// What the pipe had no place for yet.
+    /// What was read from the terminal and does not fit into the pipe yet.
     waiting: Vec<u8>,
     background: bool,
     pause: Duration,
-    /// The pod was to stop, and has not been continued since.
+    /// The pod was told to stop, and has not been continued since.
     stopped: bool,
 }
 
 impl Feed {
-    /// Both are opened with `O_NONBLOCK`.
+    /// Feeds `pipe` from `terminal`. Both must be opened with `O_NONBLOCK`.
     pub(crate) fn new(terminal: OwnedFd, pipe: OwnedFd) -> Result<Self> {
         let name = format!("pipe:[{}]", fstat(&pipe)?.st_ino);
         let (waiting, background) = (Vec::new(), true);
         Ok(Self { terminal, pipe: Some(pipe), name, waiting, background, pause: FIRST, stopped: false })
     }
 
-    /// What there is to wait for, and for how long.
+    /// Returns what to wait for, and for how long.
     pub(crate) fn awaits(&self) -> (Option<PollFd<'_>>, Option<Duration>) {
         match &self.pipe {
             None => (None, None),
@@ -76,12 +77,12 @@ impl Feed {
         }
     }
 
-    /// The pod's process was continued.
+    /// Notes that the pod's process was continued.
     pub(crate) fn continued(&mut self) {
         (self.stopped, self.pause) = (false, FIRST);
     }
 
-    /// Copies what there is. Returns whether the pod is to stop, since it would read in the background.
+    /// Copies the input that is there. Tells whether the pod is to stop, because it reads in the background.
     pub(crate) fn tend(&mut self, processes: impl FnOnce() -> Result<Vec<Pid>>) -> Result<bool> {
         if self.pipe.is_none() {
             return Ok(false);
@@ -106,9 +107,10 @@ impl Feed {
             let mut bytes = [0; CHUNK];
             match read(&self.terminal, &mut bytes) {
                 Ok(count) if count > 0 => self.waiting.extend_from_slice(&bytes[..count]),
-                // From the background, for want of input, or because others read: later.
+                // This process is in the background, there is no input, or other processes are reading: try again
+                // later.
                 Err(Errno::EIO | Errno::EAGAIN | Errno::EINTR) => return,
-                // The end of the input (^D), or of the terminal.
+                // The input (^D) or the terminal has ended.
                 Ok(_) | Err(_) => {
                     self.pipe = None;
                     return;
@@ -118,12 +120,12 @@ impl Feed {
         match write(pipe, &self.waiting) {
             Ok(count) => drop(self.waiting.drain(..count)),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // Nobody is left to read it.
+            // The pipe has no reader any more.
             Err(_) => self.pipe = None,
         }
     }
 
-    /// Whether a thread of the process waits for nothing but input.
+    /// Tells whether a thread of the process waits for this pipe's input and nothing else.
     fn is_read_by(&self, process: Pid) -> bool {
         let threads = read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
         threads.map(|thread| thread.path()).any(|thread| {
@@ -139,17 +141,19 @@ impl Feed {
     }
 }
 
-/// A system call that waits for one descriptor.
+/// A system call that waits for a single descriptor.
 #[derive(Debug, PartialEq, Eq)]
 enum Waits {
-    /// For this one.
+    /// It waits for this descriptor.
     Read(u64),
-    /// For that in the `pollfd` at this address.
+    /// It waits for the descriptor in the `pollfd` at this address.
     Poll(u64),
 }
 
 impl Waits {
-    /// Parses a line of /proc/PID/syscall: the call's number and its arguments. A shell waits before it reads.
+    /// Parses a line of /proc/PID/syscall: the call's number and its arguments.
+    ///
+    /// Calls that poll count too, since a shell waits before it reads.
     fn parse(call: &str) -> Option<Self> {
         let mut words = call.split_whitespace();
         let number: i64 = words.next()?.parse().ok()?;
@@ -158,14 +162,14 @@ impl Waits {
         if [SYS_read, SYS_readv, SYS_splice].contains(&number) {
             return Some(Self::Read(first));
         }
-        // Of the descriptors below that one, and of so many.
+        // The argument is the highest descriptor plus one for select(2), the number of descriptors for poll(2).
         let (selects, polls) =
             (SELECTS.contains(&number) && first == 1, POLLS.contains(&number) && second == 1);
         if selects { Some(Self::Read(0)) } else { polls.then_some(Self::Poll(first)) }
     }
 }
 
-/// The descriptor that a thread waits for input of (poll(2), `struct pollfd`).
+/// Returns the descriptor whose input a thread polls for (poll(2), `struct pollfd`).
 fn polled(thread: &Path, address: u64) -> Option<u64> {
     let mut bytes = [0; 6];
     File::open(thread.join("mem")).ok()?.read_exact_at(&mut bytes, address).ok()?;

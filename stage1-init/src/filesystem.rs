@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The new mount API (fsopen(2), open_tree(2), move_mount(2)): mounts as descriptors, made first and attached later.
+//! The new mount API (fsopen(2), open_tree(2), move_mount(2)): mounts are made as descriptors and attached later.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,7 +10,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-/// A new file system of this type, mounted nowhere yet.
+/// Makes a new file system of this type, mounted nowhere yet.
 pub(crate) fn create(fs_type: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> Result<OwnedFd> {
     let context = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
@@ -20,12 +20,12 @@ pub(crate) fn create(fs_type: &str, options: &[(&str, &str)], attributes: MountA
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Whether what is mounted below a tree comes with it.
+/// Whether a copy of a tree includes the mounts below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Submounts {
-    /// It does.
+    /// It includes them.
     Yes,
-    /// It does not.
+    /// It does not include them.
     No,
 }
 
@@ -36,12 +36,12 @@ impl Submounts {
     }
 }
 
-/// A copy of the mount that `path` is on, with `path` as its root.
+/// Copies the mount that `path` is on, with `path` as the copy's root.
 pub(crate) fn clone_tree(path: &str, submounts: Submounts) -> Result<OwnedFd> {
     open_tree(CWD, path, submounts.flags())
 }
 
-/// Likewise, of what is open.
+/// Copies the mount that an open file or directory is on, with that as the copy's root.
 pub(crate) fn clone_tree_at(file: impl AsFd, submounts: Submounts) -> Result<OwnedFd> {
     open_tree(file, "", submounts.flags() | OpenTreeFlags::AT_EMPTY_PATH)
 }

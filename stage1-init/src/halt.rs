@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Asks the pod's systemd to stop the pod.
 //!
-//! nspawn would pass a SIGTERM on, but ends everything at once on a second one (nspawn.c, `on_orderly_shutdown`), and a
-//! supervisor that signals every process of the pod signals nspawn, too. So `/init` signals systemd itself. From then on
-//! it is also systemd's parent, and nspawn, which has nothing left to do, is ended: however often all are signalled,
-//! nothing but systemd ends the pod.
+//! nspawn would pass a SIGTERM on, but ends everything at once on a second one (nspawn.c, `on_orderly_shutdown`). A
+//! supervisor that signals every process of the pod signals nspawn, too. So `/init` signals systemd itself. nspawn
+//! then has nothing left to do and is ended, which makes `/init` systemd's parent. However often all processes are
+//! signalled after that, only systemd ends the pod.
 //!
-//! systemd executes itself anew on a SIGTERM (systemd(1), "Signals"). It keeps its state, its descriptors and the signals
-//! that wait for it, this request among them.
+//! systemd re-executes itself on a SIGTERM (systemd(1), "Signals"). It keeps its state, its descriptors and its
+//! pending signals, this request among them.
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
@@ -17,22 +17,23 @@ use nix::unistd::Pid;
 use crate::cgroup::Cgroup;
 use crate::sys;
 
-/// SIGRTMIN+3 as systemd counts, which starts `halt.target` (systemd(1), "Signals").
+/// SIGRTMIN+3 as systemd counts; it starts `halt.target` (systemd(1), "Signals").
 const HALT: i32 = 37;
 
 /// Whether nspawn is still needed once systemd runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nspawn {
-    /// It copies the console of the pod.
+    /// It is needed to copy the pod's console.
     Stays,
     Ends,
 }
 
-/// Asks systemd, which listens by now, and returns the process whose end is the pod's; none where there is no systemd, and
-/// nspawn has ended or is about to. This process must be a subreaper
-/// (prctl(2), `PR_SET_CHILD_SUBREAPER`), and nspawn its child.
+/// Asks systemd to stop the pod, and returns the process whose end is the pod's.
+///
+/// systemd must listen by now. Returns `None` if there is no systemd and nspawn has ended or is about to. This process
+/// must be a subreaper (prctl(2), `PR_SET_CHILD_SUBREAPER`), and nspawn its child.
 pub(crate) fn halt(nspawn: Pid, cgroup: &Cgroup, then: Nspawn) -> Result<Option<Pid>> {
-    // While it is stopped, it can't wait for systemd, whose code would go with it.
+    // A stopped nspawn can't wait for systemd, and so can't take systemd's exit code.
     kill(nspawn, Signal::SIGSTOP).context("cannot stop nspawn")?;
     waitid(Id::Pid(nspawn), WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
         .context("cannot wait for nspawn")?;
@@ -49,7 +50,7 @@ pub(crate) fn halt(nspawn: Pid, cgroup: &Cgroup, then: Nspawn) -> Result<Option<
     Ok(systemd.map(|_| nspawn))
 }
 
-/// Whether a process is nspawn's child, and the first in its namespace.
+/// Tells whether a process is nspawn's child and the first in its process namespace.
 fn is_systemd(process: Pid, nspawn: Pid) -> bool {
     std::fs::read_to_string(format!("/proc/{process}/status"))
         .is_ok_and(|status| is_first_child(&status, nspawn))

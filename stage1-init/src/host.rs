@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What of the host matters to a plan: what can be enforced here, and what apps are told of it.
+//! The host's properties that a plan depends on: what can be enforced, and what apps are told about the host.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,23 +11,23 @@ use pod::isolators::CapabilitySet;
 use crate::cgroup::Cgroup;
 use crate::plan::launchers_capabilities;
 
-/// A resolv.conf may be this long.
+/// How much of a resolv.conf is read at most.
 const RESOLV_CONF_MAX: u64 = 64 << 10;
 
-/// The host, as far as pods depend on it.
+/// The host's properties that pods depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// Which resources can be limited.
+    /// The resources that can be limited.
     pub controllers: Controllers,
     /// The capabilities that this process could pass on: its bounding set.
     pub capabilities: CapabilitySet,
-    /// How readily the kernel ends this process when memory runs out; less needs `CAP_SYS_RESOURCE`.
+    /// How readily the kernel ends this process when memory runs out. Lowering it needs `CAP_SYS_RESOURCE`.
     pub oom_score_adjust: i16,
     /// The host's /etc/resolv.conf.
     pub resolv_conf: Option<String>,
 }
 
-/// The cgroup v2 controllers at hand.
+/// The available cgroup v2 controllers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Controllers {
     /// `cpu`.
@@ -37,7 +37,7 @@ pub struct Controllers {
 }
 
 impl Controllers {
-    /// What limits on this pod take.
+    /// Returns the controllers that the limits on this pod need.
     pub(crate) fn wanted_by(pod: &Pod) -> Self {
         let isolators = || pod.apps.iter().map(|app| &app.isolators);
         Self {
@@ -47,7 +47,7 @@ impl Controllers {
     }
 }
 
-/// Looks at the host; with `delegate`, the controllers that the pod takes are enabled for its cgroup.
+/// Inspects the host. With `delegate`, also enables the controllers that the pod needs for its cgroup.
 pub(crate) fn look(pod: &Pod, cgroup: &Cgroup, delegate: bool) -> Result<Host> {
     let wanted = Controllers::wanted_by(pod);
     let controllers = if delegate { cgroup.delegate(wanted)? } else { cgroup.available()? };
@@ -64,7 +64,7 @@ pub(crate) fn look(pod: &Pod, cgroup: &Cgroup, delegate: bool) -> Result<Host> {
     })
 }
 
-/// The line `CapBnd:` and 16 hex digits (proc_pid_status(5)).
+/// Reads the bounding set from the line `CapBnd:`, which has 16 hex digits (proc_pid_status(5)).
 fn bounding_set(status: &str) -> Option<CapabilitySet> {
     let hex = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
     u64::from_str_radix(hex.trim(), 16).ok().map(CapabilitySet::from_bits)

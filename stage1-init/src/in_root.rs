@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reaching into an untrusted tree: every path is resolved as if the tree's root were `/`, by the kernel.
+//! Access to an untrusted tree: the kernel resolves every path as if the tree's root were `/`.
 //!
-//! openat2(2) with `RESOLVE_IN_ROOT`: links, absolute ones too, and `..` stay inside. `RESOLVE_NO_MAGICLINKS`: a
-//! process's descriptors are no way out.
+//! openat2(2) with `RESOLVE_IN_ROOT` keeps links, also absolute ones, and `..` inside the tree.
+//! `RESOLVE_NO_MAGICLINKS` makes sure that a process's descriptors (/proc/PID/fd) are no way out.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ use nix::unistd::geteuid;
 use pod::path::{AbsolutePath, RelativePath};
 use pod::user::ImageRoot;
 
-/// How often a lookup is tried that a concurrent rename disturbed (openat2(2), EAGAIN).
+/// How often to try a lookup that a concurrent rename disturbs (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 32;
 const OTHERS_MAY_WRITE: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
 
@@ -26,7 +26,7 @@ const OTHERS_MAY_WRITE: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
 pub(crate) struct InRoot(OwnedFd);
 
 impl InRoot {
-    /// Opens the directory `path`, relative to `dir`, as a root; `path` itself may hold no link.
+    /// Opens the directory `path`, relative to `dir`, as a root. No component of `path` may be a link.
     pub(crate) fn open_at(dir: impl AsFd, path: &str) -> nix::Result<Self> {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
@@ -34,7 +34,7 @@ impl InRoot {
         retry(|| openat2(dir.as_fd(), path, how)).map(Self)
     }
 
-    /// Opens `path`; the root itself where it is empty.
+    /// Opens `path`; an empty path means the root itself.
     pub(crate) fn open(&self, path: &RelativePath, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
         let how = OpenHow::new()
             .flags(flags | OFlag::O_CLOEXEC)
@@ -46,7 +46,7 @@ impl InRoot {
 
     /// Reads a regular file of at most `max` bytes.
     pub(crate) fn read(&self, path: &RelativePath, max: u64) -> io::Result<Vec<u8>> {
-        // Named first and opened only then: to open a device does something, and to open a FIFO waits.
+        // Opened by name (`O_PATH`) and checked first: opening a device has side effects, and opening a FIFO blocks.
         let named = self.open(path, OFlag::O_PATH, Mode::empty())?;
         if SFlag::from_bits_truncate(fstat(&named)?.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"));
@@ -60,7 +60,7 @@ impl InRoot {
         Ok(content)
     }
 
-    /// Opens `path` as a directory, making it and what is missing above it, 0755.
+    /// Opens `path` as a directory. Missing directories, including those above it, are made with mode 0755.
     pub(crate) fn make_dir(&self, path: &RelativePath) -> nix::Result<OwnedFd> {
         let as_dir = OFlag::O_PATH | OFlag::O_DIRECTORY;
         match self.open(path, as_dir, Mode::empty()) {
@@ -72,13 +72,13 @@ impl InRoot {
         };
         let parent = self.make_dir(&parent)?;
         match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
-            // There by now, or a dangling link: the second lookup tells.
+            // If it exists by now, the second lookup opens it; if it is a dangling link, that lookup fails.
             Ok(()) | Err(Errno::EEXIST) => self.open(path, as_dir, Mode::empty()),
             Err(error) => Err(error),
         }
     }
 
-    /// Opens `path` as a mount target for a file, making an empty one where it is missing.
+    /// Opens `path` as a mount target for a file. A missing file is made, empty.
     pub(crate) fn make_file(&self, path: &RelativePath) -> nix::Result<OwnedFd> {
         match self.open(path, OFlag::O_PATH, Mode::empty()) {
             Err(Errno::ENOENT) => {}
@@ -113,13 +113,15 @@ impl ImageRoot for InRoot {
     }
 }
 
-/// Opens what a path leads to without the links that are no paths: those of /proc to what processes have open.
+/// Opens a path without following magic links.
+///
+/// Those are the links in /proc that lead to what a process has open, whatever their text says.
 pub(crate) fn open_plainly<P: NixPath + ?Sized>(path: &P, flags: OFlag) -> nix::Result<OwnedFd> {
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     retry(|| openat2(AT_FDCWD, path, how))
 }
 
-/// Opens what an absolute path leads to, by its name alone (`O_PATH`), without any link: those of /proc included.
+/// Opens an absolute path by name only (`O_PATH`), without following any link, those of /proc included.
 pub(crate) fn open_without_links(path: &str) -> nix::Result<OwnedFd> {
     let open = |flags: OFlag| {
         let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
@@ -128,7 +130,7 @@ pub(crate) fn open_without_links(path: &str) -> nix::Result<OwnedFd> {
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         retry(|| openat2(AT_FDCWD, path, how))
     };
-    // As a directory first: an automount point is mounted only then (open(2), O_PATH).
+    // Tried as a directory first: only then is an automount point mounted (open(2), O_PATH).
     match open(OFlag::O_DIRECTORY) {
         Err(Errno::ENOTDIR) => open(OFlag::empty()),
         opened => opened,
@@ -203,7 +205,7 @@ mod tests {
         assert!(root.read(&path("fifo"), 100).is_err());
     }
 
-    /// To open what a socket is bound to fails in a way of its own, as to open a device that is not there.
+    /// Opening a socket's file fails with an error of its own, and so does opening a device that doesn't exist.
     #[test]
     fn what_is_no_regular_file_is_not_opened() {
         let (outer, root) = root();

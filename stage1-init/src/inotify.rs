@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether the pod's systemd can have an inotify instance. A user has few of them (128 by default), and without one for
-//! its cgroups systemd ends with 255 before it could say why. It takes three more, and does without (252, measured).
+//! Checks whether an inotify instance is left for the pod's systemd.
 //!
-//! There is no way to ask whether one is left but to take it. Two starts may find the same one, so where a pod ends
-//! without a code this is looked at again.
+//! A user has few instances (128 by default). systemd needs one for its cgroups; without it, systemd ends with 255
+//! before it can report why. It uses three more, but works without them (measured with 252).
+//!
+//! The only way to find out whether an instance is left is to take one. Two starts may find the same one, so the check
+//! is repeated when a pod ends without an exit code.
 
 use std::fs;
 
@@ -12,18 +14,20 @@ use rustix::fs::inotify::{CreateFlags, init};
 use rustix::io::{Errno, dup};
 
 const LIMIT: &str = "fs.inotify.max_user_instances";
-/// How many a pod takes while it starts.
+/// How many instances a pod takes while it starts.
 const TAKEN: u64 = 4;
-/// systemd's code where it can't go on (exit-status.h, `EXIT_EXCEPTION`).
+/// systemd's exit code when it can't go on (exit-status.h, `EXIT_EXCEPTION`).
 const EXCEPTION: i32 = 255;
 
-/// Fails where none is left.
+/// Fails if no instance is left.
 pub(crate) fn check() -> Result<()> {
     ensure!(is_left(), "no inotify instance is left for the pod, which takes {TAKEN}: {}", way_out(&limit()));
     Ok(())
 }
 
-/// What there is to say of them where a pod ended with nspawn's code `code` and none of its own.
+/// Explains the end of a pod that recorded no exit code, if inotify instances may be the cause.
+///
+/// `code` is the exit code of nspawn.
 pub(crate) fn reason(code: Option<i32>) -> Option<String> {
     match check() {
         Err(error) => Some(error.to_string()),
@@ -36,7 +40,7 @@ pub(crate) fn reason(code: Option<i32>) -> Option<String> {
 
 fn is_left() -> bool {
     match init(CreateFlags::CLOEXEC) {
-        // The error is the same where this process can have no more descriptors.
+        // The kernel reports the same error if this process has no descriptor left.
         Err(Errno::MFILE) => dup(std::io::stderr()).is_err(),
         _ => true,
     }

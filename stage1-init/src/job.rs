@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod as a job of the caller's shell. Its apps are in sessions of their own, where the kernel's job control does not
-//! reach them, so `/init`, which is in the caller's, stands for them.
+//! The pod as a job of the caller's shell.
 //!
-//! Where it is to stop (SIGTSTP, ^Z), it freezes the pod first, and lets it go on once it is continued. A pod whose apps
-//! hold the terminal ([`Input::Held`]) stays frozen in the background: the pod stops again, by SIGTTIN, as a program that
-//! reads. It can't be told whether an app is about to read, and it could not be kept from it.
+//! The apps are in sessions of their own, where the kernel's job control does not reach them. `/init` is in the
+//! caller's session, so it acts for them.
 //!
-//! What stops this process without a word to it (SIGSTOP) does not freeze the pod.
+//! When `/init` is to stop (SIGTSTP, ^Z), it freezes the pod first, and lets it go on once `/init` is continued. A pod
+//! whose apps hold the terminal ([`Input::Held`]) stays frozen in the background: it stops again by SIGTTIN, as a
+//! program that reads does. The reason is that `/init` can't tell whether an app is about to read, and could not keep
+//! it from reading.
+//!
+//! SIGSTOP stops this process without notice, so it does not freeze the pod.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -21,26 +24,26 @@ use nix::unistd::Pid;
 use crate::cgroup::Cgroup;
 use crate::terminal::{Input, is_background};
 
-/// How often it is looked whether a pod that can't be stopped, and must not go on, is in the foreground.
+/// How often to check whether a frozen pod that could not be stopped is in the foreground.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The pod, whose processes are in `cgroup`.
+/// The pod as a job; its processes are in `cgroup`.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     cgroup: &'a Cgroup,
     input: Input,
     frozen: bool,
-    /// The pod is to end, and does so wherever it is.
+    /// The pod is to end, in the foreground or the background.
     ends: bool,
 }
 
 impl<'a> Job<'a> {
-    /// One that runs.
+    /// Makes the job of a running pod.
     pub(crate) fn new(cgroup: &'a Cgroup, input: Input) -> Self {
         Self { cgroup, input, frozen: false, ends: false }
     }
 
-    /// Waits until there is a signal or something to tend to.
+    /// Waits until a signal arrives or [`Job::tend`] has something to do.
     pub(crate) fn wait(&self, signals: &SignalFd) -> Result<()> {
         let (also, timeout) = match &self.input {
             _ if self.frozen => (None, Some(PAUSE)),
@@ -56,13 +59,15 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Stops the pod and this process, and returns once that is continued. The signal is blocked otherwise.
+    /// Stops the pod and this process, and returns once this process is continued.
+    ///
+    /// `signal` must be blocked; it is unblocked only in here.
     pub(crate) fn stop(&mut self, signal: Signal) -> Result<()> {
-        // Where it can't be frozen, the shell is to have its terminal all the same.
+        // If the pod can't be frozen, this process stops all the same, so that the shell gets its terminal.
         let _ = self.cgroup.freeze();
         self.frozen = true;
         match signal {
-            // As the kernel sends it, to all of the job.
+            // Sent to the whole job, as the kernel does.
             Signal::SIGTTIN => kill(Pid::from_raw(0), signal)?,
             _ => raise(signal)?,
         }
@@ -71,20 +76,20 @@ impl<'a> Job<'a> {
         Ok(signal.thread_block()?)
     }
 
-    /// This process was continued.
+    /// Notes that this process was continued.
     pub(crate) fn continued(&mut self) {
         if let Input::Fed(feed) = &mut self.input {
             feed.continued();
         }
     }
 
-    /// Lets the pod go on, wherever it is, to end in order.
+    /// Lets the pod go on, in the foreground or the background, so that it can end in order.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.ends = true;
         self.go_on()
     }
 
-    /// Does what the pod's place in the foreground or background asks for.
+    /// Stops the pod or lets it go on, depending on whether it is in the foreground.
     pub(crate) fn tend(&mut self) -> Result<()> {
         let stops = match &mut self.input {
             _ if self.ends => false,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a program of an app's is started with: a file that `/init` writes and the launcher reads.
+//! The launch file, which says how one of an app's programs is started. `/init` writes it and the launcher reads it.
 //!
-//! systemd opens the file as the launcher's stdin, and the launcher enters the app's root, so the app has no name for it.
-//! Text from a manifest is in these files alone: no unit has any, so there is nothing for systemd to expand, to cut
-//! or to drop, and the kernel's limits are the only ones.
+//! systemd opens the file as the launcher's stdin. The launcher then enters the app's root, so the app can't reach the
+//! file by name. Text from a manifest is in these files alone. Units have none, so there is nothing that systemd could
+//! expand, cut or drop, and the kernel's limits are the only ones.
 
 use std::collections::BTreeMap;
 
@@ -19,59 +19,59 @@ pub struct Launch {
     pub root: String,
     /// The program and its arguments.
     pub exec: Vec<String>,
-    /// Where it starts.
+    /// The directory in which it starts.
     pub directory: String,
     /// All of its environment.
     pub environment: BTreeMap<String, String>,
-    /// Its supplementary groups, its primary one among them; none where that is all.
+    /// Its supplementary groups, including the primary one; empty if the primary one is all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<u32>,
-    /// Whether it is a handler: the caller's stdin is for the app alone.
+    /// Whether it is a handler. Handlers don't get the caller's stdin, which is for the app alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handler: bool,
-    /// The sockets it gets.
+    /// The sockets that it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Sockets>,
-    /// Which system calls it may make.
+    /// The filter of the system calls that it may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Filter>,
-    /// Whether it may make user namespaces: with `CAP_SYS_ADMIN`, which is not less.
+    /// Whether it may make user namespaces. Only programs with `CAP_SYS_ADMIN` may, which allows no less anyway.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub user_namespaces: bool,
-    /// Capabilities, by number, that only the launcher has; the program gets none of them.
+    /// The numbers of the capabilities that only the launcher has; the program gets none of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop_capabilities: Vec<u8>,
 }
 
-/// A run of the pod's sockets.
+/// A consecutive range of the pod's sockets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sockets {
-    /// Where the first is among the pod's.
+    /// The index of the first one among the pod's sockets.
     pub first: usize,
     /// The sockets' names, in order.
     pub names: Vec<String>,
 }
 
-/// A seccomp filter by this machine's numbers.
+/// A seccomp filter, with this machine's system call numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
-    /// Whether the calls are all that is allowed, or all that is not.
+    /// Whether the listed calls are the only ones allowed; otherwise they are the only ones not allowed.
     pub retain: bool,
     /// The calls.
     pub calls: Vec<u32>,
-    /// What a call that is not allowed returns; without it, the program is ended by SIGSYS.
+    /// The error that a call that is not allowed returns; without it, SIGSYS ends the program.
     pub errno: Option<u16>,
 }
 
 impl Filter {
-    /// Whether a call is allowed.
+    /// Tells whether a call is allowed.
     pub(crate) fn allows(&self, call: i64) -> bool {
         self.calls.iter().any(|listed| i64::from(*listed) == call) == self.retain
     }
 }
 
 impl From<&Seccomp> for Filter {
-    /// Calls that this machine does not have can't be made, whatever is said of them.
+    /// Leaves out calls that this machine does not have: nothing can make them, whatever the rule.
     fn from(seccomp: &Seccomp) -> Self {
         Self {
             retain: seccomp.rule == Rule::Retain,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stage1's `/init` and the helpers that run inside the pod: one static binary, called by many names.
 //!
-//! `/init` turns a prepared pod directory into a running pod and starts the bundled systemd-nspawn: load →
-//! localtime → plan → apply → mounts → exec. Architecture invariant: the plan is pure; nothing of the host's
-//! userland is used; and no Gantry process does the pod's work: one takes the requests to stop it, one removes what
-//! is left of it.
+//! `/init` turns a prepared pod directory into a running pod and starts the bundled systemd-nspawn: load → localtime →
+//! plan → apply → mounts → exec.
+//!
+//! Architecture invariant: the plan is pure; nothing of the host's userland is used; and no Gantry process does the
+//! pod's work. One Gantry process takes the requests to stop the pod, another removes what is left of it.
 
 mod apply;
 mod args;
@@ -53,7 +54,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs the program by the name it was called: one of the in-pod helpers' names, or `/init` by any other.
+/// Runs the program that it was called as: the in-pod helper of that name, or `/init` for any other name.
 pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod directory → a [`Pod`] and who its users are.
+//! Loads a pod directory into a [`Pod`], and finds out the users and groups that its apps run as.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,21 +19,21 @@ use crate::in_root::InRoot;
 use crate::store::Store;
 use crate::trees::{self, Tree};
 
-/// Manifests may be this long.
+/// The maximum length of a manifest.
 const MANIFEST_MAX: u64 = 4 << 20;
 
-/// A pod with everything about it that only its directory tells.
+/// A pod, with everything that only its directory tells about it.
 #[derive(Debug)]
 pub struct Loaded {
     /// The pod.
     pub pod: Pod,
-    /// Whom each app runs as.
+    /// The user and group that each app runs as.
     pub credentials: BTreeMap<AppName, Credentials>,
-    /// Stage1's tree, where that is in the store.
+    /// Stage1's tree, if it is in the store.
     pub stage1: Option<Digest>,
     /// Each app's tree.
     pub trees: BTreeMap<AppName, Tree>,
-    /// What of these is in the store; it can't be removed as long as this is here.
+    /// The trees that are in the store. They can't be removed as long as this value exists.
     pub store: Store,
 }
 
@@ -44,14 +44,14 @@ pub struct Credentials {
     pub uid: u32,
     /// The group's number.
     pub gid: u32,
-    /// What the image says of the user, where the app's environment has it.
+    /// What the image's account files say about the user, for apps whose environment includes that.
     pub person: Option<Person>,
 }
 
 /// Loads the pod in the directory `dir`, whose name is `id`.
 ///
 /// # Errors
-/// Where a manifest or tree is missing or invalid, a user is not to be found in its image, or a program's arguments and
+/// If a manifest or tree is missing or invalid, if a user is not in its image, or if a program's arguments and
 /// environment are too long.
 pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
     let dir = InRoot::open_at(dir, ".").context("cannot open the pod directory")?;
@@ -82,7 +82,7 @@ pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
     Ok(Loaded { pod, credentials: all, stage1, trees, store })
 }
 
-/// Pods whose trees are copies need not say so.
+/// Reads the pod's layers. A missing file means that the pod's trees are copies.
 fn load_layers(dir: &InRoot) -> Result<Layers> {
     match read(dir, layout::LAYERS) {
         Ok(layers) => Ok(Layers::parse(&layers)?),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's time zone in stage1: localtime(5) says /etc/localtime is a link into /usr/share/zoneinfo, but hosts
-//! have plain files too, and links of every kind.
+//! The host's time zone in stage1.
+//!
+//! According to localtime(5), /etc/localtime is a link into /usr/share/zoneinfo. But hosts have plain files too, and
+//! links of every kind.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,9 +18,9 @@ use crate::apply::{remove, write_file, write_link};
 use crate::in_root::InRoot;
 
 const LOCALTIME: &str = "etc/localtime";
-/// Only zone files are put where the host's link points to.
+/// Where the host's link must point to for stage1 to get the same link.
 const ZONEINFO: &str = "usr/share/zoneinfo";
-/// A zone file may be this long; the largest known are below 4 KiB.
+/// The maximum length of a zone file; the largest known ones are below 4 KiB.
 const ZONE_MAX: u64 = 1 << 20;
 
 /// Gives stage1 the host's /etc/localtime.
@@ -27,7 +29,9 @@ pub(crate) fn mirror(stage1: &InRoot) -> Result<()> {
     mirror_from(&host, stage1)
 }
 
-/// Whatever the host has, stage1 gets the zone and, for a link into zoneinfo, the same link.
+/// Gives stage1 the time zone of the tree `host`.
+///
+/// Stage1 gets the content of the zone file. If the host has a link into zoneinfo, stage1 gets the same link.
 fn mirror_from(host: impl AsFd, stage1: &InRoot) -> Result<()> {
     let link = match readlinkat(&host, LOCALTIME) {
         Ok(target) => Some(PathBuf::from(target)),
@@ -40,7 +44,7 @@ fn mirror_from(host: impl AsFd, stage1: &InRoot) -> Result<()> {
         (Ok(content), Some(zone), Some(target)) => {
             match write_file(stage1, &zone.to_string_lossy(), &content) {
                 Ok(()) => write_link(stage1, LOCALTIME, &target.to_string_lossy()),
-                // An image may have anything in zoneinfo's place.
+                // An image may have anything in the place of zoneinfo.
                 Err(_) => write_file(stage1, LOCALTIME, &content),
             }
         }
@@ -51,7 +55,7 @@ fn mirror_from(host: impl AsFd, stage1: &InRoot) -> Result<()> {
     }
 }
 
-/// Where below the root a link in /etc points to, if that is a plain path to a zone file.
+/// Returns the path below the root that a link in /etc points to, if it is a plain path to a zone file.
 fn zone_file(target: &Path) -> Option<PathBuf> {
     let mut path = PathBuf::new();
     for component in Path::new("/etc").join(target).components() {

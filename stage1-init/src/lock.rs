@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod runs once at a time: its directory is locked (flock(2)) as long as anything of it is there.
+//! The pod's lock: a pod runs once at a time, so its directory is locked (flock(2)) as long as anything of it exists.
 //!
-//! After the pod's process has ended that is the reaper, for some milliseconds; who starts the pod again waits for it
-//! instead of being told that the pod is running. A second lock, on stage1, tells the two apart: the reaper holds it
-//! as well, and lets go of it first.
+//! After the pod's process has ended, the reaper still holds that lock for some milliseconds. A process that starts
+//! the pod again then waits for the reaper, instead of reporting that the pod is running. A second lock, on stage1,
+//! tells the two cases apart: the reaper holds it as well, and releases it first.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::sleep;
@@ -17,11 +17,11 @@ use pod::id::PodId;
 use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 
-/// How long the reaper may take to see that the pod's process has ended.
+/// How long the reaper may take to notice that the pod's process has ended.
 const NOTICE: Duration = Duration::from_millis(200);
-/// How long it may take to end and remove what is left.
+/// How long the reaper may take to end and remove what is left.
 const REAP: Duration = Duration::from_secs(10);
-/// How often to look: there is no lock to wait for, since another start may get it first and keep it.
+/// How often to try. Waiting for the lock itself is no option, since another start may get it first and keep it.
 const STEP: Duration = Duration::from_millis(1);
 
 /// Locks the directory of the pod `id`.
@@ -39,7 +39,7 @@ pub(crate) fn take(mut directory: OwnedFd, id: PodId) -> Result<Flock<OwnedFd>> 
     }
 }
 
-/// Takes the lock that says that the pod's process is there.
+/// Takes the lock on stage1, which shows that the pod's process exists.
 pub(crate) fn alive(directory: impl AsFd, how: FlockOperation) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let stage1 = openat(directory, layout::STAGE1, flags, Mode::empty())?;

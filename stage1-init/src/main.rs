@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `/init`.
 
-// Where panics unwind, as in tests, they need an unwinder.
+// Builds in which panics unwind, such as tests, need a real unwinder.
 #[cfg(panic = "abort")]
 mod no_unwind;
 

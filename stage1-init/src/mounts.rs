@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The root in which nspawn runs: a private mount namespace that holds the pod and nothing of the host but its
+//! The root in which nspawn runs: a private mount namespace that holds the pod. Of the host it holds nothing but the
 //! devices and the pod's volumes.
 //!
 //! ```text
-//! /                 tmpfs, goes with the namespace
+//! /                 tmpfs, disappears with the namespace
 //! /pod              stage1, with the apps' roots and volumes mounted in it
 //! /proc /sys /dev   /sys/fs/cgroup is cgroup2, whatever the host has there
 //! /run /tmp         empty: nspawn wants /run on a tmpfs, and finds nothing of the host's
-//! /outcome          what the pod says of its own end, also mounted in /pod
+//! /outcome          what the pod records about its own end, also mounted in /pod
 //! /etc /usr         links into /pod
 //! ```
 //!
-//! Stage1 and the volumes are mounted nodev: what an app makes with mknod(2) opens nothing of the host's. Stage1 is
-//! read-only while the pod runs: it has what the next start executes as root on the host, and an app may come by a
-//! descriptor of it, such as /proc/PID/exe of a launcher on its way.
+//! Stage1 and the volumes are mounted nodev, so a device node that an app makes with mknod(2) gives no access to the
+//! host's devices. Stage1 is read-only while the pod runs. It contains what the next start executes as root on the
+//! host, and an app may get hold of a descriptor of it, such as /proc/PID/exe of a launcher that has not become the
+//! app yet.
 //!
-//! Invariant: every mount is made after the namespace became private, so nothing outlives the namespace's processes
-//! or shows on the host; and the host's own mounts are detached, so the pod pins none of them.
+//! Invariant: every mount is made after the namespace became private, so none outlives the namespace's processes or
+//! shows on the host; and the host's own mounts are detached, so the pod pins none of them.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -40,24 +41,24 @@ use crate::store::Store;
 use crate::sys::{Depth, set_attributes};
 use crate::volumes::{self, Volume};
 
-/// Stage1's place in the private root.
+/// Where stage1 is mounted in the private root.
 pub(crate) const POD: &str = "/pod";
 
-/// What goes into the private root, mounted nowhere yet.
+/// The mounts that go into the private root, not attached yet.
 struct Trees {
     stage1: OwnedFd,
-    /// Where the apps' statuses go.
+    /// The directory for the apps' statuses.
     status: OwnedFd,
     devices: OwnedFd,
     apps: Vec<(OwnedFd, Vec<Volume>)>,
 }
 
-/// Moves this process, in the pod directory, into a private root that holds the pod.
+/// Moves this process from the pod directory into a private root that holds the pod.
 pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the mounts private")?;
-    // While the host's tree is still there.
+    // Taken while the host's tree is still there.
     let trees = take(plan, store)?;
 
     let root = create("tmpfs", &[("mode", "0755"), ("size", "16m")], MountAttrFlags::MOUNT_ATTR_NODEV)
@@ -69,17 +70,17 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
     plan.roots.iter().zip(&trees.apps).try_for_each(|(app, (tree, volumes))| {
         roots::mount(app, tree, volumes).with_context(|| format!("root of app {}", roots::name(app)))
     })?;
-    // But for the apps' statuses, whose mount is another. So are the apps' roots and volumes.
+    // The apps' statuses, roots and volumes are mounts of their own, so they are not affected.
     set_attributes(File::open(POD)?, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)
         .context("cannot make stage1 read-only")
 }
 
-/// Takes the trees, by descriptors that are opened in this mount namespace.
+/// Takes the trees, through descriptors that are opened in this mount namespace.
 fn take(plan: &Plan, store: &Store) -> Result<Trees> {
     let pod = File::open(".").context("cannot open the pod directory")?;
     let directory = InRoot::open_at(&pod, layout::STAGE1).context("cannot open stage1")?;
     let store = store.reopen(&pod)?;
-    // Before stage1's: the kernel warns of an upper layer that lies in another one in use.
+    // The apps' overlays are made before stage1's: the kernel warns about an upper layer inside another one in use.
     let apps = plan.roots.iter().map(|app| {
         let tree = roots::open(&app.tree, &directory, &store);
         let both = tree.and_then(|tree| Ok((tree, volumes::open(&app.mounts)?)));
@@ -101,7 +102,9 @@ fn stage1(pod: &File, lower: &InRoot) -> Result<OwnedFd> {
     overlay::mount(lower, &Upper::of_stage1(pod, lower)?)
 }
 
-/// The pod directory's own status files: who waits for them on the host sees what is written, not an overlay's layer.
+/// Takes the pod directory's own directory of statuses.
+///
+/// Processes on the host that wait for status files then see what is written, which an overlay's layer would hide.
 fn status(stage1: &InRoot) -> Result<OwnedFd> {
     let status = clone_tree_at(InRoot::open_at(stage1, layout::STATUS)?, Submounts::No)?;
     set_attributes(&status, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One)?;
@@ -123,7 +126,7 @@ fn fill(trees: &Trees, outcome: &OwnedFd) -> Result<()> {
         let place = File::open(format!("pod/{path}"))?;
         attach(mount, place).with_context(|| format!("cannot mount stage1's {path}"))?;
     }
-    // In the cgroup namespace that `Cgroup` made.
+    // This process is in the cgroup namespace that `Cgroup` made.
     attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")?;
     for name in ["run", "tmp"] {
         fs::create_dir(name)?;
@@ -141,8 +144,10 @@ fn create_kernel(fs_type: &str) -> Result<OwnedFd> {
     create(fs_type, &[], safe).with_context(|| format!("cannot make a {fs_type}"))
 }
 
-/// Makes the current directory the root and lets go of the old one. Where the host's root is the initial ramfs, which
-/// can't be pivoted away (pivot_root(2)), it is moved over instead, and what was mounted below is let go of.
+/// Makes the current directory the root and detaches the old one.
+///
+/// If the host's root is the initial ramfs, it can't be pivoted away (pivot_root(2)). Then the new root is moved over
+/// it, and the mounts below the old root are detached.
 fn switch_root() -> Result<()> {
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
@@ -164,7 +169,8 @@ fn detach_all(table: &[u8]) -> Result<()> {
     let paths = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     for path in paths.filter_map(|path| path.strip_prefix(b"/")) {
         match umount2(unescape(path).as_slice(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-            // The root itself; what went with the mount it was below; and what was moved.
+            // Errors are from the root itself, from mounts that went with the one they were below, and from what was
+            // moved.
             Ok(()) | Err(Errno::ENOENT | Errno::EINVAL) => {}
             Err(error) => return Err(error.into()),
         }
@@ -172,7 +178,7 @@ fn detach_all(table: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that a mount table writes as a backslash and three octal digits.
+/// Decodes a field of a mount table, which writes some bytes as a backslash and three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut parts = field.split(|byte| *byte == b'\\');
     let mut bytes = parts.next().unwrap_or_default().to_vec();

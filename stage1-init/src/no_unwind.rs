@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What Rust's runtime asks of an unwinder, without one. `/init` aborts where it would panic and has no unwind tables, so
-//! libunwind would be 50 kB in every stage1 that find nothing. A panic's message is printed all the same.
+//! The functions that Rust's runtime needs from an unwinder, without an unwinder.
 //!
-//! The linker takes these in place of the library's; signatures are those of the Itanium C++ ABI's level 1.
+//! `/init` aborts where it would panic and has no unwind tables. libunwind would add 50 kB to every stage1 and find
+//! nothing. A panic's message is printed all the same.
+//!
+//! The linker takes these functions in place of the library's. Their signatures are those of the Itanium C++ ABI's
+//! level 1.
 #![allow(unsafe_code, reason = "the linker must find these by their names; nothing in them is unsafe")]
 
 use std::ffi::{c_int, c_void};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becoming nspawn: the bundled dynamic linker runs the bundled systemd-nspawn with the bundled libraries.
+//! Executes nspawn: the bundled dynamic linker runs the bundled systemd-nspawn with the bundled libraries.
 //!
-//! Every path is of the private root, so no word of this command line comes from outside. Options are explained in
-//! systemd-nspawn(1); `--keep-unit` because without a system bus `--register=no` alone fails, `--console=pipe` so
-//! that nspawn puts no terminal between the apps and the caller.
+//! Every path is a path in the private root, so no word of this command line comes from outside. systemd-nspawn(1)
+//! explains the options. `--keep-unit` is there because `--register=no` alone fails without a system bus,
+//! `--console=pipe` because it keeps nspawn from putting a terminal between the apps and the caller.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -19,20 +19,22 @@ use pod::isolators::CapabilitySet;
 use crate::mounts::POD;
 use crate::sys;
 
-/// Where in the command line nspawn's own path stands; what is before it is the loader's.
+/// The index of nspawn's own path in the command line; the words before it are the loader's.
 const NSPAWN: usize = 5;
 
-/// Above every number that descriptors are passed as.
+/// A number above all those that descriptors are passed as.
 const OUT_OF_THE_WAY: i32 = 16;
 
-/// What to execute.
+/// The command to execute.
 #[derive(Debug)]
 pub(crate) struct Command {
     loader: CString,
     words: Vec<CString>,
 }
 
-/// nspawn's command line, from the loader's path on. `capabilities`: what apps may have beyond nspawn's default.
+/// Builds nspawn's command line, beginning with the loader's path.
+///
+/// `capabilities` are those that apps may have beyond nspawn's default.
 pub(crate) fn words(arch: &Arch, id: PodId, capabilities: CapabilitySet, debug: bool) -> Vec<String> {
     let libraries = format!("{POD}/{}", arch.libraries);
     let mut words = vec![
@@ -46,7 +48,7 @@ pub(crate) fn words(arch: &Arch, id: PodId, capabilities: CapabilitySet, debug: 
         "--register=no".into(),
         "--keep-unit".into(),
         "--settings=false".into(),
-        // systemd's messages need a console; without them nspawn is to put no terminal anywhere.
+        // systemd's messages need a console. Without them nspawn must not put a terminal anywhere.
         format!("--console={}", if debug { "read-only" } else { "pipe" }),
         "--resolv-conf=off".into(),
         "--timezone=off".into(),
@@ -68,7 +70,7 @@ pub(crate) fn words(arch: &Arch, id: PodId, capabilities: CapabilitySet, debug: 
     words
 }
 
-/// Prepares the command; fails where stage1 lacks what it runs.
+/// Prepares the command; fails if stage1 lacks the loader or nspawn.
 pub(crate) fn command(words: &[String]) -> Result<Command> {
     for program in [&words[0], &words[NSPAWN]] {
         let there = std::fs::metadata(program).is_ok_and(|metadata| metadata.is_file());
@@ -84,15 +86,15 @@ pub(crate) fn command(words: &[String]) -> Result<Command> {
     Ok(Command { loader: words[0].clone(), words })
 }
 
-/// Becomes nspawn, with descriptors that it passes on to systemd.
+/// Replaces this process with nspawn, with descriptors that it passes on to systemd.
 pub(crate) fn exec(command: &Command, passed: &[OwnedFd]) -> Result<Infallible> {
     sys::default_signals();
     let count = passed.len();
-    // First out of the way of the numbers they get, on which others may be.
+    // First moved out of the way of their final numbers, which some of them may occupy.
     let moved = passed.iter().map(|fd| fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OUT_OF_THE_WAY)));
     let moved = sys::own(&moved.collect::<nix::Result<Vec<_>>>().context("cannot move descriptors")?);
     sys::pass_as_listen_fds(&moved).context("cannot pass descriptors on")?;
-    // Below warnings nspawn speaks of its own affairs.
+    // Messages of nspawn below warnings are about nspawn itself, not about the pod.
     let environment = [
         format!("LISTEN_FDS={count}"),
         format!("LISTEN_PID={}", getpid()),

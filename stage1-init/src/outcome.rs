@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod's outcome: what the pod says of its own end, kept in memory where no app can reach, fill or remove it.
+//! A pod's outcome: what the pod records about its own end, kept in memory where no app can reach, fill or remove it.
 //!
-//! It is a directory of the private root's tmpfs, mounted in the pod as well:
+//! The outcome is a directory of the private root's tmpfs, mounted in the pod as well:
 //!
 //! ```text
 //! apps      the apps' names, a line each; by /init, before the pod starts
 //! asked     empty; by /init, once it was asked to stop the pod
 //! lost-APP  why the app's status could not be written into the pod directory; by the status writer
 //! code      the pod's code, decimal and newline; by gantry-exit.service
-//! failure   in place of a code: the number of a step and what failed there, a line each
+//! failure   instead of a code: the number of a step and what failed there, a line each
 //! ```
 //!
-//! Invariant: a pod's code is one that is recorded here. nspawn's own says nothing: it is 1 where nspawn fails, and 0
-//! where an app makes systemd end at once.
+//! Invariant: a pod's exit code is one that is recorded here. nspawn's own exit code is no substitute: it is 1 if
+//! nspawn fails, and 0 if an app makes systemd end at once.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -31,21 +31,21 @@ use crate::failure::{Failure, Step};
 use crate::filesystem::{Submounts, clone_tree};
 use crate::sys::{Depth, set_attributes};
 
-/// Its name in the private root.
+/// The directory's name in the private root.
 const NAME: &str = "outcome";
-/// As `/init` has it, in the private root.
+/// The outcome as `/init` sees it, in the private root.
 pub(crate) const OURS: Outcome = Outcome("/outcome");
-/// As the helpers have it, in the pod ([`pod::layout::OUTCOME`]).
+/// The outcome as the helpers see it, in the pod ([`pod::layout::OUTCOME`]).
 pub(crate) const PODS: Outcome = Outcome("/rkt/outcome");
 
-/// Why no app decides the code of a pod whose directory is gone.
+/// The reason why no app decides the exit code of a pod whose directory is gone.
 pub(crate) const REMOVED: &str = "the pod directory was removed while the pod ran";
 
-/// Where an outcome is kept.
+/// An outcome, by the path of its directory.
 #[derive(Debug)]
 pub(crate) struct Outcome(&'static str);
 
-/// Makes the directory in the current one, for these apps; returns what is to be mounted in the pod.
+/// Makes an outcome for these apps in the current directory, and returns the mount of it that goes into the pod.
 pub(crate) fn make<'a>(apps: impl Iterator<Item = &'a AppName>) -> Result<OwnedFd> {
     fs::create_dir(NAME)?;
     let apps: String = apps.map(|app| format!("{app}\n")).collect();
@@ -58,11 +58,13 @@ pub(crate) fn make<'a>(apps: impl Iterator<Item = &'a AppName>) -> Result<OwnedF
     Ok(mount)
 }
 
-/// Tells whether the pod directory was removed, by the directory of statuses in it; `root` has stage1.
+/// Tells whether the pod directory was removed, judging by the directory of statuses in it.
+///
+/// `root` is the path of stage1.
 pub(crate) fn is_removed(root: &str) -> bool {
     match stat(&*format!("{root}/{}", layout::STATUS)) {
         Ok(status) => status.st_nlink == 0,
-        // A mount goes with the directory that it is on.
+        // A mount disappears with the directory that it is on.
         Err(error) => error == Errno::ENOENT,
     }
 }
@@ -97,7 +99,7 @@ impl Outcome {
         fs::write(self.path(&format!("lost-{app}")), pod::text::one_line(&format!("{why:#}")))
     }
 
-    /// Forgets that, once a later status was written.
+    /// Removes the note that an app's status could not be written, once a later status was written.
     pub(crate) fn forget_lost(&self, app: &AppName) -> io::Result<()> {
         match fs::remove_file(self.path(&format!("lost-{app}"))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -105,7 +107,7 @@ impl Outcome {
         }
     }
 
-    /// Tells why an app's status could not be written, where that is so.
+    /// Returns why an app's status could not be written, if that is noted.
     pub(crate) fn lost(&self, app: &AppName) -> io::Result<Option<String>> {
         match fs::read_to_string(self.path(&format!("lost-{app}"))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -113,12 +115,12 @@ impl Outcome {
         }
     }
 
-    /// Records the pod's code.
+    /// Records the pod's exit code.
     pub(crate) fn decide(&self, code: u8) -> io::Result<()> {
         File::create(self.path("code"))?.write_all(format!("{code}\n").as_bytes())
     }
 
-    /// Records why no app decides the pod's code. The first reason stays.
+    /// Records why no app decides the pod's exit code. The first reason is kept.
     pub(crate) fn fail(&self, step: Step, error: &anyhow::Error) -> io::Result<()> {
         match File::create_new(self.path("failure")) {
             Ok(mut file) => {
@@ -130,12 +132,12 @@ impl Outcome {
         }
     }
 
-    /// Tells whether there is a reason why no app decides.
+    /// Tells whether a reason is recorded why no app decides the exit code.
     pub(crate) fn has_failed(&self) -> io::Result<bool> {
         fs::exists(self.path("failure"))
     }
 
-    /// Reads the pod's code once its processes have ended; `None` where they ended without recording anything.
+    /// Reads the pod's exit code after its processes have ended; `None` if they recorded nothing.
     pub(crate) fn read(&self) -> Result<Option<u8>, Failure> {
         let text = |name| fs::read_to_string(self.path(name)).ok();
         if let Some(failure) = text("failure") {
@@ -145,7 +147,7 @@ impl Outcome {
     }
 }
 
-/// A code that was not written to its end is none.
+/// Parses an exit code. One without its newline was not written completely and doesn't count.
 fn parse_code(text: &str) -> Option<u8> {
     text.strip_suffix('\n')?.parse().ok()
 }

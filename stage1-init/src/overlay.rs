@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Overlays: a tree that stays as it is, and a directory that takes what is changed of it (the kernel's
+//! Overlays: a tree that stays as it is, and a directory that takes the changes to it (the kernel's
 //! filesystems/overlayfs).
 //!
-//! Layers are named to the kernel by descriptors, so no character of a path's matters. They have to be opened in the
-//! mount namespace in which the overlay is made. Invariant: no layer is itself reached through an overlay of ours,
-//! and what an earlier start left half done is gone before the next.
+//! The kernel gets layers by descriptor, so no character of their paths has a special meaning. Layers have to be
+//! opened in the mount namespace in which the overlay is made. Invariant: no layer is itself reached through an
+//! overlay of Gantry's, and what an earlier start left half done is removed before the next overlay is made.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -23,16 +23,16 @@ use crate::clear::{clear, readable};
 use crate::filesystem::create;
 use crate::in_root::InRoot;
 
-/// What changed of a tree, in a directory that has overlayfs's working directory beside it.
+/// The upper layer with the changes to a tree; overlayfs's working directory is beside it.
 const CHANGES: &str = "changes";
-/// The same until its root is like the tree's.
+/// The name of the upper layer until its root has the tree's metadata.
 const NEW_CHANGES: &str = "changes.new";
-/// An attribute's value, and the list of their names, may be this long (xattr(7)).
+/// The maximum length of an attribute's value, and of the list of attribute names (xattr(7)).
 const XATTR_MAX: usize = 64 << 10;
-/// The attributes that images can have on directories.
+/// The prefixes of the attributes that images can have on directories.
 const ATTRIBUTES: [&[u8]; 2] = [b"system.posix_acl_", b"user."];
 
-/// The directories that take what is changed of a tree.
+/// The directories that take the changes to a tree.
 #[derive(Debug)]
 pub(crate) struct Upper {
     changes: InRoot,
@@ -40,7 +40,7 @@ pub(crate) struct Upper {
 }
 
 impl Upper {
-    /// An app's, at `path` in stage1; made where they are missing.
+    /// Opens an app's directories at `path` in stage1, making them if they are missing.
     pub(crate) fn of_app(stage1: &InRoot, path: &str, lower: &InRoot) -> Result<Self> {
         let directory = stage1.make_dir(&RelativePath::from_bytes(path.as_bytes())?)?;
         let changes = match InRoot::open_at(&directory, CHANGES) {
@@ -55,7 +55,7 @@ impl Upper {
         Ok(Self { changes: changes.context(CHANGES)?, work: work(&directory)? })
     }
 
-    /// The pod's, for stage1.
+    /// Opens the pod's directories for the changes to stage1.
     pub(crate) fn of_stage1(pod: impl AsFd, lower: &InRoot) -> Result<Self> {
         let changes = InRoot::open_at(&pod, layout::STAGE1).context("cannot open stage1")?;
         copy_metadata(lower, &changes)?;
@@ -63,7 +63,7 @@ impl Upper {
     }
 }
 
-/// A writable overlay on `lower`, mounted nowhere yet.
+/// Makes a writable overlay on `lower`, mounted nowhere yet.
 pub(crate) fn mount(lower: &InRoot, upper: &Upper) -> Result<OwnedFd> {
     let path = |layer: &InRoot| format!("/proc/self/fd/{}", layer.as_fd().as_raw_fd());
     let layers = [path(lower), path(&upper.changes), path(&upper.work)];
@@ -71,16 +71,17 @@ pub(crate) fn mount(lower: &InRoot, upper: &Upper) -> Result<OwnedFd> {
         ("lowerdir", layers[0].as_str()),
         ("upperdir", &layers[1]),
         ("workdir", &layers[2]),
-        // Directories of the tree's can be renamed, as in a copy of it.
+        // The tree's directories can be renamed, as in a copy of the tree.
         ("redirect_dir", "on"),
-        // Whatever the kernel's defaults are: changes are whole files, and go with the tree's content, not its inodes.
+        // Set whatever the kernel's defaults are: changes are whole files, and belong to the tree's content, not its
+        // inodes.
         ("metacopy", "off"),
         ("index", "off"),
     ];
     let overlay = create("overlay", &options, MountAttrFlags::MOUNT_ATTR_NODEV)
         .map_err(anyhow::Error::from)
         .and_then(|overlay| {
-            // Which it is where the working directory is of no use to it, without a word.
+            // overlayfs silently becomes read-only if it can't use the working directory.
             let is_read_only = fstatvfs(&overlay)?.flags().contains(FsFlags::ST_RDONLY);
             ensure!(!is_read_only, "the file system of the pod directory can't hold its changes");
             Ok(overlay)
@@ -88,7 +89,9 @@ pub(crate) fn mount(lower: &InRoot, upper: &Upper) -> Result<OwnedFd> {
     overlay.context("cannot make an overlay (a pod that is prepared with --layout copy needs none)")
 }
 
-/// An empty working directory. The kernel clears it too, but takes it as it is where something is in its way.
+/// Opens the working directory, emptied.
+///
+/// The kernel clears it too, but uses it as it is if something prevents that.
 fn work(directory: impl AsFd) -> Result<InRoot> {
     let empty = || -> Result<InRoot> {
         make(&directory, layout::WORK)?;
@@ -106,7 +109,7 @@ fn make(directory: impl AsFd, name: &str) -> nix::Result<()> {
     }
 }
 
-/// An overlay's root is like the upper layer's: owner, mode and attributes have to come from the tree's.
+/// Copies a tree's owner, mode and attributes to an upper layer, whose root is what the overlay's root looks like.
 fn copy_metadata(from: impl AsFd, to: impl AsFd) -> Result<()> {
     let (from, to) = (readable(from)?, readable(to)?);
     let stat = fstat(&from)?;
@@ -118,7 +121,7 @@ fn copy_metadata(from: impl AsFd, to: impl AsFd) -> Result<()> {
 fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
     let mut names = vec![0; XATTR_MAX];
     let length = match flistxattr(from, &mut names) {
-        // No attributes there at all.
+        // The file system has no attributes at all.
         Err(rustix::io::Errno::OPNOTSUPP) => 0,
         listed => listed?,
     };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod → what is written into its stage1, what is mounted, and what is executed: plain data, a pure function of the
-//! manifests and of what the host can do.
+//! Plans a pod: what is written into its stage1, what is mounted, and what is executed. A plan is plain data, a pure
+//! function of the manifests and of what the host can do.
 //!
-//! `service` has the units; what they start is said in files of their own ([`crate::launch`]). Nothing is planned
-//! that would be ignored: what the host can't do becomes a warning.
+//! `service` makes the units. What the units start is described in files of their own ([`crate::launch`]). Nothing is
+//! planned that would be ignored: what the host can't do becomes a warning.
 
 mod limits;
 mod program;
@@ -31,39 +31,39 @@ use service::Role;
 pub(crate) use service::launchers_capabilities;
 pub use view::Supplied;
 
-/// The apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
+/// The directory of links to the apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
 const WANTS: &str = "etc/systemd/system/default.target.wants";
-/// The files that say what is started, in stage1: with secrets in environments, and for nobody but root.
+/// The directory of launch files, in stage1. Only root can read them, since environments may contain secrets.
 pub(crate) const LAUNCH: &str = "etc/gantry/launch";
-/// What the pod's end starts, likewise.
+/// The directory of links to the units that the pod's end starts, in stage1.
 const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
-/// What apps without a hosts file get, in stage1.
+/// The hosts file, in stage1, for apps that have none.
 pub(crate) const HOSTS: &str = "etc/gantry/hosts";
-/// What apps without a resolv.conf get, in stage1; absent where the host has none.
+/// The resolv.conf, in stage1, for apps that have none; absent if the host has none.
 pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
 
-/// What makes a stage1 tree this pod's.
+/// Everything that turns a stage1 tree into this pod's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Files to write, by path in stage1.
     pub files: BTreeMap<String, String>,
     /// Symbolic links to make, by path in stage1.
     pub links: BTreeMap<String, String>,
-    /// The tree in the store that stage1 is an overlay on; none where the pod has all of stage1 to itself.
+    /// The tree in the store that stage1 is an overlay on; `None` if the pod has a stage1 of its own.
     pub stage1: Option<Digest>,
-    /// The statuses that are written at the apps' ends.
+    /// The statuses that are written when the apps end.
     pub statuses: BTreeMap<AppName, Writes>,
     /// The apps' roots.
     pub roots: Vec<Root>,
     /// The sockets to open, in the order in which launchers count them.
     pub sockets: Vec<Socket>,
-    /// What the pod's cgroup is limited to: file and value.
+    /// The limits of the pod's cgroup: file and value.
     pub limits: Vec<(&'static str, String)>,
-    /// Whether the caller's stdin goes to the apps: there is one.
+    /// Whether the app gets the caller's stdin, which it does if it is the pod's only one.
     pub stdin: bool,
-    /// What is executed: the bundled loader, with nspawn and its arguments.
+    /// The command line to execute: the bundled loader, with nspawn and its arguments.
     pub nspawn: Vec<String>,
-    /// What was asked for and is not done, a line each.
+    /// Requests that are not honoured, a line each.
     pub warnings: Vec<String>,
 }
 
@@ -78,13 +78,13 @@ pub struct Root {
     pub read_only: bool,
     /// Whether its /tmp is a tmpfs.
     pub tmp_in_memory: bool,
-    /// What it is supplied with, in this order.
+    /// The files that it is supplied with, in this order.
     pub supplied: Vec<Supplied>,
     /// The volumes that are mounted in it last.
     pub mounts: Vec<Mount>,
 }
 
-/// Plans a pod; with `debug`, one whose nspawn and systemd say what they do.
+/// Plans a pod. With `debug`, nspawn and systemd show what they do.
 pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
     let pod = &loaded.pod;
     let mut plan = Plan {
@@ -100,7 +100,7 @@ pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
         plan.files.insert(RESOLV_CONF.into(), resolv_conf.clone());
     }
     let limits: Vec<_> = pod.apps.iter().map(|app| limits::of_app(app, host, &mut plan.warnings)).collect();
-    // Shares are of what apps side by side have, so either every app is in a slice or none.
+    // CPU shares are relative to neighbouring apps, so either every app is in a slice or none is.
     let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
     for (app, limits) in pod.apps.iter().zip(&limits) {
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced);
@@ -150,8 +150,10 @@ impl Plan {
     }
 }
 
-/// The pod's own account files. systemd takes numbers for `User=` and `Group=` only where it can look them up
-/// (measured with 252); the names are nobody's, and no app sees these files.
+/// Returns the content of the pod's own passwd and group files.
+///
+/// systemd accepts numbers for `User=` and `Group=` only if it can look them up (measured with 252). The names have no
+/// meaning, and no app sees these files.
 fn accounts(loaded: &Loaded) -> (String, String) {
     let (mut uids, mut gids) = (BTreeSet::new(), BTreeSet::new());
     for Credentials { uid, gid, .. } in loaded.credentials.values() {

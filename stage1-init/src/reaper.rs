@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is left to do once a pod has ended, by the one process of Gantry's that stays: remove the pod's cgroup.
+//! The reaper: the one process of Gantry's that stays after a pod has ended, to remove the pod's cgroup.
 //!
-//! A cgroup can't remove itself, nspawn does not, and nspawn killed by SIGKILL leaves its pod running without it
-//! (measured with 252). So `/init` forks this process off before it becomes nspawn. It sleeps until nspawn is gone,
-//! ends what is left in the pod's cgroup and removes it. It does none of the pod's work, knows no signal but SIGKILL,
-//! and holds nothing of the caller's: not its session, terminal, working directory or descriptors. It holds the
-//! pod's lock, so a pod is locked exactly as long as anything of it is there, and likewise those of its trees.
+//! A cgroup can't remove itself, and nspawn does not remove it. An nspawn that is killed by SIGKILL leaves its pod
+//! running (measured with 252). So `/init` forks the reaper off before it starts nspawn. The reaper sleeps until the
+//! pod's process has ended, ends what is left in the pod's cgroup and removes the cgroup. It does none of the pod's
+//! work, reacts to no signal but SIGKILL, and holds nothing of the caller's: not its session, terminal, working
+//! directory or descriptors. It holds the pod's lock and those of the pod's trees, so these are locked exactly as long
+//! as anything of the pod exists.
 //!
-//! It first removes what reapers before it have left that were killed.
+//! First it removes the cgroups that killed reapers have left behind.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::exit;
@@ -33,7 +34,7 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()
     let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
         .context("cannot open /dev/null")?;
-    // Twice, so that it is no child of nspawn's.
+    // Forked twice, so that the reaper is no child of nspawn's.
     match sys::fork().context("cannot fork")? {
         ForkResult::Parent { child } => {
             let ended = waitpid(child, None).context("cannot wait for the reaper's parent")?;
@@ -42,7 +43,7 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()
         }
         ForkResult::Child => match sys::fork() {
             Ok(ForkResult::Child) => {
-                // Without some of that it does its work all the same.
+                // The reaper works even if some of that fails.
                 let _ = detach(&null);
                 exit(i32::from(reap(cgroup, lock, store, &pod, alive).is_err()))
             }
@@ -52,7 +53,7 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()
     }
 }
 
-/// Lets go of what is the caller's.
+/// Lets go of the caller's stdio, session and working directory, and blocks all signals.
 fn detach(null: &OwnedFd) -> Result<()> {
     SigSet::all().thread_block()?;
     dup2_stdin(null)?;
@@ -68,19 +69,19 @@ fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd, alive: Ow
     let trees = store.locks().map(|lock| lock.as_raw_fd());
     close_others(&own.into_iter().chain(cgroups).chain(trees).collect::<Vec<_>>())?;
     rustix::thread::set_name(c"gantry-reaper")?;
-    // That another pod's cgroup can't be removed is nothing to this one.
+    // It doesn't matter to this pod if another pod's cgroup can't be removed.
     let _ = cgroup.sweep();
     while poll(&mut [PollFd::new(pod.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_err() {}
     drop(alive);
     cgroup.remove()
 }
 
-/// Closes every descriptor from 3 on but these.
+/// Closes every descriptor from 3 on, except for those to keep.
 pub(crate) fn close_others(keep: &[i32]) -> Result<()> {
     let listed = std::fs::read_dir("/proc/self/fd").context("cannot read /proc/self/fd")?;
     let open: Vec<i32> = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for fd in open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
-        // Listing itself took one, which is closed by now.
+        // The list includes the descriptor used to make it, which is closed by now.
         let _ = nix::unistd::close(fd);
     }
     Ok(())

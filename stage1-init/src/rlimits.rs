@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The resource limits of a pod's processes (getrlimit(2)): the same whoever starts the pod. `/init` sets its own, and
-//! nspawn, systemd and the apps inherit them.
+//! The resource limits of a pod's processes (getrlimit(2)), which are the same whatever starts the pod. `/init` sets
+//! its own limits, and nspawn, systemd and the apps inherit them.
 //!
-//! They are those of the kernel's first process (init_task.h, `INIT_RLIMITS`), with systemd's for descriptors and
-//! locked memory. `pod::exec` counts on the stack's: a quarter of it is what arguments may take.
+//! The limits are those of the kernel's first process (init_task.h, `INIT_RLIMITS`), with systemd's values for
+//! descriptors and locked memory. `pod::exec` relies on the stack limit, since arguments may take a quarter of it.
 //!
-//! Invariant: nothing of a caller's soft limits reaches an app; of the hard limits only those that are lower than
-//! these do, and only where this process may not raise them.
+//! Invariant: none of the caller's soft limits reaches an app. A hard limit of the caller's does only if it is lower
+//! than the one here and this process may not raise it.
 
 use std::fs;
 
@@ -14,10 +14,12 @@ use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A soft and a hard limit; none is no limit.
+/// A soft and a hard limit; `None` means unlimited.
 type Pair = (Option<u64>, Option<u64>);
 
-/// Every limit. The kernel's of processes and of pending signals follow from how many threads it can have (fork.c,
+/// Lists every limit.
+///
+/// The kernel derives its limits of processes and of pending signals from the maximum number of threads (fork.c,
 /// `fork_init`).
 fn limits(threads: u64) -> [(Resource, Pair); 16] {
     let both = |limit| (Some(limit), Some(limit));
@@ -50,7 +52,7 @@ pub(crate) fn set() -> Result<()> {
     for (resource, (current, maximum)) in limits(threads) {
         let wanted = Rlimit { current, maximum };
         match setrlimit(resource, wanted) {
-            // Without CAP_SYS_RESOURCE, and for descriptors above the kernel's nr_open with it.
+            // This process has no CAP_SYS_RESOURCE, or the limit of descriptors is above the kernel's nr_open.
             Err(Errno::PERM) => setrlimit(resource, within(wanted, getrlimit(resource).maximum)),
             set => set,
         }
@@ -59,7 +61,7 @@ pub(crate) fn set() -> Result<()> {
     Ok(())
 }
 
-/// The nearest to `wanted` that a process may set whose hard limit is `most`.
+/// Returns the limits nearest to `wanted` that a process with the hard limit `most` may set.
 fn within(wanted: Rlimit, most: Option<u64>) -> Rlimit {
     let least = |limit: Option<u64>| limit.into_iter().chain(most).min();
     Rlimit { current: least(wanted.current), maximum: least(wanted.maximum) }

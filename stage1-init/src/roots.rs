@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app's root: its image's tree, and what an executor adds to it.
 //!
-//! The tree is the app's own, or an overlay on one that others have too, so that what an app changes no other sees.
-//! Then, in order: the places where the pod's /proc, /sys and /dev go, /tmp, the host's time zone, hosts and resolv.conf
-//! where the image has none, and the volumes. Invariant: everything is resolved in the app's root, which the app may
-//! have left in any state, and nothing is written through a volume.
+//! The tree is the app's own, or an overlay on one that other apps use too. So no app sees what another one changes.
+//! Then these are added, in order: the places for the pod's /proc, /sys and /dev; /tmp; the host's time zone; hosts
+//! and resolv.conf where the image has none; and the volumes. Invariant: everything is resolved in the app's root,
+//! which the app may have left in any state, and nothing is written through a volume.
 
 use std::fs::File;
 use std::io::Write;
@@ -30,16 +30,16 @@ use crate::sys::{Depth, set_attributes};
 use crate::trees::{self, Tree};
 use crate::volumes::{self, Volume};
 
-/// What a file has in it that is only there to be mounted on. So the next start of the pod knows it from the image's.
+/// The content of files that exist only to be mounted on, so that the next start can tell them from the image's.
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
 const TMP_MODE: Mode = Mode::from_bits_truncate(0o1777);
 
-/// The app's name, for messages.
+/// Returns the app's name, for messages.
 pub(crate) fn name(root: &Root) -> &str {
     root.at.rsplit('/').next().unwrap_or_default()
 }
 
-/// Takes an app's tree, mounted nowhere yet, from the pod directory and the store.
+/// Takes an app's tree from the pod directory and the store, mounted nowhere yet.
 pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<OwnedFd> {
     let lower = trees::open(tree, stage1, store)?;
     let tree = match tree {
@@ -54,7 +54,7 @@ pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<OwnedF
     Ok(tree)
 }
 
-/// Mounts an app's tree with its volumes as its root; the pod is at [`POD`].
+/// Mounts an app's tree and its volumes as the app's root; the pod is at [`POD`].
 pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<()> {
     let at = format!("{POD}/{}", root.at);
     let place = File::open(&at).with_context(|| format!("cannot open {at}"))?;
@@ -75,7 +75,7 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<(
     Ok(set_attributes(tree, attributes, Depth::One)?)
 }
 
-/// A /tmp for everybody: the image's, one made in its place, or a tmpfs.
+/// Provides a /tmp for all users: the image's, one made in its place, or a tmpfs.
 fn tmp(app: &InRoot, in_memory: bool) -> Result<()> {
     let path = path(TMP)?;
     let is_missing = matches!(app.open(&path, OFlag::O_PATH, Mode::empty()), Err(Errno::ENOENT));
@@ -91,7 +91,7 @@ fn tmp(app: &InRoot, in_memory: bool) -> Result<()> {
     Ok(())
 }
 
-/// Mounts a file of the pod's where the image has none: it is never written over (appc spec, `OS-SPEC`).
+/// Mounts a file of the pod's if the image has none: the image's is never overwritten (appc spec, `OS-SPEC`).
 fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
     let path = path(file.at)?;
     if !is_free(app, &path)? {
@@ -102,7 +102,9 @@ fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
     Ok(attach(source, app.open(&path, OFlag::O_PATH, Mode::empty())?)?)
 }
 
-/// Whether there is a placeholder, which is made where there is nothing. A link to nothing is the image's.
+/// Tells whether there is a placeholder at `path`. If there is nothing, a placeholder is made.
+///
+/// A link to nothing is a file of the image's, so it is kept.
 fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
     let most = u64::try_from(PLACEHOLDER.len()).expect("it is short");
     match app.read(path, most) {
@@ -124,7 +126,7 @@ fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
     }
 }
 
-/// A directory of the app's, made where it is missing. `prepare` has seen to it that it can be.
+/// Opens a directory of the app's, making it if it is missing. `prepare` has checked that this is possible.
 fn directory(app: &InRoot, path: &RelativePath) -> Result<OwnedFd> {
     app.make_dir(path).with_context(|| {
         let path = path.as_path().display();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The sockets that apps are started with (appc spec, ports, `socketActivated`).
 //!
-//! `/init` opens them before anything of the pod runs: where a port can't be had, the caller hears of it. They are
-//! bound to every address of the host's, of both families where the host has IPv6.
+//! `/init` opens them before anything of the pod runs, so an unavailable port is reported to the caller. They are
+//! bound to every address of the host, of both families if the host has IPv6.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,7 +16,7 @@ use nix::sys::socket::{
 use pod::Socket;
 use pod::manifest::Protocol;
 
-/// Opens a socket for each.
+/// Opens the sockets, in this order.
 pub(crate) fn open(sockets: &[Socket]) -> Result<Vec<OwnedFd>> {
     let one = |wanted: &Socket| {
         let Socket { name, protocol, port } = wanted;
@@ -36,7 +36,7 @@ fn open_one(wanted: &Socket) -> nix::Result<OwnedFd> {
             prepare(&opened, wanted.protocol)?;
             let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, wanted.port, 0, 0);
             match bind(opened.as_raw_fd(), &SockaddrIn6::from(any)) {
-                // The family is there, and switched off.
+                // The kernel has IPv6, but it is disabled.
                 Err(Errno::EADDRNOTAVAIL) => open_v4(kind, wanted)?,
                 bound => bound.map(|()| opened)?,
             }
@@ -58,8 +58,9 @@ fn open_v4(kind: SockType, wanted: &Socket) -> nix::Result<OwnedFd> {
     Ok(opened)
 }
 
-/// A listener may follow on an earlier one whose connections linger (socket(7), `SO_REUSEADDR`); for datagrams that
-/// would let two pods have one port.
+/// Lets a listener reuse the port of an earlier one whose connections linger (socket(7), `SO_REUSEADDR`).
+///
+/// For datagrams, that option would let two pods have the same port.
 fn prepare(opened: &OwnedFd, protocol: Protocol) -> nix::Result<()> {
     match protocol {
         Protocol::Tcp => setsockopt(opened, sockopt::ReuseAddr, &true),

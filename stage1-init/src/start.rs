@@ -48,7 +48,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
     }
 }
 
-/// Prints what would be done.
+/// Prints the plan, and does none of it.
 fn show() -> Result<(), Failure> {
     let (directory, id) = pod_directory().at(Step::Load)?;
     let loaded = load::load(&directory, id).at(Step::Load)?;
@@ -57,18 +57,18 @@ fn show() -> Result<(), Failure> {
     dry_run::print(&dry_run::text(&plan::plan(&loaded, &host, false))).at(Step::Load)
 }
 
-/// Returns the pod's code.
+/// Runs the pod and returns its exit code.
 fn start(args: &Args) -> Result<u8, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
-    // Older kernels call a program that is executed by descriptor after the descriptor's number.
+    // When a program is executed by descriptor, older kernels name the process after the descriptor's number.
     rustix::thread::set_name(c"init").at(Step::Load)?;
     umask(Mode::from_bits_truncate(0o022));
     rlimits::set().at(Step::Load)?;
-    // What the caller left open is not the pod's.
+    // Descriptors that the caller left open are not for the pod.
     reaper::close_others(&[]).at(Step::Load)?;
     stdio::check().at(Step::Load)?;
     let (directory, id) = pod_directory().at(Step::Load)?;
-    // Not unlocked by this process, whose lock is the reaper's too.
+    // Never dropped: that would unlock the directory for the reaper too, which shares this lock.
     let lock = ManuallyDrop::new(lock::take(directory, id).at(Step::Namespace)?);
     let loaded = load::load(&**lock, id).at(Step::Load)?;
     let mut cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
@@ -89,14 +89,14 @@ fn start(args: &Args) -> Result<u8, Failure> {
     }
     reaped?;
     let done = enter(&plan, &loaded.store, &cgroup, &requests, args.debug);
-    // In a process namespace of its own the reaper ends with this process.
+    // If this process is the first of a process namespace, the reaper ends with it.
     if getpid().as_raw() == 1 {
         let _ = cgroup.remove();
     }
     done
 }
 
-/// Makes what is not in the pod directory, and runs the pod.
+/// Makes what is outside the pod directory, and runs the pod.
 fn enter(
     plan: &Plan,
     store: &Store,
@@ -114,8 +114,10 @@ fn enter(
     supervisor::run(&command, stdio, offer, requests, cgroup, debug)
 }
 
-/// Opens the current directory, and tells the pod id that is its name. Who can write in it decides what its manifest
-/// says and what is executed: only root may. What is above it doesn't matter to who has been started from it.
+/// Opens the current directory, and returns it with the pod id that is its name.
+///
+/// Write access to this directory decides what the manifest says and what is executed, so only root may have it. The
+/// directories above don't matter to a process that has been started from this one.
 fn pod_directory() -> Result<(OwnedFd, PodId)> {
     ensure!(geteuid().is_root(), "not root: expected to be run as root, to make a pod's namespaces");
     let path = std::env::current_dir().context("cannot tell the current directory")?;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The apps' status files. An app can fill the disk that they are on, so what they take is reserved before it starts: a
-//! file of its own with a block, `.APP`, and room for the name that it gets once the app has ended.
+//! The apps' status files.
 //!
-//! To write a status takes no space then: it is written into that block, synced, and the file renamed to `APP`. An app
-//! that is started again has a second file, since its first status must stay whole until the next one is: the two are
-//! exchanged. This holds where the file system has fallocate(2) and overwrites in place what it reserves: ext4, xfs,
-//! tmpfs, and btrfs as to data. Elsewhere a status may fail for want of space.
+//! An app can fill the disk that they are on, so their space is reserved before it starts: a file of its own with a
+//! block, `.APP`, and room in the directory for the name that the file gets once the app has ended.
+//!
+//! Then writing a status takes no space: it is written into that block and synced, and the file is renamed to `APP`.
+//! An app that is started again has a second file, because its previous status must stay whole until the next one is:
+//! the two files are exchanged. This works if the file system has fallocate(2) and overwrites reserved space in place:
+//! ext4, xfs, tmpfs, and btrfs for data. On others, writing a status may fail for lack of space.
 //!
 //! Invariant: a reader of `APP` finds the whole status or no file, and the content is on disk by then.
 
@@ -21,29 +23,29 @@ use pod::layout;
 use pod::name::AppName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-/// As much as file systems have in a block, mostly.
+/// The usual size of a file system's block.
 const BLOCK: i64 = 4096;
 
-/// Which statuses an app writes.
+/// How often an app writes a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writes {
-    /// One, when it ends.
+    /// Once, when it ends.
     Once,
-    /// One each time it ends, since it is started again.
+    /// Each time it ends, since it is started again.
     Again,
 }
 
-/// The file that an app's next status is written to. No app's name begins with a dot.
+/// Names the file that an app's next status is written to. No app's name begins with a dot.
 fn hidden(app: &AppName) -> String {
     format!(".{app}")
 }
 
-/// The file that becomes the hidden one once that has the app's name.
+/// Names the file that becomes the hidden one once that has been renamed to the app's name.
 fn spare(app: &AppName) -> String {
     format!("..{app}")
 }
 
-/// Reserves what the statuses of `apps` take in their directory, which is empty.
+/// Reserves the space for the statuses of `apps` in their directory, which must be empty.
 pub(crate) fn reserve<'a>(
     directory: &OwnedFd,
     apps: impl Iterator<Item = (&'a AppName, Writes)> + Clone,
@@ -54,7 +56,7 @@ pub(crate) fn reserve<'a>(
             reserve_file(directory, &spare(app))?;
         }
     }
-    // Directories don't shrink: where an entry of the longest name was for each app, there is room for its own.
+    // Directories don't shrink: once they had an entry of the longest name for each app, they have room for its own.
     let width = apps.clone().map(|(app, _)| app.as_str().len()).max().unwrap_or_default();
     let room = |number: usize| format!("...{number:0>width$}");
     for (number, (app, _)) in apps.clone().enumerate() {
@@ -73,7 +75,9 @@ fn reserve_file(directory: &OwnedFd, name: &str) -> nix::Result<()> {
     }
 }
 
-/// Writes an app's status; `root` has stage1. Where it can't, the app has none: an earlier one is not its last.
+/// Writes an app's status; `root` is the path of stage1.
+///
+/// If that fails, the app has no status, since an earlier one is not its last.
 pub(crate) fn write(root: &str, app: &AppName, code: u8) -> io::Result<()> {
     let written = write_in(&format!("{root}/{}", layout::STATUS), app, code);
     if written.is_err() {
@@ -86,7 +90,7 @@ fn write_in(directory: &str, app: &AppName, code: u8) -> io::Result<()> {
     let [status, hidden, spare] =
         [app.to_string(), hidden(app), spare(app)].map(|name| format!("{directory}/{name}"));
     let text = format!("{code}\n");
-    // Not truncated first, which would give its block back.
+    // Not truncated first: that would free its block.
     let mut file = File::options().create(true).truncate(false).write(true).open(&hidden)?;
     file.write_all(text.as_bytes())?;
     if file.metadata()?.len() != text.len() as u64 {
@@ -96,9 +100,9 @@ fn write_in(directory: &str, app: &AppName, code: u8) -> io::Result<()> {
     if renameat_with(CWD, &hidden, CWD, &status, RenameFlags::EXCHANGE).is_ok() {
         return Ok(());
     }
-    // There was none yet.
+    // The app has no status yet.
     fs::rename(&hidden, &status)?;
-    // The one for the next, where there will be one.
+    // Provides the file for the next status, if there will be one.
     let _ = fs::rename(&spare, &hidden);
     Ok(())
 }
@@ -108,10 +112,10 @@ pub(crate) fn is_there(root: &str, app: &AppName) -> io::Result<bool> {
     fs::exists(format!("{root}/{}", layout::status(app)))
 }
 
-/// Removes what is reserved and was not needed.
+/// Removes the reserved files that were not needed.
 pub(crate) fn tidy(root: &str, app: &AppName) {
     for name in [hidden(app), spare(app)] {
-        // It is in nobody's way.
+        // A file that stays does no harm.
         let _ = fs::remove_file(format!("{root}/{}/{name}", layout::STATUS));
     }
 }

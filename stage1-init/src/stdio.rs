@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The caller's stdin, stdout and stderr, and the pod's sockets, handed to the apps as the descriptors they are: no
-//! relay, no terminal between, nothing to lose or to change. But for a terminal: that is opened anew, for what it is to
-//! be used for ([`crate::terminal`]).
+//! The caller's stdin, stdout and stderr, and the pod's sockets. The apps get the descriptors themselves, so no relay
+//! and no terminal is in between that could lose or change anything. Terminals are the exception: they are opened
+//! anew, for what they are to be used for ([`crate::terminal`]).
 //!
 //! `/init` binds a datagram socket and queues one message on it that carries the descriptors (unix(7), `SCM_RIGHTS`).
 //! The socket goes to nspawn, to systemd, and as `gantry-stdio.socket` to every service by socket activation. The
-//! launcher peeks at the message (`MSG_PEEK` duplicates the descriptors and leaves the message), so any number of
-//! services can, and takes what is its app's. The socket's path lies in `/init`'s private /run, so nothing else
-//! reaches it.
+//! launcher peeks at the message and takes the descriptors that are for its app. `MSG_PEEK` duplicates the descriptors
+//! and leaves the message, so any number of services can do that. The socket's path is in `/init`'s private /run, so
+//! nothing else can reach it.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -24,14 +24,15 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use crate::terminal::{self, Input};
 use crate::volumes::is_directory;
 
-/// Also `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises the socket.
+/// The socket's path. It is also `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises the socket.
 const SOCKET: &str = "/run/gantry-stdio";
 
-/// As many descriptors fit into a message (linux/net.h, SCM_MAX_FD).
+/// The maximum number of descriptors in a message (linux/net.h, SCM_MAX_FD).
 const DESCRIPTORS_MAX: usize = 253;
 
-/// Refuses a stdio that is more than streams: a directory, or a descriptor that only names something, is a way out of an
-/// app's root.
+/// Refuses a stdio that is more than a stream.
+///
+/// A directory, or a descriptor that only names something (`O_PATH`), is a way out of an app's root.
 pub(crate) fn check() -> Result<()> {
     let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     for (name, fd) in [("stdin", input.as_fd()), ("stdout", output.as_fd()), ("stderr", error.as_fd())] {
@@ -44,16 +45,17 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// What the apps get as stdin, stdout and stderr.
+/// The descriptors that the apps get as stdin, stdout and stderr.
 #[derive(Debug)]
 pub(crate) struct Stdio {
     descriptors: [OwnedFd; 3],
-    /// How they have the terminal that is their stdin.
+    /// How the apps have the terminal that is their stdin.
     terminal: Input,
 }
 
-/// Takes this process's stdio for the apps, whose stdin is /dev/null unless `stdin`. It must still be in the mount namespace
-/// of the caller.
+/// Takes this process's stdio for the apps. Without `stdin`, their stdin is /dev/null.
+///
+/// This process must still be in the caller's mount namespace.
 pub(crate) fn take(stdin: bool) -> Result<Stdio> {
     let caller = io::stdin();
     let (input, terminal) = match stdin {
@@ -76,7 +78,7 @@ fn unusable(name: &str) -> String {
 }
 
 impl Stdio {
-    /// Makes the socket with it and the pod's `sockets` in it.
+    /// Makes the socket that carries these descriptors and the pod's `sockets`.
     pub(crate) fn offer(&self, sockets: &[OwnedFd]) -> Result<OwnedFd> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let listener = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
@@ -90,12 +92,12 @@ impl Stdio {
         Ok(listener)
     }
 
-    /// How the apps have their terminal, for this process, which needs no more of it.
+    /// Returns how the apps have their terminal, and closes this process's copies of the descriptors.
     pub(crate) fn into_terminal(self) -> Input {
         self.terminal
     }
 
-    /// Makes its stderr the stdout and stderr of this process, which reads nothing.
+    /// Makes the apps' stderr this process's stdout and stderr, and /dev/null its stdin.
     pub(crate) fn become_silent(&self) -> Result<()> {
         dup2_stdin(File::open("/dev/null").context("cannot open /dev/null")?)?;
         dup2_stdout(&self.descriptors[2])?;

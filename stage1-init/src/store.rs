@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The trees of the store that a pod needs, found and locked.
 //!
-//! Who removes a tree locks its directory alone first, who uses one shares the lock. A name may be gone, or another
-//! tree's, before the lock is there, so it is looked up once more. Invariant: a tree that is in here stays where it is
-//! for as long as one of its descriptors is open, in this process or in one that it forked.
+//! A process that removes a tree first locks the tree's directory exclusively; a process that uses a tree takes a
+//! shared lock. Before the lock is taken, the tree's name may be removed or given to another tree, so the name is
+//! looked up again afterwards. Invariant: a tree in here stays where it is as long as one of its descriptors is open,
+//! in this process or in one that it forked.
 //!
-//! The store is guarded: whoever can write in it decides what pods run.
+//! The store is guarded, because write access to it decides what pods run.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,9 +22,9 @@ use rustix::io::retry_on_intr;
 
 use crate::in_root::{InRoot, check_guarded};
 
-/// How often a tree is opened that is replaced meanwhile, as by a repair.
+/// How often to try to open a tree that is being replaced, for example by a repair.
 const ATTEMPTS: usize = 16;
-/// From a pod directory to DIR.
+/// The path from a pod directory to DIR.
 const HOME: &str = "../..";
 
 /// Trees of the store, by their names.
@@ -34,7 +35,7 @@ impl Store {
     /// Opens and locks these trees, from a pod directory.
     pub(crate) fn open(pod: impl AsFd, trees: &[Digest]) -> Result<Self> {
         let mut opened = BTreeMap::new();
-        // Where there are none, there may be no store.
+        // A pod without such trees may have no store.
         let home = (!trees.is_empty()).then(|| home(pod)).transpose()?;
         for (tree, home) in trees.iter().zip(home.iter().cycle()) {
             opened.insert(*tree, open_locked(home, tree).with_context(|| format!("tree {tree}"))?);
@@ -42,8 +43,10 @@ impl Store {
         Ok(Self(opened))
     }
 
-    /// The same trees, opened anew: the mounts of another mount namespace, as which this process's descriptors count
-    /// once it has left that, can't be layers.
+    /// Opens the same trees again, in this process's current mount namespace.
+    ///
+    /// Descriptors that were opened in another mount namespace belong to its mounts, also after the process has left
+    /// it. The mounts of another namespace can't be layers.
     pub(crate) fn reopen(&self, pod: impl AsFd) -> Result<Self> {
         let home = home(pod)?;
         let mut opened = BTreeMap::new();
@@ -55,19 +58,19 @@ impl Store {
         Ok(Self(opened))
     }
 
-    /// The root of a tree.
+    /// Opens the root of a tree.
     pub(crate) fn tree(&self, tree: &Digest) -> Result<InRoot> {
         let directory = self.0.get(tree).with_context(|| format!("tree {tree} is none of the pod's"))?;
         InRoot::open_at(directory, layout::TREE).with_context(|| format!("cannot open tree {tree}"))
     }
 
-    /// The descriptors that lock the trees.
+    /// Lists the descriptors that lock the trees.
     pub(crate) fn locks(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.0.values().map(AsFd::as_fd)
     }
 }
 
-/// Opens the directory that a pod directory and the store are in.
+/// Opens the directory that contains both the pod directory and the store.
 fn home(pod: impl AsFd) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let home = openat(pod, HOME, flags, Mode::empty()).context("cannot open what the pod directory is in")?;
@@ -103,7 +106,7 @@ fn open(home: &OwnedFd, tree: &Digest) -> Result<Option<OwnedFd>> {
         last = Some(directory);
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    // One that only names it can't be locked.
+    // An `O_PATH` descriptor can't be locked.
     last.map(|directory| openat(&directory, ".", flags, Mode::empty())).transpose().context("cannot open it")
 }
 
@@ -188,7 +191,7 @@ mod tests {
         flock(&remover, FlockOperation::LockExclusive).unwrap();
         let pod = home.pod();
         let waiting = std::thread::spawn(move || Store::open(pod, &[TREE]));
-        // Whether it waits for the lock by now or comes later: it must not take what is removed.
+        // Whether the thread waits for the lock by now or comes later, it must not take the removed tree.
         fs::rename(home.tree(), home.path("old")).unwrap();
         drop(remover);
         assert!(format!("{:#}", waiting.join().unwrap().unwrap_err()).contains("is not in the store"));

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod's process: what `/init` is from nspawn's start to the pod's end. It does three things.
+//! The pod's process: what `/init` is from nspawn's start to the pod's end. It has three tasks.
 //!
-//! - It takes the requests to stop: SIGTERM, SIGINT, SIGQUIT and SIGHUP. nspawn can't. It knows the first two alone,
-//!   ends everything at once on a second, and passes one on whether or not the pod's systemd listens by then; the
-//!   kernel drops a signal that process 1 of a namespace has no handler for (pid_namespaces(7)).
-//! - It stops and goes on with the pod as a job of the caller's shell ([`crate::job`]).
-//! - It ends with the code that the pod has recorded ([`crate::outcome`]). Where there is none, nspawn or systemd has
-//!   failed: that is told in one line, with what nspawn said.
+//! - It takes the requests to stop: SIGTERM, SIGINT, SIGQUIT and SIGHUP. nspawn can't do that. It handles only the
+//!   first two, ends everything at once on a second one, and passes one on whether or not the pod's systemd listens by
+//!   then. The kernel drops a signal that process 1 of a namespace has no handler for (pid_namespaces(7)).
+//! - It stops and continues the pod as a job of the caller's shell ([`crate::job`]).
+//! - It ends with the exit code that the pod has recorded ([`crate::outcome`]). If there is none, nspawn or systemd
+//!   has failed. That is reported in one line, with nspawn's messages.
 //!
-//! Requests are held back from the first moment, so none is lost. The first is put to systemd itself, once that listens,
-//! and nspawn is ended ([`crate::halt`]): whoever signals every process of the pod signals nspawn, too.
-//! That shows by a pipe: systemd closes the descriptors that it was started with and has no unit for right after it
-//! has set its signals up (systemd's main.c, after `manager_startup`).
+//! Requests are held back from the first moment, so none is lost. The first one is sent to systemd itself as soon as
+//! systemd listens, and nspawn is ended ([`crate::halt`]), since a supervisor that signals every process of the pod
+//! signals nspawn, too. A pipe shows when systemd listens: right after systemd has set up its signals, it closes the
+//! descriptors that it was started with and has no unit for (systemd's main.c, after `manager_startup`).
 //!
-//! It is not in the pod's cgroup: one with processes of its own gives no controllers to those below.
+//! This process is not in the pod's cgroup, because a cgroup with processes of its own can't enable controllers for
+//! the cgroups below.
 //!
-//! Invariant: however often, however early it is asked, the pod is stopped once, in order, with one code.
+//! Invariant: however often and however early it is asked, the pod is stopped once, in order, with one exit code.
 
 use std::convert::Infallible;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
@@ -40,19 +41,22 @@ use crate::outcome::{self, OURS};
 use crate::stdio::Stdio;
 use crate::{inotify, sys};
 
-/// What asks a pod to stop.
+/// The signals that ask a pod to stop.
 const REQUESTS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
 
 /// The signals that ask the pod to stop, held back from being acted on.
 #[derive(Debug)]
 pub(crate) struct Requests {
     asks: SigSet,
-    /// The pod stops by ^Z.
+    /// Whether ^Z (SIGTSTP) stops the pod.
     stops: bool,
 }
 
 impl Requests {
-    /// Holds them back from now on. A hangup that the caller ignores, as nohup(1) does, is no request; likewise ^Z.
+    /// Holds the requests back from now on.
+    ///
+    /// A hangup that the caller ignores, as nohup(1) does, is no request. Likewise, an ignored ^Z does not stop the
+    /// pod.
     pub(crate) fn hold() -> Result<Self> {
         let mut asks = SigSet::from_iter(REQUESTS);
         let mut held = asks;
@@ -63,12 +67,12 @@ impl Requests {
             asks.remove(Signal::SIGHUP);
         }
         let stops = !ignores(&status, Signal::SIGTSTP);
-        // Who ignores SIGCHLD can't wait for a child, and callers may have it ignored.
+        // A process that ignores SIGCHLD can't wait for its children, and the caller may have set it to ignore that.
         sys::default_signals();
         Ok(Self { asks, stops })
     }
 
-    /// What is waited for.
+    /// Returns the signals to wait for.
     fn awaited(&self) -> SigSet {
         let mut awaited = self.asks;
         awaited.extend([Signal::SIGCHLD, Signal::SIGCONT]);
@@ -77,8 +81,9 @@ impl Requests {
     }
 }
 
-/// What is held back as soon as there is a pod to stop ([`crate::job`]), and SIGPIPE, which a pipe would end this process
-/// by.
+/// Returns the signals that are held back as soon as there is a pod to stop ([`crate::job`]).
+///
+/// SIGPIPE is among them, because a write to a pipe could otherwise end this process.
 fn job_signals() -> SigSet {
     SigSet::from_iter([Signal::SIGTSTP, Signal::SIGCONT, Signal::SIGTTIN, Signal::SIGPIPE])
 }
@@ -89,7 +94,9 @@ fn ignores(status: &str, signal: Signal) -> bool {
     ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & bit != 0))
 }
 
-/// Runs nspawn to its end and returns the pod's code. With `debug`, what nspawn says goes to stderr as it is said.
+/// Runs nspawn to its end and returns the pod's exit code.
+///
+/// With `debug`, nspawn's messages go to stderr at once.
 pub(crate) fn run(
     command: &Command,
     stdio: Stdio,
@@ -98,10 +105,10 @@ pub(crate) fn run(
     cgroup: &Cgroup,
     debug: bool,
 ) -> Result<u8, Failure> {
-    // What nspawn and this process say is no output of the pod's, whose end shows by its apps'.
+    // Messages of nspawn and of this process are not the pod's output. stdout ends when the apps have closed theirs.
     dup2_stdout(std::io::stderr()).at(Step::Exec)?;
     job_signals().thread_block().at(Step::Exec)?;
-    // nspawn's children are this process's once it has ended.
+    // nspawn's children become this process's once nspawn has ended.
     set_child_subreaper(true).context("cannot become a subreaper").at(Step::Exec)?;
     let (listens, starting) = pipe().context("cannot make a pipe").at(Step::Exec)?;
     let (said, says) = lossy_pipe().context("cannot make a pipe").at(Step::Exec)?;
@@ -114,14 +121,14 @@ pub(crate) fn run(
                 become_nspawn(command, &passed, (!debug).then_some(&says)).at(Step::Exec)
             })();
             let Err(Failure { step, error }) = never;
-            // The parent tells it.
+            // The parent reports the failure.
             let _ = OURS.fail(step, &error);
             sys::exit_at_once(u8::MAX)
         }
         ForkResult::Parent { child } => {
             drop((offer, starting, says));
             let job = Job::new(cgroup, stdio.into_terminal());
-            // With `debug` it copies the pod's console.
+            // With `debug`, nspawn copies the pod's console.
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
             let ended = supervise(child, listens, requests, job, halt).at(Step::Exec)?;
@@ -130,7 +137,7 @@ pub(crate) fn run(
     }
 }
 
-/// A pipe whose writers never wait: what has no place in it is lost.
+/// Makes a pipe whose writers never wait: what does not fit into it is lost.
 fn lossy_pipe() -> Result<(PipeReader, PipeWriter)> {
     let (reader, writer) = pipe()?;
     for end in [reader.as_fd(), writer.as_fd()] {
@@ -140,19 +147,20 @@ fn lossy_pipe() -> Result<(PipeReader, PipeWriter)> {
 }
 
 fn become_nspawn(command: &Command, passed: &[OwnedFd], says: Option<&PipeWriter>) -> Result<Infallible> {
-    // Out of reach of the caller's terminal: what it signals is asked of the parent.
+    // A new session is out of reach of the caller's terminal, whose signals the parent handles.
     setsid()?;
     if let Some(says) = says {
         dup2_stdout(says)?;
         dup2_stderr(says)?;
     }
-    // nspawn itself takes SIGTERM and SIGINT, once it can; the others would end it, and nothing else.
+    // nspawn itself handles SIGTERM and SIGINT, once it can; the others would end nspawn and nothing else.
     SigSet::from_iter(REQUESTS).thread_set_mask()?;
     nspawn::exec(command, passed)
 }
 
-/// Waits for the pod's end; returns how nspawn, or systemd in its place, ended. `halt` asks for that end and returns the
-/// process to wait for from then on; none where systemd does not run.
+/// Waits for the pod's end, and returns how nspawn, or systemd in its place, ended.
+///
+/// `halt` asks for that end and returns the process to wait for from then on, or `None` if systemd does not run.
 fn supervise(
     nspawn: Pid,
     mut listens: impl Read,
@@ -174,7 +182,7 @@ fn supervise(
                 _ if asked => {}
                 _ => {
                     asked = true;
-                    // Without it the pod's code is a failure; it is stopped all the same.
+                    // If this fails, the pod's exit code is a failure, but the pod is stopped all the same.
                     let _ = OURS.ask();
                     job.end()?;
                     let _ = listens.read(&mut [0]);
@@ -188,7 +196,8 @@ fn supervise(
         job.tend()?;
         let ended = waitpid(pod, Some(WaitPidFlag::WNOHANG))?;
         if matches!(ended, WaitStatus::Exited(..) | WaitStatus::Signaled(..)) {
-            // Whatever nspawn says: one of its own processes may have been asked, too, before there was a systemd.
+            // nspawn's exit code doesn't matter: one of its processes may have been signalled, too, before systemd
+            // ran.
             if !began {
                 status::none_began(POD)?;
             }
@@ -197,16 +206,18 @@ fn supervise(
     }
 }
 
-/// The next signal that waits.
+/// Returns the next pending signal, if there is any.
 fn next(signals: &SignalFd) -> Result<Option<Signal>> {
     let signal = signals.read_signal()?;
     Ok(signal.map(|signal| Signal::try_from(signal.ssi_signo.cast_signed())).transpose()?)
 }
 
-/// The pod's code, as the pod has recorded it; where it has not, nspawn's end and what it `said` are the failure.
+/// Returns the exit code that the pod has recorded.
+///
+/// If it has recorded none, fails with the way nspawn ended and with what nspawn `said`.
 fn conclude(nspawn: WaitStatus, mut said: PipeReader) -> Result<u8, Failure> {
     let mut text = Vec::new();
-    // It ends where there is no more for now: processes of the pod may have the other end still.
+    // Reads only what is there now: processes of the pod may still have the other end open.
     let _ = said.read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text);
     if let Some(code) = OURS.read()? {

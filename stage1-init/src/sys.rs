@@ -16,7 +16,7 @@ const LISTEN_FD: i32 = 3;
 /// How many signals there are (signal(7)).
 const SIGNALS: i64 = 64;
 
-/// fork(2).
+/// Forks this process: fork(2).
 pub(crate) fn fork() -> nix::Result<ForkResult> {
     // SAFETY: this program has one thread, so the child may go on as the parent would.
     unsafe { nix::unistd::fork() }
@@ -28,7 +28,7 @@ pub(crate) fn send(process: Pid, signal: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(process.as_raw(), signal) }).map(drop)
 }
 
-/// The device that a terminal is, whatever it was opened by: `TIOCGDEV` (linux/tty_io.c).
+/// Returns the device number of a terminal, whatever name it was opened by: `TIOCGDEV` (linux/tty_io.c).
 pub(crate) fn terminal_device(terminal: impl AsFd) -> nix::Result<u32> {
     let mut device = 0_u32;
     // SAFETY: the call writes a number of this size, or nothing.
@@ -36,10 +36,12 @@ pub(crate) fn terminal_device(terminal: impl AsFd) -> nix::Result<u32> {
     Errno::result(result).map(|_| device)
 }
 
-/// Copies `fds` to where socket activation passes descriptors, to survive exec. Nothing else may be open there.
+/// Copies `fds` to the numbers that socket activation uses, so that they survive exec.
+///
+/// Nothing else may be open at these numbers.
 pub(crate) fn pass_as_listen_fds(fds: &[impl AsFd]) -> nix::Result<()> {
     for (fd, number) in fds.iter().zip(LISTEN_FD..) {
-        // SAFETY: the new descriptor is given away at once, and what stood there is nobody's.
+        // SAFETY: the new descriptor is given away at once, and nothing uses what was open at its number.
         let passed = unsafe { nix::unistd::dup2_raw(fd, number) }?;
         let _ = std::os::fd::IntoRawFd::into_raw_fd(passed);
     }
@@ -58,23 +60,26 @@ fn borrow(fd: i32) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-/// Takes the descriptors that a message brought.
+/// Takes ownership of the descriptors that a message brought.
 pub(crate) fn own(received: &[i32]) -> Vec<OwnedFd> {
     // SAFETY: recvmsg(2) opened them for this process, and nothing else knows them.
     received.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).collect()
 }
 
-/// Gives every signal back its default action, which exec keeps: Rust's runtime ignores SIGPIPE, and callers may have
-/// ignored any. Straight from the kernel, since C libraries hide a few signals that exec passes on all the same.
+/// Gives every signal its default action again, which exec keeps.
 ///
-/// SIGPIPE is the exception until a program is executed: it does nothing, so that a message that nobody reads doesn't end
-/// this process. It has a handler, since exec keeps what is ignored or blocked, and takes handlers away (execve(2)).
+/// Rust's runtime ignores SIGPIPE, and callers may have ignored any signal. This calls the kernel directly, since C
+/// libraries hide a few signals that exec passes on all the same.
+///
+/// SIGPIPE is the exception until a program is executed: it does nothing, so that a message without a reader doesn't
+/// end this process. It has a handler, because exec keeps ignored and blocked signals but removes handlers
+/// (execve(2)).
 pub(crate) fn default_signals() {
     // All zero: SIG_DFL, no flags, an empty mask (rt_sigaction(2)).
     let action = [0_u64; 4];
     for signal in 1..=SIGNALS {
         // SAFETY: `action` is as large as the kernel's structure; the default action runs no code of this process.
-        // What can't be set, SIGKILL and SIGSTOP, has its default already.
+        // Signals whose action can't be set, SIGKILL and SIGSTOP, have their default already.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -102,18 +107,18 @@ pub(crate) fn set_filter(program: &mut [libc::sock_filter]) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Ends this process with nothing between: one call, which every filter allows.
+/// Ends this process immediately, by one system call that every filter allows.
 pub(crate) fn exit_at_once(code: u8) -> ! {
     // SAFETY: it takes a number and does not return.
     unsafe { libc::_exit(i32::from(code)) }
 }
 
-/// How far an attribute goes.
+/// The mounts that an attribute is set on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// To the mount itself.
+    /// Only the mount itself.
     One,
-    /// To all that is mounted below it, too.
+    /// The mount and all mounts below it.
     All,
 }
 

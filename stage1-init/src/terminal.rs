@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The caller's terminal, as apps get it.
 //!
-//! A terminal is opened read-write as a rule, and whoever has it as stdout can read what is typed. The kernel keeps those
-//! in the background from that (SIGTTIN), but only in the terminal's own session, and an app is in none: it could read
-//! what is typed to the caller's shell. So:
+//! A terminal is usually opened read-write, so any process that has it as stdout can read what is typed. The kernel
+//! keeps background processes from that (SIGTTIN), but only in the terminal's own session. Apps are not in that
+//! session, so they could read what is typed to the caller's shell. Therefore:
 //!
-//! - What is written to is opened anew for writing alone. On a mount that allows no devices, so that it can't be opened
-//!   once more: an app that is root could, for reading.
-//! - What is read is opened for reading alone, and only where the pod is in the foreground ([`Input::Held`]). The pod is
-//!   frozen whenever it is not any more ([`crate::job`]).
-//! - A pod that is started in the background reads from a pipe ([`Input::Fed`]), which is filled from the terminal once
-//!   it is in the foreground ([`crate::feed`]).
+//! - A terminal that apps write to is opened anew, for writing alone. It is opened on a mount that allows no devices,
+//!   so that it can't be opened once more: an app that is root could do that, for reading.
+//! - A terminal that apps read is opened for reading alone, and only if the pod is in the foreground
+//!   ([`Input::Held`]). The pod is frozen whenever it is no longer in the foreground ([`crate::job`]).
+//! - A pod that is started in the background reads from a pipe ([`Input::Fed`]). The pipe is filled from the terminal
+//!   once the pod is in the foreground ([`crate::feed`]).
 //!
 //! Invariant: no process of a pod that runs in the background has a descriptor that reads the terminal of its session.
 
@@ -34,15 +34,15 @@ use crate::sys::{self, Depth, set_attributes};
 /// How the pod's apps have the terminal that is their stdin.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Not at all, or it is none that this process's session has.
+    /// They have none, or it is not the terminal of this process's session.
     None,
-    /// As it is. This is the terminal, opened by this process to ask the kernel about it.
+    /// They have the terminal itself. The descriptor is this process's own, to ask the kernel about the terminal.
     Held(OwnedFd),
-    /// By this process.
+    /// They have a pipe that this process fills from the terminal.
     Fed(Feed),
 }
 
-/// Opens what the apps get as stdin, where the caller's is a terminal.
+/// Opens the apps' stdin, if the caller's is a terminal.
 pub(crate) fn input(caller: BorrowedFd<'_>) -> Result<(OwnedFd, Input)> {
     let own = reopen(caller, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
     if tcgetpgrp(&own).is_err() {
@@ -57,7 +57,7 @@ pub(crate) fn input(caller: BorrowedFd<'_>) -> Result<(OwnedFd, Input)> {
     Ok((reader.into(), Input::Fed(Feed::new(own, writer)?)))
 }
 
-/// Opens a terminal that the apps write to. An app that has the same as stdin may open it again.
+/// Opens a terminal that the apps write to. An app whose stdin is the same terminal may open it again.
 pub(crate) fn output(caller: BorrowedFd<'_>, input: &Input) -> Result<OwnedFd> {
     if matches!(input, Input::Held(terminal) if is_same(&fstat(terminal)?, &fstat(caller)?)) {
         return reopen(caller, OFlag::O_WRONLY);
@@ -70,23 +70,27 @@ pub(crate) fn output(caller: BorrowedFd<'_>, input: &Input) -> Result<OwnedFd> {
     Ok(opened)
 }
 
-/// Whether it is one.
+/// Tells whether a descriptor is a terminal.
 pub(crate) fn is_terminal(fd: impl AsFd) -> bool {
     isatty(fd).unwrap_or(false)
 }
 
-/// Whether a read by this process would be one from the background, of the terminal of its session: the kernel's own
-/// answer. No byte is read. The terminal was opened with `O_NONBLOCK`, since others may wait in a read of it.
+/// Tells whether this process would read the terminal of its session from the background, according to the kernel.
+///
+/// No byte is read. The terminal must be opened with `O_NONBLOCK`, since other processes may be waiting in a read of
+/// it.
 pub(crate) fn is_background(terminal: &OwnedFd) -> Result<bool> {
-    // Blocked, the signal is not sent, and the read fails (n_tty.c, `job_control`).
+    // With the signal blocked, the kernel does not send it, and the read fails (n_tty.c, `job_control`).
     let blocked = SigSet::from(Signal::SIGTTIN).thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
     let found = read(terminal, &mut []);
     blocked.thread_set_mask()?;
     Ok(found == Err(Errno::EIO) && tcgetpgrp(terminal).is_ok())
 }
 
-/// A mount of its own that has the terminal alone. Terminals may have been opened in another mount namespace, whose mounts
-/// can't be copied: then this one has the same by the same name.
+/// Makes a mount that contains the terminal alone.
+///
+/// The terminal may have been opened in another mount namespace, whose mounts can't be copied. Then the terminal of
+/// the same name in this namespace is used, if it is the same one.
 fn mount_of(terminal: BorrowedFd<'_>) -> Result<OwnedFd> {
     match clone_tree_at(terminal, Submounts::No) {
         Err(rustix::io::Errno::INVAL) => {
@@ -117,7 +121,9 @@ fn open(terminal: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd> {
     opened.context("cannot open it anew")
 }
 
-/// What names a terminal may lead to another each time it is opened: /dev/ptmx, /dev/tty0.
+/// Fails if the terminal `opened` is another one.
+///
+/// Some names lead to another terminal each time they are opened: /dev/ptmx, /dev/tty0.
 fn ensure_same(terminal: BorrowedFd<'_>, opened: &OwnedFd) -> Result<()> {
     let same = sys::terminal_device(terminal)? == sys::terminal_device(opened)?;
     ensure!(same, "opened anew, it is another");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which tree an app has: its own in stage1, or an overlay on one that others have too.
+//! The apps' trees: an app has its own in stage1, or an overlay on one that others use too.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ use crate::store::Store;
 /// An app's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// The app's alone, in stage1: what it changes it changes there.
+    /// A tree of the app's alone, in stage1; the app changes the tree itself.
     Own(String),
-    /// One that stays as it is.
+    /// A tree that stays as it is.
     Shared {
-        /// Where it is.
+        /// Where the tree is.
         lower: Lower,
         /// Where the app's changes go, in stage1.
         upper: String,
@@ -36,7 +36,7 @@ pub enum Lower {
     Store(Digest),
 }
 
-/// An image's directory, with its manifest and rootfs.
+/// Opens an image's directory, which has its manifest and rootfs.
 pub(crate) fn image(layers: &Layers, stage1: &InRoot, store: &Store, id: &Digest) -> Result<InRoot> {
     match layers {
         Layers::Overlay { images, .. } => {
@@ -49,8 +49,10 @@ pub(crate) fn image(layers: &Layers, stage1: &InRoot, store: &Store, id: &Digest
     }
 }
 
-/// Each app's tree. Where trees are copied, the first app of an image has the image's own, and every other a copy;
-/// pods that were prepared without copies have an overlay for each.
+/// Finds each app's tree.
+///
+/// If trees are copied, the first app of an image has the image's own tree, and every other app a copy. In pods that
+/// were prepared without copies, each app has an overlay.
 pub(crate) fn of_apps(layers: &Layers, stage1: &InRoot, pod: &Pod) -> Result<BTreeMap<AppName, Tree>> {
     let mut trees = BTreeMap::new();
     for app in &pod.apps {
@@ -72,7 +74,7 @@ pub(crate) fn of_apps(layers: &Layers, stage1: &InRoot, pod: &Pod) -> Result<BTr
     Ok(trees)
 }
 
-/// The tree that an app has alone of those that share its image, if all of them have one.
+/// Finds an app's own tree, if each of the apps that share its image has one.
 fn own_tree(stage1: &InRoot, app: &App, sharing: &[&App]) -> Result<Option<String>> {
     let (first, others) = sharing.split_first().context("an app has the image that it has")?;
     for other in others {

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! systemd units as typed lines.
+//! systemd units as typed lines, see systemd.syntax(7) and systemd.service(5).
 //!
-//! systemd.syntax(7) and systemd.service(5). systemd fails open: a directive it can't read is dropped and the unit still
-//! loads. So every value is a number, a [`Command`] of Gantry's own, or text of Gantry's own; what comes from a manifest
-//! is in it only as a name whose type has no character that systemd gives a meaning (`pod::name::AppName`).
+//! systemd fails open: it drops a directive that it can't read, and still loads the unit. So every value is a number,
+//! a [`Command`] of Gantry's own, or text of Gantry's own. Text from a manifest appears only as a name, whose type
+//! excludes all characters that systemd gives a meaning (`pod::name::AppName`).
 
 use std::fmt::{self, Write as _};
 
 /// A command line of Gantry's own program and words that need no quotes.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
-    /// Run with all privileges and outside the service's root (systemd.service(5), the `+` prefix).
+    /// Whether it runs with all privileges and outside the service's root (systemd.service(5), the `+` prefix).
     privileged: bool,
     program: &'static str,
     words: Vec<String>,
 }
 
 impl Command {
-    /// A command that runs as the unit says.
+    /// Makes a command that runs as the unit says.
     pub(crate) fn new(program: &'static str, words: Vec<String>) -> Self {
         Self { privileged: false, program, words }
     }
 
-    /// A command that runs with all privileges, in the pod's root.
+    /// Makes a command that runs with all privileges, in the pod's root.
     pub(crate) fn privileged(program: &'static str, words: Vec<String>) -> Self {
         Self { privileged: true, program, words }
     }
 }
 
 impl fmt::Display for Command {
-    /// `:` turns off the expansion of variables.
+    /// Writes the command line; its prefix `:` turns off the expansion of variables.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, ":{}{}", if self.privileged { "+" } else { "" }, self.program)?;
         self.words.iter().try_for_each(|word| write!(f, " {word}"))
@@ -50,13 +50,13 @@ impl Unit {
         self
     }
 
-    /// A directive; see above for what may be its value.
+    /// Adds a directive. The module's documentation says what may be its value.
     pub(crate) fn set(mut self, directive: &'static str, value: impl fmt::Display) -> Self {
         let _ = writeln!(self.0, "{directive}={value}");
         self
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub(crate) fn into_text(self) -> String {
         self.0
     }

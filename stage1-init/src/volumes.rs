@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Volumes: parts of the host's tree, and directories of the pod's own, on their way into an app's root.
+//! Volumes: parts of the host's tree, and directories of the pod's own, that are mounted in an app's root.
 //!
-//! A volume is opened by the host's name while that is still visible, without following a link, and travels as a
-//! descriptor. Its target is resolved in the app's root, where it is made if it is missing; so no path, whatever
-//! characters it has, is ever an argument, and no link leads out.
+//! A volume is opened by its name on the host while that is still visible, without following a link, and is passed on
+//! as a descriptor. Its target is resolved in the app's root, and made there if it is missing. So no path is ever an
+//! argument, whatever characters it has, and no link leads out.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -31,7 +31,7 @@ pub(crate) struct Volume {
     target: AbsolutePath,
 }
 
-/// Opens an app's volumes, from the pod directory.
+/// Opens an app's volumes; the current directory must be the pod directory.
 pub(crate) fn open(mounts: &[Mount]) -> Result<Vec<Volume>> {
     let one = |mount: &Mount| open_one(mount).with_context(|| format!("volume at {}", mount.target));
     mounts.iter().map(one).collect()
@@ -53,14 +53,16 @@ fn open_one(mount: &Mount) -> Result<Volume> {
     };
     let mut attributes = MountAttrFlags::empty();
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, mount.read_only);
-    // A volume that is a device is meant as one.
+    // If the volume itself is a device, it is meant to be used as one.
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, is_directory(&tree)?);
     set_attributes(&tree, attributes, depth).context("cannot restrict it")?;
     Ok(Volume { tree, target: mount.target.clone() })
 }
 
-/// Opens a volume's source. Whoever owns a directory on the way to it may have replaced it, or what is above it, by a
-/// link since the pod was prepared.
+/// Opens a volume's source.
+///
+/// The owner of a directory on the way to it may have replaced it, or a directory above it, by a link since the pod
+/// was prepared.
 fn open_source(path: &AbsolutePath) -> Result<OwnedFd> {
     match open_without_links(path.as_str()) {
         Err(Errno::ELOOP) => {
@@ -72,7 +74,9 @@ fn open_source(path: &AbsolutePath) -> Result<OwnedFd> {
     }
 }
 
-/// The directory of a volume of kind empty. An earlier start of the pod may have made it; what apps put there stays.
+/// Opens the directory of a volume of kind empty, making it if it is missing.
+///
+/// An earlier start of the pod may have made it. Then it keeps what apps have put there.
 fn own_directory(path: &str, ownership: Ownership) -> Result<OwnedFd> {
     let stage1 = InRoot::open_at(File::open(".")?, layout::STAGE1)?;
     let path = RelativePath::from_bytes(path.as_bytes())?;
@@ -87,8 +91,10 @@ fn own_directory(path: &str, ownership: Ownership) -> Result<OwnedFd> {
     Ok(readable(named?)?)
 }
 
-/// Makes such a directory. It gets its name once it has its owner and mode, since the next start takes what it finds by
-/// that name. What a start that was killed left by the other name is empty.
+/// Makes the directory of a volume of kind empty.
+///
+/// It gets its final name only after its owner and mode, since the next start uses what it finds by that name. If a
+/// start was killed in between, the directory with the temporary name is empty and is used.
 fn make_own(stage1: &InRoot, path: &RelativePath, ownership: Ownership) -> Result<()> {
     let (parent, name) = path.split_last().context("the root is no volume")?;
     let parent = stage1.make_dir(&parent)?;
@@ -104,8 +110,10 @@ fn make_own(stage1: &InRoot, path: &RelativePath, ownership: Ownership) -> Resul
     Ok(renameat(&parent, layout::NEW_VOLUME, &parent, name)?)
 }
 
-/// Mounts volumes in an app's root. Every target is found, or made, before the first is mounted on: nothing is made in a
-/// volume. An earlier run of the pod may have changed the tree, so it counts where the targets lead now.
+/// Mounts volumes in an app's root.
+///
+/// All targets are found or made before the first volume is mounted, so that nothing is made in a volume. An earlier
+/// run of the pod may have changed the tree, so targets are checked by where they lead now.
 pub(crate) fn place(volumes: &[Volume], root: &InRoot) -> Result<()> {
     let of = |volume: &Volume| format!("volume at {}", volume.target);
     let targets = volumes.iter().map(|volume| target(volume, root).with_context(|| of(volume)));
@@ -135,7 +143,9 @@ fn target(volume: &Volume, root: &InRoot) -> Result<OwnedFd> {
     Ok(there)
 }
 
-/// Where something is in the app's root, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.
+/// Returns the path of an open file in the app's root, as the kernel knows it (proc_pid_fd(5)).
+///
+/// The path is used to compare, never to open.
 fn real_path(file: &OwnedFd, root: &InRoot) -> Result<AbsolutePath> {
     let link = |fd: BorrowedFd<'_>| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
     let path = link(file.as_fd())?;
@@ -144,7 +154,7 @@ fn real_path(file: &OwnedFd, root: &InRoot) -> Result<AbsolutePath> {
     Ok(path.parse()?)
 }
 
-/// Whether an open file is a directory.
+/// Tells whether an open file is a directory.
 pub(crate) fn is_directory(file: impl AsFd) -> Result<bool> {
     Ok(SFlag::from_bits_truncate(fstat(file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Signals to every process of a pod, as a supervisor sends them that knows no more than a cgroup.
+//! Sends signals to every process of a pod, as a supervisor does that only knows the pod's cgroup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,11 +10,11 @@ use nix::unistd::Pid;
 
 use crate::pods::Running;
 
-/// Signals the pod's process and all in the pod's cgroup, until there is none that was not signalled, as systemd does
-/// (systemd.kill(5), `control-group`).
+/// Signals the pod's process and everything in the pod's cgroup, until no process is left that was not signalled.
+/// systemd does the same (systemd.kill(5), `control-group`).
 ///
 /// # Panics
-/// Where cgroups can't be found.
+/// Panics if cgroups can't be found.
 pub fn to_all(running: &Running, signal: Signal) {
     let cgroup = cgroup(running.id(), &running.pod_id());
     let mut signalled = BTreeSet::new();
@@ -26,16 +26,17 @@ pub fn to_all(running: &Running, signal: Signal) {
             return;
         }
         for process in found {
-            // It may be gone by now.
+            // The process may be gone by now.
             let _ = kill(Pid::from_raw(process), signal);
         }
     }
 }
 
-/// The cgroup of a pod, whether it is there or not. `process`: the pod's, which is in the one above.
+/// Returns the path of a pod's cgroup, whether it exists or not. `process` is the pod's process, which is in the cgroup
+/// above.
 ///
 /// # Panics
-/// Where cgroups can't be found.
+/// Panics if cgroups can't be found.
 pub fn cgroup(process: i32, pod: &str) -> PathBuf {
     let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).expect("the pod's process is there");
     let above = cgroups.lines().find_map(|line| line.strip_prefix("0::/")).expect("it is in a cgroup");
@@ -47,7 +48,7 @@ pub fn cgroup(process: i32, pod: &str) -> PathBuf {
     Path::new(&hierarchy.expect("cgroup v2 is mounted")).join(above).join(format!("gantry-{pod}"))
 }
 
-/// The processes in a cgroup and in those below.
+/// Returns the processes in a cgroup and in those below it.
 pub fn processes(cgroup: &Path) -> Vec<i32> {
     let own = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     let mut found: Vec<_> = own.lines().filter_map(|line| line.parse().ok()).collect();

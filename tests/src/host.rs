@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host, as pods must leave it.
+//! Checks on the host, which pods must leave as it was.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,18 +7,18 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-/// Whether this test can run: it needs root. Where it can't, it says so, and fails where a skip counts as failure.
+/// Tells whether this test can run, for which it needs root. If it can't, a message says so.
 ///
 /// # Panics
-/// With `CI=true`, where the test can't run.
+/// Panics with `CI=true` if the test can't run, since a skipped test counts as a failure there.
 pub fn can_run(test: &str) -> bool {
     has(geteuid().is_root(), test, "root")
 }
 
-/// Like [`can_run`], for a test that boots a virtual machine.
+/// Tells the same as [`can_run`] for a test that boots a virtual machine.
 ///
 /// # Panics
-/// With `CI=true`, where the test can't run.
+/// Panics with `CI=true` if the test can't run.
 pub fn can_boot(test: &str) -> bool {
     can_run(test) && has(cfg!(target_arch = "x86_64"), test, "an x86_64 machine")
 }
@@ -32,7 +32,7 @@ fn has(there: bool, test: &str, what: &str) -> bool {
     there
 }
 
-/// What pods could leave on a host.
+/// The traces that pods could leave on a host.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {
     mounts: Vec<String>,
@@ -40,13 +40,13 @@ pub struct Snapshot {
     run: BTreeSet<String>,
 }
 
-/// Looks at the host's mounts, cgroups and /run.
+/// Records the host's mounts, cgroups and /run.
 ///
 /// # Panics
-/// Where these can't be read.
+/// Panics if these can't be read.
 pub fn snapshot() -> Snapshot {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("the mount table can be read");
-    // The fifth field is where it is mounted (proc_pid_mountinfo(5)).
+    // The fifth field is the mount point (proc_pid_mountinfo(5)).
     let mounts = table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect();
     let mut cgroups = BTreeSet::new();
     list(Path::new("/sys/fs/cgroup"), &mut cgroups, 6);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-/// An image of this name whose app runs `exec` as root.
+/// Returns a manifest of this name, whose app runs `exec` as root.
 pub fn manifest(name: &str, exec: &[&str]) -> Value {
     json!({
         "acKind": "ImageManifest",
@@ -14,7 +14,7 @@ pub fn manifest(name: &str, exec: &[&str]) -> Value {
     })
 }
 
-/// An image whose app is a shell script, run by busybox as the user `app`.
+/// Returns a manifest whose app is a shell script, run by busybox as the user `app`.
 pub fn script(name: &str, script: &str) -> Value {
     let mut manifest = manifest(name, &["/bin/sh", "-c", script]);
     manifest["app"]["user"] = json!("app");
@@ -22,7 +22,7 @@ pub fn script(name: &str, script: &str) -> Value {
     manifest
 }
 
-/// Gives the app a handler that is a shell script.
+/// Adds a handler to the app that is a shell script.
 #[must_use]
 pub fn with_handler(mut manifest: Value, event: &str, script: &str) -> Value {
     let handler = json!({"name": event, "exec": ["/bin/sh", "-c", script]});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The launcher of a pod's apps, outside of any pod: a test decides when it goes on.
+//! Runs the launcher of a pod's apps outside of any pod; a test decides when the launcher continues.
 
 use std::fs::File;
 use std::io::{IoSlice, Write};
@@ -12,18 +12,18 @@ use serde_json::Value;
 
 use crate::init;
 
-/// Where nspawn puts the pod's root.
+/// The place of the pod's root in nspawn's mount namespace.
 #[derive(Clone, Copy, Debug)]
 pub enum Pods {
-    /// Over the root that it was started in, as 252 does.
+    /// Mounted over the root that nspawn was started in, as 252 does.
     Over,
-    /// In its place, as newer ones do.
+    /// In the place of that root, as newer versions do.
     InPlace,
 }
 
-/// Makes the app's root and the launcher reachable for everybody, puts a copy of all that is mounted where nspawn has the
-/// pod's root, and becomes the launcher with the socket at descriptor
-/// 3 (sd_listen_fds(3)). It comes as stdout, since shells have names for the first ten descriptors alone.
+/// A shell script that becomes the launcher. It makes the app's root and the launcher accessible to everybody, and puts
+/// a copy of all mounts where nspawn has the pod's root. The launcher gets the socket at descriptor 3
+/// (sd_listen_fds(3)). The script gets it as stdout, since shells can only name the first ten descriptors.
 const BECOME: &str = r#"
 set -e
 mount -t tmpfs tmpfs /mnt
@@ -42,28 +42,30 @@ esac
 caps=+setpcap,+sys_chroot,+sys_ptrace,+sys_admin
 exec chroot . setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&1 1>&2"#;
 
-/// A launcher that waits for what to start, in the root where the test is.
+/// A launcher that waits for its instructions, in the test's own root.
 #[derive(Debug)]
 pub struct Launcher(Child);
 
 impl Launcher {
-    /// What it has beside what the app may have: `CAP_SETPCAP`, `CAP_SYS_CHROOT`, `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
+    /// The launcher's capabilities beside those that the app may have: `CAP_SETPCAP`, `CAP_SYS_CHROOT`,
+    /// `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
     pub const CAPABILITIES: [u8; 4] = [8, 18, 19, 21];
-    /// Where it finds the app's root.
+    /// The path at which the launcher finds the app's root.
     pub const ROOT: &str = "/mnt/root";
 
-    /// Starts one as the user 1000, as systemd would; the app's stdout and stderr are `output`, its root is `root`.
+    /// Starts a launcher as the user 1000, as systemd would. The app's stdout and stderr are `output`, its root is
+    /// `root`.
     ///
     /// # Panics
-    /// Where it can't be started.
+    /// Panics if it can't be started.
     pub fn start(root: &Path, output: &File) -> Self {
         Self::start_where(Pods::Over, root, output)
     }
 
-    /// Likewise, with the pod's root where an nspawn has it.
+    /// Starts a launcher like [`Launcher::start`], with the pod's root at the place that `pods` says.
     ///
     /// # Panics
-    /// Likewise.
+    /// Panics if it can't be started.
     pub fn start_where(pods: Pods, root: &Path, output: &File) -> Self {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC)
@@ -76,15 +78,15 @@ impl Launcher {
         Self(spawn(pods, root, theirs))
     }
 
-    /// Its process id.
+    /// Returns the launcher's process id.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Says what to start; returns the exit code.
+    /// Tells the launcher what to start, and returns its exit code.
     ///
     /// # Panics
-    /// Where it can't be waited for.
+    /// Panics if the launcher can't be waited for.
     pub fn launch(mut self, launch: &Value) -> Option<i32> {
         let mut stdin = self.0.stdin.take().expect("stdin is piped");
         stdin.write_all(launch.to_string().as_bytes()).expect("the launcher reads");
@@ -94,7 +96,7 @@ impl Launcher {
 }
 
 impl Drop for Launcher {
-    /// One that was told nothing ends when its stdin does.
+    /// A launcher without instructions ends when its stdin closes.
     fn drop(&mut self) {
         drop(self.0.stdin.take());
         let _ = self.0.wait();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pods in each layout: what an app may expect is the same in all of them.
+//! Pods in each layout. Apps may expect the same in all layouts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::image::manifest;
 use crate::pods::{Gantry, image_id};
 use crate::rootfs::Rootfs;
 
-/// Where a pod's trees are.
+/// The place of a pod's trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// In the store, under overlays.
@@ -22,11 +22,11 @@ pub enum Layout {
     Copy,
 }
 
-/// All of them.
+/// All layouts.
 pub const LAYOUTS: [Layout; 2] = [Layout::Overlay, Layout::Copy];
 
 impl Layout {
-    /// As the installer is told.
+    /// Returns the layout's name on the installer's command line.
     fn option(self) -> &'static str {
         match self {
             Self::Overlay => "overlay",
@@ -38,24 +38,25 @@ impl Layout {
 /// Prepares a pod in this layout and returns its directory.
 ///
 /// # Panics
-/// Where that fails.
+/// Panics if that fails.
 pub fn prepare(gantry: &Gantry, layout: Layout, images: &[&Path], arguments: &[&str]) -> PathBuf {
     gantry.prepare(images, &[arguments, &["--layout", layout.option()]].concat())
 }
 
-/// A pod of one app, which runs a script as root.
+/// Prepares a pod of one app, which runs a script as root.
 ///
 /// # Panics
-/// Where it can't be prepared.
+/// Panics if it can't be prepared.
 pub fn one(gantry: &Gantry, layout: Layout, rootfs: &Rootfs, script: &str) -> PathBuf {
     let image = gantry.image("one", rootfs, &manifest("one", &["/bin/sh", "-c", script]));
     prepare(gantry, layout, &[&image], &[])
 }
 
-/// A pod of apps of one image, each of which runs a script as root; `more` is in the pod manifest for each.
+/// Prepares a pod of several apps from one image, each of which runs a script as root. `more` is added to the entry of
+/// each app in the pod manifest.
 ///
 /// # Panics
-/// Where it can't be prepared.
+/// Panics if it can't be prepared.
 pub fn of_one_image(gantry: &Gantry, layout: Layout, apps: &[(&str, &str)], more: &Value) -> PathBuf {
     let rootfs = Rootfs::busybox().expect("busybox can be had");
     let image = gantry.image("image", &rootfs, &manifest("image", &["true"]));
@@ -74,10 +75,10 @@ pub fn of_one_image(gantry: &Gantry, layout: Layout, apps: &[(&str, &str)], more
     prepare(gantry, layout, &[&image], &["--pod-manifest", path.to_str().expect("a path is text")])
 }
 
-/// Runs a pod that ends well and says nothing on stderr; what it writes to stdout.
+/// Runs a pod and returns what it writes to stdout.
 ///
 /// # Panics
-/// Where it does not.
+/// Panics if the pod fails or writes to stderr.
 pub fn succeed(gantry: &Gantry, pod: &Path) -> String {
     let (code, output) = gantry.start(pod).wait();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -85,15 +86,15 @@ pub fn succeed(gantry: &Gantry, pod: &Path) -> String {
     text(&output.stdout)
 }
 
-/// A tree's directory in the store.
+/// Returns a tree's directory in the store.
 pub fn tree(home: &Path, tree: &Digest) -> PathBuf {
     home.join(layout::TREES).join(tree.to_string())
 }
 
-/// What a pod in the store's layout has of it.
+/// Returns the layers that a pod has in the store.
 ///
 /// # Panics
-/// Where it does not say.
+/// Panics if the pod has no readable record of them.
 pub fn layers(pod: &Path) -> Layers {
     Layers::parse(&fs::read(pod.join(layout::LAYERS)).expect("a pod says where its trees are"))
         .expect("a pod's layers are valid")

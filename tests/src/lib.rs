@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the end-to-end tests share: images made of real Debian packages, pods in directories of their own, and a
-//! look at the host before and after.
+//! The code that end-to-end tests share: images made of real Debian packages, pods in directories of their own, and
+//! comparisons of the host before and after.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 
 pub mod broadcast;
@@ -21,15 +21,15 @@ pub mod vm;
 
 use std::path::{Path, PathBuf};
 
-/// The repository.
+/// Returns the repository's directory.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a directory of the repository")
 }
 
-/// A program as `make` builds it, or the one in the directory `$GANTRY_TEST_PROGRAMS`, to test others.
+/// Returns a program as `make` builds it. To test other programs, `$GANTRY_TEST_PROGRAMS` names their directory.
 ///
 /// # Panics
-/// Where it was not built.
+/// Panics if the program was not built.
 pub fn program(name: &str) -> PathBuf {
     let built = || repository().join(format!("target/{}-unknown-linux-musl/release", std::env::consts::ARCH));
     let path = std::env::var_os("GANTRY_TEST_PROGRAMS").map_or_else(built, PathBuf::from).join(name);
@@ -37,30 +37,30 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// The `/init` that is in stage1.
+/// Returns the `/init` that is in stage1.
 ///
 /// # Panics
-/// Where it was not built.
+/// Panics if it was not built.
 pub fn init() -> PathBuf {
     let path = repository().join("dist/init");
     assert!(path.is_file(), "{} is missing: run `make stage1` first", path.display());
     path
 }
 
-/// The stage1 that `make stage1` builds.
+/// Returns the stage1 that `make stage1` builds.
 ///
 /// # Panics
-/// Where it was not built.
+/// Panics if it was not built.
 pub fn stage1() -> PathBuf {
     let path = repository().join(format!("dist/stage1-{}.tar.xz", std::env::consts::ARCH));
     assert!(path.is_file(), "{} is missing: run `make stage1` first", path.display());
     path
 }
 
-/// The digest of [`stage1`], in hex, as `make stage1` wrote it down.
+/// Returns the digest of [`stage1`], in hex, as recorded by `make stage1`.
 ///
 /// # Panics
-/// Where it was not built.
+/// Panics if it was not built.
 pub fn stage1_sha256() -> String {
     let path = stage1().with_extension("xz.sha256");
     let line = std::fs::read_to_string(path).expect("stage1 has a digest beside it");

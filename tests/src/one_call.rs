@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Programs that make one system call, for x86-64: put together byte by byte, since no safe function makes them.
+//! Programs that make one system call, for x86-64. They are assembled byte by byte, since no safe function makes such
+//! calls.
 
 use crate::rootfs::Node;
 
-/// How a call enters the kernel.
+/// The way a call enters the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// `syscall`: by x86-64's numbers.
+    /// `syscall`, with x86-64's numbers.
     Syscall,
-    /// `int 0x80`: by i386's, as 32-bit programs do.
+    /// `int 0x80`, with i386's numbers, as 32-bit programs do.
     Int80,
 }
 
@@ -21,14 +22,15 @@ pub enum Argument {
     CloneArgs(u64),
 }
 
-/// Where the file is mapped, all of it.
+/// The address at which the whole file is mapped.
 const ADDRESS: u32 = 0x40_0000;
 /// The size of the ELF header and one program header.
 const HEADERS: u32 = 64 + 56;
 /// The size of the first version of `struct clone_args`.
 const CLONE_ARGS: u32 = 64;
 
-/// A program that exits with the call's error number, or 0. Where the call makes a process, that one exits with 0, too.
+/// Returns a program that exits with the call's error number, or 0. If the call makes a process, that process also
+/// exits with 0.
 pub fn program(entry: Entry, number: u32, argument: Argument) -> Node {
     let data = match argument {
         Argument::Number(_) => 0,
@@ -52,7 +54,7 @@ fn entry_point() -> u32 {
 
 fn code(entry: Entry, number: u32, first: u32, second: u32) -> Vec<u8> {
     let load = |opcode: u8, value: u32| [&[opcode][..], &value.to_le_bytes()].concat();
-    // The call's registers: number, arguments (syscall(2)).
+    // The registers of the call: its number and arguments (syscall(2)).
     let (registers, call) = match entry {
         Entry::Syscall => ([0xb8, 0xbf, 0xbe], [0x0f, 0x05]),
         Entry::Int80 => ([0xb8, 0xbb, 0xb9], [0xcd, 0x80]),
@@ -70,11 +72,12 @@ fn code(entry: Entry, number: u32, first: u32, second: u32) -> Vec<u8> {
     code
 }
 
-/// One segment that is the whole file (elf(5)); the kernel starts a program with its other registers zero.
+/// Returns the headers of an ELF file with one segment, the whole file (elf(5)). The kernel starts a program with its
+/// other registers zero.
 fn headers(entry_point: u32) -> Vec<u8> {
     let mut file = Node::program_file();
     let mut set = |at: usize, value: u32| file[at..at + 4].copy_from_slice(&value.to_le_bytes());
-    // The program's entry point; the segment's flags (to read and to execute), address, sizes and alignment.
+    // The program's entry point; the segment's flags (read and execute), address, sizes and alignment.
     set(24, entry_point);
     set(68, 5);
     set(80, ADDRESS);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Debian packages for images: fetched once, into `.cache`.
+//! Fetches Debian packages for images, once, into `.cache`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,21 +11,21 @@ use rootfs_build::deb::Deb;
 
 use crate::repository;
 
-/// One test at a time fetches.
+/// Lets only one test at a time fetch packages.
 static FETCHING: Mutex<()> = Mutex::new(());
 
-/// The package `name` and everything it depends on.
+/// Returns the package `name` and everything it depends on.
 ///
 /// # Errors
-/// Where it can't be had.
+/// Fails if a package is unavailable.
 pub fn fetch(name: &str) -> Result<Vec<Deb>> {
     fetch_all(&[name])
 }
 
-/// These packages and everything they depend on.
+/// Returns these packages and everything they depend on.
 ///
 /// # Errors
-/// Where one can't be had.
+/// Fails if a package is unavailable.
 pub fn fetch_all(names: &[&str]) -> Result<Vec<Deb>> {
     let _fetching = FETCHING.lock();
     let directory = repository().join(".cache/images").join(names.join(","));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pods in a directory of their own, run by the programs as built.
+//! Pods in a directory of their own, run by the programs that `make` built.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read};
@@ -17,13 +17,13 @@ use tempfile::TempDir;
 use crate::rootfs::Rootfs;
 use crate::{program, stage1};
 
-/// A directory for Gantry, and one for images.
+/// A test's own directory: Gantry's directory, and images beside it.
 #[derive(Debug)]
 pub struct Gantry {
     temporary: TempDir,
 }
 
-/// A pod that runs, and what it has written so far.
+/// A running pod, and what it has written so far.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -37,28 +37,28 @@ impl Default for Gantry {
 }
 
 impl Gantry {
-    /// New and empty.
+    /// Makes a new and empty directory.
     ///
     /// # Panics
-    /// Where no temporary directory can be made.
+    /// Panics if no temporary directory can be made.
     pub fn new() -> Self {
         Self { temporary: tempfile::tempdir().expect("a temporary directory can be made") }
     }
 
-    /// Gantry's directory; it is there once something was prepared.
+    /// Returns Gantry's directory. It exists once something was prepared.
     pub fn dir(&self) -> PathBuf {
         self.temporary.path().join("gantry")
     }
 
-    /// A path beside Gantry's directory.
+    /// Returns a path beside Gantry's directory.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.temporary.path().join(name)
     }
 
-    /// Writes an image, plain, and returns its path.
+    /// Writes an uncompressed image and returns its path.
     ///
     /// # Panics
-    /// Where that fails.
+    /// Panics if that fails.
     pub fn image(&self, name: &str, rootfs: &Rootfs, manifest: &Value) -> PathBuf {
         let path = self.beside(&format!("{name}.aci"));
         let out = BufWriter::new(File::create(&path).expect("an image can be written"));
@@ -66,14 +66,15 @@ impl Gantry {
         path
     }
 
-    /// The installer, with Gantry's directory and stage1 given, and nothing of the tests' environment.
+    /// Returns a command that runs the installer with Gantry's directory and stage1, and with nothing of the tests'
+    /// environment.
     pub fn installer(&self) -> Command {
         let mut command = Command::new(program("installer"));
         command.env_clear().env("GANTRY_STAGE1", stage1()).arg("--dir").arg(self.dir()).stdin(Stdio::null());
         command
     }
 
-    /// `installer COMMAND --image IMAGE… ARGUMENT…`
+    /// Returns the command `installer COMMAND --image IMAGE… ARGUMENT…`.
     pub fn with_images(&self, command: &str, images: &[&Path], arguments: &[&str]) -> Command {
         let mut installer = self.installer();
         installer.arg(command);
@@ -87,7 +88,7 @@ impl Gantry {
     /// Runs a pod to its end.
     ///
     /// # Panics
-    /// Where the installer can't be executed.
+    /// Panics if the installer can't be executed.
     pub fn run(&self, images: &[&Path]) -> Output {
         let output = self.with_images("run", images, &[]).output().expect("the installer can be executed");
         self.wait_all();
@@ -97,7 +98,7 @@ impl Gantry {
     /// Prepares a pod and returns its directory.
     ///
     /// # Panics
-    /// Where that fails.
+    /// Panics if that fails.
     pub fn prepare(&self, images: &[&Path], arguments: &[&str]) -> PathBuf {
         let output =
             self.with_images("prepare", images, arguments).output().expect("the installer can be executed");
@@ -111,23 +112,23 @@ impl Gantry {
     /// Starts a prepared pod through its own `/init`.
     ///
     /// # Panics
-    /// Where it can't be executed.
+    /// Panics if it can't be executed.
     pub fn start(&self, pod: &Path) -> Running {
         let mut command = Command::new("./stage1/init");
         command.current_dir(pod).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Running { child: command.spawn().expect("/init can be executed"), directory: pod.to_owned() }
     }
 
-    /// The directories of the pods that were prepared.
+    /// Returns the directories of all prepared pods.
     pub fn pods(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.dir().join("containers")).into_iter().flatten();
         entries.map(|entry| entry.expect("pods can be listed").path()).collect()
     }
 
-    /// The only pod's directory.
+    /// Returns the directory of the only pod.
     ///
     /// # Panics
-    /// Where there is none or more.
+    /// Panics if there is no pod, or more than one.
     pub fn pod(&self) -> PathBuf {
         let pods = self.pods();
         assert_eq!(pods.len(), 1, "one pod is expected");
@@ -140,19 +141,19 @@ impl Gantry {
     }
 }
 
-/// The id of an image that is a plain tar.
+/// Returns the id of an uncompressed image.
 ///
 /// # Panics
-/// Where it can't be read.
+/// Panics if the image can't be read.
 pub fn image_id(image: &Path) -> String {
     let bytes = fs::read(image).expect("an image can be read");
     pod::digest::Digest::Sha256(Sha256::digest(bytes).into()).to_string()
 }
 
-/// An app's status in a pod that has ended.
+/// Returns an app's status in a pod that has ended.
 ///
 /// # Panics
-/// Where there is none, or it is more than a number and a newline.
+/// Panics if there is no status, or if it is anything but a number and a newline.
 pub fn status(pod: &Path, app: &str) -> u8 {
     let path = pod.join("stage1/rkt/status").join(app);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -160,25 +161,25 @@ pub fn status(pod: &Path, app: &str) -> u8 {
     number.parse().expect("a status is a number")
 }
 
-/// Waits until nothing is left of a pod: it is locked as long as anything is.
+/// Waits until nothing is left of a pod. It stays locked as long as any of its processes exists.
 pub fn wait_gone(pod: &Path) {
     let directory = File::open(pod).expect("a pod directory can be opened");
     drop(Flock::lock(directory, FlockArg::LockExclusive).expect("a pod directory can be locked"));
 }
 
 impl Running {
-    /// The id of the pod's process.
+    /// Returns the id of the pod's process.
     ///
     /// # Panics
-    /// Where it is out of range.
+    /// Panics if it is out of range.
     pub fn id(&self) -> i32 {
         self.child.id().try_into().expect("a process id is a positive number")
     }
 
-    /// The pod's id.
+    /// Returns the pod's id.
     ///
     /// # Panics
-    /// Where the pod's directory has no name.
+    /// Panics if the pod's directory has no name.
     pub fn pod_id(&self) -> String {
         self.directory.file_name().expect("it is named as the pod").to_string_lossy().into_owned()
     }
@@ -186,16 +187,16 @@ impl Running {
     /// Sends a signal to the pod's process.
     ///
     /// # Panics
-    /// Where it is gone.
+    /// Panics if the process is gone.
     pub fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(self.child.id().try_into().expect("a process id is a positive number"));
         kill(id, signal).expect("the pod's process is there");
     }
 
-    /// The process id, on the host, of the pod's first process.
+    /// Returns the process id, on the host, of the first process inside the pod.
     ///
     /// # Panics
-    /// Where there is none.
+    /// Panics if there is none.
     pub fn systemd(&self) -> u32 {
         let children = |id: &str| {
             let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
@@ -209,10 +210,10 @@ impl Running {
         found.parse().expect("a process id is a number")
     }
 
-    /// Waits until a signal to the pod's process is held back until it can be acted on.
+    /// Waits until the pod's process blocks this signal, so that the signal waits until the process can act on it.
     ///
     /// # Panics
-    /// Where the process is gone.
+    /// Panics if the process is gone.
     pub fn wait_until_it_holds(&self, signal: Signal) {
         let path = format!("/proc/{}/status", self.child.id());
         let blocked = || {
@@ -225,18 +226,18 @@ impl Running {
         }
     }
 
-    /// Reads the pod's stdout up to a line that has this text in it.
+    /// Reads the pod's stdout up to a line that contains this text.
     ///
     /// # Panics
-    /// Where it ends without.
+    /// Panics if stdout ends without such a line.
     pub fn wait_for(&mut self, text: &str) {
         self.read_until(text);
     }
 
-    /// Like [`Running::wait_for`]; the lines before.
+    /// Reads up to a line like [`Running::wait_for`], and returns the lines before it.
     ///
     /// # Panics
-    /// Likewise.
+    /// Panics if stdout ends without such a line.
     pub fn read_until(&mut self, text: &str) -> String {
         let out = self.child.stdout.as_mut().expect("stdout is piped");
         let (mut seen, mut line, mut byte) = (String::new(), Vec::new(), [0]);
@@ -255,10 +256,10 @@ impl Running {
         }
     }
 
-    /// Waits for the pod's end, and until nothing is left of it. The code is 128+N for a signal.
+    /// Waits until the pod has ended and nothing is left of it. The code is 128+N if signal N ended it.
     ///
     /// # Panics
-    /// Where that can't be waited for.
+    /// Panics if the pod can't be waited for.
     pub fn wait(self) -> (i32, Output) {
         let output = self.child.wait_with_output().expect("the pod can be waited for");
         wait_gone(&self.directory);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! File system trees for images, put together in memory.
+//! File system trees for images, built in memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,14 +13,14 @@ use tar::{Builder, EntryType, Header};
 
 use crate::packages;
 
-/// What busybox is asked to be in the test images.
+/// The busybox applets in the test images.
 const APPLETS: &[&str] = &[
     "sh", "cat", "cp", "cut", "date", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls",
     "mkdir", "nc", "ps", "pwd", "rm", "seq", "sleep", "sort", "stat", "sync", "test", "touch", "tr", "true",
     "wc",
 ];
 
-/// What is in the Debian that benchmarks unpack, with everything these depend on.
+/// The packages of the Debian tree that benchmarks unpack; everything they depend on is added.
 const DEBIAN: &[&str] = &["bash", "coreutils", "git", "ncurses-term", "python3", "tzdata", "vim"];
 
 /// An entry of a tree.
@@ -34,40 +34,41 @@ pub enum Node {
     Link(PathBuf),
 }
 
-/// A tree: nodes and their owners, by path relative to its root.
+/// A tree: nodes and their owners, by path relative to the tree's root.
 #[derive(Clone, Debug, Default)]
 pub struct Rootfs(BTreeMap<PathBuf, (Node, u32)>);
 
 impl Node {
-    /// A program of this machine, as far as the kernel looks at it before it starts; it has nothing to run.
+    /// Returns a program for this machine that passes the kernel's checks before a start, but contains no code to run.
     pub fn program() -> Self {
         Self::File(0o755, Self::program_file())
     }
 
-    /// The content of such a program.
+    /// Returns the content of such a program.
     pub fn program_file() -> Vec<u8> {
         let (_, machine) = pod::arch::Arch::current().machines[0];
         let machine = machine.to_le_bytes();
         let mut file = vec![0; 64 + 56];
-        // elf(5): identification, type, machine, version; where the program headers are, and of what size and number.
+        // The fields of elf(5): identification, type, machine, version; then position, size and number of the program
+        // headers.
         file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
         file[16] = 2;
         file[18..20].copy_from_slice(&machine);
         (file[20], file[32], file[52], file[54], file[56]) = (1, 64, 64, 56, 1);
-        // One, of type PT_LOAD.
+        // The only program header is of type PT_LOAD.
         file[64] = 1;
         file
     }
 }
 
 impl Rootfs {
-    /// Puts a node into the tree, whatever stood there, with the directories above it.
+    /// Puts a node into the tree, with the directories above it, replacing what was at the path.
     #[must_use]
     pub fn with(self, path: &str, node: Node) -> Self {
         self.owned(path, node, 0)
     }
 
-    /// Like [`Rootfs::with`], with this owner and group.
+    /// Puts a node into the tree like [`Rootfs::with`], with this owner and group.
     #[must_use]
     pub fn owned(mut self, path: &str, node: Node, owner: u32) -> Self {
         self.insert(Path::new(path), node, owner);
@@ -81,10 +82,10 @@ impl Rootfs {
         self.0.insert(path.to_owned(), (node, owner));
     }
 
-    /// The tree of Debian's busybox-static, and the users root and app (1000).
+    /// Returns the tree of Debian's busybox-static, with the users root and app (1000).
     ///
     /// # Errors
-    /// Where the package can't be had.
+    /// Fails if the package is unavailable.
     pub fn busybox() -> Result<Self> {
         let mut tree = Self::of_packages("busybox-static", |package| package == "busybox-static")?;
         for applet in APPLETS {
@@ -93,20 +94,21 @@ impl Rootfs {
         Ok(tree.with_accounts("app", 1000).with("tmp", Node::Directory(0o1777)))
     }
 
-    /// The tree of Debian's redis-server and the libraries it needs, with its user.
+    /// Returns the tree of Debian's redis-server and the libraries it needs, with its user.
     ///
     /// # Errors
-    /// Where the packages can't be had.
+    /// Fails if the packages are unavailable.
     pub fn redis() -> Result<Self> {
         let needed = |package: &str| ["lib", "redis", "lua"].iter().any(|prefix| package.starts_with(prefix));
         let tree = Self::of_packages("redis-server", needed)?.with_accounts("redis", 101);
         Ok(tree.owned("var/lib/redis", Node::Directory(0o750), 101).with("tmp", Node::Directory(0o1777)))
     }
 
-    /// A Debian of some 250 MB and 12,000 files, documentation included, and the users root and app (1000).
+    /// Returns a Debian tree of some 250 MB and 12,000 files, documentation included, with the users root and app
+    /// (1000).
     ///
     /// # Errors
-    /// Where the packages can't be had.
+    /// Fails if the packages are unavailable.
     pub fn debian() -> Result<Self> {
         let mut tree = Self::usr_merged();
         for package in packages::fetch_all(DEBIAN)? {
@@ -131,7 +133,8 @@ impl Rootfs {
         tree
     }
 
-    /// The files of a package and of those it depends on, where `wanted`; without documentation.
+    /// Returns the files of a package and its dependencies, as far as these packages are `wanted`, without
+    /// documentation.
     fn of_packages(name: &str, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let mut tree = Self::usr_merged();
         let documentation = ["usr/share/doc", "usr/share/man"];
@@ -141,7 +144,7 @@ impl Rootfs {
         Ok(tree)
     }
 
-    /// Puts a package's files into the tree, where `wanted`. A hard link becomes a file of its own.
+    /// Puts the `wanted` files of a package into the tree. A hard link becomes a file of its own.
     fn unpack(&mut self, package: &Deb, wanted: impl Fn(&Path) -> bool) -> Result<()> {
         for entry in package.entries()? {
             let path = merged(&entry.path);
@@ -165,20 +168,20 @@ impl Rootfs {
         Ok(())
     }
 
-    /// How many entries the tree has.
+    /// Returns the number of entries in the tree.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nothing is in it.
+    /// Tells whether the tree is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Writes an image: this tree, and its manifest.
+    /// Writes an image of this tree and its manifest.
     ///
     /// # Errors
-    /// The writer's.
+    /// Returns the writer's error.
     pub fn write_image(&self, manifest: &[u8], out: impl Write) -> io::Result<()> {
         let mut tar = Builder::new(out);
         append(&mut tar, Path::new("manifest"), &Node::File(0o644, manifest.to_vec()), 0)?;
@@ -189,11 +192,11 @@ impl Rootfs {
         tar.into_inner()?.flush()
     }
 
-    /// Writes an initial ramfs: this tree, as a cpio archive of the kernel's "newc" format (its
+    /// Writes an initial ramfs of this tree: a cpio archive in the kernel's "newc" format (its
     /// driver-api/early-userspace/buffer-format).
     ///
     /// # Errors
-    /// The writer's.
+    /// Returns the writer's error.
     pub fn write_initramfs(&self, mut out: impl Write) -> io::Result<()> {
         for (path, (node, owner)) in &self.0 {
             let (kind, mode, content) = match node {
@@ -212,7 +215,7 @@ impl Rootfs {
     }
 }
 
-/// Where a file goes in a tree in which /bin, /sbin and /lib are links into /usr.
+/// Returns a file's path in a tree whose /bin, /sbin and /lib are links into /usr.
 fn merged(path: &Path) -> PathBuf {
     if ["bin", "sbin", "lib", "lib64"].iter().any(|top| path.starts_with(top)) {
         Path::new("usr").join(path)
@@ -221,7 +224,7 @@ fn merged(path: &Path) -> PathBuf {
     }
 }
 
-/// A hard link's target, `./usr/bin/x`, in that tree.
+/// Returns the path in that tree of a hard link's target, such as `./usr/bin/x`.
 fn clean(target: &Path) -> PathBuf {
     let target: PathBuf = target.components().filter(|part| matches!(part, Component::Normal(_))).collect();
     merged(&target)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is in Gantry's directory, DIR: published things, each compared as a whole, and the rest.
+//! The contents of Gantry's directory, DIR: published pods and trees, each compared as a whole, and the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,24 +12,24 @@ use pod::layout;
 
 use crate::trees::{Object, Tree, look_outside};
 
-/// DIR, as far as two runs make it alike.
+/// DIR, without what differs between two runs of the same commands.
 #[derive(Debug, Default, PartialEq)]
 pub struct State {
-    /// Pods, by id; in what they hold, the id is `ID`.
+    /// Pods by id. In their contents, the id is replaced by `ID`.
     pub pods: BTreeMap<String, Tree>,
     /// The store's trees.
     pub trees: BTreeMap<String, Tree>,
     /// Entries of staging.
     pub staging: BTreeSet<String>,
-    /// Everything else; empty where there is no DIR.
+    /// Everything else; empty if there is no DIR.
     pub rest: Tree,
 }
 
 impl State {
-    /// Looks at DIR.
+    /// Reads the contents of DIR.
     ///
     /// # Panics
-    /// Where something in it can't be looked at.
+    /// Panics if something in DIR can't be read.
     pub fn of(dir: &Path) -> Self {
         let mut state = Self::default();
         if !dir.exists() {
@@ -44,7 +44,7 @@ impl State {
         };
         state.staging = entries(layout::STAGING).collect();
         for id in entries(layout::CONTAINERS) {
-            // What is in it is overlayfs's own.
+            // The contents of the work directory belong to overlayfs.
             let mut pod =
                 tree(dir.join(layout::CONTAINERS).join(&id), &|path| path == Path::new(layout::WORK));
             pod.values_mut().for_each(|object| forget_id(object, &id));
@@ -61,15 +61,16 @@ impl State {
         state
     }
 
-    /// How many objects are published.
+    /// Returns the number of published objects.
     pub fn objects(&self) -> usize {
         self.pods.values().chain(self.trees.values()).map(Tree::len).sum()
     }
 
-    /// Panics where something is published that is not as in one of `whole`, or lies about that is in none.
+    /// Checks that everything published equals its counterpart in one of the states `whole`, and that DIR
+    /// contains nothing else that is in none of them.
     ///
     /// # Panics
-    /// As said.
+    /// Panics if that is not so.
     pub fn check(&self, whole: &[&Self], about: &str) {
         for (id, pod) in &self.pods {
             let known = whole.iter().flat_map(|state| state.pods.values());
@@ -85,20 +86,20 @@ impl State {
         }
     }
 
-    /// Panics where a tree is gone that an operation found and left.
+    /// Checks that every tree that is in both `before` and `after` still exists.
     ///
     /// # Panics
-    /// As said.
+    /// Panics if one is gone.
     pub fn check_kept(&self, before: &Self, after: &Self, about: &str) {
         for digest in before.trees.keys().filter(|digest| after.trees.contains_key(*digest)) {
             assert!(self.trees.contains_key(digest), "{about}: tree {digest} is gone");
         }
     }
 
-    /// Panics where a pod is a layer over a tree that the store does not have.
+    /// Checks that the store has every tree that a pod is a layer over.
     ///
     /// # Panics
-    /// As said, and where a pod does not say what it is.
+    /// Panics if a tree is gone, or if a pod has no readable record of its trees.
     pub fn check_references(&self, about: &str) {
         for (id, pod) in &self.pods {
             let layers = pod.get(Path::new(layout::LAYERS)).expect("a pod says where its trees are");
@@ -108,7 +109,7 @@ impl State {
         }
     }
 
-    /// The pods, whatever their ids.
+    /// Returns the pods in an order that doesn't depend on their ids.
     pub fn pods_alike(&self) -> Vec<&Tree> {
         let mut pods: Vec<&Tree> = self.pods.values().collect();
         pods.sort_by_key(|pod| format!("{pod:?}"));
@@ -124,7 +125,7 @@ fn forget_id(object: &mut Object, id: &str) {
     }
 }
 
-/// A tree's info says when it came into the store.
+/// Removes the time of import from a tree's info.
 fn forget_time(info: &mut Object) {
     if let Ok(Value::Object(mut said)) = serde_json::from_slice(&info.content) {
         said.insert("imported".into(), Value::Null);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A terminal at which a test types, and a shell of its own (`job-shell`) that runs programs there.
+//! A terminal at which a test types, with a shell of its own (`job-shell`) that runs programs there.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use nix::pty::openpty;
 
 use crate::program;
 
-/// A terminal, and the shell.
+/// A terminal and its shell.
 #[derive(Debug)]
 pub struct Terminal {
     keyboard: File,
@@ -20,10 +20,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Opens one; the shell works in `directory`.
+    /// Opens a terminal. Its shell works in `directory`.
     ///
     /// # Panics
-    /// Where there is none to be had.
+    /// Panics if no terminal can be opened.
     pub fn new(directory: &Path) -> Self {
         let pty = openpty(None, None).expect("a terminal can be opened");
         let mut shell = Command::new(program("job-shell"));
@@ -34,10 +34,10 @@ impl Terminal {
         Self { keyboard: pty.master.into(), shell, told, answers }
     }
 
-    /// Tells the shell something, and returns its answer.
+    /// Sends a command to the shell and returns its answer.
     ///
     /// # Panics
-    /// Where it has none.
+    /// Panics if the shell doesn't answer.
     pub fn tell(&mut self, words: &[&str]) -> String {
         writeln!(self.told, "{}", words.join("\t")).expect("the shell can be told");
         let mut answer = String::new();
@@ -46,18 +46,18 @@ impl Terminal {
         answer.trim_end().to_owned()
     }
 
-    /// Types.
+    /// Types this text at the terminal.
     ///
     /// # Panics
-    /// Where the terminal is gone.
+    /// Panics if the terminal is gone.
     pub fn types(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).expect("the terminal takes what is typed");
     }
 
-    /// Reads what the terminal shows, what is typed included, up to this text.
+    /// Reads what the terminal shows, including what was typed, up to this text.
     ///
     /// # Panics
-    /// Where it ends without.
+    /// Panics if the terminal ends before the text.
     pub fn shows(&mut self, text: &str) -> String {
         let (mut seen, mut byte) = (Vec::new(), [0]);
         while !seen.ends_with(text.as_bytes()) {
@@ -72,7 +72,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A session ends with its leader.
+        // The shell leads its session, so the session ends with it.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An image and a stage1 that have one of each kind of object and take next to no time: for tests that prepare pods
-//! hundreds of times. The pods don't boot.
+//! An image and a stage1 that contain one object of each kind and take hardly any time, for tests that prepare pods
+//! hundreds of times. These pods don't boot.
 
 use std::fs;
 use std::io;
@@ -20,14 +20,14 @@ use crate::pods::image_id;
 use crate::program;
 use crate::rootfs::Node;
 
-/// When every object in the archives was last modified.
+/// The modification time of every object in the archives.
 pub const MTIME: u64 = 1_600_000_000;
-/// How many objects there are: an image's manifest, rootfs and what is in it, and stage1's.
+/// The number of objects: an image's manifest, rootfs and its contents, and those of stage1.
 pub const OBJECTS: usize = 14 + 5;
 /// A file capability: version 2, effective, CAP_NET_BIND_SERVICE (linux/capability.h).
 const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-/// Archives, and a directory for Gantry beside them.
+/// A temporary directory with archives, and a directory for Gantry beside them.
 #[derive(Debug)]
 pub struct Tiny {
     temporary: TempDir,
@@ -41,30 +41,30 @@ impl Default for Tiny {
 }
 
 impl Tiny {
-    /// A stage1, and no image yet.
+    /// Writes a stage1, and no image yet.
     ///
     /// # Panics
-    /// Where that can't be written.
+    /// Panics if it can't be written.
     pub fn new() -> Self {
         let temporary = directory();
         let stage1 = stage1(temporary.path()).expect("a stage1 can be written");
         Self { temporary, stage1 }
     }
 
-    /// Gantry's directory, which is not made.
+    /// Returns Gantry's directory, which is not created.
     pub fn dir(&self) -> PathBuf {
         self.path().join("gantry")
     }
 
-    /// The directory of it all.
+    /// Returns the directory that contains everything.
     pub fn path(&self) -> &Path {
         self.temporary.path()
     }
 
-    /// The image of this name, written where it is not there yet.
+    /// Returns the image of this name, and writes it if it doesn't exist yet.
     ///
     /// # Panics
-    /// Where it can't be written.
+    /// Panics if it can't be written.
     pub fn image(&self, name: &str) -> PathBuf {
         let path = self.path().join(format!("{name}.aci"));
         if !path.exists() {
@@ -74,11 +74,11 @@ impl Tiny {
         path
     }
 
-    /// A command of the installer's, as it is for all of DIR. In its words, `NAME.aci` is the image of that name, and
-    /// `NAME.id` its id.
+    /// Returns an installer command for DIR. In `words`, `NAME.aci` stands for the image of that name, and `NAME.id`
+    /// for its id.
     ///
     /// # Panics
-    /// Where an image can't be written.
+    /// Panics if an image can't be written.
     pub fn installer(&self, words: &[&str]) -> Command {
         let mut command = Command::new(program("installer"));
         command.env_clear().env("GANTRY_STAGE1", &self.stage1).arg("--dir").arg(self.dir());
@@ -93,10 +93,10 @@ impl Tiny {
     }
 }
 
-/// A new temporary directory in memory, where the host has a place for that: syncing costs nothing there.
+/// Makes a temporary directory, in memory if the host has a place for it: syncing costs nothing there.
 ///
 /// # Panics
-/// Where none can be made.
+/// Panics if no directory can be made.
 pub fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let in_memory = statfs(memory).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
@@ -120,7 +120,7 @@ fn stage1(directory: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What a command wrote to stderr, but for the line with which prepare tells the pod's layout.
+/// Returns what a command wrote to stderr, without the line in which prepare reports the pod's layout.
 pub fn said(stderr: &str) -> String {
     stderr.split_inclusive('\n').filter(|line| !line.starts_with("layout: ")).collect()
 }
@@ -158,7 +158,7 @@ fn append(
         header.set_device_minor(3)?;
     }
     header.set_size(content.len() as u64);
-    // Somebody else's, so that an owner has to be set.
+    // Another owner than root, so that unpacking has to set it.
     header.set_uid(if path.ends_with("group") { 7 } else { 0 });
     tar.append_data(&mut header, path, content)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Trees as they lie on disk, to be compared: every object with all there is to know of it.
+//! Reads trees on disk for comparison: every object with all of its metadata and content.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,23 +10,23 @@ use std::path::{Path, PathBuf};
 
 use crate::tiny::MTIME;
 
-/// An object of a tree. What two runs of one program can't make alike is not in it: inode numbers, and the times of
-/// what is not from an archive.
+/// An object of a tree. It excludes what differs between two runs of one program: inode numbers, and the times of
+/// objects that don't come from an archive.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its kind and mode, as stat(2) gives them.
+    /// The object's type and mode, as stat(2) returns them.
     pub mode: u32,
     /// Its owner and group.
     pub owner: (u32, u32),
-    /// How many names it has in this tree; not said of directories.
+    /// The number of its names in this tree; `None` for directories.
     pub names: Option<usize>,
-    /// When it was modified, where an archive said so: seconds and nanoseconds.
+    /// The modification time, if an archive set it: seconds and nanoseconds.
     pub modified: Option<(i64, i64)>,
-    /// The device that it is.
+    /// The device number, for a device.
     pub device: u64,
     /// Its extended attributes.
     pub attributes: Vec<(String, Vec<u8>)>,
-    /// A file's content, a link's target.
+    /// The content of a file, or the target of a link.
     pub content: Vec<u8>,
 }
 
@@ -38,26 +38,27 @@ impl fmt::Debug for Object {
     }
 }
 
-/// The objects below a directory, by path; of the directory itself at the empty path.
+/// The objects below a directory, by path. The directory itself is at the empty path.
 pub type Tree = BTreeMap<PathBuf, Object>;
 
-/// Looks at everything below `root`. Nothing is followed.
+/// Reads everything below `root`. Follows no link.
 ///
 /// # Errors
-/// The system's.
+/// Returns the system's error.
 pub fn look(root: &Path) -> io::Result<Tree> {
     look_outside(root, |_| false)
 }
 
-/// Like [`look`], but not into directories that are `closed`, by their paths in the tree.
+/// Reads a tree like [`look`], but doesn't enter directories whose path in the tree is `closed`.
 ///
 /// # Errors
-/// The system's.
+/// Returns the system's error.
 pub fn look_outside(root: &Path, closed: impl Fn(&Path) -> bool) -> io::Result<Tree> {
     let (mut tree, mut names) = (Tree::new(), BTreeMap::<_, Vec<PathBuf>>::new());
     let mut pending = vec![PathBuf::new()];
     while let Some(path) = pending.pop() {
-        // With an empty path, a slash is appended, and a link would be followed: roots are directories.
+        // Joining an empty path appends a slash, which would make a link be followed. That is safe, since roots are
+        // directories.
         let full = root.join(&path);
         let metadata = fs::symlink_metadata(&full)?;
         if !metadata.is_dir() {
@@ -102,7 +103,7 @@ fn attributes(path: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
     let length = rustix::fs::llistxattr(path, &mut names)?;
     let mut attributes = Vec::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        // Drawn at random at overlayfs's first mount.
+        // overlayfs chooses it at random at its first mount.
         if name == b"trusted.overlay.uuid" {
             continue;
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A host with nothing: the distribution's kernel in qemu, with an initial ramfs that holds busybox, the installer,
-//! stage1 and what a test adds.
+//! A virtual machine with a minimal host: the distribution's kernel in qemu, with an initial ramfs that holds busybox,
+//! the installer, stage1 and what a test adds.
 //!
-//! It shows what the host of the tests may not have: a root that can't be pivoted away, and cgroup v2 with every
+//! It provides what the host of the tests may lack: a root that can't be pivoted away, and cgroup v2 with every
 //! controller. Invariant: the machine reaches neither a disk nor a network, and ends within two minutes.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::rootfs::{Node, Rootfs};
 use crate::{packages, program, stage1};
 
-/// How long a machine may take, in seconds. Booting and a pod or two take a tenth of that.
+/// The time limit of a machine, in seconds. Booting and running a pod or two takes a tenth of that.
 const LIMIT: &str = "120";
 
 /// A machine, before it boots.
@@ -26,20 +26,21 @@ pub struct Vm {
     steps: usize,
 }
 
-/// A step of a machine's, after it has ended.
+/// The result of one of the machine's steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The exit code.
     pub code: i32,
-    /// stdout and stderr, in their order.
+    /// The output to stdout and stderr, in order.
     pub output: String,
 }
 
 impl Vm {
-    /// A machine that has busybox and `installer` in its PATH, and `/stage1.tar.xz`. /run, /tmp and /var are empty.
+    /// Makes a machine that has busybox and `installer` in its PATH, and `/stage1.tar.xz`. /run, /tmp and /var are
+    /// empty.
     ///
     /// # Errors
-    /// Where a package can't be had, or a program was not built.
+    /// Fails if a package is unavailable, or a program was not built.
     pub fn new() -> Result<Self> {
         let root = Rootfs::busybox()?
             .with("init", Node::File(0o755, include_bytes!("vm-init.sh").into()))
@@ -59,32 +60,33 @@ impl Vm {
     /// Puts an image at `/NAME.aci`.
     ///
     /// # Errors
-    /// Where it can't be written.
+    /// Fails if it can't be written.
     pub fn image(self, name: &str, rootfs: &Rootfs, manifest: &Value) -> Result<Self> {
         let mut image = Vec::new();
         rootfs.write_image(manifest.to_string().as_bytes(), &mut image)?;
         Ok(self.file(&format!("{name}.aci"), 0o644, image))
     }
 
-    /// Adds a shell script that the machine runs, after those added before.
+    /// Adds a shell script that the machine runs after those added before.
     #[must_use]
     pub fn step(mut self, name: &str, script: &str) -> Self {
         self.steps += 1;
-        // The machine runs them in the order of their names.
+        // The machine runs the steps in the order of their names.
         let path = format!("steps/{:03}-{name}", self.steps);
         self.file(&path, 0o644, script)
     }
 
-    /// Boots the machine, and returns its steps by their names once it is off.
+    /// Boots the machine and returns its steps by name once it is off.
     ///
     /// # Errors
-    /// Where qemu or the kernel can't be had, or the machine ends before its last step has; with all it wrote.
+    /// Fails if qemu or the kernel is unavailable, or if the machine ends before its last step. The error contains
+    /// everything the machine wrote.
     pub fn boot(&self) -> Result<BTreeMap<String, Step>> {
         let directory = tempfile::tempdir()?;
         let (kernel, initrd) = (directory.path().join("kernel"), directory.path().join("initrd"));
         fs::write(&kernel, fetch_kernel()?)?;
         self.root.write_initramfs(fs::File::create(&initrd)?)?;
-        // timeout(1) ends qemu also where the test is gone.
+        // timeout(1) ends qemu even if the test itself is gone.
         let output = Command::new("timeout")
             .args(["--foreground", "--signal=KILL", LIMIT, "qemu-system-x86_64"])
             .args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults", "-no-reboot"])
@@ -110,7 +112,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The steps that have ended, by what `vm-init.sh` writes.
+/// Returns the steps that have ended, from the output of `vm-init.sh`.
 fn parse(console: &str) -> BTreeMap<String, Step> {
     let sections = console.split("vm: step ").skip(1);
     let ended = sections.filter_map(|section| {
@@ -123,7 +125,8 @@ fn parse(console: &str) -> BTreeMap<String, Step> {
     ended.collect()
 }
 
-/// The kernel of the distribution that is made for virtual machines. What Gantry needs is built in: no modules.
+/// Returns the distribution's kernel for virtual machines. Everything Gantry needs is built into it, so no modules are
+/// loaded.
 fn fetch_kernel() -> Result<Vec<u8>> {
     let is_ubuntu = fs::read_to_string("/etc/os-release")?.lines().any(|line| line == "ID=ubuntu");
     let name = if is_ubuntu { "linux-image-virtual" } else { "linux-image-cloud-amd64" };

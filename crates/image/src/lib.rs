@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an app image is: a `manifest` and a `rootfs`, and nothing else (appc spec, "Image Layout").
+//! App images: each has a `manifest` and a `rootfs`, and nothing else (appc spec, "Image Layout").
 //!
-//! Invariant: no name in the tree that the app gets is also the manifest's, so no app can change what it is.
+//! Invariant: the manifest has no name in the tree that the app gets, so no app can change what it is.
 
 mod reference;
 pub mod stage1;
@@ -19,13 +19,13 @@ use sys::in_root::InRoot;
 
 pub use reference::{ImageArgument, Invalid};
 
-/// A manifest may be this long, as `/init` reads it.
+/// The maximum length of a manifest; `/init` has the same.
 pub const MANIFEST_MAX: u64 = 4 << 20;
 
 /// Reads the manifest in an image's tree.
 ///
 /// # Errors
-/// Where it can't be read, or is none.
+/// If it can't be read, or is not a valid manifest.
 pub fn manifest(tree: &InRoot) -> Result<ImageManifest> {
     let text = tree.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read the manifest")?;
     ImageManifest::parse(&text).context("manifest")
@@ -39,7 +39,7 @@ pub fn name(tree: &InRoot) -> Result<Identifier> {
     Ok(manifest(tree)?.name)
 }
 
-/// Makes the rules for an archive of a kind.
+/// Returns the rules for a kind of archive.
 pub fn policy(kind: store::Kind) -> Box<dyn Policy> {
     match kind {
         store::Kind::Image => Box::new(ImagePolicy::default()),
@@ -47,7 +47,7 @@ pub fn policy(kind: store::Kind) -> Box<dyn Policy> {
     }
 }
 
-/// The rules for app images. The archive's own root directory, `./`, says nothing.
+/// The rules for app images. The entry for the archive's own root directory, `./`, is ignored.
 #[derive(Debug, Default)]
 pub struct ImagePolicy {
     has_manifest: bool,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How people name an image: an archive file, or an image in the store.
+//! How people refer to an image: by an archive file, or as an image in the store.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -9,25 +9,26 @@ use pod::digest::Digest;
 use pod::text::escape_bytes;
 use store::Selector;
 
-/// `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; or an id or the beginning of one, of an image in the store.
+/// An argument that refers to an image: `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; or an id, or the beginning of
+/// an id, of an image in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageArgument {
-    /// An image's file; where there is none, perhaps an image's name.
+    /// An image's file. If the file doesn't exist, it may be the name of an image in the store.
     File {
-        /// Where it is.
+        /// The path of the file.
         path: PathBuf,
-        /// What its tar must hash to.
+        /// The digest that its tar must have.
         digest: Option<Digest>,
     },
     /// An image in the store.
     Stored(Selector),
 }
 
-/// Why an argument is not understood.
+/// The reason why an argument is invalid.
 pub type Invalid = String;
 
 impl ImageArgument {
-    /// The digest is what follows the last `@sha256-` or `@sha512-`.
+    /// Parses an argument. The digest is the part after the last `@` that is followed by `sha256-` or `sha512-`.
     pub fn parse(argument: &OsStr) -> Result<Self, Invalid> {
         let bytes = argument.as_bytes();
         if let Some(selector) = argument.to_str().and_then(Selector::id) {

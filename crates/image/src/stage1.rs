@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stage1: found, checked against its digest, and what must be in it.
+//! Stage1: where its file is, which digest it must have, and what it must contain.
 //!
-//! Invariant: no byte of it is decoded before the whole file has met its digest. It is read twice through one
-//! descriptor, and the second reading is hashed too: what is unpacked is what was checked.
+//! Invariant: no byte of it is decoded before the whole file was found to have its digest. The file is read twice
+//! through one descriptor, and hashed the second time too, so what is unpacked is what was checked.
 
 use std::path::{Path, PathBuf};
 
@@ -16,21 +16,21 @@ use report::Hint as _;
 use store::extract::{Admission, Policy};
 use store::source::Source;
 
-/// Where stage1 is when nobody says otherwise, beside the program's directory.
+/// The default path of stage1, relative to the program's directory.
 const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";
-/// A file of digests may be this long.
+/// The maximum length of a file of digests.
 const SUMS_MAX: u64 = 1 << 20;
 
-/// Where this program's own stage1 is.
+/// Returns the path of this program's own stage1.
 pub fn default_path() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let directory = program.parent().context("this program's file has no directory")?;
     let path = directory.join(BESIDE_PROGRAM);
-    // The shortest name there is, for messages.
+    // Resolves `..` and links, for shorter messages.
     Ok(path.canonicalize().unwrap_or(path))
 }
 
-/// What `FILE.sha256` says of `FILE`, in the format of sha256sum(1).
+/// Reads the digest of `FILE` from `FILE.sha256`, which has the format of sha256sum(1).
 pub fn read_sums(path: &Path) -> Result<Digest> {
     let mut sums = path.as_os_str().to_owned();
     sums.push(".sha256");
@@ -44,7 +44,7 @@ pub fn read_sums(path: &Path) -> Result<Digest> {
         .hint("--stage1-sha256 gives the digest without the file")
 }
 
-/// The digest of the file `name`: lines of 64 hex digits, a blank, a blank or `*`, and a name.
+/// Finds the digest of the file `name`. A line is 64 hex digits, a blank, a blank or `*`, and a name.
 fn find_sum(text: &[u8], name: &[u8]) -> Result<Digest> {
     for line in text.split(|byte| *byte == b'\n') {
         let Some((hex, rest)) = line.split_at_checked(64) else { continue };
@@ -56,7 +56,7 @@ fn find_sum(text: &[u8], name: &[u8]) -> Result<Digest> {
     bail!("names no {}: expected a line as sha256sum prints it", pod::text::escape_bytes(name))
 }
 
-/// The rules for stage1: `/init` is there and can be executed.
+/// The rules for stage1: `/init` exists and is executable.
 #[derive(Debug, Default)]
 pub struct Stage1Policy {
     has_init: bool,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A plan → a pod directory.
+//! Makes the pod directory from a plan.
 //!
-//! Invariant: on any failure, all that was written is removed again, down to the directories that were made for it; what
-//! the store had before stays.
+//! Invariant: on any failure, everything that was written is removed again, including directories made for it. What the
+//! store had before stays.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -23,18 +23,18 @@ use store::staging::{Published, Staging};
 use store::{Acquired, Importer, Kind, Tree};
 use sys::Interrupt;
 
-/// A pod directory that was made.
+/// The pod directory that was made.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What became of its trees, for people.
+    /// How it got its trees, for people.
     pub layout: String,
-    /// What it asks for that nobody gives it; `/init` says the same at each start.
+    /// Requests of the pod that are not honoured; `/init` repeats them at each start.
     pub warnings: Vec<String>,
 }
 
-/// Prepares the pod directory and tells `announce` about it; where that fails, it is gone again.
+/// Prepares the pod directory and calls `announce` with it. If `announce` fails, the directory is removed again.
 pub fn apply(
     plan: Plan,
     interrupt: &Interrupt,
@@ -84,8 +84,8 @@ fn in_home(
     done
 }
 
-/// Finds or unpacks all trees: stage1's first, then the images'. Those that are unpacked side by side know nothing of
-/// each other until all are whole.
+/// Finds or unpacks all trees: stage1's first, then the images'. Trees that are unpacked in parallel know nothing of
+/// each other until all are complete.
 fn acquire<'h>(
     importer: &Importer<'h>,
     (mut stage1, digest): (store::source::Source, Digest),
@@ -133,7 +133,7 @@ fn acquire_image<'h>(importer: &Importer<'h>, image: ImagePlan, named: &[Digest]
     }
 }
 
-/// Makes the pod of its trees, and checks it; what is written then is only the pod's staging directory.
+/// Assembles the pod from its trees, and checks it. It writes nothing but the pod's staging directory.
 fn put_together<'h>(
     home: &'h Home,
     acquired: &[(Acquired<'h>, String)],
@@ -169,13 +169,13 @@ fn put_together<'h>(
     }
 }
 
-/// What this run has put into the store.
+/// What this run has published in the store.
 #[derive(Debug, Default)]
 struct Made {
     stage1: Option<Tree>,
-    /// The images' trees, by what the pod calls them.
+    /// The images' trees, by the ids that the pod calls them.
     images: Vec<(Digest, Tree)>,
-    /// Those that the store did not have before.
+    /// The trees that the store did not have before.
     new: Vec<Digest>,
 }
 
@@ -225,8 +225,8 @@ impl Made {
         )
     }
 
-    /// Removes what this run has put into the store, unless somebody else uses it by now. What can't be removed is
-    /// complete, and gc's to take.
+    /// Removes the trees that this run has added to the store, unless another process uses them by now. A tree that
+    /// can't be removed is complete, and gc removes it.
     fn take_back(self, home: &Home) {
         let new = self.new.clone();
         drop(self);

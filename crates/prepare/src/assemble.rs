@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images and a manifest → a pod that boots: everything that `/init` would refuse is refused here.
+//! Assembles a pod that boots from images and a manifest: everything that `/init` would refuse is refused here.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,19 @@ use store::Acquired;
 use store::Home;
 use store::listener::Listener;
 
-/// An image that is at hand.
+/// An image whose tree is available.
 #[derive(Debug)]
 pub(crate) struct Image<'a> {
-    /// What the pod calls it.
+    /// The id that the pod calls it.
     pub(crate) digest: Digest,
     manifest: ImageManifest,
     tree: &'a Acquired<'a>,
-    /// What a person called it, for messages.
+    /// The name that a person gave it, for messages.
     shown: &'a str,
 }
 
 impl<'a> Image<'a> {
-    /// Reads an image's manifest. The pod's may name it by one of the digests `named`.
+    /// Reads an image's manifest. `named` are the digests by which the pod's manifest may name the image.
     pub(crate) fn read(
         home: &Home,
         tree: &'a Acquired<'a>,
@@ -47,7 +47,7 @@ impl<'a> Image<'a> {
     }
 }
 
-/// A manifest with an app for each image.
+/// Generates a manifest with one app for each image.
 pub(crate) fn generate(
     id: PodId,
     images: &[Image<'_>],
@@ -83,7 +83,7 @@ pub(crate) fn generate(
     Ok(ContainerRuntimeManifest::new(id, apps, volumes.collect()).to_json().into_bytes())
 }
 
-/// Whether the images given are those that the manifest names.
+/// Checks that the given images are exactly those that the manifest names.
 pub(crate) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Result<()> {
     for app in &manifest.apps {
         let (name, id) = (&app.name, app.image.id);
@@ -97,7 +97,7 @@ pub(crate) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Resu
     Ok(())
 }
 
-/// Puts the pod together as `/init` will.
+/// Assembles the pod as `/init` will, and checks each app against its image's tree.
 pub(crate) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<Pod> {
     let manifest = Manifest::parse(manifest).context("the pod's manifest")?;
     let manifests = images.iter().map(|image| (image.digest, image.manifest.clone())).collect();

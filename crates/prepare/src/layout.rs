@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Trees of the store → what is in the pod directory: the upper layers of overlays, or copies.
+//! Fills the pod directory from trees of the store: with the upper layers of overlays, or with copies.
 
 use std::os::fd::OwnedFd;
 
@@ -24,24 +24,24 @@ use sys::Interrupt;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trees<'a> {
     pub(crate) stage1: &'a Tree,
-    /// By what the pod calls them.
+    /// The images' trees, by the ids that the pod calls them.
     pub(crate) images: &'a [(Digest, Tree)],
 }
 
-/// What came of it.
+/// The trees as they were laid out.
 #[derive(Debug)]
 pub(crate) struct Laid {
     pub(crate) layers: Layers,
-    /// How it comes onto the disk.
+    /// How the pod directory has to be synced to disk.
     pub(crate) sync: Sync,
-    /// For people.
+    /// The kind of layout, for people.
     pub(crate) shown: String,
 }
 
 /// Lays out the trees in a pod's staging directory.
 ///
 /// # Errors
-/// Where overlays are asked for and can't be made; the system's.
+/// If overlays are required and can't be made; the system's errors.
 pub(crate) fn lay_out(
     home: &Home,
     staging: &Staging<'_>,
@@ -62,7 +62,7 @@ pub(crate) fn lay_out(
             overlay::remember(home)?;
             overlays(&stage1, &lower, trees, interrupt).context("cannot make its upper layer")
         }
-        // Not an answer: the system is in trouble, and copies would be more of it.
+        // This doesn't tell whether overlays work: the system is in trouble, and copies would add to it.
         Err(error) if overlay::is_trouble(&error) => Err(error).context("cannot try an overlay"),
         Err(error) if wanted == LayoutArgument::Auto => {
             let laid = copies(&stage1, trees, pod, interrupt)?;
@@ -73,9 +73,9 @@ pub(crate) fn lay_out(
     }
 }
 
-/// An upper layer with nothing in it but `/init`, which is executed before the overlay is there.
+/// Makes an upper layer that contains only `/init`, which is executed before the overlay exists.
 fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees<'_>, interrupt: &Interrupt) -> Result<Laid> {
-    // The root's mode and owner are the upper layer's.
+    // The overlay's root has the mode and owner of the upper layer.
     let stat = fstat(lower)?;
     fchown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     fchmod(upper, Mode::from_raw_mode(stat.st_mode))?;
@@ -86,7 +86,7 @@ fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees<'_>, interrupt: &Int
     Ok(Laid { layers, sync: Sync::Files, shown: "overlays".into() })
 }
 
-/// A copy of stage1, and one of its image for every app.
+/// Makes a copy of stage1, and a copy of its image for every app.
 fn copies(stage1: &OwnedFd, trees: &Trees<'_>, pod: &Pod, interrupt: &Interrupt) -> Result<Laid> {
     let mut means = copy::copy(&trees.stage1.root()?, stage1, interrupt)?;
     let mut add = |from: &OwnedFd, to: &OwnedFd| -> Result<()> {
@@ -119,7 +119,7 @@ fn copies(stage1: &OwnedFd, trees: &Trees<'_>, pod: &Pod, interrupt: &Interrupt)
     Ok(Laid { layers: Layers::Copy, sync: Sync::FileSystem, shown: shown.into() })
 }
 
-/// A directory and those above it.
+/// Makes a directory and its missing parents.
 fn make_all(root: &OwnedFd, path: &str) -> Result<OwnedFd> {
     let mut directory = open_below(root, ".")?;
     for name in path.split('/') {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From a request to a pod directory: plan (opens and checks every input, writes nothing), then apply.
+//! Prepares a pod directory from a request: plan (opens and checks every input, writes nothing), then apply.
 
 mod apply;
 mod assemble;

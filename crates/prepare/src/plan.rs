@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A request whose inputs are all open. Invariant: nothing was written, and files are not looked up again.
+//! The plan: a request with all inputs open. Invariant: nothing has been written, and files are not looked up again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,29 +24,29 @@ use store::source::Source;
 pub struct Plan {
     /// DIR.
     pub dir: PathBuf,
-    /// Stage1, and what its file must hash to.
+    /// Stage1, and the digest that its file must have.
     pub stage1: (Source, Digest),
     /// The images.
     pub images: Vec<ImagePlan>,
-    /// What becomes of the trees.
+    /// How the pod gets its trees.
     pub layout: LayoutArgument,
-    /// What archives may ask for.
+    /// Limits on what archives may ask for.
     pub limits: Limits,
-    /// What becomes the pod's manifest.
+    /// The source of the pod's manifest.
     pub manifest: ManifestPlan,
 }
 
 /// Where an image comes from.
 #[derive(Debug)]
 pub enum ImagePlan {
-    /// An archive file, and what its tar must hash to.
+    /// An archive file, and the digest that its tar must have.
     File(Box<Source>, Option<Digest>),
     /// The store.
     Stored(Selector),
 }
 
 impl ImagePlan {
-    /// Opens an archive file; what is no file may be the name of an image in the store.
+    /// Opens an archive file. An argument that is not an existing file may be the name of an image in the store.
     pub fn open(image: &ImageArgument) -> Result<Self> {
         match image {
             ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
@@ -62,7 +62,7 @@ impl ImagePlan {
         }
     }
 
-    /// What it is called, for messages.
+    /// Returns the image's name for messages.
     pub fn shown(&self) -> String {
         match self {
             Self::File(source, _) => source.shown(),
@@ -76,7 +76,7 @@ fn is_missing(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
-/// Whether an image could be called so; a path that begins with a slash or a dot is meant as one.
+/// Tells whether `text` can be an image's name. A path that begins with a slash or a dot is always a path.
 fn is_name(text: &str) -> bool {
     !text.starts_with(['/', '.']) && text.parse::<pod::name::Identifier>().is_ok()
 }
@@ -84,14 +84,14 @@ fn is_name(text: &str) -> bool {
 /// Where the pod's manifest comes from.
 #[derive(Debug)]
 pub enum ManifestPlan {
-    /// It is generated: an app for each image, and these volumes.
+    /// A manifest is generated, with an app for each image and these volumes.
     Generate(Vec<VolumeArgument>),
-    /// It was given, and is stored as it is.
+    /// The given manifest is stored as it is.
     Given(Vec<u8>, Box<PodManifest>),
 }
 
 impl ManifestPlan {
-    /// The images that it names; one that is generated names what it is given.
+    /// Returns the images that the manifest names; none for a generated one, which takes the given images.
     pub fn named_images(&self) -> Vec<Digest> {
         match self {
             Self::Generate(_) => Vec::new(),

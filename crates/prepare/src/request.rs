@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a person asks for, read from single arguments.
+//! A request for a pod directory, parsed from command-line arguments.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,19 +17,19 @@ use image::{ImageArgument, Invalid};
 pub struct Request {
     /// DIR, absolute.
     pub dir: PathBuf,
-    /// The images, one at least.
+    /// The images, at least one.
     pub images: Vec<ImageArgument>,
     /// The volumes.
     pub volumes: Vec<VolumeArgument>,
-    /// Stage1's file, unless it is this program's own.
+    /// Stage1's file; `None` for this program's own.
     pub stage1: Option<PathBuf>,
-    /// Stage1's digest, unless a file beside it has it.
+    /// Stage1's digest; `None` if a file beside stage1 has it.
     pub stage1_digest: Option<Digest>,
-    /// The pod's manifest, unless one is generated.
+    /// The file of the pod's manifest; `None` to generate one.
     pub pod_manifest: Option<PathBuf>,
-    /// What becomes of the trees.
+    /// How the pod gets its trees.
     pub layout: LayoutArgument,
-    /// What archives may ask for.
+    /// Limits on what archives may ask for.
     pub limits: Limits,
 }
 
@@ -45,18 +45,19 @@ pub enum LayoutArgument {
     Copy,
 }
 
-/// `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]` or
+/// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]` or
 /// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,readOnly=BOOL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeArgument {
-    /// Which mount points it fulfils.
+    /// The name of the mount points that it fulfils.
     pub name: VolumeName,
-    /// What it is.
+    /// The volume itself.
     pub volume: Volume,
 }
 
 impl VolumeArgument {
-    /// The name comes first, fields in any order. A path can hold no comma here; a pod manifest has any.
+    /// Parses an argument. The name comes first, the fields in any order. A path can't contain a comma here; in a pod
+    /// manifest it can.
     pub fn parse(argument: &str) -> Result<Self, Invalid> {
         let invalid = |expected: &str| format!("invalid volume {}: expected {expected}", escape(argument));
         let text = |error: pod::Error| error.to_string();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The source of a volume of kind host, opened as `/init` opens it at each start.
+//! Opens the source of a volume of kind host, as `/init` opens it at each start.
 //!
-//! No link is followed (appc spec, "Volume Setup"), neither at its end nor on the way: where a link leads may be changed
-//! by whoever owns the directory it is in.
+//! No link is followed (appc spec, "Volume Setup"), neither at the end of the path nor on the way: the owner of the
+//! directory that a link is in could change where it leads.
 
 use std::os::fd::OwnedFd;
 
@@ -14,10 +14,10 @@ use rustix::io::Errno;
 
 use sys::open_plainly;
 
-/// Opens a source by its name alone (`O_PATH`).
+/// Opens a source with `O_PATH`.
 ///
 /// # Errors
-/// Where it is missing, or a component of its path is a link, which the error names.
+/// If the source is missing, or a component of its path is a link, which the error names.
 pub(super) fn open_source(source: &AbsolutePath) -> Result<OwnedFd> {
     match open(source.as_str()) {
         Err(Errno::LOOP) => {

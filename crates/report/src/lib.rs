@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Errors on their way to a person: one line, with the way out, where there is one, at its end.
+//! Formats errors for people: one line, with a hint at its end if there is one. A hint says what to do about the error.
 //!
-//! Invariant: nothing that comes from an image, a file name or an argument reaches a terminal unescaped.
+//! Invariant: text that comes from an image, a file name or an argument never reaches a terminal unescaped.
 
 use std::error::Error;
 use std::fmt;
 
 use pod::text::one_line;
 
-/// An error together with what a person can do about it.
+/// An error together with its hint.
 struct Hinted {
     error: anyhow::Error,
     hint: String,
@@ -26,15 +26,15 @@ impl fmt::Display for Hinted {
     }
 }
 
-// No `source`: the display holds the whole chain already.
+// It has no `source`: its display contains the whole chain already.
 impl Error for Hinted {}
 
-/// Adds the way out to an error.
+/// Adds a hint to an error.
 pub trait Hint<T> {
-    /// On an error, `hint` is printed after it.
+    /// Adds a hint, which is printed after the error; does nothing to a success.
     ///
     /// # Errors
-    /// The same.
+    /// Returns the same error, with the hint.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
 }
 
@@ -44,18 +44,18 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     }
 }
 
-/// An error after which `hint` is printed.
+/// Adds a hint to `error`, which is printed after it.
 pub fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     Hinted { error, hint: hint.into() }.into()
 }
 
-/// The line that tells a person about `error`.
+/// Returns the line that reports `error` to a person.
 pub fn line(error: &anyhow::Error) -> String {
     let line = format!("error: {error:#}");
     one_line(&hint(error).map_or(line.clone(), |hint| format!("{line} ({hint})")))
 }
 
-/// What was added to `error` as the way out.
+/// Returns the hint that was added to `error`.
 pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()).map(|hinted| hinted.hint.as_str())
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Other names that trees are known by: links beside the trees, so that each appears whole, with its content.
+//! Aliases: other names that trees are known by.
 //!
-//! A name is made once its tree is published, and says nothing that the tree's own verification did not: which archive
-//! file it came from, or what the sha512 of its tar is. One that leads nowhere means nothing; gc takes it away.
+//! Each alias is a symbolic link beside the trees, so it appears atomically, together with its target. An alias is made
+//! once its tree is published. It states nothing that the tree's own verification did not: which archive file the tree
+//! came from, or what the sha512 of its tar is. An alias that leads nowhere means nothing; gc removes it.
 
 use std::os::fd::AsFd as _;
 
@@ -32,7 +33,7 @@ impl Alias {
         }
     }
 
-    /// The tree that it leads to, by its name alone.
+    /// Returns the id of the tree that the alias leads to, without checking that the tree exists.
     pub(crate) fn find(self, home: &Home) -> Result<Option<Digest>> {
         match readlinkat(&home.aliases, self.name(), Vec::new()) {
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
@@ -40,7 +41,7 @@ impl Alias {
         }
     }
 
-    /// Makes it lead to the tree `id`, whatever it said before.
+    /// Makes the alias lead to the tree `id`, wherever it led before.
     pub(crate) fn set(self, home: &Home, id: Digest) -> Result<()> {
         let (name, target) = (self.name(), target(id));
         let set = || -> Result<()> {
@@ -61,14 +62,14 @@ impl Alias {
         set().context("cannot name a tree in the store")
     }
 
-    /// Whether any tree came from a file of this length.
+    /// Tells whether any tree came from an archive file of this length.
     pub(crate) fn knows_length(home: &Home, length: u64) -> Result<bool> {
         let prefix = of_length(length);
         Ok(names(home)?.iter().any(|name| name.starts_with(&prefix)))
     }
 }
 
-/// Removes the names that lead nowhere.
+/// Removes the aliases that lead nowhere.
 pub fn sweep(home: &Home) -> Result<()> {
     for name in names(home)? {
         let found = readlinkat(&home.aliases, &name, Vec::new());
@@ -96,7 +97,9 @@ fn of_length(length: u64) -> String {
     format!("file-{length}-")
 }
 
-/// From the aliases' directory; for people, too.
+/// Returns the link target of an alias of the tree `id`.
+///
+/// It is relative to the aliases' directory, so that users can follow the link, too.
 fn target(id: Digest) -> String {
     let trees = layout::TREES.rsplit('/').next().unwrap_or_default();
     format!("../{trees}/{id}")
@@ -107,7 +110,7 @@ fn parse(target: &[u8]) -> Option<Digest> {
     (!id.is_sha512()).then_some(id)
 }
 
-/// Gantry's own names there.
+/// Lists Gantry's own names in the aliases' directory.
 fn names(home: &Home) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(&home.aliases).context("cannot list the store's names")? {

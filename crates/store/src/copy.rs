@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A tree of the store → one of a pod's own, where overlays can't be used: every object with all of its metadata, hard
-//! links as such. Content is shared by reflink where the file system can, and copied where it can't.
+//! Copies a tree of the store to a tree of a pod's own, for where overlays can't be used.
 //!
-//! Both trees are reached through descriptors of their roots, no link is followed, and two descriptors are open however
-//! deep they are.
+//! Every object is copied with all of its metadata, and hard links stay hard links. Content is shared by reflink where
+//! the file system can do that, and copied where it can't.
+//!
+//! Both trees are reached through descriptors of their roots, and no link is followed. Two descriptors are open,
+//! however deep the trees are.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -27,10 +29,10 @@ use crate::record;
 use archive::Metadata;
 use sys::Interrupt;
 
-/// How content came into a copy.
+/// The way that content got into a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Means {
-    /// By reflink: it takes no space.
+    /// By reflink, which takes no space.
     #[default]
     Reflink,
     /// Byte for byte.
@@ -47,16 +49,16 @@ pub fn copy(from: &OwnedFd, to: &OwnedFd, interrupt: &Interrupt) -> Result<Means
 struct Copy<'a> {
     from: &'a OwnedFd,
     to: &'a OwnedFd,
-    /// Objects with several names, of which more are to come.
+    /// Objects with several names, by device and inode number, while names of them are still to be copied.
     links: HashMap<(u64, u64), Linked>,
     means: Means,
     interrupt: &'a Interrupt,
 }
 
-/// An object of which one name at least was copied.
+/// An object with several names, at least one of which was copied.
 struct Linked {
     first: RelativePath,
-    /// So many names it has beside those that were copied, be they in the tree or not.
+    /// How many of its names were not copied yet, including names outside of the tree.
     left: usize,
 }
 
@@ -72,7 +74,7 @@ impl<'a> Copy<'a> {
             self.directory(&path, &mut directories).with_context(|| format!("cannot copy {path}"))?;
             next += 1;
         }
-        // Deepest first: what is made in a directory changes its times.
+        // Deepest first, since making something in a directory changes the directory's times.
         for path in directories.iter().rev() {
             let finish = || -> Result<()> {
                 let source = open_directory(self.from, path, OFlags::RDONLY)?;
@@ -155,14 +157,14 @@ impl<'a> Copy<'a> {
         let stat = fstat(&source)?;
         if stat.st_size > 0 && (self.means == Means::Bytes || !is_cloned(&copy, &source)?) {
             self.means = Means::Bytes;
-            // copy_file_range(2) where it can be used.
+            // `io::copy` uses copy_file_range(2) where it can.
             io::copy(&mut source, &mut copy)?;
         }
         metadata::set_file(&copy, &metadata_of(&source, &stat)?, Modes::Set).map(drop)
     }
 }
 
-/// Shares the content of `source`; whether that can be done is the file system's to say.
+/// Shares the content of `source` by reflink, and tells whether that worked: only the file system knows whether it can.
 fn is_cloned(copy: &File, source: &File) -> Result<bool> {
     match ioctl_ficlone(copy, source) {
         Ok(()) => Ok(true),
@@ -171,12 +173,12 @@ fn is_cloned(copy: &File, source: &File) -> Result<bool> {
     }
 }
 
-/// All of an open file's or directory's metadata.
+/// Returns all metadata of an open file or directory.
 fn metadata_of(object: impl std::os::fd::AsFd, stat: &Stat) -> Result<Metadata> {
     Ok(Metadata { xattrs: record::typed_xattrs(&object)?, ..record::of_stat(stat) })
 }
 
-/// Copies one file of the store's, as `name` in `to`.
+/// Copies one file of the store, `name` in `from`, to the same name in `to`.
 pub fn file(from: &OwnedFd, to: &OwnedFd, name: &str, interrupt: &Interrupt) -> Result<()> {
     let mut copy = Copy::new(from, to, interrupt);
     copy.file(from, to, OsStr::new(name)).with_context(|| format!("cannot copy {name}"))?;
@@ -192,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// Paths are as long as an archive makes them; none is kept that is not needed any more.
+    /// Paths can be as long as an archive makes them, so a path is dropped once it is no longer needed.
     #[test]
     fn hard_links_are_forgotten_once_all_are_copied() {
         let [from, to] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -210,7 +212,7 @@ mod tests {
         assert!(copy.links.is_empty(), "all names were copied");
         let numbers = ["one", "two", "deep/three"].map(|name| fs::metadata(to.path().join(name)).unwrap());
         assert!(numbers.iter().all(|metadata| metadata.ino() == numbers[0].ino() && metadata.nlink() == 3));
-        // One that is elsewhere never comes.
+        // The copy never meets a name that is outside of the tree.
         fs::hard_link(&one, outside).unwrap();
         let empty = tempfile::tempdir().unwrap();
         let target = open(empty.path());

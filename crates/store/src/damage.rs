@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether a tree is damaged, or could not be looked at.
+//! Distinguishes damaged trees from trees that could not be examined.
 //!
-//! Invariant: a tree is called damaged only for what is wrong with itself. Who has no descriptor, memory or right left to
-//! look at it knows nothing of it, and says so: damaged trees are passed over, and taken out by a repair.
+//! Invariant: a tree is called damaged only for what is wrong with the tree itself. A process that has no descriptor,
+//! memory or right left to examine a tree knows nothing about it, and reports an error instead. The difference matters
+//! because damaged trees are skipped, and taken out of the store by a repair.
 
 use std::error::Error;
 use std::io;
@@ -10,10 +11,10 @@ use std::io;
 use anyhow::Result;
 use rustix::io::Errno;
 
-/// What looking at a tree came to: what is wrong with it is told apart from what kept it from being looked at.
+/// Separates damage, the inner error, from errors that prevented the inspection.
 ///
 /// # Errors
-/// The latter.
+/// Errors that prevented the inspection.
 pub(crate) fn told_apart<T>(looked: Result<T>) -> Result<Result<T, anyhow::Error>> {
     match looked {
         Err(error) if !is_damage(&error) => Err(error),
@@ -21,17 +22,19 @@ pub(crate) fn told_apart<T>(looked: Result<T>) -> Result<Result<T, anyhow::Error
     }
 }
 
-/// Whether it is the tree's fault: it is not what it should be, and the system, if it has been asked, says no more than
+/// Tells whether an error is the tree's fault.
+///
+/// That is the case if the tree is not what it should be, and the system's error, if there is one, says no more than
 /// that.
 fn is_damage(error: &anyhow::Error) -> bool {
     error.chain().find_map(errno).is_none_or(|errno| {
         matches!(
             errno,
-            // Something is missing, or is another thing.
+            // Something is missing, or is of another type.
             Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::NXIO
             // A name or attributes that no archive may have.
             | Errno::NAMETOOLONG | Errno::RANGE | Errno::TOOBIG
-            // The file system has lost what it had; EUCLEAN and EBADMSG are what it calls that (EFSCORRUPTED, EFSBADCRC).
+            // The file system has lost data. EUCLEAN and EBADMSG are its errors for that (EFSCORRUPTED, EFSBADCRC).
             | Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA
         )
     })

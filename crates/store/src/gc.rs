@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Taking trees out of the store.
+//! Removes trees from the store.
 //!
-//! A tree is locked alone first; then pods are asked. Whoever is making a pod of it has it locked, so either the lock
-//! can't be had, or the pod is there to be seen. A store may have more trees than there are descriptors, so that is done
-//! with a few at a time.
+//! A tree is first locked exclusively, and the pods' references are read only then. A process that makes a pod of a
+//! tree holds a lock on the tree. So either the exclusive lock can't be had, or the pod can already be seen. A store
+//! may have more trees than a process may have descriptors, so trees are locked and removed in small batches.
 
 use anyhow::{Context, Result};
 use pod::digest::Digest;
@@ -17,26 +17,26 @@ use crate::staging::{self, Locked, Mounted};
 use crate::tree::{self, ids, read_info};
 use crate::{alias, info::Info};
 
-/// So many are locked at once.
+/// How many trees are locked at once.
 const BATCH: usize = 32;
 
-/// Why a tree stays.
+/// The reason why a tree was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// Pods refer to it.
     Referred(Vec<PodId>),
-    /// Somebody is at work with it.
+    /// It is in use by another process.
     InUse,
     /// Something is mounted in it.
     Mounted(Mounted),
-    /// It was not there.
+    /// The store has no such tree.
     Missing,
 }
 
-/// What became of one tree.
+/// The outcome for one tree: the removed tree's info, `None` if that is damaged, or the reason why the tree was kept.
 pub(crate) type Outcome = (Digest, Result<Option<Info>, Kept>);
 
-/// Removes every tree that no pod refers to and nobody uses, and names that lead nowhere.
+/// Removes every tree that no pod refers to and no process uses, and all aliases that lead nowhere.
 pub fn collect(home: &Home) -> Result<Vec<Outcome>> {
     let outcomes = remove(home, &ids(home)?)?;
     alias::sweep(home)?;
@@ -44,12 +44,14 @@ pub fn collect(home: &Home) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// A store without trees is as it was when it was made.
+/// Forgets what is known about overlays if the store has no trees.
+///
+/// An empty store is then as it was when it was made.
 pub fn forget_if_empty(home: &Home) -> Result<()> {
     if ids(home)?.is_empty() { overlay::forget(home) } else { Ok(()) }
 }
 
-/// Removes these trees, each unless a pod refers to it or somebody uses it.
+/// Removes these trees, except those that a pod refers to or a process uses.
 pub fn remove(home: &Home, trees: &[Digest]) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for batch in trees.chunks(BATCH) {
@@ -68,7 +70,7 @@ fn remove_batch(home: &Home, trees: &[Digest], outcomes: &mut Vec<Outcome>) -> R
             None => outcomes.push((*id, Err(Kept::InUse))),
         }
     }
-    // Only now: see above.
+    // Only now that the trees are locked: see the module's documentation.
     let references = References::read(home)?;
     for (id, locked) in alone {
         let pods = references.to(id);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Guarded paths: only root can change where they lead, so root may execute what is there.
 //!
-//! Whoever can write to a directory can replace any entry of it, and with that all that is below. So every directory
-//! that a path leads through must be root's and writable by root alone, those that its links lead through included. A
-//! sticky directory such as /tmp may be writable by others if the entry in it is root's: nobody else can rename that.
-//! "Root" is user 0, and the user of this process. Access control lists need no look of their own: where one lets others
-//! write, so do the mode's group bits (acl(5)).
+//! A user that can write to a directory can replace any entry of it, and with that everything below. So every directory
+//! that a path leads through, also by way of links, must be owned by root and writable only by root. A sticky directory
+//! such as /tmp may be writable by others if the entry in it is owned by root, since no other user can rename that
+//! entry. "Root" means user 0 and the user of this process. Access control lists need no separate check: where one lets
+//! others write, the mode's group bits show that, too (acl(5)).
 //!
 //! Invariant: a path that was found to be guarded leads to the same place until root changes it.
 
@@ -22,19 +22,20 @@ use rustix::process::geteuid;
 
 use report::Hint as _;
 
-/// As many links may be on a path (path_resolution(7)).
+/// How many links may be on a path (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 const BY_NAME: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens what an absolute path leads to, by its name alone (`O_PATH`).
+/// Opens the object that an absolute path leads to, as a mere reference (`O_PATH`).
 ///
 /// # Errors
-/// Where others than root can change what it leads to; the error names the directory. What is missing is an [`Errno`].
+/// If users other than root can change what the path leads to; the error names the directory. If something is missing,
+/// the error is an [`Errno`].
 pub fn open(path: &Path) -> Result<OwnedFd> {
     let root = Place::open(CWD, "/".as_ref(), "/".into())?;
-    // The directories that were entered, and what is still to be entered from the last.
+    // The directories that were entered, and the rest of the path from the last of them.
     let (mut way, mut rest) = (vec![root], path.to_owned());
     let mut links = 0;
     loop {
@@ -62,7 +63,7 @@ pub fn open(path: &Path) -> Result<OwnedFd> {
     Ok(way.pop().expect("the root stays").file)
 }
 
-/// An object on the way.
+/// An object that a path leads through.
 struct Place {
     file: OwnedFd,
     /// Its path without links.
@@ -72,7 +73,7 @@ struct Place {
 
 impl Place {
     fn open(parent: impl AsFd, name: &OsStr, path: PathBuf) -> Result<Self> {
-        // As a directory first: an automount point is mounted only then (open(2), O_PATH).
+        // Tried as a directory first, since an automount point is mounted only then (open(2), O_PATH).
         let file = match openat(&parent, name, BY_NAME | OFlags::DIRECTORY, Mode::empty()) {
             Err(Errno::NOTDIR) => openat(&parent, name, BY_NAME, Mode::empty()),
             opened => opened,
@@ -81,7 +82,7 @@ impl Place {
         Ok(Self { file, path, stat })
     }
 
-    /// Opens an entry of this directory, if only root can put another in its place.
+    /// Opens an entry of this directory, if only root can replace that entry.
     fn entry(&self, name: &OsStr) -> Result<Self> {
         ensure!(self.is(FileType::Directory), Errno::NOTDIR);
         let others_write = self.stat.st_mode & OTHERS_WRITE != 0;
@@ -96,7 +97,7 @@ impl Place {
         Ok(entry)
     }
 
-    /// Where it leads, if it is a link.
+    /// Returns the target, if this is a link.
     fn link(&self) -> Result<Option<PathBuf>> {
         if !self.is(FileType::Symlink) {
             return Ok(None);
@@ -194,7 +195,7 @@ mod tests {
                 assert!(error.contains(&expected) && error.contains(&format!("mode {bad:04o}")), "{error}");
                 assert!(error.contains(&format!("chmod go-w \"{}\"", open.display())), "{error}");
             }
-            // What it leads to is not on the way to it.
+            // The object that a path leads to is not on the way to it, so its own mode doesn't matter.
             open(&outer.join("open")).unwrap();
             open(&outer.join("dir")).unwrap();
         }

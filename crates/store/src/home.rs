@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! DIR: opened, made where it is missing, and unmade where the run that made it failed.
+//! DIR, the data directory: opened, made where it is missing, and removed again if the run that made it failed.
 //!
-//! Whoever works in DIR shares a lock on `staging/` in it, which is made first and removed last. Who would remove DIR again
-//! takes the lock alone first, and who gets a lock looks whether what he has locked is still there. Invariants: nobody's
-//! DIR vanishes under him; and nobody else can have the lock, since whoever may open a directory may lock it, and
-//! `staging/` is found to be its owner's alone before it is locked. DIR itself is for others to read, if they may.
+//! Every process that works in DIR holds a shared lock on `staging/` in it, which is made first and removed last. To
+//! remove DIR again, a process first takes the lock exclusively. A process that has got the shared lock checks that the
+//! directory it locked still has its name.
+//!
+//! Invariants: DIR never vanishes while a process works in it. No other user can hold the lock: a user that can open a
+//! directory can lock it, so before it is locked, `staging/` is checked to be accessible only to its owner. DIR itself
+//! may be readable by other users.
 
 use std::fs;
 use std::io;
@@ -25,34 +28,34 @@ use crate::lock;
 use report::Hint as _;
 use sys::Interrupt;
 
-/// How often DIR is made or opened anew when it vanishes in between.
+/// How often DIR is made or opened again after it has vanished in between.
 const ATTEMPTS: usize = 64;
 const AS_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// The directories that DIR is made of, each after the one it is in.
+/// The directories that DIR consists of, each after its parent.
 const PARTS: [&str; 5] = [layout::STAGING, layout::CONTAINERS, layout::STORE, layout::TREES, layout::ALIASES];
 
-/// DIR, locked against removal.
+/// The data directory DIR, locked against removal.
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
-    /// What ends waiting for a lock.
+    /// Interrupt that ends waiting for a lock.
     pub interrupt: Interrupt,
-    /// Whom to tell of warnings and progress.
+    /// Receiver of warnings and progress.
     pub listener: &'static dyn Listener,
-    /// What is being built; and the lock.
+    /// Directory of what is being built. This descriptor holds the lock, too.
     pub staging: OwnedFd,
     /// Pod directories.
     pub containers: OwnedFd,
     /// The store's trees.
     pub trees: OwnedFd,
-    /// The store's other names for trees.
+    /// The store's aliases, which are other names of trees.
     pub aliases: OwnedFd,
-    /// What this run made, outermost first.
+    /// Directories that this run made, outermost first.
     made: Vec<PathBuf>,
 }
 
 impl Home {
-    /// Opens DIR, an absolute path, and makes what is missing of it, 0700.
+    /// Opens DIR, an absolute path, and makes its missing parts with mode 0700.
     pub fn open(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Self> {
         let mut made = Vec::new();
         match Self::try_open(path, interrupt, &mut made) {
@@ -67,32 +70,34 @@ impl Home {
         }
     }
 
-    /// Opens DIR, if it has a store: what only looks, or removes, makes none.
+    /// Opens DIR if it has a store.
+    ///
+    /// This is for commands that only look or remove, which make no store.
     ///
     /// # Errors
-    /// As [`Self::open`], also where something that is no directory, a link to one included, has the name of a part.
+    /// As [`Self::open`]; also if a part's name belongs to something that is not a directory, such as a link to one.
     pub fn find(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Option<Self>> {
         let mut has_store = false;
         for part in PARTS {
             match fs::symlink_metadata(path.join(part)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Ok(found) if found.is_dir() => has_store |= part == layout::TREES,
-                // The reason is told by opening it.
+                // Opening DIR reports the reason.
                 _ => return Self::open(path, interrupt, listener).map(Some),
             }
         }
         if has_store { Self::open(path, interrupt, listener).map(Some) } else { Ok(None) }
     }
 
-    /// DIR's path.
+    /// Returns DIR's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes the directories that this run made and nobody uses.
+    /// Removes the directories that this run made and that are not in use.
     pub fn abandon(self) {
         let (path, made) = (self.path.clone(), self.made.clone());
-        // With it the lock, which would be in its own way.
+        // This releases the shared lock, which would keep `unmake` from locking exclusively.
         drop(self);
         unmake(&path, &made);
     }
@@ -112,12 +117,15 @@ impl Home {
     }
 }
 
-/// Opens `staging/` in DIR and locks it, so that both are there as long as the lock is held.
+/// Opens `staging/` in DIR and takes a shared lock on it.
+///
+/// Both directories stay there as long as the lock is held.
 fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let staging = match open_staging(path, made) {
-            // What is above was taken back meanwhile; or this is a place such as /proc, which says so for good.
+            // Another run has removed a directory above meanwhile. Or DIR is in a place such as /proc, where every
+            // attempt fails like this.
             Err(error) if is_missing(&error) => {
                 last = Some(error);
                 continue;
@@ -136,8 +144,10 @@ fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> R
     Err(last.unwrap_or_else(|| anyhow!("it was taken away {ATTEMPTS} times: expected it to stay")))
 }
 
-/// Makes and opens `staging/`, in a DIR that nobody else can write to or put another in the place of, such that nobody
-/// else can open it. DIR's path, once it is found to be guarded, can be used again.
+/// Makes and opens `staging/`, and checks that no other user can open it.
+///
+/// It also checks that no other user can write to DIR or replace it. Once DIR's path is found to be guarded, it can be
+/// used again.
 fn open_staging(path: &Path, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
     match guarded::open(path) {
         Err(error) if is_missing(&error) => {
@@ -156,7 +166,7 @@ fn open_staging(path: &Path, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
     Ok(staging)
 }
 
-/// Opens a part of DIR, which is called `name` in it; no link takes its place.
+/// Opens the part of DIR that is called `name` in it, without following a link in its place.
 fn open_part(path: &Path, name: &str) -> Result<OwnedFd> {
     match open(path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
         Err(Errno::NOTDIR | Errno::LOOP) => Err(anyhow!("{name} is a file or a link: expected a directory"))
@@ -183,13 +193,13 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
         Err(error) => Err(error.into()),
         Ok(()) => {
             made.push(path.to_owned());
-            // The umask may have taken bits.
+            // The umask may have cleared bits.
             Ok(rustix::fs::chmod(path, Mode::RWXU)?)
         }
     }
 }
 
-/// Removes the directories `made`, unless somebody is at work in DIR or has put something there.
+/// Removes the directories `made`, unless another process is working in DIR or has put something there.
 fn unmake(path: &Path, made: &[PathBuf]) {
     if made.is_empty() {
         return;
@@ -201,12 +211,12 @@ fn unmake(path: &Path, made: &[PathBuf]) {
         return;
     }
     for directory in made.iter().rev() {
-        // It stays where it is not empty.
+        // A directory that is not empty stays.
         let _ = fs::remove_dir(directory);
     }
 }
 
-/// Whether only root can change what is in a directory.
+/// Checks that only root can change what is in a directory.
 pub fn check_guarded(directory: &OwnedFd) -> Result<()> {
     let stat = fstat(directory)?;
     if stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0 {
@@ -216,7 +226,7 @@ pub fn check_guarded(directory: &OwnedFd) -> Result<()> {
     Err(found).hint("expected a directory of your own that nobody else can write to: chmod go-w DIR")
 }
 
-/// Whether only root can open a directory, and so lock it.
+/// Checks that only root can open a directory, and so lock it.
 fn check_private(directory: &OwnedFd) -> Result<()> {
     check_guarded(directory)?;
     let mode = fstat(directory)?.st_mode & 0o7777;

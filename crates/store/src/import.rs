@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Archive files → trees: those that the store has already, and new ones.
+//! Imports archive files as trees: finds those that the store already has, and unpacks new ones.
 //!
-//! A file is known by its digest, where somebody says it or its length is one that the store has seen; then nothing of
-//! it is decoded. Else it is unpacked in staging, where its tree waits until whoever asked for it has found it good.
+//! A file is recognised by its digest, if the caller states one or the store has seen a file of the same length.
+//! Nothing of the file is decoded then. Otherwise it is unpacked in staging, where its tree waits until the caller has
+//! found it good.
 
 use anyhow::{Context, Result};
 use pod::digest::Digest;
@@ -22,23 +23,25 @@ use archive::Limits;
 use sys::InRoot;
 use sys::Interrupt;
 
-/// Reads the name that an image has given itself, in the image's tree. The store knows no image format.
+/// Reads the name that an image has given itself, in the image's tree.
+///
+/// This is a parameter because the store knows no image format.
 pub type NameOf = fn(&InRoot) -> Result<Identifier>;
 
-/// Brings archive files into the store.
+/// An importer of archive files into the store.
 #[derive(Clone, Copy, Debug)]
 pub struct Importer<'h> {
-    /// Where.
+    /// The data directory that archive files are imported into.
     pub home: &'h Home,
-    /// What archives may ask for.
+    /// Limits on what archives may ask for.
     pub limits: Limits,
-    /// What reads an image's name.
+    /// Function that reads an image's name.
     pub name_of: NameOf,
-    /// What ends it early.
+    /// Interrupt that ends an import early.
     pub interrupt: &'h Interrupt,
 }
 
-/// A tree that can be looked at, and is in the store or ready for it.
+/// A tree that can be examined, and is in the store or ready for it.
 #[derive(Debug)]
 pub enum Acquired<'h> {
     /// It is in the store.
@@ -48,11 +51,13 @@ pub enum Acquired<'h> {
 }
 
 impl<'h> Importer<'h> {
-    /// The tree of an archive file. Where pods call the image by one of the digests `named`, it is known by that as
-    /// well afterwards, if it is one of them.
+    /// Returns the tree of an archive file, from the store or newly unpacked.
+    ///
+    /// `named` are the digests that pods call the image by. If one of them is a digest of this tree's tar, the tree is
+    /// known by it afterwards as well.
     ///
     /// # Errors
-    /// Where the archive is refused or does not meet `expected`; the system's. Nothing is left then.
+    /// If the archive is refused or does not meet `expected`, or the system fails. Nothing is left behind then.
     pub fn acquire(
         &self,
         source: &mut Source,
@@ -101,7 +106,7 @@ impl<'h> Importer<'h> {
         unpacker::unpack(kind, job, source, place, self.interrupt)
     }
 
-    /// The file's tree, if the store has it.
+    /// Returns the file's tree, if the store has it.
     fn known(&self, source: &mut Source, kind: Kind, expected: Expected) -> Result<Option<Tree>> {
         let length = source.length();
         let id = match expected {
@@ -122,12 +127,14 @@ impl<'h> Importer<'h> {
     }
 }
 
-/// Whether a tree is known by one of the digests that name it, or nobody named any.
+/// Tells whether a tree is known by one of the digests `named`.
+///
+/// This is also true if none of them is a sha512, since the tree needs no other name then.
 fn is_called(home: &Home, tree: &Tree, named: &[Digest]) -> Result<bool> {
     Ok(named.iter().all(|digest| !digest.is_sha512()) || name_of(home, tree.id(), named)?.is_some())
 }
 
-/// Which of the digests `named` the tree `id` is called by.
+/// Returns which of the digests `named` the tree `id` is called by.
 fn name_of(home: &Home, id: Digest, named: &[Digest]) -> Result<Option<Digest>> {
     for digest in named {
         if *digest == id || digest.is_sha512() && Alias::Tar(*digest).find(home)? == Some(id) {
@@ -138,7 +145,7 @@ fn name_of(home: &Home, id: Digest, named: &[Digest]) -> Result<Option<Digest>> 
 }
 
 impl Acquired<'_> {
-    /// The sha256 of its tar.
+    /// Returns the sha256 of its tar.
     pub fn id(&self) -> Digest {
         match self {
             Self::Known(tree) => tree.id(),
@@ -146,7 +153,7 @@ impl Acquired<'_> {
         }
     }
 
-    /// What pods call it by: one of the digests `named`, or its id.
+    /// Returns what pods call it by: one of the digests `named`, or its id.
     pub fn called(&self, home: &Home, named: &[Digest]) -> Result<Digest> {
         let name = match self {
             Self::New(new) => new.verified.digests().sha512.filter(|sha512| named.contains(sha512)),
@@ -155,7 +162,7 @@ impl Acquired<'_> {
         Ok(name.unwrap_or_else(|| self.id()))
     }
 
-    /// A directory of the archive, to read in as an app would.
+    /// Opens a directory of the archive, to read in it as an app would.
     pub fn in_root(&self, path: &str) -> Result<InRoot> {
         let opened = match self {
             Self::Known(tree) => tree.in_root(path),
@@ -164,7 +171,7 @@ impl Acquired<'_> {
         opened.with_context(|| format!("cannot open its {path}"))
     }
 
-    /// Puts it into the store, if it is not there; tells whether it was not.
+    /// Puts the tree into the store, if it is not there; the `bool` tells whether the store did not have it.
     pub fn publish(self) -> Result<(Tree, bool)> {
         match self {
             Self::Known(tree) => Ok((tree, false)),
@@ -172,7 +179,7 @@ impl Acquired<'_> {
         }
     }
 
-    /// Removes it, if it is in staging.
+    /// Removes the tree, if it is in staging.
     pub fn abandon(self) {
         if let Self::New(new) = self {
             new.staging.discard();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a tree of the store is, beside its content: a file `info` in the tree's directory, JSON.
+//! The description of a tree, beside its content: a JSON file `info` in the tree's directory.
 //!
 //! ```json
 //! {"id": "sha256-…", "kind": "image", "name": "example.com/hello", "size": 1187328, "objects": 14,
 //!  "record": 2127, "imported": 1767225600, "source": "/srv/images/hello.aci"}
 //! ```
 //!
-//! A directory's name can be changed, so the tree's id is in here, too: what opens a tree compares the two.
+//! A directory can be renamed, so the tree's id is in the file, too. Code that opens a tree compares the two.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,10 @@ use pod::digest::Digest;
 use pod::name::Identifier;
 use serde::{Deserialize, Serialize};
 
-/// An info may be this long: a path and a name are in it.
+/// The maximum length of an info in bytes; it contains a path and a name.
 pub(crate) const INFO_MAX: u64 = 64 << 10;
 
-/// What a tree is.
+/// The kind of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -28,7 +28,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What messages call it.
+    /// Returns what messages call it.
     pub fn shown(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -37,37 +37,37 @@ impl Kind {
     }
 }
 
-/// What is said about a tree.
+/// The description of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     /// The sha256 of its tar.
     pub id: Digest,
-    /// What it is.
+    /// The tree's kind.
     pub kind: Kind,
-    /// An image's name, as its manifest has it.
+    /// An image's name, as in its manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Identifier>,
-    /// Bytes of all files' content.
+    /// Size of all files' content, in bytes.
     pub size: u64,
-    /// How many objects it has.
+    /// Number of objects in the tree.
     pub objects: u64,
-    /// How long its record is.
+    /// Length of its record, in bytes.
     pub record: u64,
-    /// When it came into the store, in seconds since 1970.
+    /// Time when it came into the store, in seconds since 1970.
     pub imported: u64,
-    /// The archive file that it came from, an absolute path, if that is UTF-8: what `verify --repair` tries.
+    /// Absolute path of the archive file that it came from, if that is UTF-8. `verify --repair` tries this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
 impl Info {
-    /// How many seconds ago it came into the store.
+    /// Returns how many seconds ago it came into the store.
     pub fn age(&self) -> u64 {
         now().saturating_sub(self.imported)
     }
 }
 
-/// Seconds since 1970.
+/// Returns the current time in seconds since 1970.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

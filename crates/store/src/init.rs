@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The program that a pod of overlays is started with: stage1's `init`, by one more name in the pod's upper layer, as
-//! it is executed before the overlay is there.
+//! The program that starts a pod of overlays: stage1's `init`, linked into the pod's upper layer as well.
 //!
-//! A repair gives stage1's tree another `init`, and the pods' names still lead to the damaged one, which root executes.
-//! So they are looked at, too. A pod may be running meanwhile, and may be removed.
+//! It needs this second name because it is executed before the overlay is there.
+//!
+//! A repair gives stage1's tree another `init`. The names in the pods still lead to the damaged one, which root
+//! executes, so they are checked, too. Meanwhile a pod may be running, and may be removed.
 
 use std::os::fd::OwnedFd;
 
@@ -21,7 +22,7 @@ use crate::staging::Staging;
 use crate::tree::Tree;
 use sys::{Interrupt, open_beneath};
 
-/// Gives the `init` of the tree `lower` a name in the directory `upper`; a copy does where no link can be made.
+/// Links the `init` of the tree `lower` into the directory `upper`, or copies it where no link can be made.
 pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<()> {
     match linkat(lower, layout::INIT, upper, layout::INIT, AtFlags::empty()) {
         Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => copy::file(lower, upper, layout::INIT, interrupt),
@@ -29,14 +30,14 @@ pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<(
     }
 }
 
-/// Whether a pod of overlays has another `init` than its stage1, or none.
+/// Tells whether a pod of overlays has another `init` than its stage1, or none.
 pub fn differs(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<bool> {
     let Some(upper) = open_upper(home, pod)? else { return Ok(false) };
     let init = RelativePath::from_bytes(layout::INIT.as_bytes())?;
     Ok(!record::is_same_file(&stage1.root()?, &upper, &init, interrupt)?)
 }
 
-/// Gives a pod of overlays the `init` of its stage1, in one step.
+/// Replaces the `init` of a pod of overlays with that of its stage1, in one step.
 pub fn renew(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<()> {
     let Some(upper) = open_upper(home, pod)? else { return Ok(()) };
     let staging = Staging::create(home)?;
@@ -59,7 +60,7 @@ pub fn renew(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> R
     }
 }
 
-/// The upper layer of a pod, if it is there.
+/// Opens the upper layer of a pod, if it is there.
 fn open_upper(home: &Home, pod: PodId) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     match open_beneath(&home.containers, format!("{pod}/{}", layout::STAGE1), flags) {

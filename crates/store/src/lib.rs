@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The store: each image and each stage1 once, by the sha256 of its tar.
 //!
-//! A tree is published whole and never changed. Who works with one holds a shared lock on it: `prepare` until its pod
-//! is there, `/init` as long as its pod runs. Who would remove one takes the lock alone, and then looks which trees pods
-//! refer to. Invariant: no tree vanishes that somebody uses or a pod directory names.
+//! A tree is published whole and never changed. A process that works with a tree holds a shared lock on it: `prepare`
+//! until its pod is there, `/init` as long as its pod runs. To remove a tree, a process first locks it exclusively, and
+//! then checks which trees pods refer to. Invariant: a tree that a process uses or a pod directory names never
+//! vanishes.
 
 mod alias;
 pub mod copy;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A listener is told what a library can't print itself: warnings, and how far long work has come.
+//! Listeners: receivers of what a library can't print itself, which is warnings and the progress of long work.
 
 use std::fmt::Debug;
 
-/// Takes messages for a person.
+/// A receiver of messages for the user.
 pub trait Listener: Debug + Sync {
-    /// Takes a warning, one line.
+    /// Takes a warning of one line.
     fn warn(&self, warning: &str);
 
     /// Begins a step of `length` bytes, called `step`.
     fn begin(&self, step: &str, length: u64) -> Box<dyn Progress>;
 }
 
-/// A step under way. It ends when it is dropped.
+/// A step in progress. It ends when this value is dropped.
 pub trait Progress: Debug + Send + Sync {
     /// Notes that `bytes` more are done.
     fn advance(&self, bytes: u64);
@@ -20,11 +20,11 @@ pub trait Progress: Debug + Send + Sync {
     /// Notes that `bytes` are done in all.
     fn reach(&self, bytes: u64);
 
-    /// Whether anybody sees it: else its reach need not be looked up.
+    /// Tells whether the progress is shown. If it isn't, callers need not find out how far the step has come.
     fn is_seen(&self) -> bool;
 }
 
-/// Ignores everything.
+/// A listener that ignores everything.
 #[derive(Clone, Copy, Debug)]
 pub struct Silent;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sharing a lock (flock(2)), and waiting for it where somebody has it alone.
+//! Takes shared locks (flock(2)), and waits where another process holds the lock exclusively.
 //!
-//! Invariant: the wait ends once a signal asks for the end. The kernel goes on with it after a handler has run, so it is
-//! a thread of its own that waits.
+//! Invariant: the wait ends once a signal asks for the end. The kernel resumes the wait after a signal handler has run,
+//! so a separate thread does the waiting.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,13 +15,13 @@ use rustix::io::{Errno, retry_on_intr};
 
 use sys::Interrupt;
 
-/// How often it is looked whether a signal has arrived.
+/// How often the caller checks whether a signal has arrived.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Shares the lock on `directory`, which is held as long as that is open.
+/// Takes a shared lock on `directory`, which is held as long as that is open.
 ///
 /// # Errors
-/// Once `interrupt` has a signal; the system's.
+/// If `interrupt` has a signal, or the system fails.
 pub(crate) fn share(directory: &OwnedFd, interrupt: &Interrupt) -> io::Result<()> {
     match flock(directory, FlockOperation::NonBlockingLockShared) {
         Err(Errno::WOULDBLOCK) => {}
@@ -31,9 +31,9 @@ pub(crate) fn share(directory: &OwnedFd, interrupt: &Interrupt) -> io::Result<()
     let waiting = directory.try_clone()?;
     thread::Builder::new().name("lock".into()).spawn(move || {
         let locked = retry_on_intr(|| flock(&waiting, FlockOperation::LockShared));
-        // The lock is then its caller's alone to let go of.
+        // From here on, only the caller's descriptor holds the lock.
         drop(waiting);
-        // A caller that has been interrupted is no longer there.
+        // A caller that was interrupted no longer receives this.
         let _ = tell.send(locked);
     })?;
     loop {

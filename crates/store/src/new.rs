@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A tree in staging, and its way into the store.
+//! A new tree in staging, and how it gets into the store.
 //!
-//! Invariant: where it can't go in, nothing of it is left, and what the store had is as it was. Until it has all of
-//! its names, it is locked alone: nobody has it who would miss it.
+//! Invariant: if it can't be published, nothing of it is left, and the store's content is as it was. It stays
+//! exclusively locked until all aliases exist, so no other process can be using it yet.
 
 use anyhow::{Context, Result, bail};
 use pod::digest::Digest;
@@ -20,10 +20,10 @@ use crate::verify::{self, Verdict};
 use sys::InRoot;
 use sys::Interrupt;
 
-/// How often a tree is published that somebody else has published, and then removed.
+/// How often publishing is tried again after another process has published the tree and it was then removed.
 const ATTEMPTS: usize = 16;
 
-/// A tree in staging.
+/// A new tree in staging.
 #[derive(Debug)]
 pub struct New<'h> {
     pub(crate) home: &'h Home,
@@ -32,22 +32,22 @@ pub struct New<'h> {
     pub(crate) staging: Staging<'h>,
     pub(crate) kind: Kind,
     pub(crate) verified: Verified,
-    /// Where it came from.
+    /// Path of the archive file that it came from.
     pub(crate) source: Option<String>,
 }
 
-/// How it is in the store.
+/// How a tree got into the store.
 enum Entered {
-    /// As somebody else has put it there.
+    /// Another process has put it there.
     Known(Box<Tree>),
-    /// The store had none.
+    /// The store did not have it before.
     First,
-    /// In the place of a damaged one, which has its name in staging.
+    /// It replaced a damaged tree, which now has its name in staging.
     Replacing,
 }
 
 impl New<'_> {
-    /// Puts it into the store, if it is not there; tells whether it was not.
+    /// Puts the tree into the store, if it is not there; the `bool` tells whether the store did not have it.
     pub(crate) fn publish(self) -> Result<(Tree, bool)> {
         let (home, id) = (self.home, self.verified.digest());
         let entered = self.describe().and_then(|info| Ok((info, self.enter()?)));
@@ -65,10 +65,10 @@ impl New<'_> {
         };
         match name(home, &self.verified).and_then(|()| self.staging.share()) {
             Ok(()) if is_first => {}
-            // What was there goes, unless a pod still runs on it; then a later sweep takes it.
+            // The damaged tree is removed, unless a pod still runs on it; then a later sweep removes it.
             Ok(()) => Staging::sweep_or_warn(home)?,
             Err(error) if is_first => {
-                // One that can't be taken back is complete, and gc's to take.
+                // A tree that can't be withdrawn is complete, and gc can remove it.
                 let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));
                 self.staging.discard();
                 let _ = alias::sweep(home);
@@ -79,7 +79,7 @@ impl New<'_> {
         Ok((Tree::published(id, info, self.staging.into_locked()), is_first))
     }
 
-    /// Puts it in the place of what is locked, a damaged tree of the same id. It is still locked alone.
+    /// Replaces the locked tree `damaged`, which has the same id. The new tree is still exclusively locked afterwards.
     pub(crate) fn replace(self, damaged: Locked) -> Result<Tree> {
         let id = self.verified.digest();
         let replace = |info| {
@@ -99,7 +99,7 @@ impl New<'_> {
         }
     }
 
-    /// Writes what it is.
+    /// Writes the tree's info.
     fn describe(&self) -> Result<Info> {
         let root = InRoot::open_at(&self.staging, layout::TREE)?;
         let name = match self.kind {
@@ -122,8 +122,10 @@ impl New<'_> {
         Ok(info)
     }
 
-    /// Gives it its place. Where the store has it by now, that one is verified and taken, or replaced where it is
-    /// damaged.
+    /// Moves the tree to its place in the store.
+    ///
+    /// If the store has the tree by now, that one is verified. If it is intact, it is used; if it is damaged, it is
+    /// replaced.
     fn enter(&self) -> Result<Entered> {
         let (home, staging, id) = (self.home, &self.staging, self.verified.digest());
         let name = tree::name(id);
@@ -151,7 +153,7 @@ fn replaces(id: Digest, lines: &[String]) -> String {
     format!("tree {id} in the store is damaged ({count} differences): {first}: it is replaced")
 }
 
-/// Gives a tree that is in the store its other names.
+/// Sets the aliases of a tree that is in the store.
 fn name(home: &Home, verified: &Verified) -> Result<()> {
     let id = verified.digest();
     Alias::File(verified.file()).set(home, id)?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether overlays can be made of these directories: by making one that is mounted nowhere.
+//! Tests whether overlays can be made of certain directories, by making one that is mounted nowhere.
 //!
-//! Which file systems can hold an upper layer is the kernel's to say, and differs between versions. Layers are named by
-//! descriptors, so a path may have any character. That they can be made is remembered until the next boot: letting go of
-//! a mount takes longer than all else that a prepare of known content does.
+//! Only the kernel can tell which file systems can hold an upper layer, and that differs between its versions. Layers
+//! are named by descriptors, so a path may have any character. A success is remembered until the next boot, because
+//! releasing a mount takes longer than everything else that a `prepare` of known content does.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -17,7 +17,7 @@ use rustix::mount::{
 use crate::home::Home;
 use sys::proc_path;
 
-/// Whether a probe failed for want of something that has nothing to do with overlays.
+/// Tells whether a probe failed for a lack of something that has nothing to do with overlays.
 pub fn is_trouble(error: &anyhow::Error) -> bool {
     let errno = error.chain().find_map(|cause| cause.downcast_ref::<Errno>());
     matches!(
@@ -26,11 +26,11 @@ pub fn is_trouble(error: &anyhow::Error) -> bool {
     )
 }
 
-/// In the store, a link to the boot and the device on which overlays were made.
+/// A link in the store, whose target names the boot and the device on which overlays were made.
 const KNOWN: &str = "overlays";
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Whether one was made there since the last boot.
+/// Tells whether an overlay was made there since the last boot.
 pub fn is_known(home: &Home) -> Result<bool> {
     match readlinkat(&home.aliases, KNOWN, Vec::new()) {
         Ok(known) => Ok(known.to_bytes() == here(home)?.as_bytes()),
@@ -39,20 +39,20 @@ pub fn is_known(home: &Home) -> Result<bool> {
     }
 }
 
-/// One was made there.
+/// Remembers that an overlay was made there.
 pub fn remember(home: &Home) -> Result<()> {
     if is_known(home)? {
         return Ok(());
     }
     forget(home)?;
     match symlinkat(here(home)?, &home.aliases, KNOWN) {
-        // Somebody else knows it, too.
+        // Another process has remembered it, too.
         Err(Errno::EXIST) => Ok(()),
         done => done.context("cannot write into the store"),
     }
 }
 
-/// Whatever was known of it is no longer.
+/// Forgets whatever was known about overlays there.
 pub fn forget(home: &Home) -> Result<()> {
     match unlinkat(&home.aliases, KNOWN, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -65,10 +65,10 @@ fn here(home: &Home) -> Result<String> {
     Ok(format!("{}-{}", boot.trim(), fstat(&home.aliases)?.st_dev))
 }
 
-/// Makes an overlay of `lower` with changes in `upper`, looks whether it can be written to, and lets go of it.
+/// Makes an overlay of `lower` with changes in `upper`, checks that it can be written to, and releases it.
 ///
 /// # Errors
-/// Where overlays can't be made of these, with the kernel's reason.
+/// If overlays can't be made of these directories, with the kernel's reason.
 pub fn probe(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> Result<()> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("this kernel has no overlayfs")?;
     for (key, layer) in [("lowerdir", lower), ("upperdir", upper), ("workdir", work)] {
@@ -78,7 +78,7 @@ pub fn probe(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> Result<()> {
     fsconfig_create(context.as_fd()).context("the file system can't hold an overlay's changes")?;
     let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
         .context("cannot mount an overlay")?;
-    // overlayfs goes on read-only where it can't use its working directory (overlayfs.rst).
+    // overlayfs silently becomes read-only if it can't use the work directory (overlayfs.rst).
     let flags = fstatvfs(&mount).context("cannot look at the overlay")?.f_flag;
     ensure!(!flags.contains(StatVfsMountFlags::RDONLY), "an overlay could not be written to");
     Ok(())

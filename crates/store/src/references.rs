@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which trees pods refer to: what their directories say, those being built included.
+//! References: which trees pods refer to, according to their directories, including those of pods being built.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,22 +17,22 @@ use rustix::io::Errno;
 use crate::home::Home;
 use sys::open_beneath;
 
-/// A pod's layers may be described in so many bytes: some hundred images.
+/// The maximum length of a pod's description of its layers in bytes, enough for some hundred images.
 const LAYERS_MAX: u64 = 1 << 20;
 
 /// The pods that refer to each tree.
 #[derive(Debug, Default)]
 pub struct References {
     all: BTreeMap<Digest, Vec<PodId>>,
-    /// Those that are complete and have it as their stage1.
+    /// The pods that are complete and have the tree as their stage1.
     as_stage1: BTreeMap<Digest, Vec<PodId>>,
 }
 
 impl References {
-    /// Reads what every pod directory says.
+    /// Reads the references of every pod directory.
     ///
     /// # Errors
-    /// Where one can't be understood: it might refer to any tree.
+    /// If one can't be understood, since it might refer to any tree.
     pub fn read(home: &Home) -> Result<Self> {
         let mut references = Self::default();
         for (directory, are_complete) in [(&home.containers, true), (&home.staging, false)] {
@@ -54,27 +54,27 @@ impl References {
         Ok(references)
     }
 
-    /// The pods that refer to this tree.
+    /// Returns the pods that refer to this tree.
     pub fn to(&self, tree: Digest) -> &[PodId] {
         self.all.get(&tree).map_or(&[], Vec::as_slice)
     }
 
-    /// The pods of overlays whose stage1 this is, those being built not included.
+    /// Returns the pods of overlays that have this tree as their stage1, without those being built.
     pub fn as_stage1_to(&self, tree: Digest) -> &[PodId] {
         self.as_stage1.get(&tree).map_or(&[], Vec::as_slice)
     }
 }
 
-/// What a pod says of its layers, if it does by now.
+/// Reads the description of a pod's layers, if there is one by now.
 fn read(directory: &OwnedFd, id: PodId) -> Result<Option<Layers>> {
     let path = format!("{id}/{}", layout::LAYERS);
     let file = match open_beneath(directory, path, OFlags::RDONLY | OFlags::NONBLOCK) {
-        // It is being built or removed: it needs nothing yet, or no more.
+        // The pod is being built or removed, so it needs no tree yet, or no longer.
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         opened => File::from(opened?),
     };
     let mut text = Vec::new();
     file.take(LAYERS_MAX).read_to_end(&mut text)?;
-    // Begun and not yet written; whoever writes it has its trees locked.
+    // The file exists but is not written yet. The process that writes it holds locks on its trees.
     if text.is_empty() { Ok(None) } else { Ok(Some(Layers::parse(&text)?)) }
 }

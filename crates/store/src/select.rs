@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images of the store, as people call them: by id, by the beginning of one, or by name.
+//! Selects images of the store by what users call them: an id, the beginning of one, or a name.
 
 use anyhow::{Result, anyhow, bail};
 use pod::digest::Digest;
@@ -12,10 +12,10 @@ use crate::tree::{Found, Tree, ids};
 use report::hinted;
 
 const SHA256: &str = "sha256-";
-/// How often an image is looked for that has gone once it is to be opened.
+/// How often an image is looked up again after it vanished before it could be opened.
 const ATTEMPTS: usize = 16;
 
-/// What a person called an image.
+/// What a user called an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// A whole id, sha256 or sha512.
@@ -27,7 +27,7 @@ pub enum Selector {
 }
 
 impl Selector {
-    /// An id or the beginning of one; `None` where it is neither.
+    /// Parses an id or the beginning of one; returns `None` if the text is neither.
     pub fn id(text: &str) -> Option<Self> {
         if let Ok(id) = text.parse() {
             return Some(Self::Id(id));
@@ -37,12 +37,12 @@ impl Selector {
         ((1..64).contains(&digits.len()) && digits.bytes().all(is_hex)).then(|| Self::Prefix(text.to_owned()))
     }
 
-    /// An id, the beginning of one, or else a name.
+    /// Parses an id or the beginning of one; any other text is a name.
     pub fn any(text: &str) -> Self {
         Self::id(text).unwrap_or_else(|| Self::Name(text.to_owned()))
     }
 
-    /// As it was given.
+    /// Returns the text as it was given.
     pub fn shown(&self) -> String {
         match self {
             Self::Id(id) => id.to_string(),
@@ -51,14 +51,14 @@ impl Selector {
     }
 }
 
-/// The one image that is meant.
+/// Returns the one image that is meant.
 ///
 /// # Errors
-/// Where the store has none or several.
+/// If the store has none or several.
 pub fn resolve(home: &Home, selector: &Selector) -> Result<Tree> {
     for _ in 0..ATTEMPTS {
         let Some(id) = one(&candidates(home, selector)?, selector)? else { break };
-        // Nothing was open in between, so it may be gone, and another be meant.
+        // No tree was open in between, so the image may be gone, and another one may be meant now.
         if let Some(tree) = Tree::open(home, id, Kind::Image)? {
             return Ok(tree);
         }
@@ -66,7 +66,7 @@ pub fn resolve(home: &Home, selector: &Selector) -> Result<Tree> {
     Err(missing(selector))
 }
 
-/// The store has none that can be meant.
+/// Returns the error for a selector that matches no image in the store.
 pub fn missing(selector: &Selector) -> anyhow::Error {
     let missing = match selector {
         Selector::Name(_) => "no such file, and no image of this name in the store",
@@ -75,7 +75,7 @@ pub fn missing(selector: &Selector) -> anyhow::Error {
     hinted(anyhow!("{missing}: {}", selector.shown()), "installer image list shows what there is")
 }
 
-/// What can be meant.
+/// Returns the ids of the images that can be meant.
 fn candidates(home: &Home, selector: &Selector) -> Result<Vec<Digest>> {
     let images = match selector {
         Selector::Id(id) if id.is_sha512() => return Ok(Alias::Tar(*id).find(home)?.into_iter().collect()),
@@ -101,11 +101,13 @@ fn one(found: &[Digest], selector: &Selector) -> Result<Option<Digest>> {
     Ok(found.first().copied())
 }
 
-/// Those that are images, and what is said about them; none is open afterwards. One that vanishes meanwhile is none, and
-/// one that is damaged can't be meant by its name.
+/// Returns those of the trees that are images, with their infos.
+///
+/// No tree is open afterwards. Trees removed meanwhile are skipped. Damaged ones are skipped with a warning, so they
+/// can't be selected by name.
 ///
 /// # Errors
-/// Where one can't be looked at: it might be any image.
+/// If a tree can't be examined, since it might be any image.
 pub fn images(home: &Home, ids: impl IntoIterator<Item = Digest>) -> Result<Vec<(Digest, Info)>> {
     let mut all = Vec::new();
     for id in ids {

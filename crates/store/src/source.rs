@@ -38,27 +38,27 @@ impl Source {
         Ok(Self { path: path.to_owned(), file, length: metadata.len(), progress: None })
     }
 
-    /// Its name for messages.
+    /// Returns its name for messages.
     pub fn shown(&self) -> String {
         escape(&self.path.to_string_lossy())
     }
 
-    /// The file itself.
+    /// Returns the file itself.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// How many bytes it has.
+    /// Returns its length in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where it is, from the root, if that is UTF-8.
+    /// Returns its absolute path, if that is UTF-8.
     pub fn absolute(&self) -> Option<String> {
         std::path::absolute(&self.path).ok()?.into_os_string().into_string().ok()
     }
 
-    /// Its digest; it is back at its beginning afterwards.
+    /// Computes its digest, and rewinds it afterwards.
     pub fn digest(&mut self, mut hasher: FileHasher, interrupt: &Interrupt) -> Result<FileDigest> {
         self.for_each(|chunk| {
             interrupt.check()?;
@@ -69,18 +69,18 @@ impl Source {
         Ok(hasher.finish())
     }
 
-    /// Reads all of it, which must have this sha256, and rewinds it.
+    /// Reads the whole file, checks that it has this sha256, and rewinds it.
     pub fn check(&mut self, expected: Digest, interrupt: &Interrupt) -> Result<()> {
         check_file(self.digest(FileHasher::sha256(), interrupt)?, expected)
     }
 
-    /// From now on, a person sees how far reading it has come.
+    /// Shows the user how far the reading has come, from now on.
     pub fn show_progress(&mut self, listener: &dyn Listener, what: &str) {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.progress = Some(listener.begin(&format!("{what} {}", escape(&name)), self.length));
     }
 
-    /// Shows how far another process has read it that has the same open file.
+    /// Shows how far the file was read by another process, which shares this open file.
     pub fn update_progress(&self) {
         if let Some(progress) = self.progress.as_ref().filter(|progress| progress.is_seen())
             && let Ok(position) = (&self.file).stream_position()
@@ -89,7 +89,7 @@ impl Source {
         }
     }
 
-    /// Reads all of it, if it is at most `max` bytes.
+    /// Reads the rest of the file, which may have at most `max` bytes.
     pub fn read_all(&mut self, max: u64) -> Result<Vec<u8>> {
         let mut content = Vec::new();
         (&self.file).take(max + 1).read_to_end(&mut content).context("cannot read")?;
@@ -97,7 +97,7 @@ impl Source {
         Ok(content)
     }
 
-    /// Hands the rest of it to `sink` in pieces.
+    /// Passes the rest of the file to `sink` in pieces.
     pub fn for_each(&mut self, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> Result<()> {
         let mut buffer = vec![0; BUFFER];
         loop {

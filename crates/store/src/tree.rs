@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A tree that is in the store, complete and locked against removal.
+//! Trees of the store that are complete and locked against removal.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -20,7 +20,7 @@ use crate::staging::{Locked, is_called, open_below};
 use report::hinted;
 use sys::InRoot;
 
-/// How often a tree is opened anew that is replaced in between.
+/// How often a tree is opened again after it was replaced in between.
 const ATTEMPTS: usize = 64;
 
 /// A tree of the store. It stays there as long as this value lives.
@@ -28,26 +28,26 @@ const ATTEMPTS: usize = 64;
 pub struct Tree {
     id: Digest,
     info: Info,
-    /// It has the shared lock.
+    /// The tree's directory. This descriptor holds the shared lock.
     directory: OwnedFd,
 }
 
-/// What the store has by an id.
+/// What the store has under an id.
 #[derive(Debug)]
 pub enum Found {
     /// No such tree.
     Nothing,
-    /// All parts of it.
+    /// A tree with all of its parts.
     Whole(Box<Tree>),
-    /// Something else, and why.
+    /// Something other than a complete tree; the error says why.
     Damaged(anyhow::Error),
 }
 
 impl Tree {
-    /// The tree `id`, which is a sha256; `None` where the store has none.
+    /// Opens the tree `id`, which is a sha256; returns `None` if the store has none.
     ///
     /// # Errors
-    /// Where what the store has is no complete tree, or of another kind.
+    /// If what the store has is not a complete tree, or is of another kind.
     pub fn open(home: &Home, id: Digest, kind: Kind) -> Result<Option<Self>> {
         let Some(tree) = Self::open_any(home, id)? else { return Ok(None) };
         let found = tree.info.kind;
@@ -55,7 +55,7 @@ impl Tree {
         Ok(Some(tree))
     }
 
-    /// Likewise, of any kind.
+    /// Opens a tree like [`Self::open`], but of any kind.
     pub fn open_any(home: &Home, id: Digest) -> Result<Option<Self>> {
         match Self::look(home, id)? {
             Found::Nothing => Ok(None),
@@ -64,10 +64,10 @@ impl Tree {
         }
     }
 
-    /// What the store has as `id`.
+    /// Examines what the store has as `id`.
     ///
     /// # Errors
-    /// Where that can't be known.
+    /// If that can't be examined.
     pub fn look(home: &Home, id: Digest) -> Result<Found> {
         let about = || format!("cannot open tree {id}");
         let Some(directory) = lock_shared(home, id).with_context(about)? else { return Ok(Found::Nothing) };
@@ -77,32 +77,32 @@ impl Tree {
         })
     }
 
-    /// The tree that was just published.
+    /// Returns the tree that was just published.
     pub(crate) fn published(id: Digest, info: Info, locked: Locked) -> Self {
         Self { id, info, directory: locked.directory }
     }
 
-    /// The sha256 of its tar.
+    /// Returns the sha256 of its tar.
     pub fn id(&self) -> Digest {
         self.id
     }
 
-    /// What is said about it.
+    /// Returns the tree's info.
     pub fn info(&self) -> &Info {
         &self.info
     }
 
-    /// The archive's root.
+    /// Opens the archive's root.
     pub fn root(&self) -> Result<OwnedFd> {
         open_below(&self.directory, layout::TREE)
     }
 
-    /// The archive's root, to read in as an app would.
+    /// Opens the directory `path` of the archive, to read in it as an app would.
     pub fn in_root(&self, path: &str) -> io::Result<InRoot> {
         InRoot::open_at(&self.directory, &format!("{}/{path}", layout::TREE))
     }
 
-    /// What was recorded of every object in it.
+    /// Opens the record of every object in the tree.
     pub(crate) fn record(&self) -> Result<BufReader<File>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.directory, layout::TREE_RECORD, flags, Mode::empty());
@@ -115,7 +115,7 @@ fn damaged(id: Digest, error: anyhow::Error) -> anyhow::Error {
     hinted(error, "installer verify --repair sets it right, or takes it out")
 }
 
-/// Reads what a tree is, and looks whether it is this one, and nobody else's to change.
+/// Reads a tree's info, and checks that it is the tree `id` and that no other user can change it.
 fn look(directory: &OwnedFd, id: Digest) -> Result<Info> {
     check_guarded(directory)?;
     let info = read_info(directory)?;
@@ -123,9 +123,9 @@ fn look(directory: &OwnedFd, id: Digest) -> Result<Info> {
     Ok(info)
 }
 
-/// Reads what a tree is, and looks whether all of its parts are there.
+/// Reads a tree's info, and checks that all parts of the tree are there.
 pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info> {
-    // A FIFO in its place must not be waited for.
+    // Opening a FIFO in a part's place must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = |name: &str, flags| -> Result<File> {
         let opened = openat(directory, name, flags, Mode::empty());
@@ -140,24 +140,26 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info> {
     Ok(info)
 }
 
-/// The ids of all that is in the store.
+/// Returns the ids of all trees in the store.
 pub fn ids(home: &Home) -> Result<Vec<Digest>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(&home.trees).context("cannot list the store")? {
         let entry = entry.context("cannot list the store")?;
-        // Names that Gantry does not give are not its own.
+        // Gantry gives no names of another form, so those are not its own.
         all.extend(entry.file_name().to_str().ok().and_then(|name| name.parse::<Digest>().ok()));
     }
     all.sort_unstable();
     Ok(all)
 }
 
-/// The name of a tree's directory.
+/// Returns the name of a tree's directory.
 pub(crate) fn name(id: Digest) -> CString {
     CString::new(id.to_string()).expect("a digest has no NUL")
 }
 
-/// Opens and locks a tree's directory. Who removes one holds the lock for a moment, so this waits.
+/// Opens a tree's directory and takes a shared lock on it.
+///
+/// This waits for the lock, since a process that removes a tree holds it only for a moment.
 pub(crate) fn lock_shared(home: &Home, id: Digest) -> Result<Option<OwnedFd>> {
     let (name, flags) = (name(id), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
     for _ in 0..ATTEMPTS {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether trees still are what they were when they were extracted, and setting right those that are not.
+//! Verifies that trees still are what they were when they were extracted, and repairs those that are not.
 //!
-//! Invariant: a damaged tree is taken out only where it is certain that the file it came from does not make it any
-//! more. Whatever else goes wrong, an interrupt, a limit or the system, leaves it where it is.
+//! Invariant: a damaged tree is taken out only if it is certain that its archive file no longer yields this tree. Any
+//! other failure, be it an interrupt, a limit or an error of the system, leaves the tree where it is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,33 +29,33 @@ use crate::staging;
 use crate::tree::{self, Found, Tree, read_info};
 use sys::Interrupt;
 
-/// What verifying a tree came to.
+/// The result of verifying a tree.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is as it was.
+    /// The tree is as it was.
     Intact(Box<Tree>),
-    /// It differs in this, a line each.
+    /// The tree differs from its record; each line names a difference.
     Damaged(Vec<String>),
-    /// The store has none.
+    /// The store has no such tree.
     Missing,
 }
 
-/// How a damaged tree was dealt with.
+/// The result of repairing a damaged tree.
 #[derive(Debug)]
 pub enum Repair {
-    /// It was extracted anew from the file it came from.
+    /// It was extracted again from the file it came from.
     Renewed(Box<Tree>),
-    /// It can't be, for this reason, and was taken out of the store; these pods can't start until its archive is
-    /// imported again.
+    /// It can't be extracted again, for the given reason, and was taken out of the store. The given pods can't start
+    /// until its archive is imported again.
     TakenOut(String, Vec<PodId>),
-    /// A pod runs on it, or somebody else is at work with it.
+    /// A pod runs on it, or another process is using it.
     InUse,
 }
 
 /// Compares a tree with its record: all metadata and all content.
 ///
 /// # Errors
-/// Where it can't be looked at for another reason than damage; once interrupted.
+/// If it can't be examined for another reason than damage, or once interrupted.
 pub fn verify(home: &Home, id: Digest, interrupt: &Interrupt) -> Result<Verdict> {
     let found = Tree::look(home, id)?;
     interrupt.check()?;
@@ -73,15 +73,15 @@ pub fn verify(home: &Home, id: Digest, interrupt: &Interrupt) -> Result<Verdict>
     })
 }
 
-/// What there is to know of trees, by their ids, whatever the directories are called that they are in.
+/// What is known about trees, by the ids in their infos, whatever their directories are called.
 #[derive(Debug)]
 pub struct Known(BTreeMap<Digest, Info>);
 
 impl Known {
-    /// Reads what the store says of its trees.
+    /// Reads the infos of all trees in the store.
     ///
     /// # Errors
-    /// Where one can't be looked at for another reason than damage.
+    /// If one can't be examined for another reason than damage.
     pub fn read(home: &Home) -> Result<Self> {
         let mut known = BTreeMap::new();
         for id in tree::ids(home)? {
@@ -90,7 +90,7 @@ impl Known {
             };
             match read() {
                 Ok(info) => known.extend(info.map(|info| (info.id, info))),
-                // No directory: it says nothing, and must not keep others from being repaired.
+                // Something that is not a directory has no info, and must not keep other trees from being repaired.
                 Err(error) if matches!(error.downcast_ref(), Some(&(Errno::NOTDIR | Errno::LOOP))) => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot look at tree {id}")),
             }
@@ -99,16 +99,18 @@ impl Known {
     }
 }
 
-/// What is said about a tree; `None` where that is damaged.
+/// Reads a tree's info; returns `None` if that is damaged.
 fn info(directory: &OwnedFd) -> Result<Option<Info>> {
     Ok(told_apart(read_info(directory))?.ok())
 }
 
-/// Extracts a damaged tree anew from the file it came from; where that can't be any more, takes it out of the store.
-/// Which file that is, its directory says, or else what was `known` of it.
+/// Extracts a damaged tree again from the file it came from, or takes it out of the store.
+///
+/// The tree is taken out only if it can't be extracted any more. The tree's own info says which file it came from, or
+/// else what was `known` about the tree.
 ///
 /// # Errors
-/// Where it can't be for now; it is still there then.
+/// If neither can be done for now; the tree is still there then.
 pub fn repair(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Repair> {
     let home = importer.home;
     let name = tree::name(id);
@@ -129,10 +131,10 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Repa
     }
 }
 
-/// Why a tree can never be extracted anew.
+/// The reason why a tree can never be extracted again.
 struct Lost(String);
 
-/// A tree from its file once more, whatever the store has.
+/// Extracts a tree from its file once more, whatever the store has.
 fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: Digest) -> Result<Result<New<'h>, Lost>> {
     let Some((kind, path)) = info.and_then(|info| Some((info.kind, Path::new(info.source.as_ref()?)))) else {
         return Ok(Err(Lost("nothing says which file it came from".into())));
@@ -169,7 +171,7 @@ mod tests {
     use crate::listener::Silent;
     use crate::staging::tests::can_run;
 
-    /// An interrupt is no damage, or the tree would be replaced.
+    /// An interrupt must not count as damage, or the tree would be replaced.
     #[test]
     fn an_interrupt_is_no_verdict() {
         let Some(_nobody_starts) = can_run("an_interrupt_is_no_verdict") else { return };

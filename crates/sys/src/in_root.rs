@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reading out of an untrusted tree: the kernel resolves every path as if the tree's root were `/`.
+//! Reads from an untrusted tree: the kernel resolves every path as if the tree's root were `/`.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,15 +14,15 @@ use rustix::io::Errno;
 
 use crate::open::{open_beneath, open_in_root, proc_path};
 
-/// As many links may follow on each other (path_resolution(7)).
+/// The kernel follows at most this many links in one path (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// A directory taken as the root of everything below it.
+/// A directory that is the root for every path below it.
 #[derive(Debug)]
 pub struct InRoot(OwnedFd);
 
 impl InRoot {
-    /// Opens the directory `path`, relative to `parent`, as a root. No link is followed to get there.
+    /// Opens the directory `path`, relative to `parent`, as a root. Follows no link on the way there.
     pub fn open_at(parent: impl AsFd, path: &str) -> io::Result<Self> {
         Ok(Self(open_beneath(parent, path, OFlags::PATH | OFlags::DIRECTORY)?))
     }
@@ -33,7 +33,8 @@ impl InRoot {
 
     /// Reads the regular file `path` of at most `max` bytes.
     pub fn read_file(&self, path: &str, max: u64) -> io::Result<Vec<u8>> {
-        // Named first and opened only then: to open a device does something, and to open a FIFO waits.
+        // Opened as a path first, and for reading only after its type is known: opening a device has side effects, and
+        // opening a FIFO blocks.
         let named = self.open(path, OFlags::PATH)?;
         let invalid = |expected: String| io::Error::new(io::ErrorKind::InvalidData, expected);
         if FileType::from_raw_mode(fstat(&named)?.st_mode) != FileType::RegularFile {
@@ -48,17 +49,17 @@ impl InRoot {
         }
     }
 
-    /// Opens `path` to look at; where it is a link, the link.
+    /// Opens `path` for inspection only. A link is opened itself, not followed.
     pub fn open_itself(&self, path: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
         self.open(path, OFlags::PATH | OFlags::NOFOLLOW)
     }
 
-    /// What `path` is, following links inside the root.
+    /// Returns the metadata of `path`, following links inside the root.
     pub fn stat(&self, path: &str) -> io::Result<Stat> {
         Ok(fstat(self.open(path, OFlags::PATH)?)?)
     }
 
-    /// Where what is at `path` is inside the root, without links; empty for the root.
+    /// Returns the path inside the root, without links, of the object at `path`; empty for the root.
     pub fn real_path(&self, path: impl AsRef<OsStr>) -> io::Result<Vec<u8>> {
         let root = real_path(&self.0)?;
         Ok(real_path(&self.open(path, OFlags::PATH)?)?
@@ -67,7 +68,7 @@ impl InRoot {
             .to_vec())
     }
 
-    /// Where `path` leads inside the root: links are followed, those to what is not there yet too.
+    /// Returns where `path` leads inside the root. Follows links, also those to objects that don't exist yet.
     pub fn resolve(&self, path: &AbsolutePath) -> io::Result<Place> {
         let mut path = path.as_str().as_bytes().to_vec();
         for links in 0..LINKS_MAX {
@@ -79,8 +80,8 @@ impl InRoot {
         Err(Errno::LOOP.into())
     }
 
-    /// The longest part of `path` that is there is where the kernel says; if a link to nothing follows, there is one
-    /// more step to go.
+    /// Resolves `path` up to the first link to nothing. The kernel resolves the longest part of `path` that exists. If
+    /// a link to nothing follows, its target is the next path to resolve.
     fn resolve_once(&self, path: &[u8]) -> io::Result<Step> {
         let ends = (0..path.len()).filter(|at| path[*at] == b'/' && *at > 0).chain([path.len()]);
         let mut there = Vec::new();
@@ -105,19 +106,19 @@ impl InRoot {
 /// Where a path leads.
 #[derive(Debug)]
 pub struct Place {
-    /// Without links, from the root on; empty for the root.
+    /// The path from the root on, without links; empty for the root.
     pub path: Vec<u8>,
-    /// Whether a link on the way leads to nothing: a directory can't be made through it.
+    /// Whether a link on the way leads to nothing; no directory can be made through such a link.
     pub through_nothing: bool,
 }
 
-/// How far following a path has come.
+/// The result of one resolution step: done, or another path to resolve.
 enum Step {
     There(Vec<u8>),
     Onwards(Vec<u8>),
 }
 
-/// A link's target, from the directory it is in, and what followed the link; `..` ends at the root.
+/// Joins a link's target, resolved from the link's directory, with the rest of the path. `..` stops at the root.
 fn joined(directory: &[u8], target: &[u8], rest: &[u8]) -> Vec<u8> {
     let from = if target.starts_with(b"/") { &[][..] } else { directory };
     let mut parts: Vec<&[u8]> = Vec::new();
@@ -131,17 +132,17 @@ fn joined(directory: &[u8], target: &[u8], rest: &[u8]) -> Vec<u8> {
     parts.into_iter().flat_map(|part| [b"/", part].concat()).collect()
 }
 
-/// Opens a regular file, known by a descriptor that is there to look alone, for reading.
+/// Opens a regular file for reading, given a descriptor that only allows inspection.
 pub fn reopen(file: &OwnedFd) -> io::Result<File> {
     Ok(rustix::fs::open(proc_path(file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
-/// Whether an error says that nothing is there.
+/// Tells whether an error means that nothing exists at the path.
 pub fn is_missing(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR))
 }
 
-/// A descriptor's path, as the kernel knows it (proc_pid_fd(5)); used to compare, never to open.
+/// Returns a descriptor's path as the kernel knows it (proc_pid_fd(5)). It is only compared, never opened.
 fn real_path(file: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(std::fs::read_link(proc_path(file))?.into_os_string().into_vec())
 }
@@ -163,7 +164,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    /// To open what a socket is bound to fails in a way of its own, as to open a device that is not there.
+    /// Opening what a socket is bound to fails with an error of its own, and so does opening a device that doesn't
+    /// exist.
     #[test]
     fn what_is_no_regular_file_is_not_opened() {
         let outer = tempfile::tempdir().unwrap();

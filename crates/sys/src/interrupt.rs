@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! SIGINT and SIGTERM as a number that loops look at, so that what was begun is undone before the program ends.
+//! Records SIGINT and SIGTERM in a number that loops check, so that unfinished work is undone before the program ends.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-/// Whether a signal asked for the end. One that watches nothing never says so.
+/// Reports whether a signal asked the program to end. A default value watches no signals and never reports one.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicUsize>);
 
@@ -15,7 +15,7 @@ impl Interrupt {
     /// Watches for SIGINT and SIGTERM from now on.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the system's error.
     pub fn watch() -> io::Result<Self> {
         let interrupt = Self::default();
         for signal in [SIGINT, SIGTERM] {
@@ -25,18 +25,20 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// One that has seen this signal.
+    /// Returns a value that has already seen this signal.
     pub fn by(signal: i32) -> Self {
         Self(Arc::new(AtomicUsize::new(signal.try_into().unwrap_or_default())))
     }
 
-    /// The signal that arrived last.
+    /// Returns the signal that arrived last.
     pub fn signal(&self) -> Option<u8> {
         u8::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
     }
 
+    /// Checks that no signal has arrived.
+    ///
     /// # Errors
-    /// Once a signal has arrived.
+    /// Fails once a signal has arrived.
     pub fn check(&self) -> io::Result<()> {
         match self.signal() {
             None => Ok(()),

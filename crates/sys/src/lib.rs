@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the kernel offers, as functions on descriptors. Invariant: nothing here knows what a pod or an image is.
+//! Kernel features as functions on descriptors. Invariant: nothing in this crate knows what a pod or an image is.
 
 pub mod in_root;
 pub mod interrupt;

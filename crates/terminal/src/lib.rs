@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a program says to the person or the program that called it: data on stdout ([`output`]), messages on stderr.
+//! A program's output: data on stdout ([`output`]), messages on stderr.
 //!
-//! Only programs use this. Libraries tell their callers.
+//! Only programs use this crate. Libraries return messages to their callers.
 //!
-//! Invariant: that a message can't be written, for want of space or of a reader, changes nothing else; data that can't
-//! be written is a failure.
+//! Invariant: a message that can't be written, because of a full disk or a missing reader, changes nothing else. Data
+//! that can't be written is a failure.
 
 pub mod output;
 
@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 
 use pod::text::one_line;
 
-/// Writes a message and a newline to stderr, if that can be done. The macros that print panic where it can't.
+/// Writes a message and a newline to stderr, and ignores a failure. The standard print macros would panic.
 pub fn tell(message: &str) {
     let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
 }
@@ -22,7 +22,7 @@ pub fn warn(message: &str) {
     tell(&one_line(&format!("warning: {message}")));
 }
 
-/// Writes an error, with the way out at its end.
+/// Writes an error, followed by its hint if it has one.
 pub fn error(error: &anyhow::Error) {
     tell(&report::line(error));
 }

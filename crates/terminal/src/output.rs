@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Data on its way to whoever asked for it, on stdout: all of it, or an error.
+//! Writes data to stdout: all of it, or the result is an error.
 //!
-//! Invariant: what nobody can get is not taken for delivered. A program that is started with stdout closed finds it open:
-//! before `main`, Rust's runtime opens /dev/null in its place, so that no other file gets the number, and nothing tells
-//! that from a /dev/null that was given. So it is looked at before the runtime starts. The runtime also takes a stdout
-//! that can't be written to, one that is open for reading alone, for one that is closed on purpose, and drops what is
-//! written there; so it is not written to through the runtime's buffer.
+//! Invariant: data that can't reach a reader never counts as delivered. A program that is started with stdout closed
+//! finds it open: before `main`, Rust's runtime opens /dev/null in its place, so that no other file gets the
+//! descriptor's number. That /dev/null can't be told from one that the caller passed, so stdout is checked before the
+//! runtime starts. The runtime also treats a stdout that is open for reading only, and so can't be written to, as
+//! one that was closed on purpose, and silently drops what is written to it. So this module doesn't write through the
+//! runtime's buffer.
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
@@ -21,17 +22,18 @@ use rustix::io::{Errno, fcntl_getfd, write};
 static WAS_OPEN: AtomicBool = AtomicBool::new(true);
 
 ctor::declarative::ctor! {
-    /// The loader calls it, so it keeps to one system call and one store.
+    /// Called by the loader, so it does no more than one system call and one store.
     #[ctor(unsafe)]
     fn look() {
         WAS_OPEN.store(fcntl_getfd(rustix::stdio::stdout()).is_ok(), Ordering::Relaxed);
     }
 }
 
-/// Whether something can be written, as far as that can be told before: for work that would be in vain.
+/// Checks whether stdout can be written to, as far as that is known in advance. Saves work whose result could not be
+/// delivered.
 ///
 /// # Errors
-/// Where stdout is closed, or nobody reads it any more.
+/// Fails if stdout is closed, can't be written to, or has no reader any more.
 pub fn check() -> Result<()> {
     let look = || -> Result<()> {
         ensure!(WAS_OPEN.load(Ordering::Relaxed), "it is closed");
@@ -50,16 +52,16 @@ pub fn check() -> Result<()> {
 
 const FAILED: &str = "cannot write to stdout";
 
-/// Writes data, all of it or an error.
+/// Writes all of the data.
 ///
 /// # Errors
-/// As [`check`]; the system's.
+/// Fails as [`check`] does, and with the system's error if not all could be written.
 pub fn print(data: &[u8]) -> Result<()> {
     check()?;
     write_all(data).context(FAILED)
 }
 
-/// Not by the runtime, which takes an error for a stdout that is closed on purpose.
+/// Writes without the runtime, which treats some errors as a stdout that was closed on purpose.
 fn write_all(mut data: &[u8]) -> rustix::io::Result<()> {
     while !data.is_empty() {
         match write(rustix::stdio::stdout(), data) {
@@ -70,26 +72,29 @@ fn write_all(mut data: &[u8]) -> rustix::io::Result<()> {
     Ok(())
 }
 
-/// What is found and done, line by line. Where a line can't be written the work goes on, and has failed in the end.
+/// Lines of output about what was found and done. If a line can't be written, the work goes on, and [`Lines::end`]
+/// fails.
 #[derive(Debug, Default)]
 pub struct Lines(Option<anyhow::Error>);
 
 impl Lines {
-    /// Writes a line, if all before it could be written.
+    /// Writes a line, unless an earlier one could not be written.
     pub fn add(&mut self, line: &str) {
         if self.0.is_none() {
             self.0 = print(format!("{line}\n").as_bytes()).err();
         }
     }
 
+    /// Finishes the output.
+    ///
     /// # Errors
-    /// Where a line could not be written.
+    /// Fails if a line could not be written.
     pub fn end(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }
 }
 
-/// Prints help, or what was not understood; the program's code.
+/// Prints the help or a usage error, and returns the exit code.
 pub fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
         let text = error.render().to_string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The commands, a file each: its arguments on top, what it does below.
+//! The commands. Each is one file, with its arguments on top and its implementation below.
 
 mod gc;
 mod image;
@@ -20,12 +20,12 @@ use sys::Interrupt;
 use crate::pod_process;
 use crate::ui::Ui;
 
-/// What a command works with.
+/// What every command works with.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// DIR, absolute.
+    /// The directory DIR, as an absolute path.
     pub(crate) dir: PathBuf,
-    /// What ends it early.
+    /// The signal that ends a command early.
     pub(crate) interrupt: Interrupt,
 }
 
@@ -50,7 +50,7 @@ impl Command {
         }
     }
 
-    /// The code that a failure has.
+    /// Returns the command's exit code for a failure.
     pub(crate) fn failure(&self) -> u8 {
         match self {
             Self::Run(_) => pod_process::FAILURE,
@@ -58,7 +58,7 @@ impl Command {
         }
     }
 
-    /// Does it.
+    /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> Result<ExitCode> {
         match self {
             Self::Prepare(args) => prepare::run(args, context),
@@ -71,16 +71,16 @@ impl Command {
 }
 
 impl Context {
-    /// Opens DIR's store for `task`, if there is one, and unmakes what opening it has made.
+    /// Runs `task` on DIR's store, if there is one. Afterwards removes what opening the store has created.
     fn in_store(&self, task: impl FnOnce(&Home) -> Result<ExitCode>) -> Result<Option<ExitCode>> {
         let Some(home) = Home::find(&self.dir, &self.interrupt, &Ui)? else { return Ok(None) };
         let done = task(&home);
-        // The store may have been taken away right before it was opened, and so made.
+        // If the store was removed right before it was opened, then opening it has created it anew.
         home.abandon();
         done.map(Some)
     }
 
-    /// Checks that DIR is a directory, which may be anybody's.
+    /// Checks that DIR is a directory. Its owner doesn't matter.
     fn check_dir(&self) -> Result<()> {
         if !Path::is_dir(&self.dir) {
             let dir = escape(&self.dir.to_string_lossy());
@@ -90,7 +90,8 @@ impl Context {
     }
 }
 
-/// Sweeps staging, and reports what stays because something is mounted in it; tells whether anything does.
+/// Sweeps staging and reports the directories that stay because something is mounted in them. Tells whether there are
+/// any.
 fn swept_but_mounted(home: &Home) -> Result<bool> {
     let all = Staging::sweep(home)?;
     let is_mounted = !all.is_empty();
@@ -103,7 +104,7 @@ fn report_mounted(what: String, mounted: Mounted) {
     terminal::error(&anyhow::Error::new(mounted).context(what));
 }
 
-/// The code of a command that has done what it could.
+/// Returns the exit code of a command that has done all it could.
 fn code(failed: bool) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<ExitCode> {
             prepare::apply(plan, &context.interrupt, &Ui, |_| Ok(()))?.path
         }
     };
-    // A signal from here on waits for `/init`, which takes it as a request to stop.
+    // A signal from here on stays pending until `/init` takes it as a request to stop.
     let requests = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
     requests.thread_block().context("cannot hold signals back")?;
     context.interrupt.check()?;

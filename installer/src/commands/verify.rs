@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `installer verify`: what is found of each tree, and what is done about it.
+//! `installer verify`: compares each tree with its record, and repairs damaged ones on request.
 
 use std::process::ExitCode;
 
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Verifies these images, or all that is in the store, each whatever the others come to.
+/// Verifies these images, or everything in the store. A damaged tree doesn't stop the verification of the others.
 fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<ExitCode> {
     let home = importer.home;
     let mut failed = repair && swept_but_mounted(home)?;
@@ -74,14 +74,15 @@ fn ids(home: &Home, images: &[String]) -> Result<Vec<Digest>> {
         return store::ids(home);
     }
     let id = |image: &String| match Selector::any(image) {
-        // Damaged ones have an id, too.
+        // An id is used as it is, since damaged trees have one, too.
         Selector::Id(id) if !id.is_sha512() => Ok(id),
         selector => Ok(store::resolve(home, &selector)?.id()),
     };
     images.iter().map(id).collect()
 }
 
-/// Whether a tree is as it was, or was made so, which takes what is `known` of it; `None` where there is none.
+/// Tells whether a tree is intact or was repaired, and `None` if there is no such tree. Repairs only if `known` is
+/// given.
 fn one(
     importer: &Importer<'_>,
     known: Option<&Known>,
@@ -102,7 +103,7 @@ fn one(
     tree.map_or(Ok(false), |tree| inits(importer, known.is_some(), &tree, lines)).map(Some)
 }
 
-/// Repairs a tree and says how; the tree, if it is as it was.
+/// Repairs a tree and reports how. Returns the tree if it is intact now.
 fn repaired(importer: &Importer<'_>, known: &Known, id: Digest, lines: &mut Lines) -> Result<Option<Tree>> {
     let repair = store::repair(importer, known, id).with_context(|| format!("cannot repair {id}"))?;
     let said = match &repair {
@@ -123,7 +124,7 @@ fn repaired(importer: &Importer<'_>, known: &Known, id: Digest, lines: &mut Line
     }
 }
 
-/// Whether the pods of a stage1 have its `init`, or were given it.
+/// Tells whether all pods of a stage1 have its `init`, or have now been given it by a repair.
 fn inits(importer: &Importer<'_>, repair: bool, tree: &Tree, lines: &mut Lines) -> Result<bool> {
     let (home, id, interrupt) = (importer.home, tree.id(), importer.interrupt);
     if tree.info().kind != Kind::Stage1 {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The private root's apt.conf(5): how the host reaches its archive, and nothing else of the host's configuration.
+//! Writes the private root's apt.conf(5). From the host's configuration it takes how to reach the archive, and nothing
+//! else.
 //!
-//! Invariant: no setting of the host can make apt take what the distribution's keyring has not signed, or run a hook.
+//! Invariant: no setting of the host can make apt accept what the distribution's keyring has not signed, or run a hook.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-/// Groups of `Acquire::` that are not about transport: what may go unsigned, how signatures are checked, which indexes
+/// Groups of `Acquire::` that don't describe transport: what may go unsigned, how signatures are checked, which indexes
 /// are fetched (packages add some) and how they are kept.
 const NOT_TRANSPORT: &[&str] = &[
     "allowinsecurerepositories",
@@ -24,7 +25,7 @@ const NOT_TRANSPORT: &[&str] = &[
     "languages",
 ];
 
-/// The whole configuration for a root at `root`; `host` is what `apt-config dump` printed.
+/// Returns the whole configuration for a root at `root`. `host` is the output of `apt-config dump`.
 pub(super) fn render(root: &Path, architecture: &str, host: &str) -> Result<String> {
     let root = root.to_str().unwrap_or("\"");
     ensure!(!root.contains(['"', '\n']), "the temporary directory's name can't stand in apt.conf: {root}");
@@ -54,7 +55,7 @@ Acquire::Languages \"none\";
     Ok(text)
 }
 
-/// The settings of `apt-config dump` that say how to reach an archive.
+/// Returns the settings of `apt-config dump` that say how to reach an archive.
 fn transport(dump: &str) -> impl Iterator<Item = (&str, &str)> {
     dump.lines().filter_map(|line| {
         let (name, value) = line.split_once(" \"")?;

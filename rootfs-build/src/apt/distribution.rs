@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The distribution the host runs, as far as its archive is concerned.
+//! The host's distribution, as far as its package archive is concerned.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 
-/// A distribution's archive: what of it is taken, and who signs it.
+/// A distribution's archive: which part of it is used, and its signing keyring.
 #[derive(Clone, Debug)]
 pub(super) struct Distribution {
     pub(super) id: &'static str,
     codename: String,
     pub(super) components: &'static [&'static str],
-    /// Either may exist: newer releases call the same keyring `.pgp`.
+    /// Paths of the keyring, any of which may exist: newer releases call the same keyring `.pgp`.
     keyrings: &'static [&'static str],
 }
 
@@ -22,10 +22,10 @@ const UBUNTU_KEYRINGS: &[&str] =
     &["/usr/share/keyrings/ubuntu-archive-keyring.gpg", "/usr/share/keyrings/ubuntu-archive-keyring.pgp"];
 
 impl Distribution {
-    /// The one this program runs on, by os-release(5).
+    /// Returns the distribution that this program runs on, by os-release(5).
     ///
     /// # Errors
-    /// Where the host runs no distribution whose packages are known.
+    /// Fails if the host runs no distribution whose packages are known.
     pub(super) fn of_host() -> Result<Self> {
         let text = match fs::read_to_string("/etc/os-release") {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -51,21 +51,21 @@ impl Distribution {
         Ok(Self { id, codename, components, keyrings })
     }
 
-    /// The release and its updates.
+    /// Returns the suites: the release and its updates.
     pub(super) fn suites(&self) -> [String; 3] {
         let name = &self.codename;
         [name.clone(), format!("{name}-updates"), format!("{name}-security")]
     }
 
-    /// Whether a source signed by `keyring` may be the distribution's own.
+    /// Tells whether a source signed by `keyring` may be the distribution's own.
     pub(super) fn is_own_keyring(&self, keyring: &str) -> bool {
         self.keyrings.contains(&keyring)
     }
 
-    /// The archive's keyring on this host.
+    /// Returns the archive's keyring on this host.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Fails if there is none.
     pub(super) fn keyring(&self) -> Result<PathBuf> {
         let found = self.keyrings.iter().map(Path::new).find(|path| path.exists());
         found.map(Path::to_owned).with_context(|| format!("no archive keyring at {}", self.keyrings[0]))

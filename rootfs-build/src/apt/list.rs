@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What `apt-get --print-uris` prints: `'URI' FILE SIZE SHA256:HEX` a line.
+//! Parses the output of `apt-get --print-uris`: `'URI' FILE SIZE SHA256:HEX` on each line.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Whether `path` holds this very file.
+    /// Tells whether `path` holds exactly this file.
     pub(super) fn is_at(&self, path: &Path) -> Result<bool> {
         let file = match File::open(path) {
             Ok(file) => file,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Packages of the host's distribution, with their dependencies, through the host's apt in a private root.
+//! Fetches packages of the host's distribution, with their dependencies, through the host's apt in a private root.
 //!
-//! apt resolves, checks signatures and downloads; the host's apt and dpkg state are neither read nor written, and none
+//! apt resolves, checks signatures and downloads. The host's apt and dpkg state are neither read nor written, and none
 //! of its hooks run. Invariant: every file that [`download`] returns has the sha256 that the signed index gives for it,
-//! also where it was there before: apt itself only compares sizes of archives that it finds.
+//! even if the file was there before. apt itself only compares the sizes of archives that it finds.
 
 mod config;
 mod distribution;
@@ -24,12 +24,13 @@ use root::Root;
 
 const OFFLINE: &str = "rootfs-build stage1 --debs DIR builds from a directory of packages, without apt";
 
-/// Downloads `packages` and everything they depend on (recommendations are left out) into the directory `into`, and
-/// returns the files in the order of their names. Files that are there already and right are not fetched again; others
-/// in `into` are left alone.
+/// Downloads `packages` and everything they depend on into the directory `into`. Recommendations are left out.
+///
+/// Returns the files in the order of their names. Correct files that are already there are not fetched again. Other
+/// files in `into` are left alone.
 ///
 /// # Errors
-/// Where apt is missing or fails, a package can't be had, or a file can't be written.
+/// Fails if apt is missing or fails, a package is unavailable, or a file can't be written.
 pub fn download(packages: &[&str], into: &Path) -> Result<Vec<PathBuf>> {
     for package in packages {
         ensure!(is_package_name(package), "not a package's name: {}", pod::text::escape(package));
@@ -62,7 +63,7 @@ fn fetch(packages: &[&str], into: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// What apt would install into an empty root.
+/// Returns the packages that apt would install into an empty root.
 fn resolve(root: &Root, packages: &[&str]) -> Result<Vec<Archive>> {
     let mut arguments = vec!["install", "--print-uris", "--quiet=2", "--"];
     arguments.extend(packages);
@@ -99,7 +100,8 @@ fn wanted(packages: &[&str]) -> String {
     format!("fetch {}", packages.join(", "))
 }
 
-/// Debian policy, section 5.6.1; neither an option nor one of apt's `NAME-`, `NAME=VERSION` or patterns.
+/// Tells whether this is a package name (Debian policy, section 5.6.1), and neither an option nor one of apt's `NAME-`,
+/// `NAME=VERSION` or patterns.
 fn is_package_name(name: &str) -> bool {
     let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
     name.len() > 1

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A root directory of apt's own, and apt-get run in it.
+//! A private root directory for apt, and apt-get run in it.
 //!
-//! Invariant: it goes with its owner; apt-get has no terminal, no shell around it and a clean environment.
+//! Invariant: the directory is removed when its owner is dropped. apt-get has no terminal, no shell around it and a
+//! clean environment.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -31,8 +32,8 @@ const DIRECTORIES: &[&str] = &[
     "var/lib/dpkg",
 ];
 
-/// What the package database holds: nothing is installed, but `/usr` is merged, as it is in stage1. Else apt would plan
-/// a migration by usrmerge, with perl.
+/// The package database: nothing is installed, but `/usr` is merged, as it is in stage1. Otherwise apt would plan a
+/// migration by usrmerge, which needs perl.
 const STATUS: &str = "Package: usr-is-merged
 Status: install ok installed
 Architecture: all
@@ -42,7 +43,7 @@ Description: stage1 is laid out merged
 
 ";
 
-/// Kept of the caller's environment: where programs are, and how to reach the archive.
+/// The environment variables passed on to apt: where programs are, and how to reach the archive.
 const ENVIRONMENT: &[&str] = &[
     "PATH",
     "http_proxy",
@@ -57,7 +58,7 @@ const ENVIRONMENT: &[&str] = &[
     "NO_PROXY",
 ];
 
-/// How often apt-get is looked at while it runs.
+/// The interval at which apt-get is checked while it runs.
 const TICK: Duration = Duration::from_millis(50);
 
 /// A private root, configured with the distribution's own sources and no packages.
@@ -93,7 +94,7 @@ impl Root {
         Ok(root)
     }
 
-    /// apt drops root for its transfers where it can: its user has to get to the files, whatever the umask.
+    /// Makes the root accessible to apt's user, whatever the umask: apt drops root for its transfers if it can.
     fn open_to_apt(&self) -> io::Result<()> {
         let mut directories = vec![self.path().to_owned()];
         while let Some(directory) = directories.pop() {
@@ -109,18 +110,18 @@ impl Root {
         self.directory.path()
     }
 
-    /// Where apt-get puts the archives it fetches.
+    /// Returns the directory where apt-get puts the archives it fetches.
     pub(super) fn archives(&self) -> PathBuf {
         self.path().join("var/cache/apt/archives")
     }
 
-    /// Spares apt-get a fetch: `path` is the archive that it would store as `name`, and has been verified.
+    /// Spares apt-get a fetch. `path` is an already verified archive, which apt-get would store as `name`.
     pub(super) fn offer(&self, path: &Path, name: &str) -> Result<()> {
         let to = self.archives().join(name);
         fs::copy(path, &to).map(drop).with_context(|| format!("copy {}", path.display()))
     }
 
-    /// Runs apt-get and returns its standard output; `tick` is called now and then.
+    /// Runs apt-get and returns its standard output. `tick` is called at regular intervals.
     pub(super) fn apt_get(&self, arguments: &[&str], tick: impl FnMut()) -> Result<String> {
         let mut command = command("apt-get");
         command.env("APT_CONFIG", self.path().join("apt.conf")).args(arguments);
@@ -140,7 +141,7 @@ fn command(program: &str) -> Command {
     command
 }
 
-/// Starts `command` with its output in `log` and its errors in `log.err`.
+/// Starts `command`, with its output in `log` and its errors in `log.err`.
 fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
     let create = |path: &Path| File::create(path).with_context(|| format!("create {}", path.display()));
     command.stdin(Stdio::null()).stdout(create(log)?).stderr(create(&log.with_extension("err"))?);
@@ -155,7 +156,7 @@ fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
 
 fn finish(mut child: Child, mut tick: impl FnMut(), log: &Path, program: &str) -> Result<String> {
     let status = wait(&mut child, &mut tick).with_context(|| format!("run {program}"))?;
-    // A terminal's Ctrl-C ends apt first: say so rather than what it died of.
+    // Ctrl-C at a terminal ends apt first. Then the interruption is reported, not the failure of apt that it caused.
     interrupt::check()?;
     if status.success() {
         let output = fs::read(log).with_context(|| format!("read {}", log.display()))?;
@@ -171,7 +172,7 @@ fn wait(child: &mut Child, tick: &mut impl FnMut()) -> Result<ExitStatus> {
             return Ok(status);
         }
         if let Err(interrupted) = interrupt::check() {
-            // Its transfer methods end when their pipes close.
+            // apt-get's transfer methods end when their pipes close.
             child.kill().and_then(|()| child.wait())?;
             return Err(interrupted);
         }
@@ -180,7 +181,7 @@ fn wait(child: &mut Child, tick: &mut impl FnMut()) -> Result<ExitStatus> {
     }
 }
 
-/// apt's own words, without its decoration.
+/// Makes an error of apt's own messages, without their decoration.
 fn failure(program: &str, status: ExitStatus, errors: &str) -> Error {
     let mut said: Vec<&str> = errors.lines().filter_map(|line| line.strip_prefix("E: ")).collect();
     if said.is_empty() {

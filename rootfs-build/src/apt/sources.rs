@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! apt's sources of the host → those of the distribution's own.
+//! Derives the distribution's own sources from the host's apt sources.
 //!
-//! Invariant: what comes out is signed by the distribution's archive keyring or apt refuses it. Whatever an entry says
-//! about trust, options and architectures is not carried over; entries that name another keyring are third parties'.
-//! Formats: sources.list(5), deb822 stanzas as in deb-control(5).
+//! Invariant: everything from these sources is signed by the distribution's archive keyring, or apt refuses it. What an
+//! entry says about trust, options and architectures is not carried over. Entries that name another keyring belong to
+//! third parties and are left out. Formats: sources.list(5), deb822 stanzas as in deb-control(5).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::distribution::Distribution;
 
-/// One archive with one suite.
+/// One suite of one archive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Source {
     pub(super) uri: String,
@@ -22,7 +22,7 @@ pub(super) struct Source {
     pub(super) components: BTreeSet<String>,
 }
 
-/// An entry as it stands in a file, of either format.
+/// An entry of a sources file, in either format.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Entry {
     uris: Vec<String>,
@@ -31,10 +31,10 @@ struct Entry {
     signed_by: Option<String>,
 }
 
-/// The distribution's own sources that the host's apt is configured with, under `etc` (`/etc/apt`).
+/// Returns the distribution's own sources that the host's apt is configured with, in `etc` (`/etc/apt`).
 ///
 /// # Errors
-/// A file that can't be read; no source at all.
+/// Fails if a file can't be read, or if there is no source at all.
 pub(super) fn of_host(etc: &Path, distribution: &Distribution) -> Result<Vec<Source>> {
     let mut sources = BTreeSet::new();
     for file in files(etc)? {
@@ -51,7 +51,7 @@ pub(super) fn of_host(etc: &Path, distribution: &Distribution) -> Result<Vec<Sou
     Ok(sources.into_iter().collect())
 }
 
-/// The files apt would read: others, such as `*.disabled`, are not configuration.
+/// Returns the files that apt would read. Others, such as `*.disabled`, are not configuration.
 fn files(etc: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let list = etc.join("sources.list");
@@ -94,7 +94,7 @@ fn own(entry: &Entry, distribution: &Distribution) -> Vec<Source> {
         .collect()
 }
 
-/// One-line style: `deb [ option=value … ] uri suite [component …]`.
+/// Parses the one-line style: `deb [ option=value … ] uri suite [component …]`.
 fn parse_list(text: &str) -> Vec<Entry> {
     text.lines().filter_map(parse_line).collect()
 }
@@ -102,7 +102,7 @@ fn parse_list(text: &str) -> Vec<Entry> {
 fn parse_line(line: &str) -> Option<Entry> {
     let line = line.split('#').next()?.trim();
     let rest = line.strip_prefix("deb")?;
-    // `deb-src` ends here.
+    // A `deb-src` line fails here.
     let rest = rest.strip_prefix([' ', '\t'])?.trim_start();
     let (options, rest) = match rest.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?,
@@ -121,7 +121,7 @@ fn parse_line(line: &str) -> Option<Entry> {
     })
 }
 
-/// deb822 style: stanzas of `Field: value`, with continuation lines.
+/// Parses the deb822 style: stanzas of `Field: value`, with continuation lines.
 fn parse_deb822(text: &str) -> Vec<Entry> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     lines.split(|line| line.trim().is_empty()).filter_map(parse_stanza).collect()
@@ -150,7 +150,7 @@ fn parse_stanza(lines: &[&str]) -> Option<Entry> {
     })
 }
 
-/// `sources` as a deb822 file in which `keyring` signs everything.
+/// Formats `sources` as a deb822 file in which `keyring` signs everything.
 pub(super) fn render(sources: &[Source], keyring: &Path) -> String {
     let mut text = String::new();
     for Source { uri, suite, components } in sources {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The few fields of a package's control file that matter here (deb-control(5)).
+//! Reads the fields of a package's control file that Gantry uses (deb-control(5)).
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -21,13 +21,13 @@ impl Control {
         };
         let required = |name: &str| {
             let value = field(name).with_context(|| format!("control file without {name}"))?;
-            // These become paths and JSON in stage1.
+            // The values become paths and JSON in stage1.
             let clean = value.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:~_".contains(c));
             ensure!(clean && !value.starts_with('.'), "bad {name}: {}", pod::text::escape(value));
             Ok(value.to_owned())
         };
         let (name, version) = (required("Package")?, required("Version")?);
-        // `Source: name` or `Source: name (version)`; absent where both are the binary package's.
+        // The field is `Source: name` or `Source: name (version)`. It is absent if both equal the binary package's.
         let (source, source_version) = match field("Source").map(|source| source.split_once('(')) {
             None => (name.clone(), version.clone()),
             Some(None) => (field("Source").unwrap_or(&name).to_owned(), version.clone()),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The members of a package's outer archive.
+//! Reads the members of a package's outer archive.
 //!
-//! Only what deb(5) allows of ar: short names, no symbol or name tables. That is 60 bytes a header, and reading them
-//! here keeps damaged files from the panics and allocations that general ar readers have.
+//! This reader supports only the part of ar that deb(5) allows: short names, and no symbol or name tables. That is 60
+//! bytes a header. Reading them here avoids the panics and allocations that damaged files cause in general ar readers.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek as _, Take};
@@ -19,13 +19,15 @@ pub(super) type Member<'a> = (String, Take<&'a mut BufReader<File>>);
 /// A package's members, in order.
 pub(super) struct Members {
     file: BufReader<File>,
-    /// Where the next header stands.
+    /// The offset of the next header.
     next: u64,
 }
 
 impl Members {
+    /// Opens a package's file.
+    ///
     /// # Errors
-    /// Where the file can't be read or doesn't begin as a package does.
+    /// Fails if the file can't be read or doesn't begin as a package does.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut members = Self { file: BufReader::new(File::open(path)?), next: MAGIC.len() as u64 };
         let mut magic = [0; MAGIC.len()];
@@ -37,10 +39,10 @@ impl Members {
         }
     }
 
-    /// The next member's name and contents; `None` at the end.
+    /// Returns the next member's name and contents; `None` at the end.
     ///
     /// # Errors
-    /// Where the file can't be read or is damaged.
+    /// Fails if the file can't be read or is damaged.
     pub(super) fn advance(&mut self) -> Result<Option<Member<'_>>> {
         self.file.seek(std::io::SeekFrom::Start(self.next))?;
         let mut header = [0; HEADER];

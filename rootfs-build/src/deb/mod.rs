@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Debian packages: who they are and what they hold, read in memory.
+//! Debian packages: their names and versions, and the files they hold, read in memory.
 //!
 //! A .deb is an ar archive of `debian-binary`, `control.tar.*` and `data.tar.*` (deb(5)). Nothing is written anywhere.
-//! Invariant: whatever the file holds, the answer is entries with clean relative paths or an error that names the file.
+//! Invariant: whatever the file holds, the result is entries with clean relative paths, or an error that names the
+//! file.
 
 mod control;
 mod members;
@@ -22,15 +23,15 @@ use control::Control;
 use members::Members;
 pub(crate) use version::compare as compare_versions;
 
-/// A control file is a few kilobytes.
+/// The limit of a control file's size; usual ones have a few kilobytes.
 const CONTROL_LIMIT: u64 = 1 << 20;
-/// A package unpacks to less than this many bytes.
+/// The limit of a package's unpacked size, in bytes.
 const DATA_LIMIT: u64 = 8 << 30;
 
 /// A package's file.
 #[derive(Clone, Debug)]
 pub struct Deb {
-    /// Where the file is.
+    /// The path of the file.
     pub path: PathBuf,
     /// The binary package's name.
     pub name: String,
@@ -49,21 +50,21 @@ pub struct Deb {
 /// An entry of a package's file system tree.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Relative to the root, without `.` and `..`; empty for the root itself.
+    /// The path relative to the root, without `.` and `..`; empty for the root itself.
     pub path: PathBuf,
-    /// The entry as it stands in the archive: type, mode, owner, size, mtime.
+    /// The entry's header in the archive: type, mode, owner, size, mtime.
     pub header: tar::Header,
-    /// A link's target, as it is written.
+    /// A link's target, exactly as in the archive.
     pub link: Option<PathBuf>,
     /// A regular file's contents.
     pub contents: Vec<u8>,
 }
 
 impl Deb {
-    /// Reads what the package says of itself.
+    /// Reads the package's control file and digest.
     ///
     /// # Errors
-    /// Where the file can't be read or is no package.
+    /// Fails if the file can't be read or is no package.
     pub fn open(path: &Path) -> Result<Self> {
         let about = || format!("read package {}", path.display());
         let file = File::open(path).with_context(about)?;
@@ -74,20 +75,21 @@ impl Deb {
         Ok(Self { path: path.to_owned(), name, version, architecture, source, source_version, sha256 })
     }
 
-    /// Everything the package holds, in the archive's order.
+    /// Returns everything the package holds, in the archive's order.
     ///
     /// # Errors
-    /// Where the file can't be read or is damaged.
+    /// Fails if the file can't be read or is damaged.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         self.visit(|_, _| true, |entry| entries.push(entry))?;
         Ok(entries)
     }
 
-    /// Like [`Deb::entries`], one at a time, and only those that are `wanted`; others' contents are not kept.
+    /// Visits the package's entries like [`Deb::entries`], but one at a time, and only those that are `wanted`. The
+    /// contents of others are not kept.
     ///
     /// # Errors
-    /// Where the file can't be read or is damaged.
+    /// Fails if the file can't be read or is damaged.
     pub fn visit(
         &self,
         wanted: impl Fn(&Path, &tar::Header) -> bool,
@@ -102,7 +104,7 @@ impl Deb {
                     each(read_entry(path, &mut entry)?);
                 }
             }
-            // The compressed stream's check stands at its end.
+            // The checksum of the compressed stream is at its end, so it is read to the end.
             io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop).map_err(Into::into)
         })
         .with_context(|| format!("read package {}", self.path.display()))
@@ -118,7 +120,7 @@ fn read_entry(path: PathBuf, entry: &mut tar::Entry<'_, impl Read>) -> Result<En
     Ok(Entry { path, header: entry.header().clone(), link, contents })
 }
 
-/// `./usr/./bin//x` → `usr/bin/x`.
+/// Returns a clean path: `./usr/./bin//x` → `usr/bin/x`.
 fn clean(path: &[u8]) -> Result<PathBuf> {
     let mut clean = PathBuf::new();
     for component in Path::new(OsStr::from_bytes(path)).components() {
@@ -133,7 +135,7 @@ fn clean(path: &[u8]) -> Result<PathBuf> {
     Ok(clean)
 }
 
-/// Hands the decoded member called `NAME` or `NAME.*` to `read`.
+/// Passes the decoded member called `NAME` or `NAME.*` to `read`.
 fn member<T>(
     path: &Path,
     name: &str,

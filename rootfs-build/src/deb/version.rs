@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The order of package versions (Debian policy, section 5.6.12): where a directory holds several, the newest is meant.
+//! The order of package versions (Debian policy, section 5.6.12). It decides which package is used if a directory holds
+//! several versions.
 
 use std::cmp::Ordering;
 
@@ -17,7 +18,7 @@ pub(crate) fn compare(a: &str, b: &str) -> Ordering {
         .then_with(|| part(a.2.as_bytes(), b.2.as_bytes()))
 }
 
-/// Runs of other characters and of digits alternate, starting with other characters.
+/// Compares one part of a version: runs of non-digits and of digits alternate, starting with non-digits.
 fn part(mut a: &[u8], mut b: &[u8]) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         let (text_a, text_b) = (take(&mut a, false), take(&mut b, false));
@@ -43,7 +44,7 @@ fn take<'a>(rest: &mut &'a [u8], digits: bool) -> &'a [u8] {
     run
 }
 
-/// `~` before the end, the end before letters, letters before the rest.
+/// Returns a character's rank: `~` sorts before the end, the end before letters, letters before the rest.
 fn weight(byte: Option<&u8>) -> i32 {
     match byte {
         Some(b'~') => -1,
@@ -53,7 +54,7 @@ fn weight(byte: Option<&u8>) -> i32 {
     }
 }
 
-/// Numbers of any length compare by length and digits.
+/// Returns a number's length and digits, both without leading zeros, so that numbers of any length can be compared.
 fn number(digits: &[u8]) -> (usize, &[u8]) {
     let start = digits.iter().position(|digit| *digit != b'0').unwrap_or(digits.len());
     (digits.len() - start, &digits[start..])

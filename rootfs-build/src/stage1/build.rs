@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From packages to the tarball on disk.
+//! Builds the tarball on disk from packages.
 //!
 //! Invariant: the tarball and its digest are complete in memory before the output directory is touched.
 
@@ -15,22 +15,22 @@ use crate::progress::Step;
 use crate::target::Target;
 use crate::{apt, interrupt, pack, packages, publish};
 
-/// What a stage1 is built from, and where to.
+/// The inputs of a stage1 and the place of its tarball.
 #[derive(Clone, Debug)]
 pub struct Inputs {
-    /// `/init`.
+    /// The path of `/init`.
     pub init: PathBuf,
     /// The directory of static units.
     pub units: PathBuf,
-    /// The tarball; its digest goes beside it, with `.sha256` added to the name.
+    /// The tarball's path. Its digest goes beside it, with `.sha256` added to the name.
     pub output: PathBuf,
-    /// Take packages from this directory and use no apt.
+    /// A directory of packages to use instead of apt.
     pub debs: Option<PathBuf>,
-    /// Keep fetched packages here.
+    /// A directory in which fetched packages are kept.
     pub cache: Option<PathBuf>,
 }
 
-/// What was built.
+/// A summary of what was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The tarball's size in bytes.
@@ -39,19 +39,19 @@ pub struct Summary {
     pub unpacked: u64,
     /// The tarball's digest in hex.
     pub sha256: String,
-    /// How many packages files were taken from.
+    /// The number of packages that files were taken from.
     pub packages: usize,
 }
 
 /// Builds stage1.
 ///
 /// # Errors
-/// Where an input can't be read, packages can't be had or lack something, or the output can't be written.
+/// Fails if an input can't be read, packages are unavailable or lack something, or the output can't be written.
 pub fn build(inputs: &Inputs) -> Result<Summary> {
     let target = Target::host()?;
     let time = source_date_epoch()?;
     let init = fs::read(&inputs.init).with_context(|| format!("read {}", inputs.init.display()))?;
-    // Found unreadable now rather than after minutes.
+    // Checked now, so that an unreadable directory fails at once rather than after minutes.
     fs::read_dir(&inputs.units).with_context(|| format!("read {}", inputs.units.display()))?;
     let index = index(inputs, &target)?;
     let Plan { tree, mtime, packages } = plan(&index, &target, &init, &inputs.units)?;
@@ -89,7 +89,7 @@ fn write(output: &Path, tarball: &[u8], sha256: &str) -> Result<()> {
     publish::write_pair((output, tarball), (&output.with_file_name(beside), line.as_bytes()))
 }
 
-/// The time that reproducible builds agree on (reproducible-builds.org, SOURCE_DATE_EPOCH specification).
+/// Returns the time that reproducible builds agree on (reproducible-builds.org, SOURCE_DATE_EPOCH specification).
 fn source_date_epoch() -> Result<Option<u64>> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let value = value.to_string_lossy();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which system calls change a file system, and where their arguments name what they change.
+//! The system calls that change a file system, and the arguments that name what they change.
 //!
-//! Invariant: a call that is not in the table changes nothing that outlives the program. One that is there twice as
-//! `open` and `openat` is so because of x86_64, which has both.
+//! Invariant: a call that is not in the table changes nothing that outlives the program. Calls such as `open` and
+//! `openat` are both in the table because x86_64 has both.
 
 use Place::{At, Descriptor, Path};
 use When::{Always, Clones, Flags, FlagsInMemory};
 
-/// Where a call names an object, by the numbers of its arguments.
+/// The arguments, by their numbers, in which a call names an object.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
     /// A directory's descriptor, and a path from there.
@@ -18,7 +18,7 @@ pub(super) enum Place {
     Descriptor(usize),
 }
 
-/// When a call changes something, as its arguments say.
+/// The condition, in terms of its arguments, under which a call changes something.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
     Always,
@@ -26,26 +26,26 @@ pub(super) enum When {
     Flags(usize),
     /// The argument is the address of openat2(2)'s `struct open_how`, whose first member is such flags.
     FlagsInMemory(usize),
-    /// It is an ioctl(2) that copies content or sets flags.
+    /// The call is an ioctl(2) that copies content or sets flags.
     Clones(usize),
 }
 
-/// What a call does to what it names.
+/// What a call does to the objects it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It changes the objects, and, where it gives or takes names, the directories they are in.
+    /// Changes the objects and, if it adds or removes names, their directories.
     Names,
-    /// It gives an object one more name: it changes the directory that has that.
+    /// Gives an object another name, so changes the directory of the new name.
     Links,
-    /// It changes the objects.
+    /// Changes the objects.
     Objects,
-    /// It moves the first object to where the second is.
+    /// Moves the first object to the place of the second.
     Renames,
-    /// It writes a file, its directories or all of its file system to disk.
+    /// Writes a file, its directories or all of its file system to disk.
     SyncsObject,
-    /// It writes a whole file system to disk.
+    /// Writes a whole file system to disk.
     SyncsFileSystem,
-    /// It changes what is mounted, or something else that is in no tree.
+    /// Changes mounts, or something else that is in no tree.
     Other,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Rule {
     pub(super) places: &'static [Place],
 }
 
-/// The rule for the call of this name.
+/// Returns the rule for the call of this name.
 pub(super) fn rule(name: &str) -> Option<Rule> {
     let names = |when, places| Some(Rule { effect: Effect::Names, when, places });
     let of = |effect, places| Some(Rule { effect, when: Always, places });
@@ -83,9 +83,9 @@ pub(super) fn rule(name: &str) -> Option<Rule> {
         | "removexattrat" => of(Effect::Objects, &[At(0, 1)]),
         "fsync" | "fdatasync" => of(Effect::SyncsObject, &[Descriptor(0)]),
         "syncfs" => of(Effect::SyncsFileSystem, &[Descriptor(0)]),
-        // It promises nothing (sync_file_range(2), "Warning").
+        // It guarantees nothing (sync_file_range(2), "Warning").
         "sync_file_range" => of(Effect::Other, &[Descriptor(0)]),
-        // Who has a lock decides what others may remove.
+        // Locks decide what other processes may remove.
         "flock" => of(Effect::Other, &[Descriptor(0)]),
         "mount" => of(Effect::Other, &[Path(1)]),
         "umount2" => of(Effect::Other, &[Path(0)]),
@@ -97,7 +97,7 @@ pub(super) fn rule(name: &str) -> Option<Rule> {
     }
 }
 
-/// Whether open(2)'s flags say that something is written or created.
+/// Tells whether open(2)'s flags write or create something.
 pub(super) fn opens_for_change(flags: u64) -> bool {
     use nix::fcntl::OFlag;
     let creates = OFlag::O_CREAT | OFlag::O_TRUNC | (OFlag::O_TMPFILE & !OFlag::O_DIRECTORY);
@@ -105,13 +105,13 @@ pub(super) fn opens_for_change(flags: u64) -> bool {
     flags & u64::from((creates | writes).bits().cast_unsigned()) != 0
 }
 
-/// Whether this is an ioctl(2) that changes the file: FICLONE, FICLONERANGE, FIDEDUPERANGE or FS_IOC_SETFLAGS
+/// Tells whether this is an ioctl(2) that changes the file: FICLONE, FICLONERANGE, FIDEDUPERANGE or FS_IOC_SETFLAGS
 /// (linux/fs.h).
 pub(super) fn clones(request: u64) -> bool {
     [0x4004_9409, 0x4020_940d, 0xc018_9436, 0x4008_6602].contains(&(request & 0xffff_ffff))
 }
 
-/// Whether a call takes space, and so fails on a file system that is full.
+/// Tells whether a call takes space, and so fails on a full file system.
 pub(super) fn takes_space(name: &str) -> bool {
     let rule = rule(name);
     let gives_names =

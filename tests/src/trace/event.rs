@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a traced program did, in the order it was done.
+//! What a traced program did, in order.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,12 +13,12 @@ use nix::unistd::Pid;
 use super::calls::{self, Effect, Place, Rule, When};
 use super::registers::Registers;
 
-/// The longest path that a call takes (limits.h, PATH_MAX).
+/// The maximal length of a path in a call (limits.h, PATH_MAX).
 const PATH_MAX: usize = 4096;
-/// "The current directory", as a descriptor (openat(2)).
+/// The descriptor that stands for the current directory (openat(2)).
 const AT_FDCWD: i32 = -100;
 
-/// An object, whatever its name and in whatever mount namespace: device and inode number.
+/// An object's identity, independent of its name and of mount namespaces: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id {
     /// The file system.
@@ -33,29 +33,29 @@ impl From<&Metadata> for Id {
     }
 }
 
-/// What an event did.
+/// The effect of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// These objects are no longer as they were.
+    /// These objects have changed.
     Changed(Vec<Id>),
-    /// An object has got a name in a directory, and lost the one it had.
+    /// An object got a name in a directory and lost its old one.
     Renamed {
-        /// The directory it was in.
+        /// The directory of the old name.
         from: Id,
-        /// The directory it is in.
+        /// The directory of the new name.
         to: Id,
         /// The object.
         object: Id,
-        /// Whether nothing that had the name could be lost (renameat2(2), RENAME_NOREPLACE and RENAME_EXCHANGE).
+        /// Whether no object could lose the new name (renameat2(2), RENAME_NOREPLACE and RENAME_EXCHANGE).
         no_replace: bool,
     },
-    /// An object is on disk.
+    /// An object was written to disk.
     SyncedObject(Id),
-    /// A file system is on disk.
+    /// A file system was written to disk.
     SyncedFileSystem(u64),
     /// Something was written to stdout.
     Said,
-    /// Nothing that is in a tree.
+    /// Something that is in no tree, or nothing.
     Other,
 }
 
@@ -64,34 +64,34 @@ pub enum Done {
 pub struct Event {
     /// Its name.
     pub call: &'static str,
-    /// What it names, for people; not canonical.
+    /// The objects it names, for people; the paths are not canonical.
     pub objects: Vec<PathBuf>,
     /// Its number among the calls that change something, from 1; 0 for others.
     pub number: usize,
-    /// When it began: a number that grows.
+    /// When it began, as a number that grows from event to event.
     pub began: usize,
-    /// When it had ended, what it came to, and what it had done by then.
+    /// How the call ended, once it has.
     pub end: Option<End>,
 }
 
 /// How a system call ended.
 #[derive(Clone, Debug)]
 pub struct End {
-    /// When.
+    /// When it ended, on the scale of `began`.
     pub at: usize,
-    /// Negative for an error.
+    /// The call's result; negative for an error.
     pub result: i64,
-    /// What it did; nothing where it failed.
+    /// What it did; `Other` if it failed.
     pub done: Done,
 }
 
 impl Event {
-    /// Whether it takes space on a file system.
+    /// Tells whether it takes space on a file system.
     pub fn takes_space(&self) -> bool {
         calls::takes_space(self.call)
     }
 
-    /// What it did, if it did.
+    /// Returns what it did, if it succeeded.
     pub fn done(&self) -> Option<&Done> {
         self.end.as_ref().filter(|end| end.result >= 0).map(|end| &end.done)
     }
@@ -115,7 +115,8 @@ pub(super) struct At<'r> {
 }
 
 impl At<'_> {
-    /// What its entry says, where the call changes something or speaks to stdout.
+    /// Returns the call's name, rule and objects, as far as its entry tells, if it changes something or writes to
+    /// stdout.
     pub(super) fn entry(&self) -> Option<(&'static str, Rule, Vec<PathBuf>)> {
         let number = usize::try_from(self.registers.number()).ok()?;
         let name = syscalls::Sysno::new(number)?.name();
@@ -136,7 +137,7 @@ impl At<'_> {
             .then_some((name, rule, shown))
     }
 
-    /// Whether it writes to a stdout that is no file.
+    /// Tells whether it writes to a stdout that is no file.
     pub(super) fn says(&self, rule: &Rule) -> bool {
         let [Place::Descriptor(0)] = rule.places else { return false };
         let stdout = PathBuf::from(format!("/proc/{}/fd/1", self.thread));
@@ -145,7 +146,7 @@ impl At<'_> {
             && !fs::metadata(stdout).is_ok_and(|stdout| stdout.is_file())
     }
 
-    /// What a call that has ended well did.
+    /// Returns what a successful call did.
     pub(super) fn done(&self, rule: &Rule, registers_at_entry: &Registers) -> Done {
         let at_entry = At { thread: self.thread, registers: registers_at_entry };
         if at_entry.says(rule) {
@@ -157,7 +158,7 @@ impl At<'_> {
             Effect::Names => {
                 let parents = places.iter().filter_map(|place| parent(place)).collect::<Vec<_>>();
                 if matches!(rule.when, When::Flags(_) | When::FlagsInMemory(_)) {
-                    // What was opened, and not a link of this name.
+                    // The opened object itself, and not a link of this name.
                     places = vec![self.of_descriptor(self.registers.result().cast_unsigned())];
                 }
                 Done::Changed(
@@ -185,7 +186,7 @@ impl At<'_> {
         }
     }
 
-    /// A path that leads this process to what the thread names.
+    /// Returns a path by which this process reaches what the thread names.
     fn place(&self, place: Place) -> Option<PathBuf> {
         let arguments = self.registers.arguments();
         let (directory, path) = match place {
@@ -221,7 +222,7 @@ impl At<'_> {
         Some(OsString::from_vec(bytes[..length].to_vec()).into())
     }
 
-    /// The thread's memory from `address`, as much of `length` as there is.
+    /// Returns the thread's memory from `address`, or as much of `length` as exists.
     fn memory(&self, address: u64, length: usize) -> Option<Vec<u8>> {
         let memory = File::open(format!("/proc/{}/mem", self.thread)).ok()?;
         let mut bytes = vec![0; length];
@@ -231,14 +232,14 @@ impl At<'_> {
     }
 }
 
-/// A descriptor is the argument's lower half.
+/// Takes a descriptor from the lower half of an argument.
 fn descriptor(argument: u64) -> i32 {
     let [a, b, c, d, ..] = argument.to_le_bytes();
     i32::from_le_bytes([a, b, c, d])
 }
 
-/// Whether what is changed there outlives the program: not pipes, sockets, terminals and devices that are open, or
-/// opened now.
+/// Tells whether changes at this place outlive the program. That excludes pipes, sockets, terminals and devices,
+/// whether they are open already or opened by this call.
 fn is_kept(rule: &Rule, place: &Path) -> bool {
     let in_a_tree = |found: Metadata| found.is_file() || found.is_dir();
     if is_open(place) {
@@ -250,12 +251,12 @@ fn is_kept(rule: &Rule, place: &Path) -> bool {
     !opens || fs::metadata(place).map_or(true, in_a_tree)
 }
 
-/// Whether it is a descriptor alone: `/proc/THREAD/fd/NUMBER`.
+/// Tells whether the path is a descriptor and nothing more: `/proc/THREAD/fd/NUMBER`.
 fn is_open(place: &Path) -> bool {
     place.components().count() == 5 && place.parent().is_some_and(|parent| parent.ends_with("fd"))
 }
 
-/// The object of this name itself; what a descriptor means.
+/// Returns the identity of the object at this path: a link itself, but the object that a descriptor stands for.
 fn id(place: &Path) -> Option<Id> {
     let found = if is_open(place) { fs::metadata(place) } else { fs::symlink_metadata(place) };
     found.ok().as_ref().map(Id::from)
@@ -265,7 +266,7 @@ fn parent(place: &Path) -> Option<Id> {
     fs::metadata(place.parent()?).ok().as_ref().map(Id::from)
 }
 
-/// The path as the program would say it.
+/// Returns the path as the program itself would name it.
 fn shown(place: &Path) -> PathBuf {
     let mut components = place.components();
     let start: PathBuf = components.by_ref().take(4).collect();

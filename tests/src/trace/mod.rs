@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Programs run call by call: what they change in file systems is counted, and at any of these calls the program can
-//! be killed, or the call made to fail.
+//! Runs programs one system call at a time. Changes to file systems are counted. At any call that makes one, the
+//! program can be killed, or the call can be made to fail.
 //!
 //! All threads and children are followed (ptrace(2)). Invariants: a call that is made to fail, or at whose entry the
-//! program is killed, is not executed; when [`run`] returns, no process of the program's is left.
+//! program is killed, is not executed; when [`run`] returns, none of the program's processes is left.
 
 mod calls;
 mod event;
@@ -24,7 +24,7 @@ pub use point::{Point, Points};
 
 use tracer::Tracer;
 
-/// What happens at a call, in place of it.
+/// A fault that replaces a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Every process of the program is killed.
@@ -36,7 +36,7 @@ pub enum Fault {
 /// How a program ended, and what it did until then.
 #[derive(Debug)]
 pub struct Run {
-    /// Its exit code; `None` where it was killed.
+    /// The exit code; `None` if it was killed.
     pub code: Option<i32>,
     /// What it wrote to stdout.
     pub stdout: String,
@@ -44,27 +44,28 @@ pub struct Run {
     pub stderr: String,
     /// What it did, in order.
     pub events: Vec<Event>,
-    /// The first event, by its place in `events`, that a fault came in place of.
+    /// The index in `events` of the first event that a fault replaced.
     pub fault: Option<usize>,
 }
 
 impl Run {
-    /// The event that a fault came in place of.
+    /// Returns the event that a fault replaced.
     pub fn fault(&self) -> Option<&Event> {
         self.fault.map(|index| &self.events[index])
     }
 
-    /// How many calls changed something.
+    /// Returns the number of calls that changed something.
     pub fn points(&self) -> usize {
         self.events.iter().filter(|event| event.number > 0).count()
     }
 }
 
-/// Runs a program to its end, with an empty environment but for what `command` sets, and without stdin. `decide` is
-/// asked at the entry of each call that changes something. What the program writes has to fit into a pipe.
+/// Runs a program to its end, without stdin and with only the environment that `command` sets.
+///
+/// `decide` is called at the entry of each call that changes something. The program's output has to fit into a pipe.
 ///
 /// # Errors
-/// Where it can't be traced, or hangs.
+/// Fails if the program can't be traced, or hangs.
 pub fn run(command: &Command, decide: impl FnMut(&Event) -> Option<Fault>) -> Result<Run> {
     let mut child = start(command).context("cannot start the program")?;
     let root = Pid::from_raw(child.id().try_into()?);
@@ -83,7 +84,7 @@ pub fn run(command: &Command, decide: impl FnMut(&Event) -> Option<Fault>) -> Re
     Ok(Run { code, stdout, stderr, events, fault })
 }
 
-/// Starts a shell that waits for a line, by when it is traced, and becomes the program.
+/// Starts a shell that waits for a line and then becomes the program. The line is sent once the shell is traced.
 fn start(command: &Command) -> io::Result<Child> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "read -r go && exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A call as it is known from one run to the next: its name, what it names, and how often that was before.
+//! Identifies a call across runs: by its name, the objects it names, and the number of equal calls before it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::Event;
 use pod::id::PodId;
 
-/// A call that changes something. Random ids in what it names are `ID`.
+/// A call that changes something. Random ids in its paths are replaced by `ID`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point {
-    /// Its name.
+    /// The call's name.
     pub call: &'static str,
     objects: Vec<PathBuf>,
-    /// How many calls of the run were the same, before this one.
+    /// The number of equal calls earlier in the run.
     before: usize,
 }
 
@@ -23,7 +23,7 @@ pub struct Point {
 pub struct Points(HashMap<(&'static str, Vec<PathBuf>), usize>);
 
 impl Points {
-    /// The next call.
+    /// Returns the point of the run's next call.
     pub fn at(&mut self, event: &Event) -> Point {
         let objects: Vec<PathBuf> = event.objects.iter().map(|object| without_ids(object)).collect();
         let count = self.0.entry((event.call, objects.clone())).or_default();

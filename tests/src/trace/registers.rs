@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A stopped thread's system call, as it is in its registers (syscall(2), "Architecture calling conventions").
+//! A stopped thread's system call, read from its registers (syscall(2), "Architecture calling conventions").
 //!
-//! A call is kept from being executed by giving it arguments that no call takes. Its number can't be changed in the
-//! same way on every machine: on arm64 it is no longer in a register then.
+//! To keep a call from being executed, it is given arguments that no call accepts. Changing its number instead doesn't
+//! work the same way on every machine: on arm64 the number is no longer in a register at that point.
 
 use nix::libc::user_regs_struct;
 use nix::sys::ptrace::{getregs, setregs};
 use nix::unistd::Pid;
 
-/// No descriptor, no address, and flags that don't exist.
+/// An argument that is no descriptor, no address and no set of existing flags.
 const NO_ARGUMENT: u64 = u64::MAX;
 
 /// A stopped thread's registers.
@@ -24,13 +24,13 @@ impl Registers {
         setregs(thread, self.0)
     }
 
-    /// The arguments, by their place.
+    /// Returns the arguments, in order.
     pub(super) fn arguments(&self) -> [u64; 6] {
         let mut copy = *self;
         copy.arguments_mut().map(|argument| *argument)
     }
 
-    /// The same call with arguments it will refuse.
+    /// Returns the same call with arguments that it refuses.
     pub(super) fn without_effect(&self) -> Self {
         let mut changed = *self;
         changed.arguments_mut().into_iter().for_each(|argument| *argument = NO_ARGUMENT);
@@ -40,12 +40,12 @@ impl Registers {
 
 #[cfg(target_arch = "x86_64")]
 impl Registers {
-    /// The call's number, at its entry and its exit.
+    /// Returns the call's number, at its entry and its exit.
     pub(super) fn number(&self) -> u64 {
         self.0.orig_rax
     }
 
-    /// What the call came to, at its exit: negative for an error.
+    /// Returns the call's result at its exit: negative for an error.
     pub(super) fn result(&self) -> i64 {
         self.0.rax.cast_signed()
     }
@@ -62,12 +62,12 @@ impl Registers {
 
 #[cfg(target_arch = "aarch64")]
 impl Registers {
-    /// The call's number, at its entry and its exit.
+    /// Returns the call's number, at its entry and its exit.
     pub(super) fn number(&self) -> u64 {
         self.0.regs[8]
     }
 
-    /// What the call came to, at its exit: negative for an error.
+    /// Returns the call's result at its exit: negative for an error.
     pub(super) fn result(&self) -> i64 {
         self.0.regs[0].cast_signed()
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Following a program's threads from one stop to the next.
+//! Follows a program's threads from one stop to the next.
 //!
-//! Invariant: a thread's stops at calls are entry and exit in turn, from its first one on (ptrace(2),
+//! Invariant: a thread's stops at calls alternate between entry and exit, beginning with an entry (ptrace(2),
 //! "Syscall-stops").
 
 use std::collections::HashMap;
@@ -22,24 +22,24 @@ use super::calls::Rule;
 use super::event::{At, Done, End, Event};
 use super::registers::Registers;
 
-/// A program that takes longer hangs.
+/// A program that runs longer counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What wait(2) says of a thread that has executed another program.
+/// The event that wait(2) reports for a thread that has executed another program.
 const EXEC: i32 = ptrace::Event::PTRACE_EVENT_EXEC as i32;
 
-/// A call that a thread is in.
+/// A call that a thread has entered and not left yet.
 struct Entered {
-    /// Its event and rule, if it has one.
+    /// The index of the call's event and its rule, if it has an event.
     event: Option<(usize, Rule)>,
     registers: Registers,
-    /// What it shall come to instead.
+    /// The error that replaces the call's result.
     error: Option<Errno>,
 }
 
-/// Threads, by whether they are in a call.
+/// All threads, each with the call it is in, if any.
 type Threads = HashMap<Pid, Option<Entered>>;
 
-/// A program that is traced.
+/// The state of tracing one program.
 pub(super) struct Tracer<F> {
     root: Pid,
     decide: F,
@@ -59,7 +59,7 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
         Self { root, decide, threads, clock: 0, points: 0, events, fault: None, killed: false, code: None }
     }
 
-    /// Traces until no thread is left. Whatever hangs is killed.
+    /// Traces until no thread is left. Kills a program that hangs.
     pub(super) fn trace(&mut self) -> Result<()> {
         let (done, watched) = mpsc::channel::<()>();
         let threads = Arc::clone(&self.threads);
@@ -79,7 +79,7 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
     }
 
     fn follow(&mut self) -> Result<()> {
-        // Tests trace in threads side by side: each has children of its own.
+        // Tests trace in parallel threads: each thread waits only for its own children.
         let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
         loop {
             let status = match waitpid(None, Some(flags)) {
@@ -89,7 +89,7 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
             };
             self.clock += 1;
             match self.handle(status) {
-                // It was killed meanwhile, which wait tells next.
+                // The thread was killed meanwhile; the next wait reports that.
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => return Err(error).context("cannot trace"),
             }
@@ -108,7 +108,8 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
             }
             WaitStatus::PtraceSyscall(thread) => self.at_call(thread),
             WaitStatus::PtraceEvent(thread, _, EXEC) => {
-                // The call's exit follows. A thread that was not the first takes the first's number.
+                // The exit from the call follows. If another thread than the first executed the program, it has taken
+                // the first one's number.
                 let registers = Registers::read(thread)?;
                 self.set(thread, Some(Entered { event: None, registers, error: None }));
                 ptrace::syscall(thread, None)
@@ -202,7 +203,7 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
 
 fn kill_all(threads: &Mutex<Threads>) {
     for thread in threads.lock().expect("nobody panics while he holds it").keys() {
-        // Its process; one that is gone is as well.
+        // This kills the thread's whole process. If the thread is gone, there is nothing left to kill.
         let _ = kill(*thread, Signal::SIGKILL);
     }
 }

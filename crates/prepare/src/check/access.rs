@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whom an app runs as, and what the kernel lets it pass through and execute.
+//! The user that an app runs as, and the access that the kernel grants it.
 //!
-//! As the launcher runs: user, groups and bounding set are the app's; root has what its bounding set has, any other
-//! user nothing. The rules are those of path_resolution(7), "Permissions", and acl(5), "Access check algorithm".
+//! The credentials are those of the launcher when it executes the app: user, groups and bounding set are the app's;
+//! root has the capabilities of the bounding set, any other user has none. The rules are those of path_resolution(7),
+//! "Permissions", and acl(5), "Access check algorithm".
 
 use std::collections::BTreeSet;
 
@@ -14,19 +15,19 @@ use pod::user::{resolve_group, resolve_user};
 use super::acl::Acl;
 use sys::in_root::InRoot;
 
-/// An app's user, its groups, and what it may do in spite of both.
+/// An app's user and groups, and the capabilities that override their permissions.
 #[derive(Debug)]
 pub(super) struct Who {
     uid: u32,
     gid: u32,
     groups: BTreeSet<u32>,
-    /// `CAP_DAC_OVERRIDE`: directories are open, and files that anybody may execute.
+    /// `CAP_DAC_OVERRIDE`: it may search every directory, and execute each file that has any x bit.
     overrides: bool,
-    /// `CAP_DAC_READ_SEARCH`: directories are open.
+    /// `CAP_DAC_READ_SEARCH`: it may search every directory.
     searches: bool,
 }
 
-/// What decides on an object's use.
+/// The attributes of an object that decide who may use it.
 #[derive(Debug)]
 pub(super) struct Permissions {
     pub(super) mode: u32,
@@ -36,7 +37,7 @@ pub(super) struct Permissions {
 }
 
 impl Who {
-    /// Looks the app's user and group up in its image.
+    /// Looks up the app's user and group in its image.
     pub(super) fn of(app: &App, root: &InRoot) -> Result<Self> {
         let (uid, gid) = (resolve_user(&app.user, root)?, resolve_group(&app.group, root)?);
         let capabilities = match uid {
@@ -50,27 +51,27 @@ impl Who {
         Ok(Self { uid, gid, groups, overrides, searches })
     }
 
-    /// The user's number.
+    /// Returns the user's number.
     pub(super) fn uid(&self) -> u32 {
         self.uid
     }
 
-    /// Whether it may pass through this directory.
+    /// Tells whether the user may search this directory, which is needed to pass through it.
     pub(super) fn may_search(&self, directory: &Permissions) -> bool {
         self.overrides || self.searches || self.is_granted(directory)
     }
 
-    /// Whether it may execute this file.
+    /// Tells whether the user may execute this file.
     pub(super) fn may_execute(&self, file: &Permissions) -> bool {
         self.overrides && file.mode & 0o111 != 0 || self.is_granted(file)
     }
 
-    /// Whether mode and list have x for it.
+    /// Tells whether the mode and the ACL grant x to the user.
     fn is_granted(&self, object: &Permissions) -> bool {
         let Permissions { mode, uid, gid, acl } = object;
         let is_owner = self.uid == *uid;
-        // A list counts for those who are not the owner, and only where the group has anything at all: there the mode
-        // has the list's mask.
+        // The ACL applies only to users other than the owner, and only if the mode grants the group anything: with an
+        // ACL, the mode's group bits are the ACL's mask.
         if let Some(acl) = acl.as_ref().filter(|_| !is_owner && mode & 0o070 != 0) {
             return acl.grants_execution(self.uid, *gid, &self.groups);
         }
@@ -82,19 +83,19 @@ impl Who {
         mode >> shift & 1 != 0
     }
 
-    /// It, for a message.
+    /// Describes the user for a message.
     pub(super) fn shown(&self) -> String {
         format!("user {} (group {})", self.uid, self.gid)
     }
 }
 
 impl Permissions {
-    /// Of what the executor makes.
+    /// Returns the permissions of an object that the executor makes, which belongs to root.
     pub(super) fn roots(mode: u32) -> Self {
         Self { mode, uid: 0, gid: 0, acl: None }
     }
 
-    /// They, for a message.
+    /// Describes the permissions for a message.
     pub(super) fn shown(&self) -> String {
         let acl = if self.acl.is_some() { ", an access control list," } else { "" };
         format!("mode {:04o}{acl} and owner {}:{}", self.mode & 0o7777, self.uid, self.gid)
@@ -128,7 +129,8 @@ mod tests {
         ] {
             assert_eq!(granted(&user, mode, uid, gid), (granted_x, granted_x), "{mode:o} {uid}:{gid}");
         }
-        // Root is a user like others but for its capabilities; to execute, somebody must be able to.
+        // Root is a user like any other, apart from its capabilities; even so, a file must have an x bit to be
+        // executed.
         let plain = who(0, &[0], false, false);
         assert_eq!(granted(&plain, 0o011, 0, 0), (false, false));
         assert_eq!(granted(&plain, 0o700, 1, 1), (false, false));

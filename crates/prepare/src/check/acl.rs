@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! POSIX access control lists, which images can bring along (acl(5); their form is linux/posix_acl_xattr.h's).
+//! POSIX access control lists, which images may contain (acl(5); linux/posix_acl_xattr.h defines their format).
 
 use std::collections::BTreeSet;
 
-/// The attribute that has an object's list.
+/// The attribute that contains an object's ACL.
 pub(super) const ATTRIBUTE: &str = "system.posix_acl_access";
 const VERSION: u32 = 2;
 const EXECUTE: u16 = 1;
@@ -29,7 +29,7 @@ enum Tag {
 }
 
 impl Acl {
-    /// Reads the attribute's value, which the kernel has checked when it was set.
+    /// Parses the attribute's value, which the kernel checked when it was set.
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let (version, entries) = value.split_first_chunk()?;
         let (entries, rest) = entries.as_chunks::<8>();
@@ -37,7 +37,7 @@ impl Acl {
         entries.iter().map(Entry::parse).collect::<Option<_>>().map(Self)
     }
 
-    /// Whether it has x for a user that is not the object's owner.
+    /// Tells whether it grants x to a user that is not the object's owner.
     pub(super) fn grants_execution(&self, uid: u32, owners_group: u32, groups: &BTreeSet<u32>) -> bool {
         let entry = |tag| self.0.iter().find(|entry| entry.tag == tag);
         let mask = entry(Tag::Mask).is_none_or(|mask| mask.executes);
@@ -58,7 +58,7 @@ impl Acl {
 }
 
 impl Entry {
-    /// Tag, permissions and id, little-endian.
+    /// Parses an entry: tag, permissions and id, little-endian.
     fn parse(&[t0, t1, p0, p1, i0, i1, i2, i3]: &[u8; 8]) -> Option<Self> {
         let id = u32::from_le_bytes([i0, i1, i2, i3]);
         let tag = match u16::from_le_bytes([t0, t1]) {
@@ -78,7 +78,7 @@ impl Entry {
 pub(super) mod tests {
     use super::*;
 
-    /// A list's bytes, from tags, permissions and ids.
+    /// Encodes a list from tags, permissions and ids.
     pub(in super::super) fn value(entries: &[(u16, u16, u32)]) -> Vec<u8> {
         let entries = entries.iter().flat_map(|(tag, permissions, id)| {
             [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()

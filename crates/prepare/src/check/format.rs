@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the kernel makes of a file that is executed: binfmt_script, binfmt_elf and binfmt_misc.
+//! The formats of executable files, as the kernel's binfmt_script, binfmt_elf and binfmt_misc recognise them.
 
 use std::fs::File;
 use std::io;
@@ -12,28 +12,28 @@ use goblin::elf::header::{ET_DYN, ET_EXEC, Header, machine_to_str};
 use goblin::elf::program_header::{PT_INTERP, ProgramHeader};
 use pod::arch::Arch;
 
-/// So much of a file decides on its format (linux/binfmts.h, `BINPRM_BUF_SIZE`).
+/// The length of the part of a file that decides on its format (linux/binfmts.h, `BINPRM_BUF_SIZE`).
 pub(super) const HEAD: usize = 256;
-/// An ELF program's segments may take so much to be told (fs/binfmt_elf.c).
+/// The maximum size of an ELF program's program headers (fs/binfmt_elf.c).
 const SEGMENTS_MAX: usize = 1 << 16;
-/// So long its interpreter's path may be, with its NUL (likewise).
+/// The permitted lengths of the path of an ELF program's interpreter, including its NUL (fs/binfmt_elf.c).
 const INTERPRETER: RangeInclusive<usize> = 2..=4096;
-/// What a file that can't be executed was expected to be.
+/// The text that ends the messages about files that can't be executed.
 const EXPECTED: &str = "expected an ELF program, or a script that starts with #! and its interpreter";
 
-/// What a file is to the kernel.
+/// The format of an executable file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// Starts this with itself as an argument.
+    /// A script: this interpreter is started, with the script as an argument.
     Script(Vec<u8>),
-    /// A program of this machine, which is started by its interpreter where it has one.
+    /// A program for this machine, and its ELF interpreter, if it names one.
     Elf(Option<Vec<u8>>),
 }
 
 /// Reads a file's format.
 ///
 /// # Errors
-/// What is to be said of a file that has none, or can't be read.
+/// A message, if the file has no format that can be executed, or can't be read.
 pub(super) fn read(file: &File) -> Result<Format, String> {
     let head = head(file).map_err(|error| format!("can't be read: {error}"))?;
     match head.as_slice() {
@@ -49,7 +49,7 @@ pub(super) fn read(file: &File) -> Result<Format, String> {
     }
 }
 
-/// The first bytes, [`HEAD`] of them where there are as many.
+/// Reads the first [`HEAD`] bytes, or the whole file if it is shorter.
 pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
     let (mut head, mut length) = (vec![0; HEAD], 0);
     loop {
@@ -62,8 +62,9 @@ pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The interpreter in the line that follows `#!` (fs/binfmt_script.c). What comes after a short file's end counts as
-/// NUL, which ends a name as blanks do; where the line is longer than what is read, the name has to end before.
+/// Returns the interpreter in the line that follows `#!` (fs/binfmt_script.c). The bytes after the end of a short file
+/// count as NUL, which ends a name as a blank does. If the line is longer than the part that is read, the name has to
+/// end within that part.
 fn script(line: &[u8], whole: bool) -> Option<Vec<u8>> {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let end = line.iter().position(|byte| *byte == b'\n');
@@ -75,7 +76,7 @@ fn script(line: &[u8], whole: bool) -> Option<Vec<u8>> {
     (!is_cut && !name.is_empty()).then(|| name.to_vec())
 }
 
-/// The interpreter of a program that this machine executes.
+/// Returns the interpreter of an ELF program, after checking that this machine can execute the program.
 fn elf(file: &File, head: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let damaged = || format!("is a damaged ELF file: {EXPECTED}");
     let header = Elf::parse_header(head).map_err(|_| damaged())?;
@@ -101,7 +102,7 @@ fn segments(file: &File, header: &Header, context: Ctx) -> Option<Vec<ProgramHea
     ProgramHeader::parse(&bytes, 0, count, context).ok()
 }
 
-/// A path that ends with NUL.
+/// Reads the interpreter's path, which has to end with a NUL.
 fn interpreter(file: &File, segment: &ProgramHeader) -> Option<Vec<u8>> {
     let length = usize::try_from(segment.p_filesz).ok().filter(|length| INTERPRETER.contains(length))?;
     let path = read_at(file, segment.p_offset, length)?;

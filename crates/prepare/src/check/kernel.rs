@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is below /proc and /sys. An app has the kernel's there, whatever its image has, and the kernel is this one.
+//! Looks at paths below /proc and /sys. An app sees the kernel's file systems there, whatever its image contains, and
+//! the kernel is the one that runs now.
 
 use std::fs::File;
 use std::io;
@@ -8,18 +9,18 @@ use rustix::fs::FileType;
 
 use sys::in_root::{InRoot, is_missing};
 
-/// What the kernel has at a path.
+/// The kernel's object at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kernels {
     Nothing,
     Directory,
-    /// Anything else; nothing in these file systems can be executed.
+    /// Any other object; nothing in these file systems can be executed.
     File,
-    /// What is behind a process's links, or can't be read.
+    /// Unknown, as it is behind a process's links, or can't be read.
     Unknown,
 }
 
-/// Looks at a path of at least the name `/proc` or `/sys`. Links of the kernel's are followed within these.
+/// Looks at a path that begins with `/proc` or `/sys`. Links of the kernel's are followed within that file system.
 pub(super) fn look(path: &[u8]) -> Kernels {
     let path = String::from_utf8_lossy(path);
     let (top, below) = path[1..].split_once('/').unwrap_or((&path[1..], ""));

@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Formats that the host has told its kernel of (the kernel's admin-guide/binfmt-misc): what is in one of them can be
-//! executed, by what only the host knows.
+//! Formats that the host has registered with its kernel (the kernel's admin-guide/binfmt-misc). A file in such a format
+//! can be executed by an interpreter that only the host knows.
 
 use std::fs;
 use std::path::Path;
 
-/// Where the kernel lists them, if they can be told at all.
+/// The directory where the kernel lists them, if that is mounted and readable.
 const DIRECTORY: &str = "/proc/sys/fs/binfmt_misc";
 
-/// Whether a file of this name, with these first bytes, is in such a format.
+/// Tells whether a file of this name, with these first bytes, has such a format.
 pub(super) fn knows(name: &[u8], head: &[u8]) -> bool {
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
     let directory = Path::new(DIRECTORY);
-    // `status` begins as an entry does, and `register` can't be read; neither matches anything.
+    // The directory also has `status`, which begins as an entry does, and `register`, which can't be read. Neither of
+    // them matches anything.
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     read(&directory.join("status")).starts_with("enabled")
         && entries.map(|entry| read(&entry.path())).any(|entry| matches(&entry, name, head))
 }
 
-/// An entry has lines of a key and a value: `extension .EXT`, or `offset N`, `magic HEX` and maybe `mask HEX`.
+/// Tells whether a file matches an entry. An entry has lines of a key and a value: `extension .EXT`, or `offset N`,
+/// `magic HEX` and maybe `mask HEX`.
 fn matches(entry: &str, name: &[u8], head: &[u8]) -> bool {
     let value = |key: &str| entry.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     if !entry.starts_with("enabled\n") {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What would fail when an app is started, found in its tree beforehand.
+//! Finds in an app's tree what would make its start fail.
 //!
-//! - `mounts`: what is mounted has a place.
-//! - `view`: the tree as the app will see it, walked as the kernel does; `access` and `acl` say who may pass, `kernel` what is in
-//!   /proc and /sys.
-//! - `program`: what the kernel would execute; `format` and `misc` are what it makes of a file.
+//! - `mounts`: whether everything that is mounted has a place.
+//! - `view`: the tree as the app will see it, walked as the kernel does. `access` and `acl` tell who may pass, `kernel`
+//!   what is in /proc and /sys.
+//! - `program`: what the kernel would execute. `format` and `misc` tell the format of a file.
 
 mod access;
 mod acl;
@@ -33,7 +33,7 @@ use view::{Found, Obstacle, View};
 /// Checks an app against its image's tree.
 ///
 /// # Errors
-/// Where it could not be started.
+/// If the app could not be started.
 pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     let who = Who::of(app, root)?;
     let person = app.names_user.then(|| person(&app.user, who.uid(), root));
@@ -48,7 +48,7 @@ pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     if let Some(handler) = &app.pre_start {
         program::check(app, handler, start).context("pre-start handler")?;
     }
-    // Its handler, or another app by the time it is started again.
+    // Its pre-start handler may add files, or another app may by the time it is restarted.
     let comes_later = app.pre_start.is_some() || app.restart != Restart::No;
     program::check(app, &app.exec, Start { comes_later, ..start })?;
     match &app.post_stop {
@@ -59,7 +59,8 @@ pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     }
 }
 
-/// Whether all of an app's programs can be started in its directory; its path without links, if that can be told.
+/// Checks that all of an app's programs can be started in its working directory. Returns the directory's path without
+/// links, or `None` if that can't be known beforehand.
 fn check_directory(directory: &AbsolutePath, view: &View<'_>, who: &Who) -> Result<Option<Vec<u8>>> {
     let path = directory.as_str().as_bytes();
     let obstacle = match view.find(who, b"", path) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether everything that is mounted in an app's tree has a place there, and what the app sees in its stead.
+//! Checks that everything that is mounted in an app's tree has a place there, and finds what the app sees in these
+//! places.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pod::path::AbsolutePath;
@@ -12,11 +13,12 @@ use super::view::{Place, View, What};
 use crate::volume::open_source;
 use sys::in_root::{InRoot, is_missing};
 
-/// Directories of the apps' /dev, which has nothing else that leads anywhere, and their modes.
+/// The directories of an app's /dev, with their modes. Nothing else in /dev leads anywhere, apart from the link
+/// /dev/fd.
 const DEV: [(&str, u32); 4] =
     [("/dev", 0o755), ("/dev/pts", 0o755), ("/dev/shm", 0o1777), ("/dev/mqueue", 0o1777)];
 
-/// The app's file system, once its mounts are found to be possible.
+/// Returns the app's file system, after checking that its mounts are possible.
 pub(super) fn view<'a>(app: &App, root: &'a InRoot) -> Result<View<'a>> {
     check_places(root)?;
     let targets = check_mounts(app, root)?;
@@ -47,7 +49,8 @@ fn seen(mount: &Mount) -> What {
     }
 }
 
-/// What the executor makes or mounts on has to be a directory, or to be missing; the kernel's own not even by a link.
+/// Checks the places where the executor makes or mounts something: each has to be a directory, or to be missing. The
+/// places of the kernel's own file systems must not be reached through a link.
 fn check_places(root: &InRoot) -> Result<()> {
     for name in ["/dev", "/proc", "/sys", "/etc", "/tmp"] {
         let place = root.resolve(&name.parse()?).with_context(|| name.to_owned())?;
@@ -72,7 +75,8 @@ fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-/// Where the mounts go, without links: two names may lead to one place, and what is there may be of another kind.
+/// Returns the mounts' targets without links. Two names may lead to the same place, and a target may be of another type
+/// than its source.
 fn check_mounts(app: &App, root: &InRoot) -> Result<Vec<Vec<u8>>> {
     let (mut places, mut through_nothing) = (Vec::new(), Vec::new());
     for mount in &app.mounts {
@@ -93,7 +97,8 @@ fn check_mounts(app: &App, root: &InRoot) -> Result<Vec<Vec<u8>>> {
     }
 }
 
-/// A directory can be mounted on a directory alone, a file on a file; where nothing is, either is made.
+/// Checks that the types of source and target match: a directory can be mounted only on a directory, a file only on a
+/// file. A missing target is made.
 fn check_kind(mount: &Mount, root: &InRoot) -> Result<()> {
     let source_is_directory = match &mount.source {
         Source::Host { path, .. } => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether the kernel would start an app's program, as the app's user, with all that takes: the file, what interprets
-//! it, and every directory on the way to both.
+//! Checks that the kernel would start an app's program as the app's user.
+//!
+//! That takes the file, its interpreter, and every directory on the way to both.
 
 use std::fs::File;
 
@@ -17,30 +18,30 @@ use super::misc;
 use super::view::{Found, Obstacle, View};
 use sys::in_root::reopen;
 
-/// So many scripts may interpret each other (fs/exec.c, `exec_binprm`).
+/// The maximum number of scripts that may interpret each other (fs/exec.c, `exec_binprm`).
 const SCRIPTS_MAX: usize = 5;
 
-/// As whom, and where, programs are started.
+/// The user and the file system that programs are started with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) who: &'a Who,
-    /// The working directory without links, if that can be told.
+    /// The working directory without links, or `None` if that can't be known beforehand.
     pub(super) directory: Option<&'a [u8]>,
-    /// Whether something may have been put by then where nothing is when the pod starts.
+    /// Whether files may have been added by then in places that are empty when the pod starts.
     pub(super) comes_later: bool,
 }
 
-/// Why a program can't be started.
+/// The reason why a program can't be started.
 struct Refusal {
     errno: Errno,
     why: String,
-    /// Whether it is the program itself that is not there.
+    /// Whether the program itself is missing, as opposed to its interpreter.
     is_absent: bool,
 }
 
-/// Checks a program as the launcher starts it: the file it names, or the first in PATH that can be executed. What is
-/// not there, and what may not be executed, is passed over (execvp(3)).
+/// Checks a program as the launcher starts it: the file it names, or the first in PATH that can be executed. Files that
+/// don't exist, or may not be executed, are skipped (execvp(3)).
 pub(super) fn check(app: &App, exec: &Exec, start: Start<'_>) -> Result<()> {
     let program = exec.program();
     let path = app.path();
@@ -86,7 +87,7 @@ impl Start<'_> {
         Err(refusal(Errno::LOOP, &what, &path, "is one script too many"))
     }
 
-    /// The program that starts an ELF program: an ELF file without a loader of its own.
+    /// Checks the interpreter (loader) of an ELF program. It has to be an ELF file; its own interpreter is not used.
     fn try_loader(&self, what: &str, path: &[u8], loader: &[u8]) -> Result<(), Refusal> {
         let what = format!("{what} {}: its interpreter", escape_bytes(path));
         let Some((file, _)) = self.open(&what, loader)? else { return Ok(()) };
@@ -99,7 +100,7 @@ impl Start<'_> {
         }
     }
 
-    /// The file, if it can be executed, and its path; none where that can't be told.
+    /// Opens a file that the user may execute, and returns it with its path; `None` if that can't be known beforehand.
     fn open(&self, what: &str, path: &[u8]) -> Result<Option<(File, Vec<u8>)>, Refusal> {
         let from = match self.directory {
             None if !path.starts_with(b"/") => return Ok(None),
@@ -127,7 +128,7 @@ impl Start<'_> {
         }
     }
 
-    /// The file's format; none for one that only the host knows.
+    /// Returns the file's format; `None` for a format that only the host knows.
     fn format(&self, file: &File, at: &[u8]) -> Result<Option<Format>, String> {
         let format = format::read(file);
         let head = format::head(file).unwrap_or_default();
@@ -135,8 +136,8 @@ impl Start<'_> {
     }
 }
 
-/// What is behind the links of a process could be executed, and nothing else; but that is no file of the image's, and
-/// the launcher follows no such link.
+/// Refuses a path below /proc or /sys. Only files behind a process's links could be executed there. They are not files
+/// of the image, and the launcher follows no such link.
 fn in_kernel<T>(at: Vec<u8>) -> Result<Option<T>, Obstacle> {
     match kernel::look(&at) {
         Kernels::Unknown => {

@@ -2,9 +2,9 @@
 //! An app's file system as the app will see it: its image's tree, what the executor makes in it, and what is mounted
 //! over it.
 //!
-//! A path is walked as the kernel walks it, one name after the other, links included; so each directory on the way is
-//! seen, and can be asked whether the app may pass. Invariant: only the image's tree and the kernel's own are looked
-//! into. A volume of the host's may change until the pod starts.
+//! A path is walked as the kernel walks it, one name after the other, following links. So every directory on the way is
+//! examined, and it can be checked that the app may pass. Invariant: only the image's tree and the kernel's own file
+//! systems are examined. A volume of the host may change until the pod starts.
 
 use std::ffi::OsStr;
 use std::io;
@@ -25,7 +25,7 @@ use sys::proc_path;
 const PATH_MAX: usize = 4095;
 /// The longest value of an attribute (limits.h, `XATTR_SIZE_MAX`).
 const XATTR_MAX: usize = 65_536;
-/// So many links are followed on the way (path_resolution(7)).
+/// The maximum number of links that are followed on the way (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
 /// An app's file system.
@@ -35,53 +35,54 @@ pub(super) struct View<'a> {
     places: Vec<Place>,
 }
 
-/// Where something else than the image's tree is seen.
+/// A place where the app sees something else than the image's tree.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// From the root on, without links.
+    /// The path from the root, without links.
     pub(super) path: Vec<u8>,
     pub(super) what: What,
 }
 
-/// What is seen in a place.
+/// The object that the app sees in a place.
 #[derive(Debug)]
 pub(super) enum What {
-    /// A volume of the host's.
+    /// A volume of the host.
     Host,
-    /// A directory with nothing in it when the app starts, but for places; and what it is, for messages.
+    /// A directory that is empty when the app starts, apart from other places in it, with a description for messages.
     Empty(Permissions, &'static str),
     /// /proc or /sys.
     Kernel,
-    /// A link of the executor's.
+    /// A link that the executor makes.
     Link(&'static str),
 }
 
-/// What a path leads to.
+/// The object that a path leads to.
 #[derive(Debug)]
 pub(super) enum Found {
     /// A directory, and its path without links.
     Directory(Permissions, Vec<u8>),
-    /// A file of the image's, likewise.
+    /// A file of the image, and its path without links.
     File(Permissions, OwnedFd, Vec<u8>),
-    /// Something below /proc or /sys: its path, in which links may be.
+    /// An object below /proc or /sys, and its path, which may contain links.
     Kernel(Vec<u8>),
-    /// What nobody can tell beforehand.
+    /// Something that can't be known before the pod starts.
     Unknown,
 }
 
-/// Why a path leads nowhere.
+/// The reason why a path leads nowhere.
 #[derive(Debug)]
 pub(super) struct Obstacle {
     pub(super) errno: Errno,
     /// The object in the way.
     pub(super) at: Vec<u8>,
-    /// What is to be said of it.
+    /// The text about that object, for a message.
     pub(super) why: String,
-    /// Whether it may be there by the time it is needed: it is in a place that is empty only when the pod starts.
+    /// Whether the object may exist by the time it is needed, as it is in a place that is empty only when the pod
+    /// starts.
     pub(super) may_come: bool,
 }
 
-/// One step of the way.
+/// An object on the way along a path.
 enum Object {
     Directory(Permissions),
     File(Permissions, OwnedFd),
@@ -93,12 +94,12 @@ enum Object {
 }
 
 impl<'a> View<'a> {
-    /// The image's tree with these in it; of two at one path the later one is seen.
+    /// Makes a view of the image's tree with these places in it. Of two places at one path, the later one is seen.
     pub(super) fn new(root: &'a InRoot, places: Vec<Place>) -> Self {
         Self { root, places }
     }
 
-    /// Walks `path` as `who`; a relative one from the directory `from`.
+    /// Walks `path` with the access rights of `who`. A relative path starts at the directory `from`.
     pub(super) fn find(&self, who: &Who, from: &[u8], path: &[u8]) -> Result<Found, Obstacle> {
         if path.len() > PATH_MAX {
             return Err(Obstacle::new(Errno::NAMETOOLONG, path.to_vec(), "is longer than the kernel takes"));
@@ -136,7 +137,7 @@ impl<'a> View<'a> {
         here.found(at)
     }
 
-    /// What is at a path whose parent is a directory.
+    /// Returns the object at a path whose parent is a directory.
     fn look(&self, path: &[u8]) -> Result<Object, Obstacle> {
         if let Some(place) = self.places.iter().rfind(|place| place.path == path) {
             return Ok(match &place.what {
@@ -159,7 +160,7 @@ impl<'a> View<'a> {
             .or_later()),
             _ => self.in_image(path),
         };
-        // The executor makes the directories above what it mounts, and /etc for what it supplies.
+        // The executor makes the directories above its mounts, and /etc for the files it supplies.
         let is_made = path == b"/etc" || self.places.iter().any(|place| is_below(&place.path, path));
         match found {
             Err(obstacle) if obstacle.errno == Errno::NOENT && is_made => {
@@ -195,7 +196,7 @@ impl Obstacle {
         Self::new(Errno::ACCESS, at, &format!("has {has}: expected a directory that {who} can search"))
     }
 
-    /// What is in the way of `path`, which is `what`.
+    /// Formats the obstacle for a message about `path`, which is `what`.
     pub(super) fn shown(&self, what: &str, path: &[u8]) -> String {
         let (asked, at) = (escape_bytes(path), shown(&self.at));
         let why = &self.why;
@@ -204,7 +205,7 @@ impl Obstacle {
 }
 
 impl Object {
-    /// The end of the way.
+    /// Returns the object as the end of a walk.
     fn found(self, at: Vec<u8>) -> Result<Found, Obstacle> {
         match self {
             Self::Directory(permissions) => Ok(Found::Directory(permissions, at)),
@@ -236,7 +237,8 @@ fn object(root: &InRoot, path: &[u8]) -> io::Result<Object> {
     })
 }
 
-/// A descriptor that is there to look alone has no attributes itself (open(2), `O_PATH`).
+/// Reads an object's ACL. An `O_PATH` descriptor can't be used for attributes itself (open(2)), so they are read
+/// through its path in /proc.
 fn acl(file: &OwnedFd) -> io::Result<Option<Acl>> {
     let mut value = Vec::with_capacity(XATTR_MAX);
     match getxattr(proc_path(file), ATTRIBUTE, spare_capacity(&mut value)) {
@@ -246,19 +248,20 @@ fn acl(file: &OwnedFd) -> io::Result<Option<Acl>> {
     }
 }
 
-/// Puts a path's names on top of those that are still to be walked. An empty one stands for a slash at the end, before
-/// which there has to be a directory.
+/// Pushes a path's names on top of those that are still to be walked. An empty name stands for a slash at the end,
+/// which requires a directory before it.
 fn push(names: &mut Vec<Vec<u8>>, path: &[u8]) {
     let parts = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec);
     names.extend(parts.rev());
 }
 
-/// How long the path of a path's directory is.
+/// Returns the length of the path of a path's parent directory.
 fn parent(path: &[u8]) -> usize {
     path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)
 }
 
-/// Where a walk ends that leads on below /proc or /sys. What `..` means there depends on links.
+/// Returns the end of a walk that goes on below /proc or /sys. There, the meaning of `..` depends on links, so the
+/// result is unknown.
 fn below_kernel(at: Vec<u8>, name: &[u8], names: &[Vec<u8>]) -> Found {
     let rest = [name].into_iter().chain(names.iter().rev().map(Vec::as_slice));
     let mut path = at;
@@ -275,7 +278,7 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
-/// A path without links, for a message.
+/// Formats a path without links for a message.
 pub(super) fn shown(path: &[u8]) -> String {
     escape_bytes(if path.is_empty() { b"/" } else { path })
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an archive's file, compressed or not, is known by.
+//! The identity of an archive's file: the digest and length of its bytes as they are, compressed or not.
 //!
-//! Where a person says its sha256, that is it. Else it is a BLAKE3, which only the store's own names have in them and
-//! which costs a third of the time.
+//! The digest is a SHA-256 where a person gives the expected one. Otherwise it is a BLAKE3, which takes a third of the
+//! time and appears in the store's own names only.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -11,10 +11,10 @@ use pod::digest::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// An archive's file as it is.
+/// The digest and length of an archive's file, before any decompression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveFile {
-    /// Its digest.
+    /// The digest of all bytes of the file.
     pub digest: FileDigest,
     /// Its length in bytes.
     pub length: u64,
@@ -38,7 +38,7 @@ impl fmt::Display for FileDigest {
     }
 }
 
-/// Takes a digest of one kind or the other.
+/// Computes a digest of either kind.
 pub enum FileHasher {
     /// SHA-256.
     Sha256(Sha256),
@@ -47,17 +47,17 @@ pub enum FileHasher {
 }
 
 impl FileHasher {
-    /// For a file whose sha256 somebody says.
+    /// Starts a SHA-256, for a file whose expected sha256 is given.
     pub fn sha256() -> Self {
         Self::Sha256(Sha256::new())
     }
 
-    /// For any other.
+    /// Starts a BLAKE3, for all other files.
     pub fn blake3() -> Self {
         Self::Blake3(Box::default())
     }
 
-    /// Takes up more of the file.
+    /// Hashes the next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
@@ -67,7 +67,7 @@ impl FileHasher {
         }
     }
 
-    /// The digest of all that was taken up.
+    /// Returns the digest of all bytes hashed so far.
     pub fn finish(self) -> FileDigest {
         match self {
             Self::Sha256(hasher) => FileDigest::Sha256(Digest::Sha256(hasher.finalize().into())),
@@ -76,7 +76,7 @@ impl FileHasher {
     }
 }
 
-/// A reader that hashes what passes.
+/// A reader that hashes and counts the bytes read through it.
 pub(super) struct Hashing<R> {
     inner: R,
     hasher: FileHasher,
@@ -84,12 +84,12 @@ pub(super) struct Hashing<R> {
 }
 
 impl<R> Hashing<R> {
-    /// Nothing has passed yet.
+    /// Wraps `inner`, from which nothing has been read yet.
     pub(super) fn new(inner: R, hasher: FileHasher) -> Self {
         Self { inner, hasher, length: 0 }
     }
 
-    /// The file, if all of it has passed.
+    /// Returns the file's digest and length. They are those of the whole file only if all of it has been read.
     pub(super) fn file(self) -> ArchiveFile {
         ArchiveFile { digest: self.hasher.finish(), length: self.length }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The directories of a tree being written: which ones an entry has named, and what they still lack.
+//! The directories of a tree being written: which of them an entry has named, and which metadata they still lack.
 //!
-//! Most of their metadata is set when they are named. What has to wait is the mtime, which each object made in a
-//! directory changes, and what such an object would inherit: the set-group-id bit and the default ACL. Memory is
-//! bounded.
+//! Most of a directory's metadata is set when an entry names it. Two things have to wait: the mtime, which changes with
+//! each object made in the directory, and what such an object would inherit, which is the set-group-id bit and the
+//! default ACL. Memory is bounded.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use pod::path::RelativePath;
 
 use archive::{Exceeded, Metadata, Timestamp, Xattr};
 
-/// What a directory costs beside its name, at most: a place in a tree that is not full, and the allocator's share.
+/// The most memory a directory takes beside its name: a slot in a tree that is not full, and the allocator's overhead.
 const OVERHEAD: usize = 112;
 const SET_GROUP_ID: u32 = 0o2000;
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -26,7 +26,8 @@ pub(super) struct Directories {
     budget: usize,
 }
 
-/// What a directory lacks; all zero for one that no entry has named, which only came into being as a parent.
+/// The metadata a directory still lacks. All zero for a directory that no entry has named, which was made only as a
+/// parent.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     mtime: Timestamp,
@@ -34,7 +35,7 @@ struct State {
     has_set_group_id: bool,
 }
 
-/// What a directory gets at last.
+/// The metadata a directory gets once all objects exist.
 #[derive(Debug)]
 pub(super) struct Last {
     pub(super) is_named: bool,
@@ -44,25 +45,25 @@ pub(super) struct Last {
 }
 
 impl Directories {
-    /// Only the root, which no entry has named.
+    /// Starts with the root alone, which no entry has named.
     pub(super) fn new(budget: usize) -> Self {
         let known = BTreeMap::from([(RelativePath::default(), State::default())]);
         Self { known, default_acls: BTreeMap::new(), budget }
     }
 
-    /// Whether there is such a directory.
+    /// Tells whether the directory exists.
     pub(super) fn contains(&self, path: &RelativePath) -> bool {
         self.known.contains_key(path)
     }
 
-    /// A parent came into being.
+    /// Adds a directory that was made only as a parent.
     pub(super) fn add_implied(&mut self, path: RelativePath) -> Result<()> {
         self.spend(path.as_bytes().len() + OVERHEAD)?;
         self.known.insert(path, State::default());
         Ok(())
     }
 
-    /// An entry names a directory that is there. What it gets now.
+    /// Records that an entry names an existing directory, and returns the metadata it gets now.
     pub(super) fn name(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<Metadata> {
         let mut now = metadata.clone();
         now.mode &= !SET_GROUP_ID;
@@ -83,7 +84,7 @@ impl Directories {
         Ok(now)
     }
 
-    /// What all of them get at last, deepest first.
+    /// Returns what each directory gets at the end, deepest first.
     pub(super) fn into_deepest_first(self) -> impl Iterator<Item = (RelativePath, Last)> {
         let Self { known, mut default_acls, .. } = self;
         known.into_iter().rev().map(move |(path, state)| {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Metadata onto objects, in the one order that keeps all of it: owner (which clears set-user-id bits and file
+//! Sets the metadata of objects in the only order that keeps all of it: owner (which clears set-user-id bits and file
 //! capabilities, chown(2)), mode, attributes, times.
 //!
-//! What is returned is what the file system has kept. Invariant: the objects were made by this process in a directory
-//! nobody else writes to, so a name still means what was just made.
+//! The functions return the metadata that the file system has kept. Invariant: the objects were made by this process in
+//! a directory that no other process writes to, so a name still means the object just made.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -18,22 +18,23 @@ use super::directories::Last;
 use crate::record;
 use archive::{Metadata, Timestamp, Xattr};
 
-/// The bits of a mode that an object can be made with. Others may be lost again when it gets its owner or is written.
+/// The mode bits that an object can be created with. Other bits may be lost when the object gets its owner or is
+/// written to.
 pub(super) const PLAIN: u32 = 0o777;
-/// The mode of a directory that only came into being as a parent, and of a root that no entry names. Together with its
-/// owner, root, and its time, 1970, it makes a tree a function of its archive.
+/// The mode of a directory that was made only as a parent, and of a root that no entry names. Such a directory belongs
+/// to root and has the time 1970; with these fixed values, a tree depends on its archive alone.
 const IMPLIED: u32 = 0o755;
 
-/// How modes come about.
+/// How objects get their modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modes {
-    /// Objects are made with theirs: this process has no umask.
+    /// Objects are created with their modes, as this process has an umask of 0.
     AsMade,
-    /// They are set.
+    /// Modes are set after creation.
     Set,
 }
 
-/// Sets a new open file's metadata, or all of a directory's. It is root's so far.
+/// Sets the metadata of a new open file, or all metadata of a directory. The object belongs to root so far.
 pub fn set_file(file: impl AsFd, metadata: &Metadata, modes: Modes) -> Result<Metadata> {
     set_owner(&file, metadata)?;
     if modes == Modes::Set || metadata.mode & !PLAIN != 0 {
@@ -44,14 +45,14 @@ pub fn set_file(file: impl AsFd, metadata: &Metadata, modes: Modes) -> Result<Me
     record::kept(file, metadata)
 }
 
-/// Sets what of a directory's metadata need not wait.
+/// Sets the part of a directory's metadata that need not wait.
 pub(super) fn set_directory(directory: impl AsFd, metadata: &Metadata) -> Result<()> {
     set_owner(&directory, metadata)?;
     set_mode(&directory, metadata.mode)?;
     metadata.xattrs.iter().try_for_each(|xattr| set_xattr(&directory, xattr))
 }
 
-/// Sets what is left.
+/// Sets the rest of a directory's metadata, once all objects in it exist.
 pub(super) fn finish_directory(directory: impl AsFd, last: &Last) -> Result<Metadata> {
     if !last.is_named {
         set_mode(&directory, IMPLIED)?;
@@ -110,7 +111,7 @@ fn set_times_at(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<
         .context("cannot set the times")
 }
 
-/// The owner, unless it is root's anyway.
+/// Returns the owner to set; `None` for root, which owns new objects anyway.
 fn owner(metadata: &Metadata) -> Option<(Uid, Gid)> {
     ((metadata.uid, metadata.gid) != (0, 0))
         .then(|| (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid)))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An archive → a tree in a directory, verified.
+//! Unpacks an archive into a directory and verifies it.
 //!
-//! Invariant: [`Verified`] can only be had from a pass that saw the whole archive, wrote all of it, kept the policy's
-//! rules and met the expected digest, be it in this process or in a [worker](crate::unpacker) that has said so. What
-//! publishes trees takes nothing else.
+//! Invariant: a [`Verified`] exists only after a pass that read the whole archive, wrote all of it, kept the policy's
+//! rules and met the expected digest. The pass ran in this process or in a [worker](crate::unpacker) that has reported
+//! its success. The code that publishes trees accepts nothing else.
 
 mod archive_file;
 mod directories;
@@ -34,18 +34,18 @@ pub use archive_file::{ArchiveFile, FileDigest};
 pub use refusal::Refused;
 pub use tree::open_directory;
 
-/// What a kind of archive may hold. Names that stand twice are refused whatever the policy.
+/// The rules for the content of one kind of archive. Duplicate names are refused under every policy.
 pub trait Policy {
-    /// Looks at an entry before anything of it is written.
+    /// Checks an entry before any of it is written.
     ///
     /// # Errors
-    /// Where it has no place in this kind of archive.
+    /// If the entry is not allowed in this kind of archive.
     fn admit(&mut self, entry: &Entry) -> Result<Admission>;
 
-    /// Looks at what is missing once the archive has ended.
+    /// Checks for missing entries once the archive has ended.
     ///
     /// # Errors
-    /// Where something is.
+    /// If an entry is missing.
     fn complete(&self) -> Result<()>;
 }
 
@@ -59,23 +59,23 @@ impl Policy for Box<dyn Policy> {
     }
 }
 
-/// What becomes of an entry.
+/// What is done with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It is written.
     Write,
-    /// It says nothing.
+    /// It is skipped.
     Ignore,
 }
 
-/// What an archive must hash to.
+/// The digest that an archive must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expected {
-    /// Whatever: the digest becomes its name.
+    /// Any digest: the tree is named after the one found.
     Anything,
-    /// This, for the decoded tar stream.
+    /// This digest of the decoded tar stream.
     Tar(Digest),
-    /// This, for the file as it is.
+    /// This digest of the file as it is.
     File(Digest),
 }
 
@@ -92,11 +92,11 @@ impl Expected {
     }
 }
 
-/// A tree from a whole archive that kept its policy's rules and met its digest.
+/// Proof that a tree comes from a whole archive that kept its policy's rules and met its digest.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified(Outcome);
 
-/// What an archive came to, as a worker says it.
+/// The result of unpacking an archive, as a worker reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     digests: Digests,
@@ -105,65 +105,66 @@ pub struct Outcome {
 }
 
 impl Verified {
-    /// Takes a worker's word for a tree that it has unpacked to its end.
+    /// Accepts a worker's report of a tree that it has unpacked completely.
     ///
     /// # Errors
-    /// Where the worker says that it is not the `expected` one, and should have failed.
+    /// If the reported digests differ from the `expected` one, in which case the worker should have failed.
     pub fn by_worker(outcome: Outcome, expected: Expected) -> Result<Self> {
         expected.check(&outcome.digests, outcome.file.digest)?;
         Ok(Self(outcome))
     }
 
-    /// All that is known of it.
+    /// Returns all that is known about the tree.
     pub fn outcome(&self) -> Outcome {
         self.0
     }
 
-    /// What the tar stream hashes to.
+    /// Returns the digests of the tar stream.
     pub fn digests(&self) -> Digests {
         self.0.digests
     }
 
-    /// What it is called by where nobody says otherwise: the sha256 of the tar stream.
+    /// Returns the tree's default name: the sha256 of the tar stream.
     pub fn digest(&self) -> Digest {
         self.0.digests.sha256
     }
 
-    /// What the archive's file is known by.
+    /// Returns the digest and length of the archive's file.
     pub fn file(&self) -> ArchiveFile {
         self.0.file
     }
 
-    /// How many objects the tree has, its root included.
+    /// Returns the number of objects in the tree, its root included.
     pub fn objects(&self) -> u64 {
         self.0.sealed.objects
     }
 
-    /// How many bytes the content of its files has.
+    /// Returns the total size of the files' content in bytes.
     pub fn size(&self) -> u64 {
         self.0.sealed.size
     }
 }
 
-/// How archives are unpacked.
+/// The options for unpacking archives.
 #[derive(Clone, Debug, Default)]
 pub struct Unpacker {
-    /// What an archive may ask for.
+    /// Limits on what an archive may ask for.
     pub limits: Limits,
-    /// What ends it early.
+    /// Ends the unpacking early.
     pub interrupt: Interrupt,
-    /// Whether the tar stream's sha512 is taken as well.
+    /// Whether the sha512 of the tar stream is computed too.
     pub with_sha512: bool,
-    /// Whether this process has an umask of 0, which saves setting modes.
+    /// Whether this process has an umask of 0, so that modes need not be set after creation.
     pub without_umask: bool,
 }
 
 impl Unpacker {
-    /// Unpacks the archive file `source` into the empty directory `root`, and writes the tree's record to `record`. On
-    /// an error, what was written is still there, and good for nothing.
+    /// Unpacks the archive file `source` into the empty directory `root`, and writes the tree's record to `record`.
+    ///
+    /// On an error, the directory and the record keep what was written so far. It is incomplete and must not be used.
     ///
     /// # Errors
-    /// Where the archive is refused, fails to meet `expected`, or can't be read or written; once interrupted.
+    /// If the archive is refused, doesn't meet `expected`, or can't be read or written; once interrupted.
     pub fn unpack<P: Policy>(
         &self,
         source: impl Read + Send,
@@ -217,13 +218,13 @@ impl Unpacker {
     }
 }
 
-/// Whether a file's digest is the expected one.
+/// Checks that a file's digest is the expected one.
 pub fn check_file(found: FileDigest, expected: Digest) -> Result<()> {
     ensure!(found == FileDigest::Sha256(expected), "the file's digest is {found}: expected {expected}");
     Ok(())
 }
 
-/// Whether a digest is the expected one.
+/// Checks that a digest is the expected one.
 fn check_digest(whose: &str, found: Digest, expected: Digest) -> Result<()> {
     ensure!(found == expected, "{whose} digest is {found}: expected {expected}");
     Ok(())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether an archive was refused for what it is, or could not be unpacked this time.
+//! Tells an archive that is refused for its content from one that could not be unpacked this time.
 //!
-//! Invariant: [`Refused`] is never said for what the system or a limit is to blame for: whoever tries the same file
-//! again gets the same answer.
+//! Invariant: an error of the system or an exceeded limit is never a [`Refused`]. So each further attempt with a
+//! refused file gets the same answer.
 
 use std::fmt;
 use std::io;
@@ -11,12 +11,12 @@ use rustix::io::Errno;
 
 use archive::Exceeded;
 
-/// Why an archive is none that is accepted, or not the one that was expected.
+/// Why an archive is not acceptable, or not the expected one.
 #[derive(Debug)]
 pub struct Refused(anyhow::Error);
 
 impl Refused {
-    /// By a worker, for this reason.
+    /// Makes a refusal from the reason a worker has given.
     pub fn by_worker(why: String) -> Self {
         Self(anyhow::Error::msg(why))
     }
@@ -31,7 +31,8 @@ impl fmt::Display for Refused {
 // No `source`: the display holds the whole chain already.
 impl std::error::Error for Refused {}
 
-/// Tells what is the archive's own fault; says what raises a limit.
+/// Turns an error that is the archive's own fault into a [`Refused`]. An error from a limit gets a hint to the flag
+/// that raises it.
 pub(super) fn judge(error: anyhow::Error) -> anyhow::Error {
     match Exceeded::by(&error) {
         Some(Some(flag)) => report::hinted(error, format!("{flag} raises it")),
@@ -46,7 +47,7 @@ fn is_the_systems(error: &anyhow::Error) -> bool {
         let io = cause.downcast_ref::<io::Error>();
         cause.is::<Errno>()
             || io.is_some_and(|error| {
-                // A write that wrote nothing has no number.
+                // A write that wrote nothing has no errno.
                 let is_write = error.kind() == io::ErrorKind::WriteZero;
                 error.raw_os_error().is_some() || is_write || archive::is_exhausted(error)
             })

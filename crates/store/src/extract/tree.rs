@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Entries → objects below a directory descriptor.
+//! Makes the objects that an archive's entries describe, below a directory descriptor.
 //!
 //! Invariant: no link is ever followed. A parent is opened by openat2(2) with `RESOLVE_BENEATH` and
-//! `RESOLVE_NO_SYMLINKS`; a last component is made, never opened, and must not be there.
+//! `RESOLVE_NO_SYMLINKS`. The last component of a path is created, never opened, and must not exist.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::record::{self, Object, Sealed, Writer};
 use archive::{DeviceKind, Entry, Kind, Metadata, Reader};
 use sys::open_beneath;
 
-/// What a FIFO or device has until its metadata is set.
+/// The mode of a FIFO or device until its metadata is set.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A tree being written, and its record.
@@ -32,12 +32,12 @@ pub(super) struct Tree<W> {
     directories: Directories,
     modes: Modes,
     write_back: WriteBack,
-    /// Where the entry before went: archives go through a directory in one go.
+    /// The directory of the previous entry. Archives usually list all entries of a directory in one go.
     parent: Option<(RelativePath, OwnedFd)>,
 }
 
 impl<W: Write> Tree<W> {
-    /// Writes into the empty directory `root`; keeps at most `memory` bytes about directories.
+    /// Starts a tree in the empty directory `root`. At most `memory` bytes are kept about directories.
     pub(super) fn new(
         root: OwnedFd,
         memory: usize,
@@ -48,7 +48,7 @@ impl<W: Write> Tree<W> {
         Self { root, record, directories: Directories::new(memory), modes, write_back, parent: None }
     }
 
-    /// Makes the object that `entry` describes, its content taken from `content`.
+    /// Makes the object that `entry` describes, with its content read from `content`.
     pub(super) fn add(&mut self, entry: &Entry, content: &mut Reader<impl BufRead>) -> Result<()> {
         let Entry { path, kind, metadata } = entry;
         if *kind == Kind::Directory {
@@ -92,7 +92,7 @@ impl<W: Write> Tree<W> {
         self.record.add(&Object { path: path.clone(), kind, metadata })
     }
 
-    /// Gives the directories what they still lack, and seals the record.
+    /// Sets the metadata that the directories still lack, and seals the record.
     pub(super) fn finish(self) -> Result<Sealed> {
         let Self { root, mut record, directories, .. } = self;
         for (path, last) in directories.into_deepest_first() {
@@ -112,7 +112,7 @@ impl<W: Write> Tree<W> {
         let now = self.directories.name(path, metadata)?;
         let directory = open_directory(&self.root, path, OFlags::RDONLY)?;
         metadata::set_directory(&directory, &now)?;
-        // Its entries most often come next.
+        // Its entries usually come next.
         self.parent = Some((path.clone(), directory));
         Ok(())
     }
@@ -122,7 +122,7 @@ impl<W: Write> Tree<W> {
         let source = open_directory(&self.root, &source, OFlags::PATH)
             .with_context(|| format!("hard link to {target}: expected it in the archive, before"))?;
         let parent = self.parent(parent.clone())?;
-        // No AT_SYMLINK_FOLLOW: a link to a link is one more name of that link.
+        // No AT_SYMLINK_FOLLOW: a hard link to a symbolic link is one more name of that link.
         match linkat(source, source_name, parent, name, AtFlags::empty()) {
             Err(Errno::NOENT) => bail!("hard link to {target}: expected it in the archive, before"),
             Err(Errno::PERM) => bail!("hard link to {target}: expected no directory"),
@@ -130,7 +130,7 @@ impl<W: Write> Tree<W> {
         }
     }
 
-    /// The directory `path`, made with those above it where it is missing.
+    /// Returns the directory `path`. It and its parents are made if they don't exist.
     fn parent(&mut self, path: RelativePath) -> Result<&OwnedFd> {
         if self.parent.as_ref().is_none_or(|(open, _)| *open != path) {
             if !self.directories.contains(&path) {
@@ -185,7 +185,8 @@ fn add_file(
     Ok((kind, metadata::set_file(&file, metadata, modes)?))
 }
 
-/// What making an object came to. One that is there was made by an earlier entry: the root was empty.
+/// Gives the error of making an object its meaning. An object that exists was made by an earlier entry, as the root was
+/// empty.
 fn made<T>(result: rustix::io::Result<T>) -> Result<T> {
     result.map_err(|error| match error {
         Errno::EXIST => anyhow!("stands twice in the archive: expected once"),
@@ -193,7 +194,7 @@ fn made<T>(result: rustix::io::Result<T>) -> Result<T> {
     })
 }
 
-/// Opens a directory of the tree; no link is followed to get there.
+/// Opens a directory of the tree without following links.
 pub fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
     match open_beneath(root, path.as_path(), flags | OFlags::DIRECTORY) {
         Err(Errno::LOOP | Errno::NOTDIR) => bail!("lies below a link or a file: expected a directory"),

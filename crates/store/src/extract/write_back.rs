@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Having the file system write while the archive is still being decoded, so that the sync at the end, which is what
-//! makes a tree durable, has little left to wait for.
+//! Makes the file system write data back while the archive is still being decoded.
+//!
+//! A tree becomes durable by the sync at the end. With most data on disk already, that sync has little to wait for.
 
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,10 +10,10 @@ use std::thread;
 use anyhow::{Context, Result};
 use rustix::fs::syncfs;
 
-/// After so many bytes of content, it is time again.
+/// The number of bytes of content after which the next write-back is due.
 const STEP: u64 = 32 << 20;
 
-/// Says when it is time.
+/// Counts written bytes and tells the thread when a write-back is due.
 #[derive(Debug)]
 pub(super) struct WriteBack {
     due: SyncSender<()>,
@@ -20,7 +21,7 @@ pub(super) struct WriteBack {
 }
 
 impl WriteBack {
-    /// Runs `work`, and writes back what it writes into the file system of `root` at the same time.
+    /// Runs `work`, and at the same time writes back what it writes into the file system of `root`.
     pub(super) fn during<T>(root: &OwnedFd, work: impl FnOnce(Self) -> Result<T>) -> Result<T> {
         let (due, orders) = sync_channel(1);
         thread::scope(|scope| {
@@ -32,18 +33,19 @@ impl WriteBack {
         })
     }
 
-    /// `bytes` more were written.
+    /// Counts `bytes` more as written, and requests a write-back if one is due.
     pub(super) fn add(&mut self, bytes: u64) {
         self.written += bytes;
         if self.written >= STEP {
             self.written = 0;
-            // One that waits is enough.
+            // One waiting request is enough.
             let _ = self.due.try_send(());
         }
     }
 }
 
 fn follow(root: &OwnedFd, orders: &Receiver<()>) {
-    // What goes wrong here is told to whoever syncs at the end, too, if he has had the file system open by now.
+    // An error here is also reported to the sync at the end, provided that its descriptor was open by the time of the
+    // error.
     while orders.recv().is_ok() && syncfs(root).is_ok() {}
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A record against the tree that is there now.
+//! Compares a record with the tree that exists now.
 //!
-//! Invariants: no link is followed, no device or FIFO is opened, and nothing outside of the tree is seen; memory is
-//! bounded by the number of objects (a hash and a number for each) and by the directories' names, not by what they hold.
+//! Invariants: no link is followed, no device or FIFO is opened, and nothing outside of the tree is examined. Memory is
+//! bounded by the number of objects (a hash and a number for each) and by the directories' names, not by what the
+//! directories contain.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -22,10 +23,10 @@ use super::inspect::{self, Opened};
 use super::{Kind, Object, Reader};
 use sys::Interrupt;
 
-/// Names every difference between `record` and the tree in `root`.
+/// Returns all differences between `record` and the tree in `root`.
 ///
 /// # Errors
-/// Where the record is cut or altered, or the tree can't be looked at; once interrupted.
+/// If the record is truncated or altered, or the tree can't be examined; once interrupted.
 pub fn differences(record: impl BufRead, root: &OwnedFd, interrupt: &Interrupt) -> Result<Vec<Difference>> {
     let mut reader = Reader::new(record)?;
     let mut comparison = Comparison::new(root, interrupt);
@@ -43,12 +44,12 @@ struct Comparison<'a> {
     root: &'a OwnedFd,
     interrupt: &'a Interrupt,
     found: Vec<Difference>,
-    /// A hash of each path in the record. Its key is random, so nobody can make an extra object that collides.
+    /// A hash of each path in the record. Its key is random, so an attacker can't make an extra object that collides.
     names: HashSet<u64>,
     hasher: RandomState,
-    /// Directories of the record that are there.
+    /// Directories of the record that exist.
     directories: Vec<RelativePath>,
-    /// Objects with several links that the record has had.
+    /// Objects with several links that were found under an earlier path of the record.
     linked: HashSet<(u64, u64)>,
 }
 
@@ -107,7 +108,7 @@ impl<'a> Comparison<'a> {
         self.content(object, &opened)
     }
 
-    /// One more name of `target`: what is there is the same object, and was compared under that name.
+    /// Compares one more name of `target`: both names must lead to the same object, which was compared under the first.
     fn hard_link(&mut self, path: &RelativePath, target: &RelativePath, stat: &Stat) -> Result<()> {
         match inspect::open(self.root, target) {
             Ok(first) if is_same(&first.stat, stat) => {}
@@ -119,7 +120,8 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Each object of the record is one of its own. Names outside of the tree don't count.
+    /// Checks that an object is not the same as an earlier one of the record. Hard links from outside of the tree don't
+    /// count.
     fn identity(&mut self, path: &RelativePath, kind: &Kind, stat: &Stat) {
         if *kind == Kind::Directory || stat.st_nlink < 2 {
             return;
@@ -201,7 +203,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Looks into each directory for what the record does not have.
+    /// Looks in each directory for objects that are not in the record.
     fn extras(&mut self) -> Result<()> {
         for directory in std::mem::take(&mut self.directories) {
             let about = || format!("directory {directory}");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a tree and its record disagree in, as one line for a person.
+//! A difference between a tree and its record, shown as one line for a person.
 
 use std::fmt;
 
 use pod::text::{escape_bytes, one_line};
 
-/// One thing in which a tree is not what its record says.
+/// One difference between a tree and its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     path: Vec<u8>,
@@ -14,34 +14,34 @@ pub struct Difference {
     found: String,
 }
 
-/// In what an object differs.
+/// The property in which an object differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum What {
-    /// It is not there.
+    /// The object doesn't exist.
     Missing,
-    /// It is there, and the record does not have it. What is below it is not looked at.
+    /// The object exists, but is not in the record. What is below it is not examined.
     Extra,
-    /// It is of another type. Nothing else of it is looked at.
+    /// The object is of another type. Nothing else of it is examined.
     Type,
-    /// Its permission bits.
+    /// The permission bits.
     Mode,
-    /// Its owner or group.
+    /// The owner or group.
     Owner,
-    /// When it was last modified.
+    /// The time of the last modification.
     Mtime,
-    /// Its length.
+    /// The length.
     Size,
-    /// Its content, of the same length.
+    /// The content, although its length is the same.
     Content,
-    /// What a link points to.
+    /// The target of a link.
     Target,
-    /// A device's numbers.
+    /// The numbers of a device.
     Device,
-    /// Its extended attributes.
+    /// The extended attributes.
     Xattrs,
-    /// Which names are names of one object.
+    /// Which names are hard links to the same object.
     Identity,
-    /// It can't be read, so its content is not known.
+    /// The object can't be read, so its content is unknown.
     Unreadable,
 }
 
@@ -55,12 +55,12 @@ impl Difference {
         Self { path: path.to_vec(), what, expected: expected.into(), found: found.into() }
     }
 
-    /// Where it is, relative to the tree; empty for its root.
+    /// Returns the object's path relative to the tree; empty for the root.
     pub fn path(&self) -> &[u8] {
         &self.path
     }
 
-    /// What differs.
+    /// Returns the property that differs.
     pub fn what(&self) -> What {
         self.what
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the file system has of an object.
+//! Reads the metadata of an object from the file system.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -10,16 +10,16 @@ use rustix::io::Errno;
 
 use archive::{Metadata, Timestamp, Xattr};
 
-/// The longest list of attributes' names, and the longest value (linux/limits.h).
+/// The maximum length of a list of attribute names, and of a value (linux/limits.h).
 pub(super) const XATTR_MAX: usize = 64 << 10;
 
-/// An attribute as it is found, which may be one that no image can have.
+/// An attribute's name and value as they are found, which may be ones that no image can have.
 pub(super) type Attribute = (Vec<u8>, Vec<u8>);
 
-/// The metadata of an open file or directory as the file system has kept it.
+/// Returns the metadata of an open file or directory as the file system has kept it.
 ///
-/// Not all is what it was set to: an ACL and the mode share bits, the kernel puts ACLs in a form of its own, and not
-/// every file system has all times.
+/// It may differ from what was set: an ACL and the mode share bits, the kernel normalises ACLs, and not every file
+/// system can store all times.
 pub fn kept(object: impl AsFd, wanted: &Metadata) -> Result<Metadata> {
     if wanted.xattrs.is_empty() && is_universal(wanted.mtime) {
         return Ok(wanted.clone());
@@ -28,7 +28,7 @@ pub fn kept(object: impl AsFd, wanted: &Metadata) -> Result<Metadata> {
     let mut kept = of_stat(&stat);
     for xattr in &wanted.xattrs {
         match get(&object, xattr.name().as_bytes()) {
-            // What an ACL says may all be in the mode.
+            // The mode may express all that the ACL says.
             Err(Errno::NODATA) => {}
             value => kept.xattrs.push(Xattr::new(xattr.name().as_bytes(), &value?)?),
         }
@@ -36,7 +36,7 @@ pub fn kept(object: impl AsFd, wanted: &Metadata) -> Result<Metadata> {
     Ok(kept)
 }
 
-/// All metadata of an open file or directory.
+/// Returns all metadata of an open file or directory.
 pub fn found(object: impl AsFd) -> Result<Metadata> {
     let mut found = of_stat(&fstat(&object).context("cannot look at it")?);
     let xattrs = xattrs(&object).context("cannot read its attributes")?;
@@ -44,7 +44,7 @@ pub fn found(object: impl AsFd) -> Result<Metadata> {
     Ok(found)
 }
 
-/// [`kept`] for what has no attributes: a link, FIFO or device.
+/// Does the same as [`kept`] for an object without attributes: a link, FIFO or device.
 pub fn kept_at(parent: impl AsFd, name: &OsStr, wanted: &Metadata) -> Result<Metadata> {
     if is_universal(wanted.mtime) {
         return Ok(wanted.clone());
@@ -53,12 +53,12 @@ pub fn kept_at(parent: impl AsFd, name: &OsStr, wanted: &Metadata) -> Result<Met
     Ok(of_stat(&stat))
 }
 
-/// Whether every file system keeps this time as it is.
+/// Tells whether every file system can store this time exactly.
 fn is_universal(time: Timestamp) -> bool {
     time.nanoseconds == 0 && (0..=i64::from(i32::MAX)).contains(&time.seconds)
 }
 
-/// What a stat says of an object's metadata; it says nothing of attributes.
+/// Returns the metadata in a stat, which has no attributes.
 pub fn of_stat(stat: &Stat) -> Metadata {
     let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
     Metadata {
@@ -70,10 +70,10 @@ pub fn of_stat(stat: &Stat) -> Metadata {
     }
 }
 
-/// The attributes of an open file or directory that an image can set, and those that steer overlays, by name. Others
-/// are the host's own to give, such as labels of its security modules.
+/// Returns the attributes of an open file or directory that an image can set and those that control overlays, sorted by
+/// name. All others are set by the host itself, such as labels of its security modules.
 pub(super) fn xattrs(object: impl AsFd) -> rustix::io::Result<Vec<Attribute>> {
-    // Most have none.
+    // Most objects have none.
     let mut names = match flistxattr_query(&object) {
         Err(Errno::OPNOTSUPP) | Ok(0) => return Ok(Vec::new()),
         length => vec![0; length?],
@@ -90,12 +90,12 @@ pub(super) fn xattrs(object: impl AsFd) -> rustix::io::Result<Vec<Attribute>> {
     Ok(all)
 }
 
-/// All attributes of an open file or directory that an image may have.
+/// Returns all attributes of an open file or directory that an image may have.
 pub fn typed_xattrs(object: impl AsFd) -> Result<Vec<Xattr>> {
     xattrs(object)?.iter().map(|(name, value)| Xattr::new(name, value)).collect()
 }
 
-/// The names in a list as listxattr(2) gives it, without the host's own.
+/// Returns the names in a list in the format of listxattr(2), without those that the host sets itself.
 pub(super) fn own_names(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let prefixes = [b"user.".as_slice(), b"trusted.", b"security.capability", b"system.posix_acl_"];
     list.split(|byte| *byte == 0).filter(move |name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
@@ -108,7 +108,7 @@ fn get(object: impl AsFd, name: &[u8]) -> rustix::io::Result<Vec<u8>> {
     Ok(value)
 }
 
-/// Whether two stats are of one object.
+/// Tells whether two stats are of the same object.
 pub(super) fn is_same(one: &Stat, other: &Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Any bytes as one word of printable ASCII, and back.
+//! Encodes any bytes as one word of printable ASCII, and decodes them.
 
 use anyhow::{Context, Result, ensure};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Appends `bytes` to `line`, with `\` and two hex digits for those that would not survive.
+/// Appends `bytes` to `line`. Bytes that have a meaning in the format or aren't printable become `\` and two hex
+/// digits.
 pub(super) fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
         match byte {
@@ -15,7 +16,7 @@ pub(super) fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// The bytes that [`escape`] has written.
+/// Decodes the bytes that [`escape`] has written.
 pub(super) fn unescape(word: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word;

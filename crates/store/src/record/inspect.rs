@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Looking at objects of a tree that may have been put there to harm who looks.
+//! Inspects objects of an untrusted tree without side effects.
 //!
-//! Invariant: an object is opened with `O_PATH` first, which does nothing to it; only what then is a regular file or a
-//! directory is opened for reading.
+//! Invariant: an object is first opened with `O_PATH`, which has no effect on it. It is opened for reading only if that
+//! shows a regular file or a directory.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,14 +19,14 @@ use sys::{Interrupt, open_beneath, proc_path};
 
 const BUFFER: usize = 256 << 10;
 
-/// An object and what a stat says of it.
+/// An object opened with `O_PATH`, and its stat.
 #[derive(Debug)]
 pub(super) struct Opened {
     object: OwnedFd,
     pub(super) stat: Stat,
 }
 
-/// Opens the object at `path`, whatever it is, without touching it.
+/// Opens the object at `path`, of whatever type, without side effects.
 pub(super) fn open(root: &OwnedFd, path: &RelativePath) -> rustix::io::Result<Opened> {
     let object = open_beneath(root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW)?;
     let stat = fstat(&object)?;
@@ -39,7 +39,7 @@ pub(super) fn open_directory(root: &OwnedFd, path: &RelativePath) -> rustix::io:
 }
 
 impl Opened {
-    /// The digest of a regular file's content.
+    /// Returns the digest of a regular file's content.
     pub(super) fn content(&self, interrupt: &Interrupt) -> io::Result<blake3::Hash> {
         let mut file = File::from(self.readable(OFlags::RDONLY)?);
         let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; BUFFER]);
@@ -56,12 +56,12 @@ impl Opened {
         }
     }
 
-    /// What a symbolic link points to.
+    /// Returns the target of a symbolic link.
     pub(super) fn target(&self) -> rustix::io::Result<Vec<u8>> {
         readlinkat(&self.object, "", Vec::new()).map(std::ffi::CString::into_bytes)
     }
 
-    /// All attributes, but for the host's own.
+    /// Returns all attributes except those that the host sets itself.
     pub(super) fn xattrs(&self, kind: &Kind) -> rustix::io::Result<Vec<Attribute>> {
         match kind {
             Kind::File { .. } => disk::xattrs(self.readable(OFlags::RDONLY)?),
@@ -70,13 +70,13 @@ impl Opened {
         }
     }
 
-    /// Opens for reading the very object that was opened before.
+    /// Opens for reading the same object that was opened before.
     fn readable(&self, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         openat(rustix::fs::CWD, self.magic_link(), flags, Mode::empty())
     }
 
-    /// Attributes of what can't be opened. An image gives it none.
+    /// Returns the attributes of an object that can't be opened for reading. An image sets none on such an object.
     fn special_xattrs(&self) -> rustix::io::Result<Vec<Attribute>> {
         let mut names = vec![0; XATTR_MAX];
         let length = match listxattr(self.magic_link(), names.as_mut_slice()) {
@@ -94,15 +94,15 @@ impl Opened {
         Ok(all)
     }
 
-    /// A name of the object itself: the kernel looks up no path here (proc_pid_fd(5)).
+    /// Returns a path to the object itself. The kernel looks up no other path through it (proc_pid_fd(5)).
     fn magic_link(&self) -> String {
         proc_path(&self.object)
     }
 }
 
-/// Whether an error says that the file system has lost what it had.
+/// Tells whether an error means that the file system has lost data.
 pub(super) fn is_damage(error: Errno) -> bool {
-    // EUCLEAN and EBADMSG are what file systems call corruption (EFSCORRUPTED, EFSBADCRC).
+    // File systems report corruption as EUCLEAN and EBADMSG (EFSCORRUPTED, EFSBADCRC).
     matches!(error, Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA)
 }
 
@@ -138,7 +138,7 @@ pub(super) fn type_name(file_type: FileType) -> &'static str {
     }
 }
 
-/// Attributes for a message.
+/// Formats attributes for a message.
 pub(super) fn list(attributes: &[Attribute]) -> String {
     let each =
         attributes.iter().map(|(name, value)| format!("{}={}", escape_bytes(name), escape_bytes(value)));

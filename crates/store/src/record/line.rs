@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One object ↔ one line of a record.
+//! Encodes one object as one line of a record, and decodes it.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use super::escape::{escape, from_hex, to_hex, unescape};
 use super::{Kind, Object};
 use archive::{DeviceKind, Metadata, Timestamp, Xattr};
 
-/// Appends the object's line.
+/// Appends the line of an object.
 pub(super) fn encode(line: &mut Vec<u8>, object: &Object) {
     let Object { path, kind, metadata } = object;
     let word: &[u8] = match kind {
@@ -72,7 +72,7 @@ fn encode_metadata(line: &mut Vec<u8>, kind: &Kind, metadata: &Metadata) {
     print(line, format_args!(" {uid} {gid} {mtime}"));
 }
 
-/// Reads an object's line, without its newline.
+/// Decodes the line of an object, given without its newline.
 pub(super) fn decode(line: &[u8]) -> Result<Object> {
     let mut words = line.split(|byte| *byte == b' ');
     let mut next = |what: &'static str| words.next().with_context(|| format!("expected {what}"));

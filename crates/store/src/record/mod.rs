@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a tree consisted of when it was extracted, so that any later change can be found.
+//! The record of a tree: all its objects at the time it was extracted, so that any later change can be found.
 //!
-//! A record is text, a line for each object, written as the object is made; directories come last, as their metadata
-//! is set last. Fields stand one blank apart:
+//! A record is text with one line for each object, written as the object is made. Directories come last, because their
+//! metadata is set last. Fields are separated by one blank:
 //!
 //! ```text
 //! gantry-record 2
@@ -15,13 +15,13 @@
 //! end OBJECTS BLAKE3
 //! ```
 //!
-//! MODE is four octal digits; MTIME is seconds, rounded down, a point and nine digits; BLAKE3 is a digest of
-//! the file's content, and in the last line of all bytes of the record before that line; NAME=VALUE is an extended attribute.
-//! Paths, targets, names and values are any bytes: those that are not printable ASCII, and `\` and `=`, are written as
-//! `\` and two hex digits.
+//! MODE is four octal digits. MTIME is the seconds, rounded down, a point and nine digits. BLAKE3 is a digest: of the
+//! file's content, or, in the last line, of all bytes of the record before that line. NAME=VALUE is an extended
+//! attribute. Paths, targets, names and values may contain any bytes: bytes that are not printable ASCII, and `\` and
+//! `=`, are written as `\` and two hex digits.
 //!
-//! Invariants: the lines say what the file system has kept, not what the archive asked for; a record without its last
-//! line, or with one that does not fit, is refused.
+//! Invariants: the lines say what the file system has kept, not what the archive asked for. A record is refused if its
+//! last line is missing or doesn't match the lines before.
 
 mod compare;
 mod difference;
@@ -44,28 +44,29 @@ pub use reader::Reader;
 pub use same::is_same_file;
 pub use writer::{Sealed, Writer};
 
-/// The first line, which is the format's name and version.
+/// The first line: the format's name and version.
 const FIRST: &[u8] = b"gantry-record 2\n";
 
 /// One object of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Where it is; empty for the tree's root.
+    /// The object's path; empty for the tree's root.
     pub path: RelativePath,
-    /// What it is.
+    /// The object's type and content.
     pub kind: Kind,
-    /// Its metadata, of which a link has no mode. A hard link's is its target's and not here.
+    /// The object's metadata. A symbolic link has no mode. A hard link's is empty, as its target's line has it.
     pub metadata: Metadata,
 }
 
-/// What an object is, with its content's digest.
+/// The type of an object, with the digest of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
     File {
         /// Its length in bytes.
         size: u64,
-        /// The BLAKE3 of its content. Only records name it, and next to SHA-256 it costs a cold prepare nothing.
+        /// The BLAKE3 of its content. This digest appears in records only, and computing it beside SHA-256 does not
+        /// slow down a cold prepare.
         content: blake3::Hash,
     },
     /// A directory.
@@ -75,7 +76,7 @@ pub enum Kind {
         /// What it points to.
         target: Vec<u8>,
     },
-    /// Another name of an object that has a line before.
+    /// Another name of an object that has an earlier line.
     HardLink {
         /// The object's first name.
         target: RelativePath,
@@ -84,7 +85,7 @@ pub enum Kind {
     Fifo,
     /// A device node.
     Device {
-        /// Of which table.
+        /// Character or block.
         kind: DeviceKind,
         /// Its major number.
         major: u32,

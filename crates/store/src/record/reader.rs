@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads a record. Its end is told by the seal alone.
+//! Reads a record. Only the seal marks its end.
 
 use std::io::{BufRead, Read as _};
 
@@ -9,7 +9,7 @@ use super::escape::from_hex;
 use super::line::{self, number};
 use super::{FIRST, Object};
 
-/// A line may be this long: a path and its attributes, escaped.
+/// The maximum length of a line: a path and its attributes, escaped.
 const LINE_MAX: u64 = 16 << 20;
 
 /// A record being read.
@@ -17,17 +17,17 @@ const LINE_MAX: u64 = 16 << 20;
 pub struct Reader<R> {
     input: R,
     line: Vec<u8>,
-    /// Its number, from 1.
+    /// The number of the line, counted from 1.
     number: u64,
     objects: u64,
     hasher: blake3::Hasher,
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Begins to read a record.
+    /// Starts to read a record, and checks its first line.
     ///
     /// # Errors
-    /// Where it is none; the input's.
+    /// If the input is not a record, or can't be read.
     pub fn new(input: R) -> Result<Self> {
         let mut reader =
             Self { input, line: Vec::new(), number: 0, objects: 0, hasher: blake3::Hasher::new() };
@@ -37,10 +37,11 @@ impl<R: BufRead> Reader<R> {
         Ok(reader)
     }
 
-    /// The next object; `None` once the seal was read and fits. What came before is to be trusted only then.
+    /// Returns the next object; `None` once the seal has been read and matches. Only then can the objects before it be
+    /// trusted.
     ///
     /// # Errors
-    /// Where the record is cut or altered; the input's.
+    /// If the record is truncated or altered, or can't be read.
     pub fn next_object(&mut self) -> Result<Option<Object>> {
         self.read_line()?;
         if let Some(seal) = self.line.strip_prefix(b"end ") {
@@ -54,7 +55,7 @@ impl<R: BufRead> Reader<R> {
         line::decode(line).with_context(|| format!("line {} of the record", self.number)).map(Some)
     }
 
-    /// Reads a whole line, with its newline.
+    /// Reads a whole line, including its newline.
     fn read_line(&mut self) -> Result<()> {
         self.line.clear();
         self.number += 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether what is executed in one place is what it is in another.
+//! Compares an executable file in two trees.
 
 use std::os::fd::OwnedFd;
 
@@ -12,10 +12,11 @@ use super::disk::is_same;
 use super::inspect::{self, Opened};
 use sys::Interrupt;
 
-/// Whether two directories have the same regular file at `path`: one object, or two of one content, mode and owner.
+/// Tells whether two directories have the same regular file at `path`: one object, or two with the same content, mode
+/// and owner.
 ///
 /// # Errors
-/// Where they can't be looked at for another reason than damage; once interrupted.
+/// If a file can't be examined for a reason other than damage; once interrupted.
 pub fn is_same_file(
     one: &OwnedFd,
     other: &OwnedFd,
@@ -39,7 +40,7 @@ pub fn is_same_file(
     }
 }
 
-/// The regular file at `path`, if there is one.
+/// Opens the regular file at `path`; `None` if there is none.
 fn open(root: &OwnedFd, path: &RelativePath) -> Result<Option<Opened>> {
     match inspect::open(root, path) {
         Ok(opened) if FileType::from_raw_mode(opened.stat.st_mode) == FileType::RegularFile => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Records as bytes: what is written is read, and nothing else is.
+//! Tests of the format: a reader accepts what a writer wrote, and nothing else.
 
 use std::fs::{self, File};
 
@@ -107,7 +107,7 @@ fn lines_that_mean_nothing_are_refused() {
     }
 }
 
-/// However many objects there are, and however long one is.
+/// Holds for many objects, and for one long file.
 #[test]
 fn a_comparison_ends_once_interrupted() {
     let directory = tempfile::tempdir().unwrap();

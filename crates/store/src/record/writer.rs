@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writes a record: each object as it is made, and the seal once the tree is whole.
+//! Writes a record: each object as it is made, and the seal once the tree is complete.
 
 use std::io::Write;
 
@@ -10,30 +10,30 @@ use super::escape::to_hex;
 use super::line;
 use super::{FIRST, Kind, Object};
 
-/// So many bytes are written at once.
+/// The number of bytes that are written at once.
 const BUFFER: usize = 64 << 10;
 
 /// A record being written.
 #[derive(Debug)]
 pub struct Writer<W> {
     output: W,
-    /// What is not yet written, nor hashed.
+    /// Bytes not yet written or hashed.
     pending: Vec<u8>,
     hasher: blake3::Hasher,
     sealed: Sealed,
 }
 
-/// What a whole record comes to.
+/// The totals of a complete record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
-    /// Objects, the root included.
+    /// The number of objects, including the root.
     pub objects: u64,
-    /// Bytes of all files' content; what has several names counts once.
+    /// The total size of the files' content in bytes. A file with several names counts once.
     pub size: u64,
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a record in `output`, which is empty.
+    /// Starts a record in `output`, which is empty.
     pub fn new(output: W) -> Self {
         Self { output, pending: FIRST.to_vec(), hasher: blake3::Hasher::new(), sealed: Sealed::default() }
     }
@@ -41,7 +41,7 @@ impl<W: Write> Writer<W> {
     /// Adds an object.
     ///
     /// # Errors
-    /// The output's.
+    /// If the output can't be written.
     pub fn add(&mut self, object: &Object) -> Result<()> {
         line::encode(&mut self.pending, object);
         self.sealed.objects += 1;
@@ -51,10 +51,10 @@ impl<W: Write> Writer<W> {
         if self.pending.len() < BUFFER { Ok(()) } else { self.flush() }
     }
 
-    /// Seals the record: there are no more objects.
+    /// Seals the record after the last object, and returns its totals.
     ///
     /// # Errors
-    /// The output's.
+    /// If the output can't be written.
     pub fn finish(mut self) -> Result<Sealed> {
         self.flush()?;
         let mut last = format!("end {} ", self.sealed.objects).into_bytes();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A directory while it is built, a pod's or a tree's, and the moment it appears where it belongs.
+//! The staging directory of a pod or a tree: built in `staging/`, then published under its final name.
 //!
-//! `staging/ID` is locked by its builder, and renamed once it is on disk. Invariants: what is in `containers/` and the
-//! store is complete; what is in `staging/` and not locked is dead, and the next run sweeps it. So a run may be killed
-//! at any moment.
+//! `staging/ID` is locked by the process that builds it, and is renamed once it is on disk. Invariants: everything in
+//! `containers/` and the store is complete; an unlocked directory in `staging/` was left by a dead run, and the next
+//! run removes it. So a run may be killed at any moment.
 
 mod mounted;
 mod remove;
@@ -28,31 +28,33 @@ use sys::open_beneath;
 pub use mounted::{Mounted, told_apart};
 pub use sweep::{Locked, is_called, lock};
 
-/// How often an id is drawn that somebody has, or a staging directory made that a sweep takes for dead.
+/// The maximum number of attempts to draw an id that is not taken, and to make a staging directory that no sweep takes
+/// for dead.
 const ATTEMPTS: usize = 64;
 const DIRECTORY_MODE: Mode =
     Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// How a staging directory comes onto the disk before it is renamed.
+/// How a staging directory is synced to disk before it is renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// With all of its file system: it holds a tree.
+    /// The whole file system is synced, as the directory holds a tree.
     FileSystem,
-    /// By itself: every file in it was written by [`Staging::write_file`], and it has no directories with content.
+    /// Only the directory itself is synced: every file in it was written by [`Staging::write_file`], and its
+    /// subdirectories are empty.
     Files,
 }
 
-/// What publishing came to.
+/// The result of publishing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// It is there now.
+    /// The directory was published.
     New,
-    /// Something of that name was there before.
+    /// The name was taken already.
     Taken,
 }
 
-/// A directory being built, locked.
+/// A directory being built. It is locked.
 #[derive(Debug)]
 pub struct Staging<'h> {
     home: &'h Home,
@@ -62,12 +64,12 @@ pub struct Staging<'h> {
 }
 
 impl<'h> Staging<'h> {
-    /// Removes what dead runs left, but for that in which something is mounted.
+    /// Removes what dead runs left behind, except for directories with mounts in them, which are returned.
     pub fn sweep(home: &Home) -> Result<Vec<Mounted>> {
         sweep::sweep(home)
     }
 
-    /// Likewise, for callers that have no use of it: what stays is warned of.
+    /// Does the same as `sweep`, but warns of the directories that stay.
     pub fn sweep_or_warn(home: &Home) -> Result<()> {
         for mounted in Self::sweep(home)? {
             home.listener.warn(&format!("a dead run's directory stays: {mounted}"));
@@ -75,7 +77,7 @@ impl<'h> Staging<'h> {
         Ok(())
     }
 
-    /// Begins a directory.
+    /// Creates and locks a new directory.
     pub fn create(home: &'h Home) -> Result<Self> {
         for _ in 0..ATTEMPTS {
             if let Some(staging) = Self::try_create(home, random_id()?)? {
@@ -95,12 +97,12 @@ impl<'h> Staging<'h> {
             Err(Errno::EXIST) => return Ok(None),
             done => done.context("cannot create a staging directory")?,
         }
-        // A sweep may come in here and take it for dead.
+        // A sweep may lock it before this process does, and remove it as dead.
         let Locked { directory } = match lock(&home.staging, &name) {
             Ok(None) => return Ok(None),
             Ok(Some(locked)) => locked,
             Err(error) => {
-                // Not through the lock, as all else is, but nobody else draws this name.
+                // Usually only the process with the lock removes a directory; but no other process draws this name.
                 let _ = unlinkat(&home.staging, &name, AtFlags::REMOVEDIR);
                 return Err(error).context("cannot lock the staging directory");
             }
@@ -113,7 +115,8 @@ impl<'h> Staging<'h> {
         Ok(Some(staging))
     }
 
-    /// What a set-group-id bit or a default ACL of DIR's gave to the new directory must not go on into trees.
+    /// Removes what the new directory inherited from a set-group-id bit or a default ACL of DIR. Trees must not inherit
+    /// it.
     fn forget_inherited(&self) -> Result<()> {
         for name in ["system.posix_acl_default", "system.posix_acl_access"] {
             match fremovexattr(&self.directory, name) {
@@ -126,17 +129,17 @@ impl<'h> Staging<'h> {
         fchmod(&self.directory, Mode::RWXU).context("cannot set the staging directory's mode")
     }
 
-    /// Its name, and the pod's id where it is a pod's.
+    /// Returns the directory's name, which is the pod's id if it is a pod's.
     pub fn id(&self) -> PodId {
         self.id
     }
 
-    /// Makes a directory in it, 0755.
+    /// Makes a subdirectory with mode 0755.
     pub fn make_directory(&self, name: &str) -> Result<OwnedFd> {
         make_directory(&self.directory, name)
     }
 
-    /// Writes a file in it and onto the disk, 0600.
+    /// Writes a file with mode 0600 into the directory, and syncs it to disk.
     pub fn write_file(&self, name: &str, content: &[u8]) -> Result<()> {
         let write = || -> Result<()> {
             let mut file = self.create_file(name)?;
@@ -146,7 +149,7 @@ impl<'h> Staging<'h> {
         write().with_context(|| format!("cannot write {name}"))
     }
 
-    /// Makes an empty file in it, 0600.
+    /// Makes an empty file with mode 0600 in the directory.
     pub fn create_file(&self, name: &str) -> Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = || -> rustix::io::Result<OwnedFd> {
@@ -157,10 +160,10 @@ impl<'h> Staging<'h> {
         Ok(File::from(create().with_context(|| format!("cannot create {name}"))?))
     }
 
-    /// Makes it appear in `parent` as `name`, with all of it on disk. Its lock stays with who has this.
+    /// Syncs the directory to disk and renames it to `name` in `parent`. `self` keeps the lock.
     ///
     /// # Errors
-    /// Where that fails; nothing has appeared then.
+    /// If that fails. Nothing has appeared in `parent` then.
     pub fn publish(&self, parent: &OwnedFd, name: &CStr, how: Sync) -> Result<Published> {
         match how {
             Sync::FileSystem => syncfs(&self.directory),
@@ -178,10 +181,11 @@ impl<'h> Staging<'h> {
         Ok(Published::New)
     }
 
-    /// Changes places with the store's tree `name`, with all of this on disk. That is to be removed then.
+    /// Syncs the directory to disk and exchanges it with the store's tree `name`. The caller has to remove the old tree
+    /// then, which has the staging directory's name.
     ///
     /// # Errors
-    /// Where that fails, or something is mounted in the tree; all is where it was then.
+    /// If that fails, or something is mounted in the tree. Both are in their old places then.
     pub fn replace(&self, name: &CStr) -> Result<()> {
         let parent = &self.home.trees;
         mounted::check_tree(self.home, name).context("cannot replace what is there")?;
@@ -201,13 +205,13 @@ impl<'h> Staging<'h> {
         renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
     }
 
-    /// Removes what has its name in staging, and is locked: itself, or what it has changed places with.
+    /// Removes the locked directory that has its name in staging: itself, or the tree that it was exchanged with.
     pub fn remove(&self) -> Result<()> {
         mounted::remove_all(self.home, &self.name)
             .with_context(|| format!("cannot remove staging/{}", self.id))
     }
 
-    /// Takes back what was published, or warns.
+    /// Moves a published directory back into staging, or warns.
     pub fn withdraw(&self, parent: &OwnedFd, name: &CStr) {
         if let Err(error) = self.try_withdraw(parent, name) {
             let name = name.to_string_lossy();
@@ -215,12 +219,14 @@ impl<'h> Staging<'h> {
         }
     }
 
-    /// Takes back what was published. A part of it must never be seen, so it is renamed before it is removed.
+    /// Moves a published directory back into staging. A half-removed directory must never be seen, so it is renamed
+    /// before it is removed.
     pub fn try_withdraw(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
         renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)
     }
 
-    /// Removes it. What can't be removed is left to the next run's sweep, and so is what has its name now.
+    /// Removes the directory. If that fails, the next run's sweep removes it. A different directory that has its name
+    /// by now is left to the sweep, too.
     pub fn discard(self) {
         let removed = match is_called(&self.home.staging, &self.name, &self.directory) {
             Ok(true) => mounted::remove(self.home, &self.name),
@@ -231,12 +237,12 @@ impl<'h> Staging<'h> {
         }
     }
 
-    /// Lets others share the lock of what was published.
+    /// Downgrades the lock of the published directory, so that other processes can share it.
     pub fn share(&self) -> Result<()> {
         flock(&self.directory, FlockOperation::LockShared).context("cannot share the lock")
     }
 
-    /// What was published, with its lock.
+    /// Returns the published directory with its lock.
     pub fn into_locked(self) -> Locked {
         Locked { directory: self.directory }
     }
@@ -248,10 +254,11 @@ impl AsFd for Staging<'_> {
     }
 }
 
-/// Takes what is locked, the store's tree `name`, out of there at once, and removes it. No sweep comes in: it is locked.
+/// Removes the store's tree `name`, which is locked. A single rename takes it out of the store first. No sweep
+/// interferes, because of the lock.
 ///
 /// # Errors
-/// Where that fails; a tree that something is mounted in is still there then, with all of it.
+/// If that fails. A tree that something is mounted in stays in the store, complete.
 pub fn remove_from_store(home: &Home, name: &CStr, _locked: Locked) -> Result<()> {
     mounted::check_tree(home, name)?;
     for _ in 0..ATTEMPTS {
@@ -274,7 +281,7 @@ fn random_id() -> Result<PodId> {
     Ok(PodId::from_random(random))
 }
 
-/// Makes a directory in `parent`, 0755 whatever the umask.
+/// Makes a directory in `parent` with mode 0755, whatever the umask.
 pub fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
     mkdirat(parent, name, Mode::RWXU).with_context(|| format!("cannot create {name}"))?;
     let directory = open_below(parent, name)?;
@@ -282,7 +289,7 @@ pub fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// Opens a directory of our own; no link is followed to get there.
+/// Opens one of Gantry's own directories without following links.
 pub fn open_below(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
     let opened = open_beneath(parent, name, OFlags::RDONLY | OFlags::DIRECTORY);
     opened.with_context(|| format!("cannot open {name}"))

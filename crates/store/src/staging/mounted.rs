@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is in DIR and is to be removed, and has something mounted on it or below it: it stays, and where that is is
-//! told. A person has mounted it, and would lose what nobody thought of.
+//! Refuses to remove anything in DIR that has something mounted on it or below it.
+//!
+//! Such a directory stays, and the mount point is reported: a person has mounted it, and would lose data unexpectedly.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -12,22 +13,23 @@ use pod::text::one_line;
 use super::remove::{self, Obstacle};
 use crate::home::Home;
 
-/// Something is mounted at this path, in what is to be removed.
+/// The path of a mount point in a directory that is to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is a mount point: expected none in what is to be removed", one_line(&.0.to_string_lossy()))]
 pub struct Mounted(PathBuf);
 
-/// Looks whether anything is mounted in the store's tree `name`.
+/// Checks that nothing is mounted in the store's tree `name`.
 pub(super) fn check_tree(home: &Home, name: &CStr) -> Result<()> {
     in_words(home, layout::TREES, remove::check(&home.trees, name))
 }
 
-/// Removes staging's `name`.
+/// Removes `name` in staging.
 pub(super) fn remove(home: &Home, name: &CStr) -> Result<()> {
     in_words(home, layout::STAGING, remove::remove_tree(&home.staging, name))
 }
 
-/// Likewise all of it that can go, whatever can't; the next run's sweep has the rest.
+/// Removes `name` in staging as far as possible: an error is followed by a second attempt. The next run's sweep removes
+/// the rest.
 pub(super) fn remove_all(home: &Home, name: &CStr) -> Result<()> {
     let removed = remove(home, name);
     if removed.is_err() {
@@ -36,10 +38,10 @@ pub(super) fn remove_all(home: &Home, name: &CStr) -> Result<()> {
     removed
 }
 
-/// What removing came to, where a mount is no trouble of the system's.
+/// Separates mounts from all other errors of a removal.
 ///
 /// # Errors
-/// All others.
+/// All errors except for a mount.
 pub fn told_apart<T>(removed: Result<T>) -> Result<Result<T, Mounted>> {
     match removed {
         Ok(done) => Ok(Ok(done)),

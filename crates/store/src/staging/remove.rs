@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Removing a tree, relative to descriptors: no link is followed, whatever the tree holds, and three are open however
-//! deep it is. The way back up is `..`, which has to be the directory that the way down came through.
+//! Removes a tree relative to descriptors. No link is followed, whatever the tree contains, and at most three
+//! descriptors are open, however deep the tree is. The way back up is `..`, which has to be the directory that the walk
+//! came down through.
 //!
-//! Invariant: nothing that is mounted is removed. A first pass looks for mounts and changes nothing; what is mounted
-//! once it has passed ends the second there (openat2(2), `RESOLVE_NO_XDEV`, which means bind mounts too; unlink(2),
-//! EBUSY). A mount in another namespace only is in nobody's way: it goes with the name it is mounted on.
+//! Invariant: nothing that is mounted is removed. A first pass looks for mounts and changes nothing. If something is
+//! mounted after that, the second pass stops there (openat2(2), `RESOLVE_NO_XDEV`, which covers bind mounts too;
+//! unlink(2), EBUSY). A mount that exists only in another namespace does not stop it: the mount goes away together with
+//! the name it is mounted on.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,15 +17,15 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags, StatxAttributes, StatxFlags, fs
 use rustix::io::Errno;
 use sys::open_on_mount;
 
-/// How often a directory may be found with something in it after it was emptied.
+/// The maximum number of times a directory is emptied, as new objects may appear in it meanwhile.
 const ATTEMPTS: usize = 8;
 
-/// Why something can't be removed.
+/// The reason why something can't be removed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
     /// Something is mounted at this path.
     Mounted(PathBuf),
-    /// The system's reason.
+    /// An error of the system.
     System(Errno),
 }
 
@@ -32,7 +34,7 @@ impl Obstacle {
         Self::Mounted(OsStr::from_bytes(name.to_bytes()).into())
     }
 
-    /// The same, of what is in the directory called `name`.
+    /// Prepends the directory `name` to the path.
     fn below(self, name: &CStr) -> Self {
         match self {
             Self::Mounted(path) => Self::Mounted(Path::new(OsStr::from_bytes(name.to_bytes())).join(path)),
@@ -49,16 +51,16 @@ impl From<Errno> for Obstacle {
 
 type Result<T> = std::result::Result<T, Obstacle>;
 
-/// What is done with what is found.
+/// The action on each object found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
-    /// Whether something is mounted on it is looked at.
+    /// Looks whether something is mounted on it.
     Look,
-    /// It is removed.
+    /// Removes it.
     Remove,
 }
 
-/// Looks whether anything is mounted on `name` in `parent`, or below it. That nothing is there is well.
+/// Checks that nothing is mounted on `name` in `parent`, or below it. It is no error if `name` doesn't exist.
 pub(super) fn check(parent: impl AsFd, name: &CStr) -> Result<()> {
     let Some(file_type) = look(&parent, name)? else { return Ok(()) };
     match file_type {
@@ -67,8 +69,8 @@ pub(super) fn check(parent: impl AsFd, name: &CStr) -> Result<()> {
     }
 }
 
-/// Removes `name` in `parent`, whatever it is, and everything below it; nothing of it where something is mounted there.
-/// That it is gone already is well.
+/// Removes `name` in `parent`, of whatever type, and everything below it. If something is mounted there, nothing is
+/// removed. It is no error if `name` is gone already.
 pub(super) fn remove_tree(parent: impl AsFd, name: &CStr) -> Result<()> {
     check(&parent, name)?;
     if is_removed(&parent, name)? {
@@ -87,7 +89,7 @@ pub(super) fn remove_tree(parent: impl AsFd, name: &CStr) -> Result<()> {
     remove_empty(&parent, name)
 }
 
-/// Removes what is no directory; whether it is gone.
+/// Removes an object that is not a directory. Tells whether the name is gone.
 fn is_removed(parent: impl AsFd, name: &CStr) -> Result<bool> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
@@ -97,7 +99,7 @@ fn is_removed(parent: impl AsFd, name: &CStr) -> Result<bool> {
     }
 }
 
-/// Removes an empty directory, or finds it gone.
+/// Removes an empty directory. It is no error if it is gone already.
 fn remove_empty(parent: impl AsFd, name: &CStr) -> Result<()> {
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -106,17 +108,17 @@ fn remove_empty(parent: impl AsFd, name: &CStr) -> Result<()> {
     }
 }
 
-/// A directory above the one that is at hand.
+/// A directory above the current one.
 struct Above {
-    /// Which one it is.
+    /// The device and inode numbers of the directory.
     identity: (u64, u64),
-    /// The names in it that are directories, and not done yet. The last is the way down.
+    /// The subdirectories in it that are not done yet. The last one is the way down.
     left: Vec<CString>,
-    /// How often that one was emptied.
+    /// The number of times that last subdirectory was emptied.
     attempts: usize,
 }
 
-/// Looks through `directory`, or empties it, depth first.
+/// Walks through `directory` depth first, and either looks for mounts or empties it.
 fn walk(mut directory: OwnedFd, pass: Pass) -> Result<()> {
     let mut way: Vec<Above> = Vec::new();
     let below_all = |found: Obstacle, way: &[Above]| {
@@ -148,7 +150,8 @@ fn walk(mut directory: OwnedFd, pass: Pass) -> Result<()> {
     }
 }
 
-/// Removes what is in a directory and is none itself, or looks at it; the names of those that are.
+/// Removes all objects in a directory that are not directories, or checks them for mounts. Returns the names of the
+/// subdirectories.
 fn subdirectories(directory: &OwnedFd, pass: Pass) -> Result<Vec<CString>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -158,7 +161,7 @@ fn subdirectories(directory: &OwnedFd, pass: Pass) -> Result<Vec<CString>> {
             continue;
         }
         let is_directory = match (entry.file_type(), pass) {
-            // What is mounted on one is found when it is opened.
+            // A mount on a directory is found when it is opened.
             (FileType::Directory, _) => true,
             (_, Pass::Look) => look(directory, name)? == Some(FileType::Directory),
             (_, Pass::Remove) => !is_removed(directory, name)?,
@@ -170,9 +173,9 @@ fn subdirectories(directory: &OwnedFd, pass: Pass) -> Result<Vec<CString>> {
     Ok(all)
 }
 
-/// What `name` is, if it is there, and nothing is mounted on it.
+/// Returns the type of `name` after checking that nothing is mounted on it; `None` if it doesn't exist.
 fn look(parent: impl AsFd, name: &CStr) -> Result<Option<FileType>> {
-    // As it is known here: nobody needs the size that a server has of it.
+    // Cached values are enough: the current size on a file server is not needed.
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     match statx(parent, name, flags, StatxFlags::TYPE) {
         Err(Errno::NOENT) => Ok(None),
@@ -183,7 +186,7 @@ fn look(parent: impl AsFd, name: &CStr) -> Result<Option<FileType>> {
     }
 }
 
-/// Opens a directory that is on the same mount as `parent`.
+/// Opens a directory that must be on the same mount as `parent`.
 fn open(parent: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     let name_in_parent = OsStr::from_bytes(name.to_bytes());
     match open_on_mount(parent, name_in_parent, OFlags::RDONLY | OFlags::DIRECTORY) {
@@ -207,11 +210,11 @@ mod tests {
     use super::*;
     use crate::staging::tests::can_run;
 
-    /// Between the two passes anybody can mount something.
+    /// Another process can mount something between the two passes.
     #[test]
     fn what_is_mounted_after_the_look_is_not_crossed() {
         let Some(_nobody_starts) = can_run("what_is_mounted_after_the_look_is_not_crossed") else { return };
-        // In a namespace of this thread's own, which all that is mounted goes with.
+        // Runs in a mount namespace of this thread, so that all mounts go away with it.
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let bind = |what: Option<&Path>, at: &Path, flags| mount(what, at, None::<&str>, flags, None::<&str>);
         bind(None, Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE).unwrap();
@@ -230,7 +233,7 @@ mod tests {
             let opened = open(&parent, c"tree").unwrap();
             assert_eq!(walk(opened, Pass::Remove), Err(Obstacle::Mounted(on.into())));
             assert_eq!(fs::read(canary.join("file")).unwrap(), b"alive", "{on}");
-            // The look finds it, too, whatever it is on.
+            // The first pass finds it too, whatever it is mounted on.
             assert_eq!(remove_tree(&parent, c"tree"), Err(Obstacle::Mounted(Path::new("tree").join(on))));
             assert_eq!(fs::read(canary.join("file")).unwrap(), b"alive", "{on}");
             nix::mount::umount(&tree.join(on)).unwrap();

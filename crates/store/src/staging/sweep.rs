@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Removing what dead runs left: entries of `staging/` that nobody has locked.
+//! Removes what dead runs left behind: entries of `staging/` that no process has locked.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,8 +13,8 @@ use super::mounted::{self, Mounted};
 use crate::home::Home;
 use crate::unpacker;
 
-/// Removes every dead entry of `staging/`, but for those that something is mounted in, which are told. Names that
-/// Gantry does not give are not its own: they stay.
+/// Removes every dead entry of `staging/`, and returns those that stay because something is mounted in them. Entries
+/// with names that Gantry doesn't use are not its own and stay as well.
 pub(super) fn sweep(home: &Home) -> Result<Vec<Mounted>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(&home.staging).context("cannot list staging")? {
@@ -31,23 +31,25 @@ pub(super) fn sweep(home: &Home) -> Result<Vec<Mounted>> {
 
 fn sweep_one(home: &Home, name: &CStr) -> Result<()> {
     match lock(&home.staging, name)? {
-        // A worker outlives its installer for a moment.
+        // A worker may outlive its installer for a moment.
         Some(locked) if unpacker::is_at_work(&locked.directory)? => Ok(()),
-        // Held while it is removed, so that two sweeps don't meet.
+        // The lock is held during the removal, so that two sweeps don't work on the same entry.
         Some(_locked) => mounted::remove(home, name),
         None => Ok(()),
     }
 }
 
-/// An entry that nobody else works in.
+/// An entry that no other process works in.
 #[derive(Debug)]
 pub struct Locked {
-    /// It, which has the lock.
+    /// The directory, whose descriptor holds the lock.
     pub directory: OwnedFd,
 }
 
-/// Locks the directory `name`; `None` where somebody has it, or it is gone. Who gets it knows that the name means
-/// the directory he has locked: it was neither published nor removed in between.
+/// Locks the directory `name` exclusively. Returns `None` if another process has the lock, or the directory is gone.
+///
+/// After locking, it checks that the name still means the locked directory, which was neither published nor removed in
+/// between.
 pub fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = match openat(staging, name, flags, Mode::empty()) {
@@ -61,7 +63,7 @@ pub fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, Errno> {
     Ok(is_called(staging, name, &directory)?.then_some(Locked { directory }))
 }
 
-/// Whether `name` in `parent` is this directory.
+/// Tells whether `name` in `parent` is this directory.
 pub fn is_called(parent: impl AsFd, name: &CStr, directory: &OwnedFd) -> Result<bool, Errno> {
     let open = fstat(directory)?;
     match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {

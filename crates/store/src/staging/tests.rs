@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! DIR in real directories: made, swept, published into, and unmade.
+//! Tests in real directories: DIR is made, swept, published into, and removed again.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -16,10 +16,12 @@ use sys::Interrupt;
 
 const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
-/// Held alone by tests that start processes: a new one has all locks of this one until it executes its program.
+/// Held exclusively by tests that start processes: until it executes its program, a new process has all locks of this
+/// one.
 pub static STARTING: RwLock<()> = RwLock::new(());
 
-/// Whether this test can run, and alone with its locks; staging belongs to root.
+/// Waits until no other test starts processes that would share this test's locks. Returns `None` if the test can't run:
+/// it needs root, which staging belongs to.
 pub fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
     if geteuid().is_root() {
         return Some(STARTING.read().unwrap_or_else(PoisonError::into_inner));
@@ -98,7 +100,7 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
     assert_eq!(publish(b"second", false), (Published::Taken, b"first".to_vec()));
     assert_eq!(publish(b"third", true), (Published::Taken, b"third".to_vec()));
     assert_eq!(names(&outer.path().join("staging")), [""; 0]);
-    // Somebody may be at work in what has changed places with it.
+    // Another process may be using the directory that it was exchanged with.
     let last = Staging::create(&home).unwrap();
     last.replace(c"tree").unwrap();
     last.discard();
@@ -132,7 +134,7 @@ fn the_dead_are_swept_and_the_living_stay() {
     assert_eq!(names(&entries), ["not-ours"]);
 }
 
-/// Directories in each other, each with a file and an empty directory on both sides of the way down.
+/// Makes nested directories, each with a file and an empty directory on both sides of the way down.
 fn deep_tree(top: &Path, depth: usize) {
     let mut directory = openat(CWD, top, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
     for _ in 0..depth {
@@ -144,7 +146,7 @@ fn deep_tree(top: &Path, depth: usize) {
     }
 }
 
-/// In a process of its own, whose limit of descriptors is a small part of the tree's depth.
+/// Runs in a process of its own, with a descriptor limit that is a small part of the tree's depth.
 #[test]
 fn a_dead_tree_of_any_depth_is_swept() {
     const CHILD: &str = "GANTRY_TEST_SWEEP_IN";

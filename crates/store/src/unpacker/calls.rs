@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The system calls that unpacking takes. A worker has the host's processes and user 0 before it, so what could reach
-//! another process (kill(2), ptrace(2), prlimit(2), signals of fcntl(2), …) or the kernel's less trodden parts is
-//! refused with EPERM, and so is whatever else is not here.
+//! The system calls that unpacking needs. All others are refused with EPERM.
+//!
+//! A worker runs as user 0 and can see the host's processes, so calls that could affect another process (kill(2),
+//! ptrace(2), prlimit(2), signals of fcntl(2), …) or reach rarely used parts of the kernel are refused, and so is any
+//! other call that is not listed here.
 
 use anyhow::{Context, Result};
 use seccompiler::{
@@ -17,7 +19,7 @@ const PR_SET_NAME: u64 = 15;
 /// fcntl.h: `F_GETFD`, `F_SETFD`, `F_GETFL`, `F_DUPFD_CLOEXEC`.
 const OF_DESCRIPTORS: [u64; 4] = [1, 2, 3, 1030];
 
-/// What may be called with any arguments.
+/// The calls that are permitted with any arguments.
 const PERMITTED: &[Sysno] = &[
     // Streams.
     Sysno::read,
@@ -29,7 +31,7 @@ const PERMITTED: &[Sysno] = &[
     Sysno::close,
     Sysno::dup,
     Sysno::ppoll,
-    // The tree. Which of it can be reached is the root's and openat2(2)'s affair.
+    // The tree. The root and openat2(2) restrict what can be reached.
     Sysno::openat,
     Sysno::openat2,
     Sysno::fstat,
@@ -74,14 +76,14 @@ const PERMITTED: &[Sysno] = &[
     Sysno::getrandom,
     Sysno::exit,
     Sysno::exit_group,
-    // musl calls these where there are newer ones.
+    // musl calls these although newer ones exist.
     #[cfg(target_arch = "x86_64")]
     Sysno::open,
     #[cfg(target_arch = "x86_64")]
     Sysno::poll,
 ];
 
-/// From here on, this thread and those that it starts can call nothing else.
+/// Restricts this thread, and all threads that it starts, to the permitted calls.
 pub(super) fn permit_only_what_unpacking_takes() -> Result<()> {
     apply_filter(&filter()?).context("cannot have the kernel take the filter")
 }
@@ -89,7 +91,7 @@ pub(super) fn permit_only_what_unpacking_takes() -> Result<()> {
 fn filter() -> Result<BpfProgram> {
     let number = |call: Sysno| i64::from(call.id());
     let permitted = PERMITTED.iter().map(|call| (number(*call), Vec::new()));
-    // A program that is no fork, and no other process.
+    // New threads only: no new process.
     let threads = argument(SeccompCmpOp::MaskedEq(CLONE_THREAD), 0, CLONE_THREAD)?;
     let names = argument(SeccompCmpOp::Eq, 0, PR_SET_NAME)?;
     let descriptors = OF_DESCRIPTORS.map(|command| argument(SeccompCmpOp::Eq, 1, command));
@@ -105,7 +107,7 @@ fn filter() -> Result<BpfProgram> {
     filter.try_into().context("cannot compile the filter")
 }
 
-/// A call whose argument `index` is so.
+/// Makes a rule that matches calls whose argument `index` compares with `value` as `is` says.
 fn argument(is: SeccompCmpOp, index: u8, value: u64) -> Result<SeccompRule> {
     let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, is, value);
     SeccompRule::new(vec![condition.context("no condition")?]).context("no rule")
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn nothing_reaches_another_process() {
-        // Filters are a thread's own.
+        // A filter applies to its thread alone.
         let thread = std::thread::spawn(|| {
             permit_only_what_unpacking_takes().unwrap();
             assert_eq!(kill(getpid(), None), Err(Errno::EPERM));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The worker's own side.
+//! The code that runs in the worker.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,13 +14,13 @@ use super::{Failure, Message, NAME, Order, Policies, confine};
 use crate::extract::{Outcome, Refused, Unpacker};
 use sys::Interrupt;
 
-/// Does a worker's work and tells how it went, if this program was called as one.
+/// Does a worker's job and reports the result, if this program was called as a worker.
 pub fn main(policies: Policies) -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if arguments.next().as_deref() != Some(OsStr::new(NAME)) {
         return None;
     }
-    // stderr is for the message alone. A worker that panics has none, which the parent notices.
+    // stderr carries only the message. A worker that panics writes none, which the parent notices.
     std::panic::set_hook(Box::new(|_| {}));
     let order = arguments.next().unwrap_or_default();
     let (message, code) = match work(order.as_encoded_bytes(), policies) {
@@ -40,7 +40,7 @@ fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
     let order: Order = serde_json::from_slice(order).context("cannot understand what a worker is to do")?;
     confine::enter(&order).context("cannot confine the unpacking process")?;
     let job = order.job;
-    // A worker is ended by SIGKILL.
+    // A worker needs no interrupt, as it is ended by SIGKILL.
     let unpacker = Unpacker {
         limits: job.limits,
         interrupt: Interrupt::default(),

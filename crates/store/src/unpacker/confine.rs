@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Giving up everything that making a tree does not need.
+//! Drops all privileges and access that making a tree doesn't need.
 //!
-//! Each step can fail, and each failure is the worker's end.
+//! Each step can fail, and any failure ends the worker.
 
 use std::fs;
 use std::io;
@@ -26,8 +26,8 @@ use rustix::thread::{
 use super::{Order, calls};
 use archive::Limits;
 
-/// What an image's objects are made with: owners, modes whatever the owner, set-user-id bits, devices and file
-/// capabilities.
+/// The capabilities needed to make an image's objects: owners, modes whatever the owner, set-user-id bits, devices and
+/// file capabilities.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
@@ -35,7 +35,7 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::MKNOD)
     .union(CapabilitySet::SETFCAP);
 
-/// Confines this process, which has one thread so far, to its current directory.
+/// Confines this process, which must still be single-threaded, to its current directory.
 pub(super) fn enter(order: &Order) -> Result<()> {
     die_with(order.parent)?;
     umask(Mode::empty());
@@ -47,19 +47,19 @@ pub(super) fn enter(order: &Order) -> Result<()> {
     enter_tree().context("cannot make the new tree the root")?;
     set_no_new_privs(true).context("cannot give up new privileges")?;
     drop_capabilities().context("cannot drop capabilities")?;
-    // Workers are of one user: one that is broken must not get hold of another.
+    // All workers run as the same user: a compromised one must not be able to trace another.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot refuse to be traced")?;
     calls::permit_only_what_unpacking_takes().context("cannot give up system calls")
 }
 
-/// From here on, this process ends when its parent does; it may have ended already.
+/// Makes this process end when its parent does. The parent may have ended already, which is an error.
 fn die_with(parent: i32) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask to end with the installer")?;
     ensure!(getppid().map(Pid::as_raw_pid) == Some(parent), "the installer has ended: expected it to wait");
     Ok(())
 }
 
-/// The address space for data that a worker may have: what its limits allow, and as much again as it all takes.
+/// Returns the address space that a worker may have for data: what its limits allow, plus 64 MiB for everything else.
 fn memory(limits: &Limits) -> u64 {
     (limits.directories as u64).saturating_add(limits.decoder_memory).saturating_add(64 << 20)
 }
@@ -71,7 +71,8 @@ fn limit(resource: Resource, most: u64) -> Result<()> {
         .context("cannot limit its memory")
 }
 
-/// Closes what the installer's caller left open, and what the installer opened for others at the same time.
+/// Closes the descriptors that the installer's caller left open, and those that the installer opened for other uses
+/// meanwhile.
 fn close_others() -> Result<()> {
     let mut open = Vec::new();
     for entry in fs::read_dir("/proc/self/fd")? {
@@ -81,7 +82,7 @@ fn close_others() -> Result<()> {
     }
     for number in open.into_iter().filter(|number| *number > 2) {
         match close(number) {
-            // The listing's own.
+            // EBADF: the descriptor of the directory listing itself.
             Ok(()) | Err(Errno::EBADF) => {}
             Err(error) => return Err(error.into()),
         }
@@ -89,7 +90,7 @@ fn close_others() -> Result<()> {
     Ok(())
 }
 
-/// Makes the current directory this process's root, with nothing else mounted that it could get at.
+/// Makes the current directory the root of this process, which can reach no other mount.
 fn enter_tree() -> Result<()> {
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -100,8 +101,8 @@ fn enter_tree() -> Result<()> {
     mount(None::<&str>, ".", None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | safe, None::<&str>)?;
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        // The initial ramfs can't be pivoted away (pivot_root(2)). What is left below the new root can't be reached
-        // without CAP_SYS_CHROOT, CAP_SYS_ADMIN or a descriptor of it.
+        // The initial ramfs can't be moved by pivot_root(2). What is left below the new root can't be reached without
+        // CAP_SYS_CHROOT, CAP_SYS_ADMIN or a descriptor in it.
         Err(Errno::EINVAL) => {
             mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
             chroot(".")?;
@@ -119,7 +120,7 @@ fn drop_capabilities() -> io::Result<()> {
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         match capability_is_in_bounding_set(capability) {
-            // The kernel has no more.
+            // The kernel has no more capabilities.
             Err(rustix::io::Errno::INVAL) => break,
             is_in => {
                 if is_in? && !KEPT.contains(capability) {

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The process that decodes and extracts an archive, which is not the installer itself.
+//! The worker: a confined process, separate from the installer, that decodes and extracts an archive.
 //!
-//! Decoders read what strangers wrote. Should one be broken, it is in a process that sees nothing but the new tree, and
-//! can do nothing but make objects in it:
+//! Decoders read untrusted data. If an archive exploits a bug in one, the damage is limited to a process that sees
+//! nothing but the new tree, and can only make objects in it:
 //!
 //! ```text
 //! installer ── stdin: the archive ── stdout: the record ── stderr: one message ── cwd: the tree ──► worker
 //! ```
 //!
-//! The worker is this very program by another name. It has a root, network and IPC of its own, six capabilities, no
-//! environment, no descriptors but these, and no system calls but those that unpacking takes. The record is locked as long as the worker is there, so what a killed
-//! installer leaves is not removed until its worker is gone, too.
+//! The worker is this same program, called by another name. It has its own root, network and IPC namespaces, six
+//! capabilities, no environment, no descriptors but these, and no system calls but those that unpacking needs. The
+//! record is locked as long as the worker exists. So what a killed installer leaves behind is not removed until its
+//! worker has ended, too.
 //!
-//! Invariants: not one byte of the archive is read before the worker is confined, and where it can't be, that is an
-//! error; a [`Verified`](crate::extract::Verified) comes only from a worker's whole message, which only a worker that
-//! has come to its end writes. A worker protects the host from an archive; what it says of the archive is believed, but
-//! never that it is another one than was expected.
+//! Invariants: not one byte of the archive is read before the worker is confined, and it is an error if the worker
+//! can't be confined. A [`Verified`](crate::extract::Verified) comes only from a worker's whole message, which a worker
+//! writes only once it has finished. A worker protects the host from an archive. What it reports about the archive is
+//! believed, except that the digest must be the expected one.
 
 mod calls;
 mod child;
@@ -32,23 +33,24 @@ pub use child::main;
 pub use parent::{Descriptors, is_at_work, spawn};
 pub use parent::{Place, unpack};
 
-/// The name by which this program is a worker (`argv[0]`).
+/// The name (`argv[0]`) under which this program acts as a worker.
 const NAME: &str = "gantry-unpack";
-/// A message is at most this long.
+/// The maximum length of a message.
 const MESSAGE_MAX: usize = 64 << 10;
 
-/// What a worker is to do.
+/// The job of a worker.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// What the archive must hash to.
+    /// The digest that the archive must have.
     pub expected: Expected,
-    /// Whether the tar stream's sha512 is taken as well.
+    /// Whether the sha512 of the tar stream is computed too.
     pub with_sha512: bool,
-    /// What the archive may ask for.
+    /// Limits on what the archive may ask for.
     pub limits: Limits,
 }
 
-/// Makes the rules for an archive of a kind. The program that is a worker knows them, and this module does not.
+/// A function that makes the rules for a kind of archive. It is supplied by the program that acts as a worker, as this
+/// module doesn't know the rules.
 pub type Policies = fn(Kind) -> Box<dyn Policy>;
 
 /// The worker's one argument, as JSON.
@@ -60,20 +62,20 @@ struct Order {
     parent: i32,
 }
 
-/// What a worker says at its end, as JSON.
+/// The message that a worker writes at its end, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
-    /// All went well.
+    /// The job succeeded.
     Done(Outcome),
-    /// It did not.
+    /// The job failed.
     Failed(Failure),
 }
 
-/// Why a worker could not do it, as JSON.
+/// The reason why a worker failed, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 struct Failure {
     why: String,
-    /// The way out, where there is one.
+    /// A hint to the way out, if there is one.
     hint: Option<String>,
     /// Whether it is the archive's fault, see [`Refused`](crate::extract::Refused).
     is_refusal: bool,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The installer's side: starts a worker, waits for it, and takes its word.
+//! The code that runs in the installer: starts a worker, waits for it, and accepts its report.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -20,15 +20,15 @@ use crate::extract::{Refused, Verified};
 use crate::source::Source;
 use sys::{Interrupt, proc_path};
 
-/// This program, whatever has become of its file.
+/// This program's file, even if it was replaced or removed meanwhile.
 const PROGRAM: &str = "/proc/self/exe";
-/// Milliseconds after which a signal or progress is noticed.
+/// The interval in milliseconds at which signals and progress are checked.
 const TICK: u8 = 100;
 
-/// What a worker gets to work with.
+/// The descriptors that a worker gets.
 #[derive(Debug)]
 pub struct Descriptors<'a> {
-    /// The archive's file, from where it stands.
+    /// The archive's file, read from its current position.
     pub archive: OwnedFd,
     /// Where the record goes.
     pub record: OwnedFd,
@@ -47,10 +47,10 @@ pub struct Place<'a> {
     pub record: File,
 }
 
-/// Whether a worker still writes into what is built in `directory`: he has its record locked.
+/// Tells whether a worker still writes into the staging directory `directory`. A running worker has its record locked.
 ///
 /// # Errors
-/// The system's.
+/// If the record can't be opened or locked for another reason.
 pub fn is_at_work(directory: impl AsFd) -> rustix::io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let record = match openat(directory, layout::TREE_RECORD, flags, Mode::empty()) {
@@ -63,14 +63,14 @@ pub fn is_at_work(directory: impl AsFd) -> rustix::io::Result<bool> {
     }
 }
 
-/// Starts `program` as a worker, which has the record locked as long as it is there. It ends with the thread that
-/// started it.
+/// Starts `program` as a worker, which keeps the record locked as long as it exists. The worker ends when the thread
+/// that started it ends.
 ///
 /// # Errors
-/// Where it can't.
+/// If the record can't be locked, or the process can't be started.
 pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>) -> Result<Child> {
     let Descriptors { archive, record, result, root } = descriptors;
-    // The lock is the open file's, so it goes with the worker's last descriptor of it.
+    // The lock belongs to the open file description, so it lasts until the worker's last descriptor for it is closed.
     flock(&record, FlockOperation::NonBlockingLockExclusive).context("cannot lock the record")?;
     let parent = rustix::process::getpid().as_raw_pid();
     let order = serde_json::to_string(&Order { job: *job, kind, parent })?;
@@ -79,7 +79,7 @@ pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>
         .arg(order)
         .env_clear()
         .current_dir(proc_path(root))
-        // A terminal's signals are for the installer, which ends its workers.
+        // Signals from a terminal are for the installer alone, which ends its workers.
         .process_group(0)
         .stdin(Stdio::from(archive))
         .stdout(Stdio::from(record))
@@ -88,10 +88,12 @@ pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>
         .context("cannot start the unpacking process")
 }
 
-/// Unpacks `source` in a worker. On an error, what was written is still there, and good for nothing.
+/// Unpacks `source` in a worker.
+///
+/// On an error, what was written so far remains. It is incomplete and must not be used.
 ///
 /// # Errors
-/// As [`crate::extract::Unpacker::unpack`]; where the worker can't be confined, or dies.
+/// As [`crate::extract::Unpacker::unpack`]; if the worker can't be confined, or dies.
 pub fn unpack(
     kind: Kind,
     job: &Job,
@@ -107,7 +109,7 @@ pub fn unpack(
     let child = spawn(Path::new(PROGRAM), kind, job, descriptors)?;
     let (text, status) = supervise(child, message, source, interrupt)?;
     match serde_json::from_slice(&text) {
-        // A whole message comes from a worker that has done all it was to do.
+        // A whole message comes from a worker that has finished its job.
         Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => {
             Verified::by_worker(outcome, job.expected)
         }
@@ -116,7 +118,7 @@ pub fn unpack(
     }
 }
 
-/// Waits for a worker's message and end. Ends it once interrupted.
+/// Waits for a worker's message and its end. Kills it once interrupted.
 fn supervise(
     mut child: Child,
     mut message: io::PipeReader,
@@ -128,14 +130,15 @@ fn supervise(
         child.kill().context("cannot end the unpacking process")?;
     }
     let status = match child.wait() {
-        // Who ignores SIGCHLD is not told how its children end (wait(2)), and a caller may have made us do so.
+        // If SIGCHLD is ignored, the kernel doesn't report how children end (wait(2)). The installer may have inherited
+        // that from its caller.
         Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => None,
         status => Some(status.context("cannot wait for the unpacking process")?),
     };
     Ok((listened?, status))
 }
 
-/// Reads up to the pipe's end, which comes with the worker's.
+/// Reads the message up to the end of the pipe, which is closed when the worker ends.
 fn listen(message: &mut io::PipeReader, source: &Source, interrupt: &Interrupt) -> Result<Vec<u8>> {
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     loop {

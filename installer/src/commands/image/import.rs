@@ -65,7 +65,7 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
     Ok(ExitCode::SUCCESS)
 }
 
-/// A digest that is asked for is one the image is known by afterwards.
+/// Returns the aliases by which the image is known afterwards: the digest asked for, if it is a sha512.
 fn named(digest: Option<Digest>) -> Vec<Digest> {
     digest.into_iter().filter(Digest::is_sha512).collect()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `installer image list`: what the store has, for people or for programs.
+//! `installer image list`: lists the images in the store, as a table for people or as JSON for programs.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -71,7 +71,7 @@ fn table(images: &[(Digest, Info)], references: &References) -> String {
     text
 }
 
-/// A time span in its largest unit.
+/// Formats a time span in its largest unit.
 fn age(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -28,12 +28,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 }
 
 fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
-    // First, so that one that was killed halfway, and is done again, has nothing left of it though its image is gone.
+    // The sweep comes first: if an earlier removal was killed halfway, repeating the command removes its leftovers even
+    // though the image itself is gone already.
     let mut is_mounted = swept_but_mounted(home)?;
     store::sweep_aliases(home)?;
     let mut ids = Vec::new();
     for image in images {
-        // Its lock is let go of before it is taken alone.
+        // The shared lock on the tree is released again here, before the tree is locked exclusively.
         let id = store::resolve(home, &Selector::any(image))?.id();
         if !ids.contains(&id) {
             ids.push(id);

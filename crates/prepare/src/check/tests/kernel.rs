@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The kernel is asked whether what is said of permissions is so: random trees, and processes of other users that enter
-//! directories and execute files in them.
+//! Compares the permission checks with the kernel's: in random trees, processes of other users enter directories and
+//! execute files.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,13 +18,13 @@ use super::{Case, elf};
 const TREES: usize = 100;
 const IDS: [u32; 3] = [0, 4242, 4243];
 
-/// A tree of two directories and a program, in which everybody may do more or less.
+/// Makes a tree of two directories and a program, with random permissions.
 fn tree(rng: &mut Rng) -> Case {
     let case = Case::new().file("a/b/run", 0o755, &elf(None));
     for path in ["a/b/run", "a/b", "a"] {
         let any = |rng: &mut Rng| Some(IDS[rng.usize(..IDS.len())]);
         chown(case.path(path), any(rng), any(rng)).unwrap();
-        // Mostly open, so that some are open all the way.
+        // Mostly permissive, so that some trees are accessible all the way.
         let mode = rng.u32(..0o1000) | if rng.bool() { 0o111 } else { 0 };
         fs::set_permissions(case.path(path), fs::Permissions::from_mode(mode)).unwrap();
         if rng.u8(..3) == 0 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Apps and trees, and what is said of them. Nothing here takes root: the trees are the caller's, and the apps' users
-//! are others.
+//! Tests of the checks on apps and trees. None of them needs root: the trees belong to the user that runs the tests,
+//! and the apps run as other users.
 
 mod kernel;
 mod places;
@@ -22,7 +22,7 @@ use sys::in_root::InRoot;
 
 const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
-/// A program of this machine that is loaded by `loader`, as far as the kernel looks at it before it starts.
+/// Makes a program for this machine with the interpreter `loader`, as far as the kernel reads it before the start.
 fn elf(loader: Option<&str>) -> Vec<u8> {
     let (bits, machine) = pod::arch::Arch::current().machines[0];
     assert_eq!(bits, 64);
@@ -41,7 +41,7 @@ fn elf(loader: Option<&str>) -> Vec<u8> {
     file
 }
 
-/// An image's tree, and what is changed of a usual app in it.
+/// An image's tree, and the changes to a usual app in it.
 struct Case {
     directory: TempDir,
     app: Value,
@@ -51,8 +51,8 @@ struct Case {
 }
 
 impl Case {
-    /// A tree with programs `/bin/run`, `/bin/dynamic` and `/bin/script`, and an app that runs the first as somebody
-    /// who owns nothing of it.
+    /// Makes a tree with programs `/bin/run`, `/bin/dynamic` and `/bin/script`, and an app that runs the first as a
+    /// user that owns nothing in the tree.
     fn new() -> Self {
         let app = json!({"exec": ["/bin/run"], "user": "4242", "group": "4242"});
         let directory = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ impl Case {
         self
     }
 
-    /// As a pod of 0.1 has it.
+    /// Makes the app's environment name its user, as in a pod of 0.1.
     fn names_user(mut self) -> Self {
         self.names_user = true;
         self

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where apps start, and what is mounted over an image.
+//! Working directories of apps, and mounts over an image.
 
 use std::os::unix::fs::symlink;
 
@@ -56,7 +56,7 @@ fn what_the_pod_covers() {
 fn what_volumes_hold() {
     let outside = tempfile::tempdir().unwrap();
     let outside = outside.path().canonicalize().unwrap();
-    // A volume of the host's can hold anything, wherever a link leads into it.
+    // A volume of the host can contain anything, wherever a link leads into it.
     let real = || Case::new().file("real/run", 0o644, b"").link("link", "/real");
     for (target, seen) in [("/real", "/real"), ("/link", "/real"), ("/link", "/link"), ("/real", "/link")] {
         let case = || real().mount(target, host(&outside));
@@ -72,7 +72,7 @@ fn what_volumes_hold() {
             .bad(&["program", "\"/real/run\" is not there"]);
     }
     Case::new().mount("/v", host(&outside)).runs("/v/../bin/run").good();
-    // Somebody has to put something into one of the pod's own.
+    // A file has to be added to one of the pod's own places first.
     let handler = |event: &str, program: &str| json!([{"name": event, "exec": [program]}]);
     let own = || Case::new().mount("/v", empty());
     own().runs("/v/run").app("eventHandlers", handler("pre-start", "/bin/run")).good();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Programs that the kernel executes and those it does not, and who may.
+//! Programs that the kernel executes and those it does not, and the users that may execute them.
 
 use rustix::fs::{XattrFlags, setxattr};
 use serde_json::json;
@@ -50,7 +50,8 @@ fn programs_that_the_kernel_does_not_execute() {
 fn programs_that_are_names() {
     let path = |path: &str| json!([{"name": "PATH", "value": path}]);
     Case::new().runs("none").bad(&["program \"none\" is not in the image", "PATH", "/usr/bin"]);
-    // As execvp(3): what is not there, or may not be executed, is passed over, and said where nothing else is.
+    // As with execvp(3), a file that doesn't exist, or may not be executed, is skipped, and is reported only if there
+    // is no other.
     let shadowed = || Case::new().file("data/run", 0o644, b"no").runs("run");
     shadowed().app("environment", path("/data:/bin")).good();
     shadowed().app("environment", path("/data:/none")).bad(&["\"/data/run\" has mode 0644"]);
@@ -78,7 +79,7 @@ fn what_only_others_may_use() {
         .bad(&["its interpreter", "\"/srv\" has mode"]);
     Case::new().mode("", 0o700).bad(&["\"/\" has mode 0700"]);
     Case::new().mode("bin/run", 0o744).bad(&["program \"/bin/run\" has mode 0744", "can execute"]);
-    // Root is let in by its capabilities alone, and executes what somebody may execute.
+    // Root passes only by its capabilities, and executes only a file that has an x bit.
     root(closed()).runs("/srv/x/run").starts_in("/srv/x").good();
     root(Case::new().mode("bin/run", 0o644)).bad(&["\"/bin/run\" has mode 0644", "user 0"]);
     if rustix::process::geteuid().is_root() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod of 0.1 says of an app's user in its environment, which is the image's word.
+//! The variables about an app's user in the environment of a pod of 0.1, whose values come from the image.
 
 use serde_json::json;
 
