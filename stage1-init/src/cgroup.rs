@@ -34,6 +34,7 @@ use pod::id::PodId;
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::MountAttrFlags;
 
+use crate::failure::namespace;
 use crate::filesystem::create;
 use crate::host::Controllers;
 
@@ -60,7 +61,7 @@ impl Cgroup {
     ///
     /// Moves this process into a cgroup namespace of its own.
     pub(crate) fn below_own(id: PodId) -> Result<Self> {
-        unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot make a cgroup namespace")?;
+        namespace(unshare(CloneFlags::CLONE_NEWCGROUP), "cgroup", "user.max_cgroup_namespaces")?;
         let parent = create("cgroup2", &[], MountAttrFlags::empty()).context("cannot reach cgroup v2")?;
         Ok(Self { parent: open_dir(parent, ".")?, name: format!("{PREFIX}{id}"), lock: None })
     }
@@ -111,12 +112,14 @@ impl Cgroup {
                 break cgroup;
             }
         };
-        for (file, value) in limits {
-            write(&cgroup, file, value)
-                .with_context(|| format!("cannot set {file} of the pod to {value}"))?;
-        }
+        let limited = limits.iter().try_for_each(|(file, value)| {
+            write(&cgroup, file, value).with_context(|| format!("cannot set {file} of the pod to {value}"))
+        });
         self.lock = Some(cgroup);
-        Ok(())
+        if limited.is_err() {
+            let _ = self.remove();
+        }
+        limited
     }
 
     /// Moves this process into the cgroup.

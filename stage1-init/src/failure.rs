@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Failures, with exit codes that a script can branch on. After exec the exit code is the pod's.
+//! Failures, with exit codes that a script can branch on, for as long as the pod has recorded none.
 //!
 //! Invariant: if a message can't be written, because there is no space or no reader, nothing else changes.
 
 use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
 
 /// The step at which starting a pod failed; its number is `/init`'s exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,16 @@ pub(crate) trait At<T> {
 impl<T, E: Into<anyhow::Error>> At<T> for Result<T, E> {
     fn at(self, step: Step) -> Result<T, Failure> {
         self.map_err(|error| Failure { step, error: error.into() })
+    }
+}
+
+/// Names the sysctl that limits how many namespaces of a kind a user can have (namespaces(7)), if that is used up.
+pub(crate) fn namespace(made: nix::Result<()>, kind: &str, sysctl: &str) -> Result<()> {
+    match made {
+        Err(Errno::ENOSPC) => {
+            bail!("cannot make a {kind} namespace: {sysctl} is used up: expected it to allow one more")
+        }
+        made => made.with_context(|| format!("cannot make a {kind} namespace")),
     }
 }
 

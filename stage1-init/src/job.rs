@@ -76,11 +76,19 @@ impl<'a> Job<'a> {
         Ok(signal.thread_block()?)
     }
 
-    /// Notes that this process was continued.
-    pub(crate) fn continued(&mut self) {
-        if let Input::Fed(feed) = &mut self.input {
-            feed.continued();
+    /// Notes that this process was continued, whatever had stopped it.
+    pub(crate) fn continued(&mut self) -> Result<()> {
+        match &mut self.input {
+            Input::None => {}
+            Input::Fed(feed) => feed.continued(),
+            // SIGSTOP and SIGTTOU stop this process alone, and it may be in the background now: `tend` looks.
+            Input::Held(_) if self.ends => {}
+            Input::Held(_) => {
+                self.cgroup.freeze()?;
+                self.frozen = true;
+            }
         }
+        Ok(())
     }
 
     /// Lets the pod go on, in the foreground or the background, so that it can end in order.

@@ -31,6 +31,7 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use pod::layout;
 use rustix::mount::MountAttrFlags;
 
+use crate::failure::namespace;
 use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
 use crate::in_root::InRoot;
 use crate::outcome;
@@ -55,7 +56,7 @@ struct Trees {
 
 /// Moves this process from the pod directory into a private root that holds the pod.
 pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
+    namespace(unshare(CloneFlags::CLONE_NEWNS), "mount", "user.max_mnt_namespaces")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the mounts private")?;
     // Taken while the host's tree is still there.

@@ -4,6 +4,7 @@
 //! The outcome is a directory of the private root's tmpfs, mounted in the pod as well:
 //!
 //! ```text
+//! began     empty; by gantry-mounts, before any app can start
 //! apps      the apps' names, a line each; by /init, before the pod starts
 //! asked     empty; by /init, once it was asked to stop the pod
 //! lost-APP  why the app's status could not be written into the pod directory; by the status writer
@@ -113,6 +114,16 @@ impl Outcome {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         }
+    }
+
+    /// Notes that apps may start from here on.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        File::create(self.path("began")).map(drop)
+    }
+
+    /// Tells whether an app may have started, or the pod has recorded how it ended.
+    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+        Ok(fs::exists(self.path("began"))? || fs::exists(self.path("code"))? || self.has_failed()?)
     }
 
     /// Records the pod's exit code.

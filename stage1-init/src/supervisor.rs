@@ -131,8 +131,8 @@ pub(crate) fn run(
             // With `debug`, nspawn copies the pod's console.
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
-            let ended = supervise(child, listens, requests, job, halt).at(Step::Exec)?;
-            conclude(ended, said)
+            let (name, ended) = supervise(child, listens, requests, job, halt).at(Step::Exec)?;
+            conclude(name, ended, said)
         }
     }
 }
@@ -167,7 +167,7 @@ fn supervise(
     requests: &Requests,
     mut job: Job<'_>,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
-) -> Result<WaitStatus> {
+) -> Result<(&'static str, WaitStatus)> {
     let mut pod = nspawn;
     let signals = SignalFd::with_flags(&requests.awaited(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut asked = false;
@@ -177,7 +177,7 @@ fn supervise(
         while let Some(signal) = next(&signals)? {
             match signal {
                 Signal::SIGCHLD => {}
-                Signal::SIGCONT => job.continued(),
+                Signal::SIGCONT => job.continued()?,
                 Signal::SIGTSTP => job.stop(signal)?,
                 _ if asked => {}
                 _ => {
@@ -201,7 +201,8 @@ fn supervise(
             if !began {
                 status::none_began(POD)?;
             }
-            return Ok(ended);
+            let name = if pod == nspawn { "systemd-nspawn" } else { "the pod's systemd" };
+            return Ok((name, ended));
         }
     }
 }
@@ -215,7 +216,7 @@ fn next(signals: &SignalFd) -> Result<Option<Signal>> {
 /// Returns the exit code that the pod has recorded.
 ///
 /// If it has recorded none, fails with the way nspawn ended and with what nspawn `said`.
-fn conclude(nspawn: WaitStatus, mut said: PipeReader) -> Result<u8, Failure> {
+fn conclude(name: &str, ended: WaitStatus, mut said: PipeReader) -> Result<u8, Failure> {
     let mut text = Vec::new();
     // Reads only what is there now: processes of the pod may still have the other end open.
     let _ = said.read_to_end(&mut text);
@@ -224,7 +225,7 @@ fn conclude(nspawn: WaitStatus, mut said: PipeReader) -> Result<u8, Failure> {
         let _ = std::io::stderr().write_all(text.as_bytes());
         return Ok(code);
     }
-    let (ended, code) = match nspawn {
+    let (ended, code) = match ended {
         WaitStatus::Exited(_, code) => (format!("exited with {code}"), Some(code)),
         WaitStatus::Signaled(_, signal, _) => (format!("was ended by {signal}"), None),
         other => (format!("ended as {other:?}"), None),
@@ -232,7 +233,7 @@ fn conclude(nspawn: WaitStatus, mut said: PipeReader) -> Result<u8, Failure> {
     let reason = if outcome::is_removed(POD) { Some(outcome::REMOVED.into()) } else { inotify::reason(code) };
     let reasons = text.lines().map(str::to_owned).chain(reason);
     let reasons: String = reasons.map(|reason| format!(": {reason}")).collect();
-    Err(anyhow!("systemd-nspawn {ended} before the pod had a code{reasons}")).at(Step::Exec)
+    Err(anyhow!("{name} {ended} before the pod had a code{reasons}")).at(Step::Exec)
 }
 
 #[cfg(test)]

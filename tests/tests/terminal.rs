@@ -135,6 +135,32 @@ fn a_pod_stops_and_goes_on_with_its_job() {
     }
 }
 
+/// SIGSTOP stops the pod's process alone, which learns of it when it is continued.
+#[test]
+fn a_pod_that_sigstop_has_stopped_reads_nothing_in_the_background() {
+    if !can_run("a_pod_that_sigstop_has_stopped_reads_nothing_in_the_background") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &[script("reads", READS)]);
+    let mut terminal = Terminal::new(&pod);
+    let init = terminal.tell(&["run", INIT]);
+    terminal.shows("up\r\n");
+    kill(Pid::from_raw(init.parse().unwrap()), Signal::SIGSTOP).unwrap();
+    assert_eq!(terminal.tell(&["wait"]), "stopped SIGSTOP");
+    terminal.tell(&["take"]);
+    terminal.tell(&["continue"]);
+    assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
+    assert!(is_frozen(&cgroup_of(&pod, &init)));
+    terminal.types("for the shell\n");
+    assert_eq!(terminal.tell(&["read"]), "for the shell");
+    terminal.tell(&["foreground"]);
+    terminal.types("for the pod\n");
+    terminal.shows("got for the pod\r\n");
+    assert_eq!(terminal.tell(&["wait"]), "exited 0");
+    wait_gone(&pod);
+}
+
 /// Two apps have no stdin, so the pod holds no terminal.
 #[test]
 fn a_pod_that_does_not_read_goes_on_in_the_background() {

@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parts of a file that are decoded at the same time, each by a thread of its own, and come out in the file's order.
+//! Decodes parts of a file at the same time, each in a thread of its own, and returns them in the file's order.
 //!
-//! Invariant: what is being decoded, and what waits of it, takes no more memory than is allowed, but for the few chunks
-//! that the part whose turn it is may always be in front of the reader.
+//! Invariant: parts that are being decoded, and their waiting chunks, take no more memory than is allowed, except for
+//! the few chunks that the part whose turn it is may always have waiting.
 
 use std::io::{self, Cursor, Read};
 use std::thread;
 
 use crate::queue::Queues;
 
-/// Bytes of decoded data that change hands at once.
+/// Bytes of decoded data in a chunk.
 pub(super) const CHUNK: usize = 256 << 10;
-/// The least that must be left for what waits, for each thread.
+/// The least memory that must be left for waiting chunks, for each thread.
 const AHEAD_MIN: u64 = 2 << 20;
 const THREADS_MAX: u64 = 8;
 
 /// Parts being decoded.
 pub(super) struct Ahead {
     queues: Queues,
-    /// What parts that are being decoded, and what waits of them, may take.
+    /// Memory that parts being decoded, and their waiting chunks, may take.
     memory: u64,
     threads: u64,
-    /// Jobs that have not ended, and what they take.
+    /// Jobs that have not ended, and the memory that each takes.
     running: Vec<(u64, u64)>,
     started: u64,
     chunk: Cursor<Vec<u8>>,
 }
 
 impl Ahead {
-    /// For parts that take `each` bytes, or about as many. `None` where the machine or `memory` is not enough for two.
+    /// Prepares for parts that take about `each` bytes. `None` if the machine or `memory` is not enough for two parts
+    /// at a time.
     pub(super) fn new(memory: u64, each: u64) -> Option<Self> {
         let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64).min(THREADS_MAX);
         let each = each.saturating_add(AHEAD_MIN);
@@ -38,7 +39,7 @@ impl Ahead {
         Some(Self { queues, memory, threads, running: Vec::new(), started: 0, chunk })
     }
 
-    /// Whether another thread may start. What memory there is, is left to what waits meanwhile.
+    /// Tells whether another thread may start. Allows waiting chunks to use the memory that is left meanwhile.
     pub(super) fn has_thread(&mut self) -> bool {
         self.running.retain(|(job, _)| !self.queues.has_ended(*job));
         let left = self.memory.saturating_sub(self.taken());
@@ -46,7 +47,7 @@ impl Ahead {
         (self.running.len() as u64) < self.threads
     }
 
-    /// Whether there is memory for a part that takes so much.
+    /// Tells whether there is memory for a part that takes `needs` bytes.
     pub(super) fn has_room(&self, needs: u64) -> bool {
         let waiting = (self.queues.waiting() * CHUNK) as u64;
         needs <= self.memory.saturating_sub(self.taken()).saturating_sub(waiting.max(AHEAD_MIN))
@@ -56,7 +57,7 @@ impl Ahead {
         self.running.iter().map(|(_, needs)| needs).sum()
     }
 
-    /// Decodes the file's next part. `decode` hands chunks on until it is told that nobody wants more.
+    /// Starts decoding the file's next part. `decode` passes chunks on until it is told that no more are wanted.
     pub(super) fn start(
         &mut self,
         needs: u64,
@@ -73,7 +74,7 @@ impl Ahead {
         Ok(())
     }
 
-    /// Takes up the next chunk of the parts in their order. `false` where all of them have come out.
+    /// Takes the next chunk, of the parts in their order. `false` once all parts have been returned.
     pub(super) fn next_chunk(&mut self) -> io::Result<bool> {
         let next = self.queues.pop()?;
         let is_there = next.is_some();
@@ -83,7 +84,7 @@ impl Ahead {
 }
 
 impl Read for Ahead {
-    /// Reads what is left of the chunk that was taken up.
+    /// Reads the rest of the current chunk.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.chunk.read(into)
     }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bytes of an archive file → bytes of the tar inside it.
+//! Decompresses an archive file to the tar inside it.
 //!
-//! The format is told by magic bytes, never by name. Every member or frame is decoded, and bytes after the last
-//! one are an error of the decoder: nothing of the file goes unread.
+//! The format is detected by magic bytes, never by name. Every member or frame is decoded, and bytes after the last one
+//! are an error of the decoder: no part of the file goes unread.
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use super::{xz_blocks, zstd_frames};
 
-/// `ustar` stands at this offset of a tar header (POSIX.1-1988, "ustar Interchange Format").
+/// The offset of `ustar` in a tar header (POSIX.1-1988, "ustar Interchange Format").
 const USTAR_OFFSET: usize = 257;
 const USTAR: &[u8] = b"ustar";
 
 /// How an archive file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A tar as it is.
+    /// An uncompressed tar.
     Plain,
     /// RFC 1952.
     Gzip,
@@ -28,7 +28,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells the format by a file's first bytes; 262 are enough for every format. `None`: none of them.
+    /// Detects the format by a file's first bytes; 262 are enough for every format. `None`: none of them.
     pub fn detect(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
@@ -44,10 +44,10 @@ impl Format {
 /// The decoded stream of an archive file.
 pub type Decoded<'a> = Box<dyn Read + Send + 'a>;
 
-/// Opens the tar stream inside `input`, whatever of the known formats it is in. The decoder may use `memory` bytes.
+/// Opens the tar stream inside `input`, in whichever of the known formats. The decoder may use `memory` bytes.
 ///
 /// # Errors
-/// `InvalidData` where the first bytes are of no known format; the input's own errors.
+/// Fails with `InvalidData` if the first bytes are of no known format, and on an error of the input.
 pub fn decode<'a>(mut input: impl Read + Send + 'a, memory: u64) -> io::Result<(Format, Decoded<'a>)> {
     let mut head = Vec::with_capacity(512);
     input.by_ref().take(512).read_to_end(&mut head)?;

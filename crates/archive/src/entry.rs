@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an archive says of one object of a tree, as types that can't hold what no tree may have.
+//! Entries: an archive's description of one object of a tree, as types that can't hold what no tree may have.
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use anyhow::{Result, bail, ensure};
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
 
-/// The longest link target the kernel takes (symlink(2): `PATH_MAX` with its NUL).
+/// The longest link target that the kernel takes (symlink(2): `PATH_MAX` with its NUL).
 const TARGET_MAX: usize = 4095;
 
 /// One object of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it goes; empty for the tree's root.
+    /// Its path in the tree; empty for the tree's root.
     pub path: RelativePath,
     /// What it is.
     pub kind: Kind,
-    /// Whose it is, and how it is guarded. A hard link has its target's.
+    /// Its owner, permissions, time and attributes. A hard link has its target's.
     pub metadata: Metadata,
 }
 
 /// What an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file of this many bytes.
+    /// A regular file of `size` bytes.
     File {
         /// Its length.
         size: u64,
@@ -33,19 +33,19 @@ pub enum Kind {
     Directory,
     /// A symbolic link, its target byte for byte: 1 to 4095 bytes without NUL.
     Symlink {
-        /// What it points to.
+        /// The target.
         target: Vec<u8>,
     },
-    /// Another name of an object that came before.
+    /// Another name of an object that came earlier in the archive.
     HardLink {
         /// The object's name.
         target: RelativePath,
     },
     /// A FIFO.
     Fifo,
-    /// A device node; no character device 0:0, which is an overlay's whiteout.
+    /// A device node; never character device 0:0, which is an overlay's whiteout.
     Device {
-        /// Of which table.
+        /// Its device table.
         kind: DeviceKind,
         /// Its major number.
         major: u32,
@@ -54,7 +54,7 @@ pub enum Kind {
     },
 }
 
-/// Which of the two device tables a node is of.
+/// The device table of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
     /// Character devices.
@@ -74,11 +74,11 @@ pub struct Metadata {
     pub gid: u32,
     /// When it was last modified.
     pub mtime: Timestamp,
-    /// Its extended attributes, in the archive's order; only files and directories have some.
+    /// Its extended attributes, in the archive's order; only files and directories have any.
     pub xattrs: Vec<Xattr>,
 }
 
-/// A point in time, exact: seconds since 1970, negative before, and nanoseconds after that second.
+/// An exact point in time: seconds since 1970, negative before that, and nanoseconds after that second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamp {
     /// Whole seconds, rounded down.
@@ -101,11 +101,11 @@ pub struct Xattr {
 }
 
 impl Xattr {
-    /// Takes what xattr(7) calls user attributes, file capabilities and POSIX ACLs.
+    /// Accepts what xattr(7) calls user attributes, file capabilities and POSIX ACLs.
     ///
     /// # Errors
-    /// For any other: `trusted.*` and `user.overlay.*` steer overlayfs (overlayfs.rst, "Redirects", "userxattr"),
-    /// `security.ima` and `security.evm` are the host's to give, and none is dropped in silence.
+    /// Fails for any other attribute: `trusted.*` and `user.overlay.*` steer overlayfs (overlayfs.rst, "Redirects",
+    /// "userxattr"), only the host may set `security.ima` and `security.evm`, and no attribute is dropped silently.
     pub fn new(name: &[u8], value: &[u8]) -> Result<Self> {
         let shown = escape_bytes(name);
         let Ok(name) = std::str::from_utf8(name) else { bail!("extended attribute {shown}: expected UTF-8") };
@@ -127,18 +127,18 @@ impl Xattr {
         Ok(Self { name: name.to_owned(), value: value.to_vec() })
     }
 
-    /// The name, with its namespace.
+    /// Returns the name, with its namespace.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn value(&self) -> &[u8] {
         &self.value
     }
 }
 
-/// A symbolic link's target, if the kernel takes it.
+/// Returns a symbolic link's target if the kernel takes it.
 pub(super) fn link_target(target: Vec<u8>) -> Result<Vec<u8>> {
     ensure!(!target.is_empty(), "a link to nothing: expected a target");
     ensure!(!target.contains(&0), "link target {}: expected no NUL", escape_bytes(&target));

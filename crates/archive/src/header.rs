@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A tar header block, its fields as the tar crate lays them out, its numbers read strictly.
+//! Reads a tar header block: the tar crate lays out the fields, the numbers are read strictly here.
 //!
-//! POSIX.1-2017, pax, "ustar Interchange Format"; base-256 numbers as in the GNU tar manual, "Extensions to the
-//! Standard Format". The tar crate's own number parser takes no negative times and reads garbage as octal digits.
+//! See POSIX.1-2017, pax, "ustar Interchange Format"; base-256 numbers are as in the GNU tar manual, "Extensions to the
+//! Standard Format". The tar crate's own number parser rejects negative times and reads garbage as octal digits.
 
 use anyhow::{Result, bail, ensure};
 use tar::Header;
 
 use crate::entry::DeviceKind;
 
-/// The kernel's device numbers (linux/kdev_t.h): 12 bits major, 20 bits minor.
+/// The largest device numbers of the kernel (linux/kdev_t.h): 12 bits major, 20 bits minor.
 const MAJOR_MAX: i64 = (1 << 12) - 1;
 const MINOR_MAX: i64 = (1 << 20) - 1;
 
-/// Whether the header's sum is that of its bytes, the field itself taken as blanks.
+/// Checks that the header's sum is that of its bytes, with the sum's own field taken as blanks.
 pub(super) fn check_sum(header: &Header) -> Result<()> {
     let bytes = header.as_bytes();
     let sum: i64 =
@@ -23,18 +23,18 @@ pub(super) fn check_sum(header: &Header) -> Result<()> {
     Ok(())
 }
 
-/// The header's size field, which is never negative.
+/// Reads the header's size field, which is never negative.
 pub(super) fn size(header: &Header) -> Result<u64> {
     let size = number(&header.as_old().size)?;
     u64::try_from(size).map_err(|_| anyhow::anyhow!("size is {size}: expected none below zero"))
 }
 
-/// An owner's or group's number.
+/// Reads the number of an owner or group.
 pub(super) fn id(field: &[u8]) -> Result<u32> {
     usable_id(number(field)?)
 }
 
-/// A number that chown(2) takes for an id.
+/// Accepts a number that chown(2) takes for an id.
 pub(super) fn usable_id(id: i64) -> Result<u32> {
     match u32::try_from(id) {
         Ok(id) if id != u32::MAX => Ok(id),
@@ -42,7 +42,7 @@ pub(super) fn usable_id(id: i64) -> Result<u32> {
     }
 }
 
-/// The permission bits; some writers put the file type above them.
+/// Reads the permission bits; some writers put the file type above them.
 pub(super) fn mode(header: &Header) -> Result<u32> {
     let mode = number(&header.as_old().mode)?;
     match u32::try_from(mode) {
@@ -51,7 +51,7 @@ pub(super) fn mode(header: &Header) -> Result<u32> {
     }
 }
 
-/// A device's major and minor number.
+/// Reads a device's major and minor number.
 pub(super) fn device(header: &Header, kind: DeviceKind) -> Result<(u32, u32)> {
     let (major, minor) = match (header.as_ustar(), header.as_gnu()) {
         (Some(ustar), _) => (number(&ustar.dev_major)?, number(&ustar.dev_minor)?),
@@ -65,7 +65,7 @@ pub(super) fn device(header: &Header, kind: DeviceKind) -> Result<(u32, u32)> {
     Ok((u32::try_from(major)?, u32::try_from(minor)?))
 }
 
-/// A number in octal digits or base 256.
+/// Reads a number in octal digits or base 256.
 pub(super) fn number(field: &[u8]) -> Result<i64> {
     match field.first() {
         Some(first) if first & 0x80 != 0 => base_256(field),
@@ -73,7 +73,7 @@ pub(super) fn number(field: &[u8]) -> Result<i64> {
     }
 }
 
-/// Two's complement, big-endian, the topmost bit being the mark of this form.
+/// Reads a number in two's complement, big-endian; its topmost bit marks this form.
 fn base_256(field: &[u8]) -> Result<i64> {
     let first = i128::from(field[0] & 0x7f);
     let start = if first & 0x40 != 0 { first - 0x80 } else { first };
@@ -81,7 +81,7 @@ fn base_256(field: &[u8]) -> Result<i64> {
     i64::try_from(value).map_err(|_| anyhow::anyhow!("number {value} in a header: expected at most 64 bits"))
 }
 
-/// Blanks, digits, then NULs and blanks; nothing at all is zero.
+/// Reads an octal number: blanks, digits, then NULs and blanks. An empty field is zero.
 fn octal(field: &[u8]) -> Result<i64> {
     let start = field.iter().take_while(|byte| **byte == b' ').count();
     let digits = field[start..].iter().take_while(|byte| matches!(**byte, b'0'..=b'7')).count();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Archives: bytes of a file → a tar stream → typed entries.
+//! Archives: a file's bytes are decompressed to a tar stream, which is read as typed entries.
 //!
-//! Invariant: an [`Entry`] that exists is within [`Limits`] and says nothing that two readers could understand in two
-//! ways; an archive ends well only where its end marker stands and nothing but zeros follows.
+//! Invariant: an [`Entry`] that exists is within [`Limits`] and contains nothing that two readers could understand
+//! differently; an archive is read successfully only if its end marker is there and nothing but zeros follows.
 
 mod ahead;
 pub mod decode;

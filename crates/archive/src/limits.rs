@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an archive may ask for, and the error of one that asks for more: no fault of the archive's.
+//! Limits of archives, and the error of an archive that exceeds one; such an archive is not at fault.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::memory::TooLittle;
 
-/// What an archive may ask for at most.
+/// The most that an archive may ask for.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Limits {
-    /// Bytes of the tar stream, all of it.
+    /// Bytes of the whole tar stream.
     pub bytes: u64,
-    /// Headers, extended ones too.
+    /// Headers, including extended ones.
     pub entries: u64,
     /// Components of a path.
     pub depth: usize,
@@ -24,12 +24,12 @@ pub struct Limits {
     pub decoder_memory: u64,
 }
 
-/// Memory that is enough for any archive as they are commonly made: xz -9 takes 65 MiB, zstd --ultra -22 129.
+/// Memory that is enough for any archive as commonly made: xz -9 takes 65 MiB, zstd --ultra -22 takes 129 MiB.
 pub const GENEROUS_MEMORY: u64 = 256 << 20;
 
 impl Default for Limits {
-    /// With these, unpacking takes less than 64 MB of memory. Of the decompressors' it is enough for xz -8 and
-    /// windows of 32 MiB.
+    /// Returns limits with which unpacking takes less than 64 MB of memory. The decompressors' part is enough for xz -8
+    /// and windows of 32 MiB.
     fn default() -> Self {
         Self {
             bytes: 64 << 30,
@@ -42,26 +42,26 @@ impl Default for Limits {
     }
 }
 
-/// A limit that an archive exceeds, for people.
+/// A limit that an archive exceeds, as a message for people.
 #[derive(Debug)]
 pub struct Exceeded {
     what: String,
-    /// The option that raises it, where there is one.
+    /// The option that raises the limit, if there is one.
     flag: Option<&'static str>,
 }
 
 impl Exceeded {
-    /// One that `flag` raises.
+    /// Returns the error of a limit that `flag` raises.
     pub fn raised_by(flag: &'static str, what: String) -> Self {
         Self { what, flag: Some(flag) }
     }
 
-    /// One that nothing raises.
+    /// Returns the error of a limit that no option raises.
     pub fn fixed(what: String) -> Self {
         Self { what, flag: None }
     }
 
-    /// Whether `error` comes of a limit, and if so, what raises that.
+    /// Tells whether a limit caused `error`, and if so, which option raises that limit, if any.
     pub fn by(error: &anyhow::Error) -> Option<Option<&'static str>> {
         if TooLittle::of(error).is_some() {
             return Some(Some("--max-decoder-memory"));

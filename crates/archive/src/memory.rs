@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What decoders may use of memory, and the error of one that needs more.
+//! The memory that decoders may use, and the error of a decoder that needs more.
 
 use std::fmt;
 use std::io;
 
-/// What the zstd decoder needs beside its window, at most: tables, and a block of input and of output.
+/// The memory that the zstd decoder needs at most beside its window: tables, and a block of input and of output.
 const ZSTD_BESIDE_WINDOW: u64 = 1 << 20;
-/// The smallest and the largest window that zstd knows (RFC 8878, "Window Descriptor").
+/// The smallest and the largest window of zstd (RFC 8878, "Window Descriptor"), as log2.
 const ZSTD_WINDOW_LOGS: std::ops::RangeInclusive<u32> = 10..=31;
 
-/// Why a decoder stopped: what it would have needed, where that is known, and what it was allowed.
+/// Why a decoder stopped: the memory it would have needed, if known, and the memory it was allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLittle {
     pub(super) needed: Option<u64>,
@@ -17,16 +17,16 @@ pub(crate) struct TooLittle {
 }
 
 impl TooLittle {
-    /// The reason behind `error`, if it is this.
+    /// Finds this error among the causes of `error`.
     pub(crate) fn of(error: &anyhow::Error) -> Option<&Self> {
         error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
     }
 }
 
-/// Whether a decoder stopped because the system had no memory for it.
+/// Tells whether a decoder stopped because the system had no memory for it.
 pub fn is_exhausted(error: &io::Error) -> bool {
     let of_xz = error.get_ref().and_then(|cause| cause.downcast_ref::<xz2::stream::Error>());
-    // zstd's errors have no type, but texts of their own (zstd's error_private.c, memory_allocation).
+    // zstd's errors have no type, but distinct texts (zstd's error_private.c, memory_allocation).
     error.kind() == io::ErrorKind::OutOfMemory
         || of_xz == Some(&xz2::stream::Error::Mem)
         || error.to_string().starts_with("Allocation error")
@@ -52,14 +52,15 @@ impl From<TooLittle> for io::Error {
     }
 }
 
-/// log2 of the largest zstd window for which `memory` is enough.
+/// Returns log2 of the largest zstd window for which `memory` is enough.
 pub(super) fn zstd_window_log(memory: u64) -> u32 {
     let log = memory.saturating_sub(ZSTD_BESIDE_WINDOW).max(1).ilog2();
     log.clamp(*ZSTD_WINDOW_LOGS.start(), *ZSTD_WINDOW_LOGS.end())
 }
 
-/// What decoding a zstd frame takes, by the first bytes of its header (RFC 8878, "Frame Header"): those of a frame that
-/// is one segment say its content's size instead of a window.
+/// Returns the memory that decoding a zstd frame takes, by the first bytes of its header (RFC 8878, "Frame Header").
+///
+/// The header of a single-segment frame has the size of its content instead of a window.
 pub(super) fn zstd_needs(head: &[u8]) -> Option<u64> {
     let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return None };
     let window = if descriptor & 0x20 == 0 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What stands in front of an entry and overrides its header: pax records and GNU long names.
+//! Reads what precedes an entry and overrides its header: pax records and GNU long names.
 //!
-//! POSIX.1-2017, pax, "pax Extended Header". The tar crate ends a record at its first newline, which cuts binary
-//! attributes, and passes over malformed ones; readers that disagree there are how archives hide entries.
+//! See POSIX.1-2017, pax, "pax Extended Header". The tar crate ends a record at its first newline, which cuts binary
+//! attributes, and skips malformed records. Archives hide entries by means of such differences between readers.
 //!
-//! Invariant: each thing is said once. Keys that change nothing on disk (times other than mtime, names of users,
-//! comments, other programs' own) are ignored; those that would (sparse maps, ACLs as text) are refused.
+//! Invariant: nothing is specified twice. Keys that change nothing on disk (times other than mtime, names of users,
+//! comments, other programs' own) are ignored; unsupported keys that would (sparse maps, ACLs as text) are refused.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const XATTR: &[u8] = b"SCHILY.xattr.";
 /// Keys that change what an entry is and that this reader does not follow.
 const REFUSED: &[&[u8]] = &[b"GNU.sparse.", b"SCHILY.acl.", b"SCHILY.realsize", b"SCHILY.filetype"];
 
-/// All that was said of the next entry.
+/// Everything that overrides the next entry's header.
 #[derive(Debug, Default)]
 pub(super) struct Extended {
     pub(super) path: Option<Vec<u8>>,
@@ -34,12 +34,12 @@ pub(super) struct Extended {
 }
 
 impl Extended {
-    /// Whether something was said, so that an entry has to follow.
+    /// Tells whether nothing was specified; otherwise an entry has to follow.
     pub(super) fn is_empty(&self) -> bool {
         !self.has_pax && self.path.is_none() && self.link.is_none()
     }
 
-    /// Takes the content of an extended header of this kind; others than these four say nothing.
+    /// Adds the content of an extended header of this kind; kinds other than these four override nothing.
     pub(super) fn add(&mut self, kind: EntryType, bytes: Vec<u8>) -> Result<()> {
         match kind {
             EntryType::XHeader => self.add_pax(&bytes),
@@ -50,7 +50,7 @@ impl Extended {
         }
     }
 
-    /// Takes the records of a pax header for the next entry.
+    /// Adds the records of a pax header for the next entry.
     fn add_pax(&mut self, bytes: &[u8]) -> Result<()> {
         ensure!(!std::mem::replace(&mut self.has_pax, true), "two pax headers for one entry: expected one");
         for (key, value) in records(bytes)? {
@@ -59,13 +59,13 @@ impl Extended {
         Ok(())
     }
 
-    /// Takes a GNU long name: a path, ended by a NUL.
+    /// Adds a GNU long name: a path, ended by a NUL.
     fn add_long_name(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         strip_nul(&mut bytes);
         once(&mut self.path, bytes, "names")
     }
 
-    /// Takes a GNU long link name.
+    /// Adds a GNU long link name.
     fn add_long_link(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         strip_nul(&mut bytes);
         once(&mut self.link, bytes, "link targets")
@@ -90,7 +90,8 @@ impl Extended {
     }
 }
 
-/// Checks a pax header for all later entries: it may only say what is ignored anyway, as git-archive's comments.
+/// Checks a pax header for all later entries: it may only contain what is ignored anyway, such as git-archive's
+/// comments.
 fn check_global(bytes: &[u8]) -> Result<()> {
     for (key, _) in records(bytes)? {
         let effective = matches!(key, b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime")
@@ -113,7 +114,7 @@ fn strip_nul(bytes: &mut Vec<u8>) {
     }
 }
 
-/// `LENGTH KEY=VALUE\n`, the length being that of all of it.
+/// Splits a pax header into its records: `LENGTH KEY=VALUE\n`, where the length is that of the whole record.
 fn records(mut bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>> {
     let mut records = Vec::new();
     let mut keys = BTreeSet::new();
@@ -145,7 +146,7 @@ fn decimal(value: &[u8]) -> Result<u64> {
         .with_context(|| format!("{}: expected a number in decimal digits", escape_bytes(value)))
 }
 
-/// Seconds with or without a sign and a fraction, of which nine digits count.
+/// Parses seconds with or without a sign and a fraction, of which nine digits count.
 fn time(value: &[u8]) -> Result<Timestamp> {
     parse_time(value).with_context(|| format!("{}: expected seconds since 1970", escape_bytes(value)))
 }

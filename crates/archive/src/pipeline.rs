@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Decoding, hashing and consuming a stream, overlapped: a pass takes as long as the slowest of the three.
+//! Decodes, hashes and consumes a stream in parallel: a pass takes as long as the slowest of the three steps.
 //!
 //! ```text
 //! decoder ──full──► hasher ──full──► consumer (the caller's thread)
@@ -7,9 +7,9 @@
 //!    └───────────── empty ◄─────────────┘
 //! ```
 //!
-//! A fixed set of buffers goes round, so memory is bounded and nobody runs ahead. Whoever fails hangs up, and the
-//! others end. Invariant: bytes reach the consumer only through the hasher, and a digest is returned only for a
-//! stream that was consumed to its end.
+//! A fixed set of buffers circulates, so memory is bounded and no step runs ahead of the others. A step that fails
+//! hangs up, and the others end. Invariant: bytes reach the consumer only through the hasher, and a digest is returned
+//! only for a stream that was consumed to its end.
 
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -29,23 +29,23 @@ const BUFFERS: usize = 16;
 /// A stream that was consumed to its end.
 #[derive(Debug)]
 pub struct Passed<T> {
-    /// What the consumer made of it.
+    /// The consumer's result.
     pub value: T,
-    /// The digests of the decoded stream, all of it.
+    /// The digests of the whole decoded stream.
     pub digests: Digests,
 }
 
-/// What a stream hashes to.
+/// The digests of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     /// SHA-256.
     pub sha256: Digest,
-    /// SHA-512, where somebody names the stream by it.
+    /// SHA-512, if the stream is named by it.
     pub sha512: Option<Digest>,
 }
 
 impl Digests {
-    /// The one of the other's kind.
+    /// Returns the digest of the same kind as `other`.
     pub fn like(&self, other: Digest) -> Option<Digest> {
         if other.is_sha512() { self.sha512 } else { Some(self.sha256) }
     }
@@ -67,22 +67,24 @@ pub struct Stream<'a> {
     interrupt: &'a Interrupt,
 }
 
-/// How a stream is passed on.
+/// How a stream is decoded and hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// Whether its sha512 is taken as well.
+    /// Whether the sha512 is computed as well.
     pub with_sha512: bool,
     /// Bytes of memory that the decoder may use.
     pub decoder_memory: u64,
-    /// What ends it early.
+    /// Ends the pass early.
     pub interrupt: &'a Interrupt,
 }
 
-/// Decodes `source`, and hands the tar stream in it to `consume`, which reads it to its end. `source` has been read
-/// to its own end when this returns well.
+/// Decodes `source` and passes the tar stream in it to `consume`, which reads it to its end.
+///
+/// On success, `source` itself has been read to its end.
 ///
 /// # Errors
-/// The source's, the decoder's, the consumer's; where the consumer left something; once interrupted.
+/// Fails on an error of the source, the decoder or the consumer, if the consumer did not read everything, and once
+/// interrupted.
 pub fn pass<T>(
     source: impl Read + Send,
     options: Options<'_>,
@@ -121,7 +123,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Decodes into empty buffers until the source ends or fails, or nobody wants more.
+/// Decodes into empty buffers until the source ends or fails, or no more data is wanted.
 fn fill(source: impl Read + Send, memory: u64, empties: &Receiver<Buffer>, full: &Sender<Item>) {
     let mut source = source;
     if let Err(error) = try_fill(&mut source, memory, empties, full) {
@@ -146,7 +148,7 @@ fn try_fill(
         }
     }
     drop(decoder);
-    // A decoder may know its end without having seen the source's.
+    // A decoder may reach the end of its data without having read to the end of the source.
     match source.read(&mut [0])? {
         0 => Ok(()),
         _ => {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is decoded ahead, in order: each job has its own queue, and the job whose turn it is always has room.
+//! Queues of decoded chunks, one for each job. The reader takes the jobs' chunks in order, one job at a time: the job
+//! whose turn it is always has some room.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Chunks that the job whose turn it is may be in front of the reader.
+/// The number of waiting chunks that the job whose turn it is may always have.
 const HEAD: usize = 4;
 
 /// Queues of chunks, by job.
@@ -14,9 +15,9 @@ pub(super) struct Queues(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Debug)]
 struct State {
-    /// Whose turn it is.
+    /// The job whose turn it is.
     head: u64,
-    /// How many chunks may wait in all before only the job whose turn it is may add some.
+    /// How many chunks may wait in all; beyond that, only the job whose turn it is may add some.
     ahead: usize,
     is_over: bool,
     jobs: HashMap<u64, Job>,
@@ -38,23 +39,23 @@ impl Queues {
         self.lock().jobs.insert(job, Job::default());
     }
 
-    /// How many chunks may wait from now on.
+    /// Sets how many chunks may wait from now on.
     pub(super) fn allow(&self, ahead: usize) {
         self.lock().ahead = ahead;
         self.0.1.notify_all();
     }
 
-    /// How many chunks wait.
+    /// Returns how many chunks wait.
     pub(super) fn waiting(&self) -> usize {
         self.lock().waiting()
     }
 
-    /// Whether a job has ended; what it left may still wait.
+    /// Tells whether a job has ended; its chunks may still wait.
     pub(super) fn has_ended(&self, job: u64) -> bool {
         self.lock().jobs.get(&job).is_none_or(|job| job.end.is_some())
     }
 
-    /// Adds a chunk, once there is room. `false`: nobody wants it any more.
+    /// Adds a chunk, once there is room. Returns `false` if the chunk is no longer wanted.
     pub(super) fn push(&self, job: u64, chunk: Vec<u8>) -> bool {
         let mut state = self.lock();
         while !state.is_over && !state.has_room(job) {
@@ -70,7 +71,7 @@ impl Queues {
         false
     }
 
-    /// There is no more.
+    /// Marks the end of a job: it adds no more chunks.
     pub(super) fn end(&self, job: u64, end: io::Result<()>) {
         if let Some(job) = self.lock().jobs.get_mut(&job) {
             job.end = Some(end);
@@ -78,7 +79,7 @@ impl Queues {
         self.0.1.notify_all();
     }
 
-    /// The next chunk of the job whose turn it is. After its last, it is the next job's turn.
+    /// Returns the next chunk of the job whose turn it is. After a job's last chunk it is the next job's turn.
     pub(super) fn pop(&self) -> io::Result<Option<Vec<u8>>> {
         let mut state = self.lock();
         loop {
@@ -106,7 +107,7 @@ impl Queues {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nobody panics while he holds it.
+        // No thread panics while it holds the lock.
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

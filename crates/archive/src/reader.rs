@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The tar stream → entries, in one pass and bounded memory.
+//! Reads a tar stream into entries, in one pass and bounded memory.
 //!
-//! The tar crate's own iterator takes an archive cut between entries for whole, buffers extended headers of any
-//! size, and looks no further than the first zero block. So the stream is walked here, over the crate's headers.
+//! The tar crate's own iterator accepts an archive that is cut between entries, buffers extended headers of any size,
+//! and stops at the first zero block. So the stream is walked here, with the crate's headers.
 
 use std::io::BufRead;
 
@@ -22,13 +22,13 @@ const BLOCK: usize = 512;
 pub struct Reader<R> {
     input: R,
     limits: Limits,
-    /// Bytes taken from the stream.
+    /// Bytes read from the stream.
     offset: u64,
-    /// Headers seen.
+    /// Headers read.
     headers: u64,
     /// Bytes of the current entry that are still to come.
     content: u64,
-    /// Bytes after these up to the next block.
+    /// Bytes after the content, up to the next block.
     padding: u64,
 }
 
@@ -38,11 +38,12 @@ impl<R: BufRead> Reader<R> {
         Self { input, limits, offset: 0, headers: 0, content: 0, padding: 0 }
     }
 
-    /// The next entry; `None` once the end marker was there and only zeros followed, up to the stream's end.
-    /// What was not read of the entry before is passed over.
+    /// Returns the next entry; `None` after the end marker if only zeros follow, up to the stream's end.
+    ///
+    /// Skips what was not read of the previous entry.
     ///
     /// # Errors
-    /// Where the archive is cut, is malformed, is ambiguous or exceeds a limit; the input's errors.
+    /// Fails if the archive is cut, malformed or ambiguous, if it exceeds a limit, or on an error of the input.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         self.skip_content()?;
         let mut extended = Extended::default();
@@ -60,15 +61,15 @@ impl<R: BufRead> Reader<R> {
                 return self.entry(header, extended).map(Some);
             }
             let taken = self.extension(header, &mut budget).and_then(|bytes| extended.add(kind, bytes));
-            // Its entry comes later; most writers name it after that.
+            // The entry itself comes later; most writers name the extended header after it.
             taken.with_context(|| format!("extended header {}", escape_bytes(&header.path_bytes())))?;
         }
     }
 
-    /// Hands what is left of the current entry's content to `sink`, in pieces.
+    /// Passes the rest of the current entry's content to `sink`, in pieces.
     ///
     /// # Errors
-    /// The sink's; where the archive is cut; the input's.
+    /// Fails on an error of the sink or the input, or if the archive is cut.
     pub fn content(&mut self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         while self.content > 0 {
             let chunk = self.input.fill_buf()?;
@@ -92,7 +93,7 @@ impl<R: BufRead> Reader<R> {
         self.content(|_| Ok(()))
     }
 
-    /// The next block; `None` where it and the one after it are zero, the end marker.
+    /// Reads the next block; `None` if it and the one after it are zero, which is the end marker.
     fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let block = self.block()?;
         if block != [0; BLOCK] {
@@ -166,7 +167,7 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// The content of an extended header, taken out of `budget`.
+    /// Reads the content of an extended header; its size counts against `budget`.
     fn extension(&mut self, header: &Header, budget: &mut u64) -> Result<Vec<u8>> {
         let size = header::size(header)?;
         let most = self.limits.extended;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The xz decoder, which says what memory it would need where it is not allowed enough.
+//! The xz decoder. If it is not allowed enough memory, its error says how much it would need.
 
 use std::io::{self, BufRead, Read};
 
@@ -51,7 +51,7 @@ impl<R: BufRead> Read for Decoder<R> {
     }
 }
 
-/// What a decoder that ran into its limit needs: the smallest limit that it takes.
+/// Finds out what a decoder that ran into its limit needs: the smallest limit that it accepts.
 fn too_little(stream: &mut Stream, allowed: u64) -> TooLittle {
     let (mut refused, mut taken) = (allowed, 1 << 40);
     if stream.set_memlimit(taken).is_err() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One block of an .xz file, decoded by liblzma as if it were alone in its stream.
+//! Decodes one block of an .xz file by liblzma, as if the block were alone in its stream.
 //!
-//! Invariant: a block is whole once all of its bytes were taken, its check the last of them, and as many came out as its
-//! header says.
+//! Invariant: a block is complete once all of its bytes were read, up to its check, and as many bytes were decoded as
+//! its header says.
 
 use std::io::{self, BufRead};
 
@@ -10,13 +10,13 @@ use xz2::stream::{Action, Stream};
 
 use crate::xz_container::{Block, StreamHeader, invalid};
 
-/// What a block's decoder takes beside its dictionary.
+/// Memory that a block's decoder takes beside its dictionary.
 pub(super) const BESIDE_DICTIONARY: u64 = 1 << 20;
 
 /// A block's decoder.
 pub(super) struct OneBlock {
     stream: Stream,
-    /// Bytes of the block that are still to be read, and that are still to come out.
+    /// Bytes of the block that are still to be read (`body`) and still to be decoded (`left`).
     body: u64,
     left: u64,
 }
@@ -32,7 +32,7 @@ impl OneBlock {
         Ok(Self { stream, body: block.body, left: block.uncompressed })
     }
 
-    /// Decodes some of the block; nothing once it is whole, its check included.
+    /// Decodes some of the block. Returns 0 once the block is complete, its check included.
     pub(super) fn decode(&mut self, input: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.body == 0 && self.left == 0 {

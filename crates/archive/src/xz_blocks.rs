@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! .xz files whose blocks can be decoded side by side, as `xz -T` writes them: each block's header says its sizes.
+//! Decodes .xz files whose blocks can be decoded in parallel, as `xz -T` writes them: each block's header has its
+//! sizes.
 //!
-//! The container is read by [`super::xz_container`]; each block is liblzma's to decode, as a stream of its own, with
-//! its check. Blocks are read in the file's order. Whoever decodes ahead stops once as much waits as memory allows; a
-//! block for whose compressed bytes there is no memory is decoded as it is read.
+//! The container is read by [`super::xz_container`]. liblzma decodes each block as a stream of its own, and verifies
+//! its check. Blocks are read in the file's order. Decoding ahead pauses once as many decoded bytes wait as memory
+//! allows. A block is decoded as it is read if there is no memory for its compressed bytes.
 //!
 //! Invariant: all bytes of the file are accounted for, the index included, as by liblzma's own stream decoder.
 
@@ -14,7 +15,7 @@ use crate::xz::Decoder;
 use crate::xz_block::{BESIDE_DICTIONARY, OneBlock};
 use crate::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
 
-/// Opens an .xz file: with several threads where its blocks, `memory` and the machine allow it, else with one.
+/// Opens an .xz file. Uses several threads if its blocks, `memory` and the machine allow it, else one.
 pub(super) fn open<'a>(
     mut input: impl BufRead + Send + 'a,
     memory: u64,
@@ -28,12 +29,12 @@ pub(super) fn open<'a>(
     Ok(Box::new(Blocks { input: Some(input), memory, stream, next, ahead, alone: None }))
 }
 
-/// What decoding a block from memory takes: its compressed bytes, its dictionary, and the rest.
+/// Returns the memory that decoding a block takes: its compressed bytes, its dictionary, and the rest.
 fn needs(block: &Block) -> u64 {
     block.body.saturating_add(block.dictionary).saturating_add(BESIDE_DICTIONARY)
 }
 
-/// What was read of a stream, and what it means where its first block says its sizes.
+/// The bytes read of a stream; with its header and first block if that block's header has its sizes.
 type Beginning = (Vec<u8>, Option<(StreamHeader, Block)>);
 
 /// Reads the beginning of a stream up to its first block.
@@ -50,19 +51,19 @@ fn begin_stream(input: &mut impl Read) -> io::Result<Beginning> {
     Ok((head, block.map(|block| (header, block))))
 }
 
-/// Bytes of a block's header after its first (section 3.1.1).
+/// Returns the length of a block's header after its first byte (section 3.1.1).
 fn rest_of_header(size: u8) -> u64 {
     u64::from(size) * 4 + 3
 }
 
-/// The file, several of its blocks being decoded.
+/// A file of which several blocks are being decoded.
 struct Blocks<R> {
     input: Option<R>,
     memory: u64,
     stream: (StreamHeader, Index),
     next: Next,
     ahead: Ahead,
-    /// What is decoded as it is read.
+    /// The part of the file that is decoded as it is read.
     alone: Option<Alone<R>>,
 }
 
@@ -70,21 +71,21 @@ struct Blocks<R> {
 enum Next {
     Unknown,
     Block(Block),
-    /// A stream, of which this was read, whose blocks do not say their sizes.
+    /// A stream whose blocks do not have their sizes in their headers; these bytes of it were already read.
     Plain(Vec<u8>),
     End,
 }
 
-/// A decoder that needs no other.
+/// A decoder that reads the file itself, without threads.
 enum Alone<R> {
-    /// Of the block, up to its end.
+    /// Decodes one block, up to its end.
     Block(OneBlock),
-    /// Of all that is left of the file.
+    /// Decodes the rest of the file.
     Rest(Decoder<io::Chain<Cursor<Vec<u8>>, R>>),
 }
 
 impl<R: BufRead> Blocks<R> {
-    /// Starts as many jobs as there may be.
+    /// Starts as many jobs as allowed.
     fn dispatch(&mut self) -> io::Result<()> {
         while self.ahead.has_thread() {
             self.look_ahead()?;
@@ -122,7 +123,7 @@ impl<R: BufRead> Blocks<R> {
         })
     }
 
-    /// Finds out what comes next.
+    /// Reads up to the next block, and sets what comes next.
     fn look_ahead(&mut self) -> io::Result<()> {
         let Next::Unknown = self.next else { return Ok(()) };
         let input = input(&mut self.input)?;
@@ -135,7 +136,7 @@ impl<R: BufRead> Blocks<R> {
             return Ok(());
         }
         std::mem::take(&mut self.stream.1).check(self.stream.0, input)?;
-        // Section 2.2: padding in fours.
+        // Section 2.2: padding comes in units of four bytes.
         while input.fill_buf()?.first() == Some(&0) {
             let mut padding = [0; 4];
             input.read_exact(&mut padding)?;
@@ -155,7 +156,7 @@ impl<R: BufRead> Blocks<R> {
         Ok(())
     }
 
-    /// Takes up what no job can do. `false` where there is nothing left.
+    /// Starts decoding, without a job, what no job can decode. Returns `false` if nothing is left.
     fn go_alone(&mut self) -> io::Result<bool> {
         if let Some(block) = self.take_block() {
             self.alone = Some(Alone::Block(OneBlock::new(self.stream.0, &block)?));

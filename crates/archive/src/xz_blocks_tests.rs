@@ -6,7 +6,7 @@ use super::*;
 use crate::xz_container::{crc32, vli as read_vli};
 
 const MEMORY: u64 = 38 << 20;
-/// xz -0: a dictionary of 256 KiB (section 5.3.1).
+/// The dictionary of xz -0: 256 KiB (section 5.3.1).
 const DICTIONARY: u8 = 12;
 
 fn vli(into: &mut Vec<u8>, mut value: usize) {
@@ -17,7 +17,7 @@ fn vli(into: &mut Vec<u8>, mut value: usize) {
     into.push(u8::try_from(value).unwrap());
 }
 
-/// A stream of one block for each piece, which says its sizes if `is_sized`.
+/// Returns a stream of one block for each piece; the block headers have their sizes if `is_sized`.
 fn file(pieces: &[&[u8]], is_sized: bool) -> Vec<u8> {
     let (mut file, mut records) = (Vec::new(), Vec::new());
     vli(&mut records, pieces.len());
@@ -28,12 +28,13 @@ fn file(pieces: &[&[u8]], is_sized: bool) -> Vec<u8> {
         if file.is_empty() {
             file.extend(&alone[..STREAM_HEADER]);
         }
-        // Its index ends in front of the footer, which says the index's length.
+        // The piece's index ends in front of the footer, which has the index's length.
         let footer = &alone[alone.len() - 12..];
         let index = 4 * (usize::try_from(u32::from_le_bytes(footer[4..8].try_into().unwrap())).unwrap() + 1);
         let header = 4 * (usize::from(alone[STREAM_HEADER]) + 1);
         let body = &alone[STREAM_HEADER + header..alone.len() - 12 - index];
-        // After the indicator and the count of one stands the unpadded size, with the header's and the CRC64's.
+        // The indicator and the count of one are followed by the unpadded size, which includes the header's and the
+        // CRC64's.
         let mut index = &alone[alone.len() - 12 - index + 2..];
         let compressed = usize::try_from(read_vli(&mut index).unwrap()).unwrap() - header - 8;
         let mut sized = vec![0, if is_sized { 0xc0 } else { 0 }];
@@ -69,7 +70,7 @@ fn plain(file: &[u8]) -> io::Result<Vec<u8>> {
     Ok(decoded)
 }
 
-/// Bytes that compress a bit, 256 times `length` of them.
+/// Returns bytes that compress a bit, 256 times `length` of them.
 fn piece(length: usize, seed: u8) -> Vec<u8> {
     let mut state = u64::from(seed) + 1;
     let mut next = || {
@@ -89,7 +90,7 @@ fn blocks_come_out_in_their_order() {
     let sized = file(&pieces, true);
     assert!(plain(&sized).unwrap() == whole, "the test's own files are right");
     assert!(decode(&sized, MEMORY).unwrap() == whole);
-    // Less memory: no thread, or blocks that are decoded as they are read.
+    // With less memory, there are no threads, or blocks are decoded as they are read.
     for memory in [2 << 20, 7 << 20, 8 << 20, 9 << 20] {
         assert!(decode(&sized, memory).unwrap() == whole, "{memory}");
     }
@@ -118,7 +119,7 @@ fn files_that_are_cut_or_altered_are_refused() {
         assert!(decode(&whole[..at], MEMORY).is_err(), "cut at {at}");
         let mut altered = whole.clone();
         altered[at] ^= 1;
-        // liblzma does not look at every bit of what it decodes.
+        // liblzma does not check every bit of what it decodes.
         let is_seen = plain(&altered).is_err();
         assert_eq!(decode(&altered, MEMORY).is_err(), is_seen, "altered at {at}");
     }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The .xz container around its blocks: stream header, block headers, index and footer (the .xz file format 1.2.1,
-//! sections 2 to 4).
+//! Reads the .xz container around its blocks: stream header, block headers, index and footer (the .xz file format
+//! 1.2.1, sections 2 to 4).
 
 use std::io::{self, Read};
 
-/// A stream header's length, and a footer's.
+/// The length of a stream header, and of a footer.
 pub(super) const STREAM_HEADER: usize = 12;
 const MAGIC: &[u8] = b"\xfd7zXZ\0";
 const FOOTER_MAGIC: &[u8] = b"YZ";
 const LZMA2: u64 = 0x21;
 
-/// What a block's header says of it.
+/// A block, as its header describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Block {
     /// The header's bytes.
     pub(super) header: Vec<u8>,
     /// Bytes after the header: compressed data, padding and check.
     pub(super) body: u64,
-    /// Bytes of header, compressed data and check, as the index has them.
+    /// Bytes of header, compressed data and check, as the index records them.
     unpadded: u64,
     /// Bytes once decoded.
     pub(super) uncompressed: u64,
@@ -29,7 +29,7 @@ pub(super) struct Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamHeader(pub(super) [u8; STREAM_HEADER]);
 
-/// An index being put together from the blocks that were seen.
+/// An index built from the blocks that were read.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     count: u64,
@@ -37,7 +37,7 @@ pub(super) struct Index {
 }
 
 impl StreamHeader {
-    /// Whether it is one, with nothing wrong.
+    /// Checks that this is a well-formed stream header.
     pub(super) fn check(&self) -> io::Result<()> {
         let bytes = &self.0;
         let is_good = bytes.starts_with(MAGIC) && bytes[6] == 0 && bytes[8..] == crc32(&bytes[6..8]);
@@ -48,13 +48,14 @@ impl StreamHeader {
         }
     }
 
-    /// Bytes of each block's check (section 2.1.1.2).
+    /// Returns the length of each block's check in bytes (section 2.1.1.2).
     fn check_length(&self) -> Option<u64> {
         [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64].get(usize::from(self.0[7])).copied()
     }
 
-    /// Understands a whole block header; `None` where it does not say all sizes, or has a filter chain without an end
-    /// known here. liblzma looks at it again, and at its CRC.
+    /// Parses a whole block header; `None` if it lacks a size, or if its filter chain has no end that is known here.
+    ///
+    /// liblzma parses the header again, and checks its CRC.
     pub(super) fn block(&self, header: Vec<u8>) -> Option<Block> {
         let flags = *header.get(1)?;
         if flags & 0xc0 != 0xc0 {
@@ -81,14 +82,15 @@ impl StreamHeader {
 }
 
 impl Index {
-    /// One more block was seen.
+    /// Adds a block that was read.
     pub(super) fn add(&mut self, block: &Block) {
         self.count += 1;
         put_vli(&mut self.records, block.unpadded);
         put_vli(&mut self.records, block.uncompressed);
     }
 
-    /// Reads index and footer, of which the indicator was read, and checks them against what was seen.
+    /// Reads the index and footer, and checks them against the blocks that were read. The index indicator has already
+    /// been read.
     pub(super) fn check(self, header: StreamHeader, input: &mut impl Read) -> io::Result<()> {
         let mut expected = vec![0];
         put_vli(&mut expected, self.count);
@@ -117,7 +119,7 @@ pub(super) fn crc32(bytes: &[u8]) -> [u8; 4] {
     crc.sum().to_le_bytes()
 }
 
-/// A variable-length integer (section 1.2): seven bits a byte, the lowest first, nine bytes at most.
+/// Reads a variable-length integer (section 1.2): seven bits a byte, the lowest first, nine bytes at most.
 pub(super) fn vli(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in 0..9 {

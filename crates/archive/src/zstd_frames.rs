@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! .zst files (RFC 8878), several of their frames at once where that is possible.
+//! Decodes .zst files (RFC 8878), several frames at once if possible.
 //!
-//! Frames know nothing of each other. Where one ends is told by the sizes of its blocks, so it is found without decoding
-//! anything. Whole frames are gathered, small ones together, and each such batch is libzstd's to decode, as a file of
-//! its own. From the first frame on that is long, malformed or takes much memory, the rest of the file is decoded as it
-//! is read: most files are but one long frame.
+//! Frames are independent of each other. The sizes of a frame's blocks tell where it ends, so its end is found without
+//! decoding anything. Whole frames are gathered into batches, small ones together. libzstd decodes each batch as a file
+//! of its own. From the first frame on that is long, malformed or takes much memory, the rest of the file is decoded as
+//! it is read: most files are but one long frame.
 //!
-//! Invariant: all bytes of the file reach libzstd, in their order; nothing is found good or bad here.
+//! Invariant: all bytes of the file reach libzstd, in their order; whether they are valid is not decided here.
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
@@ -15,14 +15,14 @@ use zstd::stream::read::Decoder;
 use crate::ahead::{Ahead, in_chunks};
 use crate::memory::{self, TooLittle};
 
-/// Frames are gathered until they have so many bytes.
+/// Frames are gathered into a batch until it has this many bytes.
 const BATCH: usize = 1 << 20;
-/// A batch has at most so many. One is read before there is memory for it.
+/// The most bytes in a batch. A batch is read before there is memory for decoding it.
 const BATCH_MAX: usize = 4 << 20;
 /// The magic number of a frame.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Opens a .zst file: with several threads where its frames, `memory` and the machine allow it, else with one.
+/// Opens a .zst file. Uses several threads if its frames, `memory` and the machine allow it, else one.
 pub(super) fn open<'a, R: BufRead + Send + 'a>(
     input: R,
     memory: u64,
@@ -39,15 +39,15 @@ pub(super) fn open<'a, R: BufRead + Send + 'a>(
     })
 }
 
-/// Whole frames.
+/// Whole frames that are decoded together.
 struct Batch {
     body: Vec<u8>,
-    /// What the decoder takes for the one that takes most.
+    /// Memory that the decoder takes for the frame that needs most.
     decoder: u64,
 }
 
 impl Batch {
-    /// What decoding it takes.
+    /// Returns the memory that decoding it takes.
     fn needs(&self) -> u64 {
         self.decoder.saturating_add(self.body.len() as u64)
     }
@@ -56,13 +56,13 @@ impl Batch {
 /// What comes next in a file.
 enum Next {
     Batch(Batch),
-    /// What has to be decoded as it is read; this was read of it.
+    /// The rest of the file, which has to be decoded as it is read. These bytes of it were already read.
     Rest(Vec<u8>),
     End,
 }
 
 impl Next {
-    /// What was read of it.
+    /// Returns the bytes that were already read.
     fn into_body(self) -> Vec<u8> {
         match self {
             Self::Batch(Batch { body, .. }) | Self::Rest(body) => body,
@@ -71,7 +71,7 @@ impl Next {
     }
 }
 
-/// Reads up to where the next batch ends.
+/// Reads the next batch.
 fn gather(input: &mut impl BufRead) -> io::Result<Next> {
     let mut batch = Batch { body: Vec::new(), decoder: 0 };
     while batch.body.len() < BATCH && !input.fill_buf()?.is_empty() {
@@ -90,11 +90,11 @@ struct Gatherer<'a, R> {
 }
 
 impl<R: BufRead> Gatherer<'_, R> {
-    /// Reads a frame; returns what its decoder takes. `None` where it does not fit, or is none.
+    /// Reads a frame and returns the memory that its decoder takes; `None` if the frame does not fit or is malformed.
     fn frame(&mut self) -> io::Result<Option<u64>> {
         let start = self.body.len();
         let Some(magic) = self.take::<4>()? else { return Ok(None) };
-        // Section 3.1.2: a skippable frame says its length.
+        // Section 3.1.2: a skippable frame's header has its length.
         if let [0x50..=0x5f, 0x2a, 0x4d, 0x18] = magic {
             let Some(size) = self.take()? else { return Ok(None) };
             return Ok(self.pass(u32::from_le_bytes(size))?.then_some(0));
@@ -104,12 +104,12 @@ impl<R: BufRead> Gatherer<'_, R> {
             return Ok(None);
         }
         let needs = memory::zstd_needs(&self.body[start..]);
-        // Section 3.1.1.2: the header of a block says whether it is the last, of which type it is, and its size.
+        // Section 3.1.1.2: a block's header has a flag for the last block, the block's type and its size.
         loop {
             let Some([low, middle, high]) = self.take()? else { return Ok(None) };
             let header = u32::from_le_bytes([low, middle, high, 0]);
             let (is_last, kind, size) = (header & 1 == 1, header >> 1 & 3, header >> 3);
-            // One byte stands for all of a run.
+            // A run is stored as one byte.
             if !self.pass(if kind == 1 { 1 } else { size })? {
                 return Ok(None);
             }
@@ -121,13 +121,13 @@ impl<R: BufRead> Gatherer<'_, R> {
         Ok(if self.pass(checksum)? { needs } else { None })
     }
 
-    /// Reads so many bytes; `None` where they are not there or don't fit.
+    /// Reads `N` bytes; `None` if the input ends before that or they don't fit.
     fn take<const N: usize>(&mut self) -> io::Result<Option<[u8; N]>> {
         let count = u32::try_from(N).map_err(io::Error::other)?;
         Ok(if self.pass(count)? { self.body.last_chunk().copied() } else { None })
     }
 
-    /// The same, of more.
+    /// Reads `count` bytes; `false` if the input ends before that or they don't fit.
     fn pass(&mut self, count: u32) -> io::Result<bool> {
         let before = self.body.len();
         let count = usize::try_from(count).map_err(io::Error::other)?;
@@ -138,7 +138,7 @@ impl<R: BufRead> Gatherer<'_, R> {
     }
 }
 
-/// Bytes of a frame's header after its descriptor (section 3.1.1.1).
+/// Returns the length of a frame's header after its descriptor (section 3.1.1.1).
 fn rest_of_header(descriptor: u8) -> u32 {
     let is_single = descriptor & 0x20 != 0;
     let window = u32::from(!is_single);
@@ -147,18 +147,18 @@ fn rest_of_header(descriptor: u8) -> u32 {
     window + dictionary + size
 }
 
-/// The file, several of its batches being decoded.
+/// A file of which several batches are being decoded.
 struct Frames<R> {
     input: Option<R>,
     memory: u64,
     ahead: Ahead,
     next: Next,
-    /// What is decoded as it is read.
+    /// The part of the file that is decoded as it is read.
     rest: Option<Serial<Chain<Cursor<Vec<u8>>, R>>>,
 }
 
 impl<R: BufRead> Frames<R> {
-    /// Starts as many jobs as there may be.
+    /// Starts as many jobs as allowed.
     fn dispatch(&mut self) -> io::Result<()> {
         while self.ahead.has_thread() {
             match &self.next {
@@ -180,7 +180,7 @@ impl<R: BufRead> Frames<R> {
         Ok(())
     }
 
-    /// Takes up what no job can do. `false` where there is nothing left.
+    /// Starts decoding, without a job, what no job can decode. Returns `false` if nothing is left.
     fn go_alone(&mut self) -> io::Result<bool> {
         let body = std::mem::replace(&mut self.next, Next::End).into_body();
         if let Some(input) = self.input.take_if(|_| !body.is_empty()) {
@@ -209,7 +209,7 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// libzstd's decoder of all that it is given, whose refusals say what is allowed.
+/// libzstd's decoder of its whole input. An error for lack of memory says how much is allowed.
 struct Serial<R> {
     decoder: Decoder<'static, R>,
     too_little: TooLittle,
@@ -228,7 +228,7 @@ impl<R: BufRead> Serial<R> {
 impl<R: BufRead> Read for Serial<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.decoder.read(into).map_err(|error| {
-            // ZSTD_error_frameParameter_windowTooLarge: the crate passes on the text alone.
+            // ZSTD_error_frameParameter_windowTooLarge: the crate passes on only the text.
             if error.to_string().contains("too much memory") { self.too_little.into() } else { error }
         })
     }

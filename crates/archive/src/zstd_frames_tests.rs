@@ -5,7 +5,7 @@ use super::*;
 const MEMORY: u64 = 38 << 20;
 const SKIPPABLE: &[u8] = b"\x5a\x2a\x4d\x18\x03\0\0\0abc";
 
-/// Bytes that compress a bit.
+/// Returns bytes that compress a bit.
 fn piece(length: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..length).map(|_| random.u8(..) & 15).collect()
@@ -36,7 +36,9 @@ fn serial(file: &[u8]) -> io::Result<Vec<u8>> {
     Ok(decoded)
 }
 
-/// What is gathered of a file, to its end or to what is decoded as it is read.
+/// Counts the batches that are gathered from a file, and tells whether they reach its end.
+///
+/// If they do not, the rest of the file is decoded as it is read.
 fn batches(mut file: &[u8]) -> (usize, bool) {
     let mut count = 0;
     loop {

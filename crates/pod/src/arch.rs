@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The machine table: the one place that knows architectures.
+//! The machine table: the only place that knows architectures.
 
 /// What Gantry knows of a machine architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arch {
-    /// As Rust and `uname -m` call it; also in the stage1 tarball's name.
+    /// Its name in Rust and in `uname -m`; also in the stage1 tarball's name.
     pub name: &'static str,
     /// The dynamic linker inside stage1, relative to its root.
     pub loader: &'static str,
     /// The directory of libraries inside stage1, relative to its root (Debian's multiarch triplet).
     pub libraries: &'static str,
-    /// `arch` labels of images that run on it (appc spec, image manifest, labels).
+    /// The `arch` labels of images that run on it (appc spec, image manifest, labels).
     pub labels: &'static [&'static str],
-    /// The ELF files it executes: bits and `e_machine` (elf(5)). A kernel may be built without the ones of 32 bits.
+    /// The ELF files it executes: bits and `e_machine` (elf(5)). A kernel may be built without support for the 32-bit
+    /// ones.
     pub machines: &'static [(u8, u16)],
 }
 
@@ -34,7 +35,7 @@ const ARCHES: &[Arch] = &[
 ];
 
 impl Arch {
-    /// The architecture this program was built for.
+    /// Returns the architecture that this program was built for.
     pub fn current() -> &'static Self {
         ARCHES
             .iter()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Digests: what an image is called by, and what its bytes must hash to.
+//! Digests, which name images and which an image's bytes must hash to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// A digest; as text `sha256-` or `sha512-` and its bytes in lowercase hex digits, which is also an image's id.
+/// A digest. As text, it is `sha256-` or `sha512-` and its bytes in lowercase hex digits, which is also an image's id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Digest {
-    /// SHA-256: what Gantry calls images by.
+    /// SHA-256, by which Gantry names images.
     Sha256([u8; 32]),
-    /// SHA-512: what pod manifests of appc 0.8 may call them by.
+    /// SHA-512, by which pod manifests of appc 0.8 may name them.
     Sha512([u8; 64]),
 }
 
@@ -26,14 +26,14 @@ impl Digest {
     /// Reads the 64 lowercase hex digits of a sha256, as `sha256sum` prints them.
     ///
     /// # Errors
-    /// Where `hex` is anything else.
+    /// Fails if `hex` is anything else.
     pub fn from_hex(hex: &str) -> Result<Self> {
         bytes(hex).map(Self::Sha256).ok_or_else(|| {
             Error::new(format!("invalid sha256 {}: expected 64 lowercase hex digits", escape(hex)))
         })
     }
 
-    /// The hex digits alone.
+    /// Returns only the hex digits.
     pub fn hex(&self) -> String {
         let bytes = match self {
             Self::Sha256(bytes) => bytes.as_slice(),
@@ -42,13 +42,13 @@ impl Digest {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether it is a SHA-512.
+    /// Tells whether it is a SHA-512.
     pub fn is_sha512(&self) -> bool {
         matches!(self, Self::Sha512(_))
     }
 }
 
-/// Exactly this many bytes, in lowercase hex digits.
+/// Reads exactly this many bytes, in lowercase hex digits.
 fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
     let digits = hex.as_bytes();
     if digits.len() != 2 * N {

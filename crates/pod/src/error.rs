@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One error type: nobody branches on why an input is invalid, everybody prints it.
+//! The one error type: callers don't branch on why an input is invalid, they only print it.
 
 /// Why an input is not what it claims to be: one line, lower case, that names the object and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,12 +10,12 @@ pub struct Error(String);
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error that prints as `message`; parts of it that come from input go through [`crate::text::escape`].
+    /// Returns an error that prints as `message`; parts of it that come from input go through [`crate::text::escape`].
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 
-    /// The same error with the object it was found in before it.
+    /// Returns the same error, with the object that it was found in before it.
     #[must_use]
     pub fn within(self, object: impl std::fmt::Display) -> Self {
         Self(format!("{object}: {}", self.0))

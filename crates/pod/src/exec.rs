@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an app executes: words that reach the program byte for byte.
+//! Programs that an app executes: words that reach the program byte for byte.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// The longest argument the kernel passes, without its NUL (linux/binfmts.h, MAX_ARG_STRLEN: 32 pages).
+/// The longest argument that the kernel passes, without its NUL (linux/binfmts.h, MAX_ARG_STRLEN: 32 pages).
 const ARGUMENT_MAX: usize = 32 * 4096 - 1;
 
-/// What the kernel passes to a program in all: a quarter of the stack's limit, which `/init` makes 8 MiB for a pod's
-/// processes (execve(2), "Limits on size of arguments and environment").
+/// The most bytes that the kernel passes to a program in all: a quarter of the stack's limit, which `/init` sets to 8
+/// MiB for a pod's processes (execve(2), "Limits on size of arguments and environment").
 const TOTAL_MAX: usize = 2 << 20;
-/// What the kernel adds: the program's path, and for scripts those of their interpreters with an argument each.
+/// Room for what the kernel adds: the program's path, and for scripts those of their interpreters with an argument
+/// each.
 const SUPPLIED_MAX: usize = 32 << 10;
 
 /// One argument or environment value: any text without NUL, at most 131,071 bytes.
@@ -24,7 +25,7 @@ const SUPPLIED_MAX: usize = 32 << 10;
 pub struct Word(String);
 
 impl Word {
-    /// The word as text.
+    /// Returns the word as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -60,18 +61,18 @@ impl From<Word> for String {
 pub struct Exec(Vec<Word>);
 
 impl Exec {
-    /// The program as written.
+    /// Returns the program as written.
     pub fn program(&self) -> &str {
         self.0[0].as_str()
     }
 
-    /// The program and its arguments.
+    /// Returns the program and its arguments.
     pub fn words(&self) -> &[Word] {
         &self.0
     }
 }
 
-/// Where a program that is a name is looked for: in every absolute directory of a PATH, in order.
+/// Lists the paths at which a program given by name is looked for: in every absolute directory of a PATH, in order.
 pub fn search(path: &str, program: &str) -> impl Iterator<Item = String> {
     path.split(':').filter(|directory| directory.starts_with('/')).map(move |directory| {
         let directory = directory.trim_end_matches('/');
@@ -97,10 +98,10 @@ impl TryFrom<Vec<Word>> for Exec {
     }
 }
 
-/// Whether the kernel takes a program's arguments and environment together; each counts with its pointer and NUL.
+/// Checks that the kernel accepts a program's arguments and environment together; each counts with its pointer and NUL.
 ///
 /// # Errors
-/// Where they are too long.
+/// Fails if they are too long.
 pub(crate) fn check_total(exec: &Exec, environment: &BTreeMap<&str, Cow<'_, str>>) -> Result<()> {
     let length = |(name, value): (&&str, &Cow<'_, str>)| name.len() + 1 + value.len();
     if let Some(variable) = environment.iter().find(|variable| length(*variable) > ARGUMENT_MAX) {

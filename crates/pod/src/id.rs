@@ -16,17 +16,17 @@ use crate::text::escape;
 pub struct PodId(Uuid);
 
 impl PodId {
-    /// A version 4 id from 16 random bytes.
+    /// Returns a version 4 id made from 16 random bytes.
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
-    /// The 32 hex digits without hyphens, as machine-id(5) wants them.
+    /// Returns the 32 hex digits without hyphens, as machine-id(5) requires.
     pub fn machine_id(&self) -> String {
         self.0.simple().to_string()
     }
 
-    /// The name the pod's processes see as their host's: `gantry-` and the id's first group, 15 characters.
+    /// Returns the host name that the pod's processes see: `gantry-` and the id's first group, 15 characters.
     pub fn host_name(&self) -> String {
         format!("gantry-{}", &self.machine_id()[..8])
     }
@@ -44,7 +44,7 @@ impl FromStr for PodId {
     fn from_str(text: &str) -> Result<Self> {
         let invalid =
             || Error::new(format!("invalid pod id {}: expected a UUID that is not zero", escape(text)));
-        // Uuid takes braces, URNs and bare digits too; a directory has one name.
+        // Uuid also accepts braces, URNs and bare digits, but a directory has only one name.
         let uuid = Uuid::try_parse(text).map_err(|_| invalid())?;
         if uuid.is_nil() || !uuid.hyphenated().to_string().eq_ignore_ascii_case(text) {
             return Err(invalid());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! JSON as manifests have it: unknown fields are ignored, but a key that stands twice in an object is an error,
-//! wherever it is. serde alone would take the last one where it ignores the field or fills a map.
+//! Parses JSON as manifests have it: unknown fields are ignored, but a key that occurs twice in an object is an error,
+//! anywhere in the document. serde alone would take the last one where it ignores the field or fills a map.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::text::one_line;
 /// Parses `bytes`, refusing duplicate keys. Nesting is bounded by `serde_json` (128).
 ///
 /// # Errors
-/// Where the bytes are no JSON, or do not say what they should; the message has line and column.
+/// Fails if the bytes are not JSON or do not contain what they should; the message has line and column.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     DistinctKeys.deserialize(&mut deserializer).map_err(said)?;
@@ -21,7 +21,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(said)
 }
 
-/// What is wrong, first; then where.
+/// Puts what is wrong first, then where.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err has it")]
 fn said(error: serde_json::Error) -> Error {
     let message = error.to_string();
@@ -31,7 +31,7 @@ fn said(error: serde_json::Error) -> Error {
     Error::new(format!("{invalid}{} (line {line}, column {column})", one_line(message)))
 }
 
-/// Walks any value and keeps nothing of it but the keys of the object it is in.
+/// Walks any value and keeps nothing but the keys of the current object.
 struct DistinctKeys;
 
 impl<'de> DeserializeSeed<'de> for DistinctKeys {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where a pod's trees are: in the pod directory itself, or in the store, with the pod's changes in layers over them.
+//! The place of a pod's trees: in the pod directory itself, or in the store, with the pod's changes in layers over
+//! them.
 //!
-//! The installer writes it as JSON, in a file `layers` of the pod directory:
+//! The installer writes it as JSON, to a file `layers` in the pod directory:
 //!
 //! ```json
 //! {"mode": "overlay", "stage1": "sha256-…", "images": {"sha256-…": "sha256-…"}}
 //! {"mode": "copy"}
 //! ```
 //!
-//! Trees are named by the sha256 of their tar; `images` maps each image id as the pod's manifest has it, which may be a
-//! sha512, to its tree.
+//! Trees are named by the sha256 of their tar. `images` maps each image id in the pod's manifest, which may be a
+//! sha512, to the image's tree.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Where a pod's trees are.
+/// The place of a pod's trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layers {
     /// In the store, as the lower layers of overlays; the pod directory holds the upper ones.
@@ -29,11 +30,11 @@ pub enum Layers {
         /// The images' trees, by image id.
         images: BTreeMap<Digest, Digest>,
     },
-    /// In the pod directory, each app with one of its own.
+    /// In the pod directory; each app has a tree of its own.
     Copy,
 }
 
-/// The JSON. Reading it as a tagged enum would take more of `/init`, which counts in every stage1.
+/// The JSON form. Reading it as a tagged enum would make `/init` larger, which is part of every stage1.
 #[derive(Serialize, Deserialize)]
 struct Raw {
     mode: Mode,
@@ -54,7 +55,7 @@ impl Layers {
     /// Reads what [`Layers::to_json`] has written.
     ///
     /// # Errors
-    /// Where the bytes are no such JSON.
+    /// Fails if the bytes are not such JSON.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let Raw { mode, stage1, images } = json::parse(bytes)?;
         match (mode, stage1) {
@@ -64,7 +65,7 @@ impl Layers {
         }
     }
 
-    /// One line of JSON.
+    /// Returns one line of JSON.
     pub fn to_json(&self) -> String {
         let raw = match self {
             Self::Copy => Raw { mode: Mode::Copy, stage1: None, images: BTreeMap::new() },
@@ -75,7 +76,7 @@ impl Layers {
         serde_json::to_string(&raw).expect("digests and names make JSON") + "\n"
     }
 
-    /// The trees in the store that the pod needs.
+    /// Returns the trees in the store that the pod needs.
     pub fn trees(&self) -> Vec<Digest> {
         match self {
             Self::Overlay { stage1, images } => {

@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every name inside Gantry's directory, once.
+//! The names of everything inside Gantry's directory, each defined once.
 //!
 //! ```text
 //! DIR/                             0700
 //!   store/                         content-addressed, 0700
 //!     tree-v1/sha256-HEX/          an image or a stage1, by the sha256 of its tar; complete, and never changed
 //!       info                       what it is: JSON
-//!       record                     what every object in it is, to verify it by
+//!       record                     describes every object in it, for verification
 //!       tree/                      the archive's root: an image's manifest and rootfs/, or stage1's root
 //!     alias-v1/                    links to trees:
-//!       file-LENGTH-sha256-HEX     by the length and digest of the archive file that one came from
+//!       file-LENGTH-sha256-HEX     by the length and digest of the archive file that the tree came from
 //!       sha512-HEX                 by the sha512 of its tar
 //!   staging/ID/                    a pod directory or tree being built, locked by its builder
 //!   containers/ID/                 a pod directory, 0700
 //!     container                    the pod's manifest
 //!     layers                       where its trees are: in the store, or here ([`crate::layers`])
-//!     stage1/                      stage1's root; the upper layer of it where the trees are in the store
+//!     stage1/                      stage1's root; only its upper layer if the trees are in the store
 //!       init
-//!       opt/stage2/IMAGE-ID/       manifest, rootfs/; not there where they are in the store
+//!       opt/stage2/IMAGE-ID/       manifest, rootfs/; absent if they are in the store
 //!       rkt/status/APP             exit status, decimal and newline
-//!       rkt/status/.APP            reserved for it
+//!       rkt/status/.APP            space reserved for it
 //!       rkt/outcome/               where the pod's outcome is mounted while the pod runs
 //!       rkt/upper/APP/changes/     what an app changed of its image, and beside it overlayfs's work/
-//!       rkt/roots/APP/             a copy of its image's rootfs, where trees are copied and another app has the first
+//!       rkt/roots/APP/             if trees are copied: its copy of an image's rootfs that another app has
 //!       rkt/volumes/NAME/          a volume of kind empty
-//!       rkt/app-volumes/APP/NAME/  one that only this app knows
+//!       rkt/app-volumes/APP/NAME/  a volume of kind empty that only this app knows
 //!       apps/APP/                  where the app's root is mounted while the pod runs
 //!       etc/gantry/                what apps are started with
-//!     work/                        overlayfs's, for stage1
+//!     work/                        overlayfs's working directory, for stage1
 //! ```
 //!
-//! APP and NAME are names of apps and volumes, escaped where they are not plain ([`crate::name`]).
-//! Names are relative to the directory above them, so that they serve with directory descriptors.
+//! APP and NAME are names of apps and volumes, escaped if they are not plain ([`crate::name`]). Names are relative to
+//! the directory above them, so that they can be used with directory descriptors.
 
 use crate::digest::Digest;
 use crate::name::{AppName, VolumeName};
 
-/// Where Gantry keeps its pods when nobody says otherwise.
+/// The default directory of Gantry's pods.
 pub const DEFAULT_DIR: &str = "/var/lib/gantry";
 /// Pod directories, in DIR.
 pub const CONTAINERS: &str = "containers";
@@ -48,13 +48,13 @@ pub const STORE: &str = "store";
 pub const TREES: &str = "store/tree-v1";
 /// Links from other names to trees, in DIR.
 pub const ALIASES: &str = "store/alias-v1";
-/// What a tree is, in a tree's directory.
+/// The file that describes a tree, in a tree's directory.
 pub const TREE_INFO: &str = "info";
-/// What its objects are, in a tree's directory.
+/// The file that describes a tree's objects, in a tree's directory.
 pub const TREE_RECORD: &str = "record";
 /// The tree itself, in a tree's directory.
 pub const TREE: &str = "tree";
-/// Where the pod's trees are, in the pod directory.
+/// The file that says where the pod's trees are, in the pod directory.
 pub const LAYERS: &str = "layers";
 /// overlayfs's working directory for stage1, in the pod directory.
 pub const WORK: &str = "work";
@@ -72,61 +72,61 @@ pub const IMAGE_MANIFEST: &str = "manifest";
 pub const IMAGE_ROOTFS: &str = "rootfs";
 /// The apps' exit statuses, in stage1.
 pub const STATUS: &str = "rkt/status";
-/// Where the pod records its own end, in memory; in stage1.
+/// The mount point for the record of the pod's own end, which is kept in memory; in stage1.
 pub const OUTCOME: &str = "rkt/outcome";
-/// What apps have changed of their images, in stage1.
+/// The directory of the apps' changes to their images, in stage1.
 pub const UPPER: &str = "rkt/upper";
-/// Apps' own copies of images that another app has, in stage1.
+/// The directory of apps' own copies of images that another app has, in stage1.
 pub const ROOTS: &str = "rkt/roots";
 /// Volumes of kind empty, in stage1.
 pub const VOLUMES: &str = "rkt/volumes";
-/// A volume of kind empty that is being made, beside where it will be; no volume has such a name.
+/// A volume of kind empty that is being made, beside its final place; no volume has such a name.
 pub const NEW_VOLUME: &str = ".new";
-/// Those of apps' own, in stage1.
+/// Volumes of kind empty that are an app's own, in stage1.
 pub const APP_VOLUMES: &str = "rkt/app-volumes";
-/// Where the apps' roots are mounted, in stage1.
+/// The directory in which the apps' roots are mounted, in stage1.
 pub const APPS: &str = "apps";
-/// What this pod's apps are started with, in stage1.
+/// The launch files of this pod's apps, in stage1.
 pub const OWN: &str = "etc/gantry";
 /// Units rendered for this pod, in stage1.
 pub const UNITS: &str = "etc/systemd/system";
 
-/// An image's directory, in stage1.
+/// Returns an image's directory, in stage1.
 pub fn image(id: &Digest) -> String {
     format!("{IMAGES}/{id}")
 }
 
-/// An image's manifest, in stage1.
+/// Returns an image's manifest, in stage1.
 pub fn image_manifest(id: &Digest) -> String {
     format!("{}/{IMAGE_MANIFEST}", image(id))
 }
 
-/// An image's file system tree, in stage1.
+/// Returns an image's file system tree, in stage1.
 pub fn image_rootfs(id: &Digest) -> String {
     format!("{}/{IMAGE_ROOTFS}", image(id))
 }
 
-/// An app's status file, in stage1.
+/// Returns an app's status file, in stage1.
 pub fn status(app: &AppName) -> String {
     format!("{STATUS}/{app}")
 }
 
-/// An app's root while the pod runs, in stage1.
+/// Returns an app's root while the pod runs, in stage1.
 pub fn app(app: &AppName) -> String {
     format!("{APPS}/{app}")
 }
 
-/// An app's own copy of an image that another app has, in stage1.
+/// Returns an app's own copy of an image that another app has, in stage1.
 pub fn own_root(app: &AppName) -> String {
     format!("{ROOTS}/{app}")
 }
 
-/// What an app changed of its image, in stage1.
+/// Returns the directory of an app's changes to its image, in stage1.
 pub fn upper(app: &AppName) -> String {
     format!("{UPPER}/{app}")
 }
 
-/// A volume of kind empty, the pod's or an app's own, in stage1.
+/// Returns a volume of kind empty, the pod's or an app's own, in stage1.
 pub fn volume(name: &VolumeName, app: Option<&AppName>) -> String {
     match app {
         None => format!("{VOLUMES}/{}", name.file_name()),

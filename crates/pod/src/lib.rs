@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The contract between the installer, which writes pod directories, and `/init`, which runs them.
 //!
-//! Types, parsing, validation and the pod directory's names. Invariant: no I/O and no unsafe here; a value that
-//! exists is valid, so nothing downstream checks again.
+//! Contains types, parsing, validation and the pod directory's names. Invariant: no I/O and no unsafe here; a value
+//! that exists is valid, so no later code checks it again.
 
 pub mod arch;
 pub mod digest;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod's manifest and its images' manifests mean together: the one model the rest of Gantry sees.
+//! The model: what a pod's manifest and its images' manifests mean together. The rest of Gantry sees nothing else of
+//! them.
 
 mod assemble;
 mod environment;
@@ -17,19 +18,21 @@ use crate::name::{AppName, EnvName, PortName, VolumeName};
 use crate::path::AbsolutePath;
 use crate::user::Account;
 
-/// A pod: apps that run together. Every image is at hand, every mount point has its volume, names are distinct, and
-/// no two sockets want the same port.
+/// A pod: apps that run together.
+///
+/// Every image is available, every mount point has its volume, names are distinct, and no two sockets use the same
+/// port.
 #[derive(Clone, Debug)]
 pub struct Pod {
     /// The pod's id.
     pub id: PodId,
-    /// The apps in the manifest's order; one at least.
+    /// The apps in the manifest's order, at least one.
     pub apps: Vec<App>,
-    /// The CPU time that all of it may have.
+    /// The CPU time that the whole pod may have.
     pub cpu: Resource,
-    /// The memory that all of it may have.
+    /// The memory that the whole pod may have.
     pub memory: Resource,
-    /// What was asked for and is not done, a line each.
+    /// Requests that are not honoured, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -38,39 +41,39 @@ pub struct Pod {
 pub struct App {
     /// Its name in the pod.
     pub name: AppName,
-    /// The image it is made of.
+    /// The image that it is made of.
     pub image: Digest,
     /// The program and its arguments.
     pub exec: Exec,
-    /// Whom it runs as.
+    /// The user it runs as.
     pub user: Account,
     /// Its primary group.
     pub group: Account,
     /// Further groups.
     pub supplementary_gids: Vec<u32>,
-    /// Where it starts.
+    /// Its working directory.
     pub working_directory: AbsolutePath,
     /// Its own environment, in order.
     pub environment: Vec<(EnvName, Word)>,
-    /// Whether the environment says who its user is, as 0.1 has it: USER, LOGNAME, HOME and SHELL.
+    /// Whether the environment contains its user, as in 0.1: USER, LOGNAME, HOME and SHELL.
     pub names_user: bool,
-    /// Runs to completion before the app.
+    /// The handler that runs to completion before the app.
     pub pre_start: Option<Exec>,
-    /// Runs once the app is gone.
+    /// The handler that runs once the app has ended.
     pub post_stop: Option<Exec>,
-    /// Whether it may not write to its root.
+    /// Whether its root is read-only.
     pub read_only_root: bool,
-    /// What is mounted into its tree; no target lies in another.
+    /// The mounts in its tree; no target lies within another.
     pub mounts: Vec<Mount>,
-    /// The sockets it is started with, in the order in which it gets them.
+    /// The sockets that it is started with, in the order in which it gets them.
     pub sockets: Vec<Socket>,
-    /// What it may do and use.
+    /// The isolators: what it may do and use.
     pub isolators: Isolators,
     /// When it is started again.
     pub restart: Restart,
-    /// How long it has to end after SIGTERM, in seconds, unless that is nobody's concern.
+    /// How long it has to end after SIGTERM, in seconds; `None` means the default.
     pub stop_timeout: Option<u32>,
-    /// How long its post-stop handler may run, in seconds, if it is said.
+    /// How long its post-stop handler may run, in seconds; `None` means the default.
     pub post_stop_timeout: Option<u32>,
 }
 
@@ -79,29 +82,29 @@ pub struct App {
 pub struct Mount {
     /// What is mounted.
     pub source: Source,
-    /// Where it goes in the app's tree.
+    /// Its path in the app's tree.
     pub target: AbsolutePath,
-    /// Whether the app may not write to it.
+    /// Whether it is read-only for the app.
     pub read_only: bool,
 }
 
-/// What a volume is made of.
+/// The source of a volume's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file or directory of the host.
     Host {
-        /// Where it is.
+        /// Its path.
         path: AbsolutePath,
-        /// Whether what is mounted below it comes with it.
+        /// Whether mounts below it are included.
         recursive: bool,
     },
-    /// A directory of the pod's own, the same wherever the volume is mounted.
+    /// A directory of the pod's own. It is the same wherever the volume is mounted.
     Empty {
         /// The volume.
         volume: VolumeName,
-        /// The app that alone knows the volume, if it is not the pod's.
+        /// The app that the volume belongs to, or `None` if it is the pod's.
         app: Option<AppName>,
-        /// Whose it is.
+        /// Its permissions, user and group.
         ownership: Ownership,
     },
 }
@@ -109,9 +112,9 @@ pub enum Source {
 /// A socket that an app is started with, bound and, for TCP, listening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// The port's name, by which the app knows it (sd_listen_fds_with_names(3)).
+    /// The port's name, by which the app finds the socket (sd_listen_fds_with_names(3)).
     pub name: PortName,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
     /// The port's number, 1 to 65535.
     pub port: u16,

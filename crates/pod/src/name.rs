@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names: of images, apps, volumes, isolators, environment variables.
+//! Names of images, apps, volumes, isolators and environment variables.
 //!
-//! 0.1 has one looser type for all of them but the last: any of `a-z 0-9 . - /`, in any order. A name that has no place
-//! as a component of a path has one escaped ([`AppName`], [`VolumeName::file_name`]), so that `..`, `//` and the like
-//! never are one. 0.8's rules hold where a manifest of 0.8 names what is its own (`OfVersion`).
+//! 0.1 has one looser type for all of them but the last: any of `a-z 0-9 . - /`, in any order. If such a name can't be
+//! a component of a path, an escaped form is used ([`AppName`], [`VolumeName::file_name`]), so that `..`, `//` and the
+//! like never become one. 0.8's rules hold for the names that a manifest of 0.8 defines itself (`OfVersion`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// Declares a text newtype whose only door is `check`.
+/// Declares a text newtype whose values have all passed `check`.
 macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $check:expr) => {
         $(#[$doc])*
@@ -22,7 +22,7 @@ macro_rules! checked_name {
         pub struct $name(String);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -63,16 +63,16 @@ macro_rules! checked_name {
     };
 }
 
-/// A name that has to be as 0.8 has it where a manifest of 0.8 gives it.
+/// A name that has to follow 0.8's rules if a manifest of 0.8 defines it.
 pub(crate) trait OfVersion {
-    /// Whether it is.
+    /// Checks that it follows them.
     ///
     /// # Errors
-    /// Where it is one of 0.1's alone.
+    /// Fails if only 0.1 allows it.
     fn check_0_8(&self) -> Result<()>;
 }
 
-/// Declares a [`checked_name`] of 1 to 255 bytes: words with one of `$between` between any two, or what 0.1 takes.
+/// Declares a [`checked_name`] of 1 to 255 bytes: words with one of `$between` between any two, or what 0.1 allows.
 macro_rules! looser_name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $between:literal) => {
         checked_name!(
@@ -108,8 +108,8 @@ looser_name!(
 );
 
 looser_name!(
-    /// A port's name: appc's AC Name (0.8), with 0.1's dots, or that of 0.1. Either can be passed on as
-    /// sd_listen_fds_with_names(3) has it.
+    /// A port's name: appc's AC Name (0.8), with 0.1's dots, or that of 0.1. Either can be passed on as in
+    /// sd_listen_fds_with_names(3).
     PortName,
     "port name",
     "lowercase letters and digits, with - or . between them",
@@ -130,21 +130,22 @@ checked_name!(
 
 /// An app's name in its pod, 1 to 200 bytes: appc's AC Name (0.8), with `.` and `_`, or that of 0.1.
 ///
-/// What is the app's goes by the name's escaped form, which for a plain name is the name: units (systemd.unit(5): at most
-/// 255 bytes), directories, files, messages. It is what this type is as text; manifests have the name itself.
+/// Everything that belongs to the app is named by the name's escaped form: units (systemd.unit(5): at most 255 bytes),
+/// directories, files, messages. A plain name is its own escaped form. This type's text is the escaped form; manifests
+/// have the name itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppName(String);
 
 impl AppName {
-    /// The escaped form.
+    /// Returns the escaped form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// An app's name as a manifest has it.
+    /// Reads an app's name as a manifest has it.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Fails if it is not one.
     pub fn of_manifest(text: &str) -> Result<Self> {
         if text.len() <= 200 && (is_words(text, b"-._") || is_of_0_1(text)) {
             return Ok(Self(component(text)));
@@ -152,15 +153,15 @@ impl AppName {
         Err(invalid_app(text))
     }
 
-    /// The name as a manifest has it.
+    /// Returns the name as a manifest has it.
     pub fn in_manifest(&self) -> String {
         written(&self.0)
     }
 
-    /// The name an app of this image has when nobody names it: the image name's last component.
+    /// Returns the default name of an app of this image: the image name's last component.
     ///
     /// # Errors
-    /// Where that component makes no app name.
+    /// Fails if that component is not a valid app name.
     pub fn of_image(image: &Identifier) -> Result<Self> {
         let last = image.as_str().rsplit('/').find(|component| !component.is_empty()).unwrap_or_default();
         Self::of_manifest(&last.replace('~', "-")).map_err(|error| error.within(format!("image {image}")))
@@ -209,14 +210,16 @@ impl<'de> Deserialize<'de> for AppName {
 }
 
 impl VolumeName {
-    /// The name, escaped where it is not plain: one component of a path.
+    /// Returns the name, escaped if it is not plain: one component of a path.
     pub fn file_name(&self) -> String {
         component(&self.0)
     }
 }
 
-/// A name as one component of a path, and as part of a unit's name: a slash is `S`, and a `-` or `.` that does not stand
-/// alone between words is `D` or `P`. Names have no capital letters, so no two become one, and a plain name is itself.
+/// Escapes a name to be one component of a path, or part of a unit's name.
+///
+/// A slash becomes `S`; a `-` or `.` that is not alone between words becomes `D` or `P`. Names have no capital letters,
+/// so escaped forms of different names differ, and a plain name stays as it is.
 fn component(name: &str) -> String {
     let bytes = name.as_bytes();
     let is_word = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_alphanumeric);
@@ -232,12 +235,12 @@ fn component(name: &str) -> String {
     bytes.iter().enumerate().map(one).collect()
 }
 
-/// The name that [`component`] has escaped.
+/// Reverts [`component`].
 fn written(component: &str) -> String {
     component.replace('S', "/").replace('D', "-").replace('P', ".")
 }
 
-/// Any of 0.1's characters, in any order.
+/// Tells whether a text consists of 0.1's characters, in any order.
 fn is_of_0_1(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -245,7 +248,7 @@ fn is_of_0_1(text: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-/".contains(&byte))
 }
 
-/// `[a-z0-9]+` runs with one of `between` between any two of them.
+/// Tells whether a text is `[a-z0-9]+` runs with one of `between` between any two of them.
 fn is_words(text: &str, between: &[u8]) -> bool {
     text.split(|c: char| c.is_ascii() && between.contains(&(c as u8)))
         .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
@@ -295,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Every name of up to four characters, of each kind that the rules tell apart.
+    /// Checks every name of up to four characters, of each kind that the rules distinguish.
     #[test]
     fn no_two_names_become_one() {
         let mut names = vec![String::new()];

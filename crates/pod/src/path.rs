@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Paths named in manifests and archives, as types that can't climb.
+//! Paths named in manifests and archives, as types that can't lead out of their root.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -17,34 +17,35 @@ const NAME_MAX: usize = 255;
 /// The longest path the kernel takes, without its NUL (limits.h, PATH_MAX).
 const PATH_MAX: usize = 4095;
 
-/// An absolute path: starts with `/`, no `..`, no NUL, within the kernel's limits; `.` and doubled slashes are gone.
+/// An absolute path: starts with `/`, has no `..` and no NUL, and is within the kernel's limits; `.` and doubled
+/// slashes are removed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct AbsolutePath(String);
 
-/// A path below some root: no leading `/`, no `..`, no NUL, within the kernel's limits; bytes, as archives have them.
-/// The empty path is the root itself.
+/// A path below some root: has no leading `/`, no `..` and no NUL, and is within the kernel's limits. It consists of
+/// bytes, as in archives. The empty path is the root itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelativePath(Vec<u8>);
 
 impl AbsolutePath {
-    /// The path as text, `/` and components.
+    /// Returns the path as text, `/` and components.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The paths that lead to this one, from the first component's on; the last is the path itself.
+    /// Lists the paths that lead to this one, starting at the first component; the last is the path itself.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         let ends = self.0.match_indices('/').map(|(at, _)| at).skip(1).chain([self.0.len()]);
         ends.map(|end| &self.0[..end])
     }
 
-    /// The same path below some root.
+    /// Returns the same path below some root.
     pub fn below_root(&self) -> RelativePath {
         RelativePath(self.0.as_bytes()[1..].to_vec())
     }
 
-    /// Whether `other` is this path or lies below it.
+    /// Tells whether `other` is this path or lies below it.
     pub fn contains(&self, other: &Self) -> bool {
         let below = other.0.strip_prefix(self.0.trim_end_matches('/'));
         below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -52,32 +53,32 @@ impl AbsolutePath {
 }
 
 impl RelativePath {
-    /// Reads a name as an archive gives it: `./` and `//` are dropped, a leading `/` is taken relative to the root.
+    /// Reads a name as an archive has it: `./` and `//` are dropped, a leading `/` is taken relative to the root.
     ///
     /// # Errors
-    /// `..`, NUL, a component over 255 bytes or a path over 4095.
+    /// Fails on `..`, NUL, a component over 255 bytes or a path over 4095.
     pub fn from_bytes(name: &[u8]) -> Result<Self> {
         let invalid = |expected| Error::new(format!("invalid path {}: {expected}", escape_bytes(name)));
         let components = components(name).map_err(invalid)?;
         Ok(Self(components.join(&b'/')))
     }
 
-    /// The path's bytes, without a leading slash.
+    /// Returns the path's bytes, without a leading slash.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The path for system calls relative to a directory descriptor; empty for the root itself.
+    /// Returns the path for system calls relative to a directory descriptor; empty for the root itself.
     pub fn as_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.0))
     }
 
-    /// The components, outermost first.
+    /// Returns the components, outermost first.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.0.split(|byte| *byte == b'/').filter(|component| !component.is_empty())
     }
 
-    /// The directory above and the last component; `None` for the root.
+    /// Returns the directory above and the last component; `None` for the root.
     pub fn split_last(&self) -> Option<(Self, &OsStr)> {
         let last = self.components().next_back()?;
         let parent = &self.0[..self.0.len() - last.len()];
@@ -85,7 +86,7 @@ impl RelativePath {
     }
 }
 
-/// The components of a path that stay below its start, or what was expected.
+/// Returns the components of a path that stays below its start, or what was expected instead.
 fn components(path: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     if path.contains(&0) {
         return Err("expected no NUL");

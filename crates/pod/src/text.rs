@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Untrusted text on its way to a person: nothing from an image or an argument may steer a terminal.
+//! Prepares untrusted text for printing: nothing from an image or an argument may control a terminal.
 
 use std::fmt::Write as _;
 
-/// How many characters of an untrusted text a message shows.
+/// The number of characters of an untrusted text that a message shows.
 const SHOWN: usize = 256;
 
-/// `text` in double quotes, with control characters, quotes and backslashes escaped and its length bounded.
+/// Returns `text` in double quotes, with control characters, quotes and backslashes escaped and its length bounded.
 pub fn escape(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars().take(SHOWN) {
@@ -28,12 +28,12 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// [`escape`] for names that need not be UTF-8, such as those in an archive.
+/// Works like [`escape`], for names that need not be UTF-8, such as those in an archive.
 pub fn escape_bytes(bytes: &[u8]) -> String {
     escape(&String::from_utf8_lossy(bytes))
 }
 
-/// `message` on one line: for whole messages that may carry somebody else's words, such as an error's.
+/// Returns `message` on one line: for whole messages that may contain foreign text, such as an error's.
 pub fn one_line(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     for c in message.chars() {
@@ -46,8 +46,8 @@ pub fn one_line(message: &str) -> String {
     out
 }
 
-/// Characters that reorder or hide what stands around them: bidi controls and zero-width marks
-/// (Unicode TR 36, section 3.2), line and paragraph separators.
+/// Tells whether a character reorders or hides the text around it: bidi controls and zero-width marks (Unicode TR 36,
+/// section 3.2), line and paragraph separators.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

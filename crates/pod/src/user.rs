@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Users and groups: as a manifest names them, and as numbers found in the image's own files.
+//! Users and groups: as a manifest names them, and as the numbers found in the image's own files.
 //!
-//! Format of passwd(5) and group(5). A name that is a number is that number and is never looked up.
+//! The files' format is that of passwd(5) and group(5). A name that is a number is that number and is never looked up.
 
 use std::fmt;
 use std::io;
@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::path::AbsolutePath;
 use crate::text::escape;
 
-/// passwd and group files may be this long.
+/// The longest passwd or group file that is read.
 pub const ACCOUNT_FILE_MAX: u64 = 1 << 20;
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
-/// Whose shell is not said has this (passwd(5)).
+/// The default shell (passwd(5)).
 const SHELL: &str = "/bin/sh";
 
 /// A user or a group as an image manifest names it.
@@ -78,7 +78,8 @@ impl fmt::Display for Account {
     }
 }
 
-/// An id the kernel takes as one: 2^32−1 and its 16-bit ancestor mean "unchanged" to chown(2) and setresuid(2).
+/// Tells whether the kernel takes a number as an id: 2^32−1 and its 16-bit ancestor mean "unchanged" to chown(2) and
+/// setresuid(2).
 pub(crate) fn is_usable(id: u32) -> bool {
     id != u32::MAX && id != u32::from(u16::MAX)
 }
@@ -87,25 +88,25 @@ fn usable(id: u32) -> Option<u32> {
     is_usable(id).then_some(id)
 }
 
-/// The few things that are asked of an image's tree. Whoever implements it never leaves that tree.
+/// The few operations needed on an image's tree. An implementation never leaves that tree.
 pub trait ImageRoot {
-    /// The file's content, following links inside the root; at most `max` bytes, more is an error.
+    /// Reads the file's content, following links inside the root. More than `max` bytes are an error.
     ///
     /// # Errors
-    /// `NotFound` where there is no such file; the system's.
+    /// Fails with `NotFound` if there is no such file, else with the system's error.
     fn read(&self, path: &AbsolutePath, max: u64) -> io::Result<Vec<u8>>;
 
-    /// The file's owner and group, following links inside the root.
+    /// Returns the file's owner and group, following links inside the root.
     ///
     /// # Errors
-    /// As [`ImageRoot::read`].
+    /// Fails as [`ImageRoot::read`] does.
     fn owner(&self, path: &AbsolutePath) -> io::Result<(u32, u32)>;
 }
 
 /// Finds a user's number.
 ///
 /// # Errors
-/// Where the image does not know the user, or its number is not usable.
+/// Fails if the image does not know the user, or if the user's number is not usable.
 pub fn resolve_user(user: &Account, root: &impl ImageRoot) -> Result<u32> {
     resolve(user, root, "user", PASSWD, |(uid, _)| uid)
 }
@@ -113,12 +114,12 @@ pub fn resolve_user(user: &Account, root: &impl ImageRoot) -> Result<u32> {
 /// Finds a group's number.
 ///
 /// # Errors
-/// As [`resolve_user`].
+/// Fails as [`resolve_user`] does.
 pub fn resolve_group(group: &Account, root: &impl ImageRoot) -> Result<u32> {
     resolve(group, root, "group", GROUP, |(_, gid)| gid)
 }
 
-/// What a passwd file says of a user (passwd(5)).
+/// A user as described in a passwd file (passwd(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// Its name.
@@ -129,8 +130,10 @@ pub struct Person {
     pub shell: String,
 }
 
-/// Who an app's user, of this number, is in the image: whom the manifest names, where it has a name, else the first of
-/// that number. Somebody without a home where the image does not say.
+/// Finds the app's user, which has this number, in the image's passwd file.
+///
+/// If the manifest gives a name, that user is looked up, else the first with the number. Without an entry, the home is
+/// `/`.
 pub fn person(user: &Account, uid: u32, root: &impl ImageRoot) -> Person {
     let path = PASSWD.parse().expect("the account files' paths are valid");
     let content = root.read(&path, ACCOUNT_FILE_MAX).unwrap_or_default();
@@ -148,12 +151,12 @@ pub fn person(user: &Account, uid: u32, root: &impl ImageRoot) -> Person {
 struct Entry<'a> {
     name: &'a [u8],
     id: u32,
-    /// What follows the number.
+    /// The fields after the number.
     rest: Vec<&'a [u8]>,
 }
 
 impl Entry<'_> {
-    /// What the line says, if it is whole: after the number group, comment, home and shell.
+    /// Returns the user, if the line is complete: group, comment, home and shell follow the number.
     fn person(&self) -> Option<Person> {
         let text = |field: &[u8]| {
             let text = std::str::from_utf8(field).ok().filter(|text| !text.contains('\0'))?;
@@ -167,7 +170,8 @@ impl Entry<'_> {
     }
 }
 
-/// The lines that have a name and a number, which are the first and the third field of passwd(5) and group(5) alike.
+/// Lists the lines that have a name and a number, which are the first and the third field in both passwd(5) and
+/// group(5).
 fn entries(content: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     content.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');

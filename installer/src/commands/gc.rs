@@ -12,17 +12,20 @@ use crate::cgroups;
 
 /// Remove every image and stage1 that no pod refers to
 ///
-/// What a prepare or a running pod uses at the moment stays, and so does what any pod directory refers to. A line
+/// Cgroups that pods have left are removed as well, without a word. What a prepare or a running pod uses at the moment stays, and so does what any pod directory refers to. A line
 /// is printed for each that goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 pub(super) fn run(_args: &Args, context: &Context) -> Result<ExitCode> {
-    cgroups::sweep().context("cannot remove the cgroups that pods have left")?;
-    match context.in_store(collect)? {
-        Some(code) => Ok(code),
-        None => context.check_dir().map(|()| ExitCode::SUCCESS),
-    }
+    // The store is collected whatever becomes of the cgroups.
+    let swept = cgroups::sweep().context("cannot remove the cgroups that pods have left");
+    let failed = swept.inspect_err(terminal::error).is_err();
+    let collected = match context.in_store(collect)? {
+        Some(code) => code,
+        None => context.check_dir().map(|()| ExitCode::SUCCESS)?,
+    };
+    Ok(if failed { ExitCode::FAILURE } else { collected })
 }
 
 fn collect(home: &Home) -> Result<ExitCode> {

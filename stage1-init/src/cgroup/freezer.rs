@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Freezing the pod's cgroup (admin-guide/cgroup-v2, `cgroup.freeze`), and all below it. What is frozen still ends by
-//! SIGKILL and `cgroup.kill`.
+//! Freezes the pod's cgroup (admin-guide/cgroup-v2, `cgroup.freeze`) and all below it. SIGKILL and `cgroup.kill` still
+//! end frozen processes.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,11 +15,11 @@ use nix::sys::stat::Mode;
 use super::{Cgroup, open_dir, write};
 
 const FREEZE: &str = "cgroup.freeze";
-/// As long is waited until all is frozen: a process that waits for a disk may take longer, and reads no terminal.
+/// How long to wait until all is frozen. A process that waits for a disk may take longer, but reads no terminal.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Cgroup {
-    /// Freezes all processes, which takes them out of what they wait in, such as a read.
+    /// Freezes all processes, which interrupts what they wait in, such as a read.
     pub(crate) fn freeze(&self) -> Result<()> {
         let cgroup = open_dir(&self.parent, &*self.name)?;
         write(&cgroup, FREEZE, "1")?;
@@ -34,12 +34,12 @@ impl Cgroup {
                 return Ok(());
             }
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-            // Whatever ends the wait, the file says how things are.
+            // Whatever ended the wait, the file is read again to learn the state.
             let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], left);
         }
     }
 
-    /// Lets them go on.
+    /// Lets the processes continue.
     pub(crate) fn thaw(&self) -> Result<()> {
         Ok(write(&open_dir(&self.parent, &*self.name)?, FREEZE, "0")?)
     }

@@ -13,12 +13,12 @@ use nix::unistd::Pid;
 
 use super::{Cgroup, open_dir};
 
-/// How deep cgroups are looked at. systemd has its own three below the pod's, and apps' services one below that; a program
-/// can make more in its own, as deep as it likes.
+/// How deep cgroups are searched. systemd has its own three below the pod's, and apps' services one below that. A
+/// program can nest more in its own, to any depth.
 const DEPTH: usize = 16;
 
 impl Cgroup {
-    /// Lists the processes, as this process's namespace numbers them. Any of them may be gone by then.
+    /// Lists the processes, by their ids in this process's namespace. Any of them may have ended by then.
     pub(crate) fn processes(&self) -> Result<Vec<Pid>> {
         let mut found = Vec::new();
         let own = open_dir(&self.parent, &*self.name).context("cannot open the pod's cgroup")?;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becomes one of an app's programs. systemd has already set its user, groups and limits; its stdin is the file that
-//! says what is started ([`crate::launch`]).
+//! Becomes one of an app's programs. systemd has already set its user, groups and limits; its stdin is the launch file,
+//! which says what to start ([`crate::launch`]).
 //!
-//! It has capabilities that the app may not have, and gives them up as soon as it is in the app's root, which it enters
-//! in a mount namespace of the program's own ([`super::enter`]): of the pod's root nothing is left there that chroot(2)
-//! could lead back to.
+//! The launcher has capabilities that the app may not have. It gives them up as soon as it is in the app's root, which
+//! it enters in a mount namespace of the program's own ([`super::enter`]). Nothing of the pod's root is left there for
+//! chroot(2) to lead back to.
 //!
-//! Invariant: what is still in the pod's root has `CAP_SYS_PTRACE`, and what looks up anything of an app's has not,
-//! unless the app may. So the links in /proc that lead from one process to another's root, directory and descriptors
-//! (ptrace(2), "Ptrace access mode checking") lead nothing of an app's into the pod's root. Links of that kind are
-//! followed to no working directory and to no program besides.
+//! Invariant: a process that is still in the pod's root has `CAP_SYS_PTRACE`; a process that looks up anything of an
+//! app's does not, unless the app may have it. So the links in /proc from one process to another's root, directory and
+//! descriptors (ptrace(2), "Ptrace access mode checking") lead no process of an app's into the pod's root. In addition,
+//! the lookup of the working directory and of the program follows no such links.
 //!
-//! The environment is exactly what is said there: whatever systemd adds to a service's own is not the app's. Neither
-//! are descriptors but stdio and the app's sockets.
+//! The environment is exactly the launch file's: the app does not get the variables that systemd adds to a service. The
+//! only descriptors it gets are stdio and its sockets.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -38,16 +38,16 @@ use crate::in_root::open_plainly;
 use crate::launch::{Launch, Sockets};
 use crate::{stdio, sys};
 
-/// What a shell exits with where a program is not to be found (POSIX, Shell Command Language, 2.8.2).
+/// The exit status of a shell that can't find a program (POSIX, Shell Command Language, 2.8.2).
 const NOT_FOUND: u8 = 127;
-/// Likewise where it is there and can't be run.
+/// The exit status of a shell that finds a program but can't run it (likewise).
 const NOT_RUNNABLE: u8 = 126;
-/// Above every number that sockets are received at or passed as.
+/// Above every number at which sockets are received or passed on.
 const OUT_OF_THE_WAY: i32 = 512;
 
-/// Becomes the app, or says why not, on its stderr, and returns.
+/// Becomes the app. On failure, reports why on its stderr and returns.
 pub(crate) fn run() -> ExitCode {
-    // Without the caller's stdio there is nobody to tell.
+    // Without the caller's stdio there is nowhere to report an error.
     let Ok((launch, sockets)) = receive() else { return ExitCode::from(NOT_RUNNABLE) };
     let done = launch.and_then(|launch| {
         let app = format!("app {}", launch.app);
@@ -57,7 +57,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(never) => match never {},
         Err(error) => {
             report(&error);
-            // Under a filter, where the usual way out takes more calls than may be allowed.
+            // The usual way out takes more system calls than a filter may allow.
             sys::exit_at_once(code(error.downcast_ref()))
         }
     }
@@ -67,7 +67,7 @@ fn code(error: Option<&Errno>) -> u8 {
     if error == Some(&Errno::ENOENT) { NOT_FOUND } else { NOT_RUNNABLE }
 }
 
-/// What is to be started, and the pod's sockets; stdio is the caller's from here on.
+/// Reads what to start and receives the pod's sockets; stdio is the caller's from here on.
 fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
     let socket = sys::take_listen_fd()?;
     let mut launch = Vec::new();
@@ -83,13 +83,13 @@ fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
 fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallible> {
     ensure!(!launch.exec.is_empty(), "nothing to start");
     if !launch.groups.is_empty() {
-        // systemd takes quadratic time for them.
+        // Not set by systemd, which takes quadratic time for them.
         let groups: Vec<_> = launch.groups.iter().copied().map(Gid::from_raw).collect();
         setgroups(&groups).context("cannot set its groups")?;
     }
     enter::root(&launch.root).context("cannot enter its root")?;
     if !launch.user_namespaces {
-        // While it has CAP_SYS_ADMIN: without, a filter would take no-new-privileges.
+        // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
         sys::set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
     }
     give_up(&launch).context("cannot give up the launcher's capabilities")?;
@@ -100,7 +100,7 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
         pass(&own, sockets, &mut launch).context("cannot pass its sockets on")?;
     }
     let programs = candidates(&launch);
-    // /proc/self/exe is the pod's own program.
+    // A link such as /proc/self/exe leads to the pod's own program.
     let circle = programs.iter().any(|path| open_plainly(&**path, OFlag::O_PATH).err() == Some(Errno::ELOOP));
     ensure!(
         !circle,
@@ -114,15 +114,17 @@ fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallibl
         sys::set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
     }
     let error = execute(&programs, &words, &environment);
-    // A call that the filter ends this process for would cost the code too.
+    // If the filter does not allow write(2), reporting the error may end the process and lose the exit code too.
     if launch.seccomp.is_some_and(|filter| !filter.allows(SYS_write)) {
         sys::exit_at_once(code(Some(&error)));
     }
     Err(anyhow::Error::new(error).context(format!("cannot run {}", escape(&launch.exec[0]))))
 }
 
-/// Tries the programs in order, as execvp(3) does: goes on where nothing is there, and remembers what is there and
-/// can't be run.
+/// Tries the programs in order, as execvp(3) does.
+///
+/// Continues after a program that does not exist or can't be run. If no program is left, returns the error of one that
+/// can't be run, else `ENOENT`.
 fn execute(programs: &[CString], words: &[CString], environment: &[CString]) -> Errno {
     let mut first_error = Errno::ENOENT;
     for program in programs {
@@ -136,11 +138,11 @@ fn execute(programs: &[CString], words: &[CString], environment: &[CString]) -> 
     first_error
 }
 
-/// Puts the app's sockets where sd_listen_fds(3) has them; the others are closed.
+/// Passes the app's sockets on as sd_listen_fds(3) expects them, and closes the others.
 fn pass(own: &Sockets, all: Vec<OwnedFd>, launch: &mut Launch) -> Result<()> {
     let range = own.first..own.first + own.names.len();
     let mine = all.get(range).context("there are too few")?;
-    // First out of the way of the numbers they get, on which others may be.
+    // They are moved first: the numbers they get may be in use by other sockets.
     let moved = mine.iter().map(|fd| {
         let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OUT_OF_THE_WAY))?;
         Ok(number)
@@ -156,8 +158,9 @@ fn pass(own: &Sockets, all: Vec<OwnedFd>, launch: &mut Launch) -> Result<()> {
     Ok(())
 }
 
-/// Gives up what only the launcher may, so that neither it nor the program has it from here on; but for
-/// `CAP_SYS_ADMIN` where a filter has to be set, which exec takes away.
+/// Gives up the launcher's capabilities that the app may not have, for the launcher and the program.
+///
+/// Keeps `CAP_SYS_ADMIN` if a filter has to be set; exec takes it away.
 fn give_up(launch: &Launch) -> Result<()> {
     let mut dropped = KernelSet::empty();
     for number in &launch.drop_capabilities {
@@ -174,7 +177,7 @@ fn give_up(launch: &Launch) -> Result<()> {
     Ok(set_capabilities(None, CapabilitySets { effective, permitted, inheritable: KernelSet::empty() })?)
 }
 
-/// The paths to try: the program itself where it is one, else that name in every directory of the app's PATH.
+/// Lists the paths to try: the program itself if it is a path, else its name in every directory of the app's PATH.
 fn candidates(launch: &Launch) -> Vec<CString> {
     let program = launch.exec[0].as_str();
     let path = launch.environment.get("PATH").map(String::as_str).unwrap_or_default();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Gives every app its /proc, /sys and /dev: the pod's /proc and /sys with what is sensitive in them masked, and a /dev
-//! of a few devices.
+//! Gives every app its /proc, /sys and /dev: the pod's /proc and /sys with their sensitive parts masked, and a /dev of
+//! a few devices.
 //!
-//! This can't be done before the pod's namespaces are there. The targets are in the app's root, and nothing is made
-//! there: by now volumes are.
+//! This needs the pod's namespaces, so it can't be done earlier. The mount targets are in the app's root. None is
+//! created there, because the volumes are already mounted.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,16 +27,17 @@ use crate::outcome::PODS;
 use crate::plan::view::{COPIED, Copied, DEV, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
 use crate::sys::{Depth, set_attributes};
 
-/// Mounts, or says why not and returns a failure.
+/// Makes all mounts. On failure, reports why and returns a failure.
 pub(crate) fn run() -> ExitCode {
-    // The message that waits on the socket has this started again where it failed. Once is enough to say why.
+    // If this fails, systemd starts it again, because the message still waits on the socket. The first run has reported
+    // why.
     if fs::exists(DEV).unwrap_or(false) {
         return ExitCode::FAILURE;
     }
-    match mount_all() {
+    match PODS.begin().context("cannot note that apps may start").and_then(|()| mount_all()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // `/init` tells it, and ends as where it can't make a mount itself.
+            // `/init` reports the error, and ends as it does when it can't make a mount itself.
             if let Err(error) = PODS.fail(Step::Namespace, &error) {
                 report(&error.into());
             }
@@ -46,7 +47,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn mount_all() -> Result<()> {
-    // systemd shares its mounts, and what is shared multiplies what is mounted in its copies.
+    // systemd makes its mounts shared. What is mounted on a copy of a shared mount appears on the other copies, too.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the pod's mounts private")?;
     make_dev().context("cannot make the apps' /dev")?;
@@ -76,7 +77,7 @@ fn make_dev() -> Result<()> {
         fs::create_dir(&place)?;
         attach(clone_tree(&format!("/dev/{name}"), Submounts::Yes)?, File::open(place)?)?;
     }
-    // The one directory where devices work is nobody's to write in. What is mounted below it still is.
+    // No app may write to the only directory in which devices work. What is mounted below it stays writable.
     let flags =
         MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     Ok(mount(None::<&str>, DEV, None::<&str>, flags, None::<&str>)?)
@@ -93,7 +94,7 @@ fn hide() -> Result<()> {
     }
     for path in READ_ONLY {
         let Some(place) = open(path)? else { continue };
-        // nspawn makes most of them so.
+        // nspawn makes most of them read-only.
         if fstatvfs(&place)?.flags().contains(FsFlags::ST_RDONLY) {
             continue;
         }
@@ -104,7 +105,7 @@ fn hide() -> Result<()> {
     Ok(())
 }
 
-/// Opens what a mount goes on. Not every kernel has every one of them.
+/// Opens the target of a mount; `None` if this kernel does not have it.
 fn open(path: &str) -> Result<Option<OwnedFd>> {
     match nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
         Err(Errno::ENOENT) => Ok(None),
@@ -118,7 +119,7 @@ fn mount_into(root: &Path) -> Result<()> {
         let tree = clone_tree(source, Submounts::Yes)?;
         let mut attributes = MountAttrFlags::empty();
         attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, read_only);
-        // Private: what happens to it in an app stays there.
+        // The copy is private: what an app does to it is not seen outside the app.
         set_attributes(&tree, attributes, Depth::All)?;
         let place = InRoot::open_at(&root, at.trim_start_matches('/'))
             .with_context(|| format!("cannot open {at}"))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A list of system calls → a classic BPF program that the kernel runs on each of them (seccomp(2)).
+//! Turns a list of system calls into a classic BPF program that the kernel runs on each call (seccomp(2)).
 //!
 //! ```text
 //! arch is not this machine's → deny     (another machine's numbers mean other calls)
@@ -8,16 +8,16 @@
 //! any other → allow or deny
 //! ```
 //!
-//! A second program, which apps have whether they ask for a filter or not, refuses user namespaces: in one of its own, a
-//! program has every capability, and what the kernel lets it do with them is much. It looks at the numbers of each
-//! machine whose programs this kernel runs, since 32-bit programs are apps' as well.
+//! A second program refuses user namespaces. Apps have it whether or not they ask for a filter: in its own user
+//! namespace, a program has every capability, and the kernel lets it do much with them. The program checks the call
+//! numbers of every machine whose programs this kernel runs, since apps may be 32-bit programs as well.
 //!
 //! ```text
 //! unshare or clone with CLONE_NEWUSER → EPERM
 //! clone3, whose flags are in memory → ENOSYS, by which C libraries and others take clone
 //! ```
 //!
-//! Of two filters that both return an error the kernel takes the newer one's, and allows what both allow.
+//! If two filters both return an error, the kernel takes the newer one's. It allows a call that both allow.
 
 use nix::libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
@@ -27,42 +27,42 @@ use nix::libc::{
 
 use crate::launch::Filter;
 
-/// Where the call's number is in `struct seccomp_data`.
+/// The offset of the call's number in `struct seccomp_data`.
 const NUMBER: u32 = 0;
-/// Where the machine is (linux/audit.h, AUDIT_ARCH_*).
+/// The offset of the machine (linux/audit.h, AUDIT_ARCH_*).
 const ARCH: u32 = 4;
-/// Where the low half of the first argument is: every machine here has that first.
+/// The offset of the low half of the first argument: every machine here stores that half first.
 const ARGUMENT: u32 = 16;
 #[cfg(target_arch = "x86_64")]
 const OWN_ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const OWN_ARCH: u32 = 0xc000_00b7;
-/// Numbers from here on are of x32 (asm/unistd.h, __X32_SYSCALL_BIT); other machines have none so high.
+/// Numbers from here on are x32's (asm/unistd.h, __X32_SYSCALL_BIT); other machines have none so high.
 const X32: u32 = 0x4000_0000;
 
-/// Numbers of the calls that make user namespaces, on a machine.
+/// The numbers of the calls that make user namespaces, on one machine.
 struct Machine {
     arch: u32,
     clone: u32,
     unshare: u32,
 }
 
-/// The 64-bit and the 32-bit one: x86-64, whose numbers x32 has with a bit of its own, and i386.
+/// The 64-bit and the 32-bit machine: x86-64, whose numbers x32 has too with an additional bit, and i386.
 #[cfg(target_arch = "x86_64")]
 const MACHINES: [Machine; 2] = [
     Machine { arch: OWN_ARCH, clone: 56, unshare: 272 },
     Machine { arch: 0x4000_0003, clone: 120, unshare: 310 },
 ];
-/// Likewise: aarch64 and arm.
+/// The 64-bit and the 32-bit machine: aarch64 and arm.
 #[cfg(target_arch = "aarch64")]
 const MACHINES: [Machine; 2] = [
     Machine { arch: OWN_ARCH, clone: 220, unshare: 97 },
     Machine { arch: 0x4000_0028, clone: 120, unshare: 337 },
 ];
-/// On all machines.
+/// The number of clone3, the same on all machines.
 const CLONE3: u32 = 435;
 
-/// The program that refuses user namespaces and allows everything else.
+/// Returns the program that refuses user namespaces and allows everything else.
 pub(crate) fn no_user_namespaces() -> Vec<sock_filter> {
     let mut program = vec![load(ARCH)];
     for Machine { arch, clone, unshare } in MACHINES {
@@ -82,7 +82,7 @@ pub(crate) fn no_user_namespaces() -> Vec<sock_filter> {
         program.push(jump(BPF_JEQ, arch, 0, length));
         program.extend(calls);
     }
-    // There is no other machine.
+    // The kernel runs programs of no other machine.
     program.push(end(error(ENOSYS)));
     program
 }
@@ -91,7 +91,7 @@ fn error(number: i32) -> u32 {
     SECCOMP_RET_ERRNO | number.cast_unsigned() & SECCOMP_RET_DATA
 }
 
-/// The program for a filter.
+/// Returns the program for a filter.
 pub(crate) fn program(filter: &Filter) -> Vec<sock_filter> {
     let denied = match filter.errno {
         Some(errno) => SECCOMP_RET_ERRNO | u32::from(errno) & SECCOMP_RET_DATA,
@@ -118,7 +118,7 @@ fn load(offset: u32) -> sock_filter {
     instruction(BPF_LD | BPF_W | BPF_ABS, offset, 0, 0)
 }
 
-/// Skips so many instructions where the comparison holds, or where it doesn't.
+/// Skips `holds` instructions if the comparison holds, else `else_` instructions.
 fn jump(comparison: u32, with: u32, holds: u8, else_: u8) -> sock_filter {
     instruction(BPF_JMP | comparison | BPF_K, with, holds, else_)
 }
@@ -144,7 +144,7 @@ mod tests {
         argument: u64,
     }
 
-    /// What the kernel would say to a call; it runs these kinds of instructions alike.
+    /// Returns the kernel's verdict on a call. The instructions used here are run as the kernel runs them.
     fn run(program: &[sock_filter], data: Data) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
@@ -187,7 +187,7 @@ mod tests {
             let said = |number, argument| run(&program, Data { arch, number, argument });
             for number in [clone, unshare, X32 | clone, X32 | unshare] {
                 assert_eq!(said(number, flag), error(EPERM), "{arch:#x} {number}");
-                // With others, and above what the kernel looks at.
+                // With other flags, and with bits above those that the kernel looks at.
                 assert_eq!(said(number, flag | 0x0c02_0011 | 1 << 40), error(EPERM), "{arch:#x} {number}");
                 for others in [0, 17, flag >> 1, flag << 1, flag << 32] {
                     assert_eq!(said(number, others), SECCOMP_RET_ALLOW, "{arch:#x} {number} {others:#x}");
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(verdict(&program, 0, 1), error(ENOSYS));
     }
 
-    /// By the tables of another crate.
+    /// Compares the numbers with the tables of another crate.
     #[test]
     fn numbers_are_those_of_the_calls() {
         let number = |name: &str| name.parse::<pod::isolators::Call>().unwrap().number();

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How an app ended: on disk before the pod ends, and in the pod's exit code.
+//! Records how an app ended: on disk before the pod ends, and in the pod's exit code.
 //!
-//! systemd tells an `ExecStopPost=` program in its environment (systemd.exec(5), `$SERVICE_RESULT`, `$EXIT_CODE`,
-//! `$EXIT_STATUS`). The first app to fail decides the pod's code: it makes [`FAILED`], which is never made twice.
+//! systemd passes the end of a service to its `ExecStopPost=` program in the environment (systemd.exec(5),
+//! `$SERVICE_RESULT`, `$EXIT_CODE`, `$EXIT_STATUS`). The first app to fail decides the pod's code: its status writer
+//! creates [`FAILED`], which is created only once.
 //!
-//! The pod's code is recorded in its [`outcome`](crate::outcome), in memory, and an app's status where room was reserved
-//! for it ([`statuses`]): neither depends on space that an app can take.
+//! The pod's code is recorded in its [`outcome`](crate::outcome), in memory, and an app's status in room that was
+//! reserved for it ([`statuses`]): neither depends on space that an app can use up.
 //!
-//! systemd itself has no use of that: its own result is a failure, too, where it had to kill what a program that ended
-//! well left behind. So a service's good end has a sign ([`ended_well`]), which the units look for.
+//! systemd's own result is of no use for this: it is also a failure if systemd had to kill processes that a successful
+//! program left behind. So a service that ended well leaves a marker file ([`ended_well`]), which the units look for.
 //!
-//! Invariant: nothing but a failed app and a request to the pod's process ends a pod that runs. So an app that SIGTERM
-//! ended was asked to end if there is either, and then what never ran was asked to end before it could. The request may
-//! come right after such an end, too ([`terminated`]).
+//! Invariant: only a failed app or a request to the pod's process ends a running pod. So if there is either, an app
+//! that SIGTERM ended was asked to end, and an app that never ran was asked to end before it could run. The request may
+//! also come right after such an end ([`terminated`]).
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -33,39 +34,40 @@ use crate::{statuses, stdio, sys};
 pub(crate) const APP: &str = "app";
 /// The status is that of an app that is started again: only its end when the pod stops counts for the pod.
 pub(crate) const RESTARTED_APP: &str = "restarted-app";
-/// The status is that of the app's pre-start handler, and the app's own where the handler failed.
+/// The status is that of the app's pre-start handler. If the handler failed, it is the app's status as well.
 pub(crate) const PRE_START: &str = "pre-start";
 
-/// The status is that of the app's post-stop handler: nobody's failure.
+/// The status is that of the app's post-stop handler, whose failure leads only to a warning.
 pub(crate) const POST_STOP: &str = "post-stop";
 
-/// The pod's exit code, once an app has failed. On the pod's /run: gone with it.
+/// The file with the pod's exit code, once an app has failed. It is on the pod's /run, so it goes away with the pod.
 const FAILED: &str = "/run/gantry-failed";
-/// In /run, with an app's name: the app began, or its pre-start handler did, and what it left is to be cleaned up.
+/// A directory in /run. A directory in it with an app's name means that the app or its pre-start handler has begun, and
+/// that what it left is to be cleaned up.
 const BEGUN: &str = "gantry-begun";
-/// A directory with a file for each service whose program ended well; `units/gantry-failed@.target` has it, too.
+/// A directory with a file for each service whose program ended well; `units/gantry-failed@.target` names it, too.
 const WELL: &str = "/run/gantry-well";
-/// What the caller is told once the pod has ended, by the one that has its stdio.
+/// Messages for the caller, printed once the pod has ended by the process that has the caller's stdio.
 const TO_TELL: &str = "/run/gantry-to-tell";
-/// A process that a signal ended has this and the signal's number as its status.
+/// The status of a process that a signal ended is this plus the signal's number.
 const SIGNALLED: u8 = 128;
-/// The first real-time signal, as systemd's C library counts (signal(7)).
+/// The first real-time signal, as systemd's C library counts them (signal(7)).
 const REAL_TIME: u8 = 34;
 
-/// The status of an app that systemd could not start: no code of the app's.
+/// The status of an app that systemd could not start; not a code of the app's.
 const NOT_STARTED: u8 = 254;
 
-/// How a service ended, as systemd tells it.
+/// How a service ended, as systemd reports it.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     code: u8,
     failed: bool,
 }
 
-/// How an app ends that is asked to before it began.
+/// How an app ends that is asked to end before it began.
 const ASKED_TO_END: End = End { code: SIGNALLED + Signal::SIGTERM as u8, failed: false };
 
-/// Writes the status of an app; fails where the app failed, so that its service does too.
+/// Writes the status of an app. Fails if the app failed, so that its service fails too.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let recorded = (|| {
         let [of, name] = args else { bail!("expected what ended and an app's name") };
@@ -75,7 +77,7 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let end = end(&variable("SERVICE_RESULT"), &variable("EXIT_CODE"), &variable("EXIT_STATUS"), asked);
         if of == POST_STOP {
             fs::remove_dir(format!("/run/{}", begun(&name)))?;
-            // It, or what it left behind, which has held up the pod's end.
+            // The handler, or a process it left behind, has held up the pod's end.
             let late = variable("SERVICE_RESULT") == "timeout";
             if end.failed || late {
                 let how = if late { "took too long".to_owned() } else { format!("ended with {}", end.code) };
@@ -95,17 +97,19 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
     finish(recorded.map(u8::from))
 }
 
-/// The directory of /run that is there once an app began.
+/// Returns the directory in /run that exists once an app has begun.
 pub(crate) fn begun(app: &AppName) -> String {
     format!("{BEGUN}/{app}")
 }
 
-/// The file that is there once a service's program has ended well.
+/// Returns the file that exists once a service's program has ended well.
 pub(crate) fn ended_well(service: &str) -> String {
     format!("{WELL}/{service}")
 }
 
-/// Leaves the sign of a good end, or none. The next run of an app takes a pre-start of its own.
+/// Leaves the marker file of a good end, or none.
+///
+/// Removes that of the pre-start handler, too: the app's next run needs a pre-start of its own.
 fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
     let pre_start = ended_well(&format!("{PRE_START}-{name}"));
     let own = if of == PRE_START { pre_start.clone() } else { ended_well(&format!("{APP}-{name}")) };
@@ -122,12 +126,12 @@ fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
     Ok(())
 }
 
-/// Whether the pod is being stopped.
+/// Tells whether the pod is being stopped.
 fn stopping() -> io::Result<bool> {
     Ok(fs::exists(FAILED)? || fs::exists(TERMINATED)? || PODS.asked()?.is_some() || PODS.has_failed()?)
 }
 
-/// The code of the first app that failed.
+/// Returns the code of the first app that failed.
 fn failure() -> Result<Option<u8>> {
     let first = if terminated::is_failure()? { TERMINATED } else { FAILED };
     match fs::read_to_string(first) {
@@ -137,19 +141,20 @@ fn failure() -> Result<Option<u8>> {
     }
 }
 
-/// Records the pod's exit code, or why no app decides it, and ends with it.
+/// Records the pod's exit code, or why no app decides it, and exits with it.
 pub(crate) fn exit_code() -> ExitCode {
-    // Without the caller's stdio there is nobody to tell.
+    // Without the caller's stdio there is nowhere to print the messages.
     let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
     let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
     finish(match conclude() {
         Ok(code) => PODS.decide(code).map(|()| code).context("cannot record the pod's code"),
-        // `/init` tells it.
+        // `/init` reports the error.
         Err(error) => PODS.fail(Step::Exec, &error).map(|()| 1).context("cannot record the pod's failure"),
     })
 }
 
-/// The pod's exit code: of the first app that failed, else 0. A success that is not on disk for every app is none.
+/// Returns the pod's exit code: that of the first app that failed, else 0. It is an error if all apps succeeded but the
+/// status of one is not on disk.
 fn conclude() -> Result<u8> {
     let without = complete(stopping()?)?;
     ensure!(!is_removed(""), "{REMOVED}");
@@ -165,8 +170,9 @@ fn conclude() -> Result<u8> {
     }
 }
 
-/// Why apps have no status, one reason each. Where the pod is `stopping`, those that never ran get that of one which was
-/// asked to end.
+/// Returns why apps have no status, one reason each.
+///
+/// If the pod is `stopping`, writes the status of an app that was asked to end for each app that never ran.
 fn complete(stopping: bool) -> Result<Vec<String>> {
     let mut without = Vec::new();
     for app in PODS.apps()? {
@@ -182,16 +188,15 @@ fn complete(stopping: bool) -> Result<Vec<String>> {
     Ok(without)
 }
 
-/// Records the end of a pod in which nothing ran, since it was asked to stop before: each app has the status of one that
-/// was asked to end before it could begin, and the code is 0. Where an app has a status something did run, and there is
-/// nothing to do. `root`: the pod's, as `/init` has it.
+/// Records the end of a pod that was asked to stop before anything ran in it.
+///
+/// Each app gets the status of one that was asked to end before it could begin, and the pod's code is 0. If an app may
+/// have started, there is nothing to do. `root` is the pod's root, as `/init` sees it.
 pub(crate) fn none_began(root: &str) -> Result<()> {
-    let apps = OURS.apps()?;
-    for app in &apps {
-        if statuses::is_there(root, app)? {
-            return Ok(());
-        }
+    if OURS.has_begun()? {
+        return Ok(());
     }
+    let apps = OURS.apps()?;
     for app in &apps {
         let written = statuses::write(root, app, ASKED_TO_END.code);
         written.with_context(|| format!("cannot write the status of app {app}"))?;
@@ -215,7 +220,7 @@ fn app_name(name: &OsString) -> Result<AppName> {
     Ok(name.to_string_lossy().parse()?)
 }
 
-/// `asked`: the app was asked to stop, so that SIGTERM is a good end.
+/// Translates the end that systemd reports. `asked`: the app was asked to stop, so that SIGTERM is a good end.
 fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
     match code {
         "exited" => {
@@ -226,13 +231,14 @@ fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
             let failed = !(asked && status == "TERM");
             End { code: SIGNALLED + signal_number(status).unwrap_or(0), failed }
         }
-        // It never ran. Where it was to run, systemd could not start it.
+        // It never ran. If the result is not a success, systemd could not start it.
         _ if result == "success" => End { code: 0, failed: false },
         _ => End { code: NOT_STARTED, failed: true },
     }
 }
 
-/// The number of a signal, as systemd names it: the C library's own two have no name.
+/// Returns the number of a signal from systemd's name for it. The C library's own two signals have a number instead of
+/// a name.
 fn signal_number(name: &str) -> Option<u8> {
     match name.strip_prefix("RTMIN+") {
         Some(number) => Some(REAL_TIME + number.parse::<u8>().ok()?),
@@ -240,8 +246,10 @@ fn signal_number(name: &str) -> Option<u8> {
     }
 }
 
-/// Writes an app's status; where it `decides`, its failure is the pod's, by that sign. That does not depend on whether the
-/// status can be written.
+/// Writes an app's status.
+///
+/// If the app failed and `decides` names a marker file, creates that file: the failure is then the pod's. This does not
+/// depend on whether the status can be written.
 fn record(name: &AppName, end: &End, decides: Option<&str>) -> Result<()> {
     match statuses::write("", name, end.code)
         .with_context(|| format!("cannot write the status of app {name}"))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an app and a pod are limited to, as far as the host can enforce it; the rest is named.
+//! Limits of apps and of the pod, as far as the host can enforce them; a warning names each of the others.
 //!
-//! systemd.resource-control(5) for apps, the kernel's admin-guide/cgroup-v2 for the pod.
+//! See systemd.resource-control(5) for apps, and the kernel's admin-guide/cgroup-v2 for the pod.
 
 use pod::isolators::{CapabilitySet, Quantity, Resource};
 use pod::{App, Pod};
@@ -11,20 +11,21 @@ use crate::host::{Controllers, Host};
 
 /// The period of CPU limits, in microseconds; also the kernel's default.
 const PERIOD: u64 = 100_000;
-/// The least of it that the kernel takes as a limit: a hundredth of a core.
+/// The smallest quota in a period that the kernel accepts: a hundredth of a core.
 const QUOTA_MIN: u64 = 1000;
-/// CPU weights are from 1 to this; 100 is the default, as 1024 shares are.
+/// The largest CPU weight; the smallest is 1, and the default is 100, which corresponds to 1024 shares.
 const WEIGHT_MAX: u64 = 10_000;
 /// `CAP_SYS_RESOURCE` (linux/capability.h).
 const SYS_RESOURCE: u64 = 1 << 24;
 
-/// What an app is limited to.
+/// The limits of an app.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) capabilities: CapabilitySet,
-    /// Directives of its services.
+    /// Directives of the app's services.
     pub(super) directives: Vec<(&'static str, String)>,
-    /// Directives of the slice that its services are in. Not theirs: a program can get at the cgroup that is its own.
+    /// Directives of the slice that the services are in. The services don't have them: a program can get at the cgroup
+    /// of its own service.
     pub(super) resources: Vec<(&'static str, String)>,
 }
 
@@ -57,7 +58,7 @@ pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limi
     Limits { capabilities: wanted.without(missing), directives, resources }
 }
 
-/// Files of the pod's cgroup, and what is written to them.
+/// Returns files of the pod's cgroup, and what to write to them.
 pub(super) fn of_pod(
     pod: &Pod,
     controllers: Controllers,
@@ -80,7 +81,7 @@ struct Resources {
 }
 
 impl Resources {
-    /// What of these the controllers enforce.
+    /// Keeps what the controllers enforce, and adds warnings about the rest.
     fn enforced(mut self, controllers: Controllers, whose: &str, warnings: &mut Vec<String>) -> Self {
         let wanted = [
             (controllers.cpu, !self.cpu.is_none(), "resource/cpu", "cpu"),
@@ -108,13 +109,13 @@ impl Resources {
         self
     }
 
-    /// Microseconds of every [`PERIOD`].
+    /// Returns the microseconds of CPU time in every [`PERIOD`].
     fn quota(self) -> Option<u64> {
         let per_core = PERIOD / 1000;
         self.cpu.limit.map(|limit| limit.thousandths().saturating_mul(per_core).max(QUOTA_MIN))
     }
 
-    /// The weight of shares as systemd converts them; one core that is requested is worth 1024 shares.
+    /// Returns the CPU weight. Shares are converted as systemd does it; a requested core is worth 1024 shares.
     fn weight(self) -> Option<u64> {
         let of_shares = self.shares.map(|shares| u64::from(shares) * 100 / 1024);
         let of_request = self.cpu.request.map(|request| request.thousandths() / 10);

@@ -25,7 +25,10 @@ pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets:
     }
 }
 
-/// The primary group is among them, as initgroups(3) has it: who gives that up is not to come by what it is denied.
+/// Returns the supplementary groups of an app.
+///
+/// They include the primary group, as initgroups(3) does it: a process that gives up its primary group must not gain
+/// access to what that group is denied.
 fn groups(app: &App, credentials: &Credentials) -> Vec<u32> {
     let mut groups = app.supplementary_gids.clone();
     if !groups.is_empty() && !groups.contains(&credentials.gid) {
@@ -34,7 +37,7 @@ fn groups(app: &App, credentials: &Credentials) -> Vec<u32> {
     groups
 }
 
-/// Which of the pod's sockets are the app's, if any.
+/// Returns which of the pod's sockets are the app's, if any.
 pub(super) fn sockets(app: &App, first: usize) -> Option<Sockets> {
     let names: Vec<_> = app.sockets.iter().map(|socket| socket.name.to_string()).collect();
     (!names.is_empty()).then_some(Sockets { first, names })

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An app's units. It is up to three services, which share how they are run:
+//! An app's units: up to three services, which are run in the same way.
 //!
 //! - `app-NAME`: the app.
-//! - `pre-start-NAME`: its handler, required by the app; its failure fails the app.
-//! - `post-stop-NAME`: its handler, which the app's end starts, however that came; and so does the pod's, because an
-//!   app that was to start when the pod is stopped never ends. A directory that the other two leave tells whether
-//!   there is anything to clean up after. The handler's own end removes it, so the handler runs once.
+//! - `pre-start-NAME`: its pre-start handler, required by the app; the handler's failure fails the app.
+//! - `post-stop-NAME`: its post-stop handler. It is started by the app's end, however that came, and by the pod's end,
+//!   because an app that was yet to start when the pod is stopped never ends. A directory that the other two services
+//!   leave tells whether there is anything to clean up after. The handler's end removes the directory, so the handler
+//!   runs once.
 //!
-//! They are services of their own because systemd passes the stdio socket to `ExecStart=` alone. The first two are
-//! stopped by `exit.target`; all are done before `gantry-exit.service`, which ends the pod (see `units/`).
+//! Handlers are separate services because systemd passes the stdio socket only to `ExecStart=`. `exit.target` stops the
+//! first two services. All are done before `gantry-exit.service`, which ends the pod (see `units/`).
 //!
-//! Whether one of them ended well is for the status writer to say (`in_pod::status`). To systemd, a service whose
-//! program ended well has failed where what that left behind had to be killed.
+//! The status writer decides whether a service ended well (`in_pod::status`). For systemd, a service whose program
+//! ended well has failed if processes that the program left behind had to be killed.
 
 use pod::App;
 use pod::isolators::CapabilitySet;
@@ -25,16 +26,17 @@ use crate::unit::{Command, Unit};
 
 /// `CAP_SYS_ADMIN` (linux/capability.h).
 const SYS_ADMIN: u64 = 1 << 21;
-/// How long an app or a handler of its has to end after SIGTERM, in seconds, unless its annotations say otherwise.
+/// How long an app or one of its handlers has to end after SIGTERM, in seconds, unless annotations say otherwise.
 const STOP_SECONDS: u32 = 10;
-/// How long a post-stop handler may run until it gets SIGTERM, in seconds, likewise.
+/// How long a post-stop handler may run before it gets SIGTERM, in seconds, unless annotations say otherwise.
 const POST_STOP_SECONDS: u32 = 60;
-/// How long an app that is started again waits for that, in seconds.
+/// The delay before an app is started again, in seconds.
 const RESTART_SECONDS: u32 = 1;
-/// What a launcher has beside what its app may have, until it is in the app's root (linux/capability.h):
-/// `CAP_SYS_ADMIN` and `CAP_SYS_CHROOT` to enter it, the first to set a filter as well, `CAP_SETGID` to set the app's
-/// groups, `CAP_SETPCAP` to lose all of these again, and `CAP_SYS_PTRACE` so that nothing of an app's passes for its equal
-/// until then.
+/// The capabilities that a launcher has beside its app's, until it is in the app's root (linux/capability.h).
+///
+/// `CAP_SYS_ADMIN` and `CAP_SYS_CHROOT` are for entering that root, the first for setting a filter as well.
+/// `CAP_SETGID` is for setting the app's groups, and `CAP_SETPCAP` for losing all of these again. `CAP_SYS_PTRACE`
+/// protects the launcher until then: without it, a process of an app's could have the same capabilities.
 const LAUNCHERS: u64 = SYS_ADMIN | 1 << 18 | 1 << 6 | 1 << 8 | 1 << 19;
 
 /// Which of an app's services a unit is.
@@ -59,46 +61,48 @@ impl Role {
         format!("{}.service", self.service(app))
     }
 
-    /// The file that says what is started, in stage1.
+    /// Returns the launch file's path in stage1.
     pub(super) fn launch(self, app: &AppName) -> String {
         format!("{}/{}", super::LAUNCH, self.service(app))
     }
 }
 
-/// The slice that all services of an app are in, where apps are limited. A slice is in that of the name before its last
-/// `-` (systemd.slice(5)), so one of the app's own is escaped.
+/// Returns the name of the slice that all services of an app are in, if the app is limited.
+///
+/// A slice's parent is named by the part of its name before the last `-` (systemd.slice(5)), so each `-` in the app's
+/// name is escaped.
 pub(super) fn slice(app: &AppName) -> String {
     format!("app-{}.slice", app.as_str().replace('-', r"\x2d"))
 }
 
-/// The slice's unit.
+/// Returns the slice's unit.
 pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
     let unit = Unit::default().section("Unit").set("Description", format_args!("limits of app {app}"));
     let unit = unit.set("DefaultDependencies", "no").section("Slice");
     limits.resources.iter().fold(unit, |unit, (name, value)| unit.set(name, value))
 }
 
-/// The capabilities that an app may have.
+/// Returns the capabilities that an app may have.
 pub(super) fn capabilities(app: &App) -> CapabilitySet {
     app.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT)
 }
 
-/// Whether an app may do what takes `CAP_SYS_ADMIN`.
+/// Tells whether an app may do what requires `CAP_SYS_ADMIN`.
 pub(super) fn may_administer(app: &App) -> bool {
     CapabilitySet::from_bits(SYS_ADMIN).without(capabilities(app)).is_empty()
 }
 
-/// What launchers need of the caller.
+/// Returns the capabilities that launchers need from the caller.
 pub(crate) fn launchers_capabilities() -> CapabilitySet {
     CapabilitySet::from_bits(LAUNCHERS)
 }
 
-/// The launcher's capabilities that the app may not have.
+/// Returns the launcher's capabilities that the app may not have.
 pub(super) fn dropped_capabilities(app: &App) -> CapabilitySet {
     launchers_capabilities().without(capabilities(app))
 }
 
-/// The unit of one of an app's services.
+/// Returns the unit of one of an app's services.
 pub(super) fn unit(role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
     let unit = match role {
         Role::App => app_unit(app),
@@ -115,7 +119,7 @@ fn app_unit(app: &App) -> Unit {
     let unit = begins(app, unit).set("ExecStopPost", writes_status(app, of));
     let unit = match app.restart {
         Restart::No => return unit,
-        // 0 is no failure, whatever the app left behind.
+        // Exit code 0 is no failure, whatever the app left behind.
         Restart::OnFailure => unit.set("Restart", "on-failure").set("RestartPreventExitStatus", 0),
         Restart::Always => unit.set("Restart", "always"),
     };
@@ -129,7 +133,7 @@ fn pre_start_unit(app: &App) -> Unit {
 }
 
 fn post_stop_unit(app: &App) -> Unit {
-    // Where the pod is not up nothing began: it is not to be set up for its end.
+    // If the pod is not up, nothing began, and the pod must not be set up only to end.
     starts(app, "post-stop handler of app", "Requisite")
         .set("ConditionPathExists", format_args!("/run/{}", status::begun(&app.name)))
         .section("Service")
@@ -138,20 +142,21 @@ fn post_stop_unit(app: &App) -> Unit {
         .set("TimeoutStartSec", app.post_stop_timeout.unwrap_or(POST_STOP_SECONDS))
 }
 
-/// A unit that needs the pod, which does not end before it.
+/// Returns a unit that needs the pod; the pod does not end before it.
 fn starts(app: &App, what: &str, needs: &'static str) -> Unit {
     Unit::default()
         .section("Unit")
         .set("Description", format_args!("{what} {}", app.name))
         .set("DefaultDependencies", "no")
-        // Handlers start as often as their app, and a service at a limit takes its socket down: all of the pod's stdio.
+        // Handlers start as often as their app. A service that reaches a start limit takes its socket down, and with it
+        // all of the pod's stdio.
         .set("StartLimitIntervalSec", 0)
         .set(needs, "gantry-pod.target")
         .set("After", "gantry-pod.target")
         .set("Before", "exit.target gantry-exit.service")
 }
 
-/// An app starts once its handler has ended well, each time.
+/// Lets an app start only once its pre-start handler has ended well, at each start.
 fn after_pre_start(app: &App, unit: Unit) -> Unit {
     if app.pre_start.is_none() {
         return unit;
@@ -162,8 +167,10 @@ fn after_pre_start(app: &App, unit: Unit) -> Unit {
         .set("ConditionPathExists", status::ended_well(&Role::PreStart.service(&app.name)))
 }
 
-/// An app that is started again waits until its last run is cleaned up. It also makes the handler wait for the app's end:
-/// what is stopped goes before what is started, whichever way the order (systemd.unit(5), `After=`).
+/// Makes an app that is started again wait until its last run is cleaned up.
+///
+/// This also makes the handler wait for the app's end: of two ordered units, the one being stopped goes before the one
+/// being started, whichever way the order (systemd.unit(5), `After=`).
 fn after_post_stop(app: &App, unit: Unit) -> Unit {
     match app.post_stop {
         Some(_) => unit.set("After", Role::PostStop.unit(&app.name)),
@@ -171,7 +178,7 @@ fn after_post_stop(app: &App, unit: Unit) -> Unit {
     }
 }
 
-/// Leaves a sign for the post-stop handler that there is something to clean up after.
+/// Leaves a directory that tells the post-stop handler that there is something to clean up after.
 fn begins(app: &App, unit: Unit) -> Unit {
     match app.post_stop {
         Some(_) => {
@@ -181,12 +188,12 @@ fn begins(app: &App, unit: Unit) -> Unit {
     }
 }
 
-/// The pod's end stops it.
+/// Makes the pod's end stop the unit.
 fn stopped(unit: Unit) -> Unit {
     unit.set("Conflicts", "exit.target")
 }
 
-/// Its failure ends the pod; an app's end, however it comes, starts its post-stop handler.
+/// Makes the unit's failure end the pod. An app's end, however it comes, starts its post-stop handler.
 fn vital(unit: Unit, role: Role, app: &App) -> Unit {
     let then = app.post_stop.as_ref().filter(|_| role == Role::App).map(|_| Role::PostStop.unit(&app.name));
     let failed = format!("gantry-failed@{}.target", role.service(&app.name));
@@ -198,8 +205,10 @@ fn vital(unit: Unit, role: Role, app: &App) -> Unit {
     }
 }
 
-/// As whom a service runs, and with what. It is the launcher that enters the app's root: systemd would chroot(2), which
-/// an app that may do so itself can leave.
+/// Sets what a service runs, as which user and with which limits.
+///
+/// The launcher enters the app's root. systemd would do so by chroot(2), which an app that may call chroot(2) itself
+/// can leave.
 fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
     let unit = unit
         .set("ExecStart", Command::new(in_pod::LAUNCH_PATH, vec![]))
@@ -208,7 +217,7 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: 
         .set("StandardInput", format_args!("file:/{}", role.launch(&app.name)))
         .set("StandardOutput", "null")
         .set("StandardError", "null")
-        // systemd's own ideas of what an app may use are not the manifest's.
+        // The manifest decides what an app may use, not systemd's defaults.
         .set("TasksMax", "infinity")
         .set("OOMPolicy", "continue")
         .set("User", credentials.uid)

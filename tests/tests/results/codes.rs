@@ -66,6 +66,29 @@ fn nspawn_that_is_killed_gives_no_code_of_an_apps() {
     assert_eq!((code, text(&output.stderr).as_str()), (5, said));
 }
 
+/// `/init` finds both at once when it goes on: that nspawn has died, and a request. Apps have run, so the request is not the
+/// reason for their end.
+#[test]
+fn a_request_after_nspawn_has_died_makes_no_success() {
+    if !can_run("a_request_after_nspawn_has_died_makes_no_success") {
+        return;
+    }
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, FAILS_WHEN_STOPPED, &[]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("serving");
+    let stat = fs::read_to_string(format!("/proc/{}/stat", running.systemd())).unwrap();
+    let nspawn = stat.split(' ').nth(3).unwrap().parse().unwrap();
+    running.signal(Signal::SIGSTOP);
+    kill(Pid::from_raw(nspawn), Signal::SIGKILL).unwrap();
+    running.signal(Signal::SIGTERM);
+    running.signal(Signal::SIGCONT);
+    let (code, output) = running.wait();
+    let said = "error: systemd-nspawn was ended by SIGKILL before the pod had a code\n";
+    assert_eq!((code, text(&output.stderr).as_str()), (5, said));
+    assert!(!pod.join("stage1/rkt/status/one").exists());
+}
+
 /// systemd(1), "Signals": these end it at once, with 0.
 #[test]
 fn an_app_that_ends_systemd_at_once_makes_no_success() {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// Every capability, at the place of its number (linux/capability.h).
+/// All capabilities, each at the index that is its number (linux/capability.h).
 const NAMES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -56,12 +56,12 @@ const NAMES: [&str; 41] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Capability(u8);
 
-/// A set of capabilities. As text: names with blanks between, in the kernel's order.
+/// A set of capabilities. As text: names separated by blanks, in the kernel's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CapabilitySet(u64);
 
 impl Capability {
-    /// Its number (linux/capability.h).
+    /// Returns its number (linux/capability.h).
     pub fn number(self) -> u8 {
         self.0
     }
@@ -85,7 +85,8 @@ impl fmt::Display for Capability {
 }
 
 impl CapabilitySet {
-    /// What an app may use unless its manifest says otherwise (appc spec, `os/linux/capabilities-remove-set`).
+    /// The capabilities that an app may use unless its manifest says otherwise (appc spec,
+    /// `os/linux/capabilities-remove-set`).
     pub const DEFAULT: Self = Self(
         1 << 0
             | 1 << 1
@@ -103,34 +104,34 @@ impl CapabilitySet {
             | 1 << 31,
     );
 
-    /// The set whose bits, by capability number, are these; what is not known is dropped.
+    /// Returns the set with these bits, by capability number; unknown ones are dropped.
     pub fn from_bits(bits: u64) -> Self {
         Self(bits & ((1 << NAMES.len()) - 1))
     }
 
-    /// What is in both or either.
+    /// Returns the capabilities that are in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in this set and not in the other.
+    /// Returns the capabilities that are in this set but not in the other.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether this one is in it.
+    /// Tells whether the set contains this one.
     pub fn contains(self, capability: Capability) -> bool {
         self.0 & 1 << capability.0 != 0
     }
 
-    /// Whether there is none.
+    /// Tells whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Its capabilities, in the kernel's order.
+    /// Returns its capabilities, in the kernel's order.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         (0..).take(NAMES.len()).filter(move |number| self.0 & 1 << number != 0).map(Capability)
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Isolators: what an app or a pod may do and use (appc spec, "Isolators"; of 0.1 those with a meaning today).
+//! Isolators: what an app or a pod may do and use (appc spec, "Isolators"; of 0.1's, those that still have a meaning).
 //!
-//! What Gantry knows is parsed into values that can be enforced as they are; what it doesn't know is kept by name, to
-//! be reported.
+//! Isolators that Gantry knows are parsed into values that can be enforced as they are. The names of the others are
+//! kept, to be reported.
 
 mod capability;
 mod quantity;
@@ -20,7 +20,7 @@ pub use seccomp::{Call, ErrorNumber, Rule, Seccomp};
 use crate::error::{Error, Result};
 use crate::name::Identifier;
 
-/// Isolators of which only one can be meant: what the second says is what the first has said.
+/// Groups of isolators of which only one can be given: each says the same thing in another way.
 const ALTERNATIVES: [&[&str]; 4] = [
     &["os/linux/capabilities-retain-set", "os/linux/capabilities-remove-set", "capabilities/bounding-set"],
     &["os/linux/seccomp-retain-set", "os/linux/seccomp-remove-set"],
@@ -28,38 +28,38 @@ const ALTERNATIVES: [&[&str]; 4] = [
     &["resource/memory", "memory/limit"],
 ];
 
-/// What an app's, an image's or a pod's isolators ask for.
+/// The isolators of an app, an image or a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<Raw>")]
 pub struct Isolators {
-    /// The capabilities that are left to the app: its bounding set.
+    /// The capabilities that the app keeps: its bounding set.
     pub capabilities: Option<CapabilitySet>,
-    /// Whether no program it runs may gain privileges.
+    /// Whether programs that it runs are kept from gaining privileges.
     pub no_new_privileges: Option<bool>,
-    /// Which system calls it may make. In a [`crate::Pod`] there is a filter, or nothing was asked for.
+    /// The filter of its system calls. In a [`crate::Pod`], every filter that is present filters something.
     pub seccomp: Option<Seccomp>,
     /// How readily the kernel ends it when memory runs out, −1000 to 1000.
     pub oom_score_adjust: Option<i16>,
-    /// Its part of the CPU beside others', as cgroup v1 counts it: 2 to 262144, 1024 by default.
+    /// Its share of the CPU relative to others, as cgroup v1 counts it: 2 to 262144, 1024 by default.
     pub cpu_shares: Option<u32>,
     /// CPU time, in cores.
     pub cpu: Resource,
     /// Memory, in bytes.
     pub memory: Resource,
-    /// The names of those that are not known.
+    /// The names of unknown isolators.
     pub unknown: Vec<Identifier>,
 }
 
-/// How much of a resource.
+/// The amounts of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// What it is to have; where only a limit is said, that (appc spec, "Resource Isolators").
+    /// What it should have; the limit if only that is given (appc spec, "Resource Isolators").
     pub request: Option<Quantity>,
     /// What it can't exceed.
     pub limit: Option<Quantity>,
 }
 
-/// `{name, value}` of 0.8, `{name, val}` of 0.1.
+/// An isolator: `{name, value}` in 0.8, `{name, val}` in 0.1.
 #[derive(Deserialize)]
 struct Raw {
     name: Identifier,
@@ -90,8 +90,10 @@ impl TryFrom<Vec<Raw>> for Isolators {
 }
 
 impl Isolators {
-    /// These, and where they say nothing, what `other` says. A resource is taken from one of them, request and limit, so
-    /// that no request of the one ends up above a limit of the other.
+    /// Returns these isolators, completed by those of `other`.
+    ///
+    /// Request and limit of a resource are taken from the same one of the two, so that no request of the one ends up
+    /// above a limit of the other.
     #[must_use]
     pub fn over(self, other: &Self) -> Self {
         let unknown = other.unknown.iter().filter(|name| !self.unknown.contains(name)).cloned();
@@ -113,7 +115,7 @@ impl Isolators {
             "os/linux/capabilities-remove-set" => {
                 self.capabilities = Some(CapabilitySet::DEFAULT.without(capabilities(value)?));
             }
-            // Of 0.1: names with blanks between.
+            // From 0.1: names separated by blanks.
             "capabilities/bounding-set" => {
                 self.capabilities = Some(
                     text(value)?.split_whitespace().map(str::parse::<Capability>).collect::<Result<_>>()?,
@@ -129,7 +131,7 @@ impl Isolators {
             "os/linux/cpu-shares" | "cpu/shares" => self.cpu_shares = Some(number(value, 2, 262_144)?),
             "resource/cpu" => self.cpu = Resource::parse(value, Unit::Core)?,
             "resource/memory" => self.memory = Resource::parse(value, Unit::Byte)?,
-            // Of 0.1, which has no request.
+            // From 0.1, which has no request.
             "memory/limit" => self.memory.limit = Some(quantity(value, Unit::Byte)?),
             _ => self.unknown.push(name.clone()),
         }
@@ -142,7 +144,7 @@ impl Resource {
         if self.is_none() { other } else { self }
     }
 
-    /// Whether nothing is asked for.
+    /// Tells whether nothing is asked for.
     pub fn is_none(self) -> bool {
         self == Self::default()
     }
@@ -165,7 +167,7 @@ fn capabilities(value: &Value) -> Result<CapabilitySet> {
     set(value)?.into_iter().map(str::parse::<Capability>).collect()
 }
 
-/// The texts in `{"set": […]}`.
+/// Reads the texts in `{"set": […]}`.
 fn set(value: &Value) -> Result<Vec<&str>> {
     let list = value.get("set").and_then(Value::as_array);
     let texts = list.and_then(|list| list.iter().map(Value::as_str).collect());
@@ -176,7 +178,7 @@ fn text(value: &Value) -> Result<&str> {
     value.as_str().ok_or_else(|| Error::new("invalid value: expected text"))
 }
 
-/// A number, or text that is one, as 0.1 has it.
+/// Reads a number, or a text that is one, as in 0.1.
 fn number<N: TryFrom<i64>>(value: &Value, least: i64, most: i64) -> Result<N> {
     let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
     number

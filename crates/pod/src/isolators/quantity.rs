@@ -8,7 +8,7 @@ use crate::text::escape;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity(u128);
 
-/// What a suffix multiplies by, in thousandths.
+/// The factors of the suffixes, in thousandths.
 const SUFFIXES: [(&str, u128); 15] = [
     ("", 1000),
     ("m", 1),
@@ -26,21 +26,23 @@ const SUFFIXES: [(&str, u128); 15] = [
     ("Pi", 1000 << 50),
     ("Ei", 1000 << 60),
 ];
-/// So many digits before the point are enough for every `u64`, so many after it for anything.
+/// The most digits before and after the point: these are enough for every `u64`, and for any fraction.
 const DIGITS: (usize, usize) = (20, 15);
 
-/// What an amount is counted in.
+/// The unit of an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Cores of CPU time. At most what systemd reads as a quota: its hundredths of a percent are an `int`
+    /// Cores of CPU time.
+    ///
+    /// The maximum is what systemd reads as a quota: its hundredths of a percent are an `int`
     /// (systemd.resource-control(5), `CPUQuota=`); the kernel's bound is a thousand times that.
     Core,
-    /// Bytes. At most what the kernel counts: below 2^63.
+    /// Bytes. The maximum is what the kernel counts: below 2^63.
     Byte,
 }
 
 impl Unit {
-    /// The most that can be enforced.
+    /// Returns the largest amount that can be enforced.
     fn most(self) -> u64 {
         match self {
             Self::Core => 214_748,
@@ -53,7 +55,7 @@ impl Quantity {
     /// Reads an amount of a unit.
     ///
     /// # Errors
-    /// Where it is none, is zero, or is more than can be enforced.
+    /// Fails if it is not an amount, is zero, or is more than can be enforced.
     pub fn parse(text: &str, unit: Unit) -> Result<Self> {
         let invalid = |expected: String| Error::new(format!("invalid quantity {}: {expected}", escape(text)));
         let amount = thousandths(text)
@@ -66,18 +68,18 @@ impl Quantity {
         }
     }
 
-    /// The amount in thousandths, at most `u64::MAX` of them.
+    /// Returns the amount in thousandths, at most `u64::MAX` of them.
     pub fn thousandths(self) -> u64 {
         u64::try_from(self.0).unwrap_or(u64::MAX)
     }
 
-    /// The amount in whole units, rounded up.
+    /// Returns the amount in whole units, rounded up.
     pub fn units(self) -> u64 {
         u64::try_from(self.0.div_ceil(1000)).unwrap_or(u64::MAX)
     }
 }
 
-/// Saturates far above whatever can be enforced.
+/// Parses an amount into thousandths; the result saturates far above whatever can be enforced.
 fn thousandths(text: &str) -> Option<u128> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which system calls an app may make (appc spec, `os/linux/seccomp-retain-set` and `-remove-set`).
+//! Filters of the system calls that an app may make (appc spec, `os/linux/seccomp-retain-set` and `-remove-set`).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,14 +11,14 @@ use syscalls::{aarch64, arm, x86, x86_64};
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// Every call: a retain set with it filters nothing.
+/// The wildcard for every call: a retain set with it filters nothing.
 const ALL: &str = "@appc.io/all";
-/// No call: a remove set with it removes nothing.
+/// The wildcard for no call: a remove set with it removes nothing.
 const EMPTY: &str = "@appc.io/empty";
-/// What starting and ending a process takes: a retain set always has these (appc spec: "the minimum set of syscalls
-/// required for app life-cycle").
+/// Calls that are needed to start and end a process: a retain set always has these (appc spec: "the minimum set of
+/// syscalls required for app life-cycle").
 const LIFE_CYCLE: [&str; 4] = ["execve", "exit", "exit_group", "rt_sigreturn"];
-/// Names of error numbers that `syscalls` knows by another.
+/// Names of error numbers for which `syscalls` has another name.
 const ERRNO_ALIASES: [(&str, &str); 3] =
     [("ENOTSUP", "EOPNOTSUPP"), ("EWOULDBLOCK", "EAGAIN"), ("EDEADLOCK", "EDEADLK")];
 /// Error numbers are below this (errno(3)).
@@ -27,20 +27,20 @@ const ERRNO_MAX: i32 = 134;
 /// A filter on the system calls an app makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seccomp {
-    /// What is done with the calls.
+    /// Whether the calls are allowed or denied.
     pub rule: Rule,
     /// The calls.
     pub calls: BTreeSet<Call>,
-    /// What other calls return; without it they end the app by SIGSYS.
+    /// The error that denied calls return; without it they end the app by SIGSYS.
     pub errno: Option<ErrorNumber>,
 }
 
 /// What a filter does with its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// These are allowed, and no others.
+    /// Only these calls are allowed.
     Retain,
-    /// These are not, all others are.
+    /// All calls but these are allowed.
     Remove,
 }
 
@@ -53,10 +53,10 @@ pub struct Call(String);
 pub struct ErrorNumber(u16);
 
 impl Seccomp {
-    /// No filter at all, asked for: it takes the place of one that is further away.
+    /// An explicit request for no filter: it replaces a filter of lower precedence.
     const NONE: Self = Self { rule: Rule::Remove, calls: BTreeSet::new(), errno: None };
 
-    /// Whether there is something that it filters.
+    /// Tells whether it filters anything.
     pub fn filters(&self) -> bool {
         *self != Self::NONE
     }
@@ -95,12 +95,12 @@ impl Seccomp {
 }
 
 impl Call {
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether Linux has it, on whatever machine: a set is written for all of them.
+    /// Tells whether Linux has it on any machine: a set is written for all of them.
     pub fn is_known(&self) -> bool {
         let name = self.0.as_str();
         x86_64::Sysno::iter().any(|call| call.name() == name)
@@ -109,7 +109,7 @@ impl Call {
             || arm::Sysno::iter().any(|call| call.name() == name)
     }
 
-    /// Its number on this machine, which need not have it.
+    /// Returns its number on this machine; `None` if the machine does not have it.
     pub fn number(&self) -> Option<u32> {
         let call = syscalls::Sysno::iter().find(|call| call.name() == self.0)?;
         u32::try_from(call.id()).ok()
@@ -138,7 +138,7 @@ impl fmt::Display for Call {
 }
 
 impl ErrorNumber {
-    /// The number.
+    /// Returns the number.
     pub fn number(self) -> u16 {
         self.0
     }

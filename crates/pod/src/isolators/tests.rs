@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What isolators are read as, and what is refused.
+//! Tests of how isolators are read, and which are refused.
 
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 //! Annotations, of which Gantry reads those in its own namespace: how an app is stopped and restarted.
 //!
 //! - `gantry/stop-timeout`: how long the app has to end after SIGTERM, in whole seconds, 1 to 86400.
-//! - `gantry/post-stop-timeout`: how long its post-stop handler may run before it gets SIGTERM, likewise.
+//! - `gantry/post-stop-timeout`: how long its post-stop handler may run before it gets SIGTERM, in the same way.
 //! - `gantry/restart`: `no`, `on-failure` or `always`.
 
 use std::collections::BTreeSet;
@@ -17,10 +17,10 @@ const NAMESPACE: &str = "gantry/";
 const STOP_TIMEOUT: &str = "gantry/stop-timeout";
 const POST_STOP_TIMEOUT: &str = "gantry/post-stop-timeout";
 const RESTART: &str = "gantry/restart";
-/// A day.
+/// The longest timeout: a day.
 const TIMEOUT_MAX: u32 = 86_400;
 
-/// What annotations say to Gantry.
+/// The annotations that Gantry reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Pairs")]
 pub struct Annotations {
@@ -45,7 +45,7 @@ pub enum Restart {
 }
 
 impl Annotations {
-    /// These, and where they say nothing, what `other` says.
+    /// Returns these annotations, completed by those of `other`.
     #[must_use]
     pub fn over(self, other: Self) -> Self {
         Self {

@@ -21,78 +21,79 @@ use crate::path::AbsolutePath;
 use crate::text::escape;
 use crate::user::{Account, is_usable};
 
-/// A process can be in 65536 groups (limits.h, `NGROUPS_MAX`); one is its primary one.
+/// The most supplementary groups: a process can be in 65536 groups (limits.h, `NGROUPS_MAX`), one of which is its
+/// primary one.
 const GROUPS_MAX: usize = 65_535;
 
-/// What an image says of itself.
+/// An image manifest.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct ImageManifest {
     /// The image's name.
     pub name: Identifier,
-    /// What it is labelled with; `os` and `arch` say where it runs.
+    /// Its labels; `os` and `arch` say where it runs.
     pub labels: BTreeMap<String, String>,
-    /// What it runs, unless it only carries files.
+    /// Its app, unless the image only carries files.
     pub app: Option<AppSpec>,
-    /// What it says to Gantry of its app.
+    /// The annotations for Gantry about its app.
     pub annotations: Annotations,
 }
 
-/// What an image, or a pod manifest in its place, says of how an app runs.
+/// How an app runs, as defined by its image, or by a pod manifest instead.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppSpec {
     /// The program and its arguments.
     pub exec: Exec,
-    /// Whom it runs as.
+    /// The user it runs as.
     pub user: Account,
     /// Its primary group.
     pub group: Account,
     /// Further groups, by number.
     #[serde(default, rename = "supplementaryGIDs", deserialize_with = "gids")]
     pub supplementary_gids: Vec<u32>,
-    /// Where it starts.
+    /// Its working directory.
     #[serde(default)]
     pub working_directory: Option<AbsolutePath>,
-    /// Its environment, in order; of equal names the last counts.
+    /// Its environment, in order; of equal names the last one counts.
     #[serde(default, deserialize_with = "environment")]
     pub environment: Vec<(EnvName, Word)>,
-    /// What runs before and after it.
+    /// The handlers that run before and after it.
     #[serde(default, deserialize_with = "or_null")]
     pub event_handlers: EventHandlers,
-    /// Where it expects volumes.
+    /// Where it expects volumes to be mounted.
     #[serde(default, deserialize_with = "or_null")]
     pub mount_points: Vec<MountPoint>,
-    /// Where it listens.
+    /// The ports it listens on.
     #[serde(default, deserialize_with = "or_null")]
     pub ports: Vec<Port>,
-    /// What it may do and use.
+    /// The isolators: what it may do and use.
     #[serde(default, deserialize_with = "or_null")]
     pub isolators: Isolators,
-    /// What it says to Gantry.
+    /// The annotations for Gantry.
     #[serde(default, deserialize_with = "or_null")]
     pub annotations: Annotations,
 }
 
-/// `pre-start` and `post-stop`, at most one of each.
+/// The handlers `pre-start` and `post-stop`, at most one of each.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(try_from = "Vec<RawHandler>")]
 pub struct EventHandlers {
-    /// Runs to completion before the app.
+    /// The handler that runs to completion before the app.
     pub pre_start: Option<Exec>,
-    /// Runs once the app is gone.
+    /// The handler that runs once the app has ended.
     pub post_stop: Option<Exec>,
 }
 
-/// A place in an app's tree where a volume goes.
+/// A place in an app's tree at which a volume is mounted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MountPoint {
-    /// Names the volume that fulfils it.
+    /// The name of the volume that fulfils it.
     pub name: VolumeName,
-    /// Where in the app's tree.
+    /// Its path in the app's tree.
     pub path: AbsolutePath,
-    /// Whether the app may not write there.
+    /// Whether it is read-only for the app.
     #[serde(default, deserialize_with = "or_null")]
     pub read_only: bool,
 }
@@ -114,7 +115,7 @@ struct Raw {
     path_whitelist: Vec<IgnoredAny>,
 }
 
-/// `{imageName, …}` of 0.8, `{app, …}` of 0.1.
+/// A dependency: `{imageName, …}` in 0.8, `{app, …}` in 0.1.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawDependency {
@@ -132,15 +133,15 @@ impl ImageManifest {
     /// Parses an image manifest.
     ///
     /// # Errors
-    /// Where it is invalid.
+    /// Fails if it is invalid.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         json::parse(bytes)
     }
 
-    /// Whether the image's `os` and `arch` labels, where it has them, are of this machine.
+    /// Checks that the image's `os` and `arch` labels, if present, are those of this machine.
     ///
     /// # Errors
-    /// Where they are of another.
+    /// Fails if they are another machine's.
     pub fn check_platform(&self, arch: &Arch) -> Result<()> {
         let foreign = |label: &str, found: &str, expected: &str| {
             Error::new(format!("image {} is for {label} {}: expected {expected}", self.name, escape(found)))
@@ -166,9 +167,9 @@ impl OfVersion for AppSpec {
 }
 
 impl Raw {
-    /// Whether the image's archive has all of its tree, and its tree all that is in the archive: other images' trees
-    /// are not put below it, so one that needs them, or a selection, would run as something else (appc spec,
-    /// "Dependency Matching" and pathWhitelist).
+    /// Checks that the image's tree is all of its archive, and no more. Other images' trees are not put below it, so an
+    /// image with dependencies or a selection of paths would run as something else (appc spec, "Dependency Matching"
+    /// and pathWhitelist).
     fn check_is_whole(&self) -> Result<()> {
         if let Some(dependency) = self.dependencies.first() {
             return Err(Error::new(format!(
@@ -227,7 +228,7 @@ impl TryFrom<Vec<RawHandler>> for EventHandlers {
     }
 }
 
-/// Labels by name, of which each stands once.
+/// Reads labels by name; each name may occur only once.
 pub(super) fn labels<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -241,7 +242,7 @@ pub(super) fn labels<'de, D: serde::Deserializer<'de>>(
     Ok(labels)
 }
 
-/// Numbers of groups, each one that the kernel takes as one, and no more than it takes together.
+/// Reads the numbers of groups. The kernel must take each as an id, and accept that many groups together.
 fn gids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
     let gids: Vec<u32> = or_null(deserializer)?;
     if gids.len() > GROUPS_MAX {
@@ -258,7 +259,7 @@ fn gids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D
     }
 }
 
-/// The list of 0.8 or the map of 0.1.
+/// Reads the list of 0.8 or the map of 0.1.
 fn environment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<(EnvName, Word)>, D::Error> {
     or_null::<D, Pairs>(deserializer)?
         .0

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Manifests, as the App Container specification defines them: 0.1 (v0.1.1) and 0.8 (v0.8.11).
 //!
-//! Each is parsed into what it says, with every value already of its valid type; [`crate::Pod`] is what they mean
-//! together.
+//! Parsing a manifest gives its content, with every value already of its valid type; [`crate::Pod`] is what the
+//! manifests mean together.
 
 mod annotations;
 mod image;
@@ -31,7 +31,7 @@ use crate::json;
 use crate::name::{AppName, OfVersion};
 use crate::text::escape;
 
-/// A pod's manifest in either of the versions' forms.
+/// A pod's manifest, of either version.
 #[derive(Clone, Debug)]
 pub enum Manifest {
     /// appc 0.1.
@@ -48,13 +48,15 @@ struct Kind {
     ac_version: AcVersion,
 }
 
-/// A field's value, or its default for null. Null is a field that is not there, whatever its type: Go's encoder, by which
-/// most manifests are written, has null for an empty list.
+/// Reads a field's value, or its default for null.
+///
+/// Null means that the field is absent, whatever its type: Go's encoder, which writes most manifests, has null for an
+/// empty list.
 fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A value whose names are as 0.8 has them.
+/// Reads a value whose names have to follow 0.8's rules.
 fn of_0_8<'de, D: Deserializer<'de>, T: Deserialize<'de> + OfVersion>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -69,7 +71,7 @@ impl<T: OfVersion> OfVersion for Option<T> {
     }
 }
 
-/// A pod's apps. What is wrong with one is said of it by name.
+/// Reads a pod's apps. An error in one of them names the app.
 fn apps<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let one = |value: Value| {
         let name = value.get("name").and_then(Value::as_str).and_then(|name| AppName::of_manifest(name).ok());
@@ -83,10 +85,10 @@ fn apps<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Resu
 }
 
 impl Manifest {
-    /// Parses a pod's manifest of either kind, told by its `acKind`.
+    /// Parses a pod's manifest of either kind; its `acKind` decides which.
     ///
     /// # Errors
-    /// Where it is neither, or invalid.
+    /// Fails if it is of neither kind, or invalid.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let kind: Kind = json::parse(bytes)?;
         match kind.ac_kind.as_str() {
@@ -99,7 +101,7 @@ impl Manifest {
         }
     }
 
-    /// The images that the apps are made of, in the apps' order.
+    /// Returns the images that the apps are made of, in the apps' order.
     pub fn images(&self) -> Vec<Digest> {
         match self {
             Self::Runtime(manifest) => manifest.apps.iter().map(|app| app.image_id).collect(),

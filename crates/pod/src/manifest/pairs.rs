@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 #[derive(Debug, Default)]
 pub(super) struct Pairs(pub(super) Vec<(String, String)>);
 
-/// `{name, value}` of 0.8, `{name, val}` of 0.1.
+/// A name with its value: `{name, value}` in 0.8, `{name, val}` in 0.1.
 #[derive(Deserialize)]
 struct Pair {
     name: String,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The pod's manifest of appc 0.8.
 //!
-//! What it names itself is named as 0.8 has it. What it refers to may be an image of 0.1, with a name, mount points and
+//! What it defines is named by 0.8's rules. What it refers to may be an image of 0.1, with a name, mount points and
 //! ports of that version.
 
 use std::collections::BTreeMap;
@@ -20,23 +20,23 @@ use crate::name::{AppName, Identifier, PortName, VolumeName};
 use crate::path::AbsolutePath;
 use crate::text::escape;
 
-/// A pod as appc 0.8 writes it. Its id is its directory's name.
+/// A pod as appc 0.8 writes it. Its id is the name of its directory.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodManifest {
     /// Its apps.
     #[serde(deserialize_with = "apps")]
     pub apps: Vec<PodApp>,
-    /// What can be mounted into them.
+    /// The volumes that can be mounted into them.
     #[serde(default, deserialize_with = "or_null")]
     pub volumes: Vec<PodVolume>,
     /// Limits for the whole pod.
     #[serde(default, deserialize_with = "or_null")]
     pub isolators: Isolators,
-    /// What it says to Gantry of every app.
+    /// The annotations for Gantry about every app.
     #[serde(default, deserialize_with = "or_null")]
     pub annotations: Annotations,
-    /// Where apps' ports are on the host.
+    /// The apps' ports on the host.
     #[serde(default, deserialize_with = "or_null")]
     pub ports: Vec<PodPort>,
 }
@@ -48,47 +48,47 @@ pub struct PodApp {
     /// Its name in the pod.
     #[serde(deserialize_with = "of_0_8")]
     pub name: AppName,
-    /// The image it is made of.
+    /// The image that it is made of.
     pub image: PodImage,
-    /// What it runs, in place of what the image says.
+    /// What it runs, in place of the image's app.
     #[serde(default, deserialize_with = "of_0_8")]
     pub app: Option<AppSpec>,
-    /// Which volumes go where, beside the image's mount points of the volumes' names.
+    /// Its mounts, beside those at the image's mount points that have a volume's name.
     #[serde(default, deserialize_with = "or_null")]
     pub mounts: Vec<PodMount>,
-    /// Whether it may not write to its root.
+    /// Whether its root is read-only.
     #[serde(default, rename = "readOnlyRootFS", deserialize_with = "or_null")]
     pub read_only_root: bool,
-    /// What the pod says to Gantry of this app.
+    /// The annotations for Gantry about this app.
     #[serde(default, deserialize_with = "or_null")]
     pub annotations: Annotations,
 }
 
-/// Names an image.
+/// A reference to an image.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PodImage {
     /// Its id.
     pub id: Digest,
-    /// Its name, as far as the pod knows it.
+    /// Its name, if the pod gives one.
     pub name: Option<Identifier>,
-    /// Labels that it has, if it has any of these names.
+    /// Labels whose values it must have if it has a label of that name.
     #[serde(default, deserialize_with = "labels")]
     pub labels: BTreeMap<String, String>,
 }
 
-/// A volume in an app.
+/// A mount of a volume in an app.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodMount {
-    /// The name of a volume of the pod's.
+    /// The name of a volume of the pod.
     pub volume: VolumeName,
-    /// Where in the app's tree.
+    /// Its path in the app's tree.
     pub path: AbsolutePath,
-    /// A volume of the app's own, in place of the pod's; what it is called counts in the app alone.
+    /// A volume of the app's own, in place of the pod's; its name is known only in the app.
     pub app_volume: Option<PodVolume>,
 }
 
-/// Where a port of an app's is on the host.
+/// An app's port on the host.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawPort")]
 pub struct PodPort {
@@ -107,11 +107,11 @@ struct RawPort {
     host_ip: Option<String>,
 }
 
-/// As `hostIP` has them: every address of the host's, which is where sockets listen.
+/// Values of `hostIP` that mean every address of the host, which is where sockets listen.
 const EVERY_ADDRESS: [&str; 4] = ["", "0.0.0.0", "::", "[::]"];
 
 impl PodManifest {
-    /// Every volume that is defined: the pod's, and the apps' own.
+    /// Returns every volume that is defined: the pod's and the apps' own.
     pub fn all_volumes(&self) -> impl Iterator<Item = &PodVolume> {
         let mounts = self.apps.iter().flat_map(|app| &app.mounts);
         self.volumes.iter().chain(mounts.filter_map(|mount| mount.app_volume.as_ref()))
@@ -119,10 +119,10 @@ impl PodManifest {
 }
 
 impl PodImage {
-    /// Whether the image is the one that the pod means.
+    /// Checks that the image is the one that the pod means.
     ///
     /// # Errors
-    /// Where its name, or a label that both have, is another.
+    /// Fails if its name differs, or the value of a label that both have.
     pub(crate) fn check(&self, image: &ImageManifest) -> Result<()> {
         if let Some(name) = self.name.as_ref().filter(|name| **name != image.name) {
             return Err(Error::new(format!("image {} is called {}: expected {name}", self.id, image.name)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ports an app listens on (appc spec, image manifest, ports).
+//! Ports that an app listens on (appc spec, image manifest, ports).
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use crate::error::{Error, Result};
 use crate::name::PortName;
 use crate::text::escape;
 
-/// One port or a run of them; every number is from 1 to 65535.
+/// One port or a range of them; every number is from 1 to 65535.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Port {
     /// Its name in the app.
     pub name: PortName,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
     /// The first port's number.
     first: u16,
-    /// The last port's.
+    /// The last port's number.
     last: u16,
-    /// Whether the app expects to be given listening sockets.
+    /// Whether the app expects listening sockets to be passed to it.
     pub socket_activated: bool,
 }
 
@@ -46,7 +46,7 @@ struct Raw {
 }
 
 impl Port {
-    /// The ports' numbers.
+    /// Returns the ports' numbers.
     pub fn numbers(&self) -> impl Iterator<Item = u16> + use<> {
         self.first..=self.last
     }
@@ -85,10 +85,10 @@ impl TryFrom<Raw> for Port {
     }
 }
 
-/// A port's number.
+/// Reads a port's number.
 ///
 /// # Errors
-/// Where it is none.
+/// Fails if it is not one.
 pub(super) fn number_of(number: i64) -> Result<u16> {
     match u16::try_from(number) {
         Ok(number @ 1..) => Ok(number),

@@ -12,7 +12,7 @@ use crate::id::PodId;
 use crate::isolators::Isolators;
 use crate::name::AppName;
 
-/// A pod as appc 0.1 writes it; also what the installer writes.
+/// A pod as appc 0.1 writes it; the installer writes this form, too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerRuntimeManifest {
@@ -23,13 +23,13 @@ pub struct ContainerRuntimeManifest {
     /// Its apps.
     #[serde(deserialize_with = "apps")]
     pub apps: Vec<RuntimeApp>,
-    /// What is mounted into them.
+    /// The volumes that are mounted into them.
     #[serde(default, deserialize_with = "or_null")]
     pub volumes: Vec<RuntimeVolume>,
     /// Limits for the whole pod.
     #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub isolators: Isolators,
-    /// What it says to Gantry of every app.
+    /// The annotations for Gantry about every app.
     #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub annotations: Annotations,
 }
@@ -45,19 +45,19 @@ enum RuntimeKind {
 pub struct RuntimeApp {
     /// Its name in the pod.
     pub name: AppName,
-    /// The image it is made of.
+    /// The image that it is made of.
     #[serde(rename = "imageID")]
     pub image_id: Digest,
-    /// Limits it is given.
+    /// The limits of the app.
     #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub isolators: Isolators,
-    /// What the pod says to Gantry of this app.
+    /// The annotations for Gantry about this app.
     #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub annotations: Annotations,
 }
 
 impl ContainerRuntimeManifest {
-    /// A manifest of these apps and volumes, without isolators and annotations.
+    /// Returns a manifest of these apps and volumes, without isolators and annotations.
     pub fn new(uuid: PodId, apps: Vec<RuntimeApp>, volumes: Vec<RuntimeVolume>) -> Self {
         Self {
             ac_kind: RuntimeKind::ContainerRuntimeManifest,
@@ -70,7 +70,7 @@ impl ContainerRuntimeManifest {
         }
     }
 
-    /// The manifest as JSON, with a newline at its end.
+    /// Returns the manifest as JSON, with a newline at its end.
     pub fn to_json(&self) -> String {
         let mut json =
             serde_json::to_string_pretty(self).expect("a manifest has no map with keys other than text");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `acVersion`.
+//! The version field of manifests, `acVersion`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +12,12 @@ use crate::text::escape;
 pub struct AcVersion(semver::Version);
 
 impl AcVersion {
-    /// Whether names are as 0.1 has them.
+    /// Tells whether names follow 0.1's rules.
     pub(super) fn has_looser_names(&self) -> bool {
         (self.0.major, self.0.minor) == (0, 1)
     }
 
-    /// The version of the manifests that the installer writes.
+    /// Returns the version of the manifests that the installer writes.
     pub fn runtime() -> Self {
         Self(semver::Version::new(0, 1, 1))
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod mounts into its apps.
+//! Volumes that a pod mounts into its apps.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,27 +12,27 @@ use crate::text::escape;
 /// A volume, without its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// What it is.
+    /// What kind of volume it is.
     pub kind: VolumeKind,
-    /// Whether no app may write to it.
+    /// Whether it is read-only for all apps.
     pub read_only: bool,
 }
 
-/// What a volume is.
+/// The kind of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeKind {
     /// A file or directory of the host.
     Host {
-        /// Where it is.
+        /// Its path.
         source: AbsolutePath,
-        /// Whether what is mounted below it comes with it.
+        /// Whether mounts below it are included.
         recursive: bool,
     },
-    /// A directory of the pod's own, empty at first; it stays as long as the pod's directory.
+    /// A directory of the pod's own, empty at first; it exists as long as the pod's directory.
     Empty(Ownership),
 }
 
-/// Whose an empty volume is.
+/// The permissions, user and group of an empty volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ownership {
     /// Permissions, at most 0o7777.
@@ -43,27 +43,27 @@ pub struct Ownership {
     pub gid: u32,
 }
 
-/// A volume of a pod of 0.8, and its name.
+/// A volume of a pod of 0.8, with its name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct PodVolume {
     /// Its name.
     pub name: VolumeName,
-    /// What it is.
+    /// What kind of volume it is.
     pub volume: Volume,
 }
 
-/// A volume of a pod of 0.1, and the mount points it fulfils.
+/// A volume of a pod of 0.1, with the mount points that it fulfils.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct RuntimeVolume {
-    /// What it is.
+    /// What kind of volume it is.
     pub volume: Volume,
-    /// The mount points it goes to, in every app that has them.
+    /// The mount points at which it is mounted, in every app that has them.
     pub fulfills: Vec<VolumeName>,
 }
 
-/// A volume as it is written, of either version.
+/// A volume as written in a manifest of either version.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
@@ -87,17 +87,17 @@ struct Raw {
 }
 
 impl Default for Ownership {
-    /// As the specification has it.
+    /// The defaults of the specification.
     fn default() -> Self {
         Self { mode: 0o755, uid: 0, gid: 0 }
     }
 }
 
 impl Ownership {
-    /// Reads a mode as it is written: octal digits.
+    /// Reads a mode as written in manifests: octal digits.
     ///
     /// # Errors
-    /// Where it is anything else or above 7777.
+    /// Fails if it is anything else or above 7777.
     pub fn parse_mode(text: &str) -> Result<u32> {
         let octal = !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o7777);
@@ -109,7 +109,7 @@ impl Ownership {
     /// Checks an owner's number.
     ///
     /// # Errors
-    /// Where it is 2^32−1, which means "unchanged" to chown(2).
+    /// Fails if it is 2^32−1, which means "unchanged" to chown(2).
     pub fn check_id(id: u32) -> Result<u32> {
         match id {
             u32::MAX => Err(Error::new(format!("invalid owner {id}: expected a number up to 4294967294"))),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Manifests → a pod.
+//! Assembles manifests into a pod.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ use crate::name::AppName;
 type Images = BTreeMap<Digest, ImageManifest>;
 
 impl Pod {
-    /// Puts a pod's manifest and the manifests of its images together. `id` is the name of the pod's directory.
+    /// Assembles a pod's manifest and the manifests of its images. `id` is the name of the pod's directory.
     ///
     /// # Errors
-    /// Where an image is missing, is of a foreign platform or has no app; where names are not distinct, a mount
-    /// point has no volume or more than one, mount targets overlap, or two sockets want one port.
+    /// Fails if an image is missing, is of a foreign platform or has no app; if names are not distinct, a mount point
+    /// has no volume or more than one, mount targets overlap, or two sockets use one port.
     pub fn assemble(id: PodId, manifest: &Manifest, images: &Images) -> Result<Self> {
         let mut pod = match manifest {
             Manifest::Runtime(manifest) => of_runtime(id, manifest, images)?,
@@ -102,7 +102,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
 }
 
 impl Pod {
-    /// What isolators of the whole pod ask for; of most, only apps can be the object.
+    /// Adds what the pod's isolators ask for; most isolators can only apply to apps.
     fn add_limits(&mut self, isolators: &Isolators) {
         let Isolators {
             capabilities,
@@ -129,7 +129,7 @@ impl Pod {
     }
 }
 
-/// An app as its spec and annotations have it, without what depends on the rest of the pod.
+/// Returns an app as its spec and annotations define it, without what depends on the rest of the pod.
 fn app(
     name: &AppName,
     image_id: Digest,
@@ -160,7 +160,9 @@ fn app(
     }
 }
 
-/// Once it is known which isolator counts: one that asks for no filter has done its part.
+/// Drops a filter that filters nothing, and checks the other.
+///
+/// This is done once it is known which isolator counts: until then, one that asks for no filter replaces another.
 fn settle_seccomp(app: &mut App, image: &ImageManifest) -> Result<()> {
     app.isolators.seccomp.take_if(|filter| !filter.filters());
     if app.isolators.seccomp.is_some() && image.labels.get("arch").is_some_and(|arch| arch == "i386") {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is in the environment of an app's programs, and whether the kernel takes it with their arguments.
+//! The environment of an app's programs, and whether the kernel accepts it together with their arguments.
 //!
-//! `prepare` and `/init` see the same: part of it is said by the image's passwd file, whose fields may be of any length.
+//! `prepare` and `/init` come to the same result: part of the environment is from the image's passwd file, whose fields
+//! may be of any length.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,13 +12,13 @@ use crate::error::Result;
 use crate::exec::check_total;
 use crate::user::Person;
 
-/// An app's PATH unless its manifest says otherwise (appc spec, execution environment).
+/// An app's PATH unless its manifest has one (appc spec, execution environment).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// As long as any process id.
+/// A number as long as any process id.
 const PROCESS: &str = "4194304";
 
 impl App {
-    /// What the executor supplies, over it who the app's user is, and over both the manifest's own.
+    /// Returns the environment. The app's user overrides what the executor supplies, and the manifest overrides both.
     pub fn full_environment<'a>(&'a self, person: Option<&'a Person>) -> BTreeMap<&'a str, Cow<'a, str>> {
         let name = Cow::from(self.name.in_manifest());
         let supplied = [("AC_APP_NAME", name), ("PATH", PATH.into()), ("container", "gantry".into())];
@@ -31,21 +32,21 @@ impl App {
         supplied.into_iter().chain(names_user).chain(own).collect()
     }
 
-    /// Where programs that are names are looked for.
+    /// Returns the PATH in which programs given by name are looked for.
     pub fn path(&self) -> &str {
         let own = self.environment.iter().rev().find(|(name, _)| name.as_str() == "PATH");
         own.map_or(PATH, |(_, value)| value.as_str())
     }
 
-    /// Whether the kernel takes what each of the app's programs is started with.
+    /// Checks that the kernel accepts what each of the app's programs is started with.
     ///
     /// # Errors
-    /// Where it is too long.
+    /// Fails if it is too long.
     pub fn check_sizes(&self, person: Option<&Person>) -> Result<()> {
         let mut environment = self.full_environment(person);
         let handlers = [&self.pre_start, &self.post_stop].into_iter().flatten();
         handlers.into_iter().try_for_each(|handler| check_total(handler, &environment))?;
-        // As sd_listen_fds_with_names(3) has it.
+        // The variables of sd_listen_fds_with_names(3).
         let names: Vec<_> = self.sockets.iter().map(|socket| socket.name.as_str()).collect();
         let (names, count) = (names.join(":"), self.sockets.len().to_string());
         if !self.sockets.is_empty() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which volume goes where.
+//! Placement of volumes: which volume is mounted where.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::manifest::{MountPoint, PodMount, PodVolume, Volume, VolumeKind};
 use crate::name::{AppName, VolumeName};
 use crate::path::AbsolutePath;
 
-/// What every app has there is the pod's own, and would hide a volume.
+/// Places where every app has mounts of the pod, which would hide a volume.
 const RESERVED: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 pub(super) type Volumes = BTreeMap<VolumeName, Volume>;
@@ -25,7 +25,7 @@ pub(super) fn add_volume(volumes: &mut Volumes, name: &VolumeName, volume: &Volu
     }
 }
 
-/// Where the volumes go: to the mounts that the pod names, and to the app's mount points that those don't meet.
+/// Places the volumes: at the mounts that the pod names, and at the app's mount points that have no such mount.
 pub(super) fn place(
     app: &AppName,
     points: &[MountPoint],
@@ -62,7 +62,7 @@ pub(super) fn place(
     Ok(placed)
 }
 
-/// An app's own volume may be said with each of its mounts: then it is one and the same.
+/// Adds a volume of the app's own. It may be specified again with each of its mounts, always in the same way.
 fn add_own(own: &mut Volumes, name: &VolumeName, volume: &Volume) -> Result<()> {
     match own.insert(name.clone(), volume.clone()) {
         Some(other) if other != *volume => {
@@ -90,10 +90,10 @@ fn mount(
     Mount { source, target: target.clone(), read_only: read_only || volume.read_only }
 }
 
-/// Whether volumes at these places of one tree show as they are meant to.
+/// Checks that volumes at these places of one tree appear as intended.
 ///
 /// # Errors
-/// Where one would hide the app or another, or be hidden.
+/// Fails if one would hide the app or another volume, or be hidden.
 pub fn check_targets(targets: &[AbsolutePath]) -> Result<()> {
     for (index, target) in targets.iter().enumerate() {
         if *target == root() {

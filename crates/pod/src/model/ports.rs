@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which sockets an app is started with.
+//! Assignment of sockets: which ones an app is started with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::manifest::{PodPort, Port};
 use crate::name::PortName;
 
-/// A pod can be given so many sockets: one message carries them and the caller's stdio (linux/net.h, SCM_MAX_FD: 253).
+/// The most sockets that a pod can be given: one message carries them and the caller's stdio (linux/net.h, SCM_MAX_FD:
+/// 253).
 const SOCKETS_MAX: usize = 250;
 
 /// The host's ports by the names of the apps' ports.
@@ -33,7 +34,7 @@ impl HostPorts {
         Ok(all)
     }
 
-    /// Where a port's first number is on the host.
+    /// Returns the host's port for a port's first number, if the pod gives one.
     fn host_port(&mut self, port: &Port) -> Result<Option<u16>> {
         let Some(host_port) = self.ports.get(&port.name).copied() else { return Ok(None) };
         if !self.met.insert(port.name.clone()) {
@@ -51,7 +52,7 @@ impl HostPorts {
         Ok(Some(host_port))
     }
 
-    /// What is not enforced.
+    /// Returns warnings about what is not enforced. A port that no app has is an error.
     pub(super) fn finish(self) -> Result<Vec<String>> {
         match self.ports.keys().find(|name| !self.met.contains(*name)) {
             Some(name) => {
@@ -62,7 +63,7 @@ impl HostPorts {
     }
 }
 
-/// The sockets for an app's ports. The pod has the host's network, so a socket listens where the host's port is to be.
+/// Returns the sockets for an app's ports. The pod has the host's network, so a socket listens at the host's port.
 pub(super) fn sockets(ports: &[Port], host: &mut HostPorts) -> Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     let mut names = BTreeSet::new();
@@ -89,7 +90,7 @@ pub(super) fn sockets(ports: &[Port], host: &mut HostPorts) -> Result<Vec<Socket
     Ok(sockets)
 }
 
-/// Whether all of a pod's sockets can be there at once.
+/// Checks that all of a pod's sockets can exist at the same time.
 pub(super) fn check_distinct(apps: &[App]) -> Result<()> {
     let mut taken = BTreeMap::new();
     for (app, socket) in apps.iter().flat_map(|app| app.sockets.iter().map(move |socket| (app, socket))) {

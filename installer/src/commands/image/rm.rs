@@ -60,6 +60,6 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     match refused.as_slice() {
         [] => lines.end().map(|()| code(is_mounted)),
         all => Err(anyhow!("{}", all.join("; ")))
-            .hint("rm -rf takes a pod directory away once its pod has ended"),
+            .hint("rm -rf --one-file-system takes a pod directory away once its pod has ended"),
     }
 }
