@@ -75,7 +75,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             None => outcomes.push((*id, Err(Kept::InUse))),
         }
     }
-    // Only now: see above.
+    // Only now that the trees are locked: see the module's documentation.
     let references = References::read(home)?;\n",
         replace: "    let references = References::read(home)?;
     let mut alone: Vec<(Digest, Locked)> = Vec::new();
