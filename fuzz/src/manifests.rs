@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use pod::Pod;
-use pod::digest::Digest;
+use pod::id::ImageId;
 use pod::manifest::{ContainerRuntimeManifest, ImageManifest, Manifest};
 
 use crate::check_message;
@@ -31,7 +31,7 @@ pub fn check(data: &[u8]) -> bool {
         }
         Manifest::Pod(_) => ID.parse().unwrap(),
     };
-    let named: BTreeMap<Digest, ImageManifest> = manifest
+    let named: BTreeMap<ImageId, ImageManifest> = manifest
         .images()
         .into_iter()
         .zip(images)

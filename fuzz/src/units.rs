@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use arbitrary::Unstructured;
-use pod::digest::Digest;
 use pod::exec::{Exec, Word};
+use pod::id::ImageId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::path::AbsolutePath;
@@ -65,7 +65,7 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
     let mut images = BTreeMap::new();
     for (id, image) in &chosen.images {
         let image = ImageManifest::parse(image.to_string().as_bytes()).map_err(refused).ok()?;
-        images.insert(id.parse::<Digest>().unwrap(), image);
+        images.insert(id.parse::<ImageId>().unwrap(), image);
     }
     let pod = Pod::assemble(pods::ID.parse().unwrap(), &manifest, &images).map_err(refused).ok()?;
     pod.warnings.iter().for_each(|warning| check_message(warning));

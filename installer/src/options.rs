@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, ValueEnum};
-use pod::digest::Digest;
+use pod::digest::Sha256;
 use pod::isolators::{Quantity, Unit};
 
 use archive::Limits;
@@ -65,8 +65,8 @@ pub(crate) struct PodOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) stage1: Option<PathBuf>,
     /// The sha256 of stage1's tarball, in place of FILE.sha256
-    #[arg(long, value_name = "HEX", value_parser = Digest::from_hex)]
-    pub(crate) stage1_sha256: Option<Digest>,
+    #[arg(long, value_name = "HEX", value_parser = Sha256::from_hex)]
+    pub(crate) stage1_sha256: Option<Sha256>,
     /// An appc PodManifest, in place of one made from the images
     ///
     /// It names apps, images (by the digests of those given with --image) and volumes, and is stored as it is.

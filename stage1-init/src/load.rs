@@ -6,8 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use pod::digest::Digest;
-use pod::id::PodId;
+use pod::id::{PodId, TreeId};
 use pod::layers::Layers;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::name::AppName;
@@ -30,7 +29,7 @@ pub struct Loaded {
     /// The user and group that each app runs as.
     pub credentials: BTreeMap<AppName, Credentials>,
     /// Stage1's tree, if it is in the store.
-    pub stage1: Option<Digest>,
+    pub stage1: Option<TreeId>,
     /// Each app's tree.
     pub trees: BTreeMap<AppName, Tree>,
     /// The trees that are in the store. They can't be removed as long as this value exists.

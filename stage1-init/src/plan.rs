@@ -13,7 +13,7 @@ pub(crate) mod view;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pod::arch::Arch;
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::Restart;
 use pod::name::AppName;
@@ -50,7 +50,7 @@ pub struct Plan {
     /// Symbolic links to make, by path in stage1.
     pub links: BTreeMap<String, String>,
     /// The tree in the store that stage1 is an overlay on; `None` if the pod has a stage1 of its own.
-    pub stage1: Option<Digest>,
+    pub stage1: Option<TreeId>,
     /// The statuses that are written when the apps end.
     pub statuses: BTreeMap<AppName, Writes>,
     /// The apps' roots.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
@@ -29,11 +29,11 @@ const HOME: &str = "../..";
 
 /// Trees of the store, by their names.
 #[derive(Debug, Default)]
-pub struct Store(BTreeMap<Digest, OwnedFd>);
+pub struct Store(BTreeMap<TreeId, OwnedFd>);
 
 impl Store {
     /// Opens and locks these trees, from a pod directory.
-    pub(crate) fn open(pod: impl AsFd, trees: &[Digest]) -> Result<Self> {
+    pub(crate) fn open(pod: impl AsFd, trees: &[TreeId]) -> Result<Self> {
         let mut opened = BTreeMap::new();
         // A pod without such trees may have no store.
         let home = (!trees.is_empty()).then(|| home(pod)).transpose()?;
@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// Opens the root of a tree.
-    pub(crate) fn tree(&self, tree: &Digest) -> Result<InRoot> {
+    pub(crate) fn tree(&self, tree: &TreeId) -> Result<InRoot> {
         let directory = self.0.get(tree).with_context(|| format!("tree {tree} is none of the pod's"))?;
         InRoot::open_at(directory, layout::TREE).with_context(|| format!("cannot open tree {tree}"))
     }
@@ -78,7 +78,7 @@ fn home(pod: impl AsFd) -> Result<OwnedFd> {
     Ok(home)
 }
 
-fn open_locked(home: &OwnedFd, tree: &Digest) -> Result<OwnedFd> {
+fn open_locked(home: &OwnedFd, tree: &TreeId) -> Result<OwnedFd> {
     for _ in 0..ATTEMPTS {
         let Some(directory) = open(home, tree)? else {
             bail!("it is not in the store: expected what it was made of to be imported again")
@@ -94,7 +94,7 @@ fn open_locked(home: &OwnedFd, tree: &Digest) -> Result<OwnedFd> {
 }
 
 /// Opens a tree's directory, if it is there.
-fn open(home: &OwnedFd, tree: &Digest) -> Result<Option<OwnedFd>> {
+fn open(home: &OwnedFd, tree: &TreeId) -> Result<Option<OwnedFd>> {
     let path = format!("{}/{tree}", layout::TREES);
     let mut last = None;
     for path in [layout::STORE, layout::TREES, &path] {
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    const TREE: Digest = Digest::Sha256([7; 32]);
+    const TREE: TreeId = TreeId::of_tar(pod::digest::Sha256::new([7; 32]));
 
     struct Home(tempfile::TempDir);
 

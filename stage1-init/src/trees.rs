@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use pod::digest::Digest;
+use pod::id::{ImageId, TreeId};
 use pod::layers::Layers;
 use pod::name::AppName;
 use pod::{App, Pod, layout};
@@ -33,11 +33,11 @@ pub enum Lower {
     /// In stage1.
     Stage1(String),
     /// In the store: the rootfs of the tree of this name.
-    Store(Digest),
+    Store(TreeId),
 }
 
 /// Opens an image's directory, which has its manifest and rootfs.
-pub(crate) fn image(layers: &Layers, stage1: &InRoot, store: &Store, id: &Digest) -> Result<InRoot> {
+pub(crate) fn image(layers: &Layers, stage1: &InRoot, store: &Store, id: &ImageId) -> Result<InRoot> {
     match layers {
         Layers::Overlay { images, .. } => {
             store.tree(images.get(id).context("the pod's layers name no tree for it")?)

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::isolators::CapabilitySet;
 use pod::layers::Layers;
 use pod::layout;
@@ -35,8 +35,8 @@ enum Layout {
 }
 
 /// The tree that the Nth image, or with 0 stage1, is in the store.
-fn tree(index: usize) -> Digest {
-    Digest::Sha256([0xe0 + u8::try_from(index).unwrap(); 32])
+fn tree(index: usize) -> TreeId {
+    TreeId::of_tar([0xe0 + u8::try_from(index).unwrap(); 32].into())
 }
 
 fn accounts(root: &Path, redis: u32) {

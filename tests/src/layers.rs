@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::layers::Layers;
 use pod::layout;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ pub fn succeed(gantry: &Gantry, pod: &Path) -> String {
 }
 
 /// Returns a tree's directory in the store.
-pub fn tree(home: &Path, tree: &Digest) -> PathBuf {
+pub fn tree(home: &Path, tree: &TreeId) -> PathBuf {
     home.join(layout::TREES).join(tree.to_string())
 }
 

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, ensure};
-use pod::digest::Digest;
+use pod::digest::{self, Digest};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -39,7 +39,7 @@ pub struct Passed<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     /// SHA-256.
-    pub sha256: Digest,
+    pub sha256: digest::Sha256,
     /// SHA-512, if the stream is named by it.
     pub sha512: Option<Digest>,
 }
@@ -47,7 +47,7 @@ pub struct Digests {
 impl Digests {
     /// Returns the digest of the same kind as `other`.
     pub fn like(&self, other: Digest) -> Option<Digest> {
-        if other.is_sha512() { self.sha512 } else { Some(self.sha256) }
+        if other.is_sha512() { self.sha512 } else { Some(self.sha256.into()) }
     }
 }
 
@@ -186,7 +186,7 @@ fn hash(input: &Receiver<Item>, output: &Sender<Item>, with_sha512: bool) -> Dig
         }
     }
     Digests {
-        sha256: Digest::Sha256(sha256.finalize().into()),
+        sha256: <[u8; 32]>::from(sha256.finalize()).into(),
         sha512: sha512.map(|sha512| Digest::Sha512(sha512.finalize().into())),
     }
 }
@@ -245,7 +245,7 @@ mod tests {
         });
         let passed = passed.unwrap();
         assert!(passed.value == bytes);
-        assert_eq!(passed.digests.sha256, Digest::Sha256(Sha256::digest(&bytes).into()));
+        assert_eq!(passed.digests.sha256, <[u8; 32]>::from(Sha256::digest(&bytes)).into());
         assert_eq!(passed.digests.sha512, Some(Digest::Sha512(Sha512::digest(&bytes).into())));
     }
 

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use pod::digest::Digest;
+use pod::id::ImageId;
 use pod::text::escape_bytes;
 use store::Selector;
 
@@ -17,8 +17,8 @@ pub enum ImageArgument {
     File {
         /// The path of the file.
         path: PathBuf,
-        /// The digest that its tar must have.
-        digest: Option<Digest>,
+        /// The id that the image must have.
+        id: Option<ImageId>,
     },
     /// An image in the store.
     Stored(Selector),
@@ -35,11 +35,11 @@ impl ImageArgument {
             return Ok(Self::Stored(selector));
         }
         let found = bytes.windows(8).rposition(|window| window == b"@sha256-" || window == b"@sha512-");
-        let (path, digest) = match found {
+        let (path, id) = match found {
             None => (bytes, None),
             Some(at) => {
                 let text = String::from_utf8_lossy(&bytes[at + 1..]);
-                (&bytes[..at], Some(text.parse::<Digest>().map_err(|error| error.to_string())?))
+                (&bytes[..at], Some(text.parse::<ImageId>().map_err(|error| error.to_string())?))
             }
         };
         if path.is_empty() {
@@ -48,7 +48,7 @@ impl ImageArgument {
                 escape_bytes(bytes)
             ));
         }
-        Ok(Self::File { path: OsString::from_vec(path.to_vec()).into(), digest })
+        Ok(Self::File { path: OsString::from_vec(path.to_vec()).into(), id })
     }
 }
 
@@ -60,15 +60,15 @@ mod tests {
     fn images() {
         let hex = "0123456789abcdef".repeat(4);
         let parse = |text: &str| ImageArgument::parse(OsStr::new(text));
-        let digest = Some(Digest::from_hex(&hex).unwrap());
-        let image = |path: &str, digest| Ok(ImageArgument::File { path: path.into(), digest });
+        let id = Some(format!("sha256-{hex}").parse().unwrap());
+        let image = |path: &str, id| Ok(ImageArgument::File { path: path.into(), id });
         assert_eq!(parse("a.aci"), image("a.aci", None));
-        assert_eq!(parse(&format!("a.aci@sha256-{hex}")), image("a.aci", digest));
-        assert_eq!(parse(&format!("a@sha256-x@sha256-{hex}")), image("a@sha256-x", digest));
+        assert_eq!(parse(&format!("a.aci@sha256-{hex}")), image("a.aci", id));
+        assert_eq!(parse(&format!("a@sha256-x@sha256-{hex}")), image("a@sha256-x", id));
         assert_eq!(parse("a@b"), image("a@b", None));
         assert_eq!(parse("a@sha256:../../x"), image("a@sha256:../../x", None));
         let other = OsStr::from_bytes(b"\xff");
-        assert_eq!(ImageArgument::parse(other), Ok(ImageArgument::File { path: other.into(), digest: None }));
+        assert_eq!(ImageArgument::parse(other), Ok(ImageArgument::File { path: other.into(), id: None }));
         let stored = |text: &str| Ok(ImageArgument::Stored(Selector::id(text).unwrap()));
         for id in ["sha256-0", &format!("sha256-{hex}"), &format!("sha512-{hex}{hex}")] {
             assert_eq!(parse(id), stored(id));

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use pod::digest::Digest;
+use pod::digest::Sha256;
 use pod::layout;
 use pod::text::escape;
 
@@ -31,11 +31,11 @@ pub fn default_path() -> Result<PathBuf> {
 }
 
 /// Reads the digest of `FILE` from `FILE.sha256`, which has the format of sha256sum(1).
-pub fn read_sums(path: &Path) -> Result<Digest> {
+pub fn read_sums(path: &Path) -> Result<Sha256> {
     let mut sums = path.as_os_str().to_owned();
     sums.push(".sha256");
     let sums = PathBuf::from(sums);
-    let read = || -> Result<Digest> {
+    let read = || -> Result<Sha256> {
         let text = Source::open(&sums)?.read_all(SUMS_MAX)?;
         find_sum(&text, path.file_name().unwrap_or_default().as_encoded_bytes())
     };
@@ -45,12 +45,12 @@ pub fn read_sums(path: &Path) -> Result<Digest> {
 }
 
 /// Finds the digest of the file `name`. A line is 64 hex digits, a blank, a blank or `*`, and a name.
-fn find_sum(text: &[u8], name: &[u8]) -> Result<Digest> {
+fn find_sum(text: &[u8], name: &[u8]) -> Result<Sha256> {
     for line in text.split(|byte| *byte == b'\n') {
         let Some((hex, rest)) = line.split_at_checked(64) else { continue };
         let named = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"));
         if named == Some(name) {
-            return Ok(Digest::from_hex(&String::from_utf8_lossy(hex))?);
+            return Ok(Sha256::from_hex(&String::from_utf8_lossy(hex))?);
         }
     }
     bail!("names no {}: expected a line as sha256sum prints it", pod::text::escape_bytes(name))
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn sums() {
         let hex = "0123456789abcdef".repeat(4);
-        let digest = Digest::from_hex(&hex).unwrap();
+        let digest = Sha256::from_hex(&hex).unwrap();
         let find = |text: String| find_sum(text.as_bytes(), b"stage1.tar.xz").ok();
         assert_eq!(find(format!("{hex}  stage1.tar.xz\n")), Some(digest));
         assert_eq!(find(format!("{hex} *stage1.tar.xz")), Some(digest));

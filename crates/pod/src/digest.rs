@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Digests, which name images and which an image's bytes must hash to.
+//! Digests: what bytes hash to.
+//!
+//! A digest is not an id. What names a thing has a type in [`crate::id`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,30 +11,23 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// A digest. As text, it is `sha256-` or `sha512-` and its bytes in lowercase hex digits, which is also an image's id.
+/// A digest. As text, it is `sha256-` or `sha512-` and its bytes in lowercase hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Digest {
-    /// SHA-256, by which Gantry names images.
+    /// SHA-256.
     Sha256([u8; 32]),
-    /// SHA-512, by which pod manifests of appc 0.8 may name them.
+    /// SHA-512.
     Sha512([u8; 64]),
 }
 
 const SHA256: &str = "sha256-";
 const SHA512: &str = "sha512-";
 
-impl Digest {
-    /// Reads the 64 lowercase hex digits of a sha256, as `sha256sum` prints them.
-    ///
-    /// # Errors
-    /// Fails if `hex` is anything else.
-    pub fn from_hex(hex: &str) -> Result<Self> {
-        bytes(hex).map(Self::Sha256).ok_or_else(|| {
-            Error::new(format!("invalid sha256 {}: expected 64 lowercase hex digits", escape(hex)))
-        })
-    }
+/// What a digest looks like, for messages.
+pub(crate) const EXPECTED: &str = "sha256- and 64 lowercase hex digits, or sha512- and 128";
 
+impl Digest {
     /// Returns only the hex digits.
     pub fn hex(&self) -> String {
         let bytes = match self {
@@ -45,6 +40,72 @@ impl Digest {
     /// Tells whether it is a SHA-512.
     pub fn is_sha512(&self) -> bool {
         matches!(self, Self::Sha512(_))
+    }
+
+    /// Reads a digest; returns `None` if the text is none.
+    pub(crate) fn find(text: &str) -> Option<Self> {
+        match (text.strip_prefix(SHA256), text.strip_prefix(SHA512)) {
+            (Some(hex), _) => bytes(hex).map(Self::Sha256),
+            (_, Some(hex)) => bytes(hex).map(Self::Sha512),
+            _ => None,
+        }
+    }
+}
+
+/// A digest that is a SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "Digest", try_from = "Digest")]
+pub struct Sha256([u8; 32]);
+
+impl Sha256 {
+    /// Makes a digest of these bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads the 64 lowercase hex digits, as `sha256sum` prints them.
+    ///
+    /// # Errors
+    /// Fails if `hex` is anything else.
+    pub fn from_hex(hex: &str) -> Result<Self> {
+        bytes(hex).map(Self).ok_or_else(|| {
+            Error::new(format!("invalid sha256 {}: expected 64 lowercase hex digits", escape(hex)))
+        })
+    }
+}
+
+impl From<[u8; 32]> for Sha256 {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Sha256> for Digest {
+    fn from(sha256: Sha256) -> Self {
+        Self::Sha256(sha256.0)
+    }
+}
+
+impl TryFrom<Digest> for Sha256 {
+    type Error = Error;
+
+    fn try_from(digest: Digest) -> Result<Self> {
+        match digest {
+            Digest::Sha256(bytes) => Ok(Self(bytes)),
+            Digest::Sha512(_) => Err(Error::new(format!("{digest} is no sha256"))),
+        }
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Digest::from(*self).fmt(f)
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -87,17 +148,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let digest = match (text.strip_prefix(SHA256), text.strip_prefix(SHA512)) {
-            (Some(hex), _) => bytes(hex).map(Self::Sha256),
-            (_, Some(hex)) => bytes(hex).map(Self::Sha512),
-            _ => None,
-        };
-        digest.ok_or_else(|| {
-            Error::new(format!(
-                "invalid image id {}: expected {SHA256} and 64 lowercase hex digits, or {SHA512} and 128",
-                escape(text)
-            ))
-        })
+        let invalid = || Error::new(format!("invalid digest {}: expected {EXPECTED}", escape(text)));
+        Self::find(text).ok_or_else(invalid)
     }
 }
 

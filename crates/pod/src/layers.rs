@@ -9,15 +9,15 @@
 //! {"mode": "copy"}
 //! ```
 //!
-//! Trees are named by the sha256 of their tar. `images` maps each image id in the pod's manifest, which may be a
+//! Trees are named by their ids. `images` maps each image id in the pod's manifest, which may be a
 //! sha512, to the image's tree.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::id::{ImageId, TreeId};
 use crate::json;
 
 /// The place of a pod's trees.
@@ -26,9 +26,9 @@ pub enum Layers {
     /// In the store, as the lower layers of overlays; the pod directory holds the upper ones.
     Overlay {
         /// Stage1's tree.
-        stage1: Digest,
+        stage1: TreeId,
         /// The images' trees, by image id.
-        images: BTreeMap<Digest, Digest>,
+        images: BTreeMap<ImageId, TreeId>,
     },
     /// In the pod directory; each app has a tree of its own.
     Copy,
@@ -39,9 +39,9 @@ pub enum Layers {
 struct Raw {
     mode: Mode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stage1: Option<Digest>,
+    stage1: Option<TreeId>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    images: BTreeMap<Digest, Digest>,
+    images: BTreeMap<ImageId, TreeId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl Layers {
     }
 
     /// Returns the trees in the store that the pod needs.
-    pub fn trees(&self) -> Vec<Digest> {
+    pub fn trees(&self) -> Vec<TreeId> {
         match self {
             Self::Overlay { stage1, images } => {
                 [*stage1].into_iter().chain(images.values().copied()).collect()
@@ -90,12 +90,13 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     #[test]
     fn what_is_written_is_read() {
-        let digest = |byte: u8| Digest::Sha256([byte; 32]);
-        let images = [(Digest::Sha512([3; 64]), digest(2))].into();
-        for layers in [Layers::Copy, Layers::Overlay { stage1: digest(1), images }] {
+        let tree = |byte: u8| TreeId::of_tar([byte; 32].into());
+        let images = [(ImageId::of_tar(Digest::Sha512([3; 64])), tree(2))].into();
+        for layers in [Layers::Copy, Layers::Overlay { stage1: tree(1), images }] {
             assert_eq!(Layers::parse(layers.to_json().as_bytes()).unwrap(), layers);
         }
         assert_eq!(Layers::Copy.to_json(), "{\"mode\":\"copy\"}\n");

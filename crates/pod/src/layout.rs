@@ -33,7 +33,7 @@
 //! APP and NAME are names of apps and volumes, escaped if they are not plain ([`crate::name`]). Names are relative to
 //! the directory above them, so that they can be used with directory descriptors.
 
-use crate::digest::Digest;
+use crate::id::ImageId;
 use crate::name::{AppName, VolumeName};
 
 /// The default directory of Gantry's pods.
@@ -92,17 +92,17 @@ pub const OWN: &str = "etc/gantry";
 pub const UNITS: &str = "etc/systemd/system";
 
 /// Returns an image's directory, in stage1.
-pub fn image(id: &Digest) -> String {
+pub fn image(id: &ImageId) -> String {
     format!("{IMAGES}/{id}")
 }
 
 /// Returns an image's manifest, in stage1.
-pub fn image_manifest(id: &Digest) -> String {
+pub fn image_manifest(id: &ImageId) -> String {
     format!("{}/{IMAGE_MANIFEST}", image(id))
 }
 
 /// Returns an image's file system tree, in stage1.
-pub fn image_rootfs(id: &Digest) -> String {
+pub fn image_rootfs(id: &ImageId) -> String {
     format!("{}/{IMAGE_ROOTFS}", image(id))
 }
 

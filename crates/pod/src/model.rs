@@ -9,9 +9,8 @@ mod ports;
 
 pub use mounts::check_targets;
 
-use crate::digest::Digest;
 use crate::exec::{Exec, Word};
-use crate::id::PodId;
+use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource};
 use crate::manifest::{Ownership, Protocol, Restart};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
@@ -42,7 +41,7 @@ pub struct App {
     /// Its name in the pod.
     pub name: AppName,
     /// The image that it is made of.
-    pub image: Digest,
+    pub image: ImageId,
     /// The program and its arguments.
     pub exec: Exec,
     /// The user it runs as.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use pod::digest::Digest;
+use pod::digest::Sha256;
+use pod::id::{ImageId, TreeId};
 use pod::layout as names;
 use pod::text::escape;
 
@@ -88,9 +89,9 @@ fn in_home(
 /// each other until all are complete.
 fn acquire<'h>(
     importer: &Importer<'h>,
-    (mut stage1, digest): (store::source::Source, Digest),
+    (mut stage1, digest): (store::source::Source, Sha256),
     images: Vec<ImagePlan>,
-    named: &[Digest],
+    named: &[ImageId],
     acquired: &mut Vec<(Acquired<'h>, String)>,
 ) -> Result<()> {
     let shown = stage1.shown();
@@ -123,11 +124,11 @@ fn acquire<'h>(
     failure.map_or(Ok(()), Err)
 }
 
-fn acquire_image<'h>(importer: &Importer<'h>, image: ImagePlan, named: &[Digest]) -> Result<Acquired<'h>> {
+fn acquire_image<'h>(importer: &Importer<'h>, image: ImagePlan, named: &[ImageId]) -> Result<Acquired<'h>> {
     match image {
         ImagePlan::Stored(selector) => store::resolve(importer.home, &selector).map(Acquired::Known),
-        ImagePlan::File(mut source, digest) => {
-            let expected = digest.map_or(Expected::Anything, Expected::Tar);
+        ImagePlan::File(mut source, id) => {
+            let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
             importer.acquire(&mut source, Kind::Image, expected, named)
         }
     }
@@ -138,13 +139,13 @@ fn put_together<'h>(
     home: &'h Home,
     acquired: &[(Acquired<'h>, String)],
     manifest: ManifestPlan,
-    named: &[Digest],
+    named: &[ImageId],
 ) -> Result<(pod::Pod, Vec<u8>, Staging<'h>)> {
     let mut images: Vec<Image<'_>> = Vec::new();
     for (tree, shown) in &acquired[1..] {
         let image = Image::read(home, tree, shown, named).with_context(|| format!("image {shown}"))?;
-        let is_new = images.iter().all(|other| other.digest != image.digest);
-        ensure!(is_new, "image {shown}: {} is there already: expected each image once", image.digest);
+        let is_new = images.iter().all(|other| other.id != image.id);
+        ensure!(is_new, "image {shown}: {} is there already: expected each image once", image.id);
         images.push(image);
     }
     let staging = Staging::create(home)?;
@@ -174,9 +175,9 @@ fn put_together<'h>(
 struct Made {
     stage1: Option<Tree>,
     /// The images' trees, by the ids that the pod calls them.
-    images: Vec<(Digest, Tree)>,
+    images: Vec<(ImageId, Tree)>,
     /// The trees that the store did not have before.
-    new: Vec<Digest>,
+    new: Vec<TreeId>,
 }
 
 impl Made {
@@ -184,7 +185,7 @@ impl Made {
         &mut self,
         acquired: Vec<(Acquired<'_>, String)>,
         home: &Home,
-        named: &[Digest],
+        named: &[ImageId],
     ) -> Result<()> {
         let mut acquired = acquired.into_iter();
         while let Some((tree, shown)) = acquired.next() {

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use pod::digest::Digest;
-use pod::id::PodId;
+use pod::id::{ImageId, PodId};
 use pod::isolators::Isolators;
 use pod::manifest::{
     Annotations, ContainerRuntimeManifest, ImageManifest, Manifest, PodManifest, RuntimeApp, RuntimeVolume,
@@ -24,7 +23,7 @@ use store::listener::Listener;
 #[derive(Debug)]
 pub(crate) struct Image<'a> {
     /// The id that the pod calls it.
-    pub(crate) digest: Digest,
+    pub(crate) id: ImageId,
     manifest: ImageManifest,
     tree: &'a Acquired<'a>,
     /// The name that a person gave it, for messages.
@@ -32,18 +31,18 @@ pub(crate) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Reads an image's manifest. `named` are the digests by which the pod's manifest may name the image.
+    /// Reads an image's manifest. `named` are the ids by which the pod's manifest may name the image.
     pub(crate) fn read(
         home: &Home,
         tree: &'a Acquired<'a>,
         shown: &'a str,
-        named: &[Digest],
+        named: &[ImageId],
     ) -> Result<Self> {
-        let digest = tree.called(home, named)?;
-        if digest != tree.id() && named.contains(&tree.id()) {
-            bail!("the pod manifest calls it {} and {digest}: expected one of them", tree.id());
+        let (id, of_tree) = (tree.called(home, named)?, tree.id().as_image());
+        if id != of_tree && named.contains(&of_tree) {
+            bail!("the pod manifest calls it {of_tree} and {id}: expected one of them");
         }
-        Ok(Self { digest, manifest: image::manifest(&tree.in_root(".")?)?, tree, shown })
+        Ok(Self { id, manifest: image::manifest(&tree.in_root(".")?)?, tree, shown })
     }
 }
 
@@ -67,7 +66,7 @@ pub(crate) fn generate(
         }
         apps.push(RuntimeApp {
             name,
-            image_id: image.digest,
+            image_id: image.id,
             isolators: Isolators::default(),
             annotations: Annotations::default(),
         });
@@ -87,12 +86,12 @@ pub(crate) fn generate(
 pub(crate) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Result<()> {
     for app in &manifest.apps {
         let (name, id) = (&app.name, app.image.id);
-        let given = images.iter().any(|image| image.digest == id);
+        let given = images.iter().any(|image| image.id == id);
         ensure!(given, "app {name} is of image {id}: expected it with --image");
     }
-    for Image { digest, shown, .. } in images {
-        let named = manifest.apps.iter().any(|app| app.image.id == *digest);
-        ensure!(named, "image {shown} is {digest}: expected an app of it in the pod manifest");
+    for Image { id, shown, .. } in images {
+        let named = manifest.apps.iter().any(|app| app.image.id == *id);
+        ensure!(named, "image {shown} is {id}: expected an app of it in the pod manifest");
     }
     Ok(())
 }
@@ -100,10 +99,10 @@ pub(crate) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Resu
 /// Assembles the pod as `/init` will, and checks each app against its image's tree.
 pub(crate) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<Pod> {
     let manifest = Manifest::parse(manifest).context("the pod's manifest")?;
-    let manifests = images.iter().map(|image| (image.digest, image.manifest.clone())).collect();
+    let manifests = images.iter().map(|image| (image.id, image.manifest.clone())).collect();
     let pod = Pod::assemble(id, &manifest, &manifests)?;
     for app in &pod.apps {
-        let image = images.iter().find(|image| image.digest == app.image);
+        let image = images.iter().find(|image| image.id == app.image);
         let image = image.with_context(|| format!("image {} is not at hand", app.image))?;
         let root = image.tree.in_root(layout::IMAGE_ROOTFS)?;
         check::check(app, &root).with_context(|| format!("app {}", app.name))?;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
 use pod::Pod;
-use pod::digest::Digest;
+use pod::id::ImageId;
 use pod::layers::Layers;
 use pod::layout;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown, fstat, fsync};
@@ -25,7 +25,7 @@ use sys::Interrupt;
 pub(crate) struct Trees<'a> {
     pub(crate) stage1: &'a Tree,
     /// The images' trees, by the ids that the pod calls them.
-    pub(crate) images: &'a [(Digest, Tree)],
+    pub(crate) images: &'a [(ImageId, Tree)],
 }
 
 /// The trees as they were laid out.

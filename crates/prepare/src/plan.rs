@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use pod::digest::Digest;
+use pod::digest::Sha256;
+use pod::id::ImageId;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
@@ -25,7 +26,7 @@ pub struct Plan {
     /// DIR.
     pub dir: PathBuf,
     /// Stage1, and the digest that its file must have.
-    pub stage1: (Source, Digest),
+    pub stage1: (Source, Sha256),
     /// The images.
     pub images: Vec<ImagePlan>,
     /// How the pod gets its trees.
@@ -39,8 +40,8 @@ pub struct Plan {
 /// Where an image comes from.
 #[derive(Debug)]
 pub enum ImagePlan {
-    /// An archive file, and the digest that its tar must have.
-    File(Box<Source>, Option<Digest>),
+    /// An archive file, and the id that the image must have.
+    File(Box<Source>, Option<ImageId>),
     /// The store.
     Stored(Selector),
 }
@@ -50,10 +51,10 @@ impl ImagePlan {
     pub fn open(image: &ImageArgument) -> Result<Self> {
         match image {
             ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
-            ImageArgument::File { path, digest } => match Source::open(path) {
-                Ok(source) => Ok(Self::File(Box::new(source), *digest)),
+            ImageArgument::File { path, id } => match Source::open(path) {
+                Ok(source) => Ok(Self::File(Box::new(source), *id)),
                 Err(error) => match path.to_str() {
-                    Some(name) if is_missing(&error) && is_name(name) && digest.is_none() => {
+                    Some(name) if is_missing(&error) && is_name(name) && id.is_none() => {
                         Ok(Self::Stored(Selector::Name(name.to_owned())))
                     }
                     _ => Err(error).context("image"),
@@ -92,7 +93,7 @@ pub enum ManifestPlan {
 
 impl ManifestPlan {
     /// Returns the images that the manifest names; none for a generated one, which takes the given images.
-    pub fn named_images(&self) -> Vec<Digest> {
+    pub fn named_images(&self) -> Vec<ImageId> {
         match self {
             Self::Generate(_) => Vec::new(),
             Self::Given(_, manifest) => manifest.apps.iter().map(|app| app.image.id).collect(),
@@ -127,7 +128,7 @@ impl Plan {
     }
 }
 
-fn open_stage1(request: &Request) -> Result<(Source, Digest)> {
+fn open_stage1(request: &Request) -> Result<(Source, Sha256)> {
     let path = request.stage1.clone().map_or_else(stage1::default_path, Ok)?;
     let source = Source::open(&path)
         .context("stage1")

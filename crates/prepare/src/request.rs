@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use pod::digest::Digest;
+use pod::digest::Sha256;
 use pod::manifest::{Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::text::escape;
@@ -24,7 +24,7 @@ pub struct Request {
     /// Stage1's file; `None` for this program's own.
     pub stage1: Option<PathBuf>,
     /// Stage1's digest; `None` if a file beside stage1 has it.
-    pub stage1_digest: Option<Digest>,
+    pub stage1_digest: Option<Sha256>,
     /// The file of the pod's manifest; `None` to generate one.
     pub pod_manifest: Option<PathBuf>,
     /// How the pod gets its trees.

@@ -8,7 +8,7 @@
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context, Result};
-use pod::digest::Digest;
+use pod::id::{ImageId, TreeId};
 use pod::layout;
 use rustix::fs::{AtFlags, Dir, readlinkat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
@@ -21,20 +21,20 @@ use crate::home::Home;
 pub(crate) enum Alias {
     /// The archive file that it came from.
     File(ArchiveFile),
-    /// The sha512 of its tar.
-    Tar(Digest),
+    /// An id of the image that is not its tree's id: the sha512 of its tar.
+    Image(ImageId),
 }
 
 impl Alias {
     fn name(self) -> String {
         match self {
             Self::File(ArchiveFile { digest, length }) => format!("{}{digest}", of_length(length)),
-            Self::Tar(digest) => digest.to_string(),
+            Self::Image(id) => id.to_string(),
         }
     }
 
     /// Returns the id of the tree that the alias leads to, without checking that the tree exists.
-    pub(crate) fn find(self, home: &Home) -> Result<Option<Digest>> {
+    pub(crate) fn find(self, home: &Home) -> Result<Option<TreeId>> {
         match readlinkat(&home.aliases, self.name(), Vec::new()) {
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             target => Ok(parse(target.context("cannot read the store's names")?.to_bytes())),
@@ -42,7 +42,7 @@ impl Alias {
     }
 
     /// Makes the alias lead to the tree `id`, wherever it led before.
-    pub(crate) fn set(self, home: &Home, id: Digest) -> Result<()> {
+    pub(crate) fn set(self, home: &Home, id: TreeId) -> Result<()> {
         let (name, target) = (self.name(), target(id));
         let set = || -> Result<()> {
             match symlinkat(&target, &home.aliases, &name) {
@@ -69,12 +69,17 @@ impl Alias {
     }
 }
 
+/// Returns the id of an image's tree, without checking that the tree exists; `None` if the store doesn't know it.
+pub(crate) fn tree_of(home: &Home, image: ImageId) -> Result<Option<TreeId>> {
+    image.as_tree().map_or_else(|| Alias::Image(image).find(home), |tree| Ok(Some(tree)))
+}
+
 /// Removes the aliases that lead nowhere.
 pub fn sweep(home: &Home) -> Result<()> {
     for name in names(home)? {
         let found = readlinkat(&home.aliases, &name, Vec::new());
         let tree = found.ok().and_then(|target| parse(target.to_bytes()));
-        let is_there = |id: Digest| {
+        let is_there = |id: TreeId| {
             rustix::fs::accessat(
                 home.trees.as_fd(),
                 id.to_string(),
@@ -100,14 +105,13 @@ fn of_length(length: u64) -> String {
 /// Returns the link target of an alias of the tree `id`.
 ///
 /// It is relative to the aliases' directory, so that users can follow the link, too.
-fn target(id: Digest) -> String {
+fn target(id: TreeId) -> String {
     let trees = layout::TREES.rsplit('/').next().unwrap_or_default();
     format!("../{trees}/{id}")
 }
 
-fn parse(target: &[u8]) -> Option<Digest> {
-    let id: Digest = std::str::from_utf8(target.rsplit(|byte| *byte == b'/').next()?).ok()?.parse().ok()?;
-    (!id.is_sha512()).then_some(id)
+fn parse(target: &[u8]) -> Option<TreeId> {
+    std::str::from_utf8(target.rsplit(|byte| *byte == b'/').next()?).ok()?.parse().ok()
 }
 
 /// Lists Gantry's own names in the aliases' directory.

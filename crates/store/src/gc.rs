@@ -6,8 +6,7 @@
 //! may have more trees than a process may have descriptors, so trees are locked and removed in small batches.
 
 use anyhow::{Context, Result};
-use pod::digest::Digest;
-use pod::id::PodId;
+use pod::id::{PodId, TreeId};
 
 use crate::damage::told_apart;
 use crate::home::Home;
@@ -34,7 +33,7 @@ pub enum Kept {
 }
 
 /// The outcome for one tree: the removed tree's info, `None` if that is damaged, or the reason why the tree was kept.
-pub(crate) type Outcome = (Digest, Result<Option<Info>, Kept>);
+pub(crate) type Outcome = (TreeId, Result<Option<Info>, Kept>);
 
 /// Removes every tree that no pod refers to and no process uses, and all aliases that lead nowhere.
 pub fn collect(home: &Home) -> Result<Vec<Outcome>> {
@@ -52,7 +51,7 @@ pub fn forget_if_empty(home: &Home) -> Result<()> {
 }
 
 /// Removes these trees, except those that a pod refers to or a process uses.
-pub fn remove(home: &Home, trees: &[Digest]) -> Result<Vec<Outcome>> {
+pub fn remove(home: &Home, trees: &[TreeId]) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for batch in trees.chunks(BATCH) {
         remove_batch(home, batch, &mut outcomes)?;
@@ -60,8 +59,8 @@ pub fn remove(home: &Home, trees: &[Digest]) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-fn remove_batch(home: &Home, trees: &[Digest], outcomes: &mut Vec<Outcome>) -> Result<()> {
-    let mut alone: Vec<(Digest, Locked)> = Vec::new();
+fn remove_batch(home: &Home, trees: &[TreeId], outcomes: &mut Vec<Outcome>) -> Result<()> {
+    let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
         match staging::lock(&home.trees, &name).with_context(|| format!("cannot lock tree {id}"))? {
@@ -87,7 +86,7 @@ fn remove_batch(home: &Home, trees: &[Digest], outcomes: &mut Vec<Outcome>) -> R
     Ok(())
 }
 
-fn is_missing(home: &Home, id: Digest) -> bool {
+fn is_missing(home: &Home, id: TreeId) -> bool {
     let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
     rustix::fs::statat(&home.trees, tree::name(id), flags).is_err()
 }

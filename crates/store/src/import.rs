@@ -6,12 +6,12 @@
 //! found it good.
 
 use anyhow::{Context, Result};
-use pod::digest::Digest;
+use pod::id::{ImageId, TreeId};
 use pod::layout;
 use pod::name::Identifier;
 
 use crate::Kind;
-use crate::alias::Alias;
+use crate::alias::{self, Alias};
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
 use crate::home::Home;
 use crate::new::New;
@@ -53,8 +53,8 @@ pub enum Acquired<'h> {
 impl<'h> Importer<'h> {
     /// Returns the tree of an archive file, from the store or newly unpacked.
     ///
-    /// `named` are the digests that pods call the image by. If one of them is a digest of this tree's tar, the tree is
-    /// known by it afterwards as well.
+    /// `named` are the ids that the pod calls its images by. If one of them is this image's, the tree is known by it
+    /// afterwards as well.
     ///
     /// # Errors
     /// If the archive is refused or does not meet `expected`, or the system fails. Nothing is left behind then.
@@ -63,7 +63,7 @@ impl<'h> Importer<'h> {
         source: &mut Source,
         kind: Kind,
         expected: Expected,
-        named: &[Digest],
+        named: &[ImageId],
     ) -> Result<Acquired<'h>> {
         if let Some(tree) = self.known(source, kind, expected)?
             && is_called(self.home, &tree, named)?
@@ -73,7 +73,7 @@ impl<'h> Importer<'h> {
         if let Expected::File(digest) = expected {
             source.check(digest, self.interrupt)?;
         }
-        let with_sha512 = named.iter().any(Digest::is_sha512);
+        let with_sha512 = named.iter().any(|id| id.as_tree().is_none());
         self.unpack_new(source, kind, expected, with_sha512).map(Acquired::New)
     }
 
@@ -110,8 +110,7 @@ impl<'h> Importer<'h> {
     fn known(&self, source: &mut Source, kind: Kind, expected: Expected) -> Result<Option<Tree>> {
         let length = source.length();
         let id = match expected {
-            Expected::Tar(digest) if digest.is_sha512() => Alias::Tar(digest).find(self.home)?,
-            Expected::Tar(digest) => Some(digest),
+            Expected::Tar(digest) => alias::tree_of(self.home, ImageId::of_tar(digest))?,
             Expected::File(sha256) => {
                 let digest = FileDigest::Sha256(sha256);
                 Alias::File(ArchiveFile { digest, length }).find(self.home)?
@@ -127,39 +126,41 @@ impl<'h> Importer<'h> {
     }
 }
 
-/// Tells whether a tree is known by one of the digests `named`.
+/// Tells whether a tree is known by one of the ids `named`.
 ///
 /// This is also true if none of them is a sha512, since the tree needs no other name then.
-fn is_called(home: &Home, tree: &Tree, named: &[Digest]) -> Result<bool> {
-    Ok(named.iter().all(|digest| !digest.is_sha512()) || name_of(home, tree.id(), named)?.is_some())
+fn is_called(home: &Home, tree: &Tree, named: &[ImageId]) -> Result<bool> {
+    Ok(named.iter().all(|id| id.as_tree().is_some()) || name_of(home, tree.id(), named)?.is_some())
 }
 
-/// Returns which of the digests `named` the tree `id` is called by.
-fn name_of(home: &Home, id: Digest, named: &[Digest]) -> Result<Option<Digest>> {
-    for digest in named {
-        if *digest == id || digest.is_sha512() && Alias::Tar(*digest).find(home)? == Some(id) {
-            return Ok(Some(*digest));
+/// Returns which of the ids `named` the tree `tree` is called by.
+fn name_of(home: &Home, tree: TreeId, named: &[ImageId]) -> Result<Option<ImageId>> {
+    for id in named {
+        if alias::tree_of(home, *id)? == Some(tree) {
+            return Ok(Some(*id));
         }
     }
     Ok(None)
 }
 
 impl Acquired<'_> {
-    /// Returns the sha256 of its tar.
-    pub fn id(&self) -> Digest {
+    /// Returns the tree's id.
+    pub fn id(&self) -> TreeId {
         match self {
             Self::Known(tree) => tree.id(),
-            Self::New(new) => new.verified.digest(),
+            Self::New(new) => new.verified.id(),
         }
     }
 
-    /// Returns what pods call it by: one of the digests `named`, or its id.
-    pub fn called(&self, home: &Home, named: &[Digest]) -> Result<Digest> {
+    /// Returns what the pod calls the image by: one of the ids `named`, or the tree's id.
+    pub fn called(&self, home: &Home, named: &[ImageId]) -> Result<ImageId> {
         let name = match self {
-            Self::New(new) => new.verified.digests().sha512.filter(|sha512| named.contains(sha512)),
+            Self::New(new) => {
+                new.verified.digests().sha512.map(ImageId::of_tar).filter(|id| named.contains(id))
+            }
             Self::Known(tree) => name_of(home, tree.id(), named)?,
         };
-        Ok(name.unwrap_or_else(|| self.id()))
+        Ok(name.unwrap_or_else(|| self.id().as_image()))
     }
 
     /// Opens a directory of the archive, to read in it as an app would.

@@ -10,7 +10,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::name::Identifier;
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +40,8 @@ impl Kind {
 /// The description of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
-    /// The sha256 of its tar.
-    pub id: Digest,
+    /// Its id.
+    pub id: TreeId,
     /// The tree's kind.
     pub kind: Kind,
     /// An image's name, as in its manifest.

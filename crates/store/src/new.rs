@@ -5,7 +5,7 @@
 //! exclusively locked until all aliases exist, so no other process can be using it yet.
 
 use anyhow::{Context, Result, bail};
-use pod::digest::Digest;
+use pod::id::{ImageId, TreeId};
 use pod::layout;
 use rustix::fs::{AtFlags, statat};
 
@@ -49,7 +49,7 @@ enum Entered {
 impl New<'_> {
     /// Puts the tree into the store, if it is not there; the `bool` tells whether the store did not have it.
     pub(crate) fn publish(self) -> Result<(Tree, bool)> {
-        let (home, id) = (self.home, self.verified.digest());
+        let (home, id) = (self.home, self.verified.id());
         let entered = self.describe().and_then(|info| Ok((info, self.enter()?)));
         let (info, is_first) = match entered {
             Ok((info, Entered::First)) => (info, true),
@@ -81,7 +81,7 @@ impl New<'_> {
 
     /// Replaces the locked tree `damaged`, which has the same id. The new tree is still exclusively locked afterwards.
     pub(crate) fn replace(self, damaged: Locked) -> Result<Tree> {
-        let id = self.verified.digest();
+        let id = self.verified.id();
         let replace = |info| {
             self.staging.replace(&tree::name(id))?;
             Ok(info)
@@ -109,7 +109,7 @@ impl New<'_> {
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
             .context("cannot look at the record")?;
         let info = Info {
-            id: self.verified.digest(),
+            id: self.verified.id(),
             kind: self.kind,
             name,
             size: self.verified.size(),
@@ -127,7 +127,7 @@ impl New<'_> {
     /// If the store has the tree by now, that one is verified. If it is intact, it is used; if it is damaged, it is
     /// replaced.
     fn enter(&self) -> Result<Entered> {
-        let (home, staging, id) = (self.home, &self.staging, self.verified.digest());
+        let (home, staging, id) = (self.home, &self.staging, self.verified.id());
         let name = tree::name(id);
         for _ in 0..ATTEMPTS {
             if staging.publish(&home.trees, &name, Sync::FileSystem)? == Published::New {
@@ -148,14 +148,15 @@ impl New<'_> {
     }
 }
 
-fn replaces(id: Digest, lines: &[String]) -> String {
+fn replaces(id: TreeId, lines: &[String]) -> String {
     let (first, count) = (lines.first().map(String::as_str).unwrap_or_default(), lines.len());
     format!("tree {id} in the store is damaged ({count} differences): {first}: it is replaced")
 }
 
 /// Sets the aliases of a tree that is in the store.
 fn name(home: &Home, verified: &Verified) -> Result<()> {
-    let id = verified.digest();
+    let id = verified.id();
     Alias::File(verified.file()).set(home, id)?;
-    verified.digests().sha512.map_or(Ok(()), |sha512| Alias::Tar(sha512).set(home, id))
+    let sha512 = verified.digests().sha512.map(ImageId::of_tar);
+    sha512.map_or(Ok(()), |image| Alias::Image(image).set(home, id))
 }

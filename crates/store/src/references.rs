@@ -7,8 +7,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use pod::digest::Digest;
-use pod::id::PodId;
+use pod::id::{PodId, TreeId};
 use pod::layers::Layers;
 use pod::layout;
 use rustix::fs::{Dir, OFlags};
@@ -23,9 +22,9 @@ const LAYERS_MAX: u64 = 1 << 20;
 /// The pods that refer to each tree.
 #[derive(Debug, Default)]
 pub struct References {
-    all: BTreeMap<Digest, Vec<PodId>>,
+    all: BTreeMap<TreeId, Vec<PodId>>,
     /// The pods that are complete and have the tree as their stage1.
-    as_stage1: BTreeMap<Digest, Vec<PodId>>,
+    as_stage1: BTreeMap<TreeId, Vec<PodId>>,
 }
 
 impl References {
@@ -55,12 +54,12 @@ impl References {
     }
 
     /// Returns the pods that refer to this tree.
-    pub fn to(&self, tree: Digest) -> &[PodId] {
+    pub fn to(&self, tree: TreeId) -> &[PodId] {
         self.all.get(&tree).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the pods of overlays that have this tree as their stage1, without those being built.
-    pub fn as_stage1_to(&self, tree: Digest) -> &[PodId] {
+    pub fn as_stage1_to(&self, tree: TreeId) -> &[PodId] {
         self.as_stage1.get(&tree).map_or(&[], Vec::as_slice)
     }
 }

@@ -2,10 +2,10 @@
 //! Selects images of the store by what users call them: an id, the beginning of one, or a name.
 
 use anyhow::{Result, anyhow, bail};
-use pod::digest::Digest;
+use pod::id::{ImageId, TreeId};
 use pod::text::escape;
 
-use crate::alias::Alias;
+use crate::alias;
 use crate::home::Home;
 use crate::info::{Info, Kind};
 use crate::tree::{Found, Tree, ids};
@@ -19,7 +19,7 @@ const ATTEMPTS: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// A whole id, sha256 or sha512.
-    Id(Digest),
+    Id(ImageId),
     /// `sha256-` and the first digits of an id.
     Prefix(String),
     /// The image's name.
@@ -75,11 +75,10 @@ pub fn missing(selector: &Selector) -> anyhow::Error {
     hinted(anyhow!("{missing}: {}", selector.shown()), "installer image list shows what there is")
 }
 
-/// Returns the ids of the images that can be meant.
-fn candidates(home: &Home, selector: &Selector) -> Result<Vec<Digest>> {
+/// Returns the trees of the images that can be meant.
+fn candidates(home: &Home, selector: &Selector) -> Result<Vec<TreeId>> {
     let images = match selector {
-        Selector::Id(id) if id.is_sha512() => return Ok(Alias::Tar(*id).find(home)?.into_iter().collect()),
-        Selector::Id(id) => return Ok(vec![*id]),
+        Selector::Id(id) => return Ok(alias::tree_of(home, *id)?.into_iter().collect()),
         Selector::Prefix(prefix) => {
             images(home, ids(home)?.into_iter().filter(|id| id.to_string().starts_with(prefix)))?
         }
@@ -92,7 +91,7 @@ fn candidates(home: &Home, selector: &Selector) -> Result<Vec<Digest>> {
     Ok(images.into_iter().map(|(id, _)| id).collect())
 }
 
-fn one(found: &[Digest], selector: &Selector) -> Result<Option<Digest>> {
+fn one(found: &[TreeId], selector: &Selector) -> Result<Option<TreeId>> {
     if found.len() > 1 {
         let mut ids: Vec<_> = found.iter().map(ToString::to_string).collect();
         ids.sort();
@@ -108,7 +107,7 @@ fn one(found: &[Digest], selector: &Selector) -> Result<Option<Digest>> {
 ///
 /// # Errors
 /// If a tree can't be examined, since it might be any image.
-pub fn images(home: &Home, ids: impl IntoIterator<Item = Digest>) -> Result<Vec<(Digest, Info)>> {
+pub fn images(home: &Home, ids: impl IntoIterator<Item = TreeId>) -> Result<Vec<(TreeId, Info)>> {
     let mut all = Vec::new();
     for id in ids {
         match Tree::look(home, id)? {

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use pod::digest::Digest;
+use pod::digest::Sha256;
 use pod::text::escape;
 use rustix::fs::OFlags;
 
@@ -70,7 +70,7 @@ impl Source {
     }
 
     /// Reads the whole file, checks that it has this sha256, and rewinds it.
-    pub fn check(&mut self, expected: Digest, interrupt: &Interrupt) -> Result<()> {
+    pub fn check(&mut self, expected: Sha256, interrupt: &Interrupt) -> Result<()> {
         check_file(self.digest(FileHasher::sha256(), interrupt)?, expected)
     }
 

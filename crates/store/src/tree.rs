@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::layout;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 64;
 /// A tree of the store. It stays there as long as this value lives.
 #[derive(Debug)]
 pub struct Tree {
-    id: Digest,
+    id: TreeId,
     info: Info,
     /// The tree's directory. This descriptor holds the shared lock.
     directory: OwnedFd,
@@ -44,11 +44,11 @@ pub enum Found {
 }
 
 impl Tree {
-    /// Opens the tree `id`, which is a sha256; returns `None` if the store has none.
+    /// Opens the tree `id`; returns `None` if the store has none.
     ///
     /// # Errors
     /// If what the store has is not a complete tree, or is of another kind.
-    pub fn open(home: &Home, id: Digest, kind: Kind) -> Result<Option<Self>> {
+    pub fn open(home: &Home, id: TreeId, kind: Kind) -> Result<Option<Self>> {
         let Some(tree) = Self::open_any(home, id)? else { return Ok(None) };
         let found = tree.info.kind;
         ensure!(found == kind, "{id} is no {}: it is in the store as {}", kind.shown(), found.shown());
@@ -56,7 +56,7 @@ impl Tree {
     }
 
     /// Opens a tree like [`Self::open`], but of any kind.
-    pub fn open_any(home: &Home, id: Digest) -> Result<Option<Self>> {
+    pub fn open_any(home: &Home, id: TreeId) -> Result<Option<Self>> {
         match Self::look(home, id)? {
             Found::Nothing => Ok(None),
             Found::Whole(tree) => Ok(Some(*tree)),
@@ -68,7 +68,7 @@ impl Tree {
     ///
     /// # Errors
     /// If that can't be examined.
-    pub fn look(home: &Home, id: Digest) -> Result<Found> {
+    pub fn look(home: &Home, id: TreeId) -> Result<Found> {
         let about = || format!("cannot open tree {id}");
         let Some(directory) = lock_shared(home, id).with_context(about)? else { return Ok(Found::Nothing) };
         Ok(match told_apart(look(&directory, id)).with_context(about)? {
@@ -78,12 +78,12 @@ impl Tree {
     }
 
     /// Returns the tree that was just published.
-    pub(crate) fn published(id: Digest, info: Info, locked: Locked) -> Self {
+    pub(crate) fn published(id: TreeId, info: Info, locked: Locked) -> Self {
         Self { id, info, directory: locked.directory }
     }
 
-    /// Returns the sha256 of its tar.
-    pub fn id(&self) -> Digest {
+    /// Returns its id.
+    pub fn id(&self) -> TreeId {
         self.id
     }
 
@@ -110,13 +110,13 @@ impl Tree {
     }
 }
 
-fn damaged(id: Digest, error: anyhow::Error) -> anyhow::Error {
+fn damaged(id: TreeId, error: anyhow::Error) -> anyhow::Error {
     let error = error.context(format!("tree {id} in the store is damaged"));
     hinted(error, "installer verify --repair sets it right, or takes it out")
 }
 
 /// Reads a tree's info, and checks that it is the tree `id` and that no other user can change it.
-fn look(directory: &OwnedFd, id: Digest) -> Result<Info> {
+fn look(directory: &OwnedFd, id: TreeId) -> Result<Info> {
     check_guarded(directory)?;
     let info = read_info(directory)?;
     ensure!(info.id == id, "it is tree {}: expected {id}", info.id);
@@ -141,26 +141,26 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info> {
 }
 
 /// Returns the ids of all trees in the store.
-pub fn ids(home: &Home) -> Result<Vec<Digest>> {
+pub fn ids(home: &Home) -> Result<Vec<TreeId>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(&home.trees).context("cannot list the store")? {
         let entry = entry.context("cannot list the store")?;
         // Gantry gives no names of another form, so those are not its own.
-        all.extend(entry.file_name().to_str().ok().and_then(|name| name.parse::<Digest>().ok()));
+        all.extend(entry.file_name().to_str().ok().and_then(|name| name.parse::<TreeId>().ok()));
     }
     all.sort_unstable();
     Ok(all)
 }
 
 /// Returns the name of a tree's directory.
-pub(crate) fn name(id: Digest) -> CString {
+pub(crate) fn name(id: TreeId) -> CString {
     CString::new(id.to_string()).expect("a digest has no NUL")
 }
 
 /// Opens a tree's directory and takes a shared lock on it.
 ///
 /// This waits for the lock, since a process that removes a tree holds it only for a moment.
-pub(crate) fn lock_shared(home: &Home, id: Digest) -> Result<Option<OwnedFd>> {
+pub(crate) fn lock_shared(home: &Home, id: TreeId) -> Result<Option<OwnedFd>> {
     let (name, flags) = (name(id), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
     for _ in 0..ATTEMPTS {
         let directory = match openat(&home.trees, &name, flags, Mode::empty()) {

@@ -11,8 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use pod::digest::Digest;
-use pod::id::PodId;
+use pod::id::{PodId, TreeId};
 use pod::text::{escape, one_line};
 use rustix::io::Errno;
 
@@ -56,7 +55,7 @@ pub enum Repair {
 ///
 /// # Errors
 /// If it can't be examined for another reason than damage, or once interrupted.
-pub fn verify(home: &Home, id: Digest, interrupt: &Interrupt) -> Result<Verdict> {
+pub fn verify(home: &Home, id: TreeId, interrupt: &Interrupt) -> Result<Verdict> {
     let found = Tree::look(home, id)?;
     interrupt.check()?;
     let tree = match found {
@@ -75,7 +74,7 @@ pub fn verify(home: &Home, id: Digest, interrupt: &Interrupt) -> Result<Verdict>
 
 /// What is known about trees, by the ids in their infos, whatever their directories are called.
 #[derive(Debug)]
-pub struct Known(BTreeMap<Digest, Info>);
+pub struct Known(BTreeMap<TreeId, Info>);
 
 impl Known {
     /// Reads the infos of all trees in the store.
@@ -111,7 +110,7 @@ fn info(directory: &OwnedFd) -> Result<Option<Info>> {
 ///
 /// # Errors
 /// If neither can be done for now; the tree is still there then.
-pub fn repair(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Repair> {
+pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repair> {
     let home = importer.home;
     let name = tree::name(id);
     let Some(locked) = staging::lock(&home.trees, &name).context("cannot lock it")? else {
@@ -135,7 +134,7 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: Digest) -> Result<Repa
 struct Lost(String);
 
 /// Extracts a tree from its file once more, whatever the store has.
-fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: Digest) -> Result<Result<New<'h>, Lost>> {
+fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: TreeId) -> Result<Result<New<'h>, Lost>> {
     let Some((kind, path)) = info.and_then(|info| Some((info.kind, Path::new(info.source.as_ref()?)))) else {
         return Ok(Err(Lost("nothing says which file it came from".into())));
     };
@@ -161,8 +160,8 @@ fn is_gone(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn unpack<'h>(importer: &Importer<'h>, path: &Path, kind: Kind, id: Digest) -> Result<New<'h>> {
-    importer.unpack_new(&mut Source::open(path)?, kind, Expected::Tar(id), false)
+fn unpack<'h>(importer: &Importer<'h>, path: &Path, kind: Kind, id: TreeId) -> Result<New<'h>> {
+    importer.unpack_new(&mut Source::open(path)?, kind, Expected::Tar(id.sha256().into()), false)
 }
 
 #[cfg(test)]
@@ -177,7 +176,7 @@ mod tests {
         let Some(_nobody_starts) = can_run("an_interrupt_is_no_verdict") else { return };
         let outer = tempfile::tempdir().unwrap();
         let home = Home::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
-        let id = Digest::Sha256([7; 32]);
+        let id = TreeId::of_tar([7; 32].into());
         fs::create_dir(outer.path().join(pod::layout::TREES).join(id.to_string())).unwrap();
         let verdict = |interrupt| verify(&home, id, &interrupt);
         assert!(matches!(verdict(Interrupt::default()), Ok(Verdict::Damaged(_))));
@@ -188,7 +187,7 @@ mod tests {
         let Some(_nobody_starts) = can_run("what_is_no_tree_at_all_is_passed_over") else { return };
         let outer = tempfile::tempdir().unwrap();
         let home = Home::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
-        let id = Digest::Sha256([7; 32]);
+        let id = TreeId::of_tar([7; 32].into());
         fs::write(outer.path().join(pod::layout::TREES).join(id.to_string()), "").unwrap();
         assert!(Known::read(&home).unwrap().0.is_empty());
         assert!(verify(&home, id, &Interrupt::default()).is_err());

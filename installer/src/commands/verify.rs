@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::text::one_line;
 use store::{Home, Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
 use terminal::output::Lines;
@@ -69,14 +69,15 @@ fn verify(importer: &Importer<'_>, repair: bool, images: &[String]) -> Result<Ex
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn ids(home: &Home, images: &[String]) -> Result<Vec<Digest>> {
+fn ids(home: &Home, images: &[String]) -> Result<Vec<TreeId>> {
     if images.is_empty() {
         return store::ids(home);
     }
-    let id = |image: &String| match Selector::any(image) {
-        // An id is used as it is, since damaged trees have one, too.
-        Selector::Id(id) if !id.is_sha512() => Ok(id),
-        selector => Ok(store::resolve(home, &selector)?.id()),
+    let id = |image: &String| {
+        let selector = Selector::any(image);
+        // A tree's id is used as it is, since damaged trees have one, too.
+        let given = if let Selector::Id(id) = selector { id.as_tree() } else { None };
+        given.map_or_else(|| Ok(store::resolve(home, &selector)?.id()), Ok)
     };
     images.iter().map(id).collect()
 }
@@ -86,7 +87,7 @@ fn ids(home: &Home, images: &[String]) -> Result<Vec<Digest>> {
 fn one(
     importer: &Importer<'_>,
     known: Option<&Known>,
-    id: Digest,
+    id: TreeId,
     lines: &mut Lines,
 ) -> Result<Option<bool>> {
     let tree = match store::verify(importer.home, id, importer.interrupt)? {
@@ -104,7 +105,7 @@ fn one(
 }
 
 /// Repairs a tree and reports how. Returns the tree if it is intact now.
-fn repaired(importer: &Importer<'_>, known: &Known, id: Digest, lines: &mut Lines) -> Result<Option<Tree>> {
+fn repaired(importer: &Importer<'_>, known: &Known, id: TreeId, lines: &mut Lines) -> Result<Option<Tree>> {
     let repair = store::repair(importer, known, id).with_context(|| format!("cannot repair {id}"))?;
     let said = match &repair {
         Repair::Renewed(_) => "renewed from its file".to_owned(),

@@ -6,8 +6,7 @@ mod isolators;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use pod::digest::Digest;
-use pod::id::PodId;
+use pod::id::{ImageId, PodId, TreeId};
 use serde_json::{Map, Value, json};
 
 /// A pod's manifest and what it means.
@@ -15,7 +14,7 @@ use serde_json::{Map, Value, json};
 pub(crate) struct Meant {
     pub(crate) id: PodId,
     pub(crate) manifest: Value,
-    pub(crate) images: BTreeMap<Digest, Value>,
+    pub(crate) images: BTreeMap<ImageId, Value>,
     pub(crate) apps: Vec<App>,
 }
 
@@ -134,7 +133,7 @@ pub(crate) fn pod(rng: &mut Rng, names: &mut Names) -> Meant {
     let is_0_8 = rng.bool();
     let (mut apps, mut entries, mut images) = (Vec::new(), Vec::new(), BTreeMap::new());
     for number in 0..rng.u8(1..4) {
-        let image = Digest::Sha256([number; 32]);
+        let image = TreeId::of_tar([number; 32].into()).as_image();
         let (app, spec) = app(rng, names, is_0_8);
         let annotations = annotations(&app, is_0_8);
         images.insert(

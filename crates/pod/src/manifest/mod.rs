@@ -25,8 +25,8 @@ pub use runtime::{ContainerRuntimeManifest, RuntimeApp};
 pub use version::AcVersion;
 pub use volume::{Ownership, PodVolume, RuntimeVolume, Volume, VolumeKind};
 
-use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::id::ImageId;
 use crate::json;
 use crate::name::{AppName, OfVersion};
 use crate::text::escape;
@@ -102,7 +102,7 @@ impl Manifest {
     }
 
     /// Returns the images that the apps are made of, in the apps' order.
-    pub fn images(&self) -> Vec<Digest> {
+    pub fn images(&self) -> Vec<ImageId> {
         match self {
             Self::Runtime(manifest) => manifest.apps.iter().map(|app| app.image_id).collect(),
             Self::Pod(manifest) => manifest.apps.iter().map(|app| app.image.id).collect(),

@@ -13,8 +13,8 @@ use super::image::{AppSpec, ImageManifest, labels};
 use super::port::number_of;
 use super::volume::PodVolume;
 use super::{apps, of_0_8, or_null};
-use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::id::ImageId;
 use crate::isolators::Isolators;
 use crate::name::{AppName, Identifier, PortName, VolumeName};
 use crate::path::AbsolutePath;
@@ -68,7 +68,7 @@ pub struct PodApp {
 #[derive(Clone, Debug, Deserialize)]
 pub struct PodImage {
     /// Its id.
-    pub id: Digest,
+    pub id: ImageId,
     /// Its name, if the pod gives one.
     pub name: Option<Identifier>,
     /// Labels whose values it must have if it has a label of that name.

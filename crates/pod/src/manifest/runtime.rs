@@ -7,8 +7,7 @@ use super::annotations::Annotations;
 use super::version::AcVersion;
 use super::volume::RuntimeVolume;
 use super::{apps, or_null};
-use crate::digest::Digest;
-use crate::id::PodId;
+use crate::id::{ImageId, PodId};
 use crate::isolators::Isolators;
 use crate::name::AppName;
 
@@ -47,7 +46,7 @@ pub struct RuntimeApp {
     pub name: AppName,
     /// The image that it is made of.
     #[serde(rename = "imageID")]
-    pub image_id: Digest,
+    pub image_id: ImageId,
     /// The limits of the app.
     #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub isolators: Isolators,

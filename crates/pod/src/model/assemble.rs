@@ -7,16 +7,15 @@ use super::mounts::{self, Volumes};
 use super::ports::HostPorts;
 use super::{App, Pod};
 use crate::arch::Arch;
-use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::id::PodId;
+use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource};
 use crate::manifest::{
     Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, PodApp, PodManifest, RuntimeApp,
 };
 use crate::name::AppName;
 
-type Images = BTreeMap<Digest, ImageManifest>;
+type Images = BTreeMap<ImageId, ImageManifest>;
 
 impl Pod {
     /// Assembles a pod's manifest and the manifests of its images. `id` is the name of the pod's directory.
@@ -132,7 +131,7 @@ impl Pod {
 /// Returns an app as its spec and annotations define it, without what depends on the rest of the pod.
 fn app(
     name: &AppName,
-    image_id: Digest,
+    image_id: ImageId,
     spec: &AppSpec,
     image: &ImageManifest,
     annotations: Annotations,
@@ -177,7 +176,7 @@ fn within(name: &AppName) -> impl Fn(Error) -> Error {
     move |error| error.within(format_args!("app {name}"))
 }
 
-fn image_of<'a>(id: &Digest, images: &'a Images) -> Result<&'a ImageManifest> {
+fn image_of<'a>(id: &ImageId, images: &'a Images) -> Result<&'a ImageManifest> {
     let image = images
         .get(id)
         .ok_or_else(|| Error::new(format!("image {id} is missing: the pod's manifest names it")))?;

@@ -7,15 +7,15 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use pod::digest::Digest;
+use pod::id::{ImageId, TreeId};
 use pod::manifest::{ImageManifest, Manifest, Ownership};
 use pod::{Pod, Result, Source};
 use serde_json::{Value, json};
 
 const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
-fn digest(n: u8) -> Digest {
-    Digest::Sha256([n; 32])
+fn digest(n: u8) -> ImageId {
+    TreeId::of_tar([n; 32].into()).as_image()
 }
 
 fn image(app: &Value) -> Value {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use pod::digest::Digest;
+use pod::digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +24,7 @@ pub struct ArchiveFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileDigest {
     /// SHA-256, 32 bytes.
-    Sha256(Digest),
+    Sha256(digest::Sha256),
     /// BLAKE3, 32 bytes.
     Blake3(blake3::Hash),
 }
@@ -70,7 +70,7 @@ impl FileHasher {
     /// Returns the digest of all bytes hashed so far.
     pub fn finish(self) -> FileDigest {
         match self {
-            Self::Sha256(hasher) => FileDigest::Sha256(Digest::Sha256(hasher.finalize().into())),
+            Self::Sha256(hasher) => FileDigest::Sha256(<[u8; 32]>::from(hasher.finalize()).into()),
             Self::Blake3(hasher) => FileDigest::Blake3(hasher.finalize()),
         }
     }

@@ -16,7 +16,8 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
-use pod::digest::Digest;
+use pod::digest::{Digest, Sha256};
+use pod::id::TreeId;
 use pod::text::escape_bytes;
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +77,7 @@ pub enum Expected {
     /// This digest of the decoded tar stream.
     Tar(Digest),
     /// This digest of the file as it is.
-    File(Digest),
+    File(Sha256),
 }
 
 impl Expected {
@@ -124,9 +125,9 @@ impl Verified {
         self.0.digests
     }
 
-    /// Returns the tree's default name: the sha256 of the tar stream.
-    pub fn digest(&self) -> Digest {
-        self.0.digests.sha256
+    /// Returns the tree's id: the sha256 of the tar stream.
+    pub fn id(&self) -> TreeId {
+        TreeId::of_tar(self.0.digests.sha256)
     }
 
     /// Returns the digest and length of the archive's file.
@@ -219,7 +220,7 @@ impl Unpacker {
 }
 
 /// Checks that a file's digest is the expected one.
-pub fn check_file(found: FileDigest, expected: Digest) -> Result<()> {
+pub fn check_file(found: FileDigest, expected: Sha256) -> Result<()> {
     ensure!(found == FileDigest::Sha256(expected), "the file's digest is {found}: expected {expected}");
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow};
 use archive::Limits;
 use image::ImageArgument;
-use pod::digest::Digest;
+use pod::id::ImageId;
 use prepare::ImagePlan;
 use report::Hint as _;
 use store::extract::Expected;
@@ -50,9 +50,9 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
         let imported = match image {
             ImagePlan::Stored(selector) => Err(anyhow!("no such file: expected an image's file"))
                 .hint(format!("{} may be in the store already: installer image list", selector.shown())),
-            ImagePlan::File(mut source, digest) => {
-                let expected = digest.map_or(Expected::Anything, Expected::Tar);
-                let acquired = importer.acquire(&mut source, Kind::Image, expected, &named(digest));
+            ImagePlan::File(mut source, id) => {
+                let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
+                let acquired = importer.acquire(&mut source, Kind::Image, expected, &named(id));
                 acquired.and_then(|acquired| {
                     interrupt.check()?;
                     acquired.publish()
@@ -65,7 +65,7 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the aliases by which the image is known afterwards: the digest asked for, if it is a sha512.
-fn named(digest: Option<Digest>) -> Vec<Digest> {
-    digest.into_iter().filter(Digest::is_sha512).collect()
+/// Returns the ids by which the image is known afterwards besides its tree's: the id asked for, if it is a sha512.
+fn named(id: Option<ImageId>) -> Vec<ImageId> {
+    id.into_iter().filter(|id| id.as_tree().is_none()).collect()
 }

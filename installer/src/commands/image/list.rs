@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use pod::digest::Digest;
+use pod::id::TreeId;
 use serde_json::json;
 use store::{Info, References};
 use terminal::output;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }
 }
 
-fn print_list(images: &[(Digest, Info)], references: &References, format: Format) -> Result<ExitCode> {
+fn print_list(images: &[(TreeId, Info)], references: &References, format: Format) -> Result<ExitCode> {
     let text = match format {
         Format::Table => table(images, references),
         Format::Json => array(images, references)?,
@@ -50,8 +50,8 @@ fn print_list(images: &[(Digest, Info)], references: &References, format: Format
     Ok(ExitCode::SUCCESS)
 }
 
-fn array(images: &[(Digest, Info)], references: &References) -> Result<String> {
-    let one = |(id, info): &(Digest, Info)| {
+fn array(images: &[(TreeId, Info)], references: &References) -> Result<String> {
+    let one = |(id, info): &(TreeId, Info)| {
         json!({
             "id": id, "name": info.name, "size": info.size, "objects": info.objects,
             "imported": info.imported, "pods": references.to(*id),
@@ -60,7 +60,7 @@ fn array(images: &[(Digest, Info)], references: &References) -> Result<String> {
     Ok(serde_json::to_string_pretty(&images.iter().map(one).collect::<Vec<_>>())? + "\n")
 }
 
-fn table(images: &[(Digest, Info)], references: &References) -> String {
+fn table(images: &[(TreeId, Info)], references: &References) -> String {
     let mut text = format!("{:<19}  {:>9}  {:>7}  {:>4}  NAME\n", "ID", "SIZE", "AGE", "PODS");
     for (id, info) in images {
         let name = info.name.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use pod::Pod;
-use pod::digest::Digest;
+use pod::id::TreeId;
 use pod::manifest::{ImageManifest, Manifest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -132,7 +132,7 @@ impl Case {
     }
 
     fn check_app(&self, app: &Value) -> Result<(), String> {
-        let id = Digest::Sha256([1; 32]);
+        let id = TreeId::of_tar([1; 32].into()).as_image();
         let image = json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a", "app": app});
         let mut entry = json!({"name": "a", "image": {"id": id}});
         entry.as_object_mut().unwrap().extend(self.entry.as_object().unwrap().clone());

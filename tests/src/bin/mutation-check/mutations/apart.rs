@@ -66,7 +66,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "gc asks pods before it locks trees",
         file: GC,
-        find: "    let mut alone: Vec<(Digest, Locked)> = Vec::new();
+        find: "    let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
         match staging::lock(&home.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
@@ -78,7 +78,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     // Only now that the trees are locked: see the module's documentation.
     let references = References::read(home)?;\n",
         replace: "    let references = References::read(home)?;
-    let mut alone: Vec<(Digest, Locked)> = Vec::new();
+    let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
         match staging::lock(&home.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {

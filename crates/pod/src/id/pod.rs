@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pod ids.
+//! The id of a pod.
 
 use std::fmt;
 use std::str::FromStr;
