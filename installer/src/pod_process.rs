@@ -55,7 +55,7 @@ pub(crate) fn exec(pod: &Path, debug: bool) -> Result<Infallible> {
 
 /// Makes the pod directory the current one, and opens its program.
 fn enter(pod: &Path) -> Result<OwnedFd> {
-    let directory = guarded::open(&std::path::absolute(pod)?)?;
+    let directory = guarded::open(&std::path::absolute(pod)?).map_err(report::told)?;
     check_guarded(&directory)?;
     let by_name = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = |parent: &OwnedFd, name: &str, flags| {

@@ -4,6 +4,7 @@
 //! Invariant: on any failure, everything that was written is removed again, including directories made for it. What the
 //! store had before stays.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -14,14 +15,13 @@ use pod::layout as names;
 use pod::text::escape;
 
 use crate::assemble::{self, Image};
-use crate::layout;
+use crate::layout::{self, Trees};
 use crate::plan::{ImagePlan, ManifestPlan, Plan};
-use crate::request::LayoutArgument;
 use store::Home;
 use store::extract::Expected;
 use store::listener::Listener;
 use store::staging::{Published, Staging};
-use store::{Acquired, Importer, Kind, Tree};
+use store::{Acquired, Importer, Kind, Stored, Tree};
 use sys::Interrupt;
 
 /// The pod directory that was made.
@@ -43,11 +43,9 @@ pub fn apply(
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     let home = Home::open(&plan.dir, interrupt, listener)?;
-    let done = in_home(plan, &home, interrupt, announce);
-    if done.is_err() {
-        home.abandon();
-    }
-    done
+    let prepared = in_home(plan, &home, interrupt, announce)?;
+    home.keep();
+    Ok(prepared)
 }
 
 fn in_home(
@@ -61,178 +59,147 @@ fn in_home(
     let Plan { stage1, images, layout, limits, manifest, .. } = plan;
     let importer = Importer { home, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();
-    let mut acquired = Vec::new();
-    let ready = acquire(&importer, stage1, images, &named, &mut acquired)
-        .and_then(|()| put_together(home, &acquired, manifest, &named));
-    let (pod, manifest, staging) = match ready {
-        Ok(ready) => ready,
-        Err(error) => {
-            acquired.into_iter().for_each(|(tree, _)| tree.abandon());
-            return Err(error);
-        }
-    };
-    let mut made = Made::default();
-    let done = interrupt
-        .check()
-        .map_err(Into::into)
-        .and_then(|()| made.publish_trees(acquired, home, &named))
-        .and_then(|()| made.lay_out(home, &staging, &pod, layout, interrupt))
-        .and_then(|layout| publish(home, &staging, (pod, &manifest), layout, announce));
-    if done.is_err() {
-        staging.discard();
-        made.take_back(home);
-    }
-    done
+    // Dropped last: a tree is taken out of the store only once nothing uses it or refers to it.
+    let mut added = Added::to(home);
+    let acquired = acquire(&importer, stage1, images, &named)?;
+    let Assembled { staging, pod, manifest } = put_together(home, &acquired.images, manifest, &named)?;
+    interrupt.check()?;
+    let trees = added.publish(acquired, &named)?;
+    let laid = layout::lay_out(home, &staging, &trees, &pod, layout, interrupt)?;
+    let prepared = publish(home, &staging, (pod, &manifest), laid, announce)?;
+    added.keep();
+    Ok(prepared)
 }
 
-/// Finds or unpacks all trees: stage1's first, then the images'. Trees that are unpacked in parallel know nothing of
-/// each other until all are complete.
+/// What a pod is made of, before it is in the store. On drop, what isn't there is removed.
+struct AcquiredTrees<'h> {
+    stage1: AcquiredTree<'h>,
+    images: Vec<AcquiredTree<'h>>,
+}
+
+/// A tree, and what a person called it.
+struct AcquiredTree<'h> {
+    tree: Acquired<'h>,
+    shown: String,
+}
+
+/// Finds or unpacks all trees: stage1's and the images' in parallel.
 fn acquire<'h>(
     importer: &Importer<'h>,
     (mut stage1, digest): (store::source::Source, Sha256),
     images: Vec<ImagePlan>,
     named: &[ImageId],
-    acquired: &mut Vec<(Acquired<'h>, String)>,
-) -> Result<()> {
+) -> Result<AcquiredTrees<'h>> {
     let shown = stage1.shown();
     let (of_stage1, of_images) = thread::scope(|scope| {
         let of_stage1 = thread::Builder::new()
             .name("stage1".into())
             .spawn_scoped(scope, || importer.acquire(&mut stage1, Kind::Stage1, Expected::File(digest), &[]))
             .context("cannot start a thread")?;
-        let mut of_images = Vec::new();
-        for image in images {
-            let shown = image.shown();
-            let tree = acquire_image(importer, image, named).with_context(|| format!("image {shown}"));
-            let failed = tree.is_err();
-            of_images.push(tree.map(|tree| (tree, shown)));
-            if failed {
-                break;
-            }
-        }
+        // No image is begun after one has failed.
+        let of_images: Result<Vec<_>> =
+            images.into_iter().map(|image| acquire_image(importer, image, named)).collect();
         let of_stage1 = of_stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok::<_, anyhow::Error>((of_stage1, of_images))
     })?;
-    let mut failure = None;
-    let of_stage1 = of_stage1.map(|tree| (tree, shown.clone())).with_context(|| format!("stage1 {shown}"));
-    for tree in [of_stage1].into_iter().chain(of_images) {
-        match tree {
-            Ok(tree) => acquired.push(tree),
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    failure.map_or(Ok(()), Err)
+    let tree = of_stage1.with_context(|| format!("stage1 {shown}"))?;
+    Ok(AcquiredTrees { stage1: AcquiredTree { tree, shown }, images: of_images? })
 }
 
-fn acquire_image<'h>(importer: &Importer<'h>, image: ImagePlan, named: &[ImageId]) -> Result<Acquired<'h>> {
-    match image {
+fn acquire_image<'h>(
+    importer: &Importer<'h>,
+    image: ImagePlan,
+    named: &[ImageId],
+) -> Result<AcquiredTree<'h>> {
+    let shown = image.shown();
+    let tree = match image {
         ImagePlan::Stored(selector) => store::resolve(importer.home, &selector).map(Acquired::Known),
         ImagePlan::File(mut source, id) => {
             let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
             importer.acquire(&mut source, Kind::Image, expected, named)
         }
-    }
+    };
+    let tree = tree.with_context(|| format!("image {shown}"))?;
+    Ok(AcquiredTree { tree, shown })
 }
 
-/// Assembles the pod from its trees, and checks it. It writes nothing but the pod's staging directory.
+/// A pod that was checked, and its staging directory, which is empty.
+struct Assembled<'h> {
+    staging: Staging<'h>,
+    pod: pod::Pod,
+    manifest: Vec<u8>,
+}
+
+/// Assembles the pod from its images, and checks it. It writes nothing but the pod's staging directory.
 fn put_together<'h>(
     home: &'h Home,
-    acquired: &[(Acquired<'h>, String)],
+    acquired: &[AcquiredTree<'_>],
     manifest: ManifestPlan,
     named: &[ImageId],
-) -> Result<(pod::Pod, Vec<u8>, Staging<'h>)> {
+) -> Result<Assembled<'h>> {
     let mut images: Vec<Image<'_>> = Vec::new();
-    for (tree, shown) in &acquired[1..] {
+    for AcquiredTree { tree, shown } in acquired {
         let image = Image::read(home, tree, shown, named).with_context(|| format!("image {shown}"))?;
         let is_new = images.iter().all(|other| other.id != image.id);
         ensure!(is_new, "image {shown}: {} is there already: expected each image once", image.id);
         images.push(image);
     }
     let staging = Staging::create(home)?;
-    let checked = || -> Result<(pod::Pod, Vec<u8>)> {
-        let manifest = match manifest {
-            ManifestPlan::Generate(volumes) => {
-                assemble::generate(staging.id(), &images, &volumes, home.listener)?
-            }
-            ManifestPlan::Given(bytes, manifest) => {
-                assemble::check_images(&manifest, &images)?;
-                bytes
-            }
-        };
-        Ok((assemble::check(staging.id(), &manifest, &images)?, manifest))
+    let manifest = match manifest {
+        ManifestPlan::Generate(volumes) => {
+            assemble::generate(staging.id(), &images, &volumes, home.listener)?
+        }
+        ManifestPlan::Given(bytes, manifest) => {
+            assemble::check_images(&manifest, &images)?;
+            bytes
+        }
     };
-    match checked() {
-        Ok((pod, manifest)) => Ok((pod, manifest, staging)),
-        Err(error) => {
-            staging.discard();
-            Err(error)
+    let pod = assemble::check(staging.id(), &manifest, &images)?;
+    Ok(Assembled { staging, pod, manifest })
+}
+
+/// The trees that this run has added to the store. On drop they are taken out again, unless another process uses them
+/// by now. A tree that can't be taken out is complete, and gc removes it.
+struct Added<'h> {
+    home: &'h Home,
+    trees: Vec<TreeId>,
+}
+
+impl<'h> Added<'h> {
+    fn to(home: &'h Home) -> Self {
+        Self { home, trees: Vec::new() }
+    }
+
+    /// Puts a pod's trees into the store.
+    fn publish(&mut self, acquired: AcquiredTrees<'_>, named: &[ImageId]) -> Result<Trees> {
+        let stage1 = self.publish_one(acquired.stage1)?;
+        let mut images = BTreeMap::new();
+        for image in acquired.images {
+            let called = image.tree.called(self.home, named);
+            let called = called.with_context(|| format!("cannot store {}", image.shown))?;
+            images.insert(called, self.publish_one(image)?);
         }
+        Ok(Trees { stage1, images })
+    }
+
+    fn publish_one(&mut self, AcquiredTree { tree, shown }: AcquiredTree<'_>) -> Result<Tree> {
+        let Stored { tree, is_new } = tree.publish().with_context(|| format!("cannot store {shown}"))?;
+        self.trees.extend(is_new.then_some(tree.id()));
+        Ok(tree)
+    }
+
+    fn keep(mut self) {
+        self.trees.clear();
     }
 }
 
-/// What this run has published in the store.
-#[derive(Debug, Default)]
-struct Made {
-    stage1: Option<Tree>,
-    /// The images' trees, by the ids that the pod calls them.
-    images: Vec<(ImageId, Tree)>,
-    /// The trees that the store did not have before.
-    new: Vec<TreeId>,
-}
-
-impl Made {
-    fn publish_trees(
-        &mut self,
-        acquired: Vec<(Acquired<'_>, String)>,
-        home: &Home,
-        named: &[ImageId],
-    ) -> Result<()> {
-        let mut acquired = acquired.into_iter();
-        while let Some((tree, shown)) = acquired.next() {
-            let published = tree.called(home, named).and_then(|called| Ok((called, tree.publish()?)));
-            match published.with_context(|| format!("cannot store {shown}")) {
-                Ok((called, (tree, is_new))) => {
-                    self.new.extend(is_new.then_some(tree.id()));
-                    match self.stage1 {
-                        None => self.stage1 = Some(tree),
-                        Some(_) => self.images.push((called, tree)),
-                    }
-                }
-                Err(error) => {
-                    acquired.for_each(|(tree, _)| tree.abandon());
-                    return Err(error);
-                }
-            }
+impl Drop for Added<'_> {
+    fn drop(&mut self) {
+        if self.trees.is_empty() {
+            return;
         }
-        Ok(())
-    }
-
-    fn lay_out(
-        &self,
-        home: &Home,
-        staging: &Staging<'_>,
-        pod: &pod::Pod,
-        layout: LayoutArgument,
-        interrupt: &Interrupt,
-    ) -> Result<layout::Laid> {
-        let stage1 = self.stage1.as_ref().context("stage1 is always there")?;
-        layout::lay_out(
-            home,
-            staging,
-            &layout::Trees { stage1, images: &self.images },
-            pod,
-            layout,
-            interrupt,
-        )
-    }
-
-    /// Removes the trees that this run has added to the store, unless another process uses them by now. A tree that
-    /// can't be removed is complete, and gc removes it.
-    fn take_back(self, home: &Home) {
-        let new = self.new.clone();
-        drop(self);
-        let taken = store::remove(home, &new).and_then(|_| store::sweep_aliases(home));
-        let _ = taken.and_then(|()| store::forget_if_empty(home));
+        let removed = store::remove(self.home, &self.trees).and_then(|_| store::sweep_aliases(self.home));
+        let _ = removed.and_then(|()| store::forget_if_empty(self.home));
     }
 }
 

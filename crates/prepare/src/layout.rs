@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Fills the pod directory from trees of the store: with the upper layers of overlays, or with copies.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +9,7 @@ use pod::Pod;
 use pod::id::ImageId;
 use pod::layers::Layers;
 use pod::layout;
-use rustix::fs::{Gid, Mode, Uid, fchmod, fchown, fstat, fsync};
+use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, fsync, statat};
 use rustix::io::Errno;
 
 use crate::request::LayoutArgument;
@@ -20,12 +21,12 @@ use store::staging::{self, Staging, Sync, open_below};
 use store::{Tree, init};
 use sys::Interrupt;
 
-/// The trees of a pod.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Trees<'a> {
-    pub(crate) stage1: &'a Tree,
+/// The trees of a pod, in the store.
+#[derive(Debug)]
+pub(crate) struct Trees {
+    pub(crate) stage1: Tree,
     /// The images' trees, by the ids that the pod calls them.
-    pub(crate) images: &'a [(ImageId, Tree)],
+    pub(crate) images: BTreeMap<ImageId, Tree>,
 }
 
 /// The trees as they were laid out.
@@ -45,7 +46,7 @@ pub(crate) struct Laid {
 pub(crate) fn lay_out(
     home: &Home,
     staging: &Staging<'_>,
-    trees: &Trees<'_>,
+    trees: &Trees,
     pod: &Pod,
     wanted: LayoutArgument,
     interrupt: &Interrupt,
@@ -74,7 +75,7 @@ pub(crate) fn lay_out(
 }
 
 /// Makes an upper layer that contains only `/init`, which is executed before the overlay exists.
-fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees<'_>, interrupt: &Interrupt) -> Result<Laid> {
+fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees, interrupt: &Interrupt) -> Result<Laid> {
     // The overlay's root has the mode and owner of the upper layer.
     let stat = fstat(lower)?;
     fchown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
@@ -87,7 +88,7 @@ fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees<'_>, interrupt: &Int
 }
 
 /// Makes a copy of stage1, and a copy of its image for every app.
-fn copies(stage1: &OwnedFd, trees: &Trees<'_>, pod: &Pod, interrupt: &Interrupt) -> Result<Laid> {
+fn copies(stage1: &OwnedFd, trees: &Trees, pod: &Pod, interrupt: &Interrupt) -> Result<Laid> {
     let mut means = copy::copy(&trees.stage1.root()?, stage1, interrupt)?;
     let mut add = |from: &OwnedFd, to: &OwnedFd| -> Result<()> {
         if copy::copy(from, to, interrupt)? == Means::Bytes {
@@ -95,7 +96,7 @@ fn copies(stage1: &OwnedFd, trees: &Trees<'_>, pod: &Pod, interrupt: &Interrupt)
         }
         Ok(())
     };
-    for (called, tree) in trees.images {
+    for (called, tree) in &trees.images {
         add(&tree.root()?, &make_all(stage1, &layout::image(called))?)
             .with_context(|| format!("cannot copy image {called}"))?;
     }
@@ -105,7 +106,7 @@ fn copies(stage1: &OwnedFd, trees: &Trees<'_>, pod: &Pod, interrupt: &Interrupt)
             with_first.push(app.image);
             continue;
         }
-        let Some((_, tree)) = trees.images.iter().find(|(called, _)| *called == app.image) else {
+        let Some(tree) = trees.images.get(&app.image) else {
             bail!("image {} is not at hand", app.image);
         };
         let rootfs = open_below(tree.root()?, layout::IMAGE_ROOTFS)?;
@@ -123,9 +124,9 @@ fn copies(stage1: &OwnedFd, trees: &Trees<'_>, pod: &Pod, interrupt: &Interrupt)
 fn make_all(root: &OwnedFd, path: &str) -> Result<OwnedFd> {
     let mut directory = open_below(root, ".")?;
     for name in path.split('/') {
-        directory = match staging::make_directory(&directory, name) {
-            Err(error) if error.downcast_ref() == Some(&Errno::EXIST) => open_below(&directory, name)?,
-            made => made?,
+        directory = match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => staging::make_directory(&directory, name)?,
+            _ => open_below(&directory, name)?,
         };
     }
     Ok(directory)

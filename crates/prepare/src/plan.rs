@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The plan: a request with all inputs open. Invariant: nothing has been written, and files are not looked up again.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +17,7 @@ use image::MANIFEST_MAX;
 use image::stage1;
 use report::Hint as _;
 use store::Selector;
-use store::source::Source;
+use store::source::{OpenError, Source};
 
 /// What is to be verified and laid out.
 #[derive(Debug)]
@@ -53,12 +52,13 @@ impl ImagePlan {
             ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
             ImageArgument::File { path, id } => match Source::open(path) {
                 Ok(source) => Ok(Self::File(Box::new(source), *id)),
-                Err(error) => match path.to_str() {
-                    Some(name) if is_missing(&error) && is_name(name) && id.is_none() => {
+                Err(error @ OpenError::Missing { .. }) => match path.to_str() {
+                    Some(name) if is_name(name) && id.is_none() => {
                         Ok(Self::Stored(Selector::Name(name.to_owned())))
                     }
                     _ => Err(error).context("image"),
                 },
+                Err(error) => Err(error).context("image"),
             },
         }
     }
@@ -70,11 +70,6 @@ impl ImagePlan {
             Self::Stored(selector) => selector.shown(),
         }
     }
-}
-
-fn is_missing(error: &anyhow::Error) -> bool {
-    let error = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
-    error.is_some_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
 /// Tells whether `text` can be an image's name. A path that begins with a slash or a dot is always a path.

@@ -44,6 +44,20 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     }
 }
 
+/// An error that knows whether there is a way out.
+pub trait Advice: Error + Send + Sync + 'static {
+    /// Returns what can be done about the error.
+    fn hint(&self) -> Option<String>;
+}
+
+/// Turns an error into one for people, together with its hint.
+pub fn told(error: impl Advice) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => hinted(error.into(), hint),
+        None => error.into(),
+    }
+}
+
 /// Adds a hint to `error`, which is printed after it.
 pub fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     Hinted { error, hint: hint.into() }.into()

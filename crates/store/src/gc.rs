@@ -32,11 +32,17 @@ pub enum Kept {
     Missing,
 }
 
-/// The outcome for one tree: the removed tree's info, `None` if that is damaged, or the reason why the tree was kept.
-pub(crate) type Outcome = (TreeId, Result<Option<Info>, Kept>);
+/// What became of a tree that was to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was removed, and this is its info; `None` if that was damaged.
+    Removed(Option<Info>),
+    /// It was kept, for this reason.
+    Kept(Kept),
+}
 
 /// Removes every tree that no pod refers to and no process uses, and all aliases that lead nowhere.
-pub fn collect(home: &Home) -> Result<Vec<Outcome>> {
+pub fn collect(home: &Home) -> Result<Vec<(TreeId, Outcome)>> {
     let outcomes = remove(home, &ids(home)?)?;
     alias::sweep(home)?;
     forget_if_empty(home)?;
@@ -51,7 +57,7 @@ pub fn forget_if_empty(home: &Home) -> Result<()> {
 }
 
 /// Removes these trees, except those that a pod refers to or a process uses.
-pub fn remove(home: &Home, trees: &[TreeId]) -> Result<Vec<Outcome>> {
+pub fn remove(home: &Home, trees: &[TreeId]) -> Result<Vec<(TreeId, Outcome)>> {
     let mut outcomes = Vec::new();
     for batch in trees.chunks(BATCH) {
         remove_batch(home, batch, &mut outcomes)?;
@@ -59,14 +65,14 @@ pub fn remove(home: &Home, trees: &[TreeId]) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-fn remove_batch(home: &Home, trees: &[TreeId], outcomes: &mut Vec<Outcome>) -> Result<()> {
+fn remove_batch(home: &Home, trees: &[TreeId], outcomes: &mut Vec<(TreeId, Outcome)>) -> Result<()> {
     let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
         match staging::lock(&home.trees, &name).with_context(|| format!("cannot lock tree {id}"))? {
             Some(locked) => alone.push((*id, locked)),
-            None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
-            None => outcomes.push((*id, Err(Kept::InUse))),
+            None if is_missing(home, *id) => outcomes.push((*id, Outcome::Kept(Kept::Missing))),
+            None => outcomes.push((*id, Outcome::Kept(Kept::InUse))),
         }
     }
     // Only now that the trees are locked: see the module's documentation.
@@ -77,10 +83,13 @@ fn remove_batch(home: &Home, trees: &[TreeId], outcomes: &mut Vec<Outcome>) -> R
             let about = || format!("cannot remove tree {id}");
             let info = told_apart(read_info(&locked.directory)).with_context(about)?.ok();
             let removed = staging::remove_from_store(home, &tree::name(id), locked);
-            let removed = staging::told_apart(removed).with_context(about)?;
-            outcomes.push((id, removed.map(|()| info).map_err(Kept::Mounted)));
+            let outcome = match staging::told_apart(removed).with_context(about)? {
+                Ok(()) => Outcome::Removed(info),
+                Err(mounted) => Outcome::Kept(Kept::Mounted(mounted)),
+            };
+            outcomes.push((id, outcome));
         } else {
-            outcomes.push((id, Err(Kept::Referred(pods.to_vec()))));
+            outcomes.push((id, Outcome::Kept(Kept::Referred(pods.to_vec()))));
         }
     }
     Ok(())

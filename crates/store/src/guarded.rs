@@ -14,13 +14,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
 use pod::text::escape;
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use report::Hint as _;
+use report::Advice;
 
 /// How many links may be on a path (path_resolution(7)).
 const LINKS_MAX: usize = 40;
@@ -28,11 +27,55 @@ const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 const BY_NAME: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Why a path can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It leads nowhere.
+    #[error(transparent)]
+    System(#[from] Errno),
+    /// A link on it can't be read.
+    #[error("cannot read a link")]
+    Link(#[source] Errno),
+    /// Users other than root can change where it leads.
+    #[error("{who_can} {path}, which is on the way to it: owner {owner}, mode {mode:04o}")]
+    Unguarded {
+        /// Who can do what.
+        who_can: &'static str,
+        /// The directory or link that they can change, escaped.
+        path: String,
+        /// Its owner.
+        owner: u32,
+        /// Its mode.
+        mode: u32,
+        /// The command that changes that.
+        way_out: String,
+    },
+}
+
+type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Tells whether something on the path is missing.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::System(Errno::NOENT))
+    }
+}
+
+impl Advice for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unguarded { way_out, .. } => {
+                Some(format!("expected only root to be able to change the way: another --dir, or {way_out}"))
+            }
+            Self::System(_) | Self::Link(_) => None,
+        }
+    }
+}
+
 /// Opens the object that an absolute path leads to, as a mere reference (`O_PATH`).
 ///
 /// # Errors
-/// If users other than root can change what the path leads to; the error names the directory. If something is missing,
-/// the error is an [`Errno`].
+/// If users other than root can change what the path leads to, or it leads nowhere.
 pub fn open(path: &Path) -> Result<OwnedFd> {
     let root = Place::open(CWD, "/".as_ref(), "/".into())?;
     // The directories that were entered, and the rest of the path from the last of them.
@@ -52,7 +95,9 @@ pub fn open(path: &Path) -> Result<OwnedFd> {
                     None => way.push(entry),
                     Some(target) => {
                         links += 1;
-                        ensure!(links <= LINKS_MAX, Errno::LOOP);
+                        if links > LINKS_MAX {
+                            return Err(Errno::LOOP.into());
+                        }
                         next = target.join(next);
                     }
                 }
@@ -84,7 +129,9 @@ impl Place {
 
     /// Opens an entry of this directory, if only root can replace that entry.
     fn entry(&self, name: &OsStr) -> Result<Self> {
-        ensure!(self.is(FileType::Directory), Errno::NOTDIR);
+        if !self.is(FileType::Directory) {
+            return Err(Errno::NOTDIR.into());
+        }
         let others_write = self.stat.st_mode & OTHERS_WRITE != 0;
         let is_sticky = self.stat.st_mode & STICKY != 0;
         if !self.is_roots() || others_write && !is_sticky {
@@ -102,7 +149,7 @@ impl Place {
         if !self.is(FileType::Symlink) {
             return Ok(None);
         }
-        let target = readlinkat(&self.file, "", Vec::new()).context("cannot read a link")?;
+        let target = readlinkat(&self.file, "", Vec::new()).map_err(Error::Link)?;
         Ok(Some(OsString::from_vec(target.into_bytes()).into()))
     }
 
@@ -114,15 +161,14 @@ impl Place {
         self.stat.st_uid == 0 || self.stat.st_uid == geteuid().as_raw()
     }
 
-    fn refuse<T>(&self, who_can: &str) -> Result<T> {
+    fn refuse<T>(&self, who_can: &'static str) -> Result<T> {
         let path = escape(&self.path.to_string_lossy());
         let (owner, mode) = (self.stat.st_uid, self.stat.st_mode & 0o7777);
         let way_out = match self.is_roots() {
             true => format!("chmod go-w {path}"),
             false => format!("chown -h root {path}"),
         };
-        Err(anyhow!("{who_can} {path}, which is on the way to it: owner {owner}, mode {mode:04o}"))
-            .hint(format!("expected only root to be able to change the way: another --dir, or {way_out}"))
+        Err(Error::Unguarded { who_can, path, owner, mode, way_out })
     }
 }
 
@@ -142,7 +188,7 @@ mod tests {
     }
 
     fn error(path: &Path) -> String {
-        report::line(&open(path).unwrap_err())
+        report::line(&report::told(open(path).unwrap_err()))
     }
 
     #[test]
@@ -174,7 +220,7 @@ mod tests {
             ("file/x", Errno::NOTDIR),
         ] {
             let error = open(&outer.path().join(path)).unwrap_err();
-            assert_eq!(error.downcast_ref(), Some(&errno), "{path}: {error:#}");
+            assert!(matches!(error, Error::System(found) if found == errno), "{path}: {error}");
         }
     }
 

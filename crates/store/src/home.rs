@@ -9,6 +9,7 @@
 //! directory can lock it, so before it is locked, `staging/` is checked to be accessible only to its owner. DIR itself
 //! may be readable by other users.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -25,7 +26,7 @@ use rustix::process::geteuid;
 use crate::guarded;
 use crate::listener::Listener;
 use crate::lock;
-use report::Hint as _;
+use report::{Hint as _, hinted};
 use sys::Interrupt;
 
 /// How often DIR is made or opened again after it has vanished in between.
@@ -50,24 +51,28 @@ pub struct Home {
     pub trees: OwnedFd,
     /// The store's aliases, which are other names of trees.
     pub aliases: OwnedFd,
-    /// Directories that this run made, outermost first.
-    made: Vec<PathBuf>,
+    /// The directories that this run made. Dropped after `staging`, whose lock would keep it from removing them.
+    made: Made,
+}
+
+/// The directories of DIR that this run made. On drop they are removed, unless another process works in DIR or has put
+/// something there.
+#[derive(Debug)]
+struct Made {
+    /// DIR.
+    path: PathBuf,
+    /// What was made, outermost first.
+    directories: Vec<PathBuf>,
 }
 
 impl Home {
     /// Opens DIR, an absolute path, and makes its missing parts with mode 0700.
     pub fn open(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Self> {
-        let mut made = Vec::new();
-        match Self::try_open(path, interrupt, &mut made) {
-            Ok([staging, containers, trees, aliases]) => {
-                let (path, interrupt) = (path.to_owned(), interrupt.clone());
-                Ok(Self { path, interrupt, listener, staging, containers, trees, aliases, made })
-            }
-            Err(error) => {
-                unmake(path, &made);
-                Err(error.context(format!("directory {}", escape(&path.to_string_lossy()))))
-            }
-        }
+        let mut made = Made { path: path.to_owned(), directories: Vec::new() };
+        let [staging, containers, trees, aliases] = open_parts(path, interrupt, &mut made)
+            .with_context(|| format!("directory {}", escape(&path.to_string_lossy())))?;
+        let (path, interrupt) = (path.to_owned(), interrupt.clone());
+        Ok(Self { path, interrupt, listener, staging, containers, trees, aliases, made })
     }
 
     /// Opens DIR if it has a store.
@@ -94,43 +99,43 @@ impl Home {
         &self.path
     }
 
-    /// Removes the directories that this run made and that are not in use.
-    pub fn abandon(self) {
-        let (path, made) = (self.path.clone(), self.made.clone());
-        // This releases the shared lock, which would keep `unmake` from locking exclusively.
-        drop(self);
-        unmake(&path, &made);
+    /// Ends the work in DIR, and keeps the directories that this run made. Without this, those that are empty are
+    /// removed.
+    pub fn keep(mut self) {
+        self.made.directories.clear();
     }
+}
 
-    fn try_open(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> Result<[OwnedFd; 4]> {
-        let staging = lock_shared(path, interrupt, made)?;
-        let mut below = |name: &str| -> Result<OwnedFd> {
-            let below = path.join(name);
-            make(&below, made).with_context(|| format!("cannot create {name}"))?;
-            let directory = open_part(&below, name)?;
-            check_guarded(&directory).with_context(|| name.to_owned())?;
-            Ok(directory)
-        };
-        let containers = below(layout::CONTAINERS)?;
-        below(layout::STORE)?;
-        Ok([staging, containers, below(layout::TREES)?, below(layout::ALIASES)?])
-    }
+/// Opens the parts of DIR: staging, locked, containers, trees and aliases.
+fn open_parts(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<[OwnedFd; 4]> {
+    let staging = lock_shared(path, interrupt, made)?;
+    let mut below = |name: &str| -> Result<OwnedFd> {
+        let below = path.join(name);
+        made.make(&below).with_context(|| format!("cannot create {name}"))?;
+        let directory = open_part(&below, name)?;
+        check_guarded(&directory).with_context(|| name.to_owned())?;
+        Ok(directory)
+    };
+    let containers = below(layout::CONTAINERS)?;
+    below(layout::STORE)?;
+    Ok([staging, containers, below(layout::TREES)?, below(layout::ALIASES)?])
 }
 
 /// Opens `staging/` in DIR and takes a shared lock on it.
 ///
 /// Both directories stay there as long as the lock is held.
-fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
+fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<OwnedFd> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let staging = match open_staging(path, made) {
             // Another run has removed a directory above meanwhile. Or DIR is in a place such as /proc, where every
             // attempt fails like this.
-            Err(error) if is_missing(&error) => {
+            Err(Unopened::Missing(error)) => {
                 last = Some(error);
                 continue;
             }
-            opened => opened?,
+            Err(Unopened::Other(error)) => return Err(error),
+            Ok(staging) => staging,
         };
         lock::share(&staging, interrupt).context("cannot lock it")?;
         let locked = fstat(&staging)?;
@@ -144,75 +149,110 @@ fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Vec<PathBuf>) -> R
     Err(last.unwrap_or_else(|| anyhow!("it was taken away {ATTEMPTS} times: expected it to stay")))
 }
 
+/// Why a part of DIR could not be opened.
+enum Unopened {
+    /// It, or something on the way to it, is missing.
+    Missing(anyhow::Error),
+    Other(anyhow::Error),
+}
+
+impl Unopened {
+    fn by(errno: Errno, about: impl Display + Send + Sync + 'static) -> Self {
+        let error = anyhow::Error::new(errno).context(about);
+        if errno == Errno::NOENT { Self::Missing(error) } else { Self::Other(error) }
+    }
+}
+
+impl From<anyhow::Error> for Unopened {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<Unopened> for anyhow::Error {
+    fn from(unopened: Unopened) -> Self {
+        let (Unopened::Missing(error) | Unopened::Other(error)) = unopened;
+        error
+    }
+}
+
 /// Makes and opens `staging/`, and checks that no other user can open it.
 ///
 /// It also checks that no other user can write to DIR or replace it. Once DIR's path is found to be guarded, it can be
 /// used again.
-fn open_staging(path: &Path, made: &mut Vec<PathBuf>) -> Result<OwnedFd> {
-    match guarded::open(path) {
-        Err(error) if is_missing(&error) => {
-            make_all(path, made).context("cannot create it")?;
-            guarded::open(path)
-        }
-        opened => opened,
-    }
-    .and_then(|dir| Ok(openat(dir, ".", AS_DIRECTORY, Mode::empty())?))
-    .context("cannot open it")
-    .and_then(|dir| check_guarded(&dir))?;
+fn open_staging(path: &Path, made: &mut Made) -> Result<OwnedFd, Unopened> {
+    check_guarded(&open_dir(path, made)?)?;
     let (name, path) = (layout::STAGING, path.join(layout::STAGING));
-    make(&path, made).with_context(|| format!("cannot create {name}"))?;
+    made.make(&path).map_err(|errno| Unopened::by(errno, format!("cannot create {name}")))?;
     let staging = open_part(&path, name)?;
     check_private(&staging).context(name)?;
     Ok(staging)
 }
 
-/// Opens the part of DIR that is called `name` in it, without following a link in its place.
-fn open_part(path: &Path, name: &str) -> Result<OwnedFd> {
-    match open(path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
-        Err(Errno::NOTDIR | Errno::LOOP) => Err(anyhow!("{name} is a file or a link: expected a directory"))
-            .hint("--dir says where all of it is"),
-        opened => opened.with_context(|| format!("cannot open {name}")),
+/// Opens DIR, and makes it where it is missing.
+fn open_dir(path: &Path, made: &mut Made) -> Result<OwnedFd, Unopened> {
+    const ABOUT: &str = "cannot open it";
+    let opened = match guarded::open(path) {
+        Err(error) if error.is_missing() => {
+            made.make_all(path).map_err(|errno| Unopened::by(errno, "cannot create it"))?;
+            guarded::open(path)
+        }
+        opened => opened,
+    };
+    match opened {
+        Err(guarded::Error::System(errno)) => Err(Unopened::by(errno, ABOUT)),
+        Err(error) => Err(report::told(error).context(ABOUT).into()),
+        Ok(dir) => openat(dir, ".", AS_DIRECTORY, Mode::empty()).map_err(|errno| Unopened::by(errno, ABOUT)),
     }
 }
 
-fn is_missing(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref() == Some(&Errno::NOENT)
-            || cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+/// Opens the part of DIR that is called `name` in it, without following a link in its place.
+fn open_part(path: &Path, name: &str) -> Result<OwnedFd, Unopened> {
+    open(path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| match errno {
+        Errno::NOTDIR | Errno::LOOP => {
+            let error = anyhow!("{name} is a file or a link: expected a directory");
+            hinted(error, "--dir says where all of it is").into()
+        }
+        errno => Unopened::by(errno, format!("cannot open {name}")),
     })
 }
 
-fn make_all(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|path| fs::metadata(path).is_err()).collect();
-    missing.into_iter().rev().try_for_each(|path| make(path, made))
-}
+impl Made {
+    fn make_all(&mut self, path: &Path) -> Result<(), Errno> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|path| fs::metadata(path).is_err()).collect();
+        missing.into_iter().rev().try_for_each(|path| self.make(path))
+    }
 
-fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
-    match rustix::fs::mkdir(path, Mode::RWXU) {
-        Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(()) => {
-            made.push(path.to_owned());
-            // The umask may have cleared bits.
-            Ok(rustix::fs::chmod(path, Mode::RWXU)?)
+    /// Makes a directory with mode 0700, unless it is there.
+    fn make(&mut self, path: &Path) -> Result<(), Errno> {
+        match rustix::fs::mkdir(path, Mode::RWXU) {
+            Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.directories.push(path.to_owned());
+                // The umask may have cleared bits.
+                rustix::fs::chmod(path, Mode::RWXU)
+            }
         }
     }
 }
 
-/// Removes the directories `made`, unless another process is working in DIR or has put something there.
-fn unmake(path: &Path, made: &[PathBuf]) {
-    if made.is_empty() {
-        return;
-    }
-    let lock = open(path.join(layout::STAGING), AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
-    if let Ok(lock) = &lock
-        && flock(lock, FlockOperation::NonBlockingLockExclusive).is_err()
-    {
-        return;
-    }
-    for directory in made.iter().rev() {
-        // A directory that is not empty stays.
-        let _ = fs::remove_dir(directory);
+impl Drop for Made {
+    fn drop(&mut self) {
+        if self.directories.is_empty() {
+            return;
+        }
+        let staging = self.path.join(layout::STAGING);
+        let lock = open(staging, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+        if let Ok(lock) = &lock
+            && flock(lock, FlockOperation::NonBlockingLockExclusive).is_err()
+        {
+            return;
+        }
+        for directory in self.directories.iter().rev() {
+            // A directory that is not empty stays.
+            let _ = fs::remove_dir(directory);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::Kind;
 use crate::alias::{self, Alias};
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
 use crate::home::Home;
-use crate::new::New;
+use crate::new::{New, Stored};
 use crate::source::Source;
 use crate::staging::Staging;
 use crate::tree::Tree;
@@ -41,7 +41,8 @@ pub struct Importer<'h> {
     pub interrupt: &'h Interrupt,
 }
 
-/// A tree that can be examined, and is in the store or ready for it.
+/// A tree that can be examined, and is in the store or ready for it. On drop, a tree that is not in the store is
+/// removed.
 #[derive(Debug)]
 pub enum Acquired<'h> {
     /// It is in the store.
@@ -74,7 +75,7 @@ impl<'h> Importer<'h> {
             source.check(digest, self.interrupt)?;
         }
         let with_sha512 = named.iter().any(|id| id.as_tree().is_none());
-        self.unpack_new(source, kind, expected, with_sha512).map(Acquired::New)
+        Ok(Acquired::New(self.unpack_new(source, kind, expected, with_sha512)?))
     }
 
     /// Unpacks an archive file in staging, whether or not the store has its tree.
@@ -84,23 +85,22 @@ impl<'h> Importer<'h> {
         kind: Kind,
         expected: Expected,
         with_sha512: bool,
-    ) -> Result<New<'h>> {
+    ) -> Result<New<'h>, unpacker::Error> {
         source.show_progress(self.home.listener, "unpacking");
         let job = Job { expected, with_sha512, limits: self.limits };
         let staging = Staging::create(self.home)?;
-        match self.unpack(&staging, source, kind, &job) {
-            Ok(verified) => {
-                let Self { home, interrupt, name_of, .. } = *self;
-                Ok(New { home, interrupt, name_of, staging, kind, verified, source: source.absolute() })
-            }
-            Err(error) => {
-                staging.discard();
-                Err(error)
-            }
-        }
+        let verified = self.unpack(&staging, source, kind, &job)?;
+        let Self { home, interrupt, name_of, .. } = *self;
+        Ok(New { home, interrupt, name_of, staging, kind, verified, source: source.absolute() })
     }
 
-    fn unpack(&self, staging: &Staging<'_>, source: &Source, kind: Kind, job: &Job) -> Result<Verified> {
+    fn unpack(
+        &self,
+        staging: &Staging<'_>,
+        source: &Source,
+        kind: Kind,
+        job: &Job,
+    ) -> Result<Verified, unpacker::Error> {
         let root = staging.make_directory(layout::TREE)?;
         let place = Place { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
         unpacker::unpack(kind, job, source, place, self.interrupt)
@@ -172,18 +172,11 @@ impl Acquired<'_> {
         opened.with_context(|| format!("cannot open its {path}"))
     }
 
-    /// Puts the tree into the store, if it is not there; the `bool` tells whether the store did not have it.
-    pub fn publish(self) -> Result<(Tree, bool)> {
+    /// Puts the tree into the store, if it is not there.
+    pub fn publish(self) -> Result<Stored> {
         match self {
-            Self::Known(tree) => Ok((tree, false)),
+            Self::Known(tree) => Ok(Stored { tree, is_new: false }),
             Self::New(new) => new.publish(),
-        }
-    }
-
-    /// Removes the tree, if it is in staging.
-    pub fn abandon(self) {
-        if let Self::New(new) = self {
-            new.staging.discard();
         }
     }
 }

@@ -51,13 +51,8 @@ pub fn renew(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> R
         }?;
         fsync(&upper).context("cannot sync the directory above")
     };
-    match place() {
-        Ok(()) => staging.remove(),
-        Err(error) => {
-            staging.discard();
-            Err(error)
-        }
-    }
+    place()?;
+    staging.remove()
 }
 
 /// Opens the upper layer of a pod, if it is there.

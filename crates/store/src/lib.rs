@@ -30,10 +30,11 @@ pub mod unpacker;
 mod verify;
 
 pub use alias::sweep as sweep_aliases;
-pub use gc::{Kept, collect, forget_if_empty, remove};
+pub use gc::{Kept, Outcome, collect, forget_if_empty, remove};
 pub use home::{Home, check_guarded};
 pub use import::{Acquired, Importer, NameOf};
 pub use info::{Info, Kind};
+pub use new::Stored;
 pub use references::References;
 pub use select::{Selector, images, missing, resolve};
 pub use tree::{Tree, ids};

@@ -46,57 +46,56 @@ enum Entered {
     Replacing,
 }
 
+/// A tree that is in the store now.
+#[derive(Debug)]
+pub struct Stored {
+    /// The tree.
+    pub tree: Tree,
+    /// Whether the store did not have it before.
+    pub is_new: bool,
+}
+
 impl New<'_> {
-    /// Puts the tree into the store, if it is not there; the `bool` tells whether the store did not have it.
-    pub(crate) fn publish(self) -> Result<(Tree, bool)> {
-        let (home, id) = (self.home, self.verified.id());
-        let entered = self.describe().and_then(|info| Ok((info, self.enter()?)));
-        let (info, is_first) = match entered {
-            Ok((info, Entered::First)) => (info, true),
-            Ok((info, Entered::Replacing)) => (info, false),
-            Ok((_, Entered::Known(tree))) => {
-                self.staging.discard();
-                return name(home, &self.verified).map(|()| (*tree, false));
+    /// Puts the tree into the store, if it is not there.
+    pub(crate) fn publish(self) -> Result<Stored> {
+        let info = self.describe()?;
+        let is_new = match self.enter()? {
+            Entered::Known(tree) => {
+                drop(self.staging);
+                name(self.home, &self.verified)?;
+                return Ok(Stored { tree: *tree, is_new: false });
             }
-            Err(error) => {
-                self.staging.discard();
-                return Err(error);
-            }
+            Entered::First => true,
+            Entered::Replacing => false,
         };
-        match name(home, &self.verified).and_then(|()| self.staging.share()) {
-            Ok(()) if is_first => {}
-            // The damaged tree is removed, unless a pod still runs on it; then a later sweep removes it.
-            Ok(()) => Staging::sweep_or_warn(home)?,
-            Err(error) if is_first => {
-                // A tree that can't be withdrawn is complete, and gc can remove it.
-                let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));
-                self.staging.discard();
-                let _ = alias::sweep(home);
-                return Err(error);
+        if let Err(error) = name(self.home, &self.verified).and_then(|()| self.staging.share()) {
+            if is_new {
+                self.take_out();
             }
-            Err(error) => return Err(error),
+            return Err(error);
         }
-        Ok((Tree::published(id, info, self.staging.into_locked()), is_first))
+        if !is_new {
+            // The damaged tree is removed, unless a pod still runs on it; then a later sweep removes it.
+            Staging::sweep_or_warn(self.home)?;
+        }
+        let tree = Tree::published(info.id, info, self.staging.into_locked());
+        Ok(Stored { tree, is_new })
+    }
+
+    /// Takes the tree out of the store again. A tree that can't be taken out is complete, and gc can remove it.
+    fn take_out(self) {
+        let _ = self.staging.try_withdraw(&self.home.trees, &tree::name(self.verified.id()));
+        drop(self.staging);
+        let _ = alias::sweep(self.home);
     }
 
     /// Replaces the locked tree `damaged`, which has the same id. The new tree is still exclusively locked afterwards.
     pub(crate) fn replace(self, damaged: Locked) -> Result<Tree> {
-        let id = self.verified.id();
-        let replace = |info| {
-            self.staging.replace(&tree::name(id))?;
-            Ok(info)
-        };
-        match self.describe().and_then(replace) {
-            Ok(info) => {
-                self.staging.remove()?;
-                drop(damaged);
-                Ok(Tree::published(id, info, self.staging.into_locked()))
-            }
-            Err(error) => {
-                self.staging.discard();
-                Err(error)
-            }
-        }
+        let info = self.describe()?;
+        self.staging.replace(&tree::name(info.id))?;
+        self.staging.remove()?;
+        drop(damaged);
+        Ok(Tree::published(info.id, info, self.staging.into_locked()))
     }
 
     /// Writes the tree's info.

@@ -1,21 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Input files: opened once, before anything is written, and read through that descriptor from then on.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use pod::digest::Sha256;
 use pod::text::escape;
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::extract::{FileDigest, FileHasher, check_file};
 use crate::listener::{Listener, Progress};
 use sys::Interrupt;
 
 const BUFFER: usize = 256 << 10;
+
+/// Why an input file can't be opened. Paths are escaped.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none.
+    #[error("cannot open {path}")]
+    Missing {
+        /// Its path.
+        path: String,
+        /// The kernel's reason.
+        #[source]
+        error: Errno,
+    },
+    /// It is something other than a regular file.
+    #[error("cannot open {path}: expected a regular file")]
+    NotAFile {
+        /// Its path.
+        path: String,
+    },
+    /// The system refuses.
+    #[error("cannot open {path}")]
+    System {
+        /// Its path.
+        path: String,
+        /// The kernel's reason.
+        #[source]
+        error: io::Error,
+    },
+}
 
 /// An open regular file.
 #[derive(Debug)]
@@ -28,13 +57,23 @@ pub struct Source {
 
 impl Source {
     /// Opens a regular file.
-    pub fn open(path: &Path) -> Result<Self> {
-        let about = || format!("cannot open {}", escape(&path.to_string_lossy()));
+    ///
+    /// # Errors
+    /// If there is none, or it can't be opened.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let system = |error| OpenError::System { path: escape(&path.to_string_lossy()), error };
         // O_NONBLOCK: opening a FIFO must not wait for its writer.
-        let nonblock = i32::try_from(OFlags::NONBLOCK.bits())?;
-        let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).with_context(about)?;
-        let metadata = file.metadata().with_context(about)?;
-        ensure!(metadata.is_file(), "{}: expected a regular file", about());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match retry_on_intr(|| openat(CWD, path, flags, Mode::empty())) {
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                return Err(OpenError::Missing { path: escape(&path.to_string_lossy()), error });
+            }
+            opened => File::from(opened.map_err(|errno| system(errno.into()))?),
+        };
+        let metadata = file.metadata().map_err(system)?;
+        if !metadata.is_file() {
+            return Err(OpenError::NotAFile { path: escape(&path.to_string_lossy()) });
+        }
         Ok(Self { path: path.to_owned(), file, length: metadata.len(), progress: None })
     }
 

@@ -157,20 +157,34 @@ pub(crate) fn name(id: TreeId) -> CString {
     CString::new(id.to_string()).expect("a digest has no NUL")
 }
 
+/// Why a tree's directory could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unlocked {
+    /// It can't be opened.
+    #[error(transparent)]
+    Open(Errno),
+    /// It can't be locked, or a signal has ended the wait.
+    #[error("cannot lock it")]
+    Lock(#[source] io::Error),
+    /// Each time it was locked, its name meant another directory.
+    #[error("it is replaced again and again: expected it to stay")]
+    Replaced(#[source] Errno),
+}
+
 /// Opens a tree's directory and takes a shared lock on it.
 ///
 /// This waits for the lock, since a process that removes a tree holds it only for a moment.
-pub(crate) fn lock_shared(home: &Home, id: TreeId) -> Result<Option<OwnedFd>> {
+pub(crate) fn lock_shared(home: &Home, id: TreeId) -> Result<Option<OwnedFd>, Unlocked> {
     let (name, flags) = (name(id), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
     for _ in 0..ATTEMPTS {
         let directory = match openat(&home.trees, &name, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
-            opened => opened?,
+            opened => opened.map_err(Unlocked::Open)?,
         };
-        lock::share(&directory, &home.interrupt).context("cannot lock it")?;
-        if is_called(home.trees.as_fd(), &name, &directory)? {
+        lock::share(&directory, &home.interrupt).map_err(Unlocked::Lock)?;
+        if is_called(home.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {
             return Ok(Some(directory));
         }
     }
-    Err(Errno::AGAIN).context("it is replaced again and again: expected it to stay")
+    Err(Unlocked::Replaced(Errno::AGAIN))
 }

@@ -16,7 +16,7 @@ use pod::text::{escape, one_line};
 use rustix::io::Errno;
 
 use crate::damage::told_apart;
-use crate::extract::{Expected, Refused};
+use crate::extract::Expected;
 use crate::home::Home;
 use crate::import::Importer;
 use crate::info::{Info, Kind};
@@ -25,7 +25,8 @@ use crate::record;
 use crate::references::References;
 use crate::source::Source;
 use crate::staging;
-use crate::tree::{self, Found, Tree, read_info};
+use crate::tree::{self, Found, Tree, Unlocked, read_info};
+use crate::unpacker;
 use sys::Interrupt;
 
 /// The result of verifying a tree.
@@ -84,15 +85,14 @@ impl Known {
     pub fn read(home: &Home) -> Result<Self> {
         let mut known = BTreeMap::new();
         for id in tree::ids(home)? {
-            let read = || -> Result<Option<Info>> {
-                tree::lock_shared(home, id)?.map_or(Ok(None), |directory| info(&directory))
-            };
-            match read() {
-                Ok(info) => known.extend(info.map(|info| (info.id, info))),
+            let about = || format!("cannot look at tree {id}");
+            let directory = match tree::lock_shared(home, id) {
                 // Something that is not a directory has no info, and must not keep other trees from being repaired.
-                Err(error) if matches!(error.downcast_ref(), Some(&(Errno::NOTDIR | Errno::LOOP))) => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot look at tree {id}")),
-            }
+                Err(Unlocked::Open(Errno::NOTDIR | Errno::LOOP)) => continue,
+                locked => locked.with_context(about)?,
+            };
+            let info = directory.map_or(Ok(None), |directory| info(&directory)).with_context(about)?;
+            known.extend(info.map(|info| (info.id, info)));
         }
         Ok(Self(known))
     }
@@ -118,11 +118,11 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repa
     };
     let own = info(&locked.directory)?.filter(|info| info.id == id);
     match again(importer, own.as_ref().or_else(|| known.0.get(&id)), id)? {
-        Ok(new) => {
+        Again::Unpacked(new) => {
             importer.interrupt.check()?;
             Ok(Repair::Renewed(Box::new(new.replace(locked)?)))
         }
-        Err(Lost(why)) => {
+        Again::Impossible(why) => {
             let pods = References::read(home)?.to(id).to_vec();
             staging::remove_from_store(home, &name, locked)?;
             Ok(Repair::TakenOut(why, pods))
@@ -130,23 +130,28 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repa
     }
 }
 
-/// The reason why a tree can never be extracted again.
-struct Lost(String);
+/// What came of extracting a tree once more.
+enum Again<'h> {
+    /// The tree, in staging.
+    Unpacked(Box<New<'h>>),
+    /// It can never be extracted again, for this reason.
+    Impossible(String),
+}
 
 /// Extracts a tree from its file once more, whatever the store has.
-fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: TreeId) -> Result<Result<New<'h>, Lost>> {
+fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: TreeId) -> Result<Again<'h>> {
     let Some((kind, path)) = info.and_then(|info| Some((info.kind, Path::new(info.source.as_ref()?)))) else {
-        return Ok(Err(Lost("nothing says which file it came from".into())));
+        return Ok(Again::Impossible("nothing says which file it came from".into()));
     };
     let shown = escape(&path.to_string_lossy());
     if is_gone(path).with_context(|| format!("cannot look at {shown}"))? {
-        return Ok(Err(Lost(format!("{shown} is not there any more"))));
+        return Ok(Again::Impossible(format!("{shown} is not there any more")));
     }
-    let new =
-        unpack(importer, path, kind, id).with_context(|| format!("cannot extract it anew from {shown}"));
-    match new {
-        Err(error) if error.is::<Refused>() => Ok(Err(Lost(one_line(&format!("{error:#}"))))),
-        new => new.map(Ok),
+    let about = format!("cannot extract it anew from {shown}");
+    match unpack(importer, path, kind, id) {
+        Ok(new) => Ok(Again::Unpacked(Box::new(new))),
+        Err(unpacker::Error::Refused(why)) => Ok(Again::Impossible(one_line(&format!("{about}: {why}")))),
+        Err(unpacker::Error::Failed(error)) => Err(error.context(about)),
     }
 }
 
@@ -160,8 +165,14 @@ fn is_gone(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn unpack<'h>(importer: &Importer<'h>, path: &Path, kind: Kind, id: TreeId) -> Result<New<'h>> {
-    importer.unpack_new(&mut Source::open(path)?, kind, Expected::Tar(id.sha256().into()), false)
+fn unpack<'h>(
+    importer: &Importer<'h>,
+    path: &Path,
+    kind: Kind,
+    id: TreeId,
+) -> Result<New<'h>, unpacker::Error> {
+    let mut source = Source::open(path).map_err(anyhow::Error::from)?;
+    importer.unpack_new(&mut source, kind, Expected::Tar(id.sha256().into()), false)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use store::{Home, Kept};
+use store::{Home, Kept, Outcome};
 use terminal::output::Lines;
 
 use super::{Context, code, report_mounted, swept_but_mounted};
@@ -32,16 +32,16 @@ fn collect(home: &Home) -> Result<ExitCode> {
     let (mut is_mounted, mut lines) = (swept_but_mounted(home)?, Lines::default());
     for (id, outcome) in store::collect(home)? {
         match outcome {
-            Ok(info) => {
+            Outcome::Removed(info) => {
                 let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
                 let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
                 lines.add(&format!("removed {what} {id}{}", name.unwrap_or_default()));
             }
-            Err(Kept::Mounted(mounted)) => {
+            Outcome::Kept(Kept::Mounted(mounted)) => {
                 is_mounted = true;
                 report_mounted(format!("cannot remove tree {id}"), mounted);
             }
-            Err(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
+            Outcome::Kept(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
         }
     }
     lines.end().map(|()| code(is_mounted))

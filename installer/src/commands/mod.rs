@@ -71,13 +71,11 @@ impl Command {
 }
 
 impl Context {
-    /// Runs `task` on DIR's store, if there is one. Afterwards removes what opening the store has created.
+    /// Runs `task` on DIR's store, if there is one. Leaves no directories behind that opening the store has created.
     fn in_store(&self, task: impl FnOnce(&Home) -> Result<ExitCode>) -> Result<Option<ExitCode>> {
         let Some(home) = Home::find(&self.dir, &self.interrupt, &Ui)? else { return Ok(None) };
-        let done = task(&home);
-        // If the store was removed right before it was opened, then opening it has created it anew.
-        home.abandon();
-        done.map(Some)
+        // If the store was removed right before it was opened, then opening it has created it anew. It is not kept.
+        task(&home).map(Some)
     }
 
     /// Checks that DIR is a directory. Its owner doesn't matter.

@@ -6,6 +6,7 @@
 //! run removes it. So a run may be killed at any moment.
 
 mod mounted;
+mod removal;
 mod remove;
 mod sweep;
 
@@ -23,6 +24,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::home::Home;
+use removal::Removal;
 use sys::open_beneath;
 
 pub use mounted::{Mounted, told_apart};
@@ -54,9 +56,11 @@ pub enum Published {
     Taken,
 }
 
-/// A directory being built. It is locked.
+/// A directory being built. It is locked. On drop it is removed, unless it was published.
 #[derive(Debug)]
 pub struct Staging<'h> {
+    /// Dropped before `directory`, which holds the lock.
+    removal: Removal<'h>,
     home: &'h Home,
     id: PodId,
     name: CString,
@@ -107,11 +111,10 @@ impl<'h> Staging<'h> {
                 return Err(error).context("cannot lock the staging directory");
             }
         };
-        let staging = Self { home, id, name, directory };
-        if let Err(error) = staging.forget_inherited() {
-            staging.discard();
-            return Err(error);
-        }
+        let removal =
+            Removal::of(home, name.clone(), &directory).context("cannot look at the staging directory")?;
+        let staging = Self { removal, home, id, name, directory };
+        staging.forget_inherited()?;
         Ok(Some(staging))
     }
 
@@ -174,6 +177,7 @@ impl<'h> Staging<'h> {
             Err(Errno::EXIST) => return Ok(Published::Taken),
             done => done.context("cannot rename the staging directory to its place")?,
         }
+        self.removal.set_due(false);
         if let Err(error) = fsync(parent) {
             self.withdraw(parent, name);
             return Err(error).context("cannot sync the directory above");
@@ -191,12 +195,16 @@ impl<'h> Staging<'h> {
         mounted::check_tree(self.home, name).context("cannot replace what is there")?;
         syncfs(&self.directory).context("cannot sync the staging directory")?;
         self.exchange(parent, name).context("cannot change places with what is there")?;
+        self.removal.set_due(false);
         let synced = fsync(parent);
-        if synced.is_err()
-            && let Err(error) = self.exchange(parent, name)
-        {
-            let name = name.to_string_lossy();
-            self.home.listener.warn(&format!("cannot change places again with {name}: {error}"));
+        if synced.is_err() {
+            match self.exchange(parent, name) {
+                Ok(()) => self.removal.set_due(true),
+                Err(error) => {
+                    let name = name.to_string_lossy();
+                    self.home.listener.warn(&format!("cannot change places again with {name}: {error}"));
+                }
+            }
         }
         synced.context("cannot sync the directory above")
     }
@@ -207,6 +215,7 @@ impl<'h> Staging<'h> {
 
     /// Removes the locked directory that has its name in staging: itself, or the tree that it was exchanged with.
     pub fn remove(&self) -> Result<()> {
+        self.removal.set_due(false);
         mounted::remove_all(self.home, &self.name)
             .with_context(|| format!("cannot remove staging/{}", self.id))
     }
@@ -222,19 +231,9 @@ impl<'h> Staging<'h> {
     /// Moves a published directory back into staging. A half-removed directory must never be seen, so it is renamed
     /// before it is removed.
     pub fn try_withdraw(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
-        renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)
-    }
-
-    /// Removes the directory. If that fails, the next run's sweep removes it. A different directory that has its name
-    /// by now is left to the sweep, too.
-    pub fn discard(self) {
-        let removed = match is_called(&self.home.staging, &self.name, &self.directory) {
-            Ok(true) => mounted::remove(self.home, &self.name),
-            other => other.map(drop).map_err(Into::into),
-        };
-        if let Err(error) = removed {
-            self.home.listener.warn(&format!("cannot remove staging/{}: {error}", self.id));
-        }
+        renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)?;
+        self.removal.set_due(true);
+        Ok(())
     }
 
     /// Downgrades the lock of the published directory, so that other processes can share it.

@@ -69,8 +69,8 @@ fn a_pod_directory_appears_whole() {
         assert_eq!(mode(private), 0o700, "{}", private.display());
     }
     staging.withdraw(&home.containers, &name);
-    staging.discard();
-    home.abandon();
+    drop(staging);
+    drop(home);
     assert_eq!(names(outer.path()), [""; 0], "nothing of it is left, nor what was made for it");
 }
 
@@ -88,8 +88,6 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
             staging.replace(c"tree").unwrap();
             staging.remove().unwrap();
             drop(replaced);
-        } else {
-            staging.discard();
         }
         (published, fs::read(outer.path().join("store/tree-v1/tree/file")).unwrap())
     };
@@ -103,7 +101,7 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
     // Another process may be using the directory that it was exchanged with.
     let last = Staging::create(&home).unwrap();
     last.replace(c"tree").unwrap();
-    last.discard();
+    drop(last);
     assert_eq!(names(&outer.path().join("staging")).len(), 1);
 }
 
@@ -129,8 +127,8 @@ fn the_dead_are_swept_and_the_living_stay() {
     expected.sort();
     assert_eq!(names(&entries), expected);
     assert_eq!(fs::read(canary.join("file")).unwrap(), b"alive");
-    alive.discard();
-    second.discard();
+    drop(alive);
+    drop(second);
     assert_eq!(names(&entries), ["not-ours"]);
 }
 
@@ -156,7 +154,7 @@ fn a_dead_tree_of_any_depth_is_swept() {
     }
     let Some(nobody_starts) = can_run("a_dead_tree_of_any_depth_is_swept") else { return };
     let outer = tempfile::tempdir().unwrap();
-    drop(home_in(outer.path()).unwrap());
+    home_in(outer.path()).unwrap().keep();
     let entries = outer.path().join("staging");
     fs::create_dir(entries.join(DEAD)).unwrap();
     deep_tree(&entries.join(DEAD), 1000);
@@ -209,9 +207,9 @@ fn a_directory_in_use_is_not_unmade() {
     let dir = outer.path().join("dir");
     let first = home_in(&dir).unwrap();
     let second = home_in(&dir).unwrap();
-    first.abandon();
+    drop(first);
     assert_eq!(names(&dir), ["containers", "staging", "store"]);
-    Staging::create(&second).unwrap().discard();
+    Staging::create(&second).unwrap();
 }
 
 #[test]

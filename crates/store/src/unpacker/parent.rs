@@ -38,6 +38,30 @@ pub struct Descriptors<'a> {
     pub root: BorrowedFd<'a>,
 }
 
+/// Why an archive was not unpacked.
+#[derive(Debug)]
+pub enum Error {
+    /// The archive is refused, and would be again.
+    Refused(Refused),
+    /// It could not be unpacked this time.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Error> for anyhow::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refused) => refused.into(),
+            Error::Failed(error) => error,
+        }
+    }
+}
+
 /// Where a tree is to be.
 #[derive(Debug)]
 pub struct Place<'a> {
@@ -100,7 +124,7 @@ pub fn unpack(
     source: &Source,
     place: Place<'_>,
     interrupt: &Interrupt,
-) -> Result<Verified> {
+) -> Result<Verified, Error> {
     let (message, result) = io::pipe().context("cannot make a pipe")?;
     let archive = source.file().try_clone().context("cannot duplicate a descriptor")?.into();
     let Place { root, record } = place;
@@ -111,10 +135,10 @@ pub fn unpack(
     match serde_json::from_slice(&text) {
         // A whole message comes from a worker that has finished its job.
         Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => {
-            Verified::by_worker(outcome, job.expected)
+            Ok(Verified::by_worker(outcome, job.expected)?)
         }
         Ok(Message::Failed(failure)) => Err(failure.into_error()),
-        _ => Err(died(status)),
+        _ => Err(died(status).into()),
     }
 }
 
@@ -160,12 +184,12 @@ fn listen(message: &mut io::PipeReader, source: &Source, interrupt: &Interrupt) 
 }
 
 impl Failure {
-    fn into_error(self) -> anyhow::Error {
+    fn into_error(self) -> Error {
         let Self { why, hint, is_refusal } = self;
-        let error = if is_refusal { Refused::by_worker(why).into() } else { anyhow!(why) };
         match hint {
-            Some(hint) => report::hinted(error, hint),
-            None => error,
+            _ if is_refusal => Error::Refused(Refused::by_worker(why)),
+            Some(hint) => Error::Failed(report::hinted(anyhow!(why), hint)),
+            None => Error::Failed(anyhow!(why)),
         }
     }
 }

@@ -11,7 +11,7 @@ use prepare::ImagePlan;
 use report::Hint as _;
 use store::extract::Expected;
 use store::staging::Staging;
-use store::{Home, Importer, Kind};
+use store::{Home, Importer, Kind, Stored};
 use sys::Interrupt;
 use terminal::output;
 
@@ -35,11 +35,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     output::check()?;
     let images = args.images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
     let home = Home::open(&context.dir, &context.interrupt, &Ui)?;
-    let done = import(&home, images, args.limits.limits(), &context.interrupt);
-    if done.is_err() {
-        home.abandon();
-    }
-    done
+    let code = import(&home, images, args.limits.limits(), &context.interrupt)?;
+    home.keep();
+    Ok(code)
 }
 
 fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
@@ -59,7 +57,7 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
                 })
             }
         };
-        let (tree, _) = imported.with_context(|| format!("image {shown}"))?;
+        let Stored { tree, .. } = imported.with_context(|| format!("image {shown}"))?;
         output::print(format!("{}\n", tree.id()).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use report::Hint as _;
-use store::{Home, Kept, Selector};
+use store::{Home, Kept, Outcome, Selector};
 use terminal::output::Lines;
 
 use crate::commands::{Context, code, report_mounted, swept_but_mounted};
@@ -45,13 +45,13 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     let (mut refused, mut lines) = (Vec::new(), Lines::default());
     for (id, outcome) in outcomes {
         match outcome {
-            Ok(_) | Err(Kept::Missing) => lines.add(&format!("removed {id}")),
-            Err(Kept::Mounted(mounted)) => {
+            Outcome::Removed(_) | Outcome::Kept(Kept::Missing) => lines.add(&format!("removed {id}")),
+            Outcome::Kept(Kept::Mounted(mounted)) => {
                 is_mounted = true;
                 report_mounted(format!("cannot remove image {id}"), mounted);
             }
-            Err(Kept::InUse) => refused.push(format!("image {id} is in use")),
-            Err(Kept::Referred(pods)) => refused.push(format!(
+            Outcome::Kept(Kept::InUse) => refused.push(format!("image {id} is in use")),
+            Outcome::Kept(Kept::Referred(pods)) => refused.push(format!(
                 "pod {} refers to image {id}",
                 pods.first().map(ToString::to_string).unwrap_or_default()
             )),

@@ -37,8 +37,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a directory in use is unmade",
         file: HOME,
-        find: "        && flock(lock, FlockOperation::NonBlockingLockExclusive).is_err()\n",
-        replace: "        && flock(lock, FlockOperation::Unlock).is_err()\n",
+        find: "            && flock(lock, FlockOperation::NonBlockingLockExclusive).is_err()\n",
+        replace: "            && flock(lock, FlockOperation::Unlock).is_err()\n",
         suites: &[STAGING],
     },
     Mutation {
@@ -99,15 +99,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a prepare does not lock the trees that it finds",
         file: TREE,
-        find: "lock::share(&directory, &home.interrupt).context(\"cannot lock it\")?;",
+        find: "lock::share(&directory, &home.interrupt).map_err(Unlocked::Lock)?;",
         replace: "",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
         name: "a prepare takes a tree that is gone once it is locked",
         file: TREE,
-        find: "if is_called(home.trees.as_fd(), &name, &directory)? {",
-        replace: "if is_called(home.trees.as_fd(), &name, &directory)? || true {",
+        find: "if is_called(home.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {",
+        replace: "if is_called(home.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? || true {",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {

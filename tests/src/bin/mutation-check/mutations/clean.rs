@@ -26,56 +26,59 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a pod's staging directory is not removed after a failure",
-        file: APPLY,
-        find: "        staging.discard();\n        made.take_back(home);\n",
-        replace: "        made.take_back(home);\n",
+        file: "crates/store/src/staging/removal.rs",
+        find: "        if self.is_due.get()\n",
+        replace: "        if self.is_due.get() && false\n",
         suites: &[FAULTS],
     },
     Mutation {
         name: "trees that came for a pod stay after it has failed",
         file: APPLY,
-        find: "        staging.discard();\n        made.take_back(home);\n",
-        replace: "        staging.discard();\n",
+        find: "        if self.trees.is_empty() {\n",
+        replace: "        if self.trees.len() < usize::MAX {\n",
         suites: &[STORE_AFTER_A_FAILURE],
     },
     Mutation {
         name: "trees that are unpacked stay in staging after another is refused",
         file: APPLY,
-        find: "            acquired.into_iter().for_each(|(tree, _)| tree.abandon());
-            return Err(error);
-        }
-    };\n",
-        replace: "            return Err(error);\n        }\n    };\n",
+        find: "    Ok(AcquiredTrees { stage1: AcquiredTree { tree, shown }, images: of_images? })\n",
+        replace: "    let tree = std::mem::ManuallyDrop::new(tree);
+    let images = of_images?;
+    let tree = std::mem::ManuallyDrop::into_inner(tree);
+    Ok(AcquiredTrees { stage1: AcquiredTree { tree, shown }, images })\n",
         suites: &[STORE_AFTER_A_FAILURE],
     },
     Mutation {
         name: "a tree that is not whole stays in staging",
         file: "crates/store/src/import.rs",
-        find: "            Err(error) => {
-                staging.discard();
-                Err(error)\n",
-        replace: "            Err(error) => {\n                Err(error)\n",
+        find: "        let verified = self.unpack(&staging, source, kind, &job)?;\n",
+        replace: "        let unpacked = self.unpack(&staging, source, kind, &job);
+        let staging = std::mem::ManuallyDrop::new(staging);
+        let verified = unpacked?;
+        let staging = std::mem::ManuallyDrop::into_inner(staging);\n",
         suites: &[FAULTS_OF_AN_IMPORT],
     },
     Mutation {
         name: "a tree that can't have its other names stays",
         file: "crates/store/src/new.rs",
-        find: "                let _ = self.staging.try_withdraw(&home.trees, &tree::name(id));\n",
+        find: "        let _ = self.staging.try_withdraw(&self.home.trees, &tree::name(self.verified.id()));\n",
         replace: "",
         suites: &[FAULTS_OF_AN_IMPORT],
     },
     Mutation {
         name: "directories that were made are not removed after a failure",
         file: APPLY,
-        find: "        home.abandon();\n",
-        replace: "",
+        find: "    let prepared = in_home(plan, &home, interrupt, announce)?;\n    home.keep();\n",
+        replace: "    let prepared = in_home(plan, &home, interrupt, announce);
+    home.keep();
+    let prepared = prepared?;\n",
         suites: &[FAULTS],
     },
     Mutation {
         name: "directories that were made are not removed when the next can't be",
         file: "crates/store/src/home.rs",
-        find: "                unmake(path, &made);\n",
-        replace: "",
+        find: "        if self.directories.is_empty() {\n",
+        replace: "        if self.directories.len() < usize::MAX {\n",
         suites: &[FAULTS],
     },
     Mutation {

@@ -17,8 +17,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree is taken out whatever kept it from being extracted anew",
         file: "crates/store/src/verify.rs",
-        find: "        Err(error) if error.is::<Refused>() => ",
-        replace: "        Err(error) if error.is::<Refused>() || true => ",
+        find: "        Err(unpacker::Error::Failed(error)) => Err(error.context(about)),\n",
+        replace: "        Err(unpacker::Error::Failed(why)) => Ok(Again::Impossible(format!(\"{about}: {why:#}\"))),\n",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
