@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line: arguments in, data on stdout, messages on stderr, and an exit code out.
 //!
-//! Each command is a file in [`crate::commands`]. `docs/exit-codes.md` has the codes.
+//! Each command is a file in [`crate::commands`]. [`crate::exit`] has the codes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,13 +12,11 @@ use clap::error::ErrorKind;
 use pod::layout;
 use report::Hint as _;
 use sys::Interrupt;
-use terminal::output;
 
 use crate::commands::{Command, Context};
+use crate::exit::Exit;
 use crate::options::{environment, invalid};
-
-/// The exit code of a process that a signal ended is this plus the signal's number.
-const SIGNALLED: u8 = 128;
+use crate::ui::Ui;
 
 /// The examples at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
@@ -71,8 +69,9 @@ pub fn main() -> ExitCode {
     }
     match Arguments::try_parse().and_then(understood) {
         Ok((dir, command)) => execute(dir, command),
-        Err(error) => output::usage(&error),
+        Err(error) => Ui.usage(&error),
     }
+    .into()
 }
 
 /// Returns DIR and the command, once all arguments are checked.
@@ -92,7 +91,7 @@ fn directory(given: Option<PathBuf>) -> Result<PathBuf, clap::Error> {
 }
 
 /// Runs a command and reports its failure.
-fn execute(dir: PathBuf, command: Command) -> ExitCode {
+fn execute(dir: PathBuf, command: Command) -> Exit {
     let failure = command.failure();
     let (interrupt, done) = match watch() {
         Ok(interrupt) => {
@@ -103,14 +102,14 @@ fn execute(dir: PathBuf, command: Command) -> ExitCode {
         Err(error) => (Interrupt::default(), Err(error)),
     };
     match (done, interrupt.signal()) {
-        (Ok(code), _) => code,
+        (Ok(exit), _) => exit,
         (Err(_), Some(signal)) => {
-            terminal::tell("interrupted");
-            ExitCode::from(SIGNALLED + signal)
+            Ui.tell("interrupted");
+            Exit::Interrupted(signal)
         }
         (Err(error), None) => {
-            terminal::error(&error);
-            ExitCode::from(failure)
+            Ui.error(&error);
+            failure
         }
     }
 }

@@ -7,6 +7,7 @@
 mod cgroups;
 mod cli;
 mod commands;
+mod exit;
 mod options;
 mod pod_process;
 mod ui;

@@ -18,8 +18,14 @@ use rustix::process::{fchdir, geteuid};
 
 use store::{check_guarded, guarded};
 
-/// Gantry's exit code for its own failures. Apps seldom use it.
-pub(crate) const FAILURE: u8 = 254;
+use crate::exit::Exit;
+
+/// How `/init` is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InitOptions {
+    /// Whether it shows what nspawn and systemd say.
+    pub(crate) debug: bool,
+}
 
 /// Returns the pod directory that a command line names: either a pod's id below `dir`, or a path.
 pub(crate) fn find(pod: &Path, dir: &Path) -> PathBuf {
@@ -37,14 +43,14 @@ pub(crate) fn find(pod: &Path, dir: &Path) -> PathBuf {
 /// # Errors
 /// Fails if the program can't be executed, or if another user than root could have changed it. Returns in no other
 /// case.
-pub(crate) fn exec(pod: &Path, debug: bool) -> Result<Infallible> {
+pub(crate) fn exec(pod: &Path, options: &InitOptions) -> Result<Infallible> {
     let shown = escape(&pod.to_string_lossy());
     let init = enter(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
     let program = || format!("{}/{} of pod directory {shown}", layout::STAGE1, layout::INIT);
     check_program(&init).with_context(program)?;
     let mut words = vec![CString::new(format!("./{}/{}", layout::STAGE1, layout::INIT))?];
-    words.extend(debug.then(|| c"debug".to_owned()));
-    words.push(CString::new(format!("--failure-code={FAILURE}"))?);
+    words.extend(options.debug.then(|| c"debug".to_owned()));
+    words.push(CString::new(format!("--failure-code={}", Exit::NoPod.code()))?);
     let mut environment = Vec::new();
     if let Some(term) = std::env::var_os("TERM") {
         environment.push(CString::new([b"TERM=", term.as_bytes()].concat())?);

@@ -71,7 +71,13 @@ enum Command {
 pub fn run() -> ExitCode {
     let command = match Arguments::try_parse() {
         Ok(Arguments { command }) => command,
-        Err(error) => return output::usage(&error),
+        Err(error) => {
+            return match output::usage(&error) {
+                output::Shown::Help => ExitCode::SUCCESS,
+                output::Shown::Nothing => ExitCode::FAILURE,
+                output::Shown::WrongUsage => ExitCode::from(2),
+            };
+        }
     };
     let done = interrupt::watch().context("watch for signals").and_then(|()| execute(command));
     // After a signal, any failure is a consequence of it, so the interruption is reported instead.

@@ -74,8 +74,7 @@ impl<'h> Importer<'h> {
         if let Expected::File(digest) = expected {
             source.check(digest, self.interrupt)?;
         }
-        let with_sha512 = named.iter().any(|id| id.as_tree().is_none());
-        Ok(Acquired::New(self.unpack_new(source, kind, expected, with_sha512)?))
+        Ok(Acquired::New(self.unpack_new(source, kind, expected, named)?))
     }
 
     /// Unpacks an archive file in staging, whether or not the store has its tree.
@@ -84,9 +83,10 @@ impl<'h> Importer<'h> {
         source: &mut Source,
         kind: Kind,
         expected: Expected,
-        with_sha512: bool,
+        named: &[ImageId],
     ) -> Result<New<'h>, unpacker::Error> {
         source.show_progress(self.home.listener, "unpacking");
+        let with_sha512 = named.iter().any(|id| id.as_tree().is_none());
         let job = Job { expected, with_sha512, limits: self.limits };
         let staging = Staging::create(self.home)?;
         let verified = self.unpack(&staging, source, kind, &job)?;

@@ -172,7 +172,7 @@ fn unpack<'h>(
     id: TreeId,
 ) -> Result<New<'h>, unpacker::Error> {
     let mut source = Source::open(path).map_err(anyhow::Error::from)?;
-    importer.unpack_new(&mut source, kind, Expected::Tar(id.sha256().into()), false)
+    importer.unpack_new(&mut source, kind, Expected::Tar(id.sha256().into()), &[])
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
@@ -94,20 +93,31 @@ impl Lines {
     }
 }
 
-/// Prints the help or a usage error, and returns the exit code.
-pub fn usage(error: &clap::Error) -> ExitCode {
+/// What came of a command line that asks for nothing to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It asked for the help or the version, which was printed.
+    Help,
+    /// It asked for the help or the version, and that can't be written, which was reported.
+    Nothing,
+    /// It is wrong, which was reported.
+    WrongUsage,
+}
+
+/// Prints the parser's answer to a command line: the help on stdout, a usage error on stderr.
+pub fn usage(error: &clap::Error) -> Shown {
     if error.use_stderr() {
         let text = error.render().to_string();
         let lines: Vec<_> = text.trim_end().split('\n').map(pod::text::one_line).collect();
         crate::tell(&lines.join("\n"));
-        return ExitCode::from(2);
+        return Shown::WrongUsage;
     }
     let print = || error.print().and_then(|()| io::stdout().flush()).context(FAILED);
     match check().and_then(|()| print()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Shown::Help,
         Err(error) => {
             crate::error(&error);
-            ExitCode::FAILURE
+            Shown::Nothing
         }
     }
 }

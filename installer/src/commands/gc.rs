@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `installer gc`: removes what no pod refers to, and the cgroups that pods have left.
 
-use std::process::ExitCode;
-
 use anyhow::{Context as _, Result};
 use store::{Home, Kept, Outcome};
-use terminal::output::Lines;
 
-use super::{Context, code, report_mounted, swept_but_mounted};
+use super::{Context, report_mounted, sweep};
 use crate::cgroups;
+use crate::exit::Exit;
+use crate::ui::Ui;
 
 /// Remove every image and stage1 that no pod refers to
 ///
@@ -17,19 +16,19 @@ use crate::cgroups;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-pub(super) fn run(_args: &Args, context: &Context) -> Result<ExitCode> {
+pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit> {
     // The store is collected whatever becomes of the cgroups.
     let swept = cgroups::sweep().context("cannot remove the cgroups that pods have left");
-    let failed = swept.inspect_err(terminal::error).is_err();
+    let failed = swept.inspect_err(|error| Ui.error(error)).is_err();
     let collected = match context.in_store(collect)? {
-        Some(code) => code,
-        None => context.check_dir().map(|()| ExitCode::SUCCESS)?,
+        Some(exit) => exit,
+        None => context.check_dir().map(|()| Exit::Done)?,
     };
-    Ok(if failed { ExitCode::FAILURE } else { collected })
+    Ok(if failed { Exit::Failed } else { collected })
 }
 
-fn collect(home: &Home) -> Result<ExitCode> {
-    let (mut is_mounted, mut lines) = (swept_but_mounted(home)?, Lines::default());
+fn collect(home: &Home) -> Result<Exit> {
+    let (mut exit, mut lines) = (sweep(home)?, Ui.lines());
     for (id, outcome) in store::collect(home)? {
         match outcome {
             Outcome::Removed(info) => {
@@ -38,11 +37,10 @@ fn collect(home: &Home) -> Result<ExitCode> {
                 lines.add(&format!("removed {what} {id}{}", name.unwrap_or_default()));
             }
             Outcome::Kept(Kept::Mounted(mounted)) => {
-                is_mounted = true;
-                report_mounted(format!("cannot remove tree {id}"), mounted);
+                exit = report_mounted(format!("cannot remove tree {id}"), mounted);
             }
             Outcome::Kept(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
         }
     }
-    lines.end().map(|()| code(is_mounted))
+    lines.end().map(|()| exit)
 }

@@ -8,7 +8,6 @@ mod run;
 mod verify;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -17,7 +16,7 @@ use store::Home;
 use store::staging::{Mounted, Staging};
 use sys::Interrupt;
 
-use crate::pod_process;
+use crate::exit::Exit;
 use crate::ui::Ui;
 
 /// What every command works with.
@@ -50,16 +49,16 @@ impl Command {
         }
     }
 
-    /// Returns the command's exit code for a failure.
-    pub(crate) fn failure(&self) -> u8 {
+    /// Returns how the command ends if it fails.
+    pub(crate) fn failure(&self) -> Exit {
         match self {
-            Self::Run(_) => pod_process::FAILURE,
-            Self::Prepare(_) | Self::Image(_) | Self::Gc(_) | Self::Verify(_) => 1,
+            Self::Run(_) => Exit::NoPod,
+            Self::Prepare(_) | Self::Image(_) | Self::Gc(_) | Self::Verify(_) => Exit::Failed,
         }
     }
 
     /// Runs the command.
-    pub(crate) fn run(self, context: &Context) -> Result<ExitCode> {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         match self {
             Self::Prepare(args) => prepare::run(args, context),
             Self::Run(args) => run::run(args, context),
@@ -72,7 +71,7 @@ impl Command {
 
 impl Context {
     /// Runs `task` on DIR's store, if there is one. Leaves no directories behind that opening the store has created.
-    fn in_store(&self, task: impl FnOnce(&Home) -> Result<ExitCode>) -> Result<Option<ExitCode>> {
+    fn in_store(&self, task: impl FnOnce(&Home) -> Result<Exit>) -> Result<Option<Exit>> {
         let Some(home) = Home::find(&self.dir, &self.interrupt, &Ui)? else { return Ok(None) };
         // If the store was removed right before it was opened, then opening it has created it anew. It is not kept.
         task(&home).map(Some)
@@ -88,21 +87,17 @@ impl Context {
     }
 }
 
-/// Sweeps staging and reports the directories that stay because something is mounted in them. Tells whether there are
-/// any.
-fn swept_but_mounted(home: &Home) -> Result<bool> {
-    let all = Staging::sweep(home)?;
-    let is_mounted = !all.is_empty();
-    all.into_iter()
-        .for_each(|mounted| report_mounted("cannot remove a dead run's directory".into(), mounted));
-    Ok(is_mounted)
+/// Sweeps staging. Directories that stay because something is mounted in them are reported, and are a failure.
+fn sweep(home: &Home) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    for mounted in Staging::sweep(home)? {
+        exit = report_mounted("cannot remove a dead run's directory".into(), mounted);
+    }
+    Ok(exit)
 }
 
-fn report_mounted(what: String, mounted: Mounted) {
-    terminal::error(&anyhow::Error::new(mounted).context(what));
-}
-
-/// Returns the exit code of a command that has done all it could.
-fn code(failed: bool) -> ExitCode {
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+/// Reports what stays because something is mounted in it, which is a failure.
+fn report_mounted(what: String, mounted: Mounted) -> Exit {
+    Ui.error(&anyhow::Error::new(mounted).context(what));
+    Exit::Failed
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `installer prepare`: lays out a pod directory and prints its path.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use prepare::{Plan, Prepared};
-use terminal::output;
+use store::listener::Listener as _;
 
 use super::Context;
 use crate::cli::EXAMPLES;
+use crate::exit::Exit;
 use crate::options::PodOptions;
 use crate::ui::Ui;
 
@@ -29,17 +28,17 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    output::check()?;
+pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
+    Ui.check()?;
     let plan = Plan::open(&args.options.request(context.dir.clone()))?;
-    prepare::apply(plan, &context.interrupt, &Ui, announce).map(|_| ExitCode::SUCCESS)
+    prepare::apply(plan, &context.interrupt, &Ui, announce).map(|_| Exit::Done)
 }
 
 fn announce(pod: &Prepared) -> Result<()> {
     let mut line = pod.path.as_os_str().as_encoded_bytes().to_vec();
     line.push(b'\n');
-    output::print(&line)?;
-    terminal::tell(&format!("layout: {}", pod.layout));
-    pod.warnings.iter().for_each(|warning| terminal::warn(warning));
+    Ui.print(&line)?;
+    Ui.tell(&format!("layout: {}", pod.layout));
+    pod.warnings.iter().for_each(|warning| Ui.warn(warning));
     Ok(())
 }

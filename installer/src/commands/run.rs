@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -11,8 +10,9 @@ use prepare::Plan;
 
 use super::Context;
 use crate::cli::EXAMPLES;
+use crate::exit::Exit;
 use crate::options::PodOptions;
-use crate::pod_process;
+use crate::pod_process::{self, InitOptions};
 use crate::ui::Ui;
 
 /// Run a pod: a prepared one, or one of these images
@@ -44,7 +44,7 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: Args, context: &Context) -> Result<ExitCode> {
+pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     let pod = match args.pod {
         Some(pod) => pod_process::find(&pod, &context.dir),
         None => {
@@ -56,6 +56,6 @@ pub(super) fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let requests = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
     requests.thread_block().context("cannot hold signals back")?;
     context.interrupt.check()?;
-    let never: Infallible = pod_process::exec(&pod, args.debug)?;
+    let never: Infallible = pod_process::exec(&pod, &InitOptions { debug: args.debug })?;
     match never {}
 }

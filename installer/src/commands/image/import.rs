@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `installer image import`: unpacks images into the store, and prints their ids.
 
-use std::process::ExitCode;
-
 use anyhow::{Context as _, Result, anyhow};
 use archive::Limits;
 use image::ImageArgument;
@@ -13,9 +11,9 @@ use store::extract::Expected;
 use store::staging::Staging;
 use store::{Home, Importer, Kind, Stored};
 use sys::Interrupt;
-use terminal::output;
 
 use crate::commands::Context;
+use crate::exit::Exit;
 use crate::options::{LimitOptions, image_parser};
 use crate::ui::Ui;
 
@@ -31,16 +29,16 @@ pub(crate) struct Args {
     limits: LimitOptions,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    output::check()?;
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
+    Ui.check()?;
     let images = args.images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
     let home = Home::open(&context.dir, &context.interrupt, &Ui)?;
-    let code = import(&home, images, args.limits.limits(), &context.interrupt)?;
+    let exit = import(&home, images, args.limits.limits(), &context.interrupt)?;
     home.keep();
-    Ok(code)
+    Ok(exit)
 }
 
-fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<ExitCode> {
+fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<Exit> {
     Staging::sweep_or_warn(home)?;
     let importer = Importer { home, limits, name_of: image::name, interrupt };
     for image in images {
@@ -58,9 +56,9 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
             }
         };
         let Stored { tree, .. } = imported.with_context(|| format!("image {shown}"))?;
-        output::print(format!("{}\n", tree.id()).as_bytes())?;
+        Ui.print(format!("{}\n", tree.id()).as_bytes())?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
 /// Returns the ids by which the image is known afterwards besides its tree's: the id asked for, if it is a sha512.

@@ -2,16 +2,16 @@
 //! `installer image list`: lists the images in the store, as a table for people or as JSON for programs.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use pod::id::TreeId;
 use serde_json::json;
 use store::{Info, References};
-use terminal::output;
 
 use crate::commands::Context;
+use crate::exit::Exit;
+use crate::ui::Ui;
 
 /// List the images in the store
 #[derive(Debug, clap::Args)]
@@ -30,24 +30,24 @@ pub(crate) enum Format {
     Json,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let in_store = context.in_store(|home| {
         let references = References::read(home)?;
         print_list(&store::images(home, store::ids(home)?)?, &references, args.format)
     });
     match in_store? {
-        Some(code) => Ok(code),
+        Some(exit) => Ok(exit),
         None => print_list(&[], &References::default(), args.format),
     }
 }
 
-fn print_list(images: &[(TreeId, Info)], references: &References, format: Format) -> Result<ExitCode> {
+fn print_list(images: &[(TreeId, Info)], references: &References, format: Format) -> Result<Exit> {
     let text = match format {
         Format::Table => table(images, references),
         Format::Json => array(images, references)?,
     };
-    output::print(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    Ui.print(text.as_bytes())?;
+    Ok(Exit::Done)
 }
 
 fn array(images: &[(TreeId, Info)], references: &References) -> Result<String> {

@@ -5,12 +5,11 @@ mod import;
 mod list;
 mod rm;
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::Subcommand;
 
 use super::Context;
+use crate::exit::Exit;
 
 /// Bring images into the store, list them, remove them
 #[derive(Debug, Subcommand)]
@@ -20,7 +19,7 @@ pub(crate) enum Command {
     Rm(rm::Args),
 }
 
-pub(super) fn run(command: Command, context: &Context) -> Result<ExitCode> {
+pub(super) fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
         Command::Import(args) => import::run(&args, context),
         Command::List(args) => list::run(&args, context),

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `installer image rm`: removes images that no pod refers to.
 
-use std::process::ExitCode;
-
 use anyhow::{Result, anyhow};
 use report::Hint as _;
 use store::{Home, Kept, Outcome, Selector};
-use terminal::output::Lines;
 
-use crate::commands::{Context, code, report_mounted, swept_but_mounted};
+use crate::commands::{Context, report_mounted, sweep};
+use crate::exit::Exit;
+use crate::ui::Ui;
 
 /// Remove images that no pod refers to
 #[derive(Debug, clap::Args)]
@@ -18,19 +17,19 @@ pub(crate) struct Args {
     images: Vec<String>,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    if let Some(code) = context.in_store(|home| remove(home, &args.images))? {
-        return Ok(code);
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
+    if let Some(exit) = context.in_store(|home| remove(home, &args.images))? {
+        return Ok(exit);
     }
     context.check_dir()?;
     args.images.first().map_or(Ok(()), |image| Err(store::missing(&Selector::any(image))))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
-fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
+fn remove(home: &Home, images: &[String]) -> Result<Exit> {
     // The sweep comes first: if an earlier removal was killed halfway, repeating the command removes its leftovers even
     // though the image itself is gone already.
-    let mut is_mounted = swept_but_mounted(home)?;
+    let mut exit = sweep(home)?;
     store::sweep_aliases(home)?;
     let mut ids = Vec::new();
     for image in images {
@@ -42,13 +41,12 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
     }
     let outcomes = store::remove(home, &ids)?;
     store::sweep_aliases(home)?;
-    let (mut refused, mut lines) = (Vec::new(), Lines::default());
+    let (mut refused, mut lines) = (Vec::new(), Ui.lines());
     for (id, outcome) in outcomes {
         match outcome {
             Outcome::Removed(_) | Outcome::Kept(Kept::Missing) => lines.add(&format!("removed {id}")),
             Outcome::Kept(Kept::Mounted(mounted)) => {
-                is_mounted = true;
-                report_mounted(format!("cannot remove image {id}"), mounted);
+                exit = report_mounted(format!("cannot remove image {id}"), mounted);
             }
             Outcome::Kept(Kept::InUse) => refused.push(format!("image {id} is in use")),
             Outcome::Kept(Kept::Referred(pods)) => refused.push(format!(
@@ -58,7 +56,7 @@ fn remove(home: &Home, images: &[String]) -> Result<ExitCode> {
         }
     }
     match refused.as_slice() {
-        [] => lines.end().map(|()| code(is_mounted)),
+        [] => lines.end().map(|()| exit),
         all => Err(anyhow!("{}", all.join("; ")))
             .hint("rm -rf --one-file-system takes a pod directory away once its pod has ended"),
     }

@@ -98,8 +98,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what a dead run left is not swept by gc",
         file: "installer/src/commands/gc.rs",
-        find: "= (swept_but_mounted(home)?, Lines::default());",
-        replace: "= (false, Lines::default());",
+        find: "= (sweep(home)?, Ui.lines());",
+        replace: "= (Exit::Done, Ui.lines());",
         suites: &[STORE_GC],
     },
     Mutation {
