@@ -40,10 +40,10 @@ pub fn name(tree: &InRoot) -> Result<Identifier> {
 }
 
 /// Returns the rules for a kind of archive.
-pub fn policy(kind: store::Kind) -> Box<dyn Policy> {
+pub fn policy(kind: store::TreeKind) -> Box<dyn Policy> {
     match kind {
-        store::Kind::Image => Box::new(ImagePolicy::default()),
-        store::Kind::Stage1 => Box::new(Stage1Policy::default()),
+        store::TreeKind::Image => Box::new(ImagePolicy::default()),
+        store::TreeKind::Stage1 => Box::new(Stage1Policy::default()),
     }
 }
 

@@ -14,7 +14,7 @@ use pod::text::escape;
 use archive::{Entry, Kind};
 use report::Hint as _;
 use store::extract::{Admission, Policy};
-use store::source::Source;
+use store::input::InputFile;
 
 /// The default path of stage1, relative to the program's directory.
 const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";
@@ -36,7 +36,7 @@ pub fn read_sums(path: &Path) -> Result<Sha256> {
     sums.push(".sha256");
     let sums = PathBuf::from(sums);
     let read = || -> Result<Sha256> {
-        let text = Source::open(&sums)?.read_all(SUMS_MAX)?;
+        let text = InputFile::open(&sums)?.read_all(SUMS_MAX)?;
         find_sum(&text, path.file_name().unwrap_or_default().as_encoded_bytes())
     };
     read()

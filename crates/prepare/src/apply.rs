@@ -17,11 +17,11 @@ use pod::text::escape;
 use crate::assemble::{self, Image};
 use crate::layout::{self, Trees};
 use crate::plan::{ImagePlan, ManifestPlan, Plan};
-use store::Home;
+use store::DataDir;
 use store::extract::Expected;
 use store::listener::Listener;
 use store::staging::{Published, Staging};
-use store::{Acquired, Importer, Kind, Stored, Tree};
+use store::{Acquired, Importer, Stored, Tree, TreeKind};
 use sys::Interrupt;
 
 /// The pod directory that was made.
@@ -42,31 +42,31 @@ pub fn apply(
     listener: &'static dyn Listener,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
-    let home = Home::open(&plan.dir, interrupt, listener)?;
-    let prepared = in_home(plan, &home, interrupt, announce)?;
-    home.keep();
+    let data_dir = DataDir::open(&plan.dir, interrupt, listener)?;
+    let prepared = in_data_dir(plan, &data_dir, interrupt, announce)?;
+    data_dir.keep();
     Ok(prepared)
 }
 
-fn in_home(
+fn in_data_dir(
     plan: Plan,
-    home: &Home,
+    data_dir: &DataDir,
     interrupt: &Interrupt,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
-    let about = || format!("directory {}", escape(&home.path().to_string_lossy()));
-    Staging::sweep_or_warn(home).with_context(about)?;
+    let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
+    Staging::sweep_or_warn(data_dir).with_context(about)?;
     let Plan { stage1, images, layout, limits, manifest, .. } = plan;
-    let importer = Importer { home, limits, name_of: image::name, interrupt };
+    let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();
     // Dropped last: a tree is taken out of the store only once nothing uses it or refers to it.
-    let mut added = Added::to(home);
+    let mut added = Added::to(data_dir);
     let acquired = acquire(&importer, stage1, images, &named)?;
-    let Assembled { staging, pod, manifest } = put_together(home, &acquired.images, manifest, &named)?;
+    let Assembled { staging, pod, manifest } = put_together(data_dir, &acquired.images, manifest, &named)?;
     interrupt.check()?;
     let trees = added.publish(acquired, &named)?;
-    let laid = layout::lay_out(home, &staging, &trees, &pod, layout, interrupt)?;
-    let prepared = publish(home, &staging, (pod, &manifest), laid, announce)?;
+    let laid = layout::lay_out(data_dir, &staging, &trees, &pod, layout, interrupt)?;
+    let prepared = publish(data_dir, &staging, (pod, &manifest), laid, announce)?;
     added.keep();
     Ok(prepared)
 }
@@ -86,7 +86,7 @@ struct AcquiredTree<'h> {
 /// Finds or unpacks all trees: stage1's and the images' in parallel.
 fn acquire<'h>(
     importer: &Importer<'h>,
-    (mut stage1, digest): (store::source::Source, Sha256),
+    (mut stage1, digest): (store::input::InputFile, Sha256),
     images: Vec<ImagePlan>,
     named: &[ImageId],
 ) -> Result<AcquiredTrees<'h>> {
@@ -94,7 +94,9 @@ fn acquire<'h>(
     let (of_stage1, of_images) = thread::scope(|scope| {
         let of_stage1 = thread::Builder::new()
             .name("stage1".into())
-            .spawn_scoped(scope, || importer.acquire(&mut stage1, Kind::Stage1, Expected::File(digest), &[]))
+            .spawn_scoped(scope, || {
+                importer.acquire(&mut stage1, TreeKind::Stage1, Expected::File(digest), &[])
+            })
             .context("cannot start a thread")?;
         // No image is begun after one has failed.
         let of_images: Result<Vec<_>> =
@@ -113,10 +115,10 @@ fn acquire_image<'h>(
 ) -> Result<AcquiredTree<'h>> {
     let shown = image.shown();
     let tree = match image {
-        ImagePlan::Stored(selector) => store::resolve(importer.home, &selector).map(Acquired::Known),
+        ImagePlan::Stored(selector) => store::resolve(importer.data_dir, &selector).map(Acquired::Known),
         ImagePlan::File(mut source, id) => {
             let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
-            importer.acquire(&mut source, Kind::Image, expected, named)
+            importer.acquire(&mut source, TreeKind::Image, expected, named)
         }
     };
     let tree = tree.with_context(|| format!("image {shown}"))?;
@@ -132,22 +134,22 @@ struct Assembled<'h> {
 
 /// Assembles the pod from its images, and checks it. It writes nothing but the pod's staging directory.
 fn put_together<'h>(
-    home: &'h Home,
+    data_dir: &'h DataDir,
     acquired: &[AcquiredTree<'_>],
     manifest: ManifestPlan,
     named: &[ImageId],
 ) -> Result<Assembled<'h>> {
     let mut images: Vec<Image<'_>> = Vec::new();
     for AcquiredTree { tree, shown } in acquired {
-        let image = Image::read(home, tree, shown, named).with_context(|| format!("image {shown}"))?;
+        let image = Image::read(data_dir, tree, shown, named).with_context(|| format!("image {shown}"))?;
         let is_new = images.iter().all(|other| other.id != image.id);
         ensure!(is_new, "image {shown}: {} is there already: expected each image once", image.id);
         images.push(image);
     }
-    let staging = Staging::create(home)?;
+    let staging = Staging::create(data_dir)?;
     let manifest = match manifest {
         ManifestPlan::Generate(volumes) => {
-            assemble::generate(staging.id(), &images, &volumes, home.listener)?
+            assemble::generate(staging.id(), &images, &volumes, data_dir.listener)?
         }
         ManifestPlan::Given(bytes, manifest) => {
             assemble::check_images(&manifest, &images)?;
@@ -161,13 +163,13 @@ fn put_together<'h>(
 /// The trees that this run has added to the store. On drop they are taken out again, unless another process uses them
 /// by now. A tree that can't be taken out is complete, and gc removes it.
 struct Added<'h> {
-    home: &'h Home,
+    data_dir: &'h DataDir,
     trees: Vec<TreeId>,
 }
 
 impl<'h> Added<'h> {
-    fn to(home: &'h Home) -> Self {
-        Self { home, trees: Vec::new() }
+    fn to(data_dir: &'h DataDir) -> Self {
+        Self { data_dir, trees: Vec::new() }
     }
 
     /// Puts a pod's trees into the store.
@@ -175,7 +177,7 @@ impl<'h> Added<'h> {
         let stage1 = self.publish_one(acquired.stage1)?;
         let mut images = BTreeMap::new();
         for image in acquired.images {
-            let called = image.tree.called(self.home, named);
+            let called = image.tree.called(self.data_dir, named);
             let called = called.with_context(|| format!("cannot store {}", image.shown))?;
             images.insert(called, self.publish_one(image)?);
         }
@@ -198,13 +200,14 @@ impl Drop for Added<'_> {
         if self.trees.is_empty() {
             return;
         }
-        let removed = store::remove(self.home, &self.trees).and_then(|_| store::sweep_aliases(self.home));
-        let _ = removed.and_then(|()| store::forget_if_empty(self.home));
+        let removed =
+            store::remove(self.data_dir, &self.trees).and_then(|_| store::sweep_aliases(self.data_dir));
+        let _ = removed.and_then(|()| store::forget_if_empty(self.data_dir));
     }
 }
 
 fn publish(
-    home: &Home,
+    data_dir: &DataDir,
     staging: &Staging<'_>,
     (pod, manifest): (pod::Pod, &[u8]),
     laid: layout::Laid,
@@ -213,15 +216,15 @@ fn publish(
     staging.write_file(names::MANIFEST, manifest)?;
     staging.write_file(names::LAYERS, laid.layers.to_json().as_bytes())?;
     let name = std::ffi::CString::new(staging.id().to_string())?;
-    let published = staging.publish(&home.containers, &name, laid.sync)?;
+    let published = staging.publish(&data_dir.containers, &name, laid.sync)?;
     ensure!(published == Published::New, "pod {} is there already", staging.id());
-    let path: &Path = home.path();
+    let path: &Path = data_dir.path();
     let path = path.join(names::CONTAINERS).join(staging.id().to_string());
     let prepared = Prepared { path, layout: laid.shown, warnings: pod.warnings };
     match announce(&prepared) {
         Ok(()) => Ok(prepared),
         Err(error) => {
-            staging.withdraw(&home.containers, &name);
+            staging.withdraw(&data_dir.containers, &name);
             Err(error)
         }
     }

@@ -16,7 +16,7 @@ use crate::check;
 use crate::request::VolumeArgument;
 use report::Hint as _;
 use store::Acquired;
-use store::Home;
+use store::DataDir;
 use store::listener::Listener;
 
 /// An image whose tree is available.
@@ -33,12 +33,12 @@ pub(crate) struct Image<'a> {
 impl<'a> Image<'a> {
     /// Reads an image's manifest. `named` are the ids by which the pod's manifest may name the image.
     pub(crate) fn read(
-        home: &Home,
+        data_dir: &DataDir,
         tree: &'a Acquired<'a>,
         shown: &'a str,
         named: &[ImageId],
     ) -> Result<Self> {
-        let (id, of_tree) = (tree.called(home, named)?, tree.id().as_image());
+        let (id, of_tree) = (tree.called(data_dir, named)?, tree.id().as_image());
         if id != of_tree && named.contains(&of_tree) {
             bail!("the pod manifest calls it {of_tree} and {id}: expected one of them");
         }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::request::LayoutArgument;
 use report::Hint as _;
-use store::Home;
+use store::DataDir;
 use store::copy::{self, Means};
 use store::overlay;
 use store::staging::{self, Staging, Sync, open_below};
@@ -44,7 +44,7 @@ pub(crate) struct Laid {
 /// # Errors
 /// If overlays are required and can't be made; the system's errors.
 pub(crate) fn lay_out(
-    home: &Home,
+    data_dir: &DataDir,
     staging: &Staging<'_>,
     trees: &Trees,
     pod: &Pod,
@@ -57,17 +57,17 @@ pub(crate) fn lay_out(
     }
     let work = staging.make_directory(layout::WORK)?;
     let lower = trees.stage1.root()?;
-    let possible = if overlay::is_known(home)? { Ok(()) } else { overlay::probe(&lower, &stage1, &work) };
+    let possible = if overlay::is_known(data_dir)? { Ok(()) } else { overlay::probe(&lower, &stage1, &work) };
     match possible {
         Ok(()) => {
-            overlay::remember(home)?;
+            overlay::remember(data_dir)?;
             overlays(&stage1, &lower, trees, interrupt).context("cannot make its upper layer")
         }
         // This doesn't tell whether overlays work: the system is in trouble, and copies would add to it.
         Err(error) if overlay::is_trouble(&error) => Err(error).context("cannot try an overlay"),
         Err(error) if wanted == LayoutArgument::Auto => {
             let laid = copies(&stage1, trees, pod, interrupt)?;
-            home.listener.warn(&format!("no overlays here: {error:#}: {} instead", laid.shown));
+            data_dir.listener.warn(&format!("no overlays here: {error:#}: {} instead", laid.shown));
             Ok(laid)
         }
         Err(error) => Err(error).context("no overlays here").hint("--layout copy does without"),

@@ -17,7 +17,7 @@ use image::MANIFEST_MAX;
 use image::stage1;
 use report::Hint as _;
 use store::Selector;
-use store::source::{OpenError, Source};
+use store::input::{InputFile, OpenError};
 
 /// What is to be verified and laid out.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Plan {
     /// DIR.
     pub dir: PathBuf,
     /// Stage1, and the digest that its file must have.
-    pub stage1: (Source, Sha256),
+    pub stage1: (InputFile, Sha256),
     /// The images.
     pub images: Vec<ImagePlan>,
     /// How the pod gets its trees.
@@ -40,7 +40,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum ImagePlan {
     /// An archive file, and the id that the image must have.
-    File(Box<Source>, Option<ImageId>),
+    File(Box<InputFile>, Option<ImageId>),
     /// The store.
     Stored(Selector),
 }
@@ -50,7 +50,7 @@ impl ImagePlan {
     pub fn open(image: &ImageArgument) -> Result<Self> {
         match image {
             ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
-            ImageArgument::File { path, id } => match Source::open(path) {
+            ImageArgument::File { path, id } => match InputFile::open(path) {
                 Ok(source) => Ok(Self::File(Box::new(source), *id)),
                 Err(error @ OpenError::Missing { .. }) => match path.to_str() {
                     Some(name) if is_name(name) && id.is_none() => {
@@ -123,9 +123,9 @@ impl Plan {
     }
 }
 
-fn open_stage1(request: &Request) -> Result<(Source, Sha256)> {
+fn open_stage1(request: &Request) -> Result<(InputFile, Sha256)> {
     let path = request.stage1.clone().map_or_else(stage1::default_path, Ok)?;
-    let source = Source::open(&path)
+    let source = InputFile::open(&path)
         .context("stage1")
         .hint("--stage1 FILE or $GANTRY_STAGE1 says where it is; rootfs-build makes one")?;
     let digest = request.stage1_digest.map_or_else(|| stage1::read_sums(&path), Ok)?;
@@ -133,7 +133,7 @@ fn open_stage1(request: &Request) -> Result<(Source, Sha256)> {
 }
 
 fn read_manifest(path: &Path) -> Result<ManifestPlan> {
-    let bytes = Source::open(path).context("pod manifest")?.read_all(MANIFEST_MAX)?;
+    let bytes = InputFile::open(path).context("pod manifest")?.read_all(MANIFEST_MAX)?;
     let about = || format!("pod manifest {}", escape(&path.to_string_lossy()));
     match Manifest::parse(&bytes).with_context(about)? {
         Manifest::Pod(manifest) => Ok(ManifestPlan::Given(bytes, manifest)),

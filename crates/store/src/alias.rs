@@ -13,8 +13,8 @@ use pod::layout;
 use rustix::fs::{AtFlags, Dir, readlinkat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
+use crate::data_dir::DataDir;
 use crate::extract::ArchiveFile;
-use crate::home::Home;
 
 /// Another name of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +34,27 @@ impl Alias {
     }
 
     /// Returns the id of the tree that the alias leads to, without checking that the tree exists.
-    pub(crate) fn find(self, home: &Home) -> Result<Option<TreeId>> {
-        match readlinkat(&home.aliases, self.name(), Vec::new()) {
+    pub(crate) fn find(self, data_dir: &DataDir) -> Result<Option<TreeId>> {
+        match readlinkat(&data_dir.aliases, self.name(), Vec::new()) {
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             target => Ok(parse(target.context("cannot read the store's names")?.to_bytes())),
         }
     }
 
     /// Makes the alias lead to the tree `id`, wherever it led before.
-    pub(crate) fn set(self, home: &Home, id: TreeId) -> Result<()> {
+    pub(crate) fn set(self, data_dir: &DataDir, id: TreeId) -> Result<()> {
         let (name, target) = (self.name(), target(id));
         let set = || -> Result<()> {
-            match symlinkat(&target, &home.aliases, &name) {
-                Err(Errno::EXIST) if self.find(home)? == Some(id) => Ok(()),
+            match symlinkat(&target, &data_dir.aliases, &name) {
+                Err(Errno::EXIST) if self.find(data_dir)? == Some(id) => Ok(()),
                 Err(Errno::EXIST) => {
                     let new = format!("{name}.{}", std::process::id());
-                    match unlinkat(&home.aliases, &new, AtFlags::empty()) {
+                    match unlinkat(&data_dir.aliases, &new, AtFlags::empty()) {
                         Ok(()) | Err(Errno::NOENT) => {}
                         Err(error) => return Err(error.into()),
                     }
-                    symlinkat(&target, &home.aliases, &new)?;
-                    Ok(renameat(&home.aliases, &new, &home.aliases, &name)?)
+                    symlinkat(&target, &data_dir.aliases, &new)?;
+                    Ok(renameat(&data_dir.aliases, &new, &data_dir.aliases, &name)?)
                 }
                 done => Ok(done?),
             }
@@ -63,25 +63,25 @@ impl Alias {
     }
 
     /// Tells whether any tree came from an archive file of this length.
-    pub(crate) fn knows_length(home: &Home, length: u64) -> Result<bool> {
+    pub(crate) fn knows_length(data_dir: &DataDir, length: u64) -> Result<bool> {
         let prefix = of_length(length);
-        Ok(names(home)?.iter().any(|name| name.starts_with(&prefix)))
+        Ok(names(data_dir)?.iter().any(|name| name.starts_with(&prefix)))
     }
 }
 
 /// Returns the id of an image's tree, without checking that the tree exists; `None` if the store doesn't know it.
-pub(crate) fn tree_of(home: &Home, image: ImageId) -> Result<Option<TreeId>> {
-    image.as_tree().map_or_else(|| Alias::Image(image).find(home), |tree| Ok(Some(tree)))
+pub(crate) fn tree_of(data_dir: &DataDir, image: ImageId) -> Result<Option<TreeId>> {
+    image.as_tree().map_or_else(|| Alias::Image(image).find(data_dir), |tree| Ok(Some(tree)))
 }
 
 /// Removes the aliases that lead nowhere.
-pub fn sweep(home: &Home) -> Result<()> {
-    for name in names(home)? {
-        let found = readlinkat(&home.aliases, &name, Vec::new());
+pub fn sweep(data_dir: &DataDir) -> Result<()> {
+    for name in names(data_dir)? {
+        let found = readlinkat(&data_dir.aliases, &name, Vec::new());
         let tree = found.ok().and_then(|target| parse(target.to_bytes()));
         let is_there = |id: TreeId| {
             rustix::fs::accessat(
-                home.trees.as_fd(),
+                data_dir.trees.as_fd(),
                 id.to_string(),
                 rustix::fs::Access::EXISTS,
                 AtFlags::empty(),
@@ -89,7 +89,7 @@ pub fn sweep(home: &Home) -> Result<()> {
             .is_ok()
         };
         if !tree.is_some_and(is_there) {
-            match unlinkat(&home.aliases, &name, AtFlags::empty()) {
+            match unlinkat(&data_dir.aliases, &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error).context("cannot remove a name from the store"),
             }
@@ -115,9 +115,9 @@ fn parse(target: &[u8]) -> Option<TreeId> {
 }
 
 /// Lists Gantry's own names in the aliases' directory.
-fn names(home: &Home) -> Result<Vec<String>> {
+fn names(data_dir: &DataDir) -> Result<Vec<String>> {
     let mut all = Vec::new();
-    for entry in Dir::read_from(&home.aliases).context("cannot list the store's names")? {
+    for entry in Dir::read_from(&data_dir.aliases).context("cannot list the store's names")? {
         let entry = entry.context("cannot list the store's names")?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("file-") || name.starts_with("sha512-") {

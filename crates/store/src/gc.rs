@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use pod::id::{PodId, TreeId};
 
 use crate::damage::told_apart;
-use crate::home::Home;
+use crate::data_dir::DataDir;
 use crate::overlay;
 use crate::references::References;
 use crate::staging::{self, Locked, Mounted};
@@ -42,47 +42,47 @@ pub enum Outcome {
 }
 
 /// Removes every tree that no pod refers to and no process uses, and all aliases that lead nowhere.
-pub fn collect(home: &Home) -> Result<Vec<(TreeId, Outcome)>> {
-    let outcomes = remove(home, &ids(home)?)?;
-    alias::sweep(home)?;
-    forget_if_empty(home)?;
+pub fn collect(data_dir: &DataDir) -> Result<Vec<(TreeId, Outcome)>> {
+    let outcomes = remove(data_dir, &ids(data_dir)?)?;
+    alias::sweep(data_dir)?;
+    forget_if_empty(data_dir)?;
     Ok(outcomes)
 }
 
 /// Forgets what is known about overlays if the store has no trees.
 ///
 /// An empty store is then as it was when it was made.
-pub fn forget_if_empty(home: &Home) -> Result<()> {
-    if ids(home)?.is_empty() { overlay::forget(home) } else { Ok(()) }
+pub fn forget_if_empty(data_dir: &DataDir) -> Result<()> {
+    if ids(data_dir)?.is_empty() { overlay::forget(data_dir) } else { Ok(()) }
 }
 
 /// Removes these trees, except those that a pod refers to or a process uses.
-pub fn remove(home: &Home, trees: &[TreeId]) -> Result<Vec<(TreeId, Outcome)>> {
+pub fn remove(data_dir: &DataDir, trees: &[TreeId]) -> Result<Vec<(TreeId, Outcome)>> {
     let mut outcomes = Vec::new();
     for batch in trees.chunks(BATCH) {
-        remove_batch(home, batch, &mut outcomes)?;
+        remove_batch(data_dir, batch, &mut outcomes)?;
     }
     Ok(outcomes)
 }
 
-fn remove_batch(home: &Home, trees: &[TreeId], outcomes: &mut Vec<(TreeId, Outcome)>) -> Result<()> {
+fn remove_batch(data_dir: &DataDir, trees: &[TreeId], outcomes: &mut Vec<(TreeId, Outcome)>) -> Result<()> {
     let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
-        match staging::lock(&home.trees, &name).with_context(|| format!("cannot lock tree {id}"))? {
+        match staging::lock(&data_dir.trees, &name).with_context(|| format!("cannot lock tree {id}"))? {
             Some(locked) => alone.push((*id, locked)),
-            None if is_missing(home, *id) => outcomes.push((*id, Outcome::Kept(Kept::Missing))),
+            None if is_missing(data_dir, *id) => outcomes.push((*id, Outcome::Kept(Kept::Missing))),
             None => outcomes.push((*id, Outcome::Kept(Kept::InUse))),
         }
     }
     // Only now that the trees are locked: see the module's documentation.
-    let references = References::read(home)?;
+    let references = References::read(data_dir)?;
     for (id, locked) in alone {
         let pods = references.to(id);
         if pods.is_empty() {
             let about = || format!("cannot remove tree {id}");
             let info = told_apart(read_info(&locked.directory)).with_context(about)?.ok();
-            let removed = staging::remove_from_store(home, &tree::name(id), locked);
+            let removed = staging::remove_from_store(data_dir, &tree::name(id), locked);
             let outcome = match staging::told_apart(removed).with_context(about)? {
                 Ok(()) => Outcome::Removed(info),
                 Err(mounted) => Outcome::Kept(Kept::Mounted(mounted)),
@@ -95,7 +95,7 @@ fn remove_batch(home: &Home, trees: &[TreeId], outcomes: &mut Vec<(TreeId, Outco
     Ok(())
 }
 
-fn is_missing(home: &Home, id: TreeId) -> bool {
+fn is_missing(data_dir: &DataDir, id: TreeId) -> bool {
     let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::statat(&home.trees, tree::name(id), flags).is_err()
+    rustix::fs::statat(&data_dir.trees, tree::name(id), flags).is_err()
 }

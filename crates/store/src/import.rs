@@ -10,12 +10,12 @@ use pod::id::{ImageId, TreeId};
 use pod::layout;
 use pod::name::Identifier;
 
-use crate::Kind;
+use crate::TreeKind;
 use crate::alias::{self, Alias};
+use crate::data_dir::DataDir;
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
-use crate::home::Home;
+use crate::input::InputFile;
 use crate::new::{New, Stored};
-use crate::source::Source;
 use crate::staging::Staging;
 use crate::tree::Tree;
 use crate::unpacker::{self, Job, Place};
@@ -32,7 +32,7 @@ pub type NameOf = fn(&InRoot) -> Result<Identifier>;
 #[derive(Clone, Copy, Debug)]
 pub struct Importer<'h> {
     /// The data directory that archive files are imported into.
-    pub home: &'h Home,
+    pub data_dir: &'h DataDir,
     /// Limits on what archives may ask for.
     pub limits: Limits,
     /// Function that reads an image's name.
@@ -61,13 +61,13 @@ impl<'h> Importer<'h> {
     /// If the archive is refused or does not meet `expected`, or the system fails. Nothing is left behind then.
     pub fn acquire(
         &self,
-        source: &mut Source,
-        kind: Kind,
+        source: &mut InputFile,
+        kind: TreeKind,
         expected: Expected,
         named: &[ImageId],
     ) -> Result<Acquired<'h>> {
         if let Some(tree) = self.known(source, kind, expected)?
-            && is_called(self.home, &tree, named)?
+            && is_called(self.data_dir, &tree, named)?
         {
             return Ok(Acquired::Known(tree));
         }
@@ -80,25 +80,25 @@ impl<'h> Importer<'h> {
     /// Unpacks an archive file in staging, whether or not the store has its tree.
     pub(crate) fn unpack_new(
         &self,
-        source: &mut Source,
-        kind: Kind,
+        source: &mut InputFile,
+        kind: TreeKind,
         expected: Expected,
         named: &[ImageId],
     ) -> Result<New<'h>, unpacker::Error> {
-        source.show_progress(self.home.listener, "unpacking");
+        source.show_progress(self.data_dir.listener, "unpacking");
         let with_sha512 = named.iter().any(|id| id.as_tree().is_none());
         let job = Job { expected, with_sha512, limits: self.limits };
-        let staging = Staging::create(self.home)?;
+        let staging = Staging::create(self.data_dir)?;
         let verified = self.unpack(&staging, source, kind, &job)?;
-        let Self { home, interrupt, name_of, .. } = *self;
-        Ok(New { home, interrupt, name_of, staging, kind, verified, source: source.absolute() })
+        let Self { data_dir, interrupt, name_of, .. } = *self;
+        Ok(New { data_dir, interrupt, name_of, staging, kind, verified, source: source.absolute() })
     }
 
     fn unpack(
         &self,
         staging: &Staging<'_>,
-        source: &Source,
-        kind: Kind,
+        source: &InputFile,
+        kind: TreeKind,
         job: &Job,
     ) -> Result<Verified, unpacker::Error> {
         let root = staging.make_directory(layout::TREE)?;
@@ -107,36 +107,36 @@ impl<'h> Importer<'h> {
     }
 
     /// Returns the file's tree, if the store has it.
-    fn known(&self, source: &mut Source, kind: Kind, expected: Expected) -> Result<Option<Tree>> {
+    fn known(&self, source: &mut InputFile, kind: TreeKind, expected: Expected) -> Result<Option<Tree>> {
         let length = source.length();
         let id = match expected {
-            Expected::Tar(digest) => alias::tree_of(self.home, ImageId::of_tar(digest))?,
+            Expected::Tar(digest) => alias::tree_of(self.data_dir, ImageId::of_tar(digest))?,
             Expected::File(sha256) => {
                 let digest = FileDigest::Sha256(sha256);
-                Alias::File(ArchiveFile { digest, length }).find(self.home)?
+                Alias::File(ArchiveFile { digest, length }).find(self.data_dir)?
             }
-            Expected::Anything if Alias::knows_length(self.home, length)? => {
-                source.show_progress(self.home.listener, "checking");
+            Expected::Anything if Alias::knows_length(self.data_dir, length)? => {
+                source.show_progress(self.data_dir.listener, "checking");
                 let digest = source.digest(FileHasher::blake3(), self.interrupt)?;
-                Alias::File(ArchiveFile { digest, length }).find(self.home)?
+                Alias::File(ArchiveFile { digest, length }).find(self.data_dir)?
             }
             Expected::Anything => None,
         };
-        id.map_or(Ok(None), |id| Tree::open(self.home, id, kind))
+        id.map_or(Ok(None), |id| Tree::open(self.data_dir, id, kind))
     }
 }
 
 /// Tells whether a tree is known by one of the ids `named`.
 ///
 /// This is also true if none of them is a sha512, since the tree needs no other name then.
-fn is_called(home: &Home, tree: &Tree, named: &[ImageId]) -> Result<bool> {
-    Ok(named.iter().all(|id| id.as_tree().is_some()) || name_of(home, tree.id(), named)?.is_some())
+fn is_called(data_dir: &DataDir, tree: &Tree, named: &[ImageId]) -> Result<bool> {
+    Ok(named.iter().all(|id| id.as_tree().is_some()) || name_of(data_dir, tree.id(), named)?.is_some())
 }
 
 /// Returns which of the ids `named` the tree `tree` is called by.
-fn name_of(home: &Home, tree: TreeId, named: &[ImageId]) -> Result<Option<ImageId>> {
+fn name_of(data_dir: &DataDir, tree: TreeId, named: &[ImageId]) -> Result<Option<ImageId>> {
     for id in named {
-        if alias::tree_of(home, *id)? == Some(tree) {
+        if alias::tree_of(data_dir, *id)? == Some(tree) {
             return Ok(Some(*id));
         }
     }
@@ -153,12 +153,12 @@ impl Acquired<'_> {
     }
 
     /// Returns what the pod calls the image by: one of the ids `named`, or the tree's id.
-    pub fn called(&self, home: &Home, named: &[ImageId]) -> Result<ImageId> {
+    pub fn called(&self, data_dir: &DataDir, named: &[ImageId]) -> Result<ImageId> {
         let name = match self {
             Self::New(new) => {
                 new.verified.digests().sha512.map(ImageId::of_tar).filter(|id| named.contains(id))
             }
-            Self::Known(tree) => name_of(home, tree.id(), named)?,
+            Self::Known(tree) => name_of(data_dir, tree.id(), named)?,
         };
         Ok(name.unwrap_or_else(|| self.id().as_image()))
     }

@@ -20,14 +20,14 @@ pub(crate) const INFO_MAX: u64 = 64 << 10;
 /// The kind of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum TreeKind {
     /// An app image: a manifest and a rootfs.
     Image,
     /// A stage1.
     Stage1,
 }
 
-impl Kind {
+impl TreeKind {
     /// Returns what messages call it.
     pub fn shown(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ pub struct Info {
     /// Its id.
     pub id: TreeId,
     /// The tree's kind.
-    pub kind: Kind,
+    pub kind: TreeKind,
     /// An image's name, as in its manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Identifier>,

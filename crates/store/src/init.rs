@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, OFlags, fsync, linkat, renameat};
 use rustix::io::Errno;
 
 use crate::copy;
-use crate::home::Home;
+use crate::data_dir::DataDir;
 use crate::record;
 use crate::staging::Staging;
 use crate::tree::Tree;
@@ -31,16 +31,16 @@ pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<(
 }
 
 /// Tells whether a pod of overlays has another `init` than its stage1, or none.
-pub fn differs(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<bool> {
-    let Some(upper) = open_upper(home, pod)? else { return Ok(false) };
+pub fn differs(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<bool> {
+    let Some(upper) = open_upper(data_dir, pod)? else { return Ok(false) };
     let init = RelativePath::from_bytes(layout::INIT.as_bytes())?;
     Ok(!record::is_same_file(&stage1.root()?, &upper, &init, interrupt)?)
 }
 
 /// Replaces the `init` of a pod of overlays with that of its stage1, in one step.
-pub fn renew(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<()> {
-    let Some(upper) = open_upper(home, pod)? else { return Ok(()) };
-    let staging = Staging::create(home)?;
+pub fn renew(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<()> {
+    let Some(upper) = open_upper(data_dir, pod)? else { return Ok(()) };
+    let staging = Staging::create(data_dir)?;
     let place = || -> Result<()> {
         let new = staging.make_directory(layout::STAGE1)?;
         link(&stage1.root()?, &new, interrupt)?;
@@ -56,9 +56,9 @@ pub fn renew(home: &Home, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> R
 }
 
 /// Opens the upper layer of a pod, if it is there.
-fn open_upper(home: &Home, pod: PodId) -> Result<Option<OwnedFd>> {
+fn open_upper(data_dir: &DataDir, pod: PodId) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    match open_beneath(&home.containers, format!("{pod}/{}", layout::STAGE1), flags) {
+    match open_beneath(&data_dir.containers, format!("{pod}/{}", layout::STAGE1), flags) {
         Err(Errno::NOENT) => Ok(None),
         opened => opened.map(Some).context("cannot open its stage1"),
     }

@@ -10,10 +10,10 @@ use pod::layout;
 use rustix::fs::{AtFlags, statat};
 
 use crate::alias::{self, Alias};
+use crate::data_dir::DataDir;
 use crate::extract::Verified;
-use crate::home::Home;
 use crate::import::NameOf;
-use crate::info::{Info, Kind, now};
+use crate::info::{Info, TreeKind, now};
 use crate::staging::{Locked, Published, Staging, Sync};
 use crate::tree::{self, Tree};
 use crate::verify::{self, Verdict};
@@ -26,11 +26,11 @@ const ATTEMPTS: usize = 16;
 /// A new tree in staging.
 #[derive(Debug)]
 pub struct New<'h> {
-    pub(crate) home: &'h Home,
+    pub(crate) data_dir: &'h DataDir,
     pub(crate) interrupt: &'h Interrupt,
     pub(crate) name_of: NameOf,
     pub(crate) staging: Staging<'h>,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TreeKind,
     pub(crate) verified: Verified,
     /// Path of the archive file that it came from.
     pub(crate) source: Option<String>,
@@ -62,13 +62,13 @@ impl New<'_> {
         let is_new = match self.enter()? {
             Entered::Known(tree) => {
                 drop(self.staging);
-                name(self.home, &self.verified)?;
+                name(self.data_dir, &self.verified)?;
                 return Ok(Stored { tree: *tree, is_new: false });
             }
             Entered::First => true,
             Entered::Replacing => false,
         };
-        if let Err(error) = name(self.home, &self.verified).and_then(|()| self.staging.share()) {
+        if let Err(error) = name(self.data_dir, &self.verified).and_then(|()| self.staging.share()) {
             if is_new {
                 self.take_out();
             }
@@ -76,7 +76,7 @@ impl New<'_> {
         }
         if !is_new {
             // The damaged tree is removed, unless a pod still runs on it; then a later sweep removes it.
-            Staging::sweep_or_warn(self.home)?;
+            Staging::sweep_or_warn(self.data_dir)?;
         }
         let tree = Tree::published(info.id, info, self.staging.into_locked());
         Ok(Stored { tree, is_new })
@@ -84,9 +84,9 @@ impl New<'_> {
 
     /// Takes the tree out of the store again. A tree that can't be taken out is complete, and gc can remove it.
     fn take_out(self) {
-        let _ = self.staging.try_withdraw(&self.home.trees, &tree::name(self.verified.id()));
+        let _ = self.staging.try_withdraw(&self.data_dir.trees, &tree::name(self.verified.id()));
         drop(self.staging);
-        let _ = alias::sweep(self.home);
+        let _ = alias::sweep(self.data_dir);
     }
 
     /// Replaces the locked tree `damaged`, which has the same id. The new tree is still exclusively locked afterwards.
@@ -102,8 +102,8 @@ impl New<'_> {
     fn describe(&self) -> Result<Info> {
         let root = InRoot::open_at(&self.staging, layout::TREE)?;
         let name = match self.kind {
-            Kind::Stage1 => None,
-            Kind::Image => Some((self.name_of)(&root)?),
+            TreeKind::Stage1 => None,
+            TreeKind::Image => Some((self.name_of)(&root)?),
         };
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
             .context("cannot look at the record")?;
@@ -126,18 +126,18 @@ impl New<'_> {
     /// If the store has the tree by now, that one is verified. If it is intact, it is used; if it is damaged, it is
     /// replaced.
     fn enter(&self) -> Result<Entered> {
-        let (home, staging, id) = (self.home, &self.staging, self.verified.id());
+        let (data_dir, staging, id) = (self.data_dir, &self.staging, self.verified.id());
         let name = tree::name(id);
         for _ in 0..ATTEMPTS {
-            if staging.publish(&home.trees, &name, Sync::FileSystem)? == Published::New {
+            if staging.publish(&data_dir.trees, &name, Sync::FileSystem)? == Published::New {
                 return Ok(Entered::First);
             }
-            match verify::verify(home, id, self.interrupt)? {
+            match verify::verify(data_dir, id, self.interrupt)? {
                 Verdict::Intact(tree) => return Ok(Entered::Known(tree)),
                 // It was removed in between.
                 Verdict::Missing => {}
                 Verdict::Damaged(lines) => {
-                    home.listener.warn(&replaces(id, &lines));
+                    data_dir.listener.warn(&replaces(id, &lines));
                     staging.replace(&name)?;
                     return Ok(Entered::Replacing);
                 }
@@ -153,9 +153,9 @@ fn replaces(id: TreeId, lines: &[String]) -> String {
 }
 
 /// Sets the aliases of a tree that is in the store.
-fn name(home: &Home, verified: &Verified) -> Result<()> {
+fn name(data_dir: &DataDir, verified: &Verified) -> Result<()> {
     let id = verified.id();
-    Alias::File(verified.file()).set(home, id)?;
+    Alias::File(verified.file()).set(data_dir, id)?;
     let sha512 = verified.digests().sha512.map(ImageId::of_tar);
-    sha512.map_or(Ok(()), |image| Alias::Image(image).set(home, id))
+    sha512.map_or(Ok(()), |image| Alias::Image(image).set(data_dir, id))
 }

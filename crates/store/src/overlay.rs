@@ -14,7 +14,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
 };
 
-use crate::home::Home;
+use crate::data_dir::DataDir;
 use sys::proc_path;
 
 /// Tells whether a probe failed for a lack of something that has nothing to do with overlays.
@@ -31,21 +31,21 @@ const KNOWN: &str = "overlays";
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Tells whether an overlay was made there since the last boot.
-pub fn is_known(home: &Home) -> Result<bool> {
-    match readlinkat(&home.aliases, KNOWN, Vec::new()) {
-        Ok(known) => Ok(known.to_bytes() == here(home)?.as_bytes()),
+pub fn is_known(data_dir: &DataDir) -> Result<bool> {
+    match readlinkat(&data_dir.aliases, KNOWN, Vec::new()) {
+        Ok(known) => Ok(known.to_bytes() == here(data_dir)?.as_bytes()),
         Err(Errno::NOENT | Errno::INVAL) => Ok(false),
         Err(error) => Err(error).context("cannot read the store's names"),
     }
 }
 
 /// Remembers that an overlay was made there.
-pub fn remember(home: &Home) -> Result<()> {
-    if is_known(home)? {
+pub fn remember(data_dir: &DataDir) -> Result<()> {
+    if is_known(data_dir)? {
         return Ok(());
     }
-    forget(home)?;
-    match symlinkat(here(home)?, &home.aliases, KNOWN) {
+    forget(data_dir)?;
+    match symlinkat(here(data_dir)?, &data_dir.aliases, KNOWN) {
         // Another process has remembered it, too.
         Err(Errno::EXIST) => Ok(()),
         done => done.context("cannot write into the store"),
@@ -53,16 +53,16 @@ pub fn remember(home: &Home) -> Result<()> {
 }
 
 /// Forgets whatever was known about overlays there.
-pub fn forget(home: &Home) -> Result<()> {
-    match unlinkat(&home.aliases, KNOWN, AtFlags::empty()) {
+pub fn forget(data_dir: &DataDir) -> Result<()> {
+    match unlinkat(&data_dir.aliases, KNOWN, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error).context("cannot write into the store"),
     }
 }
 
-fn here(home: &Home) -> Result<String> {
+fn here(data_dir: &DataDir) -> Result<String> {
     let boot = std::fs::read_to_string(BOOT).context("cannot tell this boot from others")?;
-    Ok(format!("{}-{}", boot.trim(), fstat(&home.aliases)?.st_dev))
+    Ok(format!("{}-{}", boot.trim(), fstat(&data_dir.aliases)?.st_dev))
 }
 
 /// Makes an overlay of `lower` with changes in `upper`, checks that it can be written to, and releases it.

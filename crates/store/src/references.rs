@@ -13,7 +13,7 @@ use pod::layout;
 use rustix::fs::{Dir, OFlags};
 use rustix::io::Errno;
 
-use crate::home::Home;
+use crate::data_dir::DataDir;
 use sys::open_beneath;
 
 /// The maximum length of a pod's description of its layers in bytes, enough for some hundred images.
@@ -32,9 +32,9 @@ impl References {
     ///
     /// # Errors
     /// If one can't be understood, since it might refer to any tree.
-    pub fn read(home: &Home) -> Result<Self> {
+    pub fn read(data_dir: &DataDir) -> Result<Self> {
         let mut references = Self::default();
-        for (directory, are_complete) in [(&home.containers, true), (&home.staging, false)] {
+        for (directory, are_complete) in [(&data_dir.containers, true), (&data_dir.staging, false)] {
             for entry in Dir::read_from(directory).context("cannot list the pods")? {
                 let entry = entry.context("cannot list the pods")?;
                 let Some(id) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {

@@ -6,8 +6,8 @@ use pod::id::{ImageId, TreeId};
 use pod::text::escape;
 
 use crate::alias;
-use crate::home::Home;
-use crate::info::{Info, Kind};
+use crate::data_dir::DataDir;
+use crate::info::{Info, TreeKind};
 use crate::tree::{Found, Tree, ids};
 use report::hinted;
 
@@ -55,11 +55,11 @@ impl Selector {
 ///
 /// # Errors
 /// If the store has none or several.
-pub fn resolve(home: &Home, selector: &Selector) -> Result<Tree> {
+pub fn resolve(data_dir: &DataDir, selector: &Selector) -> Result<Tree> {
     for _ in 0..ATTEMPTS {
-        let Some(id) = one(&candidates(home, selector)?, selector)? else { break };
+        let Some(id) = one(&candidates(data_dir, selector)?, selector)? else { break };
         // No tree was open in between, so the image may be gone, and another one may be meant now.
-        if let Some(tree) = Tree::open(home, id, Kind::Image)? {
+        if let Some(tree) = Tree::open(data_dir, id, TreeKind::Image)? {
             return Ok(tree);
         }
     }
@@ -76,14 +76,14 @@ pub fn missing(selector: &Selector) -> anyhow::Error {
 }
 
 /// Returns the trees of the images that can be meant.
-fn candidates(home: &Home, selector: &Selector) -> Result<Vec<TreeId>> {
+fn candidates(data_dir: &DataDir, selector: &Selector) -> Result<Vec<TreeId>> {
     let images = match selector {
-        Selector::Id(id) => return Ok(alias::tree_of(home, *id)?.into_iter().collect()),
+        Selector::Id(id) => return Ok(alias::tree_of(data_dir, *id)?.into_iter().collect()),
         Selector::Prefix(prefix) => {
-            images(home, ids(home)?.into_iter().filter(|id| id.to_string().starts_with(prefix)))?
+            images(data_dir, ids(data_dir)?.into_iter().filter(|id| id.to_string().starts_with(prefix)))?
         }
         Selector::Name(name) => {
-            let mut images = images(home, ids(home)?)?;
+            let mut images = images(data_dir, ids(data_dir)?)?;
             images.retain(|(_, info)| info.name.as_ref().is_some_and(|of_image| of_image.as_str() == name));
             images
         }
@@ -107,13 +107,13 @@ fn one(found: &[TreeId], selector: &Selector) -> Result<Option<TreeId>> {
 ///
 /// # Errors
 /// If a tree can't be examined, since it might be any image.
-pub fn images(home: &Home, ids: impl IntoIterator<Item = TreeId>) -> Result<Vec<(TreeId, Info)>> {
+pub fn images(data_dir: &DataDir, ids: impl IntoIterator<Item = TreeId>) -> Result<Vec<(TreeId, Info)>> {
     let mut all = Vec::new();
     for id in ids {
-        match Tree::look(home, id)? {
-            Found::Whole(tree) if tree.info().kind == Kind::Image => all.push((id, tree.info().clone())),
+        match Tree::look(data_dir, id)? {
+            Found::Whole(tree) if tree.info().kind == TreeKind::Image => all.push((id, tree.info().clone())),
             Found::Whole(_) | Found::Nothing => {}
-            Found::Damaged(error) => home.listener.warn(&format!("{error:#}")),
+            Found::Damaged(error) => data_dir.listener.warn(&format!("{error:#}")),
         }
     }
     Ok(all)

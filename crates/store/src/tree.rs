@@ -13,8 +13,8 @@ use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::damage::told_apart;
-use crate::home::{Home, check_guarded};
-use crate::info::{INFO_MAX, Info, Kind};
+use crate::data_dir::{DataDir, check_guarded};
+use crate::info::{INFO_MAX, Info, TreeKind};
 use crate::lock;
 use crate::staging::{Locked, is_called, open_below};
 use report::hinted;
@@ -48,16 +48,16 @@ impl Tree {
     ///
     /// # Errors
     /// If what the store has is not a complete tree, or is of another kind.
-    pub fn open(home: &Home, id: TreeId, kind: Kind) -> Result<Option<Self>> {
-        let Some(tree) = Self::open_any(home, id)? else { return Ok(None) };
+    pub fn open(data_dir: &DataDir, id: TreeId, kind: TreeKind) -> Result<Option<Self>> {
+        let Some(tree) = Self::open_any(data_dir, id)? else { return Ok(None) };
         let found = tree.info.kind;
         ensure!(found == kind, "{id} is no {}: it is in the store as {}", kind.shown(), found.shown());
         Ok(Some(tree))
     }
 
     /// Opens a tree like [`Self::open`], but of any kind.
-    pub fn open_any(home: &Home, id: TreeId) -> Result<Option<Self>> {
-        match Self::look(home, id)? {
+    pub fn open_any(data_dir: &DataDir, id: TreeId) -> Result<Option<Self>> {
+        match Self::look(data_dir, id)? {
             Found::Nothing => Ok(None),
             Found::Whole(tree) => Ok(Some(*tree)),
             Found::Damaged(error) => Err(error),
@@ -68,9 +68,11 @@ impl Tree {
     ///
     /// # Errors
     /// If that can't be examined.
-    pub fn look(home: &Home, id: TreeId) -> Result<Found> {
+    pub fn look(data_dir: &DataDir, id: TreeId) -> Result<Found> {
         let about = || format!("cannot open tree {id}");
-        let Some(directory) = lock_shared(home, id).with_context(about)? else { return Ok(Found::Nothing) };
+        let Some(directory) = lock_shared(data_dir, id).with_context(about)? else {
+            return Ok(Found::Nothing);
+        };
         Ok(match told_apart(look(&directory, id)).with_context(about)? {
             Ok(info) => Found::Whole(Box::new(Self { id, info, directory })),
             Err(error) => Found::Damaged(damaged(id, error)),
@@ -141,9 +143,9 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info> {
 }
 
 /// Returns the ids of all trees in the store.
-pub fn ids(home: &Home) -> Result<Vec<TreeId>> {
+pub fn ids(data_dir: &DataDir) -> Result<Vec<TreeId>> {
     let mut all = Vec::new();
-    for entry in Dir::read_from(&home.trees).context("cannot list the store")? {
+    for entry in Dir::read_from(&data_dir.trees).context("cannot list the store")? {
         let entry = entry.context("cannot list the store")?;
         // Gantry gives no names of another form, so those are not its own.
         all.extend(entry.file_name().to_str().ok().and_then(|name| name.parse::<TreeId>().ok()));
@@ -174,15 +176,15 @@ pub(crate) enum Unlocked {
 /// Opens a tree's directory and takes a shared lock on it.
 ///
 /// This waits for the lock, since a process that removes a tree holds it only for a moment.
-pub(crate) fn lock_shared(home: &Home, id: TreeId) -> Result<Option<OwnedFd>, Unlocked> {
+pub(crate) fn lock_shared(data_dir: &DataDir, id: TreeId) -> Result<Option<OwnedFd>, Unlocked> {
     let (name, flags) = (name(id), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
     for _ in 0..ATTEMPTS {
-        let directory = match openat(&home.trees, &name, flags, Mode::empty()) {
+        let directory = match openat(&data_dir.trees, &name, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened.map_err(Unlocked::Open)?,
         };
-        lock::share(&directory, &home.interrupt).map_err(Unlocked::Lock)?;
-        if is_called(home.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {
+        lock::share(&directory, &data_dir.interrupt).map_err(Unlocked::Lock)?;
+        if is_called(data_dir.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {
             return Ok(Some(directory));
         }
     }

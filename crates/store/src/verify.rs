@@ -16,14 +16,14 @@ use pod::text::{escape, one_line};
 use rustix::io::Errno;
 
 use crate::damage::told_apart;
+use crate::data_dir::DataDir;
 use crate::extract::Expected;
-use crate::home::Home;
 use crate::import::Importer;
-use crate::info::{Info, Kind};
+use crate::info::{Info, TreeKind};
+use crate::input::InputFile;
 use crate::new::New;
 use crate::record;
 use crate::references::References;
-use crate::source::Source;
 use crate::staging;
 use crate::tree::{self, Found, Tree, Unlocked, read_info};
 use crate::unpacker;
@@ -56,8 +56,8 @@ pub enum Repair {
 ///
 /// # Errors
 /// If it can't be examined for another reason than damage, or once interrupted.
-pub fn verify(home: &Home, id: TreeId, interrupt: &Interrupt) -> Result<Verdict> {
-    let found = Tree::look(home, id)?;
+pub fn verify(data_dir: &DataDir, id: TreeId, interrupt: &Interrupt) -> Result<Verdict> {
+    let found = Tree::look(data_dir, id)?;
     interrupt.check()?;
     let tree = match found {
         Found::Whole(tree) => tree,
@@ -82,11 +82,11 @@ impl Known {
     ///
     /// # Errors
     /// If one can't be examined for another reason than damage.
-    pub fn read(home: &Home) -> Result<Self> {
+    pub fn read(data_dir: &DataDir) -> Result<Self> {
         let mut known = BTreeMap::new();
-        for id in tree::ids(home)? {
+        for id in tree::ids(data_dir)? {
             let about = || format!("cannot look at tree {id}");
-            let directory = match tree::lock_shared(home, id) {
+            let directory = match tree::lock_shared(data_dir, id) {
                 // Something that is not a directory has no info, and must not keep other trees from being repaired.
                 Err(Unlocked::Open(Errno::NOTDIR | Errno::LOOP)) => continue,
                 locked => locked.with_context(about)?,
@@ -111,9 +111,9 @@ fn info(directory: &OwnedFd) -> Result<Option<Info>> {
 /// # Errors
 /// If neither can be done for now; the tree is still there then.
 pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repair> {
-    let home = importer.home;
+    let data_dir = importer.data_dir;
     let name = tree::name(id);
-    let Some(locked) = staging::lock(&home.trees, &name).context("cannot lock it")? else {
+    let Some(locked) = staging::lock(&data_dir.trees, &name).context("cannot lock it")? else {
         return Ok(Repair::InUse);
     };
     let own = info(&locked.directory)?.filter(|info| info.id == id);
@@ -123,8 +123,8 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repa
             Ok(Repair::Renewed(Box::new(new.replace(locked)?)))
         }
         Again::Impossible(why) => {
-            let pods = References::read(home)?.to(id).to_vec();
-            staging::remove_from_store(home, &name, locked)?;
+            let pods = References::read(data_dir)?.to(id).to_vec();
+            staging::remove_from_store(data_dir, &name, locked)?;
             Ok(Repair::TakenOut(why, pods))
         }
     }
@@ -168,10 +168,10 @@ fn is_gone(path: &Path) -> io::Result<bool> {
 fn unpack<'h>(
     importer: &Importer<'h>,
     path: &Path,
-    kind: Kind,
+    kind: TreeKind,
     id: TreeId,
 ) -> Result<New<'h>, unpacker::Error> {
-    let mut source = Source::open(path).map_err(anyhow::Error::from)?;
+    let mut source = InputFile::open(path).map_err(anyhow::Error::from)?;
     importer.unpack_new(&mut source, kind, Expected::Tar(id.sha256().into()), &[])
 }
 
@@ -186,10 +186,10 @@ mod tests {
     fn an_interrupt_is_no_verdict() {
         let Some(_nobody_starts) = can_run("an_interrupt_is_no_verdict") else { return };
         let outer = tempfile::tempdir().unwrap();
-        let home = Home::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
+        let data_dir = DataDir::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
         let id = TreeId::of_tar([7; 32].into());
         fs::create_dir(outer.path().join(pod::layout::TREES).join(id.to_string())).unwrap();
-        let verdict = |interrupt| verify(&home, id, &interrupt);
+        let verdict = |interrupt| verify(&data_dir, id, &interrupt);
         assert!(matches!(verdict(Interrupt::default()), Ok(Verdict::Damaged(_))));
         assert!(verdict(Interrupt::by(15)).is_err());
     }
@@ -197,10 +197,10 @@ mod tests {
     fn what_is_no_tree_at_all_is_passed_over() {
         let Some(_nobody_starts) = can_run("what_is_no_tree_at_all_is_passed_over") else { return };
         let outer = tempfile::tempdir().unwrap();
-        let home = Home::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
+        let data_dir = DataDir::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
         let id = TreeId::of_tar([7; 32].into());
         fs::write(outer.path().join(pod::layout::TREES).join(id.to_string()), "").unwrap();
-        assert!(Known::read(&home).unwrap().0.is_empty());
-        assert!(verify(&home, id, &Interrupt::default()).is_err());
+        assert!(Known::read(&data_dir).unwrap().0.is_empty());
+        assert!(verify(&data_dir, id, &Interrupt::default()).is_err());
     }
 }

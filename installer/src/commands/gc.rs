@@ -2,7 +2,7 @@
 //! `installer gc`: removes what no pod refers to, and the cgroups that pods have left.
 
 use anyhow::{Context as _, Result};
-use store::{Home, Kept, Outcome};
+use store::{DataDir, Kept, Outcome};
 
 use super::{Context, report_mounted, sweep};
 use crate::cgroups;
@@ -27,9 +27,9 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit> {
     Ok(if failed { Exit::Failed } else { collected })
 }
 
-fn collect(home: &Home) -> Result<Exit> {
-    let (mut exit, mut lines) = (sweep(home)?, Ui.lines());
-    for (id, outcome) in store::collect(home)? {
+fn collect(data_dir: &DataDir) -> Result<Exit> {
+    let (mut exit, mut lines) = (sweep(data_dir)?, Ui.lines());
+    for (id, outcome) in store::collect(data_dir)? {
         match outcome {
             Outcome::Removed(info) => {
                 let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use pod::text::escape;
-use store::Home;
+use store::DataDir;
 use store::staging::{Mounted, Staging};
 use sys::Interrupt;
 
@@ -71,10 +71,10 @@ impl Command {
 
 impl Context {
     /// Runs `task` on DIR's store, if there is one. Leaves no directories behind that opening the store has created.
-    fn in_store(&self, task: impl FnOnce(&Home) -> Result<Exit>) -> Result<Option<Exit>> {
-        let Some(home) = Home::find(&self.dir, &self.interrupt, &Ui)? else { return Ok(None) };
+    fn in_store(&self, task: impl FnOnce(&DataDir) -> Result<Exit>) -> Result<Option<Exit>> {
+        let Some(data_dir) = DataDir::find(&self.dir, &self.interrupt, &Ui)? else { return Ok(None) };
         // If the store was removed right before it was opened, then opening it has created it anew. It is not kept.
-        task(&home).map(Some)
+        task(&data_dir).map(Some)
     }
 
     /// Checks that DIR is a directory. Its owner doesn't matter.
@@ -88,9 +88,9 @@ impl Context {
 }
 
 /// Sweeps staging. Directories that stay because something is mounted in them are reported, and are a failure.
-fn sweep(home: &Home) -> Result<Exit> {
+fn sweep(data_dir: &DataDir) -> Result<Exit> {
     let mut exit = Exit::Done;
-    for mounted in Staging::sweep(home)? {
+    for mounted in Staging::sweep(data_dir)? {
         exit = report_mounted("cannot remove a dead run's directory".into(), mounted);
     }
     Ok(exit)

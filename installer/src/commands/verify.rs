@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, bail};
 use pod::id::TreeId;
 use pod::text::one_line;
-use store::{Home, Importer, Kind, Known, References, Repair, Selector, Tree, Verdict, init};
+use store::{DataDir, Importer, Known, References, Repair, Selector, Tree, TreeKind, Verdict, init};
 use terminal::output::Lines;
 
 use super::{Context, sweep};
@@ -32,11 +32,11 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
-    let in_store = context.in_store(|home| {
+    let in_store = context.in_store(|data_dir| {
         let (limits, interrupt) = (args.limits.limits(), &context.interrupt);
-        let importer = Importer { home, limits, name_of: image::name, interrupt };
-        let exit = if args.repair { sweep(home)? } else { Exit::Done };
-        let known = args.repair.then(|| Known::read(home)).transpose()?;
+        let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
+        let exit = if args.repair { sweep(data_dir)? } else { Exit::Done };
+        let known = args.repair.then(|| Known::read(data_dir)).transpose()?;
         Verification { importer, known, lines: Ui.lines(), exit }.of(&args.images)
     });
     if let Some(exit) = in_store? {
@@ -69,7 +69,7 @@ enum State {
 impl Verification<'_> {
     /// Verifies these images, or everything in the store. A damaged tree doesn't stop the verification of the others.
     fn of(mut self, images: &[String]) -> Result<Exit> {
-        for id in ids(self.importer.home, images)? {
+        for id in ids(self.importer.data_dir, images)? {
             self.importer.interrupt.check()?;
             match self.one(id) {
                 Ok(State::Intact) => {}
@@ -89,7 +89,7 @@ impl Verification<'_> {
 
     /// Verifies a tree, and repairs it where that was asked for.
     fn one(&mut self, id: TreeId) -> Result<State> {
-        let tree = match store::verify(self.importer.home, id, self.importer.interrupt)? {
+        let tree = match store::verify(self.importer.data_dir, id, self.importer.interrupt)? {
             Verdict::Missing => return Ok(State::Missing),
             Verdict::Intact(tree) => {
                 self.lines.add(&format!("{id}: intact"));
@@ -131,13 +131,13 @@ impl Verification<'_> {
 
     /// Compares the `init` of all pods of a stage1 with its own, and replaces another one if a repair was asked for.
     fn inits(&mut self, tree: &Tree) -> Result<State> {
-        let (home, id, interrupt) = (self.importer.home, tree.id(), self.importer.interrupt);
-        if tree.info().kind != Kind::Stage1 {
+        let (data_dir, id, interrupt) = (self.importer.data_dir, tree.id(), self.importer.interrupt);
+        if tree.info().kind != TreeKind::Stage1 {
             return Ok(State::Intact);
         }
         let mut state = State::Intact;
-        for pod in References::read(home)?.as_stage1_to(id) {
-            let is_another = init::differs(home, tree, *pod, interrupt);
+        for pod in References::read(data_dir)?.as_stage1_to(id) {
+            let is_another = init::differs(data_dir, tree, *pod, interrupt);
             if !is_another.with_context(|| format!("cannot look at the init of pod {pod}"))? {
                 continue;
             }
@@ -146,7 +146,7 @@ impl Verification<'_> {
                 state = State::Damaged;
                 continue;
             }
-            let renewed = init::renew(home, tree, *pod, interrupt);
+            let renewed = init::renew(data_dir, tree, *pod, interrupt);
             renewed.with_context(|| format!("cannot renew the init of pod {pod}"))?;
             self.lines.add(&format!("{id}: pod {pod}: init renewed"));
         }
@@ -154,15 +154,15 @@ impl Verification<'_> {
     }
 }
 
-fn ids(home: &Home, images: &[String]) -> Result<Vec<TreeId>> {
+fn ids(data_dir: &DataDir, images: &[String]) -> Result<Vec<TreeId>> {
     if images.is_empty() {
-        return store::ids(home);
+        return store::ids(data_dir);
     }
     let id = |image: &String| {
         let selector = Selector::any(image);
         // A tree's id is used as it is, since damaged trees have one, too.
         let given = if let Selector::Id(id) = selector { id.as_tree() } else { None };
-        given.map_or_else(|| Ok(store::resolve(home, &selector)?.id()), Ok)
+        given.map_or_else(|| Ok(store::resolve(data_dir, &selector)?.id()), Ok)
     };
     images.iter().map(id).collect()
 }

@@ -12,7 +12,7 @@ use archive::Limits;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
-use store::Kind;
+use store::TreeKind;
 use store::extract::Expected;
 use store::unpacker::{Descriptors, Job, spawn};
 use tar::{EntryType, Header};
@@ -102,7 +102,7 @@ impl Waiting {
             result: result.into(),
             root: root.as_fd(),
         };
-        let worker = spawn(INSTALLER.as_ref(), Kind::Image, &job(), descriptors).unwrap();
+        let worker = spawn(INSTALLER.as_ref(), TreeKind::Image, &job(), descriptors).unwrap();
         Self { worker, outer, archive: None, message }
     }
 

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use fixture::{Waiting, can_run, ended, slow_image, worker_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use store::Kind;
+use store::TreeKind;
 use store::unpacker::{Descriptors, is_at_work, spawn};
 
 /// Set where this test program plays an installer that is killed.
@@ -117,7 +117,8 @@ fn a_worker_that_can_not_be_confined_reads_nothing() {
         result: result.into(),
         root: std::os::fd::AsFd::as_fd(&root),
     };
-    let mut child = spawn(fixture::INSTALLER.as_ref(), Kind::Image, &fixture::job(), descriptors).unwrap();
+    let mut child =
+        spawn(fixture::INSTALLER.as_ref(), TreeKind::Image, &fixture::job(), descriptors).unwrap();
     let mut text = String::new();
     message.read_to_string(&mut text).unwrap();
     assert!(!child.wait().unwrap().success());

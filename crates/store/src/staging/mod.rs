@@ -23,7 +23,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::home::Home;
+use crate::data_dir::DataDir;
 use removal::Removal;
 use sys::open_beneath;
 
@@ -61,7 +61,7 @@ pub enum Published {
 pub struct Staging<'h> {
     /// Dropped before `directory`, which holds the lock.
     removal: Removal<'h>,
-    home: &'h Home,
+    data_dir: &'h DataDir,
     id: PodId,
     name: CString,
     directory: OwnedFd,
@@ -69,51 +69,51 @@ pub struct Staging<'h> {
 
 impl<'h> Staging<'h> {
     /// Removes what dead runs left behind, except for directories with mounts in them, which are returned.
-    pub fn sweep(home: &Home) -> Result<Vec<Mounted>> {
-        sweep::sweep(home)
+    pub fn sweep(data_dir: &DataDir) -> Result<Vec<Mounted>> {
+        sweep::sweep(data_dir)
     }
 
     /// Does the same as `sweep`, but warns of the directories that stay.
-    pub fn sweep_or_warn(home: &Home) -> Result<()> {
-        for mounted in Self::sweep(home)? {
-            home.listener.warn(&format!("a dead run's directory stays: {mounted}"));
+    pub fn sweep_or_warn(data_dir: &DataDir) -> Result<()> {
+        for mounted in Self::sweep(data_dir)? {
+            data_dir.listener.warn(&format!("a dead run's directory stays: {mounted}"));
         }
         Ok(())
     }
 
     /// Creates and locks a new directory.
-    pub fn create(home: &'h Home) -> Result<Self> {
+    pub fn create(data_dir: &'h DataDir) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            if let Some(staging) = Self::try_create(home, random_id()?)? {
+            if let Some(staging) = Self::try_create(data_dir, random_id()?)? {
                 return Ok(staging);
             }
         }
         bail!("cannot create a staging directory: {ATTEMPTS} names were taken")
     }
 
-    fn try_create(home: &'h Home, id: PodId) -> Result<Option<Self>> {
+    fn try_create(data_dir: &'h DataDir, id: PodId) -> Result<Option<Self>> {
         let name = CString::new(id.to_string())?;
-        match statat(&home.containers, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(&data_dir.containers, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
             other => return other.map(|_| None).context("cannot look into containers"),
         }
-        match mkdirat(&home.staging, &name, Mode::RWXU) {
+        match mkdirat(&data_dir.staging, &name, Mode::RWXU) {
             Err(Errno::EXIST) => return Ok(None),
             done => done.context("cannot create a staging directory")?,
         }
         // A sweep may lock it before this process does, and remove it as dead.
-        let Locked { directory } = match lock(&home.staging, &name) {
+        let Locked { directory } = match lock(&data_dir.staging, &name) {
             Ok(None) => return Ok(None),
             Ok(Some(locked)) => locked,
             Err(error) => {
                 // Usually only the process with the lock removes a directory; but no other process draws this name.
-                let _ = unlinkat(&home.staging, &name, AtFlags::REMOVEDIR);
+                let _ = unlinkat(&data_dir.staging, &name, AtFlags::REMOVEDIR);
                 return Err(error).context("cannot lock the staging directory");
             }
         };
-        let removal =
-            Removal::of(home, name.clone(), &directory).context("cannot look at the staging directory")?;
-        let staging = Self { removal, home, id, name, directory };
+        let removal = Removal::of(data_dir, name.clone(), &directory)
+            .context("cannot look at the staging directory")?;
+        let staging = Self { removal, data_dir, id, name, directory };
         staging.forget_inherited()?;
         Ok(Some(staging))
     }
@@ -173,7 +173,7 @@ impl<'h> Staging<'h> {
             Sync::Files => fsync(&self.directory),
         }
         .context("cannot sync the staging directory")?;
-        match renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::NOREPLACE) {
+        match renameat_with(&self.data_dir.staging, &self.name, parent, name, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => return Ok(Published::Taken),
             done => done.context("cannot rename the staging directory to its place")?,
         }
@@ -191,8 +191,8 @@ impl<'h> Staging<'h> {
     /// # Errors
     /// If that fails, or something is mounted in the tree. Both are in their old places then.
     pub fn replace(&self, name: &CStr) -> Result<()> {
-        let parent = &self.home.trees;
-        mounted::check_tree(self.home, name).context("cannot replace what is there")?;
+        let parent = &self.data_dir.trees;
+        mounted::check_tree(self.data_dir, name).context("cannot replace what is there")?;
         syncfs(&self.directory).context("cannot sync the staging directory")?;
         self.exchange(parent, name).context("cannot change places with what is there")?;
         self.removal.set_due(false);
@@ -202,7 +202,7 @@ impl<'h> Staging<'h> {
                 Ok(()) => self.removal.set_due(true),
                 Err(error) => {
                     let name = name.to_string_lossy();
-                    self.home.listener.warn(&format!("cannot change places again with {name}: {error}"));
+                    self.data_dir.listener.warn(&format!("cannot change places again with {name}: {error}"));
                 }
             }
         }
@@ -210,13 +210,13 @@ impl<'h> Staging<'h> {
     }
 
     fn exchange(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
-        renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
+        renameat_with(&self.data_dir.staging, &self.name, parent, name, RenameFlags::EXCHANGE)
     }
 
     /// Removes the locked directory that has its name in staging: itself, or the tree that it was exchanged with.
     pub fn remove(&self) -> Result<()> {
         self.removal.set_due(false);
-        mounted::remove_all(self.home, &self.name)
+        mounted::remove_all(self.data_dir, &self.name)
             .with_context(|| format!("cannot remove staging/{}", self.id))
     }
 
@@ -224,14 +224,14 @@ impl<'h> Staging<'h> {
     pub fn withdraw(&self, parent: &OwnedFd, name: &CStr) {
         if let Err(error) = self.try_withdraw(parent, name) {
             let name = name.to_string_lossy();
-            self.home.listener.warn(&format!("cannot take back {name}: {error}"));
+            self.data_dir.listener.warn(&format!("cannot take back {name}: {error}"));
         }
     }
 
     /// Moves a published directory back into staging. A half-removed directory must never be seen, so it is renamed
     /// before it is removed.
     pub fn try_withdraw(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
-        renameat_with(parent, name, &self.home.staging, &self.name, RenameFlags::NOREPLACE)?;
+        renameat_with(parent, name, &self.data_dir.staging, &self.name, RenameFlags::NOREPLACE)?;
         self.removal.set_due(true);
         Ok(())
     }
@@ -258,16 +258,16 @@ impl AsFd for Staging<'_> {
 ///
 /// # Errors
 /// If that fails. A tree that something is mounted in stays in the store, complete.
-pub fn remove_from_store(home: &Home, name: &CStr, _locked: Locked) -> Result<()> {
-    mounted::check_tree(home, name)?;
+pub fn remove_from_store(data_dir: &DataDir, name: &CStr, _locked: Locked) -> Result<()> {
+    mounted::check_tree(data_dir, name)?;
     for _ in 0..ATTEMPTS {
         let dead = CString::new(random_id()?.to_string())?;
-        match renameat_with(&home.trees, name, &home.staging, &dead, RenameFlags::NOREPLACE) {
+        match renameat_with(&data_dir.trees, name, &data_dir.staging, &dead, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => return Ok(()),
             done => {
                 done.context("cannot take it out")?;
-                return mounted::remove_all(home, &dead).context("cannot remove it");
+                return mounted::remove_all(data_dir, &dead).context("cannot remove it");
             }
         }
     }

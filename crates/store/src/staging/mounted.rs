@@ -11,7 +11,7 @@ use pod::layout;
 use pod::text::one_line;
 
 use super::remove::{self, Obstacle};
-use crate::home::Home;
+use crate::data_dir::DataDir;
 
 /// The path of a mount point in a directory that is to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,21 +19,21 @@ use crate::home::Home;
 pub struct Mounted(PathBuf);
 
 /// Checks that nothing is mounted in the store's tree `name`.
-pub(super) fn check_tree(home: &Home, name: &CStr) -> Result<()> {
-    in_words(home, layout::TREES, remove::check(&home.trees, name))
+pub(super) fn check_tree(data_dir: &DataDir, name: &CStr) -> Result<()> {
+    in_words(data_dir, layout::TREES, remove::check(&data_dir.trees, name))
 }
 
 /// Removes `name` in staging.
-pub(super) fn remove(home: &Home, name: &CStr) -> Result<()> {
-    in_words(home, layout::STAGING, remove::remove_tree(&home.staging, name))
+pub(super) fn remove(data_dir: &DataDir, name: &CStr) -> Result<()> {
+    in_words(data_dir, layout::STAGING, remove::remove_tree(&data_dir.staging, name))
 }
 
 /// Removes `name` in staging as far as possible: an error is followed by a second attempt. The next run's sweep removes
 /// the rest.
-pub(super) fn remove_all(home: &Home, name: &CStr) -> Result<()> {
-    let removed = remove(home, name);
+pub(super) fn remove_all(data_dir: &DataDir, name: &CStr) -> Result<()> {
+    let removed = remove(data_dir, name);
     if removed.is_err() {
-        let _ = remove(home, name);
+        let _ = remove(data_dir, name);
     }
     removed
 }
@@ -49,9 +49,9 @@ pub fn told_apart<T>(removed: Result<T>) -> Result<Result<T, Mounted>> {
     }
 }
 
-fn in_words(home: &Home, directory: &str, removed: Result<(), Obstacle>) -> Result<()> {
+fn in_words(data_dir: &DataDir, directory: &str, removed: Result<(), Obstacle>) -> Result<()> {
     removed.map_err(|obstacle| match obstacle {
-        Obstacle::Mounted(path) => Mounted(home.path().join(directory).join(path)).into(),
+        Obstacle::Mounted(path) => Mounted(data_dir.path().join(directory).join(path)).into(),
         Obstacle::System(errno) => errno.into(),
     })
 }

@@ -10,12 +10,12 @@ use rustix::fs::{AtFlags, fstat, statat};
 use rustix::io::Errno;
 
 use super::mounted;
-use crate::home::Home;
+use crate::data_dir::DataDir;
 
 /// Removes a locked directory of staging on drop, as long as the removal is due.
 #[derive(Debug)]
 pub(super) struct Removal<'h> {
-    home: &'h Home,
+    data_dir: &'h DataDir,
     name: CString,
     /// The directory's device and inode.
     identity: (u64, u64),
@@ -24,9 +24,9 @@ pub(super) struct Removal<'h> {
 
 impl<'h> Removal<'h> {
     /// Plans to remove `directory`, which has this name in staging. The caller drops the lock on it later than this.
-    pub(super) fn of(home: &'h Home, name: CString, directory: &OwnedFd) -> Result<Self, Errno> {
+    pub(super) fn of(data_dir: &'h DataDir, name: CString, directory: &OwnedFd) -> Result<Self, Errno> {
         let stat = fstat(directory)?;
-        Ok(Self { home, name, identity: (stat.st_dev, stat.st_ino), is_due: Cell::new(true) })
+        Ok(Self { data_dir, name, identity: (stat.st_dev, stat.st_ino), is_due: Cell::new(true) })
     }
 
     /// Notes whether the directory has its name in staging, so that its removal is due.
@@ -36,11 +36,11 @@ impl<'h> Removal<'h> {
 
     /// Removes the directory. If a different one has its name by now, that one is left to the sweep.
     fn remove(&self) -> Result<()> {
-        match statat(&self.home.staging, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(&self.data_dir.staging, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
             Ok(there) if (there.st_dev, there.st_ino) == self.identity => {
-                mounted::remove(self.home, &self.name)
+                mounted::remove(self.data_dir, &self.name)
             }
             Ok(_) => Ok(()),
         }
@@ -54,7 +54,7 @@ impl Drop for Removal<'_> {
             && let Err(error) = self.remove()
         {
             let name = self.name.to_string_lossy();
-            self.home.listener.warn(&format!("cannot remove staging/{name}: {error}"));
+            self.data_dir.listener.warn(&format!("cannot remove staging/{name}: {error}"));
         }
     }
 }

@@ -10,18 +10,18 @@ use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, opena
 use rustix::io::Errno;
 
 use super::mounted::{self, Mounted};
-use crate::home::Home;
+use crate::data_dir::DataDir;
 use crate::unpacker;
 
 /// Removes every dead entry of `staging/`, and returns those that stay because something is mounted in them. Entries
 /// with names that Gantry doesn't use are not its own and stay as well.
-pub(super) fn sweep(home: &Home) -> Result<Vec<Mounted>> {
+pub(super) fn sweep(data_dir: &DataDir) -> Result<Vec<Mounted>> {
     let mut all = Vec::new();
-    for entry in Dir::read_from(&home.staging).context("cannot list staging")? {
+    for entry in Dir::read_from(&data_dir.staging).context("cannot list staging")? {
         let entry = entry.context("cannot list staging")?;
         let name = entry.file_name();
         if name.to_str().is_ok_and(|name| name.parse::<PodId>().is_ok()) {
-            let swept = mounted::told_apart(sweep_one(home, name))
+            let swept = mounted::told_apart(sweep_one(data_dir, name))
                 .with_context(|| format!("cannot remove the dead staging/{}", name.to_string_lossy()))?;
             all.extend(swept.err());
         }
@@ -29,12 +29,12 @@ pub(super) fn sweep(home: &Home) -> Result<Vec<Mounted>> {
     Ok(all)
 }
 
-fn sweep_one(home: &Home, name: &CStr) -> Result<()> {
-    match lock(&home.staging, name)? {
+fn sweep_one(data_dir: &DataDir, name: &CStr) -> Result<()> {
+    match lock(&data_dir.staging, name)? {
         // A worker may outlive its installer for a moment.
         Some(locked) if unpacker::is_at_work(&locked.directory)? => Ok(()),
         // The lock is held during the removal, so that two sweeps don't work on the same entry.
-        Some(_locked) => mounted::remove(home, name),
+        Some(_locked) => mounted::remove(data_dir, name),
         None => Ok(()),
     }
 }

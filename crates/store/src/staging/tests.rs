@@ -31,8 +31,8 @@ pub fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
     None
 }
 
-fn home_in(dir: &Path) -> Result<Home> {
-    Home::open(dir, &Interrupt::default(), &Silent)
+fn data_dir_in(dir: &Path) -> Result<DataDir> {
+    DataDir::open(dir, &Interrupt::default(), &Silent)
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -53,13 +53,13 @@ fn a_pod_directory_appears_whole() {
     let Some(_nobody_starts) = can_run("a_pod_directory_appears_whole") else { return };
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("a/b");
-    let home = home_in(&dir).unwrap();
-    let staging = Staging::create(&home).unwrap();
+    let data_dir = data_dir_in(&dir).unwrap();
+    let staging = Staging::create(&data_dir).unwrap();
     drop(staging.make_directory("stage1").unwrap());
     staging.write_file("container", b"manifest").unwrap();
     let name = CString::new(staging.id().to_string()).unwrap();
     assert_eq!(names(&dir.join("containers")), [""; 0]);
-    assert_eq!(staging.publish(&home.containers, &name, Sync::Files).unwrap(), Published::New);
+    assert_eq!(staging.publish(&data_dir.containers, &name, Sync::Files).unwrap(), Published::New);
 
     let pod = dir.join("containers").join(staging.id().to_string());
     assert_eq!(names(&dir.join("staging")), [""; 0]);
@@ -68,9 +68,9 @@ fn a_pod_directory_appears_whole() {
     for private in [&dir, &dir.join("containers"), &dir.join("staging"), &dir.join("store"), &pod] {
         assert_eq!(mode(private), 0o700, "{}", private.display());
     }
-    staging.withdraw(&home.containers, &name);
+    staging.withdraw(&data_dir.containers, &name);
     drop(staging);
-    drop(home);
+    drop(data_dir);
     assert_eq!(names(outer.path()), [""; 0], "nothing of it is left, nor what was made for it");
 }
 
@@ -78,28 +78,28 @@ fn a_pod_directory_appears_whole() {
 fn what_is_there_stays_unless_it_is_to_be_replaced() {
     let Some(_nobody_starts) = can_run("what_is_there_stays_unless_it_is_to_be_replaced") else { return };
     let outer = tempfile::tempdir().unwrap();
-    let home = home_in(outer.path()).unwrap();
+    let data_dir = data_dir_in(outer.path()).unwrap();
     let publish = |content: &[u8], replace: bool| {
-        let staging = Staging::create(&home).unwrap();
+        let staging = Staging::create(&data_dir).unwrap();
         staging.write_file("file", content).unwrap();
-        let published = staging.publish(&home.trees, c"tree", Sync::FileSystem).unwrap();
+        let published = staging.publish(&data_dir.trees, c"tree", Sync::FileSystem).unwrap();
         if replace {
-            let replaced = lock(&home.trees, c"tree").unwrap().unwrap();
+            let replaced = lock(&data_dir.trees, c"tree").unwrap().unwrap();
             staging.replace(c"tree").unwrap();
             staging.remove().unwrap();
             drop(replaced);
         }
         (published, fs::read(outer.path().join("store/tree-v1/tree/file")).unwrap())
     };
-    let first = Staging::create(&home).unwrap();
+    let first = Staging::create(&data_dir).unwrap();
     first.write_file("file", b"first").unwrap();
-    assert_eq!(first.publish(&home.trees, c"tree", Sync::FileSystem).unwrap(), Published::New);
+    assert_eq!(first.publish(&data_dir.trees, c"tree", Sync::FileSystem).unwrap(), Published::New);
     drop(first);
     assert_eq!(publish(b"second", false), (Published::Taken, b"first".to_vec()));
     assert_eq!(publish(b"third", true), (Published::Taken, b"third".to_vec()));
     assert_eq!(names(&outer.path().join("staging")), [""; 0]);
     // Another process may be using the directory that it was exchanged with.
-    let last = Staging::create(&home).unwrap();
+    let last = Staging::create(&data_dir).unwrap();
     last.replace(c"tree").unwrap();
     drop(last);
     assert_eq!(names(&outer.path().join("staging")).len(), 1);
@@ -112,17 +112,17 @@ fn the_dead_are_swept_and_the_living_stay() {
     let canary = outer.path().join("canary");
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("file"), "alive").unwrap();
-    let home = home_in(&outer.path().join("dir")).unwrap();
+    let data_dir = data_dir_in(&outer.path().join("dir")).unwrap();
     let entries = outer.path().join("dir/staging");
-    let alive = Staging::create(&home).unwrap();
+    let alive = Staging::create(&data_dir).unwrap();
     fs::create_dir_all(entries.join(DEAD).join("d/e")).unwrap();
     fs::write(entries.join(DEAD).join("d/e/f"), "x").unwrap();
     fs::set_permissions(entries.join(DEAD).join("d"), fs::Permissions::from_mode(0o500)).unwrap();
     symlink(&canary, entries.join(DEAD).join("d/link")).unwrap();
     fs::create_dir(entries.join("not-ours")).unwrap();
 
-    Staging::sweep(&home).unwrap();
-    let second = Staging::create(&home).unwrap();
+    Staging::sweep(&data_dir).unwrap();
+    let second = Staging::create(&data_dir).unwrap();
     let mut expected = vec![alive.id().to_string(), second.id().to_string(), "not-ours".to_owned()];
     expected.sort();
     assert_eq!(names(&entries), expected);
@@ -150,11 +150,11 @@ fn a_dead_tree_of_any_depth_is_swept() {
     const CHILD: &str = "GANTRY_TEST_SWEEP_IN";
     if let Some(dir) = std::env::var_os(CHILD) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) }).unwrap();
-        return drop(Staging::sweep(&home_in(Path::new(&dir)).unwrap()).unwrap());
+        return drop(Staging::sweep(&data_dir_in(Path::new(&dir)).unwrap()).unwrap());
     }
     let Some(nobody_starts) = can_run("a_dead_tree_of_any_depth_is_swept") else { return };
     let outer = tempfile::tempdir().unwrap();
-    home_in(outer.path()).unwrap().keep();
+    data_dir_in(outer.path()).unwrap().keep();
     let entries = outer.path().join("staging");
     fs::create_dir(entries.join(DEAD)).unwrap();
     deep_tree(&entries.join(DEAD), 1000);
@@ -173,15 +173,15 @@ fn a_dead_tree_of_any_depth_is_swept() {
 fn what_a_worker_is_at_work_in_is_not_swept() {
     let Some(_nobody_starts) = can_run("what_a_worker_is_at_work_in_is_not_swept") else { return };
     let outer = tempfile::tempdir().unwrap();
-    let home = home_in(outer.path()).unwrap();
+    let data_dir = data_dir_in(outer.path()).unwrap();
     let entries = outer.path().join("staging");
     fs::create_dir(entries.join(DEAD)).unwrap();
     let record = File::create(entries.join(DEAD).join(pod::layout::TREE_RECORD)).unwrap();
     flock(&record, FlockOperation::LockExclusive).unwrap();
-    Staging::sweep(&home).unwrap();
+    Staging::sweep(&data_dir).unwrap();
     assert_eq!(names(&entries), [DEAD]);
     drop(record);
-    Staging::sweep(&home).unwrap();
+    Staging::sweep(&data_dir).unwrap();
     assert_eq!(names(&entries), [""; 0]);
 }
 
@@ -189,14 +189,14 @@ fn what_a_worker_is_at_work_in_is_not_swept() {
 fn a_sweep_does_not_take_what_was_published_meanwhile() {
     let Some(_nobody_starts) = can_run("a_sweep_does_not_take_what_was_published_meanwhile") else { return };
     let outer = tempfile::tempdir().unwrap();
-    let home = home_in(outer.path()).unwrap();
-    let staging = Staging::create(&home).unwrap();
+    let data_dir = data_dir_in(outer.path()).unwrap();
+    let staging = Staging::create(&data_dir).unwrap();
     let name = staging.name.clone();
-    assert!(lock(&home.staging, &name).unwrap().is_none(), "its builder has it");
-    let Home { staging: from, containers, .. } = &home;
+    assert!(lock(&data_dir.staging, &name).unwrap().is_none(), "its builder has it");
+    let DataDir { staging: from, containers, .. } = &data_dir;
     renameat_with(from, &name, containers, &name, RenameFlags::NOREPLACE).unwrap();
     drop(staging);
-    assert!(lock(&home.staging, &name).unwrap().is_none(), "it is no longer there");
+    assert!(lock(&data_dir.staging, &name).unwrap().is_none(), "it is no longer there");
     assert_eq!(names(&outer.path().join("containers")).len(), 1);
 }
 
@@ -205,8 +205,8 @@ fn a_directory_in_use_is_not_unmade() {
     let Some(_nobody_starts) = can_run("a_directory_in_use_is_not_unmade") else { return };
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("dir");
-    let first = home_in(&dir).unwrap();
-    let second = home_in(&dir).unwrap();
+    let first = data_dir_in(&dir).unwrap();
+    let second = data_dir_in(&dir).unwrap();
     drop(first);
     assert_eq!(names(&dir), ["containers", "staging", "store"]);
     Staging::create(&second).unwrap();
@@ -217,13 +217,13 @@ fn directories_that_others_can_write_to_are_refused() {
     let Some(_nobody_starts) = can_run("directories_that_others_can_write_to_are_refused") else { return };
     let outer = tempfile::tempdir().unwrap();
     fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(format!("{:#}", home_in(outer.path()).unwrap_err()).contains("others can write"));
+    assert!(format!("{:#}", data_dir_in(outer.path()).unwrap_err()).contains("others can write"));
     assert_eq!(names(outer.path()), [""; 0]);
 }
 
 #[test]
 fn a_place_where_nothing_can_be_made_is_refused() {
     for path in ["/proc/gantry", "/dev/null/gantry"] {
-        home_in(Path::new(path)).unwrap_err();
+        data_dir_in(Path::new(path)).unwrap_err();
     }
 }

@@ -25,7 +25,7 @@ mod parent;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Kind;
+use crate::TreeKind;
 use crate::extract::{Expected, Outcome, Policy};
 use archive::Limits;
 
@@ -51,13 +51,13 @@ pub struct Job {
 
 /// A function that makes the rules for a kind of archive. It is supplied by the program that acts as a worker, as this
 /// module doesn't know the rules.
-pub type Policies = fn(Kind) -> Box<dyn Policy>;
+pub type Policies = fn(TreeKind) -> Box<dyn Policy>;
 
 /// The worker's one argument, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     job: Job,
-    kind: Kind,
+    kind: TreeKind,
     /// The process id of the worker's parent.
     parent: i32,
 }

@@ -15,9 +15,9 @@ use pod::layout;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 
 use super::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
-use crate::Kind;
+use crate::TreeKind;
 use crate::extract::{Refused, Verified};
-use crate::source::Source;
+use crate::input::InputFile;
 use sys::{Interrupt, proc_path};
 
 /// This program's file, even if it was replaced or removed meanwhile.
@@ -92,7 +92,7 @@ pub fn is_at_work(directory: impl AsFd) -> rustix::io::Result<bool> {
 ///
 /// # Errors
 /// If the record can't be locked, or the process can't be started.
-pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>) -> Result<Child> {
+pub fn spawn(program: &Path, kind: TreeKind, job: &Job, descriptors: Descriptors<'_>) -> Result<Child> {
     let Descriptors { archive, record, result, root } = descriptors;
     // The lock belongs to the open file description, so it lasts until the worker's last descriptor for it is closed.
     flock(&record, FlockOperation::NonBlockingLockExclusive).context("cannot lock the record")?;
@@ -119,9 +119,9 @@ pub fn spawn(program: &Path, kind: Kind, job: &Job, descriptors: Descriptors<'_>
 /// # Errors
 /// As [`crate::extract::Unpacker::unpack`]; if the worker can't be confined, or dies.
 pub fn unpack(
-    kind: Kind,
+    kind: TreeKind,
     job: &Job,
-    source: &Source,
+    source: &InputFile,
     place: Place<'_>,
     interrupt: &Interrupt,
 ) -> Result<Verified, Error> {
@@ -146,7 +146,7 @@ pub fn unpack(
 fn supervise(
     mut child: Child,
     mut message: io::PipeReader,
-    source: &Source,
+    source: &InputFile,
     interrupt: &Interrupt,
 ) -> Result<(Vec<u8>, Option<ExitStatus>)> {
     let listened = listen(&mut message, source, interrupt);
@@ -163,7 +163,7 @@ fn supervise(
 }
 
 /// Reads the message up to the end of the pipe, which is closed when the worker ends.
-fn listen(message: &mut io::PipeReader, source: &Source, interrupt: &Interrupt) -> Result<Vec<u8>> {
+fn listen(message: &mut io::PipeReader, source: &InputFile, interrupt: &Interrupt) -> Result<Vec<u8>> {
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         interrupt.check()?;

@@ -9,7 +9,7 @@ use prepare::ImagePlan;
 use report::Hint as _;
 use store::extract::Expected;
 use store::staging::Staging;
-use store::{Home, Importer, Kind, Stored};
+use store::{DataDir, Importer, Stored, TreeKind};
 use sys::Interrupt;
 
 use crate::commands::Context;
@@ -32,15 +32,15 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     Ui.check()?;
     let images = args.images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
-    let home = Home::open(&context.dir, &context.interrupt, &Ui)?;
-    let exit = import(&home, images, args.limits.limits(), &context.interrupt)?;
-    home.keep();
+    let data_dir = DataDir::open(&context.dir, &context.interrupt, &Ui)?;
+    let exit = import(&data_dir, images, args.limits.limits(), &context.interrupt)?;
+    data_dir.keep();
     Ok(exit)
 }
 
-fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<Exit> {
-    Staging::sweep_or_warn(home)?;
-    let importer = Importer { home, limits, name_of: image::name, interrupt };
+fn import(data_dir: &DataDir, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<Exit> {
+    Staging::sweep_or_warn(data_dir)?;
+    let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     for image in images {
         let shown = image.shown();
         let imported = match image {
@@ -48,7 +48,7 @@ fn import(home: &Home, images: Vec<ImagePlan>, limits: Limits, interrupt: &Inter
                 .hint(format!("{} may be in the store already: installer image list", selector.shown())),
             ImagePlan::File(mut source, id) => {
                 let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
-                let acquired = importer.acquire(&mut source, Kind::Image, expected, &named(id));
+                let acquired = importer.acquire(&mut source, TreeKind::Image, expected, &named(id));
                 acquired.and_then(|acquired| {
                     interrupt.check()?;
                     acquired.publish()

@@ -31,9 +31,9 @@ pub(crate) enum Format {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
-    let in_store = context.in_store(|home| {
-        let references = References::read(home)?;
-        print_list(&store::images(home, store::ids(home)?)?, &references, args.format)
+    let in_store = context.in_store(|data_dir| {
+        let references = References::read(data_dir)?;
+        print_list(&store::images(data_dir, store::ids(data_dir)?)?, &references, args.format)
     });
     match in_store? {
         Some(exit) => Ok(exit),

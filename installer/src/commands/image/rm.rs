@@ -3,7 +3,7 @@
 
 use anyhow::{Result, anyhow};
 use report::Hint as _;
-use store::{Home, Kept, Outcome, Selector};
+use store::{DataDir, Kept, Outcome, Selector};
 
 use crate::commands::{Context, report_mounted, sweep};
 use crate::exit::Exit;
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
-    if let Some(exit) = context.in_store(|home| remove(home, &args.images))? {
+    if let Some(exit) = context.in_store(|data_dir| remove(data_dir, &args.images))? {
         return Ok(exit);
     }
     context.check_dir()?;
@@ -26,21 +26,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn remove(home: &Home, images: &[String]) -> Result<Exit> {
+fn remove(data_dir: &DataDir, images: &[String]) -> Result<Exit> {
     // The sweep comes first: if an earlier removal was killed halfway, repeating the command removes its leftovers even
     // though the image itself is gone already.
-    let mut exit = sweep(home)?;
-    store::sweep_aliases(home)?;
+    let mut exit = sweep(data_dir)?;
+    store::sweep_aliases(data_dir)?;
     let mut ids = Vec::new();
     for image in images {
         // The shared lock on the tree is released again here, before the tree is locked exclusively.
-        let id = store::resolve(home, &Selector::any(image))?.id();
+        let id = store::resolve(data_dir, &Selector::any(image))?.id();
         if !ids.contains(&id) {
             ids.push(id);
         }
     }
-    let outcomes = store::remove(home, &ids)?;
-    store::sweep_aliases(home)?;
+    let outcomes = store::remove(data_dir, &ids)?;
+    store::sweep_aliases(data_dir)?;
     let (mut refused, mut lines) = (Vec::new(), Ui.lines());
     for (id, outcome) in outcomes {
         match outcome {

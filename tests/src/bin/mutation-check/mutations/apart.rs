@@ -8,7 +8,7 @@ use super::{
 
 const GC: &str = "crates/store/src/gc.rs";
 const GUARDED: &str = "crates/store/src/guarded.rs";
-const HOME: &str = "crates/store/src/home.rs";
+const HOME: &str = "crates/store/src/data_dir.rs";
 const SWEEP: &str = "crates/store/src/staging/sweep.rs";
 const TREE: &str = "crates/store/src/tree.rs";
 
@@ -51,8 +51,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "gc takes no lock",
         file: GC,
-        find: "match staging::lock(&home.trees, &name).with_context(",
-        replace: "match staging::open_below(&home.trees, name.to_str()?)
+        find: "match staging::lock(&data_dir.trees, &name).with_context(",
+        replace: "match staging::open_below(&data_dir.trees, name.to_str()?)
             .map(|directory| Some(Locked { directory })).with_context(",
         suites: &[STORE_GC],
     },
@@ -69,21 +69,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         find: "    let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
-        match staging::lock(&home.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
+        match staging::lock(&data_dir.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
             Some(locked) => alone.push((*id, locked)),
-            None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
+            None if is_missing(data_dir, *id) => outcomes.push((*id, Err(Kept::Missing))),
             None => outcomes.push((*id, Err(Kept::InUse))),
         }
     }
     // Only now that the trees are locked: see the module's documentation.
-    let references = References::read(home)?;\n",
-        replace: "    let references = References::read(home)?;
+    let references = References::read(data_dir)?;\n",
+        replace: "    let references = References::read(data_dir)?;
     let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
-        match staging::lock(&home.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
+        match staging::lock(&data_dir.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
             Some(locked) => alone.push((*id, locked)),
-            None if is_missing(home, *id) => outcomes.push((*id, Err(Kept::Missing))),
+            None if is_missing(data_dir, *id) => outcomes.push((*id, Err(Kept::Missing))),
             None => outcomes.push((*id, Err(Kept::InUse))),
         }
     }\n",
@@ -99,15 +99,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a prepare does not lock the trees that it finds",
         file: TREE,
-        find: "lock::share(&directory, &home.interrupt).map_err(Unlocked::Lock)?;",
+        find: "lock::share(&directory, &data_dir.interrupt).map_err(Unlocked::Lock)?;",
         replace: "",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
         name: "a prepare takes a tree that is gone once it is locked",
         file: TREE,
-        find: "if is_called(home.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {",
-        replace: "if is_called(home.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? || true {",
+        find: "if is_called(data_dir.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {",
+        replace: "if is_called(data_dir.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? || true {",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
@@ -120,9 +120,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree is repaired under a running pod",
         file: "crates/store/src/verify.rs",
-        find: "staging::lock(&home.trees, &name).context(\"cannot lock it\")? else {",
+        find: "staging::lock(&data_dir.trees, &name).context(\"cannot lock it\")? else {",
         replace: "Some(staging::Locked {
-        directory: staging::open_below(&home.trees, &id.to_string())?,
+        directory: staging::open_below(&data_dir.trees, &id.to_string())?,
     }) else {",
         suites: &[STORE_DAMAGE],
     },

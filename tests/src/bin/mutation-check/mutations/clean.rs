@@ -20,7 +20,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a pod that nobody was told of stays",
         file: APPLY,
-        find: "            staging.withdraw(&home.containers, &name);\n",
+        find: "            staging.withdraw(&data_dir.containers, &name);\n",
         replace: "",
         suites: &[STORE_AFTER_A_FAILURE],
     },
@@ -61,22 +61,22 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree that can't have its other names stays",
         file: "crates/store/src/new.rs",
-        find: "        let _ = self.staging.try_withdraw(&self.home.trees, &tree::name(self.verified.id()));\n",
+        find: "        let _ = self.staging.try_withdraw(&self.data_dir.trees, &tree::name(self.verified.id()));\n",
         replace: "",
         suites: &[FAULTS_OF_AN_IMPORT],
     },
     Mutation {
         name: "directories that were made are not removed after a failure",
         file: APPLY,
-        find: "    let prepared = in_home(plan, &home, interrupt, announce)?;\n    home.keep();\n",
-        replace: "    let prepared = in_home(plan, &home, interrupt, announce);
-    home.keep();
+        find: "    let prepared = in_data_dir(plan, &data_dir, interrupt, announce)?;\n    data_dir.keep();\n",
+        replace: "    let prepared = in_data_dir(plan, &data_dir, interrupt, announce);
+    data_dir.keep();
     let prepared = prepared?;\n",
         suites: &[FAULTS],
     },
     Mutation {
         name: "directories that were made are not removed when the next can't be",
-        file: "crates/store/src/home.rs",
+        file: "crates/store/src/data_dir.rs",
         find: "        if self.directories.is_empty() {\n",
         replace: "        if self.directories.len() < usize::MAX {\n",
         suites: &[FAULTS],
@@ -91,14 +91,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what a dead run left is not swept by a prepare",
         file: APPLY,
-        find: "    Staging::sweep_or_warn(home).with_context(about)?;\n",
+        find: "    Staging::sweep_or_warn(data_dir).with_context(about)?;\n",
         replace: "    let _ = about;\n",
         suites: &[FAULTS_AFTER_A_KILL],
     },
     Mutation {
         name: "what a dead run left is not swept by gc",
         file: "installer/src/commands/gc.rs",
-        find: "= (sweep(home)?, Ui.lines());",
+        find: "= (sweep(data_dir)?, Ui.lines());",
         replace: "= (Exit::Done, Ui.lines());",
         suites: &[STORE_GC],
     },
@@ -112,13 +112,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree is taken out with what is mounted in it",
         file: "crates/store/src/staging/mod.rs",
-        find: "    mounted::check_tree(home, name)?;\n    for _ in",
+        find: "    mounted::check_tree(data_dir, name)?;\n    for _ in",
         replace: "    for _ in",
         suites: &[MOUNTED],
     },
     Mutation {
         name: "a store is made to look into",
-        file: "crates/store/src/home.rs",
+        file: "crates/store/src/data_dir.rs",
         find: "        if has_store { Self::open(path, interrupt, listener).map(Some) } else { Ok(None) }\n",
         replace: "        let _ = has_store;\n        Self::open(path, interrupt, listener).map(Some)\n",
         suites: &[STORE_WHERE_NONE_IS],
@@ -126,7 +126,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "names of trees that are gone stay",
         file: "crates/store/src/gc.rs",
-        find: "    alias::sweep(home)?;\n",
+        find: "    alias::sweep(data_dir)?;\n",
         replace: "",
         suites: &[STORE_GC],
     },

@@ -68,7 +68,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "the staging directory is synced in place of the one above",
         file: STAGING,
         find: "if let Err(error) = fsync(parent) {",
-        replace: "if let Err(error) = fsync(&self.home.staging) {",
+        replace: "if let Err(error) = fsync(&self.data_dir.staging) {",
         suites: &[DURABILITY],
     },
     Mutation {
@@ -77,18 +77,18 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         find: "    staging.write_file(names::MANIFEST, manifest)?;
     staging.write_file(names::LAYERS, laid.layers.to_json().as_bytes())?;
     let name = std::ffi::CString::new(staging.id().to_string())?;
-    let published = staging.publish(&home.containers, &name, laid.sync)?;\n",
+    let published = staging.publish(&data_dir.containers, &name, laid.sync)?;\n",
         replace: "    staging.write_file(names::LAYERS, laid.layers.to_json().as_bytes())?;
     let name = std::ffi::CString::new(staging.id().to_string())?;
-    let published = staging.publish(&home.containers, &name, laid.sync)?;
+    let published = staging.publish(&data_dir.containers, &name, laid.sync)?;
     staging.write_file(names::MANIFEST, manifest)?;\n",
         suites: &[DURABILITY],
     },
     Mutation {
         name: "the rename may replace",
         file: STAGING,
-        find: "match renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::NOREPLACE)",
-        replace: "match renameat_with(&self.home.staging, &self.name, parent, name, RenameFlags::empty())",
+        find: "match renameat_with(&self.data_dir.staging, &self.name, parent, name, RenameFlags::NOREPLACE)",
+        replace: "match renameat_with(&self.data_dir.staging, &self.name, parent, name, RenameFlags::empty())",
         suites: &[DURABILITY],
     },
     Mutation {
@@ -109,7 +109,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "a tree has another name before it is there",
         file: "crates/store/src/new.rs",
         find: "        let entered = self.describe()",
-        replace: "        name(home, &self.outcome)?;\n        let entered = self.describe()",
+        replace: "        name(data_dir, &self.outcome)?;\n        let entered = self.describe()",
         suites: &[FAULTS_OF_AN_IMPORT],
     },
 ];

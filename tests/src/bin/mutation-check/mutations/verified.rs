@@ -81,8 +81,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree that is there already is not verified",
         file: "crates/store/src/new.rs",
-        find: "match verify::verify(home, id, self.interrupt)? {",
-        replace: "match Tree::open_any(home, id)?.map_or(Verdict::Missing, |tree| Verdict::Intact(Box::new(tree))) {",
+        find: "match verify::verify(data_dir, id, self.interrupt)? {",
+        replace: "match Tree::open_any(data_dir, id)?.map_or(Verdict::Missing, |tree| Verdict::Intact(Box::new(tree))) {",
         suites: &[STORE_DAMAGE],
     },
     Mutation {

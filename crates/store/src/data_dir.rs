@@ -37,7 +37,7 @@ const PARTS: [&str; 5] = [layout::STAGING, layout::CONTAINERS, layout::STORE, la
 
 /// The data directory DIR, locked against removal.
 #[derive(Debug)]
-pub struct Home {
+pub struct DataDir {
     path: PathBuf,
     /// Interrupt that ends waiting for a lock.
     pub interrupt: Interrupt,
@@ -65,7 +65,7 @@ struct Made {
     directories: Vec<PathBuf>,
 }
 
-impl Home {
+impl DataDir {
     /// Opens DIR, an absolute path, and makes its missing parts with mode 0700.
     pub fn open(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Self> {
         let mut made = Made { path: path.to_owned(), directories: Vec::new() };

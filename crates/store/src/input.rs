@@ -48,14 +48,14 @@ pub enum OpenError {
 
 /// An open regular file.
 #[derive(Debug)]
-pub struct Source {
+pub struct InputFile {
     path: PathBuf,
     file: File,
     length: u64,
     progress: Option<Box<dyn Progress>>,
 }
 
-impl Source {
+impl InputFile {
     /// Opens a regular file.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl Source {
     }
 }
 
-impl Read for Source {
+impl Read for InputFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(into)?;
         if let Some(progress) = &self.progress {
