@@ -71,8 +71,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         let name = tree::name(*id);
         match staging::lock(&data_dir.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
             Some(locked) => alone.push((*id, locked)),
-            None if is_missing(data_dir, *id) => outcomes.push((*id, Err(Kept::Missing))),
-            None => outcomes.push((*id, Err(Kept::InUse))),
+            None if is_missing(data_dir, *id) => outcomes.push((*id, Outcome::Kept(Kept::Missing))),
+            None => outcomes.push((*id, Outcome::Kept(Kept::InUse))),
         }
     }
     // Only now that the trees are locked: see the module's documentation.
@@ -83,8 +83,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         let name = tree::name(*id);
         match staging::lock(&data_dir.trees, &name).with_context(|| format!(\"cannot lock tree {id}\"))? {
             Some(locked) => alone.push((*id, locked)),
-            None if is_missing(data_dir, *id) => outcomes.push((*id, Err(Kept::Missing))),
-            None => outcomes.push((*id, Err(Kept::InUse))),
+            None if is_missing(data_dir, *id) => outcomes.push((*id, Outcome::Kept(Kept::Missing))),
+            None => outcomes.push((*id, Outcome::Kept(Kept::InUse))),
         }
     }\n",
         suites: &[INTERLEAVING_WITH_GC],

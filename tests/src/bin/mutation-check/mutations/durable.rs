@@ -108,8 +108,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree has another name before it is there",
         file: "crates/store/src/new.rs",
-        find: "        let entered = self.describe()",
-        replace: "        name(data_dir, &self.outcome)?;\n        let entered = self.describe()",
+        find: "        let info = self.describe()?;\n        let is_new = match self.enter()? {\n",
+        replace: "        let info = self.describe()?;
+        name(self.data_dir, &self.verified)?;
+        let is_new = match self.enter()? {\n",
         suites: &[FAULTS_OF_AN_IMPORT],
     },
 ];
