@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Makes the pod directory from a plan.
+//! Makes the pod directory from a request's inputs.
 //!
 //! Invariant: on any failure, everything that was written is removed again, including directories made for it. What the
 //! store had before stays.
@@ -15,8 +15,8 @@ use pod::layout as names;
 use pod::text::escape;
 
 use crate::assemble::{self, Image};
+use crate::inputs::{ImageInput, Inputs, ManifestInput};
 use crate::layout::{self, Trees};
-use crate::plan::{ImagePlan, ManifestPlan, Plan};
 use store::DataDir;
 use store::extract::Expected;
 use store::listener::Listener;
@@ -37,26 +37,26 @@ pub struct Prepared {
 
 /// Prepares the pod directory and calls `announce` with it. If `announce` fails, the directory is removed again.
 pub fn apply(
-    plan: Plan,
+    inputs: Inputs,
     interrupt: &Interrupt,
     listener: &'static dyn Listener,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
-    let data_dir = DataDir::open(&plan.dir, interrupt, listener)?;
-    let prepared = in_data_dir(plan, &data_dir, interrupt, announce)?;
+    let data_dir = DataDir::open(&inputs.dir, interrupt, listener)?;
+    let prepared = in_data_dir(inputs, &data_dir, interrupt, announce)?;
     data_dir.keep();
     Ok(prepared)
 }
 
 fn in_data_dir(
-    plan: Plan,
+    inputs: Inputs,
     data_dir: &DataDir,
     interrupt: &Interrupt,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
     Staging::sweep_or_warn(data_dir).with_context(about)?;
-    let Plan { stage1, images, layout, limits, manifest, .. } = plan;
+    let Inputs { stage1, images, layout, limits, manifest, .. } = inputs;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();
     // Dropped last: a tree is taken out of the store only once nothing uses it or refers to it.
@@ -87,7 +87,7 @@ struct AcquiredTree<'h> {
 fn acquire<'h>(
     importer: &Importer<'h>,
     (mut stage1, digest): (store::input::InputFile, Sha256),
-    images: Vec<ImagePlan>,
+    images: Vec<ImageInput>,
     named: &[ImageId],
 ) -> Result<AcquiredTrees<'h>> {
     let shown = stage1.shown();
@@ -110,13 +110,13 @@ fn acquire<'h>(
 
 fn acquire_image<'h>(
     importer: &Importer<'h>,
-    image: ImagePlan,
+    image: ImageInput,
     named: &[ImageId],
 ) -> Result<AcquiredTree<'h>> {
     let shown = image.shown();
     let tree = match image {
-        ImagePlan::Stored(selector) => store::resolve(importer.data_dir, &selector).map(Acquired::Known),
-        ImagePlan::File(mut source, id) => {
+        ImageInput::Stored(selector) => store::resolve(importer.data_dir, &selector).map(Acquired::Known),
+        ImageInput::File(mut source, id) => {
             let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
             importer.acquire(&mut source, TreeKind::Image, expected, named)
         }
@@ -136,7 +136,7 @@ struct Assembled<'h> {
 fn put_together<'h>(
     data_dir: &'h DataDir,
     acquired: &[AcquiredTree<'_>],
-    manifest: ManifestPlan,
+    manifest: ManifestInput,
     named: &[ImageId],
 ) -> Result<Assembled<'h>> {
     let mut images: Vec<Image<'_>> = Vec::new();
@@ -148,10 +148,10 @@ fn put_together<'h>(
     }
     let staging = Staging::create(data_dir)?;
     let manifest = match manifest {
-        ManifestPlan::Generate(volumes) => {
+        ManifestInput::Generate(volumes) => {
             assemble::generate(staging.id(), &images, &volumes, data_dir.listener)?
         }
-        ManifestPlan::Given(bytes, manifest) => {
+        ManifestInput::Given(bytes, manifest) => {
             assemble::check_images(&manifest, &images)?;
             bytes
         }
@@ -210,7 +210,7 @@ fn publish(
     data_dir: &DataDir,
     staging: &Staging<'_>,
     (pod, manifest): (pod::Pod, &[u8]),
-    laid: layout::Laid,
+    laid: layout::FinishedLayout,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     staging.write_file(names::MANIFEST, manifest)?;

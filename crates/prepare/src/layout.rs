@@ -31,7 +31,7 @@ pub(crate) struct Trees {
 
 /// The trees as they were laid out.
 #[derive(Debug)]
-pub(crate) struct Laid {
+pub(crate) struct FinishedLayout {
     pub(crate) layers: Layers,
     /// How the pod directory has to be synced to disk.
     pub(crate) sync: Sync,
@@ -50,7 +50,7 @@ pub(crate) fn lay_out(
     pod: &Pod,
     wanted: LayoutArgument,
     interrupt: &Interrupt,
-) -> Result<Laid> {
+) -> Result<FinishedLayout> {
     let stage1 = staging.make_directory(layout::STAGE1)?;
     if wanted == LayoutArgument::Copy {
         return copies(&stage1, trees, pod, interrupt);
@@ -75,7 +75,12 @@ pub(crate) fn lay_out(
 }
 
 /// Makes an upper layer that contains only `/init`, which is executed before the overlay exists.
-fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees, interrupt: &Interrupt) -> Result<Laid> {
+fn overlays(
+    upper: &OwnedFd,
+    lower: &OwnedFd,
+    trees: &Trees,
+    interrupt: &Interrupt,
+) -> Result<FinishedLayout> {
     // The overlay's root has the mode and owner of the upper layer.
     let stat = fstat(lower)?;
     fchown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
@@ -84,11 +89,11 @@ fn overlays(upper: &OwnedFd, lower: &OwnedFd, trees: &Trees, interrupt: &Interru
     fsync(upper)?;
     let images = trees.images.iter().map(|(called, tree)| (*called, tree.id())).collect();
     let layers = Layers::Overlay { stage1: trees.stage1.id(), images };
-    Ok(Laid { layers, sync: Sync::Files, shown: "overlays".into() })
+    Ok(FinishedLayout { layers, sync: Sync::Files, shown: "overlays".into() })
 }
 
 /// Makes a copy of stage1, and a copy of its image for every app.
-fn copies(stage1: &OwnedFd, trees: &Trees, pod: &Pod, interrupt: &Interrupt) -> Result<Laid> {
+fn copies(stage1: &OwnedFd, trees: &Trees, pod: &Pod, interrupt: &Interrupt) -> Result<FinishedLayout> {
     let mut means = copy::copy(&trees.stage1.root()?, stage1, interrupt)?;
     let mut add = |from: &OwnedFd, to: &OwnedFd| -> Result<()> {
         if copy::copy(from, to, interrupt)? == Means::Bytes {
@@ -117,7 +122,7 @@ fn copies(stage1: &OwnedFd, trees: &Trees, pod: &Pod, interrupt: &Interrupt) -> 
         Means::Reflink => "copies by reflink",
         Means::Bytes => "copies",
     };
-    Ok(Laid { layers: Layers::Copy, sync: Sync::FileSystem, shown: shown.into() })
+    Ok(FinishedLayout { layers: Layers::Copy, sync: Sync::FileSystem, shown: shown.into() })
 }
 
 /// Makes a directory and its missing parents.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Prepares a pod directory from a request: plan (opens and checks every input, writes nothing), then apply.
+//! Prepares a pod directory: a request is read from arguments, its inputs are opened and checked, and then applied.
 
 mod apply;
 mod assemble;
 mod check;
+mod host_volume;
+mod inputs;
 mod layout;
-mod plan;
 mod request;
-mod volume;
 
 pub use apply::{Prepared, apply};
-pub use plan::{ImagePlan, Plan};
+pub use inputs::{ImageInput, Inputs};
 pub use request::{LayoutArgument, Request, VolumeArgument};

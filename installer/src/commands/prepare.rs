@@ -2,7 +2,7 @@
 //! `installer prepare`: lays out a pod directory and prints its path.
 
 use anyhow::Result;
-use prepare::{Plan, Prepared};
+use prepare::{Inputs, Prepared};
 use store::listener::Listener as _;
 
 use super::Context;
@@ -30,8 +30,8 @@ impl Args {
 
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     Ui.check()?;
-    let plan = Plan::open(&args.options.request(context.dir.clone()))?;
-    prepare::apply(plan, &context.interrupt, &Ui, announce).map(|_| Exit::Done)
+    let inputs = Inputs::open(&args.options.request(context.dir.clone()))?;
+    prepare::apply(inputs, &context.interrupt, &Ui, announce).map(|_| Exit::Done)
 }
 
 fn announce(pod: &Prepared) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
-use prepare::Plan;
+use prepare::Inputs;
 
 use super::Context;
 use crate::cli::EXAMPLES;
@@ -48,8 +48,8 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     let pod = match args.pod {
         Some(pod) => pod_process::find(&pod, &context.dir),
         None => {
-            let plan = Plan::open(&args.options.request(context.dir.clone()))?;
-            prepare::apply(plan, &context.interrupt, &Ui, |_| Ok(()))?.path
+            let inputs = Inputs::open(&args.options.request(context.dir.clone()))?;
+            prepare::apply(inputs, &context.interrupt, &Ui, |_| Ok(()))?.path
         }
     };
     // A signal from here on stays pending until `/init` takes it as a request to stop.

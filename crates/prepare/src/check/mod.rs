@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finds in an app's tree what would make its start fail.
 //!
-//! - `mounts`: whether everything that is mounted has a place.
-//! - `view`: the tree as the app will see it, walked as the kernel does. `access` and `acl` tell who may pass, `kernel`
-//!   what is in /proc and /sys.
-//! - `program`: what the kernel would execute. `format` and `misc` tell the format of a file.
+//! - `mount_points`: whether everything that is mounted has a place.
+//! - `view`: the tree as the app will see it, walked as the kernel does. `access` and `acl` tell who may pass,
+//!   `kernel_files` what is in /proc and /sys.
+//! - `program`: what the kernel would execute. `format` and `binfmt_misc` tell the format of a file.
 
 mod access;
 mod acl;
+mod binfmt_misc;
 mod format;
-mod kernel;
-mod misc;
-mod mounts;
+mod kernel_files;
+mod mount_points;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ use pod::user::person;
 use rustix::io::Errno;
 
 use access::Who;
-use kernel::Kernels;
+use kernel_files::KernelFile;
 use program::Start;
 use sys::in_root::InRoot;
 use view::{Found, Obstacle, View};
@@ -38,7 +38,7 @@ pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
     let who = Who::of(app, root)?;
     let person = app.names_user.then(|| person(&app.user, who.uid(), root));
     app.check_sizes(person.as_ref())?;
-    let view = mounts::view(app, root)?;
+    let view = mount_points::view(app, root)?;
     let directory = check_directory(&app.working_directory, &view, &who)?;
     let calls = app.isolators.seccomp.iter().flat_map(|filter| &filter.calls);
     for call in calls {
@@ -67,9 +67,9 @@ fn check_directory(directory: &AbsolutePath, view: &View<'_>, who: &Who) -> Resu
         Ok(Found::Directory(permissions, at)) if who.may_search(&permissions) => return Ok(Some(at)),
         Ok(Found::Directory(permissions, at)) => Obstacle::search(at, &permissions, who),
         Ok(Found::Unknown) => return Ok(None),
-        Ok(Found::Kernel(at)) => match kernel::look(&at) {
-            Kernels::Directory | Kernels::Unknown => return Ok(None),
-            Kernels::File | Kernels::Nothing => {
+        Ok(Found::Kernel(at)) => match kernel_files::look(&at) {
+            KernelFile::Directory | KernelFile::Unknown => return Ok(None),
+            KernelFile::File | KernelFile::Nothing => {
                 Obstacle::new(Errno::NOTDIR, at, "is the kernel's: expected a directory that it has")
             }
         },

@@ -12,9 +12,9 @@ use pod::text::{escape, escape_bytes};
 use rustix::io::Errno;
 
 use super::access::{Permissions, Who};
+use super::binfmt_misc;
 use super::format::{self, Format};
-use super::kernel::{self, Kernels};
-use super::misc;
+use super::kernel_files::{self, KernelFile};
 use super::view::{Found, Obstacle, View};
 use sys::in_root::reopen;
 
@@ -132,19 +132,21 @@ impl Start<'_> {
     fn format(&self, file: &File, at: &[u8]) -> Result<Option<Format>, String> {
         let format = format::read(file);
         let head = format::head(file).unwrap_or_default();
-        if misc::knows(at, &head) { Ok(None) } else { format.map(Some) }
+        if binfmt_misc::knows(at, &head) { Ok(None) } else { format.map(Some) }
     }
 }
 
 /// Refuses a path below /proc or /sys. Only files behind a process's links could be executed there. They are not files
 /// of the image, and the launcher follows no such link.
 fn in_kernel<T>(at: Vec<u8>) -> Result<Option<T>, Obstacle> {
-    match kernel::look(&at) {
-        Kernels::Unknown => {
+    match kernel_files::look(&at) {
+        KernelFile::Unknown => {
             Err(Obstacle::new(Errno::ACCESS, at, "is the kernel's: expected a file of the image's"))
         }
-        Kernels::Nothing => Err(Obstacle::new(Errno::NOENT, at, "is the kernel's, which has no such file")),
-        Kernels::Directory | Kernels::File => {
+        KernelFile::Nothing => {
+            Err(Obstacle::new(Errno::NOENT, at, "is the kernel's, which has no such file"))
+        }
+        KernelFile::Directory | KernelFile::File => {
             Err(Obstacle::new(Errno::ACCESS, at, "is the kernel's, where nothing can be executed"))
         }
     }

@@ -32,12 +32,12 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug)]
 pub(super) struct View<'a> {
     root: &'a InRoot,
-    places: Vec<Place>,
+    covers: Vec<Cover>,
 }
 
-/// A place where the app sees something else than the image's tree.
+/// What the app sees at one path in place of what its image's tree has there.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Cover {
     /// The path from the root, without links.
     pub(super) path: Vec<u8>,
     pub(super) what: What,
@@ -95,8 +95,8 @@ enum Object {
 
 impl<'a> View<'a> {
     /// Makes a view of the image's tree with these places in it. Of two places at one path, the later one is seen.
-    pub(super) fn new(root: &'a InRoot, places: Vec<Place>) -> Self {
-        Self { root, places }
+    pub(super) fn new(root: &'a InRoot, covers: Vec<Cover>) -> Self {
+        Self { root, covers }
     }
 
     /// Walks `path` with the access rights of `who`. A relative path starts at the directory `from`.
@@ -139,8 +139,8 @@ impl<'a> View<'a> {
 
     /// Returns the object at a path whose parent is a directory.
     fn look(&self, path: &[u8]) -> Result<Object, Obstacle> {
-        if let Some(place) = self.places.iter().rfind(|place| place.path == path) {
-            return Ok(match &place.what {
+        if let Some(cover) = self.covers.iter().rfind(|cover| cover.path == path) {
+            return Ok(match &cover.what {
                 What::Host => Object::Host,
                 What::Kernel => Object::Kernel,
                 What::Link(target) => Object::Link(target.as_bytes().to_vec()),
@@ -149,19 +149,19 @@ impl<'a> View<'a> {
                 }
             });
         }
-        let around = self.places.iter().filter(|place| is_below(path, &place.path));
-        let around = around.max_by_key(|place| place.path.len());
-        let found = match around.map(|place| (&place.path, &place.what)) {
-            Some((place, What::Empty(_, what))) => Err(Obstacle::new(
+        let around = self.covers.iter().filter(|cover| is_below(path, &cover.path));
+        let around = around.max_by_key(|cover| cover.path.len());
+        let found = match around.map(|cover| (&cover.path, &cover.what)) {
+            Some((cover, What::Empty(_, what))) => Err(Obstacle::new(
                 Errno::NOENT,
                 path.to_vec(),
-                &format!("is not there: {} is {what}", shown(place)),
+                &format!("is not there: {} is {what}", shown(cover)),
             )
             .or_later()),
             _ => self.in_image(path),
         };
         // The executor makes the directories above its mounts, and /etc for the files it supplies.
-        let is_made = path == b"/etc" || self.places.iter().any(|place| is_below(&place.path, path));
+        let is_made = path == b"/etc" || self.covers.iter().any(|cover| is_below(&cover.path, path));
         match found {
             Err(obstacle) if obstacle.errno == Errno::NOENT && is_made => {
                 Ok(Object::Directory(Permissions::roots(0o755)))

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, anyhow};
 use archive::Limits;
 use image::ImageArgument;
 use pod::id::ImageId;
-use prepare::ImagePlan;
+use prepare::ImageInput;
 use report::Hint as _;
 use store::extract::Expected;
 use store::staging::Staging;
@@ -31,22 +31,27 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     Ui.check()?;
-    let images = args.images.iter().map(ImagePlan::open).collect::<Result<Vec<_>>>()?;
+    let images = args.images.iter().map(ImageInput::open).collect::<Result<Vec<_>>>()?;
     let data_dir = DataDir::open(&context.dir, &context.interrupt, &Ui)?;
     let exit = import(&data_dir, images, args.limits.limits(), &context.interrupt)?;
     data_dir.keep();
     Ok(exit)
 }
 
-fn import(data_dir: &DataDir, images: Vec<ImagePlan>, limits: Limits, interrupt: &Interrupt) -> Result<Exit> {
+fn import(
+    data_dir: &DataDir,
+    images: Vec<ImageInput>,
+    limits: Limits,
+    interrupt: &Interrupt,
+) -> Result<Exit> {
     Staging::sweep_or_warn(data_dir)?;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     for image in images {
         let shown = image.shown();
         let imported = match image {
-            ImagePlan::Stored(selector) => Err(anyhow!("no such file: expected an image's file"))
+            ImageInput::Stored(selector) => Err(anyhow!("no such file: expected an image's file"))
                 .hint(format!("{} may be in the store already: installer image list", selector.shown())),
-            ImagePlan::File(mut source, id) => {
+            ImageInput::File(mut source, id) => {
                 let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
                 let acquired = importer.acquire(&mut source, TreeKind::Image, expected, &named(id));
                 acquired.and_then(|acquired| {

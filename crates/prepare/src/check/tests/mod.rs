@@ -2,7 +2,7 @@
 //! Tests of the checks on apps and trees. None of them needs root: the trees belong to the user that runs the tests,
 //! and the apps run as other users.
 
-mod kernel;
+mod kernel_agrees;
 mod places;
 mod programs;
 mod users;

@@ -68,8 +68,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "directories that were made are not removed after a failure",
         file: APPLY,
-        find: "    let prepared = in_data_dir(plan, &data_dir, interrupt, announce)?;\n    data_dir.keep();\n",
-        replace: "    let prepared = in_data_dir(plan, &data_dir, interrupt, announce);
+        find: "    let prepared = in_data_dir(inputs, &data_dir, interrupt, announce)?;\n    data_dir.keep();\n",
+        replace: "    let prepared = in_data_dir(inputs, &data_dir, interrupt, announce);
     data_dir.keep();
     let prepared = prepared?;\n",
         suites: &[FAULTS],

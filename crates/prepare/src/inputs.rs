@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The plan: a request with all inputs open. Invariant: nothing has been written, and files are not looked up again.
+//! Inputs: everything that a request names, open and checked. Invariant: nothing has been written, and no file is looked
+//! up again.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,8 @@ use pod::id::ImageId;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
+use crate::host_volume::open_source;
 use crate::request::{LayoutArgument, Request, VolumeArgument};
-use crate::volume::open_source;
 use archive::Limits;
 use image::ImageArgument;
 use image::MANIFEST_MAX;
@@ -19,33 +20,33 @@ use report::Hint as _;
 use store::Selector;
 use store::input::{InputFile, OpenError};
 
-/// What is to be verified and laid out.
+/// The inputs of a pod directory, open.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Inputs {
     /// DIR.
     pub dir: PathBuf,
     /// Stage1, and the digest that its file must have.
     pub stage1: (InputFile, Sha256),
     /// The images.
-    pub images: Vec<ImagePlan>,
+    pub images: Vec<ImageInput>,
     /// How the pod gets its trees.
     pub layout: LayoutArgument,
     /// Limits on what archives may ask for.
     pub limits: Limits,
     /// The source of the pod's manifest.
-    pub manifest: ManifestPlan,
+    pub manifest: ManifestInput,
 }
 
 /// Where an image comes from.
 #[derive(Debug)]
-pub enum ImagePlan {
+pub enum ImageInput {
     /// An archive file, and the id that the image must have.
     File(Box<InputFile>, Option<ImageId>),
     /// The store.
     Stored(Selector),
 }
 
-impl ImagePlan {
+impl ImageInput {
     /// Opens an archive file. An argument that is not an existing file may be the name of an image in the store.
     pub fn open(image: &ImageArgument) -> Result<Self> {
         match image {
@@ -79,14 +80,14 @@ fn is_name(text: &str) -> bool {
 
 /// Where the pod's manifest comes from.
 #[derive(Debug)]
-pub enum ManifestPlan {
+pub enum ManifestInput {
     /// A manifest is generated, with an app for each image and these volumes.
     Generate(Vec<VolumeArgument>),
     /// The given manifest is stored as it is.
     Given(Vec<u8>, Box<PodManifest>),
 }
 
-impl ManifestPlan {
+impl ManifestInput {
     /// Returns the images that the manifest names; none for a generated one, which takes the given images.
     pub fn named_images(&self) -> Vec<ImageId> {
         match self {
@@ -96,19 +97,19 @@ impl ManifestPlan {
     }
 }
 
-impl Plan {
+impl Inputs {
     /// Opens everything that `request` names.
     pub fn open(request: &Request) -> Result<Self> {
-        let images = request.images.iter().map(ImagePlan::open).collect::<Result<_>>()?;
+        let images = request.images.iter().map(ImageInput::open).collect::<Result<_>>()?;
         let manifest = match &request.pod_manifest {
-            None => ManifestPlan::Generate(request.volumes.clone()),
+            None => ManifestInput::Generate(request.volumes.clone()),
             Some(path) => read_manifest(path)?,
         };
         match &manifest {
-            ManifestPlan::Generate(volumes) => {
+            ManifestInput::Generate(volumes) => {
                 volumes.iter().try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?;
             }
-            ManifestPlan::Given(_, manifest) => manifest
+            ManifestInput::Given(_, manifest) => manifest
                 .all_volumes()
                 .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?,
         }
@@ -132,11 +133,11 @@ fn open_stage1(request: &Request) -> Result<(InputFile, Sha256)> {
     Ok((source, digest))
 }
 
-fn read_manifest(path: &Path) -> Result<ManifestPlan> {
+fn read_manifest(path: &Path) -> Result<ManifestInput> {
     let bytes = InputFile::open(path).context("pod manifest")?.read_all(MANIFEST_MAX)?;
     let about = || format!("pod manifest {}", escape(&path.to_string_lossy()));
     match Manifest::parse(&bytes).with_context(about)? {
-        Manifest::Pod(manifest) => Ok(ManifestPlan::Given(bytes, manifest)),
+        Manifest::Pod(manifest) => Ok(ManifestInput::Given(bytes, manifest)),
         Manifest::Runtime(_) => {
             bail!("{}: acKind is ContainerRuntimeManifest: expected PodManifest", about())
         }

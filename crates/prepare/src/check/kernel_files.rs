@@ -11,7 +11,7 @@ use sys::in_root::{InRoot, is_missing};
 
 /// The kernel's object at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kernels {
+pub(super) enum KernelFile {
     Nothing,
     Directory,
     /// Any other object; nothing in these file systems can be executed.
@@ -21,16 +21,16 @@ pub(super) enum Kernels {
 }
 
 /// Looks at a path that begins with `/proc` or `/sys`. Links of the kernel's are followed within that file system.
-pub(super) fn look(path: &[u8]) -> Kernels {
+pub(super) fn look(path: &[u8]) -> KernelFile {
     let path = String::from_utf8_lossy(path);
     let (top, below) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let stat =
         |top: &str| -> io::Result<_> { InRoot::open_at(File::open("/")?, top)?.stat(&format!("/{below}")) };
     match stat(top) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Kernels::Directory,
-        Ok(_) => Kernels::File,
-        Err(error) if is_missing(&error) => Kernels::Nothing,
-        Err(_) => Kernels::Unknown,
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => KernelFile::Directory,
+        Ok(_) => KernelFile::File,
+        Err(error) if is_missing(&error) => KernelFile::Nothing,
+        Err(_) => KernelFile::Unknown,
     }
 }
 
@@ -41,14 +41,14 @@ mod tests {
     #[test]
     fn places() {
         for (path, expected) in [
-            ("/proc", Kernels::Directory),
-            ("/proc/self", Kernels::Directory),
-            ("/proc/self/root/bin", Kernels::Unknown),
-            ("/proc/sys/kernel", Kernels::Directory),
-            ("/proc/version", Kernels::File),
-            ("/proc/tool", Kernels::Nothing),
-            ("/proc/version/x", Kernels::Nothing),
-            ("/sys/none", Kernels::Nothing),
+            ("/proc", KernelFile::Directory),
+            ("/proc/self", KernelFile::Directory),
+            ("/proc/self/root/bin", KernelFile::Unknown),
+            ("/proc/sys/kernel", KernelFile::Directory),
+            ("/proc/version", KernelFile::File),
+            ("/proc/tool", KernelFile::Nothing),
+            ("/proc/version/x", KernelFile::Nothing),
+            ("/sys/none", KernelFile::Nothing),
         ] {
             assert_eq!(look(path.as_bytes()), expected, "{path}");
         }

@@ -9,8 +9,8 @@ use pod::{App, Mount, Source, check_targets};
 use rustix::fs::{FileType, Stat, fstat};
 
 use super::access::Permissions;
-use super::view::{Place, View, What};
-use crate::volume::open_source;
+use super::view::{Cover, View, What};
+use crate::host_volume::open_source;
 use sys::in_root::{InRoot, is_missing};
 
 /// The directories of an app's /dev, with their modes. Nothing else in /dev leads anywhere, apart from the link
@@ -22,7 +22,7 @@ const DEV: [(&str, u32); 4] =
 pub(super) fn view<'a>(app: &App, root: &'a InRoot) -> Result<View<'a>> {
     check_places(root)?;
     let targets = check_mounts(app, root)?;
-    let place = |path: &str, what| Place { path: path.into(), what };
+    let place = |path: &str, what| Cover { path: path.into(), what };
     let mut places = vec![place("/proc", What::Kernel), place("/sys", What::Kernel)];
     let own = |mode| What::Empty(Permissions::roots(mode), "the pod's own");
     places.extend(DEV.map(|(path, mode)| place(path, own(mode))));
@@ -32,10 +32,10 @@ pub(super) fn view<'a>(app: &App, root: &'a InRoot) -> Result<View<'a>> {
     if app.read_only_root || is_missing {
         let what =
             if app.read_only_root { "in memory where the root is read-only" } else { "made by the executor" };
-        places.push(Place { path: tmp.path, what: What::Empty(Permissions::roots(0o1777), what) });
+        places.push(Cover { path: tmp.path, what: What::Empty(Permissions::roots(0o1777), what) });
     }
     let volumes = targets.into_iter().zip(&app.mounts);
-    places.extend(volumes.map(|(path, mount)| Place { path, what: seen(mount) }));
+    places.extend(volumes.map(|(path, mount)| Cover { path, what: seen(mount) }));
     Ok(View::new(root, places))
 }
 
