@@ -22,40 +22,41 @@ use crate::ui::Ui;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   installer run --image hello.aci
-      prepare a pod of one image, and become it
+      prepare a pod of one image, and run it
 
   cd \"$(installer prepare --image hello.aci)\" && ./stage1/init
       the same in two steps
 
   installer run --image web.aci --image redis.aci@sha256-9f86d0… \\
       --volume data,kind=host,source=/srv/data,readOnly=true
-      two apps in one pod; the second image must have this digest
+      run two apps in one pod; the second image must have this digest
 
   installer image import web.aci && installer run --image example.com/web
-      an image that is in the store, by its name (or id, or the beginning of one)
+      run an image that is in the store, by its name (its id or the beginning of the id works, too)
 
 Environment:
-  GANTRY_DIR     where pods and images are kept, unless --dir says [default: /var/lib/gantry]
-  GANTRY_STAGE1  stage1's file, unless --stage1 says
+  GANTRY_DIR     the directory of pods and images, without --dir [default: /var/lib/gantry]
+  GANTRY_STAGE1  the tarball of stage1, without --stage1
 
 Exit codes:
   0 done, 1 failed (nothing is left behind), 2 wrong usage
-  run     the pod's; 254 where Gantry itself failed, 2 wrong usage
-  verify  1 where a tree is damaged and was not renewed, or can't be looked at
-  130 or 143 when interrupted by SIGINT or SIGTERM before a pod runs";
+  run     the pod's; 254 if Gantry itself failed, 2 wrong usage
+  verify  1 if something is damaged and was not renewed, or can't be examined
+  130 or 143 if interrupted by SIGINT or SIGTERM before a pod runs";
 
 /// Runs app images as pods.
 ///
-/// A pod is one or more app images, supervised together by systemd inside systemd-nspawn. `prepare` verifies and
-/// unpacks images and stage1 (which has that systemd) into a store, and makes a pod directory of them; `run` does that
-/// and becomes the pod. What is in the store already is not unpacked again. Nothing of the host's userland is used.
-/// Needs root.
+/// A pod is one or more apps that systemd supervises together, inside systemd-nspawn. `prepare` verifies the apps' images
+/// and stage1 (the root file system with that systemd), unpacks them into a store, and makes a pod directory. `run` does
+/// the same, and then becomes the pod. What is in the store already is not unpacked again. Nothing of the host's userland
+/// is used. Needs root.
 #[derive(Debug, Parser)]
 #[command(name = "installer", version, after_long_help = EXAMPLES, subcommand_required = true)]
 pub(crate) struct Arguments {
-    /// Where pods and images are kept [default: $GANTRY_DIR or /var/lib/gantry]
+    /// The directory of pods and images [default: $GANTRY_DIR or /var/lib/gantry]
     ///
-    /// Pod directories are in DIR/containers, images in DIR/store. DIR is created, for root alone, where it is missing.
+    /// Pod directories are in DIR/containers, images in DIR/store. If DIR is missing, it is created, and only root can
+    /// open it.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     #[command(subcommand)]

@@ -19,11 +19,11 @@ use crate::cli::Arguments;
 /// How a pod gets its trees.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Layout {
-    /// As overlays where they can be made there, else as copies
+    /// Overlays where they can be made, copies elsewhere
     Auto,
-    /// As overlays, with the pod's changes over trees of the store
+    /// Overlays: the pod's changes lie over the images in the store
     Overlay,
-    /// As copies of its own, by reflink where the file system can
+    /// Copies of the images, by reflink where the file system has that
     Copy,
 }
 
@@ -40,39 +40,41 @@ impl From<Layout> for LayoutArgument {
 /// What a pod is made of.
 #[derive(Debug, Args)]
 pub(crate) struct PodOptions {
-    /// An app image; once for each app
+    /// An app image; repeat the option for each app
     ///
-    /// A file: a tar, plain or compressed with gzip, bzip2, xz or zstd, of a file `manifest` and a directory `rootfs`.
-    /// DIGEST, sha256-HEX or sha512-HEX, is what its uncompressed tar must hash to; an image of that digest that is in
-    /// the store is not read again. Or an image in the store: its id, the beginning of its id, or its name.
+    /// Either a file: a tar of a file `manifest` and a directory `rootfs`, plain or compressed with gzip, bzip2, xz or
+    /// zstd. With DIGEST (sha256-HEX or sha512-HEX), its uncompressed tar must have this digest; an image that is in the
+    /// store by this digest is not read again. Or an image in the store: its id, the beginning of its id, or its name.
     #[arg(long = "image", value_name = "FILE[@DIGEST]|ID|NAME", value_parser = image_parser())]
     pub(crate) images: Vec<ImageArgument>,
-    /// What is mounted at the apps' mount points called NAME
+    /// A volume for the apps' mount points called NAME
     ///
-    /// A file or directory of the host, as in `data,kind=host,source=/srv/data`: with what is mounted below it, unless
-    /// `,recursive=false`. Or a directory of the pod's own, as in `tmp,kind=empty,mode=1777,uid=0,gid=0` (root's and
-    /// 0755 where nothing is said). With `,readOnly=true` apps can't write to it.
+    /// kind=host is a file or directory of the host: `data,kind=host,source=/srv/data`. File systems mounted below it
+    /// are included, unless recursive=false. kind=empty is a new directory that belongs to the pod:
+    /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With readOnly=true, apps
+    /// can't write to the volume.
     #[arg(
         long = "volume",
         value_name = "NAME,kind=host,source=PATH|NAME,kind=empty[,FIELD=VALUE…]",
         value_parser = VolumeArgument::parse
     )]
     pub(crate) volumes: Vec<VolumeArgument>,
-    /// Stage1's tarball [default: $GANTRY_STAGE1 or ../lib/gantry/stage1.tar.xz beside this program]
+    /// The tarball of stage1 [default: $GANTRY_STAGE1 or ../lib/gantry/stage1.tar.xz beside this program]
     ///
-    /// Its sha256 is checked before anything of it is unpacked: against FILE.sha256 beside it, in sha256sum's
-    /// format, or against --stage1-sha256.
+    /// Its sha256 is checked before it is unpacked. The expected one is in FILE.sha256, in sha256sum's format, or is
+    /// given with --stage1-sha256.
     #[arg(long, value_name = "FILE")]
     pub(crate) stage1: Option<PathBuf>,
-    /// The sha256 of stage1's tarball, in place of FILE.sha256
+    /// The expected sha256 of stage1's tarball, instead of FILE.sha256
     #[arg(long, value_name = "HEX", value_parser = Sha256::from_hex)]
     pub(crate) stage1_sha256: Option<Sha256>,
-    /// An appc PodManifest, in place of one made from the images
+    /// An appc PodManifest, instead of one generated from the images
     ///
-    /// It names apps, images (by the digests of those given with --image) and volumes, and is stored as it is.
+    /// It names the apps, their images (by the digests of those given with --image) and the volumes. It is stored
+    /// unchanged.
     #[arg(long, value_name = "FILE", conflicts_with = "volumes")]
     pub(crate) pod_manifest: Option<PathBuf>,
-    /// How the pod gets its trees
+    /// How the pod gets the files of its images
     #[arg(long, value_enum, default_value_t = Layout::Auto)]
     pub(crate) layout: Layout,
     #[command(flatten)]
@@ -114,16 +116,16 @@ pub(crate) fn invalid(kind: ErrorKind, expected: &str) -> clap::Error {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits of archives")]
 pub(crate) struct LimitOptions {
-    /// Bytes of an archive's tar stream, such as 64Gi
+    /// Maximum size of an archive's uncompressed tar, such as 64Gi
     #[arg(long, value_name = "BYTES", default_value = "64Gi", value_parser = bytes)]
     max_bytes: Quantity,
-    /// Entries of an archive
+    /// Maximum number of entries in an archive
     #[arg(long, value_name = "N", default_value_t = Limits::default().entries)]
     max_entries: u64,
-    /// Components of a path
+    /// Maximum number of components in a path
     #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
     max_depth: usize,
-    /// Bytes of memory that decompressing an archive takes
+    /// Maximum memory for decompressing an archive
     ///
     /// 38Mi is enough for xz -8 and for zstd windows of 32 MiB; xz -9 takes 65Mi.
     #[arg(long, value_name = "BYTES", default_value = "38Mi", value_parser = bytes)]

@@ -82,7 +82,7 @@ fn check_program(program: &OwnedFd) -> Result<()> {
     ensure!(is_file, "it is no regular file: expected a program");
     ensure!(
         owner == geteuid().as_raw() && mode & 0o022 == 0,
-        "others can write to it: owner {owner}, mode {mode:04o}; expected a program of root's that nobody else can write to"
+        "others can write to it: owner {owner}, mode {mode:04o}; expected a program that belongs to root and that nobody else can write to"
     );
     Ok(())
 }

@@ -66,7 +66,7 @@ impl Policy for ImagePolicy {
             ensure!(!is_top || entry.kind == Kind::Directory, "expected rootfs to be a directory");
             self.has_rootfs |= is_top;
         } else {
-            ensure!(top == layout::IMAGE_MANIFEST.as_bytes(), "expected manifest and rootfs alone");
+            ensure!(top == layout::IMAGE_MANIFEST.as_bytes(), "expected only manifest and rootfs");
             let Kind::File { size } = entry.kind else {
                 anyhow::bail!("expected manifest to be a regular file")
             };

@@ -143,7 +143,7 @@ fn put_together<'h>(
     for AcquiredTree { tree, shown } in acquired {
         let image = Image::read(data_dir, tree, shown, named).with_context(|| format!("image {shown}"))?;
         let is_new = images.iter().all(|other| other.id != image.id);
-        ensure!(is_new, "image {shown}: {} is there already: expected each image once", image.id);
+        ensure!(is_new, "image {shown}: {} is given twice: expected each image once", image.id);
         images.push(image);
     }
     let staging = Staging::create(data_dir)?;

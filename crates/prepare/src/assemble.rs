@@ -103,7 +103,7 @@ pub(crate) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<
     let pod = Pod::assemble(id, &manifest, &manifests)?;
     for app in &pod.apps {
         let image = images.iter().find(|image| image.id == app.image);
-        let image = image.with_context(|| format!("image {} is not at hand", app.image))?;
+        let image = image.with_context(|| format!("image {} is not given", app.image))?;
         let root = image.tree.in_root(layout::IMAGE_ROOTFS)?;
         check::check(app, &root).with_context(|| format!("app {}", app.name))?;
     }

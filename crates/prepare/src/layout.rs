@@ -70,7 +70,7 @@ pub(crate) fn lay_out(
             data_dir.listener.warn(&format!("no overlays here: {error:#}: {} instead", laid.shown));
             Ok(laid)
         }
-        Err(error) => Err(error).context("no overlays here").hint("--layout copy does without"),
+        Err(error) => Err(error).context("no overlays here").hint("--layout copy works without overlays"),
     }
 }
 
@@ -112,7 +112,7 @@ fn copies(stage1: &OwnedFd, trees: &Trees, pod: &Pod, interrupt: &Interrupt) -> 
             continue;
         }
         let Some(tree) = trees.images.get(&app.image) else {
-            bail!("image {} is not at hand", app.image);
+            bail!("image {} is not given", app.image);
         };
         let rootfs = open_below(tree.root()?, layout::IMAGE_ROOTFS)?;
         add(&rootfs, &make_all(stage1, &layout::own_root(&app.name))?)

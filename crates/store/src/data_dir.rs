@@ -146,7 +146,7 @@ fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<Ow
             _ => {}
         }
     }
-    Err(last.unwrap_or_else(|| anyhow!("it was taken away {ATTEMPTS} times: expected it to stay")))
+    Err(last.unwrap_or_else(|| anyhow!("others removed it {ATTEMPTS} times: expected it to stay")))
 }
 
 /// Why a part of DIR could not be opened.
@@ -211,7 +211,7 @@ fn open_part(path: &Path, name: &str) -> Result<OwnedFd, Unopened> {
     open(path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| match errno {
         Errno::NOTDIR | Errno::LOOP => {
             let error = anyhow!("{name} is a file or a link: expected a directory");
-            hinted(error, "--dir says where all of it is").into()
+            hinted(error, "--dir can name another directory").into()
         }
         errno => Unopened::by(errno, format!("cannot open {name}")),
     })

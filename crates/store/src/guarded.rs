@@ -139,7 +139,7 @@ impl Place {
         }
         let entry = Self::open(&self.file, name, self.path.join(name))?;
         if others_write && !entry.is_roots() {
-            return entry.refuse("in a directory for all, its owner can replace");
+            return entry.refuse("in a directory that all can write to, its owner can replace");
         }
         Ok(entry)
     }

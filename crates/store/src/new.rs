@@ -106,7 +106,7 @@ impl New<'_> {
             TreeKind::Image => Some((self.name_of)(&root)?),
         };
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
-            .context("cannot look at the record")?;
+            .context("cannot examine the record")?;
         let info = Info {
             id: self.verified.id(),
             kind: self.kind,
@@ -143,7 +143,7 @@ impl New<'_> {
                 }
             }
         }
-        bail!("tree {id} came and went {ATTEMPTS} times: expected it to stay")
+        bail!("tree {id} was added and removed by others {ATTEMPTS} times: expected it to stay")
     }
 }
 

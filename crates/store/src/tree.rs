@@ -135,7 +135,7 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info> {
     };
     let mut text = Vec::new();
     open(layout::TREE_INFO, flags)?.take(INFO_MAX).read_to_end(&mut text).context("cannot read its info")?;
-    let info: Info = serde_json::from_slice(&text).context("its info is none")?;
+    let info: Info = serde_json::from_slice(&text).context("its info is invalid")?;
     let found = open(layout::TREE_RECORD, flags)?.metadata()?.len();
     ensure!(found == info.record, "its record has {found} bytes: expected {}", info.record);
     open(layout::TREE, flags | OFlags::DIRECTORY)?;

@@ -38,12 +38,12 @@ pub fn check() -> Result<()> {
         ensure!(WAS_OPEN.load(Ordering::Relaxed), "it is closed");
         let stdout = io::stdout();
         let access = fcntl_getfl(&stdout)? & OFlags::RWMODE;
-        ensure!(access != OFlags::RDONLY, "it is open for reading alone");
+        ensure!(access != OFlags::RDONLY, "it is open for reading only");
         let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
         poll(&mut polled, PollTimeout::ZERO)?;
         let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
         let is_read = !polled[0].revents().is_some_and(|found| found.intersects(gone));
-        ensure!(is_read, "nobody reads it");
+        ensure!(is_read, "its reader is gone");
         Ok(())
     };
     look().context(FAILED)

@@ -11,8 +11,9 @@ use crate::ui::Ui;
 
 /// Remove every image and stage1 that no pod refers to
 ///
-/// Cgroups that pods have left are removed as well, without a word. What a prepare or a running pod uses at the moment stays, and so does what any pod directory refers to. A line
-/// is printed for each that goes.
+/// What a pod directory refers to stays, and so does what a prepare or a running pod uses at the moment. A line is
+/// printed for each image and stage1 that is removed. Empty cgroups that pods have left are removed as well, without a
+/// line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 

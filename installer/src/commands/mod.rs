@@ -81,7 +81,7 @@ impl Context {
     fn check_dir(&self) -> Result<()> {
         if !Path::is_dir(&self.dir) {
             let dir = escape(&self.dir.to_string_lossy());
-            bail!("no directory {dir}: expected --dir to say where images are");
+            bail!("no directory {dir}: expected --dir to name the directory of pods and images");
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Context {
 fn sweep(data_dir: &DataDir) -> Result<Exit> {
     let mut exit = Exit::Done;
     for mounted in Staging::sweep(data_dir)? {
-        exit = report_mounted("cannot remove a dead run's directory".into(), mounted);
+        exit = report_mounted("cannot remove what a dead run left".into(), mounted);
     }
     Ok(exit)
 }

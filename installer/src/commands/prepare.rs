@@ -11,10 +11,10 @@ use crate::exit::Exit;
 use crate::options::PodOptions;
 use crate::ui::Ui;
 
-/// Lay out a pod directory and print its path
+/// Make a pod directory and print its path
 ///
-/// The directory is complete and on disk when its path, one line, is printed. Where anything fails, nothing is
-/// left behind.
+/// When the path is printed, in one line, the directory is complete and on disk. After a failure, nothing is left
+/// behind.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {

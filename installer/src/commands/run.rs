@@ -15,10 +15,10 @@ use crate::options::PodOptions;
 use crate::pod_process::{self, InitOptions};
 use crate::ui::Ui;
 
-/// Run a pod: a prepared one, or one of these images
+/// Run a pod: a prepared one, or a new one made of images
 ///
-/// This process becomes the pod: it keeps stdin, stdout and stderr, passes on no environment but TERM, and ends
-/// with the pod's exit code. SIGTERM stops the pod in order.
+/// This process becomes the pod: it keeps stdin, stdout and stderr, and ends with the pod's exit code. Of its
+/// environment, the pod gets TERM alone. SIGTERM stops the pod in order.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -28,11 +28,11 @@ pub(crate) struct Args {
         conflicts_with_all = ["images", "volumes", "stage1", "stage1_sha256", "pod_manifest", "layout"]
     )]
     pod: Option<PathBuf>,
-    #[command(flatten)]
-    options: PodOptions,
-    /// Show what nspawn and systemd say
+    /// Show the messages of systemd-nspawn and systemd
     #[arg(long)]
     debug: bool,
+    #[command(flatten)]
+    options: PodOptions,
 }
 
 impl Args {

@@ -12,19 +12,19 @@ use crate::exit::Exit;
 use crate::options::LimitOptions;
 use crate::ui::Ui;
 
-/// Compare what is in the store with what was recorded when it was extracted
+/// Compare the images and stage1s in the store with their records
 ///
-/// All metadata and all content is compared. A line is printed for each image and stage1 that is as it was, and for
-/// each difference of one that is not.
+/// Compares all metadata and all content with what was recorded when they were extracted. Prints a line for each one
+/// that is intact, and a line for each difference of a damaged one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Extract damaged ones anew from the files they came from
+    /// Extract damaged ones again from the files they came from
     ///
-    /// One whose file is gone, or makes another tree by now, is taken out of the store. Where a file can't be
-    /// unpacked for another reason, its tree stays as it is.
+    /// If the file is gone, or has another content by now, the damaged one is taken out of the store. If the file can't
+    /// be unpacked for another reason, it stays as it is.
     #[arg(long)]
     repair: bool,
-    /// Images by id, the beginning of one, or name; all that is in the store by default
+    /// Images, by id, the beginning of an id, or name [default: everything in the store]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
     #[command(flatten)]

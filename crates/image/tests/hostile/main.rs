@@ -119,7 +119,7 @@ fn case_07_absolute_names_are_of_the_root() {
     ground.accept(&tar.file("/rootfs/etc/x", b"in").entry(b"rootfs/\xff", b'0', b"", |_| {}).end());
     assert_eq!(fs::read(ground.at("etc/x")).unwrap(), b"in");
     let ground = ground!();
-    ground.refuse(&Tar::image().file("/etc/x", b"").end(), "manifest and rootfs alone");
+    ground.refuse(&Tar::image().file("/etc/x", b"").end(), "only manifest and rootfs");
 }
 
 #[test]
@@ -167,5 +167,5 @@ fn case_10_manifest_as_something_else() {
 fn case_11_two_manifests() {
     let ground = ground!();
     ground.refuse(&Tar::image().file("./manifest", b"[]").end(), "stands twice");
-    ground.refuse(&Tar::image().file("extra", b"").end(), "manifest and rootfs alone");
+    ground.refuse(&Tar::image().file("extra", b"").end(), "only manifest and rootfs");
 }

@@ -141,7 +141,7 @@ impl Start<'_> {
 fn in_kernel<T>(at: Vec<u8>) -> Result<Option<T>, Obstacle> {
     match kernel_files::look(&at) {
         KernelFile::Unknown => {
-            Err(Obstacle::new(Errno::ACCESS, at, "is the kernel's: expected a file of the image's"))
+            Err(Obstacle::new(Errno::ACCESS, at, "is the kernel's: expected a file of the image"))
         }
         KernelFile::Nothing => {
             Err(Obstacle::new(Errno::NOENT, at, "is the kernel's, which has no such file"))

@@ -76,7 +76,7 @@ impl<'h> Staging<'h> {
     /// Does the same as `sweep`, but warns of the directories that stay.
     pub fn sweep_or_warn(data_dir: &DataDir) -> Result<()> {
         for mounted in Self::sweep(data_dir)? {
-            data_dir.listener.warn(&format!("a dead run's directory stays: {mounted}"));
+            data_dir.listener.warn(&format!("what a dead run left stays: {mounted}"));
         }
         Ok(())
     }

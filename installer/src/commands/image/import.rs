@@ -17,12 +17,12 @@ use crate::exit::Exit;
 use crate::options::{LimitOptions, image_parser};
 use crate::ui::Ui;
 
-/// Unpack images into the store, and print their ids
+/// Unpack images into the store and print their ids
 ///
-/// Until a pod refers to an image, `installer gc` may remove it again.
+/// `installer gc` removes an image that no pod refers to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Image files; DIGEST, sha256-HEX or sha512-HEX, is what the uncompressed tar must hash to
+    /// Image files; with DIGEST (sha256-HEX or sha512-HEX), the uncompressed tar must have this digest
     #[arg(value_name = "FILE[@DIGEST]", required = true, value_parser = image_parser())]
     images: Vec<ImageArgument>,
     #[command(flatten)]

@@ -16,7 +16,7 @@ use crate::ui::Ui;
 /// List the images in the store
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How
+    /// The format of the list
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -24,9 +24,9 @@ pub(crate) struct Args {
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    /// A table, for people
     Table,
-    /// For programs: an array of objects
+    /// An array of objects, for programs
     Json,
 }
 

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use super::Context;
 use crate::exit::Exit;
 
-/// Bring images into the store, list them, remove them
+/// Import, list and remove images in the store
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Import(import::Args),

@@ -12,7 +12,7 @@ use crate::ui::Ui;
 /// Remove images that no pod refers to
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images by id, the beginning of one, or name
+    /// Images, by id, the beginning of an id, or name
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 }
