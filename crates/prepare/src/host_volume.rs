@@ -31,7 +31,8 @@ pub(super) fn open_source(source: &AbsolutePath) -> Result<OwnedFd> {
 fn open(path: &str) -> rustix::io::Result<OwnedFd> {
     // As a directory first: an automount point is mounted only then (open(2), O_PATH).
     match open_plainly(path, OFlags::PATH | OFlags::DIRECTORY) {
-        Err(Errno::NOTDIR) => open_plainly(path, OFlags::PATH),
+        Err(error) if error.errno == Errno::NOTDIR => open_plainly(path, OFlags::PATH),
         opened => opened,
     }
+    .map_err(Errno::from)
 }

@@ -67,6 +67,7 @@ pub(crate) fn lay_out(
         Err(error) if overlay::is_trouble(&error) => Err(error).context("cannot try an overlay"),
         Err(error) if wanted == LayoutArgument::Auto => {
             let laid = copies(&stage1, trees, pod, interrupt)?;
+            let error = anyhow::Error::from(error);
             data_dir.listener.warn(&format!("no overlays here: {error:#}: {} instead", laid.shown));
             Ok(laid)
         }

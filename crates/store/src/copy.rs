@@ -11,33 +11,23 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::{Context, Result};
 use pod::path::RelativePath;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, ioctl_ficlone, linkat, mkdirat, mknodat, openat,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, linkat, mkdirat, mknodat, openat,
     readlinkat, statat, symlinkat,
 };
-use rustix::io::Errno;
 
 use crate::extract::metadata::{self, Modes};
 use crate::extract::open_directory;
 use crate::record;
 use archive::Metadata;
-use sys::Interrupt;
+use sys::{Interrupt, content};
 
-/// The way that content got into a copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Means {
-    /// By reflink, which takes no space.
-    #[default]
-    Reflink,
-    /// Byte for byte.
-    Bytes,
-}
+pub use sys::content::Means;
 
 /// Copies the tree in `from` into the empty directory `to`.
 pub fn copy(from: &OwnedFd, to: &OwnedFd, interrupt: &Interrupt) -> Result<Means> {
@@ -155,21 +145,10 @@ impl<'a> Copy<'a> {
         let make = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | safe;
         let mut copy = File::from(openat(to, name, make, Mode::RUSR | Mode::WUSR)?);
         let stat = fstat(&source)?;
-        if stat.st_size > 0 && (self.means == Means::Bytes || !is_cloned(&copy, &source)?) {
-            self.means = Means::Bytes;
-            // `io::copy` uses copy_file_range(2) where it can.
-            io::copy(&mut source, &mut copy)?;
+        if stat.st_size > 0 {
+            self.means = content::copy(&mut source, &mut copy, self.means)?;
         }
         metadata::set_file(&copy, &metadata_of(&source, &stat)?, Modes::Set).map(drop)
-    }
-}
-
-/// Shares the content of `source` by reflink, and tells whether that worked: only the file system knows whether it can.
-fn is_cloned(copy: &File, source: &File) -> Result<bool> {
-    match ioctl_ficlone(copy, source) {
-        Ok(()) => Ok(true),
-        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => Ok(false),
-        Err(error) => Err(error).context("cannot clone its content"),
     }
 }
 

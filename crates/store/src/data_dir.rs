@@ -25,9 +25,8 @@ use rustix::process::geteuid;
 
 use crate::guarded;
 use crate::listener::Listener;
-use crate::lock;
 use report::{Hint as _, hinted};
-use sys::Interrupt;
+use sys::{Interrupt, locks};
 
 /// How often DIR is made or opened again after it has vanished in between.
 const ATTEMPTS: usize = 64;
@@ -137,7 +136,7 @@ fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<Ow
             Err(Unopened::Other(error)) => return Err(error),
             Ok(staging) => staging,
         };
-        lock::share(&staging, interrupt).context("cannot lock it")?;
+        locks::share(&staging, interrupt).context("cannot lock it")?;
         let locked = fstat(&staging)?;
         match fs::symlink_metadata(path.join(layout::STAGING)) {
             Ok(there) if (there.dev(), there.ino()) == (locked.st_dev, locked.st_ino) => {

@@ -59,7 +59,7 @@ pub fn renew(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrup
 fn open_upper(data_dir: &DataDir, pod: PodId) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     match open_beneath(&data_dir.containers, format!("{pod}/{}", layout::STAGE1), flags) {
-        Err(Errno::NOENT) => Ok(None),
+        Err(error) if error.errno == Errno::NOENT => Ok(None),
         opened => opened.map(Some).context("cannot open its stage1"),
     }
 }

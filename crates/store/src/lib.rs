@@ -18,7 +18,6 @@ mod info;
 pub mod init;
 pub mod input;
 pub mod listener;
-mod lock;
 mod new;
 pub mod overlay;
 pub mod record;

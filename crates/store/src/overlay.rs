@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tests whether overlays can be made of certain directories, by making one that is mounted nowhere.
 //!
-//! Only the kernel can tell which file systems can hold an upper layer, and that differs between its versions. Layers
-//! are named by descriptors, so a path may have any character. A success is remembered until the next boot, because
-//! releasing a mount takes longer than everything else that a `prepare` of known content does.
+//! Only the kernel can tell which file systems can hold an upper layer, and that differs between its versions. A success
+//! is remembered until the next boot, because releasing a mount takes longer than everything else that a `prepare` of
+//! known content does.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, ensure};
-use rustix::fs::{AtFlags, StatVfsMountFlags, fstat, fstatvfs, readlinkat, symlinkat, unlinkat};
+use anyhow::{Context, Result};
+use rustix::fs::{AtFlags, fstat, readlinkat, symlinkat, unlinkat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-};
 
 use crate::data_dir::DataDir;
-use sys::proc_path;
+use sys::overlay::{Layers, Unmade, make};
 
 /// Tells whether a probe failed for a lack of something that has nothing to do with overlays.
-pub fn is_trouble(error: &anyhow::Error) -> bool {
-    let errno = error.chain().find_map(|cause| cause.downcast_ref::<Errno>());
+pub fn is_trouble(error: &Unmade) -> bool {
     matches!(
-        errno,
-        Some(&(Errno::NOSPC | Errno::IO | Errno::DQUOT | Errno::NOMEM | Errno::MFILE | Errno::NFILE))
+        error.errno(),
+        Some(Errno::NOSPC | Errno::IO | Errno::DQUOT | Errno::NOMEM | Errno::MFILE | Errno::NFILE)
     )
 }
 
@@ -69,17 +65,6 @@ fn here(data_dir: &DataDir) -> Result<String> {
 ///
 /// # Errors
 /// If overlays can't be made of these directories, with the kernel's reason.
-pub fn probe(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> Result<()> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("this kernel has no overlayfs")?;
-    for (key, layer) in [("lowerdir", lower), ("upperdir", upper), ("workdir", work)] {
-        let path = proc_path(layer);
-        fsconfig_set_string(context.as_fd(), key, path).with_context(|| format!("cannot set its {key}"))?;
-    }
-    fsconfig_create(context.as_fd()).context("the file system can't hold an overlay's changes")?;
-    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-        .context("cannot mount an overlay")?;
-    // overlayfs silently becomes read-only if it can't use the work directory (overlayfs.rst).
-    let flags = fstatvfs(&mount).context("cannot look at the overlay")?.f_flag;
-    ensure!(!flags.contains(StatVfsMountFlags::RDONLY), "an overlay could not be written to");
-    Ok(())
+pub fn probe(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> Result<(), Unmade> {
+    make(&Layers { lower, upper, work }).map(drop)
 }

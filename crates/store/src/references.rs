@@ -69,7 +69,7 @@ fn read(directory: &OwnedFd, id: PodId) -> Result<Option<Layers>> {
     let path = format!("{id}/{}", layout::LAYERS);
     let file = match open_beneath(directory, path, OFlags::RDONLY | OFlags::NONBLOCK) {
         // The pod is being built or removed, so it needs no tree yet, or no longer.
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(error) if matches!(error.errno, Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         opened => File::from(opened?),
     };
     let mut text = Vec::new();

@@ -4,24 +4,22 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
 use pod::id::TreeId;
 use pod::layout;
 use rustix::fs::{Dir, Mode, OFlags, openat};
-use rustix::io::Errno;
 
 use crate::damage::told_apart;
 use crate::data_dir::{DataDir, check_guarded};
 use crate::info::{INFO_MAX, Info, TreeKind};
-use crate::lock;
-use crate::staging::{Locked, is_called, open_below};
+use crate::staging::{Locked, open_below};
 use report::hinted;
 use sys::InRoot;
+use sys::locks;
 
-/// How often a tree is opened again after it was replaced in between.
-const ATTEMPTS: usize = 64;
+pub(crate) use sys::locks::Unlocked;
 
 /// A tree of the store. It stays there as long as this value lives.
 #[derive(Debug)]
@@ -159,34 +157,9 @@ pub(crate) fn name(id: TreeId) -> CString {
     CString::new(id.to_string()).expect("a digest has no NUL")
 }
 
-/// Why a tree's directory could not be locked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unlocked {
-    /// It can't be opened.
-    #[error(transparent)]
-    Open(Errno),
-    /// It can't be locked, or a signal has ended the wait.
-    #[error("cannot lock it")]
-    Lock(#[source] io::Error),
-    /// Each time it was locked, its name meant another directory.
-    #[error("it is replaced again and again: expected it to stay")]
-    Replaced(#[source] Errno),
-}
-
 /// Opens a tree's directory and takes a shared lock on it.
 ///
 /// This waits for the lock, since a process that removes a tree holds it only for a moment.
 pub(crate) fn lock_shared(data_dir: &DataDir, id: TreeId) -> Result<Option<OwnedFd>, Unlocked> {
-    let (name, flags) = (name(id), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
-    for _ in 0..ATTEMPTS {
-        let directory = match openat(&data_dir.trees, &name, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            opened => opened.map_err(Unlocked::Open)?,
-        };
-        lock::share(&directory, &data_dir.interrupt).map_err(Unlocked::Lock)?;
-        if is_called(data_dir.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {
-            return Ok(Some(directory));
-        }
-    }
-    Err(Unlocked::Replaced(Errno::AGAIN))
+    locks::lock_shared(&data_dir.trees, &name(id), &data_dir.interrupt)
 }

@@ -2,14 +2,16 @@
 //! Opens files relative to a descriptor, with the kernel's protection against links (openat2(2)).
 //!
 //! Invariant: every openat2 call of Gantry's is in this module. The kernel fails a lookup with EAGAIN if something was
-//! renamed or mounted anywhere meanwhile, so each lookup is retried.
+//! renamed or mounted anywhere meanwhile, so each lookup is retried, a bounded number of times.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::{Errno, Result};
+use rustix::io::Errno;
+
+use crate::error::{CalledOn as _, Error};
 
 /// How often a lookup is tried if changes elsewhere disturb it.
 const ATTEMPTS: usize = 32;
@@ -18,7 +20,7 @@ const ATTEMPTS: usize = 32;
 ///
 /// # Errors
 /// `ELOOP` if a component is a link, `EXDEV` if the path leads out; otherwise the system's error.
-pub fn open_beneath(directory: impl AsFd, path: impl AsRef<Path>, flags: OFlags) -> Result<OwnedFd> {
+pub fn open_beneath(directory: impl AsFd, path: impl AsRef<Path>, flags: OFlags) -> Result<OwnedFd, Error> {
     let path = path.as_ref();
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     open(directory, path.as_os_str(), flags, Mode::empty(), BENEATH)
@@ -28,7 +30,7 @@ pub fn open_beneath(directory: impl AsFd, path: impl AsRef<Path>, flags: OFlags)
 ///
 /// # Errors
 /// Returns the system's error.
-pub fn open_in_root(root: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+pub fn open_in_root(root: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, mode: Mode) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     open(root, path.as_ref(), flags, mode, resolve)
 }
@@ -39,7 +41,7 @@ pub fn open_in_root(root: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, mod
 ///
 /// # Errors
 /// `EXDEV` if the path crosses into another mount; otherwise the system's error.
-pub fn open_on_mount(directory: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd> {
+pub fn open_on_mount(directory: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     open(directory, path.as_ref(), flags, Mode::empty(), resolve)
 }
@@ -48,7 +50,7 @@ pub fn open_on_mount(directory: impl AsFd, path: impl AsRef<OsStr>, flags: OFlag
 ///
 /// # Errors
 /// `ELOOP` if a component is a link; otherwise the system's error.
-pub fn open_plainly(path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd> {
+pub fn open_plainly(path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     open(CWD, path.as_ref(), flags, Mode::empty(), resolve)
 }
@@ -68,12 +70,13 @@ fn open(
     flags: OFlags,
     mode: Mode,
     resolve: ResolveFlags,
-) -> Result<OwnedFd> {
-    for _ in 1..ATTEMPTS {
-        match openat2(&directory, path, flags | OFlags::CLOEXEC, mode, resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            opened => return opened,
+) -> Result<OwnedFd, Error> {
+    let mut opened = Err(Errno::AGAIN);
+    for _ in 0..ATTEMPTS {
+        opened = openat2(&directory, path, flags | OFlags::CLOEXEC, mode, resolve);
+        if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
         }
     }
-    Err(Errno::AGAIN)
+    opened.called_on("openat2", path)
 }

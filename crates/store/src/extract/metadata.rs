@@ -10,8 +10,8 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown,
-    fsetxattr, fstat, futimens, utimensat,
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat, fchmod, fchown, fstat, futimens,
+    utimensat,
 };
 
 use super::directories::Last;
@@ -94,7 +94,7 @@ fn set_mode(object: impl AsFd, mode: u32) -> Result<()> {
 }
 
 fn set_xattr(object: impl AsFd, xattr: &Xattr) -> Result<()> {
-    fsetxattr(&object, xattr.name(), xattr.value(), XattrFlags::empty())
+    sys::xattrs::set(&object, xattr.name().as_bytes(), xattr.value())
         .with_context(|| format!("cannot set the attribute {}", pod::text::escape(xattr.name())))
 }
 

@@ -197,7 +197,7 @@ fn made<T>(result: rustix::io::Result<T>) -> Result<T> {
 /// Opens a directory of the tree without following links.
 pub fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
     match open_beneath(root, path.as_path(), flags | OFlags::DIRECTORY) {
-        Err(Errno::LOOP | Errno::NOTDIR) => bail!("lies below a link or a file: expected a directory"),
+        Err(error) if matches!(error.errno, Errno::LOOP | Errno::NOTDIR) => bail!("lies below a link or a file: expected a directory"),
         opened => opened.context("cannot open its directory"),
     }
 }

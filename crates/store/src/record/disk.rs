@@ -5,13 +5,9 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, Stat, fgetxattr, flistxattr, flistxattr_query, fstat, statat};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, Stat, fstat, statat};
 
 use archive::{Metadata, Timestamp, Xattr};
-
-/// The maximum length of a list of attribute names, and of a value (linux/limits.h).
-pub(super) const XATTR_MAX: usize = 64 << 10;
 
 /// An attribute's name and value as they are found, which may be ones that no image can have.
 pub(super) type Attribute = (Vec<u8>, Vec<u8>);
@@ -27,10 +23,9 @@ pub fn kept(object: impl AsFd, wanted: &Metadata) -> Result<Metadata> {
     let stat = fstat(&object).context("cannot look at it")?;
     let mut kept = of_stat(&stat);
     for xattr in &wanted.xattrs {
-        match get(&object, xattr.name().as_bytes()) {
-            // The mode may express all that the ACL says.
-            Err(Errno::NODATA) => {}
-            value => kept.xattrs.push(Xattr::new(xattr.name().as_bytes(), &value?)?),
+        // The mode may express all that an ACL says.
+        if let Some(value) = sys::xattrs::get(&object, xattr.name().as_bytes())? {
+            kept.xattrs.push(Xattr::new(xattr.name().as_bytes(), &value)?);
         }
     }
     Ok(kept)
@@ -73,21 +68,7 @@ pub fn of_stat(stat: &Stat) -> Metadata {
 /// Returns the attributes of an open file or directory that an image can set and those that control overlays, sorted by
 /// name. All others are set by the host itself, such as labels of its security modules.
 pub(super) fn xattrs(object: impl AsFd) -> rustix::io::Result<Vec<Attribute>> {
-    // Most objects have none.
-    let mut names = match flistxattr_query(&object) {
-        Err(Errno::OPNOTSUPP) | Ok(0) => return Ok(Vec::new()),
-        length => vec![0; length?],
-    };
-    let length = flistxattr(&object, names.as_mut_slice())?;
-    let mut all = Vec::new();
-    for name in own_names(&names[..length]) {
-        match get(&object, name) {
-            Err(Errno::NODATA) => {}
-            value => all.push((name.to_vec(), value?)),
-        }
-    }
-    all.sort();
-    Ok(all)
+    own(sys::xattrs::list(&object)?, |name| sys::xattrs::get(&object, name))
 }
 
 /// Returns all attributes of an open file or directory that an image may have.
@@ -95,17 +76,20 @@ pub fn typed_xattrs(object: impl AsFd) -> Result<Vec<Xattr>> {
     xattrs(object)?.iter().map(|(name, value)| Xattr::new(name, value)).collect()
 }
 
-/// Returns the names in a list in the format of listxattr(2), without those that the host sets itself.
-pub(super) fn own_names(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Returns the attributes `names` with their values, sorted by name, without those that the host sets itself.
+pub(super) fn own(
+    names: Vec<Vec<u8>>,
+    get: impl Fn(&[u8]) -> rustix::io::Result<Option<Vec<u8>>>,
+) -> rustix::io::Result<Vec<Attribute>> {
     let prefixes = [b"user.".as_slice(), b"trusted.", b"security.capability", b"system.posix_acl_"];
-    list.split(|byte| *byte == 0).filter(move |name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
-}
-
-fn get(object: impl AsFd, name: &[u8]) -> rustix::io::Result<Vec<u8>> {
-    let mut value = vec![0; XATTR_MAX];
-    let length = fgetxattr(&object, name, value.as_mut_slice())?;
-    value.truncate(length);
-    Ok(value)
+    let mut all = Vec::new();
+    for name in names.into_iter().filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))) {
+        if let Some(value) = get(&name)? {
+            all.push((name, value));
+        }
+    }
+    all.sort();
+    Ok(all)
 }
 
 /// Tells whether two stats are of the same object.

@@ -10,11 +10,12 @@ use std::os::fd::OwnedFd;
 
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, getxattr, listxattr, openat, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::Kind;
-use super::disk::{self, Attribute, XATTR_MAX};
+use super::disk::{self, Attribute};
+use sys::xattrs::Named;
 use sys::{Interrupt, open_beneath, proc_path};
 
 const BUFFER: usize = 256 << 10;
@@ -35,7 +36,7 @@ pub(super) fn open(root: &OwnedFd, path: &RelativePath) -> rustix::io::Result<Op
 
 /// Opens a directory to list it.
 pub(super) fn open_directory(root: &OwnedFd, path: &RelativePath) -> rustix::io::Result<OwnedFd> {
-    open_beneath(root, path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)
+    Ok(open_beneath(root, path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
 impl Opened {
@@ -73,30 +74,14 @@ impl Opened {
     /// Opens for reading the same object that was opened before.
     fn readable(&self, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        openat(rustix::fs::CWD, self.magic_link(), flags, Mode::empty())
+        // The path leads to the object itself, whatever its name is by now (proc_pid_fd(5)).
+        openat(rustix::fs::CWD, proc_path(&self.object), flags, Mode::empty())
     }
 
     /// Returns the attributes of an object that can't be opened for reading. An image sets none on such an object.
     fn special_xattrs(&self) -> rustix::io::Result<Vec<Attribute>> {
-        let mut names = vec![0; XATTR_MAX];
-        let length = match listxattr(self.magic_link(), names.as_mut_slice()) {
-            Err(Errno::OPNOTSUPP) => 0,
-            length => length?,
-        };
-        let mut all = Vec::new();
-        for name in disk::own_names(&names[..length]) {
-            let mut value = vec![0; XATTR_MAX];
-            let length = getxattr(self.magic_link(), name, value.as_mut_slice())?;
-            value.truncate(length);
-            all.push((name.to_vec(), value));
-        }
-        all.sort();
-        Ok(all)
-    }
-
-    /// Returns a path to the object itself. The kernel looks up no other path through it (proc_pid_fd(5)).
-    fn magic_link(&self) -> String {
-        proc_path(&self.object)
+        let named = Named::new(&self.object);
+        disk::own(named.list()?, |name| named.get(name))
     }
 }
 

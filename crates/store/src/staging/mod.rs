@@ -7,7 +7,6 @@
 
 mod mounted;
 mod removal;
-mod remove;
 mod sweep;
 
 use std::ffi::{CStr, CString};
@@ -18,17 +17,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result, bail};
 use pod::id::PodId;
 use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, flock, fremovexattr, fsync,
-    mkdirat, openat, renameat_with, statat, syncfs, unlinkat,
+    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, fsync, mkdirat, openat, renameat_with, statat,
+    syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
 use removal::Removal;
-use sys::open_beneath;
+use sys::{locks, open_beneath, xattrs};
 
 pub use mounted::{Mounted, told_apart};
-pub use sweep::{Locked, is_called, lock};
+pub use sweep::{Locked, lock};
+pub use sys::locks::is_called;
 
 /// The maximum number of attempts to draw an id that is not taken, and to make a staging directory that no sweep takes
 /// for dead.
@@ -121,11 +121,8 @@ impl<'h> Staging<'h> {
     /// Removes what the new directory inherited from a set-group-id bit or a default ACL of DIR. Trees must not inherit
     /// it.
     fn forget_inherited(&self) -> Result<()> {
-        for name in ["system.posix_acl_default", "system.posix_acl_access"] {
-            match fremovexattr(&self.directory, name) {
-                Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-                done => done.context("cannot remove the staging directory's ACL")?,
-            }
+        for name in [b"system.posix_acl_default".as_slice(), b"system.posix_acl_access"] {
+            xattrs::remove(&self.directory, name).context("cannot remove the staging directory's ACL")?;
         }
         fchown(&self.directory, Some(Uid::ROOT), Some(Gid::ROOT))
             .context("cannot set the staging directory's owner")?;
@@ -238,7 +235,7 @@ impl<'h> Staging<'h> {
 
     /// Downgrades the lock of the published directory, so that other processes can share it.
     pub fn share(&self) -> Result<()> {
-        flock(&self.directory, FlockOperation::LockShared).context("cannot share the lock")
+        locks::downgrade(&self.directory).context("cannot share the lock")
     }
 
     /// Returns the published directory with its lock.

@@ -10,8 +10,8 @@ use anyhow::Result;
 use pod::layout;
 use pod::text::one_line;
 
-use super::remove::{self, Obstacle};
 use crate::data_dir::DataDir;
+use sys::remove::{self, Obstacle};
 
 /// The path of a mount point in a directory that is to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

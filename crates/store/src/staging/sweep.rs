@@ -2,16 +2,16 @@
 //! Removes what dead runs left behind: entries of `staging/` that no process has locked.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use pod::id::PodId;
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
-use rustix::io::Errno;
+use rustix::fs::Dir;
 
 use super::mounted::{self, Mounted};
 use crate::data_dir::DataDir;
 use crate::unpacker;
+use sys::locks::lock_alone;
 
 /// Removes every dead entry of `staging/`, and returns those that stay because something is mounted in them. Entries
 /// with names that Gantry doesn't use are not its own and stay as well.
@@ -48,26 +48,8 @@ pub struct Locked {
 
 /// Locks the directory `name` exclusively. Returns `None` if another process has the lock, or the directory is gone.
 ///
-/// After locking, it checks that the name still means the locked directory, which was neither published nor removed in
-/// between.
-pub fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = match openat(staging, name, flags, Mode::empty()) {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-        opened => opened?,
-    };
-    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        done => done?,
-    }
-    Ok(is_called(staging, name, &directory)?.then_some(Locked { directory }))
-}
-
-/// Tells whether `name` in `parent` is this directory.
-pub fn is_called(parent: impl AsFd, name: &CStr, directory: &OwnedFd) -> Result<bool, Errno> {
-    let open = fstat(directory)?;
-    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => Ok(false),
-        there => there.map(|there| (there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)),
-    }
+/// # Errors
+/// Returns the system's error.
+pub fn lock(staging: &OwnedFd, name: &CStr) -> Result<Option<Locked>, sys::Error> {
+    Ok(lock_alone(staging, name)?.map(|directory| Locked { directory }))
 }

@@ -100,7 +100,7 @@ fn filter() -> Result<BpfProgram> {
         (number(Sysno::prctl), vec![names]),
         (number(Sysno::fcntl), descriptors.into_iter().collect::<Result<_>>()?),
     ]);
-    let refused = SeccompAction::Errno(u32::try_from(nix::errno::Errno::EPERM as i32)?);
+    let refused = SeccompAction::Errno(u32::try_from(rustix::io::Errno::PERM.raw_os_error())?);
     let arch = TargetArch::try_from(std::env::consts::ARCH).context("no filter for this architecture")?;
     let filter = SeccompFilter::new(rules.collect(), refused, SeccompAction::Allow, arch)
         .context("cannot make the filter")?;
@@ -120,10 +120,9 @@ mod tests {
     use std::net::UdpSocket;
     use std::process::Command;
 
-    use nix::errno::Errno;
-    use nix::sys::signal::kill;
-    use nix::unistd::getpid;
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, prlimit, set_dumpable_behavior};
+    use rustix::process::{
+        DumpableBehavior, Resource, Rlimit, getpid, prlimit, set_dumpable_behavior, test_kill_process,
+    };
 
     use super::*;
 
@@ -132,7 +131,7 @@ mod tests {
         // A filter applies to its thread alone.
         let thread = std::thread::spawn(|| {
             permit_only_what_unpacking_takes().unwrap();
-            assert_eq!(kill(getpid(), None), Err(Errno::EPERM));
+            assert_eq!(test_kill_process(getpid()), Err(rustix::io::Errno::PERM));
             let none = Rlimit { current: None, maximum: None };
             assert_eq!(prlimit(None, Resource::Core, none).unwrap_err(), rustix::io::Errno::PERM);
             assert_eq!(

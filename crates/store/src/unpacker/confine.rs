@@ -3,17 +3,11 @@
 //!
 //! Each step can fail, and any failure ends the worker.
 
-use std::fs;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{chdir, chroot, close, fchdir, pivot_root};
-use rustix::fs::{AtFlags, CWD, Mode, fstat, statat};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::fs::Mode;
+use rustix::mount::MountFlags;
 use rustix::process::{
     DumpableBehavior, Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit, umask,
@@ -25,6 +19,8 @@ use rustix::thread::{
 
 use super::{Order, calls};
 use archive::Limits;
+use sys::descriptors::close_others;
+use sys::{namespaces, root};
 
 /// The capabilities needed to make an image's objects: owners, modes whatever the owner, set-user-id bits, devices and
 /// file capabilities.
@@ -39,11 +35,11 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 pub(super) fn enter(order: &Order) -> Result<()> {
     die_with(order.parent)?;
     umask(Mode::empty());
-    close_others().context("cannot close descriptors")?;
+    // Those that the installer's caller left open, and those that the installer opened for other uses meanwhile.
+    close_others(|_| false).context("cannot close descriptors")?;
     limit(Resource::Core, 0)?;
     limit(Resource::Data, memory(&order.job.limits))?;
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)
-        .context("cannot make namespaces")?;
+    namespaces::isolate().context("cannot make namespaces")?;
     enter_tree().context("cannot make the new tree the root")?;
     set_no_new_privs(true).context("cannot give up new privileges")?;
     drop_capabilities().context("cannot drop capabilities")?;
@@ -71,48 +67,10 @@ fn limit(resource: Resource, most: u64) -> Result<()> {
         .context("cannot limit its memory")
 }
 
-/// Closes the descriptors that the installer's caller left open, and those that the installer opened for other uses
-/// meanwhile.
-fn close_others() -> Result<()> {
-    let mut open = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let name = entry?.file_name();
-        let number: RawFd = name.to_str().and_then(|name| name.parse().ok()).context("not a number")?;
-        open.push(number);
-    }
-    for number in open.into_iter().filter(|number| *number > 2) {
-        match close(number) {
-            // EBADF: the descriptor of the directory listing itself.
-            Ok(()) | Err(Errno::EBADF) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 /// Makes the current directory the root of this process, which can reach no other mount.
 fn enter_tree() -> Result<()> {
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree: OwnedFd = open_tree(CWD, ".", flags)?;
-    move_mount(&tree, "", CWD, ".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    fchdir(&tree)?;
-    let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(None::<&str>, ".", None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | safe, None::<&str>)?;
-    match pivot_root(".", ".") {
-        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        // The initial ramfs can't be moved by pivot_root(2). What is left below the new root can't be reached without
-        // CAP_SYS_CHROOT, CAP_SYS_ADMIN or a descriptor in it.
-        Err(Errno::EINVAL) => {
-            mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
-            chroot(".")?;
-        }
-        Err(error) => return Err(error.into()),
-    }
-    chdir("/")?;
-    let (here, root) = (fstat(&tree)?, statat(CWD, "/", AtFlags::empty())?);
-    ensure!((here.st_dev, here.st_ino) == (root.st_dev, root.st_ino), "something else is the root");
-    Ok(())
+    let safe = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(root::enter_current_directory(safe)?)
 }
 
 fn drop_capabilities() -> io::Result<()> {

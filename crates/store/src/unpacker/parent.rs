@@ -9,21 +9,22 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pod::layout;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use super::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
 use crate::TreeKind;
 use crate::extract::{Refused, Verified};
 use crate::input::InputFile;
-use sys::{Interrupt, proc_path};
+use sys::locks::is_locked_alone;
+use sys::{CalledOn as _, Interrupt, proc_path};
 
 /// This program's file, even if it was replaced or removed meanwhile.
 const PROGRAM: &str = "/proc/self/exe";
-/// The interval in milliseconds at which signals and progress are checked.
-const TICK: u8 = 100;
+/// The interval at which signals and progress are checked.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// The descriptors that a worker gets.
 #[derive(Debug)]
@@ -75,16 +76,13 @@ pub struct Place<'a> {
 ///
 /// # Errors
 /// If the record can't be opened or locked for another reason.
-pub fn is_at_work(directory: impl AsFd) -> rustix::io::Result<bool> {
+pub fn is_at_work(directory: impl AsFd) -> Result<bool, sys::Error> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let record = match openat(directory, layout::TREE_RECORD, flags, Mode::empty()) {
-        Err(rustix::io::Errno::NOENT) => return Ok(false),
-        opened => opened?,
+        Err(Errno::NOENT) => return Ok(false),
+        opened => opened.called_on("openat", layout::TREE_RECORD)?,
     };
-    match flock(&record, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        locked => locked.map(|()| false),
-    }
+    Ok(!is_locked_alone(&record)?)
 }
 
 /// Starts `program` as a worker, which keeps the record locked as long as it exists. The worker ends when the thread
@@ -95,7 +93,7 @@ pub fn is_at_work(directory: impl AsFd) -> rustix::io::Result<bool> {
 pub fn spawn(program: &Path, kind: TreeKind, job: &Job, descriptors: Descriptors<'_>) -> Result<Child> {
     let Descriptors { archive, record, result, root } = descriptors;
     // The lock belongs to the open file description, so it lasts until the worker's last descriptor for it is closed.
-    flock(&record, FlockOperation::NonBlockingLockExclusive).context("cannot lock the record")?;
+    ensure!(is_locked_alone(&record).context("cannot lock the record")?, "another worker has the record");
     let parent = rustix::process::getpid().as_raw_pid();
     let order = serde_json::to_string(&Order { job: *job, kind, parent })?;
     Command::new(program)
@@ -156,7 +154,7 @@ fn supervise(
     let status = match child.wait() {
         // If SIGCHLD is ignored, the kernel doesn't report how children end (wait(2)). The installer may have inherited
         // that from its caller.
-        Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => None,
+        Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => None,
         status => Some(status.context("cannot wait for the unpacking process")?),
     };
     Ok((listened?, status))
@@ -167,11 +165,10 @@ fn listen(message: &mut io::PipeReader, source: &InputFile, interrupt: &Interrup
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         interrupt.check()?;
-        let ready =
-            match poll(&mut [PollFd::new(message.as_fd(), PollFlags::POLLIN)], PollTimeout::from(TICK)) {
-                Err(Errno::EINTR) => 0,
-                ready => ready.context("cannot wait for the unpacking process")?,
-            };
+        let ready = match poll(&mut [PollFd::new(message, PollFlags::IN)], Some(&TICK)) {
+            Err(Errno::INTR) => 0,
+            ready => ready.context("cannot wait for the unpacking process")?,
+        };
         source.update_progress();
         if ready > 0 {
             match message.read(&mut buffer).context("cannot read from the unpacking process")? {

@@ -10,14 +10,14 @@ const GC: &str = "crates/store/src/gc.rs";
 const GUARDED: &str = "crates/store/src/guarded.rs";
 const HOME: &str = "crates/store/src/data_dir.rs";
 const SWEEP: &str = "crates/store/src/staging/sweep.rs";
-const TREE: &str = "crates/store/src/tree.rs";
+const SYS_LOCKS: &str = "crates/sys/src/locks.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a sweep that asks for no lock",
-        file: SWEEP,
-        find: "        Err(Errno::WOULDBLOCK) => return Ok(None),\n",
-        replace: "        Err(Errno::WOULDBLOCK) => {}\n",
+        file: SYS_LOCKS,
+        find: "    if !is_locked_alone(&directory)? {\n",
+        replace: "    if !is_locked_alone(&directory)? && false {\n",
         suites: &[STAGING],
     },
     Mutation {
@@ -29,9 +29,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a lock on what has another name by now",
-        file: SWEEP,
-        find: "Ok(is_called(staging, name, &directory)?.then_some(Locked { directory }))",
-        replace: "Ok(Some(Locked { directory }))",
+        file: SYS_LOCKS,
+        find: "Ok(is_called(parent, name, &directory)?.then_some(directory))",
+        replace: "Ok(Some(directory))",
         suites: &[INTERLEAVING],
     },
     Mutation {
@@ -98,23 +98,23 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a prepare does not lock the trees that it finds",
-        file: TREE,
-        find: "lock::share(&directory, &data_dir.interrupt).map_err(Unlocked::Lock)?;",
-        replace: "",
+        file: SYS_LOCKS,
+        find: "        share(&directory, interrupt).map_err(Unlocked::Lock)?;\n",
+        replace: "        let _ = interrupt;\n",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
         name: "a prepare takes a tree that is gone once it is locked",
-        file: TREE,
-        find: "if is_called(data_dir.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? {",
-        replace: "if is_called(data_dir.trees.as_fd(), &name, &directory).map_err(Unlocked::Open)? || true {",
+        file: SYS_LOCKS,
+        find: "        if is_called(&parent, name, &directory).map_err(|error| Unlocked::Open(error.errno))? {",
+        replace: "        if is_called(&parent, name, &directory).map_err(|error| Unlocked::Open(error.errno))? || true {",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
         name: "a prepare lets go of the trees that it has published",
-        file: "crates/store/src/staging/mod.rs",
-        find: "FlockOperation::LockShared).context(\"cannot share the lock\")",
-        replace: "FlockOperation::Unlock).context(\"cannot share the lock\")",
+        file: SYS_LOCKS,
+        find: "    flock(file, FlockOperation::LockShared).called_on(",
+        replace: "    flock(file, FlockOperation::Unlock).called_on(",
         suites: &[INTERLEAVING_WITH_GC],
     },
     Mutation {
@@ -135,7 +135,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "no signal ends the wait for a lock",
-        file: "crates/store/src/lock.rs",
+        file: SYS_LOCKS,
         find: "Err(RecvTimeoutError::Timeout) => interrupt.check()?,",
         replace: "Err(RecvTimeoutError::Timeout) => {}",
         suites: &[LOCKS],

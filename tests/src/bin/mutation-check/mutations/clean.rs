@@ -104,7 +104,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a tree is removed up to what is mounted in it",
-        file: "crates/store/src/staging/remove.rs",
+        file: "crates/sys/src/remove.rs",
         find: "    check(&parent, name)?;\n    if is_removed",
         replace: "    if is_removed",
         suites: &[MOUNTED],

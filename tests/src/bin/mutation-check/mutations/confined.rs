@@ -38,19 +38,19 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "a worker keeps the host's root",
         file: CONFINE,
         find: "    enter_tree().context(\"cannot make the new tree the root\")?;\n",
-        replace: "    let _ = enter_tree;\n    chroot(\".\")?;\n",
+        replace: "    let _ = enter_tree;\n    rustix::process::chroot(\".\")?;\n",
         suites: &[WORKER],
     },
     Mutation {
         name: "a worker's tree may have devices and programs",
         file: CONFINE,
-        find: "MsFlags::MS_REMOUNT | MsFlags::MS_BIND | safe,",
-        replace: "MsFlags::MS_REMOUNT | MsFlags::MS_BIND | safe & MsFlags::MS_NOSUID,",
+        find: "root::enter_current_directory(safe)",
+        replace: "root::enter_current_directory(safe & MountFlags::NOSUID)",
         suites: &[WORKER],
     },
     Mutation {
         name: "a worker has the host's network",
-        file: CONFINE,
+        file: "crates/sys/src/namespaces.rs",
         find: "CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC",
         replace: "CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC",
         suites: &[WORKER],
@@ -58,8 +58,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a worker has its caller's descriptors",
         file: CONFINE,
-        find: "    close_others().context(\"cannot close descriptors\")?;\n",
-        replace: "    let _ = close_others;\n",
+        find: "    close_others(|_| false).context(\"cannot close descriptors\")?;\n",
+        replace: "    let _ = close_others::<fn(i32) -> bool>;\n",
         suites: &[WORKER],
     },
     Mutation {
@@ -86,7 +86,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a worker has no lock",
         file: "crates/store/src/unpacker/parent.rs",
-        find: "    flock(&record, FlockOperation::NonBlockingLockExclusive).context(\"cannot lock the record\")?;\n",
+        find: "    ensure!(is_locked_alone(&record).context(\"cannot lock the record\")?, \"another worker has the record\");\n",
         replace: "",
         suites: &[WORKER],
     },
