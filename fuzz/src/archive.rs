@@ -116,7 +116,7 @@ fn content_of(reader: &mut Reader<impl BufRead>) -> Vec<u8> {
     let mut content = Vec::new();
     let append = |chunk: &[u8]| {
         content.extend_from_slice(chunk);
-        Ok(())
+        Ok::<_, archive::Error>(())
     };
     reader.content(append).unwrap();
     content

@@ -4,9 +4,10 @@
 //! Invariant: parts that are being decoded, and their waiting chunks, take no more memory than is allowed, except for
 //! the few chunks that the part whose turn it is may always have waiting.
 
-use std::io::{self, Cursor, Read};
+use std::io::{Cursor, Read as _};
 use std::thread;
 
+use crate::error::Result;
 use crate::queue::Queues;
 
 /// Bytes of decoded data in a chunk.
@@ -61,8 +62,8 @@ impl Ahead {
     pub(super) fn start(
         &mut self,
         needs: u64,
-        decode: impl FnOnce(&mut dyn FnMut(Vec<u8>) -> bool) -> io::Result<()> + Send + 'static,
-    ) -> io::Result<()> {
+        decode: impl FnOnce(&mut dyn FnMut(Vec<u8>) -> bool) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
         let (job, queues) = (self.started, self.queues.clone());
         queues.begin(job);
         thread::Builder::new().name("part".into()).spawn(move || {
@@ -74,19 +75,17 @@ impl Ahead {
         Ok(())
     }
 
+    /// Reads the rest of the current chunk.
+    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        Ok(self.chunk.read(into)?)
+    }
+
     /// Takes the next chunk, of the parts in their order. `false` once all parts have been returned.
-    pub(super) fn next_chunk(&mut self) -> io::Result<bool> {
+    pub(super) fn next_chunk(&mut self) -> Result<bool> {
         let next = self.queues.pop()?;
         let is_there = next.is_some();
         self.chunk = Cursor::new(next.unwrap_or_default());
         Ok(is_there)
-    }
-}
-
-impl Read for Ahead {
-    /// Reads the rest of the current chunk.
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.chunk.read(into)
     }
 }
 
@@ -98,9 +97,9 @@ impl Drop for Ahead {
 
 /// Reads a whole part, in chunks, until `push` refuses one.
 pub(super) fn in_chunks(
-    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    mut read: impl FnMut(&mut [u8]) -> Result<usize>,
     push: &mut dyn FnMut(Vec<u8>) -> bool,
-) -> io::Result<()> {
+) -> Result<()> {
     loop {
         let (mut chunk, mut filled) = (vec![0; CHUNK], 0);
         while filled < CHUNK {

@@ -6,7 +6,8 @@
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
-use super::{xz_blocks, zstd_frames};
+use crate::error::{Error, Result};
+use crate::{xz_blocks, zstd_frames};
 
 /// The offset of `ustar` in a tar header (POSIX.1-1988, "ustar Interchange Format").
 const USTAR_OFFSET: usize = 257;
@@ -41,35 +42,68 @@ impl Format {
     }
 }
 
+/// A decoder. It differs from [`Read`] by its error, which says whose fault it is.
+pub(super) trait Decode: Send {
+    /// Decodes the next bytes of the stream, and returns how many; none at its end.
+    fn decode(&mut self, into: &mut [u8]) -> Result<usize>;
+}
+
+/// A decoder of one of the crates that return no other errors than [`io::Error`].
+struct Plain<R>(R);
+
+impl<R: Read + Send> Decode for Plain<R> {
+    fn decode(&mut self, into: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.0.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+}
+
 /// The decoded stream of an archive file.
-pub type Decoded<'a> = Box<dyn Read + Send + 'a>;
+pub struct Decoded<'a>(Box<dyn Decode + 'a>);
+
+impl Decoded<'_> {
+    /// Decodes the next bytes of the stream, and returns how many; none at its end.
+    ///
+    /// # Errors
+    /// Fails if the stream is malformed or cut, takes too much memory, or can't be read.
+    pub fn decode(&mut self, into: &mut [u8]) -> Result<usize> {
+        self.0.decode(into)
+    }
+}
+
+impl Read for Decoded<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(self.decode(into)?)
+    }
+}
 
 /// Opens the tar stream inside `input`, in whichever of the known formats. The decoder may use `memory` bytes.
 ///
 /// # Errors
-/// Fails with `InvalidData` if the first bytes are of no known format, and on an error of the input.
-pub fn decode<'a>(mut input: impl Read + Send + 'a, memory: u64) -> io::Result<(Format, Decoded<'a>)> {
+/// Fails if the first bytes are of no known format, and on an error of the input.
+pub fn decode<'a>(mut input: impl Read + Send + 'a, memory: u64) -> Result<(Format, Decoded<'a>)> {
     let mut head = Vec::with_capacity(512);
     input.by_ref().take(512).read_to_end(&mut head)?;
     let format = Format::detect(&head).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "not an archive: expected a tar, plain or compressed with gzip, bzip2, xz or zstd",
-        )
+        Error::refused("not an archive: expected a tar, plain or compressed with gzip, bzip2, xz or zstd")
     })?;
     let whole = BufReader::with_capacity(1 << 17, Cursor::new(head).chain(input));
-    Ok((format, decoder(format, whole, memory)?))
+    Ok((format, Decoded(decoder(format, whole, memory)?)))
 }
 
 fn decoder<'a, R: Read + Send + 'a>(
     format: Format,
     whole: BufReader<Chain<Cursor<Vec<u8>>, R>>,
     memory: u64,
-) -> io::Result<Decoded<'a>> {
+) -> Result<Box<dyn Decode + 'a>> {
     Ok(match format {
-        Format::Plain => Box::new(whole),
-        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
-        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
+        Format::Plain => Box::new(Plain(whole)),
+        Format::Gzip => Box::new(Plain(flate2::bufread::MultiGzDecoder::new(whole))),
+        Format::Bzip2 => Box::new(Plain(bzip2::bufread::MultiBzDecoder::new(whole))),
         Format::Xz => xz_blocks::open(whole, memory)?,
         Format::Zstd => zstd_frames::open(whole, memory)?,
     })

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use anyhow::{Result, bail, ensure};
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
+
+use crate::error::{Result, ensure, refuse};
 
 /// The longest link target that the kernel takes (symlink(2): `PATH_MAX` with its NUL).
 const TARGET_MAX: usize = 4095;
@@ -108,7 +109,9 @@ impl Xattr {
     /// "userxattr"), only the host may set `security.ima` and `security.evm`, and no attribute is dropped silently.
     pub fn new(name: &[u8], value: &[u8]) -> Result<Self> {
         let shown = escape_bytes(name);
-        let Ok(name) = std::str::from_utf8(name) else { bail!("extended attribute {shown}: expected UTF-8") };
+        let Ok(name) = std::str::from_utf8(name) else {
+            refuse!("extended attribute {shown}: expected UTF-8")
+        };
         let kept = match name {
             "security.capability" | "system.posix_acl_access" | "system.posix_acl_default" => true,
             _ => {

@@ -4,10 +4,10 @@
 //! See POSIX.1-2017, pax, "ustar Interchange Format"; base-256 numbers are as in the GNU tar manual, "Extensions to the
 //! Standard Format". The tar crate's own number parser rejects negative times and reads garbage as octal digits.
 
-use anyhow::{Result, bail, ensure};
 use tar::Header;
 
 use crate::entry::DeviceKind;
+use crate::error::{Error, Result, ensure, refuse};
 
 /// The largest device numbers of the kernel (linux/kdev_t.h): 12 bits major, 20 bits minor.
 const MAJOR_MAX: i64 = (1 << 12) - 1;
@@ -26,7 +26,7 @@ pub(super) fn check_sum(header: &Header) -> Result<()> {
 /// Reads the header's size field, which is never negative.
 pub(super) fn size(header: &Header) -> Result<u64> {
     let size = number(&header.as_old().size)?;
-    u64::try_from(size).map_err(|_| anyhow::anyhow!("size is {size}: expected none below zero"))
+    u64::try_from(size).map_err(|_| Error::Refused(format!("size is {size}: expected none below zero")))
 }
 
 /// Reads the number of an owner or group.
@@ -38,7 +38,7 @@ pub(super) fn id(field: &[u8]) -> Result<u32> {
 pub(super) fn usable_id(id: i64) -> Result<u32> {
     match u32::try_from(id) {
         Ok(id) if id != u32::MAX => Ok(id),
-        _ => bail!("owner or group is {id}: expected 0 to 4294967294"),
+        _ => refuse!("owner or group is {id}: expected 0 to 4294967294"),
     }
 }
 
@@ -47,7 +47,7 @@ pub(super) fn mode(header: &Header) -> Result<u32> {
     let mode = number(&header.as_old().mode)?;
     match u32::try_from(mode) {
         Ok(bits) if bits <= 0o177_777 => Ok(bits & 0o7777),
-        _ => bail!("mode is {mode:o}: expected at most 177777"),
+        _ => refuse!("mode is {mode:o}: expected at most 177777"),
     }
 }
 
@@ -56,13 +56,13 @@ pub(super) fn device(header: &Header, kind: DeviceKind) -> Result<(u32, u32)> {
     let (major, minor) = match (header.as_ustar(), header.as_gnu()) {
         (Some(ustar), _) => (number(&ustar.dev_major)?, number(&ustar.dev_minor)?),
         (_, Some(gnu)) => (number(&gnu.dev_major)?, number(&gnu.dev_minor)?),
-        _ => bail!("a device in a header without device numbers: expected a ustar header"),
+        _ => refuse!("a device in a header without device numbers: expected a ustar header"),
     };
     let valid = (0..=MAJOR_MAX).contains(&major) && (0..=MINOR_MAX).contains(&minor);
     ensure!(valid, "device is {major}:{minor}: expected at most {MAJOR_MAX}:{MINOR_MAX}");
     let whiteout = kind == DeviceKind::Character && (major, minor) == (0, 0);
     ensure!(!whiteout, "character device 0:0: expected none, it would delete a file in an overlay");
-    Ok((u32::try_from(major)?, u32::try_from(minor)?))
+    Ok((u32::try_from(major).map_err(Error::refused)?, u32::try_from(minor).map_err(Error::refused)?))
 }
 
 /// Reads a number in octal digits or base 256.
@@ -78,7 +78,8 @@ fn base_256(field: &[u8]) -> Result<i64> {
     let first = i128::from(field[0] & 0x7f);
     let start = if first & 0x40 != 0 { first - 0x80 } else { first };
     let value = field[1..].iter().fold(start, |value, byte| (value << 8) | i128::from(*byte));
-    i64::try_from(value).map_err(|_| anyhow::anyhow!("number {value} in a header: expected at most 64 bits"))
+    i64::try_from(value)
+        .map_err(|_| Error::Refused(format!("number {value} in a header: expected at most 64 bits")))
 }
 
 /// Reads an octal number: blanks, digits, then NULs and blanks. An empty field is zero.

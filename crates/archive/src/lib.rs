@@ -7,6 +7,7 @@
 mod ahead;
 pub mod decode;
 mod entry;
+mod error;
 mod header;
 mod limits;
 mod memory;
@@ -21,7 +22,6 @@ mod xz_container;
 mod zstd_frames;
 
 pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
-pub use limits::Exceeded;
-pub use limits::{GENEROUS_MEMORY, Limits};
-pub use memory::is_exhausted;
-pub use reader::Reader;
+pub use error::{Error, Within};
+pub use limits::{Exceeded, GENEROUS_MEMORY, Limits};
+pub use reader::{Input, Reader};

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Limits of archives, and the error of an archive that exceeds one; such an archive is not at fault.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
-
-use crate::memory::TooLittle;
 
 /// The most that an archive may ask for.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -43,7 +39,8 @@ impl Default for Limits {
 }
 
 /// A limit that an archive exceeds, as a message for people.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
 pub struct Exceeded {
     what: String,
     /// The option that raises the limit, if there is one.
@@ -61,19 +58,8 @@ impl Exceeded {
         Self { what, flag: None }
     }
 
-    /// Tells whether a limit caused `error`, and if so, which option raises that limit, if any.
-    pub fn by(error: &anyhow::Error) -> Option<Option<&'static str>> {
-        if TooLittle::of(error).is_some() {
-            return Some(Some("--max-decoder-memory"));
-        }
-        error.chain().find_map(|cause| cause.downcast_ref::<Self>()).map(|exceeded| exceeded.flag)
+    /// Returns what can be done: which option raises the limit.
+    pub fn hint(&self) -> Option<String> {
+        self.flag.map(|flag| format!("{flag} raises it"))
     }
 }
-
-impl fmt::Display for Exceeded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for Exceeded {}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The memory that decoders may use, and the error of a decoder that needs more.
 
-use std::fmt;
-use std::io;
+use crate::error::Error;
+use crate::limits::Exceeded;
 
 /// The memory that the zstd decoder needs at most beside its window: tables, and a block of input and of output.
 const ZSTD_BESIDE_WINDOW: u64 = 1 << 20;
@@ -16,39 +16,15 @@ pub(crate) struct TooLittle {
     pub(super) allowed: u64,
 }
 
-impl TooLittle {
-    /// Finds this error among the causes of `error`.
-    pub(crate) fn of(error: &anyhow::Error) -> Option<&Self> {
-        error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
-    }
-}
-
-/// Tells whether a decoder stopped because the system had no memory for it.
-pub fn is_exhausted(error: &io::Error) -> bool {
-    let of_xz = error.get_ref().and_then(|cause| cause.downcast_ref::<xz2::stream::Error>());
-    // zstd's errors have no type, but distinct texts (zstd's error_private.c, memory_allocation).
-    error.kind() == io::ErrorKind::OutOfMemory
-        || of_xz == Some(&xz2::stream::Error::Mem)
-        || error.to_string().starts_with("Allocation error")
-}
-
-impl fmt::Display for TooLittle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let allowed = self.allowed;
-        match self.needed {
+impl From<TooLittle> for Error {
+    fn from(TooLittle { needed, allowed }: TooLittle) -> Self {
+        let what = match needed {
             Some(needed) => {
-                write!(f, "decompressing takes {needed} bytes of memory: expected at most {allowed}")
+                format!("decompressing takes {needed} bytes of memory: expected at most {allowed}")
             }
-            None => write!(f, "decompressing takes much memory: expected at most {allowed} bytes"),
-        }
-    }
-}
-
-impl std::error::Error for TooLittle {}
-
-impl From<TooLittle> for io::Error {
-    fn from(error: TooLittle) -> Self {
-        Self::new(io::ErrorKind::OutOfMemory, error)
+            None => format!("decompressing takes much memory: expected at most {allowed} bytes"),
+        };
+        Exceeded::raised_by("--max-decoder-memory", what).into()
     }
 }
 

@@ -9,11 +9,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail, ensure};
 use pod::text::escape_bytes;
 use tar::EntryType;
 
 use crate::entry::{Timestamp, Xattr};
+use crate::error::{Error, Result, Within as _, ensure, refuse};
 use crate::header::usable_id;
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -54,7 +54,7 @@ impl Extended {
     fn add_pax(&mut self, bytes: &[u8]) -> Result<()> {
         ensure!(!std::mem::replace(&mut self.has_pax, true), "two pax headers for one entry: expected one");
         for (key, value) in records(bytes)? {
-            self.add_record(key, value).with_context(|| format!("pax record {}", escape_bytes(key)))?;
+            self.add_record(key, value).within(|| format!("pax record {}", escape_bytes(key)))?;
         }
         Ok(())
     }
@@ -80,10 +80,10 @@ impl Extended {
             b"path" => once(&mut self.path, value.to_vec(), "names")?,
             b"linkpath" => once(&mut self.link, value.to_vec(), "link targets")?,
             b"size" => self.size = Some(decimal(value)?),
-            b"uid" => self.uid = Some(usable_id(i64::try_from(decimal(value)?)?)?),
-            b"gid" => self.gid = Some(usable_id(i64::try_from(decimal(value)?)?)?),
+            b"uid" => self.uid = Some(usable_id(i64::try_from(decimal(value)?).map_err(Error::refused)?)?),
+            b"gid" => self.gid = Some(usable_id(i64::try_from(decimal(value)?).map_err(Error::refused)?)?),
             b"mtime" => self.mtime = Some(time(value)?),
-            _ if REFUSED.iter().any(|prefix| key.starts_with(prefix)) => bail!("expected none of its kind"),
+            _ if REFUSED.iter().any(|prefix| key.starts_with(prefix)) => refuse!("expected none of its kind"),
             _ => {}
         }
         Ok(())
@@ -119,8 +119,9 @@ fn records(mut bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>> {
     let mut records = Vec::new();
     let mut keys = BTreeSet::new();
     while !bytes.is_empty() {
-        let (key, value, rest) =
-            record(bytes).context("malformed pax header: expected \"LENGTH KEY=VALUE\"")?;
+        let Some((key, value, rest)) = record(bytes) else {
+            refuse!("malformed pax header: expected \"LENGTH KEY=VALUE\"");
+        };
         ensure!(keys.insert(key), "two pax records {}: expected one", escape_bytes(key));
         records.push((key, value));
         bytes = rest;
@@ -141,14 +142,15 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 fn decimal(value: &[u8]) -> Result<u64> {
     let digits =
         std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits
-        .and_then(|digits| digits.parse().ok())
-        .with_context(|| format!("{}: expected a number in decimal digits", escape_bytes(value)))
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+        Error::Refused(format!("{}: expected a number in decimal digits", escape_bytes(value)))
+    })
 }
 
 /// Parses seconds with or without a sign and a fraction, of which nine digits count.
 fn time(value: &[u8]) -> Result<Timestamp> {
-    parse_time(value).with_context(|| format!("{}: expected seconds since 1970", escape_bytes(value)))
+    parse_time(value)
+        .ok_or_else(|| Error::Refused(format!("{}: expected seconds since 1970", escape_bytes(value))))
 }
 
 fn parse_time(value: &[u8]) -> Option<Timestamp> {

@@ -11,16 +11,17 @@
 //! hangs up, and the others end. Invariant: bytes reach the consumer only through the hasher, and a digest is returned
 //! only for a stream that was consumed to its end.
 
-use std::io::{self, BufRead, Read};
+use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
 
-use anyhow::{Context, Result, ensure};
 use pod::digest::{self, Digest};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::decode::decode;
+use crate::decode::{Decoded, decode};
+use crate::error::{Error, Result, Within as _, ensure};
+use crate::reader::Input;
 use sys::Interrupt;
 
 const BUFFER: usize = 256 << 10;
@@ -56,7 +57,7 @@ struct Buffer {
     filled: usize,
 }
 
-type Item = io::Result<Buffer>;
+type Item = Result<Buffer>;
 
 /// The decoded stream, as its consumer reads it.
 pub struct Stream<'a> {
@@ -85,11 +86,11 @@ pub struct Options<'a> {
 /// # Errors
 /// Fails on an error of the source, the decoder or the consumer, if the consumer did not read everything, and once
 /// interrupted.
-pub fn pass<T>(
+pub fn pass<T, E: From<Error>>(
     source: impl Read + Send,
     options: Options<'_>,
-    consume: impl FnOnce(&mut Stream<'_>) -> Result<T>,
-) -> Result<Passed<T>> {
+    consume: impl FnOnce(&mut Stream<'_>) -> Result<T, E>,
+) -> Result<Passed<T>, E> {
     let Options { with_sha512, decoder_memory, interrupt } = options;
     let (empty, empties) = channel();
     for _ in 0..BUFFERS {
@@ -103,13 +104,13 @@ pub fn pass<T>(
         let hasher = thread::Builder::new()
             .name("hash".into())
             .spawn_scoped(scope, move || hash(&to_hash, &hashed, with_sha512))
-            .context("cannot start a thread")?;
+            .within(|| "cannot start a thread")?;
         let decoder = thread::Builder::new()
             .name("decode".into())
             .spawn_scoped(scope, move || fill(source, decoder_memory, &empties, &decoded))
-            .context("cannot start a thread")?;
+            .within(|| "cannot start a thread")?;
         let value = consume(&mut stream).and_then(|value| {
-            ensure!(stream.fill_buf()?.is_empty(), "the stream was not read to its end");
+            ensure!(stream.fill()?.is_empty(), "the stream was not read to its end");
             Ok(value)
         });
         drop(stream);
@@ -136,7 +137,7 @@ fn try_fill(
     memory: u64,
     empties: &Receiver<Buffer>,
     full: &Sender<Item>,
-) -> io::Result<()> {
+) -> Result<()> {
     let (_, mut decoder) = decode(&mut *source, memory)?;
     while let Ok(mut buffer) = empties.recv() {
         buffer.filled = read_full(&mut decoder, &mut buffer.bytes)?;
@@ -151,20 +152,16 @@ fn try_fill(
     // A decoder may reach the end of its data without having read to the end of the source.
     match source.read(&mut [0])? {
         0 => Ok(()),
-        _ => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "data after the compressed stream: expected none"))
-        }
+        _ => Err(Error::refused("data after the compressed stream: expected none")),
     }
 }
 
-fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_full(decoder: &mut Decoded<'_>, buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match decoder.decode(&mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
         }
     }
     Ok(filled)
@@ -191,35 +188,36 @@ fn hash(input: &Receiver<Item>, output: &Sender<Item>, with_sha512: bool) -> Dig
     }
 }
 
-impl BufRead for Stream<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl Input for &mut Stream<'_> {
+    fn fill(&mut self) -> Result<&[u8]> {
+        (**self).fill()
+    }
+
+    fn take_bytes(&mut self, count: usize) {
+        self.start += count;
+    }
+}
+
+impl Stream<'_> {
+    fn fill(&mut self) -> Result<&[u8]> {
         if self.current.as_ref().is_some_and(|buffer| self.start == buffer.filled) {
             // The decoder may have ended already.
             let _ = self.current.take().map(|buffer| self.empty.send(buffer));
         }
         if self.current.is_none() {
-            self.interrupt.check()?;
+            if self.interrupt.signal().is_some() {
+                return Err(Error::Interrupted);
+            }
             self.start = 0;
             self.current = self.full.recv().ok().transpose()?;
         }
         Ok(self.current.as_ref().map_or(&[], |buffer| &buffer.bytes[self.start..buffer.filled]))
     }
-
-    fn consume(&mut self, count: usize) {
-        self.start += count;
-    }
-}
-
-impl Read for Stream<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(into)?;
-        self.consume(count);
-        Ok(count)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::LazyLock;
 
     use super::*;
@@ -235,14 +233,23 @@ mod tests {
         bytes
     }
 
+    fn read_all(mut stream: &mut Stream<'_>) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let chunk = stream.fill()?;
+            if chunk.is_empty() {
+                return Ok(all);
+            }
+            all.extend_from_slice(chunk);
+            let count = chunk.len();
+            Input::take_bytes(&mut stream, count);
+        }
+    }
+
     #[test]
     fn the_digest_is_of_all_and_the_consumer_sees_all() {
         let bytes = plain(3 * BUFFER * BUFFERS + 17);
-        let passed = pass(bytes.as_slice(), options(), |stream| {
-            let mut all = Vec::new();
-            stream.read_to_end(&mut all)?;
-            Ok(all)
-        });
+        let passed = pass(bytes.as_slice(), options(), read_all);
         let passed = passed.unwrap();
         assert!(passed.value == bytes);
         assert_eq!(passed.digests.sha256, <[u8; 32]>::from(Sha256::digest(&bytes)).into());
@@ -252,9 +259,10 @@ mod tests {
     #[test]
     fn a_failing_consumer_ends_it() {
         let bytes = plain(3 * BUFFER * BUFFERS);
-        let failed: Result<Passed<()>> = pass(bytes.as_slice(), options(), |_| anyhow::bail!("no more"));
+        let failed: Result<Passed<()>> =
+            pass(bytes.as_slice(), options(), |_| Err(Error::refused("no more")));
         assert_eq!(failed.unwrap_err().to_string(), "no more");
-        let left = pass(bytes.as_slice(), options(), |stream| Ok(stream.read(&mut [0])?));
+        let left = pass(bytes.as_slice(), options(), |mut stream| Ok::<_, Error>(stream.take_bytes(1)));
         assert_eq!(left.unwrap_err().to_string(), "the stream was not read to its end");
     }
 
@@ -267,8 +275,7 @@ mod tests {
             }
         }
         let bytes = plain(BUFFER);
-        let failed =
-            pass(bytes.as_slice().chain(Failing), options(), |stream| Ok(io::copy(stream, &mut io::sink())?));
+        let failed = pass(bytes.as_slice().chain(Failing), options(), read_all);
         assert_eq!(failed.unwrap_err().to_string(), "bad disk");
     }
 }

@@ -3,8 +3,9 @@
 //! whose turn it is always has some room.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::error::Result;
 
 /// The number of waiting chunks that the job whose turn it is may always have.
 const HEAD: usize = 4;
@@ -26,7 +27,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Job {
     chunks: VecDeque<Vec<u8>>,
-    end: Option<io::Result<()>>,
+    end: Option<Result<()>>,
 }
 
 impl Queues {
@@ -72,7 +73,7 @@ impl Queues {
     }
 
     /// Marks the end of a job: it adds no more chunks.
-    pub(super) fn end(&self, job: u64, end: io::Result<()>) {
+    pub(super) fn end(&self, job: u64, end: Result<()>) {
         if let Some(job) = self.lock().jobs.get_mut(&job) {
             job.end = Some(end);
         }
@@ -80,7 +81,7 @@ impl Queues {
     }
 
     /// Returns the next chunk of the job whose turn it is. After a job's last chunk it is the next job's turn.
-    pub(super) fn pop(&self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn pop(&self) -> Result<Option<Vec<u8>>> {
         let mut state = self.lock();
         loop {
             let head = state.head;

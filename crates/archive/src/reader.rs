@@ -6,16 +6,39 @@
 
 use std::io::BufRead;
 
-use anyhow::{Context, Result, bail, ensure};
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
 use tar::{EntryType, Header};
 
-use super::{Exceeded, Limits, header};
 use crate::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
+use crate::error::{Error, Result, Within as _, ensure, refuse};
+use crate::header;
+use crate::limits::{Exceeded, Limits};
 use crate::pax::Extended;
 
 const BLOCK: usize = 512;
+
+/// A tar stream. It differs from [`BufRead`] by its error, which says whose fault it is.
+pub trait Input {
+    /// Returns the bytes that come next; none at the stream's end.
+    ///
+    /// # Errors
+    /// Fails if the stream can't be decoded or read.
+    fn fill(&mut self) -> Result<&[u8]>;
+
+    /// Takes `count` of these bytes.
+    fn take_bytes(&mut self, count: usize);
+}
+
+impl<R: BufRead> Input for R {
+    fn fill(&mut self) -> Result<&[u8]> {
+        Ok(self.fill_buf()?)
+    }
+
+    fn take_bytes(&mut self, count: usize) {
+        self.consume(count);
+    }
+}
 
 /// Reads the entries of a tar stream.
 #[derive(Debug)]
@@ -32,7 +55,7 @@ pub struct Reader<R> {
     padding: u64,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: Input> Reader<R> {
     /// Reads the tar stream that is all of `input`.
     pub fn new(input: R, limits: Limits) -> Self {
         Self { input, limits, offset: 0, headers: 0, content: 0, padding: 0 }
@@ -62,7 +85,7 @@ impl<R: BufRead> Reader<R> {
             }
             let taken = self.extension(header, &mut budget).and_then(|bytes| extended.add(kind, bytes));
             // The entry itself comes later; most writers name the extended header after it.
-            taken.with_context(|| format!("extended header {}", escape_bytes(&header.path_bytes())))?;
+            taken.within(|| format!("extended header {}", escape_bytes(&header.path_bytes())))?;
         }
     }
 
@@ -70,9 +93,9 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// Fails on an error of the sink or the input, or if the archive is cut.
-    pub fn content(&mut self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub fn content<E: From<Error>>(&mut self, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         while self.content > 0 {
-            let chunk = self.input.fill_buf()?;
+            let chunk = self.input.fill()?;
             ensure!(
                 !chunk.is_empty(),
                 "the archive is cut: expected {} more bytes of the entry",
@@ -80,7 +103,7 @@ impl<R: BufRead> Reader<R> {
             );
             let count = chunk.len().min(usize::try_from(self.content).unwrap_or(usize::MAX));
             sink(&chunk[..count])?;
-            self.input.consume(count);
+            self.input.take_bytes(count);
             self.offset += count as u64;
             self.content -= count as u64;
         }
@@ -88,9 +111,9 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn skip_content(&mut self) -> Result<()> {
-        self.content(|_| Ok(()))?;
+        self.content(|_| Ok::<_, Error>(()))?;
         self.content = std::mem::take(&mut self.padding);
-        self.content(|_| Ok(()))
+        self.content(|_| Ok::<_, Error>(()))
     }
 
     /// Reads the next block; `None` if it and the one after it are zero, which is the end marker.
@@ -108,7 +131,7 @@ impl<R: BufRead> Reader<R> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {
-            let chunk = self.input.fill_buf()?;
+            let chunk = self.input.fill()?;
             ensure!(
                 !chunk.is_empty(),
                 "the archive is cut after {} bytes: expected an entry, or two zero blocks as its end",
@@ -116,7 +139,7 @@ impl<R: BufRead> Reader<R> {
             );
             let count = chunk.len().min(BLOCK - filled);
             block[filled..filled + count].copy_from_slice(&chunk[..count]);
-            self.input.consume(count);
+            self.input.take_bytes(count);
             filled += count;
             self.offset += count as u64;
         }
@@ -127,7 +150,7 @@ impl<R: BufRead> Reader<R> {
     fn end(&mut self) -> Result<()> {
         loop {
             self.check_bytes(0)?;
-            let chunk = self.input.fill_buf()?;
+            let chunk = self.input.fill()?;
             if chunk.is_empty() {
                 return Ok(());
             }
@@ -136,14 +159,14 @@ impl<R: BufRead> Reader<R> {
                 "data after the archive's end: expected zeros alone"
             );
             let count = chunk.len();
-            self.input.consume(count);
+            self.input.take_bytes(count);
             self.offset += count as u64;
         }
     }
 
     fn count(&mut self, header: &Header) -> Result<()> {
         header::check_sum(header)
-            .with_context(|| format!("header at {}", self.offset.saturating_sub(BLOCK as u64)))?;
+            .within(|| format!("header at {}", self.offset.saturating_sub(BLOCK as u64)))?;
         self.headers += 1;
         let most = self.limits.entries;
         let too_many = || format!("too many entries: expected at most {most}");
@@ -177,7 +200,7 @@ impl<R: BufRead> Reader<R> {
         let mut bytes = Vec::new();
         self.content(|chunk| {
             bytes.extend_from_slice(chunk);
-            Ok(())
+            Ok::<_, Error>(())
         })?;
         self.skip_content()?;
         Ok(bytes)
@@ -186,8 +209,8 @@ impl<R: BufRead> Reader<R> {
     fn entry(&mut self, header: &Header, extended: Extended) -> Result<Entry> {
         let name = extended.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
         let parsed = self.typed(header, extended, &name);
-        let (entry, size) = parsed.with_context(|| format!("entry {}", escape_bytes(&name)))?;
-        self.begin_content(size).with_context(|| format!("entry {}", escape_bytes(&name)))?;
+        let (entry, size) = parsed.within(|| format!("entry {}", escape_bytes(&name)))?;
+        self.begin_content(size).within(|| format!("entry {}", escape_bytes(&name)))?;
         Ok(entry)
     }
 
@@ -236,8 +259,8 @@ fn kind(header: &Header, size: u64, link: Option<Vec<u8>>) -> Result<Kind> {
         EntryType::Fifo => Kind::Fifo,
         EntryType::Char => device(DeviceKind::Character)?,
         EntryType::Block => device(DeviceKind::Block)?,
-        EntryType::GNUSparse => bail!("a sparse file: expected it written whole"),
-        other => bail!(
+        EntryType::GNUSparse => refuse!("a sparse file: expected it written whole"),
+        other => refuse!(
             "type {}: expected a file, directory, link, FIFO or device",
             escape_bytes(&[other.as_byte()])
         ),

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The xz decoder. If it is not allowed enough memory, its error says how much it would need.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
-use xz2::stream::{Action, CONCATENATED, Error, Status, Stream};
+use xz2::stream::{Action, CONCATENATED, Error as OfXz, Status, Stream};
 
+use crate::decode::Decode;
+use crate::error::{Error, Result};
 use crate::memory::TooLittle;
 
 /// Decodes all streams of an .xz file.
@@ -16,14 +18,14 @@ pub(super) struct Decoder<R> {
 }
 
 impl<R: BufRead> Decoder<R> {
-    pub(super) fn new(input: R, memory: u64) -> io::Result<Self> {
-        let stream = Stream::new_stream_decoder(memory, CONCATENATED)?;
+    pub(super) fn new(input: R, memory: u64) -> Result<Self> {
+        let stream = Stream::new_stream_decoder(memory, CONCATENATED).map_err(failed)?;
         Ok(Self { input, stream, memory, has_ended: false })
     }
 }
 
-impl<R: BufRead> Read for Decoder<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl<R: BufRead + Send> Decode for Decoder<R> {
+    fn decode(&mut self, into: &mut [u8]) -> Result<usize> {
         while !self.has_ended && !into.is_empty() {
             let (before_in, before_out) = (self.stream.total_in(), self.stream.total_out());
             let chunk = self.input.fill_buf()?;
@@ -34,20 +36,25 @@ impl<R: BufRead> Read for Decoder<R> {
             let made = usize::try_from(self.stream.total_out() - before_out).map_err(io::Error::other)?;
             self.input.consume(taken);
             match status {
-                Err(Error::MemLimit) => return Err(too_little(&mut self.stream, self.memory).into()),
-                status => self.has_ended = status? == Status::StreamEnd,
+                Err(OfXz::MemLimit) => return Err(too_little(&mut self.stream, self.memory).into()),
+                status => self.has_ended = status.map_err(failed)? == Status::StreamEnd,
             }
             if made > 0 {
                 return Ok(made);
             }
             if is_last && !self.has_ended {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the xz stream is cut: expected its end",
-                ));
+                return Err(Error::refused("the xz stream is cut: expected its end"));
             }
         }
         Ok(0)
+    }
+}
+
+/// Gives an error of liblzma its meaning.
+pub(super) fn failed(error: OfXz) -> Error {
+    match error {
+        OfXz::Mem => Error::System(io::Error::new(io::ErrorKind::OutOfMemory, error)),
+        error => io::Error::from(error).into(),
     }
 }
 

@@ -11,15 +11,14 @@
 use std::io::{self, BufRead, Cursor, Read};
 
 use crate::ahead::{Ahead, in_chunks};
+use crate::decode::Decode;
+use crate::error::{Error, Result};
 use crate::xz::Decoder;
 use crate::xz_block::{BESIDE_DICTIONARY, OneBlock};
 use crate::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
 
 /// Opens an .xz file. Uses several threads if its blocks, `memory` and the machine allow it, else one.
-pub(super) fn open<'a>(
-    mut input: impl BufRead + Send + 'a,
-    memory: u64,
-) -> io::Result<Box<dyn Read + Send + 'a>> {
+pub(super) fn open<'a>(mut input: impl BufRead + Send + 'a, memory: u64) -> Result<Box<dyn Decode + 'a>> {
     let (head, first) = begin_stream(&mut input)?;
     let ahead = first.as_ref().and_then(|(_, block)| Ahead::new(memory, needs(block)));
     let (Some((header, block)), Some(ahead)) = (first, ahead) else {
@@ -38,7 +37,7 @@ fn needs(block: &Block) -> u64 {
 type Beginning = (Vec<u8>, Option<(StreamHeader, Block)>);
 
 /// Reads the beginning of a stream up to its first block.
-fn begin_stream(input: &mut impl Read) -> io::Result<Beginning> {
+fn begin_stream(input: &mut impl Read) -> Result<Beginning> {
     let mut head = Vec::new();
     input.take(STREAM_HEADER as u64 + 1).read_to_end(&mut head)?;
     let Some((&header, &[size])) = head.split_first_chunk() else { return Ok((head, None)) };
@@ -84,9 +83,9 @@ enum Alone<R> {
     Rest(Decoder<io::Chain<Cursor<Vec<u8>>, R>>),
 }
 
-impl<R: BufRead> Blocks<R> {
+impl<R: BufRead + Send> Blocks<R> {
     /// Starts as many jobs as allowed.
-    fn dispatch(&mut self) -> io::Result<()> {
+    fn dispatch(&mut self) -> Result<()> {
         while self.ahead.has_thread() {
             self.look_ahead()?;
             match &self.next {
@@ -113,7 +112,7 @@ impl<R: BufRead> Blocks<R> {
         }
     }
 
-    fn start(&mut self, block: &Block) -> io::Result<()> {
+    fn start(&mut self, block: &Block) -> Result<()> {
         let mut one = OneBlock::new(self.stream.0, block)?;
         let mut body = vec![0; usize::try_from(block.body).map_err(io::Error::other)?];
         input(&mut self.input)?.read_exact(&mut body)?;
@@ -124,7 +123,7 @@ impl<R: BufRead> Blocks<R> {
     }
 
     /// Reads up to the next block, and sets what comes next.
-    fn look_ahead(&mut self) -> io::Result<()> {
+    fn look_ahead(&mut self) -> Result<()> {
         let Next::Unknown = self.next else { return Ok(()) };
         let input = input(&mut self.input)?;
         let mut header = vec![0];
@@ -157,21 +156,21 @@ impl<R: BufRead> Blocks<R> {
     }
 
     /// Starts decoding, without a job, what no job can decode. Returns `false` if nothing is left.
-    fn go_alone(&mut self) -> io::Result<bool> {
+    fn go_alone(&mut self) -> Result<bool> {
         if let Some(block) = self.take_block() {
             self.alone = Some(Alone::Block(OneBlock::new(self.stream.0, &block)?));
         } else if let Next::Plain(head) = &mut self.next {
             let rest = Cursor::new(std::mem::take(head));
-            let input = self.input.take().ok_or_else(|| io::Error::other("the input was given away"))?;
+            let input = self.input.take().ok_or_else(gone)?;
             self.alone = Some(Alone::Rest(Decoder::new(rest.chain(input), self.memory)?));
         }
         Ok(self.alone.is_some())
     }
 
-    fn read_alone(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+    fn read_alone(&mut self, into: &mut [u8]) -> Result<Option<usize>> {
         match &mut self.alone {
             None => Ok(None),
-            Some(Alone::Rest(decoder)) => decoder.read(into).map(Some),
+            Some(Alone::Rest(decoder)) => decoder.decode(into).map(Some),
             Some(Alone::Block(one)) => {
                 let count = one.decode(input(&mut self.input)?, into)?;
                 if count == 0 {
@@ -184,12 +183,16 @@ impl<R: BufRead> Blocks<R> {
     }
 }
 
-fn input<R>(input: &mut Option<R>) -> io::Result<&mut R> {
-    input.as_mut().ok_or_else(|| io::Error::other("the input was given away"))
+fn gone() -> Error {
+    Error::System(io::Error::other("the input was given away"))
 }
 
-impl<R: BufRead> Read for Blocks<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+fn input<R>(input: &mut Option<R>) -> Result<&mut R> {
+    input.as_mut().ok_or_else(gone)
+}
+
+impl<R: BufRead + Send> Decode for Blocks<R> {
+    fn decode(&mut self, into: &mut [u8]) -> Result<usize> {
         while !into.is_empty() {
             let count = self.ahead.read(into)?;
             if count > 0 {

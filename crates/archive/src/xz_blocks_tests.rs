@@ -58,16 +58,22 @@ fn file(pieces: &[&[u8]], is_sized: bool) -> Vec<u8> {
     [file, index, crc32(&footer).to_vec(), footer, b"YZ".to_vec()].concat()
 }
 
-fn decode(file: &[u8], memory: u64) -> io::Result<Vec<u8>> {
-    let mut decoded = Vec::new();
-    open(file, memory)?.read_to_end(&mut decoded)?;
-    Ok(decoded)
+fn all(mut decoder: Box<dyn Decode + '_>) -> Result<Vec<u8>> {
+    let (mut decoded, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        match decoder.decode(&mut buffer)? {
+            0 => return Ok(decoded),
+            count => decoded.extend_from_slice(&buffer[..count]),
+        }
+    }
 }
 
-fn plain(file: &[u8]) -> io::Result<Vec<u8>> {
-    let mut decoded = Vec::new();
-    Decoder::new(file, MEMORY)?.read_to_end(&mut decoded)?;
-    Ok(decoded)
+fn decode(file: &[u8], memory: u64) -> Result<Vec<u8>> {
+    all(open(file, memory)?)
+}
+
+fn plain(file: &[u8]) -> Result<Vec<u8>> {
+    all(Box::new(Decoder::new(file, MEMORY)?))
 }
 
 /// Returns bytes that compress a bit, 256 times `length` of them.

@@ -2,7 +2,9 @@
 //! Reads the .xz container around its blocks: stream header, block headers, index and footer (the .xz file format
 //! 1.2.1, sections 2 to 4).
 
-use std::io::{self, Read};
+use std::io::Read;
+
+use crate::error::{Error, Result};
 
 /// The length of a stream header, and of a footer.
 pub(super) const STREAM_HEADER: usize = 12;
@@ -38,7 +40,7 @@ pub(super) struct Index {
 
 impl StreamHeader {
     /// Checks that this is a well-formed stream header.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let bytes = &self.0;
         let is_good = bytes.starts_with(MAGIC) && bytes[6] == 0 && bytes[8..] == crc32(&bytes[6..8]);
         if is_good && self.check_length().is_some() {
@@ -91,7 +93,7 @@ impl Index {
 
     /// Reads the index and footer, and checks them against the blocks that were read. The index indicator has already
     /// been read.
-    pub(super) fn check(self, header: StreamHeader, input: &mut impl Read) -> io::Result<()> {
+    pub(super) fn check(self, header: StreamHeader, input: &mut impl Read) -> Result<()> {
         let mut expected = vec![0];
         put_vli(&mut expected, self.count);
         expected.extend(self.records);
@@ -109,8 +111,8 @@ impl Index {
     }
 }
 
-pub(super) fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{what} in the xz file: expected none"))
+pub(super) fn invalid(what: &str) -> Error {
+    Error::Refused(format!("{what} in the xz file: expected none"))
 }
 
 pub(super) fn crc32(bytes: &[u8]) -> [u8; 4] {

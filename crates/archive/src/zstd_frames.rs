@@ -13,6 +13,8 @@ use std::io::{self, BufRead, Chain, Cursor, Read};
 use zstd::stream::read::Decoder;
 
 use crate::ahead::{Ahead, in_chunks};
+use crate::decode::Decode;
+use crate::error::{Error, Result};
 use crate::memory::{self, TooLittle};
 
 /// Frames are gathered into a batch until it has this many bytes.
@@ -23,10 +25,7 @@ const BATCH_MAX: usize = 4 << 20;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Opens a .zst file. Uses several threads if its frames, `memory` and the machine allow it, else one.
-pub(super) fn open<'a, R: BufRead + Send + 'a>(
-    input: R,
-    memory: u64,
-) -> io::Result<Box<dyn Read + Send + 'a>> {
+pub(super) fn open<'a, R: BufRead + Send + 'a>(input: R, memory: u64) -> Result<Box<dyn Decode + 'a>> {
     let mut input = input;
     let next = gather(&mut input)?;
     let ahead = match &next {
@@ -72,7 +71,7 @@ impl Next {
 }
 
 /// Reads the next batch.
-fn gather(input: &mut impl BufRead) -> io::Result<Next> {
+fn gather(input: &mut impl BufRead) -> Result<Next> {
     let mut batch = Batch { body: Vec::new(), decoder: 0 };
     while batch.body.len() < BATCH && !input.fill_buf()?.is_empty() {
         match (Gatherer { input: &mut *input, body: &mut batch.body }).frame()? {
@@ -91,7 +90,7 @@ struct Gatherer<'a, R> {
 
 impl<R: BufRead> Gatherer<'_, R> {
     /// Reads a frame and returns the memory that its decoder takes; `None` if the frame does not fit or is malformed.
-    fn frame(&mut self) -> io::Result<Option<u64>> {
+    fn frame(&mut self) -> Result<Option<u64>> {
         let start = self.body.len();
         let Some(magic) = self.take::<4>()? else { return Ok(None) };
         // Section 3.1.2: a skippable frame's header has its length.
@@ -122,13 +121,13 @@ impl<R: BufRead> Gatherer<'_, R> {
     }
 
     /// Reads `N` bytes; `None` if the input ends before that or they don't fit.
-    fn take<const N: usize>(&mut self) -> io::Result<Option<[u8; N]>> {
+    fn take<const N: usize>(&mut self) -> Result<Option<[u8; N]>> {
         let count = u32::try_from(N).map_err(io::Error::other)?;
         Ok(if self.pass(count)? { self.body.last_chunk().copied() } else { None })
     }
 
     /// Reads `count` bytes; `false` if the input ends before that or they don't fit.
-    fn pass(&mut self, count: u32) -> io::Result<bool> {
+    fn pass(&mut self, count: u32) -> Result<bool> {
         let before = self.body.len();
         let count = usize::try_from(count).map_err(io::Error::other)?;
         if BATCH_MAX - before < count {
@@ -157,9 +156,9 @@ struct Frames<R> {
     rest: Option<Serial<Chain<Cursor<Vec<u8>>, R>>>,
 }
 
-impl<R: BufRead> Frames<R> {
+impl<R: BufRead + Send> Frames<R> {
     /// Starts as many jobs as allowed.
-    fn dispatch(&mut self) -> io::Result<()> {
+    fn dispatch(&mut self) -> Result<()> {
         while self.ahead.has_thread() {
             match &self.next {
                 Next::Batch(batch) if self.ahead.has_room(batch.needs()) => {}
@@ -173,7 +172,7 @@ impl<R: BufRead> Frames<R> {
                 let (needs, memory) = (batch.needs(), self.memory);
                 self.ahead.start(needs, move |push| {
                     let mut decoder = Serial::new(batch.body.as_slice(), memory)?;
-                    in_chunks(|into| decoder.read(into), push)
+                    in_chunks(|into| decoder.decode(into), push)
                 })?;
             }
         }
@@ -181,7 +180,7 @@ impl<R: BufRead> Frames<R> {
     }
 
     /// Starts decoding, without a job, what no job can decode. Returns `false` if nothing is left.
-    fn go_alone(&mut self) -> io::Result<bool> {
+    fn go_alone(&mut self) -> Result<bool> {
         let body = std::mem::replace(&mut self.next, Next::End).into_body();
         if let Some(input) = self.input.take_if(|_| !body.is_empty()) {
             self.rest = Some(Serial::new(Cursor::new(body).chain(input), self.memory)?);
@@ -190,11 +189,11 @@ impl<R: BufRead> Frames<R> {
     }
 }
 
-impl<R: BufRead> Read for Frames<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl<R: BufRead + Send> Decode for Frames<R> {
+    fn decode(&mut self, into: &mut [u8]) -> Result<usize> {
         while !into.is_empty() {
             if let Some(rest) = &mut self.rest {
-                return rest.read(into);
+                return rest.decode(into);
             }
             let count = self.ahead.read(into)?;
             if count > 0 {
@@ -216,7 +215,7 @@ struct Serial<R> {
 }
 
 impl<R: BufRead> Serial<R> {
-    fn new(input: R, memory: u64) -> io::Result<Self> {
+    fn new(input: R, memory: u64) -> Result<Self> {
         let mut input = input;
         let needed = memory::zstd_needs(input.fill_buf()?);
         let mut decoder = Decoder::with_buffer(input)?;
@@ -225,11 +224,20 @@ impl<R: BufRead> Serial<R> {
     }
 }
 
-impl<R: BufRead> Read for Serial<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl<R: BufRead + Send> Decode for Serial<R> {
+    fn decode(&mut self, into: &mut [u8]) -> Result<usize> {
         self.decoder.read(into).map_err(|error| {
-            // ZSTD_error_frameParameter_windowTooLarge: the crate passes on only the text.
-            if error.to_string().contains("too much memory") { self.too_little.into() } else { error }
+            // The crate passes on only the texts of libzstd's errors (zstd's error_private.c).
+            let text = error.to_string();
+            if text.contains("too much memory") {
+                // ZSTD_error_frameParameter_windowTooLarge.
+                self.too_little.into()
+            } else if text.starts_with("Allocation error") {
+                // ZSTD_error_memory_allocation.
+                Error::System(io::Error::new(io::ErrorKind::OutOfMemory, error))
+            } else {
+                error.into()
+            }
         })
     }
 }

@@ -24,16 +24,22 @@ fn file(pieces: &[&[u8]]) -> Vec<u8> {
     frames.collect::<Vec<_>>().concat()
 }
 
-fn decode(file: &[u8], memory: u64) -> io::Result<Vec<u8>> {
-    let mut decoded = Vec::new();
-    open(file, memory)?.read_to_end(&mut decoded)?;
-    Ok(decoded)
+fn all(mut decoder: Box<dyn Decode + '_>) -> Result<Vec<u8>> {
+    let (mut decoded, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        match decoder.decode(&mut buffer)? {
+            0 => return Ok(decoded),
+            count => decoded.extend_from_slice(&buffer[..count]),
+        }
+    }
 }
 
-fn serial(file: &[u8]) -> io::Result<Vec<u8>> {
-    let mut decoded = Vec::new();
-    Serial::new(file, MEMORY)?.read_to_end(&mut decoded)?;
-    Ok(decoded)
+fn decode(file: &[u8], memory: u64) -> Result<Vec<u8>> {
+    all(open(file, memory)?)
+}
+
+fn serial(file: &[u8]) -> Result<Vec<u8>> {
+    all(Box::new(Serial::new(file, MEMORY)?))
 }
 
 /// Counts the batches that are gathered from a file, and tells whether they reach its end.

@@ -9,23 +9,24 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
-use anyhow::{Context, Result};
 use pod::path::RelativePath;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, linkat, mkdirat, mknodat, openat,
-    readlinkat, statat, symlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, linkat, mkdirat, mknodat, openat, readlinkat, statat,
+    symlinkat,
 };
 
 use crate::extract::metadata::{self, Modes};
 use crate::extract::open_directory;
+use crate::fault::{Fault, OrFault as _, Result, Within as _, check};
 use crate::record;
 use archive::Metadata;
-use sys::{Interrupt, content};
+use sys::Interrupt;
+use sys::content::{self, Uncopied};
 
 pub use sys::content::Means;
 
@@ -61,7 +62,7 @@ impl<'a> Copy<'a> {
         let mut directories = vec![RelativePath::default()];
         let mut next = 0;
         while let Some(path) = directories.get(next).cloned() {
-            self.directory(&path, &mut directories).with_context(|| format!("cannot copy {path}"))?;
+            self.directory(&path, &mut directories).within(|| format!("cannot copy {path}"))?;
             next += 1;
         }
         // Deepest first, since making something in a directory changes the directory's times.
@@ -72,7 +73,7 @@ impl<'a> Copy<'a> {
                 let copy = open_directory(self.to, path, OFlags::RDONLY)?;
                 metadata::set_file(copy, &wanted, Modes::Set).map(drop)
             };
-            finish().with_context(|| format!("cannot copy the directory {path}"))?;
+            finish().within(|| format!("cannot copy the directory {path}"))?;
         }
         Ok(())
     }
@@ -81,7 +82,7 @@ impl<'a> Copy<'a> {
         let from = open_directory(self.from, path, OFlags::RDONLY)?;
         let to = open_directory(self.to, path, OFlags::RDONLY)?;
         for entry in Dir::read_from(&from)? {
-            self.interrupt.check()?;
+            check(self.interrupt)?;
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if matches!(name.as_bytes(), b"." | b"..") {
@@ -111,7 +112,7 @@ impl<'a> Copy<'a> {
             match self.links.entry((stat.st_dev, stat.st_ino)) {
                 Entry::Occupied(mut entry) => {
                     let linked = entry.get_mut();
-                    let (parent, first) = linked.first.split_last().context("the root has one name")?;
+                    let (parent, first) = linked.first.split_last().or_fault(|| "the root has one name")?;
                     let parent = open_directory(self.to, &parent, OFlags::PATH)?;
                     linkat(parent, first, to, name, AtFlags::empty())?;
                     linked.left = linked.left.saturating_sub(1);
@@ -152,6 +153,15 @@ impl<'a> Copy<'a> {
     }
 }
 
+impl From<Uncopied> for Fault {
+    fn from(error: Uncopied) -> Self {
+        match error {
+            Uncopied::Clone(errno) => Self::from(errno).at("cannot clone its content"),
+            Uncopied::Bytes(error) => error.into(),
+        }
+    }
+}
+
 /// Returns all metadata of an open file or directory.
 fn metadata_of(object: impl std::os::fd::AsFd, stat: &Stat) -> Result<Metadata> {
     Ok(Metadata { xattrs: record::typed_xattrs(&object)?, ..record::of_stat(stat) })
@@ -160,9 +170,8 @@ fn metadata_of(object: impl std::os::fd::AsFd, stat: &Stat) -> Result<Metadata> 
 /// Copies one file of the store, `name` in `from`, to the same name in `to`.
 pub fn file(from: &OwnedFd, to: &OwnedFd, name: &str, interrupt: &Interrupt) -> Result<()> {
     let mut copy = Copy::new(from, to, interrupt);
-    copy.file(from, to, OsStr::new(name)).with_context(|| format!("cannot copy {name}"))?;
-    let name = CString::new(name)?;
-    let written = openat(to, &name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    copy.file(from, to, OsStr::new(name)).within(|| format!("cannot copy {name}"))?;
+    let written = openat(to, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     Ok(rustix::fs::fsync(written)?)
 }
 

@@ -5,51 +5,48 @@
 //! memory or right left to examine a tree knows nothing about it, and reports an error instead. The difference matters
 //! because damaged trees are skipped, and taken out of the store by a repair.
 
-use std::error::Error;
-use std::io;
-
-use anyhow::Result;
 use rustix::io::Errno;
+
+use crate::fault::{Fault, Result};
 
 /// Separates damage, the inner error, from errors that prevented the inspection.
 ///
 /// # Errors
 /// Errors that prevented the inspection.
-pub(crate) fn told_apart<T>(looked: Result<T>) -> Result<Result<T, anyhow::Error>> {
+pub(crate) fn told_apart<T>(looked: Result<T>) -> Result<Result<T>> {
     match looked {
         Err(error) if !is_damage(&error) => Err(error),
         looked => Ok(looked),
     }
 }
 
-/// Tells whether an error is the tree's fault.
+/// Tells whether a fault is the tree's.
 ///
-/// That is the case if the tree is not what it should be, and the system's error, if there is one, says no more than
-/// that.
-fn is_damage(error: &anyhow::Error) -> bool {
-    error.chain().find_map(errno).is_none_or(|errno| {
-        matches!(
-            errno,
-            // Something is missing, or is of another type.
-            Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::NXIO
-            // A name or attributes that no archive may have.
-            | Errno::NAMETOOLONG | Errno::RANGE | Errno::TOOBIG
-            // The file system has lost data. EUCLEAN and EBADMSG are its errors for that (EFSCORRUPTED, EFSBADCRC).
-            | Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA
-        )
-    })
+/// That is the case if the tree is not what it should be, or if the system's error says no more than that.
+fn is_damage(fault: &Fault) -> bool {
+    match fault.cause() {
+        Fault::Content(_) => true,
+        Fault::System(error) => Errno::from_io_error(error).is_none_or(is_of_the_tree),
+        _ => false,
+    }
 }
 
-fn errno(cause: &(dyn Error + 'static)) -> Option<Errno> {
-    let of_io = || cause.downcast_ref::<io::Error>().and_then(Errno::from_io_error);
-    cause.downcast_ref::<Errno>().copied().or_else(of_io)
+fn is_of_the_tree(errno: Errno) -> bool {
+    matches!(
+        errno,
+        // Something is missing, or is of another type.
+        Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::NXIO
+        // A name or attributes that no archive may have.
+        | Errno::NAMETOOLONG | Errno::RANGE | Errno::TOOBIG
+        // The file system has lost data. EUCLEAN and EBADMSG are its errors for that (EFSCORRUPTED, EFSBADCRC).
+        | Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use anyhow::{Context as _, anyhow};
-
     use super::*;
+    use crate::fault::Within as _;
 
     #[test]
     fn the_systems_trouble_is_no_damage() {
@@ -61,11 +58,10 @@ mod tests {
             (Errno::NOENT, true),
             (Errno::IO, true),
         ] {
-            for error in [errno.into(), anyhow::Error::from(io::Error::from(errno))] {
-                let told = told_apart(Err::<(), _>(error).context("cannot open its info"));
-                assert_eq!(told.is_ok(), is_damage, "{errno}");
-            }
+            let told = told_apart(Err::<(), _>(errno).within(|| "cannot open its info"));
+            assert_eq!(told.is_ok(), is_damage, "{errno}");
         }
-        assert!(told_apart(Err::<(), _>(anyhow!("its record has 1 bytes: expected 2"))).is_ok());
+        assert!(told_apart(Err::<(), _>(Fault::content("its record has 1 bytes: expected 2"))).is_ok());
+        assert!(told_apart(Err::<(), _>(Fault::Interrupted)).is_err());
     }
 }

@@ -23,6 +23,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::fault::Fault;
 use crate::guarded;
 use crate::listener::Listener;
 use report::{Hint as _, hinted};
@@ -257,12 +258,22 @@ impl Drop for Made {
 
 /// Checks that only root can change what is in a directory.
 pub fn check_guarded(directory: &OwnedFd) -> Result<()> {
+    match check_owner(directory) {
+        Err(fault) if fault.is_contents() => {
+            Err(fault).hint("expected a directory of your own that nobody else can write to: chmod go-w DIR")
+        }
+        done => Ok(done?),
+    }
+}
+
+/// Checks the same for a directory that may be damaged.
+pub(crate) fn check_owner(directory: &OwnedFd) -> Result<(), Fault> {
     let stat = fstat(directory)?;
     if stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0 {
         return Ok(());
     }
-    let found = anyhow!("others can write to it: owner {}, mode {:04o}", stat.st_uid, stat.st_mode & 0o7777);
-    Err(found).hint("expected a directory of your own that nobody else can write to: chmod go-w DIR")
+    let mode = stat.st_mode & 0o7777;
+    Err(Fault::Content(format!("others can write to it: owner {}, mode {mode:04o}", stat.st_uid)))
 }
 
 /// Checks that only root can open a directory, and so lock it.

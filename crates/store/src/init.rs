@@ -25,7 +25,9 @@ use sys::{Interrupt, open_beneath};
 /// Links the `init` of the tree `lower` into the directory `upper`, or copies it where no link can be made.
 pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<()> {
     match linkat(lower, layout::INIT, upper, layout::INIT, AtFlags::empty()) {
-        Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => copy::file(lower, upper, layout::INIT, interrupt),
+        Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => {
+            Ok(copy::file(lower, upper, layout::INIT, interrupt)?)
+        }
         done => done.with_context(|| format!("cannot link {}", layout::INIT)),
     }
 }

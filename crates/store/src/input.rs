@@ -110,7 +110,7 @@ impl InputFile {
 
     /// Reads the whole file, checks that it has this sha256, and rewinds it.
     pub fn check(&mut self, expected: Sha256, interrupt: &Interrupt) -> Result<()> {
-        check_file(self.digest(FileHasher::sha256(), interrupt)?, expected)
+        Ok(check_file(self.digest(FileHasher::sha256(), interrupt)?, expected)?)
     }
 
     /// Shows the user how far the reading has come, from now on.

@@ -11,6 +11,7 @@ pub mod copy;
 mod damage;
 mod data_dir;
 pub mod extract;
+pub mod fault;
 mod gc;
 pub mod guarded;
 mod import;

@@ -12,7 +12,8 @@ use pod::layout;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
 use crate::damage::told_apart;
-use crate::data_dir::{DataDir, check_guarded};
+use crate::data_dir::{DataDir, check_owner};
+use crate::fault::{Fault, Within as _};
 use crate::info::{INFO_MAX, Info, TreeKind};
 use crate::staging::{Locked, open_below};
 use report::hinted;
@@ -73,7 +74,7 @@ impl Tree {
         };
         Ok(match told_apart(look(&directory, id)).with_context(about)? {
             Ok(info) => Found::Whole(Box::new(Self { id, info, directory })),
-            Err(error) => Found::Damaged(damaged(id, error)),
+            Err(fault) => Found::Damaged(damaged(id, fault.into())),
         })
     }
 
@@ -93,7 +94,7 @@ impl Tree {
     }
 
     /// Opens the archive's root.
-    pub fn root(&self) -> Result<OwnedFd> {
+    pub fn root(&self) -> Result<OwnedFd, Fault> {
         open_below(&self.directory, layout::TREE)
     }
 
@@ -103,10 +104,10 @@ impl Tree {
     }
 
     /// Opens the record of every object in the tree.
-    pub(crate) fn record(&self) -> Result<BufReader<File>> {
+    pub(crate) fn record(&self) -> Result<BufReader<File>, Fault> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.directory, layout::TREE_RECORD, flags, Mode::empty());
-        Ok(BufReader::with_capacity(1 << 17, File::from(file.context("cannot open its record")?)))
+        Ok(BufReader::with_capacity(1 << 17, File::from(file.within(|| "cannot open its record")?)))
     }
 }
 
@@ -116,26 +117,34 @@ fn damaged(id: TreeId, error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Reads a tree's info, and checks that it is the tree `id` and that no other user can change it.
-fn look(directory: &OwnedFd, id: TreeId) -> Result<Info> {
-    check_guarded(directory)?;
+fn look(directory: &OwnedFd, id: TreeId) -> Result<Info, Fault> {
+    check_owner(directory)?;
     let info = read_info(directory)?;
-    ensure!(info.id == id, "it is tree {}: expected {id}", info.id);
+    if info.id != id {
+        return Err(Fault::Content(format!("it is tree {}: expected {id}", info.id)));
+    }
     Ok(info)
 }
 
 /// Reads a tree's info, and checks that all parts of the tree are there.
-pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info> {
+pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info, Fault> {
     // Opening a FIFO in a part's place must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let open = |name: &str, flags| -> Result<File> {
+    let open = |name: &str, flags| -> Result<File, Fault> {
         let opened = openat(directory, name, flags, Mode::empty());
-        Ok(File::from(opened.with_context(|| format!("cannot open its {name}"))?))
+        Ok(File::from(opened.within(|| format!("cannot open its {name}"))?))
     };
     let mut text = Vec::new();
-    open(layout::TREE_INFO, flags)?.take(INFO_MAX).read_to_end(&mut text).context("cannot read its info")?;
-    let info: Info = serde_json::from_slice(&text).context("its info is invalid")?;
+    open(layout::TREE_INFO, flags)?
+        .take(INFO_MAX)
+        .read_to_end(&mut text)
+        .within(|| "cannot read its info")?;
+    let info: Info =
+        serde_json::from_slice(&text).map_err(Fault::content).within(|| "its info is invalid")?;
     let found = open(layout::TREE_RECORD, flags)?.metadata()?.len();
-    ensure!(found == info.record, "its record has {found} bytes: expected {}", info.record);
+    if found != info.record {
+        return Err(Fault::Content(format!("its record has {found} bytes: expected {}", info.record)));
+    }
     open(layout::TREE, flags | OFlags::DIRECTORY)?;
     Ok(info)
 }

@@ -139,9 +139,7 @@ pub fn is_called(parent: impl AsFd, name: &CStr, file: impl AsFd) -> Result<bool
     let open = identity(file)?;
     match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(false),
-        there => {
-            there.map(|there| (there.st_dev, there.st_ino) == open).called_on("newfstatat", shown(name))
-        }
+        there => there.map(|there| (there.st_dev, there.st_ino) == open).called_on("newfstatat", shown(name)),
     }
 }
 

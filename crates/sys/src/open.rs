@@ -30,7 +30,12 @@ pub fn open_beneath(directory: impl AsFd, path: impl AsRef<Path>, flags: OFlags)
 ///
 /// # Errors
 /// Returns the system's error.
-pub fn open_in_root(root: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, mode: Mode) -> Result<OwnedFd, Error> {
+pub fn open_in_root(
+    root: impl AsFd,
+    path: impl AsRef<OsStr>,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     open(root, path.as_ref(), flags, mode, resolve)
 }

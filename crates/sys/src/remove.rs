@@ -223,7 +223,11 @@ mod tests {
     #[test]
     fn what_is_mounted_after_the_look_is_not_crossed() {
         if !rustix::process::geteuid().is_root() {
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "it needs root, and CI=true forbids a skip");
+            assert_ne!(
+                std::env::var("CI").as_deref(),
+                Ok("true"),
+                "it needs root, and CI=true forbids a skip"
+            );
             return eprintln!("skipped: what_is_mounted_after_the_look_is_not_crossed needs root");
         }
         // Runs in a mount namespace of this thread, so that all mounts go away with it.

@@ -65,7 +65,7 @@ impl Ground {
         let record = File::create(self.record()).unwrap();
         let done = unpacker.unpack(Cursor::new(file), expected, self.root(), record, ImagePolicy::default());
         self.canary.check();
-        done
+        done.map_err(report::told)
     }
 
     /// It is refused, with one line that has `why` in it.
@@ -100,6 +100,6 @@ impl Ground {
     /// In what the tree differs from it.
     pub(crate) fn differences(&self) -> Result<Vec<Difference>> {
         let record = BufReader::new(File::open(self.record()).unwrap());
-        differences(record, &self.root(), &Interrupt::default())
+        Ok(differences(record, &self.root(), &Interrupt::default())?)
     }
 }

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
 use pod::path::RelativePath;
 
+use crate::fault::{Result, ensure};
 use archive::{Exceeded, Metadata, Timestamp, Xattr};
 
 /// The most memory a directory takes beside its name: a slot in a tree that is not full, and the allocator's overhead.

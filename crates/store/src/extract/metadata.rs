@@ -8,13 +8,13 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result};
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat, fchmod, fchown, fstat, futimens,
-    utimensat,
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat, fchmod, fchown, fstat,
+    futimens, utimensat,
 };
 
 use super::directories::Last;
+use crate::fault::{Result, Within as _};
 use crate::record;
 use archive::{Metadata, Timestamp, Xattr};
 
@@ -41,7 +41,7 @@ pub fn set_file(file: impl AsFd, metadata: &Metadata, modes: Modes) -> Result<Me
         set_mode(&file, metadata.mode)?;
     }
     metadata.xattrs.iter().try_for_each(|xattr| set_xattr(&file, xattr))?;
-    futimens(&file, &times(metadata.mtime)).context("cannot set the times")?;
+    futimens(&file, &times(metadata.mtime)).within(|| "cannot set the times")?;
     record::kept(file, metadata)
 }
 
@@ -58,11 +58,11 @@ pub(super) fn finish_directory(directory: impl AsFd, last: &Last) -> Result<Meta
         set_mode(&directory, IMPLIED)?;
     }
     if last.has_set_group_id {
-        let mode = fstat(&directory).context("cannot look at it")?.st_mode & 0o7777;
+        let mode = fstat(&directory).within(|| "cannot look at it")?.st_mode & 0o7777;
         set_mode(&directory, mode | 0o2000)?;
     }
     last.default_acl.iter().try_for_each(|acl| set_xattr(&directory, acl))?;
-    futimens(&directory, &times(last.mtime)).context("cannot set the times")?;
+    futimens(&directory, &times(last.mtime)).within(|| "cannot set the times")?;
     record::found(directory)
 }
 
@@ -70,7 +70,7 @@ pub(super) fn finish_directory(directory: impl AsFd, last: &Last) -> Result<Meta
 pub fn set_special(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<Metadata> {
     set_owner_at(&parent, name, metadata)?;
     chmodat(&parent, name, Mode::from_raw_mode(metadata.mode), AtFlags::empty())
-        .context("cannot set the mode")?;
+        .within(|| "cannot set the mode")?;
     set_times_at(&parent, name, metadata)?;
     record::kept_at(parent, name, metadata)
 }
@@ -84,31 +84,31 @@ pub fn set_link(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<
 
 fn set_owner(object: impl AsFd, metadata: &Metadata) -> Result<()> {
     match owner(metadata) {
-        Some((uid, gid)) => fchown(&object, Some(uid), Some(gid)).context("cannot set the owner"),
+        Some((uid, gid)) => fchown(&object, Some(uid), Some(gid)).within(|| "cannot set the owner"),
         None => Ok(()),
     }
 }
 
 fn set_mode(object: impl AsFd, mode: u32) -> Result<()> {
-    fchmod(&object, Mode::from_raw_mode(mode)).context("cannot set the mode")
+    fchmod(&object, Mode::from_raw_mode(mode)).within(|| "cannot set the mode")
 }
 
 fn set_xattr(object: impl AsFd, xattr: &Xattr) -> Result<()> {
     sys::xattrs::set(&object, xattr.name().as_bytes(), xattr.value())
-        .with_context(|| format!("cannot set the attribute {}", pod::text::escape(xattr.name())))
+        .within(|| format!("cannot set the attribute {}", pod::text::escape(xattr.name())))
 }
 
 fn set_owner_at(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<()> {
     match owner(metadata) {
         Some((uid, gid)) => chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .context("cannot set the owner"),
+            .within(|| "cannot set the owner"),
         None => Ok(()),
     }
 }
 
 fn set_times_at(parent: impl AsFd, name: &OsStr, metadata: &Metadata) -> Result<()> {
     utimensat(&parent, name, &times(metadata.mtime), AtFlags::SYMLINK_NOFOLLOW)
-        .context("cannot set the times")
+        .within(|| "cannot set the times")
 }
 
 /// Returns the owner to set; `None` for root, which owns new objects anyway.

@@ -15,12 +15,12 @@ mod write_back;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, ensure};
 use pod::digest::{Digest, Sha256};
 use pod::id::TreeId;
 use pod::text::escape_bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Fault, Result, Within as _, check, ensure};
 use crate::record::{Sealed, Writer};
 use archive::pipeline::{self, Digests};
 use archive::{Entry, Limits, Reader};
@@ -41,21 +41,21 @@ pub trait Policy {
     ///
     /// # Errors
     /// If the entry is not allowed in this kind of archive.
-    fn admit(&mut self, entry: &Entry) -> Result<Admission>;
+    fn admit(&mut self, entry: &Entry) -> anyhow::Result<Admission>;
 
     /// Checks for missing entries once the archive has ended.
     ///
     /// # Errors
     /// If an entry is missing.
-    fn complete(&self) -> Result<()>;
+    fn complete(&self) -> anyhow::Result<()>;
 }
 
 impl Policy for Box<dyn Policy> {
-    fn admit(&mut self, entry: &Entry) -> Result<Admission> {
+    fn admit(&mut self, entry: &Entry) -> anyhow::Result<Admission> {
         self.as_mut().admit(entry)
     }
 
-    fn complete(&self) -> Result<()> {
+    fn complete(&self) -> anyhow::Result<()> {
         self.as_ref().complete()
     }
 }
@@ -85,7 +85,8 @@ impl Expected {
         match self {
             Self::Anything => Ok(()),
             Self::Tar(digest) => {
-                let found = tar.like(digest).context("the tar's sha512 was not taken")?;
+                let found =
+                    tar.like(digest).ok_or_else(|| Fault::content("the tar's sha512 was not taken"))?;
                 check_digest("the tar's", found, digest)
             }
             Self::File(digest) => check_file(file, digest),
@@ -110,7 +111,7 @@ impl Verified {
     ///
     /// # Errors
     /// If the reported digests differ from the `expected` one, in which case the worker should have failed.
-    pub fn by_worker(outcome: Outcome, expected: Expected) -> Result<Self> {
+    pub fn by_worker(outcome: Outcome, expected: Expected) -> anyhow::Result<Self> {
         expected.check(&outcome.digests, outcome.file.digest)?;
         Ok(Self(outcome))
     }
@@ -165,7 +166,8 @@ impl Unpacker {
     /// On an error, the directory and the record keep what was written so far. It is incomplete and must not be used.
     ///
     /// # Errors
-    /// If the archive is refused, doesn't meet `expected`, or can't be read or written; once interrupted.
+    /// If the archive is refused ([`Refused::of`]), doesn't meet `expected`, or can't be read or written; once
+    /// interrupted.
     pub fn unpack<P: Policy>(
         &self,
         source: impl Read + Send,
@@ -187,7 +189,7 @@ impl Unpacker {
         };
         let passed = pipeline::pass(&mut source, options, |stream| {
             let modes = if self.without_umask { Modes::AsMade } else { Modes::Set };
-            let file_system = root.try_clone().context("cannot duplicate a descriptor")?;
+            let file_system = root.try_clone().within(|| "cannot duplicate a descriptor")?;
             WriteBack::during(&file_system, |write_back| {
                 let tree = Tree::new(root, self.limits.directories, Writer::new(record), modes, write_back);
                 self.write(Reader::new(stream, self.limits), tree, &mut policy)
@@ -198,7 +200,7 @@ impl Unpacker {
             expected.check(&digests, file.digest)?;
             Ok(Outcome { digests, file, sealed: passed.value })
         });
-        Ok(Verified(judged.map_err(refusal::judge)?))
+        judged.map(Verified)
     }
 
     fn write<P: Policy>(
@@ -208,15 +210,20 @@ impl Unpacker {
         policy: &mut P,
     ) -> Result<Sealed> {
         while let Some(entry) = reader.next_entry()? {
-            self.interrupt.check()?;
+            check(&self.interrupt)?;
             let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
-            if policy.admit(&entry).with_context(about)? == Admission::Write {
-                tree.add(&entry, &mut reader).with_context(about)?;
+            if policy.admit(&entry).map_err(against_rules).within(about)? == Admission::Write {
+                tree.add(&entry, &mut reader).within(about)?;
             }
         }
-        policy.complete()?;
+        policy.complete().map_err(against_rules)?;
         tree.finish()
     }
+}
+
+/// Gives what a format's rules say against an archive its meaning: they are about its content alone.
+fn against_rules(why: anyhow::Error) -> Fault {
+    Fault::Content(format!("{why:#}"))
 }
 
 /// Checks that a file's digest is the expected one.

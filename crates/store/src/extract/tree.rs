@@ -6,10 +6,9 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, anyhow, bail};
 use pod::path::RelativePath;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, makedev, mkdirat, mknodat, openat, symlinkat};
 use rustix::io::Errno;
@@ -17,8 +16,9 @@ use rustix::io::Errno;
 use super::directories::Directories;
 use super::metadata::{self, Modes};
 use super::write_back::WriteBack;
+use crate::fault::{Fault, Result, Within as _, refuse};
 use crate::record::{self, Object, Sealed, Writer};
-use archive::{DeviceKind, Entry, Kind, Metadata, Reader};
+use archive::{DeviceKind, Entry, Input, Kind, Metadata, Reader};
 use sys::open_beneath;
 
 /// The mode of a FIFO or device until its metadata is set.
@@ -49,12 +49,12 @@ impl<W: Write> Tree<W> {
     }
 
     /// Makes the object that `entry` describes, with its content read from `content`.
-    pub(super) fn add(&mut self, entry: &Entry, content: &mut Reader<impl BufRead>) -> Result<()> {
+    pub(super) fn add(&mut self, entry: &Entry, content: &mut Reader<impl Input>) -> Result<()> {
         let Entry { path, kind, metadata } = entry;
         if *kind == Kind::Directory {
             return self.add_directory(path, metadata);
         }
-        let Some((parent, name)) = path.split_last() else { bail!("the root: expected a directory") };
+        let Some((parent, name)) = path.split_last() else { refuse!("the root: expected a directory") };
         if let Kind::HardLink { target } = kind {
             self.add_hard_link(&parent, name, target)?;
             let kind = record::Kind::HardLink { target: target.clone() };
@@ -97,8 +97,8 @@ impl<W: Write> Tree<W> {
         let Self { root, mut record, directories, .. } = self;
         for (path, last) in directories.into_deepest_first() {
             let about = || format!("directory {path}");
-            let directory = open_directory(&root, &path, OFlags::RDONLY).with_context(about)?;
-            let metadata = metadata::finish_directory(&directory, &last).with_context(about)?;
+            let directory = open_directory(&root, &path, OFlags::RDONLY).within(about)?;
+            let metadata = metadata::finish_directory(&directory, &last).within(about)?;
             record.add(&Object { path, kind: record::Kind::Directory, metadata })?;
         }
         record.finish()
@@ -106,7 +106,7 @@ impl<W: Write> Tree<W> {
 
     fn add_directory(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<()> {
         if !self.directories.contains(path) {
-            let (parent, name) = path.split_last().context("the root is always there")?;
+            let (parent, name) = parts(path)?;
             made(mkdirat(self.parent(parent)?, name, Mode::RWXU))?;
         }
         let now = self.directories.name(path, metadata)?;
@@ -118,14 +118,14 @@ impl<W: Write> Tree<W> {
     }
 
     fn add_hard_link(&mut self, parent: &RelativePath, name: &OsStr, target: &RelativePath) -> Result<()> {
-        let Some((source, source_name)) = target.split_last() else { bail!("a hard link to the root") };
+        let Some((source, source_name)) = target.split_last() else { refuse!("a hard link to the root") };
         let source = open_directory(&self.root, &source, OFlags::PATH)
-            .with_context(|| format!("hard link to {target}: expected it in the archive, before"))?;
+            .within(|| format!("hard link to {target}: expected it in the archive, before"))?;
         let parent = self.parent(parent.clone())?;
         // No AT_SYMLINK_FOLLOW: a hard link to a symbolic link is one more name of that link.
         match linkat(source, source_name, parent, name, AtFlags::empty()) {
-            Err(Errno::NOENT) => bail!("hard link to {target}: expected it in the archive, before"),
-            Err(Errno::PERM) => bail!("hard link to {target}: expected no directory"),
+            Err(Errno::NOENT) => refuse!("hard link to {target}: expected it in the archive, before"),
+            Err(Errno::PERM) => refuse!("hard link to {target}: expected no directory"),
             done => made(done),
         }
     }
@@ -139,7 +139,7 @@ impl<W: Write> Tree<W> {
             let directory = open_directory(&self.root, &path, OFlags::PATH)?;
             self.parent = Some((path, directory));
         }
-        self.parent.as_ref().map(|(_, directory)| directory).context("the parent was opened")
+        Ok(&self.parent.as_ref().expect("the parent was opened").1)
     }
 
     fn make_parents(&mut self, path: &RelativePath) -> Result<()> {
@@ -151,11 +151,11 @@ impl<W: Write> Tree<W> {
             missing.push(parent);
         }
         for path in missing.into_iter().rev() {
-            let (above, name) = path.split_last().context("the root is always there")?;
+            let (above, name) = parts(&path)?;
             let above = open_directory(&self.root, &above, OFlags::PATH)?;
             match mkdirat(above, name, Mode::RWXU) {
                 Err(Errno::EXIST) => {
-                    return Err(anyhow!("{path} is no directory: expected one above the entry"));
+                    refuse!("{path} is no directory: expected one above the entry");
                 }
                 done => made(done)?,
             }
@@ -170,7 +170,7 @@ fn add_file(
     name: &OsStr,
     metadata: &Metadata,
     modes: Modes,
-    content: &mut Reader<impl BufRead>,
+    content: &mut Reader<impl Input>,
 ) -> Result<(record::Kind, Metadata)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(metadata.mode & metadata::PLAIN);
@@ -179,7 +179,7 @@ fn add_file(
     content.content(|chunk| {
         hasher.update(chunk);
         size += chunk.len() as u64;
-        file.write_all(chunk).context("cannot write")
+        file.write_all(chunk).within(|| "cannot write")
     })?;
     let kind = record::Kind::File { size, content: hasher.finalize() };
     Ok((kind, metadata::set_file(&file, metadata, modes)?))
@@ -189,15 +189,22 @@ fn add_file(
 /// empty.
 fn made<T>(result: rustix::io::Result<T>) -> Result<T> {
     result.map_err(|error| match error {
-        Errno::EXIST => anyhow!("stands twice in the archive: expected once"),
-        error => anyhow::Error::from(error).context("cannot create it"),
+        Errno::EXIST => Fault::content("stands twice in the archive: expected once"),
+        error => Fault::from(error).at("cannot create it"),
     })
+}
+
+/// Returns the directory above, and the name in it.
+fn parts(path: &RelativePath) -> Result<(RelativePath, &OsStr)> {
+    path.split_last().ok_or_else(|| Fault::content("the root is always there"))
 }
 
 /// Opens a directory of the tree without following links.
 pub fn open_directory(root: &OwnedFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
     match open_beneath(root, path.as_path(), flags | OFlags::DIRECTORY) {
-        Err(error) if matches!(error.errno, Errno::LOOP | Errno::NOTDIR) => bail!("lies below a link or a file: expected a directory"),
-        opened => opened.context("cannot open its directory"),
+        Err(error) if matches!(error.errno, Errno::LOOP | Errno::NOTDIR) => {
+            refuse!("lies below a link or a file: expected a directory")
+        }
+        opened => opened.within(|| "cannot open its directory"),
     }
 }

@@ -7,8 +7,9 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use anyhow::{Context, Result};
 use rustix::fs::syncfs;
+
+use crate::fault::{Result, Within as _};
 
 /// The number of bytes of content after which the next write-back is due.
 const STEP: u64 = 32 << 20;
@@ -28,7 +29,7 @@ impl WriteBack {
             thread::Builder::new()
                 .name("sync".into())
                 .spawn_scoped(scope, move || follow(root, &orders))
-                .context("cannot start a thread")?;
+                .within(|| "cannot start a thread")?;
             work(Self { due, written: 0 })
         })
     }

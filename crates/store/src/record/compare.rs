@@ -11,7 +11,6 @@ use std::hash::BuildHasher as _;
 use std::io::BufRead;
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, ensure};
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
 use rustix::fs::{Dir, FileType, Stat};
@@ -21,6 +20,7 @@ use super::difference::{Difference, What};
 use super::disk::is_same;
 use super::inspect::{self, Opened};
 use super::{Kind, Object, Reader};
+use crate::fault::{Result, Within as _, check, ensure};
 use sys::Interrupt;
 
 /// Returns all differences between `record` and the tree in `root`.
@@ -31,10 +31,10 @@ pub fn differences(record: impl BufRead, root: &OwnedFd, interrupt: &Interrupt) 
     let mut reader = Reader::new(record)?;
     let mut comparison = Comparison::new(root, interrupt);
     while let Some(object) = reader.next_object()? {
-        interrupt.check()?;
+        check(interrupt)?;
         let about = || format!("object {}", object.path);
         comparison.known(&object.path)?;
-        comparison.object(&object).with_context(about)?;
+        comparison.object(&object).within(about)?;
     }
     comparison.extras()?;
     Ok(comparison.found)
@@ -90,7 +90,7 @@ impl<'a> Comparison<'a> {
                 self.differ(path, What::Missing, "nothing", inspect::name(kind));
                 return Ok(());
             }
-            Err(error) => return Err(error).context("cannot open it"),
+            Err(error) => return Err(error).within(|| "cannot open it"),
         };
         if let Kind::HardLink { target } = kind {
             return self.hard_link(path, target, &opened.stat);
@@ -115,7 +115,7 @@ impl<'a> Comparison<'a> {
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
                 self.differ(path, What::Identity, "another object", format!("a hard link to {target}"));
             }
-            Err(error) => return Err(error).context("cannot open what it is a hard link to"),
+            Err(error) => return Err(error).within(|| "cannot open what it is a hard link to"),
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl<'a> Comparison<'a> {
             Err(error) if inspect::is_damage(error) => {
                 self.differ(path, What::Unreadable, error.to_string(), "attributes");
             }
-            Err(error) => return Err(error).context("cannot read its attributes"),
+            Err(error) => return Err(error).within(|| "cannot read its attributes"),
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl<'a> Comparison<'a> {
         match kind {
             Kind::File { size, content } => self.file(path, *size, *content, opened),
             Kind::Symlink { target } => {
-                let found = opened.target().context("cannot read the link")?;
+                let found = opened.target().within(|| "cannot read the link")?;
                 if found != *target {
                     self.differ(path, What::Target, escape_bytes(&found), escape_bytes(target));
                 }
@@ -198,7 +198,7 @@ impl<'a> Comparison<'a> {
             Err(error) if Errno::from_io_error(&error).is_some_and(inspect::is_damage) => {
                 self.differ(path, What::Unreadable, error.to_string(), "content");
             }
-            Err(error) => return Err(error).context("cannot read it"),
+            Err(error) => return Err(error).within(|| "cannot read it"),
         }
         Ok(())
     }
@@ -207,10 +207,10 @@ impl<'a> Comparison<'a> {
     fn extras(&mut self) -> Result<()> {
         for directory in std::mem::take(&mut self.directories) {
             let about = || format!("directory {directory}");
-            let opened = inspect::open_directory(self.root, &directory).with_context(about)?;
-            for entry in Dir::new(opened).with_context(about)? {
-                self.interrupt.check()?;
-                let entry = entry.with_context(about)?;
+            let opened = inspect::open_directory(self.root, &directory).within(about)?;
+            for entry in Dir::new(opened).within(about)? {
+                check(self.interrupt)?;
+                let entry = entry.within(about)?;
                 let name = entry.file_name().to_bytes();
                 if matches!(name, b"." | b"..") {
                     continue;

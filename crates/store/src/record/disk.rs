@@ -4,9 +4,9 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, Stat, fstat, statat};
 
+use crate::fault::{Result, Within as _};
 use archive::{Metadata, Timestamp, Xattr};
 
 /// An attribute's name and value as they are found, which may be ones that no image can have.
@@ -20,7 +20,7 @@ pub fn kept(object: impl AsFd, wanted: &Metadata) -> Result<Metadata> {
     if wanted.xattrs.is_empty() && is_universal(wanted.mtime) {
         return Ok(wanted.clone());
     }
-    let stat = fstat(&object).context("cannot look at it")?;
+    let stat = fstat(&object).within(|| "cannot look at it")?;
     let mut kept = of_stat(&stat);
     for xattr in &wanted.xattrs {
         // The mode may express all that an ACL says.
@@ -33,9 +33,9 @@ pub fn kept(object: impl AsFd, wanted: &Metadata) -> Result<Metadata> {
 
 /// Returns all metadata of an open file or directory.
 pub fn found(object: impl AsFd) -> Result<Metadata> {
-    let mut found = of_stat(&fstat(&object).context("cannot look at it")?);
-    let xattrs = xattrs(&object).context("cannot read its attributes")?;
-    found.xattrs = xattrs.iter().map(|(name, value)| Xattr::new(name, value)).collect::<Result<_>>()?;
+    let mut found = of_stat(&fstat(&object).within(|| "cannot look at it")?);
+    let xattrs = xattrs(&object).within(|| "cannot read its attributes")?;
+    found.xattrs = xattrs.iter().map(|(name, value)| Ok(Xattr::new(name, value)?)).collect::<Result<_>>()?;
     Ok(found)
 }
 
@@ -44,7 +44,7 @@ pub fn kept_at(parent: impl AsFd, name: &OsStr, wanted: &Metadata) -> Result<Met
     if is_universal(wanted.mtime) {
         return Ok(wanted.clone());
     }
-    let stat = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).context("cannot look at it")?;
+    let stat = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).within(|| "cannot look at it")?;
     Ok(of_stat(&stat))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn xattrs(object: impl AsFd) -> rustix::io::Result<Vec<Attribute>> {
 
 /// Returns all attributes of an open file or directory that an image may have.
 pub fn typed_xattrs(object: impl AsFd) -> Result<Vec<Xattr>> {
-    xattrs(object)?.iter().map(|(name, value)| Xattr::new(name, value)).collect()
+    xattrs(object)?.iter().map(|(name, value)| Ok(Xattr::new(name, value)?)).collect()
 }
 
 /// Returns the attributes `names` with their values, sorted by name, without those that the host sets itself.

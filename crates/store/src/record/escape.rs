@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Encodes any bytes as one word of printable ASCII, and decodes them.
 
-use anyhow::{Context, Result, ensure};
+use crate::fault::{OrFault as _, Result, ensure};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -24,7 +24,7 @@ pub(super) fn unescape(word: &[u8]) -> Result<Vec<u8>> {
         rest = match first {
             b'\\' => {
                 let (digits, after) =
-                    after.split_at_checked(2).context("expected two hex digits after \\")?;
+                    after.split_at_checked(2).or_fault(|| "expected two hex digits after \\")?;
                 bytes.extend(from_hex::<1>(digits)?);
                 after
             }
@@ -48,7 +48,8 @@ pub(super) fn from_hex<const N: usize>(digits: &[u8]) -> Result<[u8; N]> {
     ensure!(digits.len() == 2 * N, "expected {} hex digits", 2 * N);
     let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let (high, low) = nibble(&pair[0]).zip(nibble(&pair[1])).context("expected lowercase hex digits")?;
+        let (high, low) =
+            nibble(&pair[0]).zip(nibble(&pair[1])).or_fault(|| "expected lowercase hex digits")?;
         *byte = high << 4 | low;
     }
     Ok(bytes)

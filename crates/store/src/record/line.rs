@@ -3,11 +3,11 @@
 
 use std::io::Write as _;
 
-use anyhow::{Context, Result, bail, ensure};
 use pod::path::RelativePath;
 
 use super::escape::{escape, from_hex, to_hex, unescape};
 use super::{Kind, Object};
+use crate::fault::{OrFault as _, Result, ensure, refuse};
 use archive::{DeviceKind, Metadata, Timestamp, Xattr};
 
 /// Appends the line of an object.
@@ -75,7 +75,7 @@ fn encode_metadata(line: &mut Vec<u8>, kind: &Kind, metadata: &Metadata) {
 /// Decodes the line of an object, given without its newline.
 pub(super) fn decode(line: &[u8]) -> Result<Object> {
     let mut words = line.split(|byte| *byte == b' ');
-    let mut next = |what: &'static str| words.next().with_context(|| format!("expected {what}"));
+    let mut next = |what: &'static str| words.next().or_fault(|| format!("expected {what}"));
     let word = next("a type")?;
     let path = decode_path(next("a path")?)?;
     if word == b"hard" {
@@ -85,7 +85,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Object> {
     }
     let mode = match next("a mode")? {
         b"-" if word == b"link" => 0,
-        mode => u32::from_str_radix(text(mode)?, 8).context("expected an octal mode")?,
+        mode => u32::from_str_radix(text(mode)?, 8).ok().or_fault(|| "expected an octal mode")?,
     };
     let mut metadata = Metadata {
         mode,
@@ -104,7 +104,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Object> {
         b"fifo" => Kind::Fifo,
         b"char" => decode_device(DeviceKind::Character, next("a device")?)?,
         b"block" => decode_device(DeviceKind::Block, next("a device")?)?,
-        _ => bail!("type {}: expected file, dir, link, hard, fifo, char or block", shown(word)),
+        _ => refuse!("type {}: expected file, dir, link, hard, fifo, char or block", shown(word)),
     };
     metadata.xattrs = words.map(decode_xattr).collect::<Result<_>>()?;
     Ok(Object { path, kind, metadata })
@@ -125,27 +125,27 @@ fn decode_path(word: &[u8]) -> Result<RelativePath> {
 }
 
 fn decode_device(kind: DeviceKind, word: &[u8]) -> Result<Kind> {
-    let (major, minor) = text(word)?.split_once(':').context("expected MAJOR:MINOR")?;
+    let (major, minor) = text(word)?.split_once(':').or_fault(|| "expected MAJOR:MINOR")?;
     Ok(Kind::Device { kind, major: number(major.as_bytes())?, minor: number(minor.as_bytes())? })
 }
 
 fn decode_time(word: &[u8]) -> Result<Timestamp> {
-    let (seconds, nanoseconds) = text(word)?.split_once('.').context("expected SECONDS.NANOSECONDS")?;
+    let (seconds, nanoseconds) = text(word)?.split_once('.').or_fault(|| "expected SECONDS.NANOSECONDS")?;
     ensure!(nanoseconds.len() == 9, "expected nine digits after the point");
     Ok(Timestamp { seconds: number(seconds.as_bytes())?, nanoseconds: number(nanoseconds.as_bytes())? })
 }
 
 fn decode_xattr(word: &[u8]) -> Result<Xattr> {
-    let equals = word.iter().position(|byte| *byte == b'=').context("expected NAME=VALUE")?;
-    Xattr::new(&unescape(&word[..equals])?, &unescape(&word[equals + 1..])?)
+    let equals = word.iter().position(|byte| *byte == b'=').or_fault(|| "expected NAME=VALUE")?;
+    Ok(Xattr::new(&unescape(&word[..equals])?, &unescape(&word[equals + 1..])?)?)
 }
 
 pub(super) fn number<T: std::str::FromStr>(word: &[u8]) -> Result<T> {
-    text(word)?.parse().ok().with_context(|| format!("{}: expected a number", shown(word)))
+    text(word)?.parse().ok().or_fault(|| format!("{}: expected a number", shown(word)))
 }
 
 fn text(word: &[u8]) -> Result<&str> {
-    std::str::from_utf8(word).ok().with_context(|| format!("{}: expected ASCII", shown(word)))
+    std::str::from_utf8(word).ok().or_fault(|| format!("{}: expected ASCII", shown(word)))
 }
 
 fn shown(word: &[u8]) -> String {

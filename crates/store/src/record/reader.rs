@@ -3,11 +3,10 @@
 
 use std::io::{BufRead, Read as _};
 
-use anyhow::{Context, Result, bail, ensure};
-
 use super::escape::from_hex;
 use super::line::{self, number};
 use super::{FIRST, Object};
+use crate::fault::{OrFault as _, Result, Within as _, ensure, refuse};
 
 /// The maximum length of a line: a path and its attributes, escaped.
 const LINE_MAX: u64 = 16 << 20;
@@ -52,7 +51,7 @@ impl<R: BufRead> Reader<R> {
         self.hasher.update(&self.line);
         self.objects += 1;
         let line = &self.line[..self.line.len() - 1];
-        line::decode(line).with_context(|| format!("line {} of the record", self.number)).map(Some)
+        line::decode(line).within(|| format!("line {} of the record", self.number)).map(Some)
     }
 
     /// Reads a whole line, including its newline.
@@ -62,17 +61,18 @@ impl<R: BufRead> Reader<R> {
         (&mut self.input)
             .take(LINE_MAX)
             .read_until(b'\n', &mut self.line)
-            .context("cannot read the record")?;
+            .within(|| "cannot read the record")?;
         match self.line.last() {
             Some(b'\n') => Ok(()),
-            _ => bail!("the record is cut in line {}: expected it to end with its seal", self.number),
+            _ => refuse!("the record is cut in line {}: expected it to end with its seal", self.number),
         }
     }
 }
 
 fn check_seal(seal: &[u8], objects: u64, hasher: &blake3::Hasher) -> Result<()> {
     let mut words = seal.strip_suffix(b"\n").unwrap_or(seal).split(|byte| *byte == b' ');
-    let mut next = || words.next().context("the record's seal is incomplete: expected a count and a digest");
+    let mut next =
+        || words.next().or_fault(|| "the record's seal is incomplete: expected a count and a digest");
     let (count, digest) = (number::<u64>(next()?)?, from_hex::<32>(next()?)?);
     ensure!(count == objects, "the record has {objects} objects: expected {count}");
     let fits = words.next().is_none() && hasher.finalize() == digest;

@@ -3,13 +3,13 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
 use pod::path::RelativePath;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::disk::is_same;
 use super::inspect::{self, Opened};
+use crate::fault::{Result, Within as _};
 use sys::Interrupt;
 
 /// Tells whether two directories have the same regular file at `path`: one object, or two with the same content, mode
@@ -35,7 +35,7 @@ pub fn is_same_file(
         (Ok(one), Ok(other)) => Ok(one == other),
         (Err(error), _) | (_, Err(error)) => match Errno::from_io_error(&error) {
             Some(errno) if inspect::is_damage(errno) => Ok(false),
-            _ => Err(error).context("cannot read it"),
+            _ => Err(error).within(|| "cannot read it"),
         },
     }
 }
@@ -47,6 +47,6 @@ fn open(root: &OwnedFd, path: &RelativePath) -> Result<Option<Opened>> {
             Ok(Some(opened))
         }
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        Err(error) => Err(error).context("cannot open it"),
+        Err(error) => Err(error).within(|| "cannot open it"),
     }
 }

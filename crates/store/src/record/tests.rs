@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 
 use super::*;
+use crate::fault::{Fault, Result};
 use archive::{Timestamp, Xattr};
 use sys::Interrupt;
 
@@ -42,7 +43,7 @@ fn write(objects: &[Object]) -> Vec<u8> {
     bytes
 }
 
-fn read(bytes: &[u8]) -> anyhow::Result<Vec<Object>> {
+fn read(bytes: &[u8]) -> Result<Vec<Object>> {
     let mut reader = Reader::new(bytes)?;
     std::iter::from_fn(|| reader.next_object().transpose()).collect()
 }
@@ -114,7 +115,7 @@ fn a_comparison_ends_once_interrupted() {
     fs::write(directory.path().join("f"), "").unwrap();
     let root = File::open(directory.path()).unwrap().into();
     let interrupted = Interrupt::by(15);
-    let is_told = |error: anyhow::Error| format!("{error:#}").ends_with("interrupted");
+    let is_told = |error: Fault| error.to_string().ends_with("interrupted");
     let record = write(&objects());
     assert!(is_told(differences(record.as_slice(), &root, &interrupted).unwrap_err()));
     let file = inspect::open(&root, &path(b"f")).unwrap();

@@ -3,12 +3,12 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::escape::to_hex;
 use super::line;
 use super::{FIRST, Kind, Object};
+use crate::fault::{Result, Within as _};
 
 /// The number of bytes that are written at once.
 const BUFFER: usize = 64 << 10;
@@ -60,13 +60,16 @@ impl<W: Write> Writer<W> {
         let mut last = format!("end {} ", self.sealed.objects).into_bytes();
         to_hex(&mut last, self.hasher.finalize().as_bytes());
         last.push(b'\n');
-        self.output.write_all(&last).and_then(|()| self.output.flush()).context("cannot write the record")?;
+        self.output
+            .write_all(&last)
+            .and_then(|()| self.output.flush())
+            .within(|| "cannot write the record")?;
         Ok(self.sealed)
     }
 
     fn flush(&mut self) -> Result<()> {
         self.hasher.update(&self.pending);
-        self.output.write_all(&self.pending).context("cannot write the record")?;
+        self.output.write_all(&self.pending).within(|| "cannot write the record")?;
         self.pending.clear();
         Ok(())
     }

@@ -11,22 +11,23 @@ mod sweep;
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
 use pod::id::PodId;
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, fsync, mkdirat, openat, renameat_with, statat,
-    syncfs, unlinkat,
+    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, fsync, mkdirat, openat, renameat_with,
+    statat, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
+use crate::fault::{Fault, Within as _};
 use removal::Removal;
 use sys::{locks, open_beneath, xattrs};
 
-pub use mounted::{Mounted, told_apart};
+pub use mounted::{Mounted, Unremoved, told_apart};
 pub use sweep::{Locked, lock};
 pub use sys::locks::is_called;
 
@@ -92,7 +93,7 @@ impl<'h> Staging<'h> {
     }
 
     fn try_create(data_dir: &'h DataDir, id: PodId) -> Result<Option<Self>> {
-        let name = CString::new(id.to_string())?;
+        let name = name_of(id);
         match statat(&data_dir.containers, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
             other => return other.map(|_| None).context("cannot look into containers"),
@@ -255,25 +256,31 @@ impl AsFd for Staging<'_> {
 ///
 /// # Errors
 /// If that fails. A tree that something is mounted in stays in the store, complete.
-pub fn remove_from_store(data_dir: &DataDir, name: &CStr, _locked: Locked) -> Result<()> {
+pub fn remove_from_store(data_dir: &DataDir, name: &CStr, _locked: Locked) -> Result<(), Unremoved> {
     mounted::check_tree(data_dir, name)?;
     for _ in 0..ATTEMPTS {
-        let dead = CString::new(random_id()?.to_string())?;
+        let dead = name_of(random_id()?);
         match renameat_with(&data_dir.trees, name, &data_dir.staging, &dead, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => return Ok(()),
             done => {
-                done.context("cannot take it out")?;
-                return mounted::remove_all(data_dir, &dead).context("cannot remove it");
+                done.within(|| "cannot take it out")?;
+                return mounted::remove_all(data_dir, &dead)
+                    .map_err(|error| error.within("cannot remove it"));
             }
         }
     }
-    bail!("cannot take it out: {ATTEMPTS} names were taken")
+    Err(Fault::System(io::Error::other(format!("cannot take it out: {ATTEMPTS} names were taken"))).into())
 }
 
-fn random_id() -> Result<PodId> {
+/// Returns the name of a staging directory.
+fn name_of(id: PodId) -> CString {
+    CString::new(id.to_string()).expect("an id has no NUL")
+}
+
+fn random_id() -> Result<PodId, Fault> {
     let mut random = [0; 16];
-    getrandom::fill(&mut random).context("cannot get random bytes")?;
+    getrandom::fill(&mut random).map_err(io::Error::other).within(|| "cannot get random bytes")?;
     Ok(PodId::from_random(random))
 }
 
@@ -286,9 +293,9 @@ pub fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
 }
 
 /// Opens one of Gantry's own directories without following links.
-pub fn open_below(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
+pub fn open_below(parent: impl AsFd, name: &str) -> Result<OwnedFd, Fault> {
     let opened = open_beneath(parent, name, OFlags::RDONLY | OFlags::DIRECTORY);
-    opened.with_context(|| format!("cannot open {name}"))
+    opened.within(|| format!("cannot open {name}"))
 }
 
 #[cfg(test)]

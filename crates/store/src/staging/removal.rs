@@ -5,12 +5,12 @@ use std::cell::Cell;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
-use anyhow::Result;
 use rustix::fs::{AtFlags, fstat, statat};
 use rustix::io::Errno;
 
-use super::mounted;
+use super::mounted::{self, Unremoved};
 use crate::data_dir::DataDir;
+use crate::fault::Fault;
 
 /// Removes a locked directory of staging on drop, as long as the removal is due.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ impl<'h> Removal<'h> {
     }
 
     /// Removes the directory. If a different one has its name by now, that one is left to the sweep.
-    fn remove(&self) -> Result<()> {
+    fn remove(&self) -> Result<(), Unremoved> {
         match statat(&self.data_dir.staging, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Fault::from(error).into()),
             Ok(there) if (there.st_dev, there.st_ino) == self.identity => {
                 mounted::remove(self.data_dir, &self.name)
             }

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use pod::id::PodId;
 use rustix::fs::Dir;
 
-use super::mounted::{self, Mounted};
+use super::mounted::{self, Mounted, Unremoved};
 use crate::data_dir::DataDir;
+use crate::fault::Fault;
 use crate::unpacker;
 use sys::locks::lock_alone;
 
@@ -29,10 +30,10 @@ pub(super) fn sweep(data_dir: &DataDir) -> Result<Vec<Mounted>> {
     Ok(all)
 }
 
-fn sweep_one(data_dir: &DataDir, name: &CStr) -> Result<()> {
-    match lock(&data_dir.staging, name)? {
+fn sweep_one(data_dir: &DataDir, name: &CStr) -> Result<(), Unremoved> {
+    match lock(&data_dir.staging, name).map_err(Fault::from)? {
         // A worker may outlive its installer for a moment.
-        Some(locked) if unpacker::is_at_work(&locked.directory)? => Ok(()),
+        Some(locked) if unpacker::is_at_work(&locked.directory).map_err(Fault::from)? => Ok(()),
         // The lock is held during the removal, so that two sweeps don't work on the same entry.
         Some(_locked) => mounted::remove(data_dir, name),
         None => Ok(()),

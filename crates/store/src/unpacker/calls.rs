@@ -5,12 +5,16 @@
 //! ptrace(2), prlimit(2), signals of fcntl(2), …) or reach rarely used parts of the kernel are refused, and so is any
 //! other call that is not listed here.
 
-use anyhow::{Context, Result};
+use std::error::Error;
+use std::io;
+
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch, apply_filter,
 };
 use syscalls::Sysno;
+
+use crate::fault::{Result, Within as _};
 
 /// linux/sched.h, `CLONE_THREAD`.
 const CLONE_THREAD: u64 = 0x1_0000;
@@ -85,7 +89,7 @@ const PERMITTED: &[Sysno] = &[
 
 /// Restricts this thread, and all threads that it starts, to the permitted calls.
 pub(super) fn permit_only_what_unpacking_takes() -> Result<()> {
-    apply_filter(&filter()?).context("cannot have the kernel take the filter")
+    done("cannot have the kernel take the filter", apply_filter(&filter()?))
 }
 
 fn filter() -> Result<BpfProgram> {
@@ -100,17 +104,21 @@ fn filter() -> Result<BpfProgram> {
         (number(Sysno::prctl), vec![names]),
         (number(Sysno::fcntl), descriptors.into_iter().collect::<Result<_>>()?),
     ]);
-    let refused = SeccompAction::Errno(u32::try_from(rustix::io::Errno::PERM.raw_os_error())?);
-    let arch = TargetArch::try_from(std::env::consts::ARCH).context("no filter for this architecture")?;
-    let filter = SeccompFilter::new(rules.collect(), refused, SeccompAction::Allow, arch)
-        .context("cannot make the filter")?;
-    filter.try_into().context("cannot compile the filter")
+    let refused = SeccompAction::Errno(rustix::io::Errno::PERM.raw_os_error().unsigned_abs());
+    let arch = done("no filter for this architecture", TargetArch::try_from(std::env::consts::ARCH))?;
+    let filter = SeccompFilter::new(rules.collect(), refused, SeccompAction::Allow, arch);
+    done("cannot compile the filter", done("cannot make the filter", filter)?.try_into())
 }
 
 /// Makes a rule that matches calls whose argument `index` compares with `value` as `is` says.
 fn argument(is: SeccompCmpOp, index: u8, value: u64) -> Result<SeccompRule> {
     let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, is, value);
-    SeccompRule::new(vec![condition.context("no condition")?]).context("no rule")
+    done("no rule", SeccompRule::new(vec![done("no condition", condition)?]))
+}
+
+/// Says which step of making the filter failed.
+fn done<T, E: Error + Send + Sync + 'static>(about: &str, step: Result<T, E>) -> Result<T> {
+    step.map_err(io::Error::other).within(|| about)
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{Failure, Message, NAME, Order, Policies, confine};
 use crate::extract::{Outcome, Refused, Unpacker};
+use crate::fault::{Result, Within as _};
+use report::Advice as _;
 use sys::Interrupt;
 
 /// Does a worker's job and reports the result, if this program was called as a worker.
@@ -25,10 +26,10 @@ pub fn main(policies: Policies) -> Option<ExitCode> {
     let order = arguments.next().unwrap_or_default();
     let (message, code) = match work(order.as_encoded_bytes(), policies) {
         Ok(outcome) => (Message::Done(outcome), ExitCode::SUCCESS),
-        Err(error) => {
-            let hint = report::hint(&error).map(str::to_owned);
-            let failure = Failure { why: format!("{error:#}"), hint, is_refusal: error.is::<Refused>() };
-            (Message::Failed(failure), ExitCode::FAILURE)
+        Err(fault) => {
+            let (why, hint) = (fault.to_string(), fault.hint());
+            let is_refusal = Refused::of(&fault).is_some();
+            (Message::Failed(Failure { why, hint, is_refusal }), ExitCode::FAILURE)
         }
     };
     let told =
@@ -37,8 +38,10 @@ pub fn main(policies: Policies) -> Option<ExitCode> {
 }
 
 fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
-    let order: Order = serde_json::from_slice(order).context("cannot understand what a worker is to do")?;
-    confine::enter(&order).context("cannot confine the unpacking process")?;
+    let order: Order = serde_json::from_slice(order)
+        .map_err(io::Error::from)
+        .within(|| "cannot understand what a worker is to do")?;
+    confine::enter(&order).within(|| "cannot confine the unpacking process")?;
     let job = order.job;
     // A worker needs no interrupt, as it is ended by SIGKILL.
     let unpacker = Unpacker {
@@ -50,10 +53,10 @@ fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
     let source = File::from(own(io::stdin())?);
     let record = File::from(own(io::stdout())?);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = openat(CWD, "/", flags, Mode::empty()).context("cannot open the new tree")?;
+    let root = openat(CWD, "/", flags, Mode::empty()).within(|| "cannot open the new tree")?;
     Ok(unpacker.unpack(source, job.expected, root, record, policies(order.kind))?.outcome())
 }
 
 fn own(stream: impl AsFd) -> Result<OwnedFd> {
-    stream.as_fd().try_clone_to_owned().context("cannot duplicate a descriptor")
+    stream.as_fd().try_clone_to_owned().within(|| "cannot duplicate a descriptor")
 }

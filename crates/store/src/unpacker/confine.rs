@@ -5,7 +5,6 @@
 
 use std::io;
 
-use anyhow::{Context, Result, ensure};
 use rustix::fs::Mode;
 use rustix::mount::MountFlags;
 use rustix::process::{
@@ -18,6 +17,7 @@ use rustix::thread::{
 };
 
 use super::{Order, calls};
+use crate::fault::{Result, Within as _};
 use archive::Limits;
 use sys::descriptors::close_others;
 use sys::{namespaces, root};
@@ -36,23 +36,25 @@ pub(super) fn enter(order: &Order) -> Result<()> {
     die_with(order.parent)?;
     umask(Mode::empty());
     // Those that the installer's caller left open, and those that the installer opened for other uses meanwhile.
-    close_others(|_| false).context("cannot close descriptors")?;
+    close_others(|_| false).within(|| "cannot close descriptors")?;
     limit(Resource::Core, 0)?;
     limit(Resource::Data, memory(&order.job.limits))?;
-    namespaces::isolate().context("cannot make namespaces")?;
-    enter_tree().context("cannot make the new tree the root")?;
-    set_no_new_privs(true).context("cannot give up new privileges")?;
-    drop_capabilities().context("cannot drop capabilities")?;
+    namespaces::isolate().within(|| "cannot make namespaces")?;
+    enter_tree().within(|| "cannot make the new tree the root")?;
+    set_no_new_privs(true).within(|| "cannot give up new privileges")?;
+    drop_capabilities().within(|| "cannot drop capabilities")?;
     // All workers run as the same user: a compromised one must not be able to trace another.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot refuse to be traced")?;
-    calls::permit_only_what_unpacking_takes().context("cannot give up system calls")
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).within(|| "cannot refuse to be traced")?;
+    calls::permit_only_what_unpacking_takes().within(|| "cannot give up system calls")
 }
 
 /// Makes this process end when its parent does. The parent may have ended already, which is an error.
 fn die_with(parent: i32) -> Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask to end with the installer")?;
-    ensure!(getppid().map(Pid::as_raw_pid) == Some(parent), "the installer has ended: expected it to wait");
-    Ok(())
+    set_parent_process_death_signal(Some(Signal::KILL)).within(|| "cannot ask to end with the installer")?;
+    if getppid().map(Pid::as_raw_pid) == Some(parent) {
+        return Ok(());
+    }
+    Err(io::Error::other("the installer has ended: expected it to wait").into())
 }
 
 /// Returns the address space that a worker may have for data: what its limits allow, plus 64 MiB for everything else.
@@ -64,7 +66,7 @@ fn limit(resource: Resource, most: u64) -> Result<()> {
     let before = getrlimit(resource);
     let most = before.maximum.map_or(most, |maximum| maximum.min(most));
     setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
-        .context("cannot limit its memory")
+        .within(|| "cannot limit its memory")
 }
 
 /// Makes the current directory the root of this process, which can reach no other mount.

@@ -23,8 +23,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a sweep that takes what a worker is at work in",
         file: SWEEP,
-        find: "        Some(locked) if unpacker::is_at_work(&locked.directory)? => Ok(()),\n",
-        replace: "        Some(locked) if unpacker::is_at_work(&locked.directory)? && false => Ok(()),\n",
+        find: "        Some(locked) if unpacker::is_at_work(&locked.directory).map_err(Fault::from)? => Ok(()),\n",
+        replace: "        Some(locked) if unpacker::is_at_work(&locked.directory).map_err(Fault::from)? && false => Ok(()),\n",
         suites: &[STAGING],
     },
     Mutation {

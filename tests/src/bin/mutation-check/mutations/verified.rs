@@ -60,8 +60,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a tree is taken that others can write to",
         file: TREE,
-        find: "    check_guarded(directory)?;\n",
-        replace: "    let _ = check_guarded;\n",
+        find: "    check_owner(directory)?;\n",
+        replace: "    let _ = check_owner;\n",
         suites: &[STORE_DAMAGE],
     },
     Mutation {
