@@ -4,24 +4,17 @@
 //! Invariant: an [`Entry`] that exists is within [`Limits`] and contains nothing that two readers could understand
 //! differently; an archive is read successfully only if its end marker is there and nothing but zeros follows.
 
-mod ahead;
 pub mod decode;
 mod entry;
 mod error;
-mod header;
 mod limits;
 mod memory;
-mod pax;
+mod parallel;
 pub mod pipeline;
-mod queue;
-mod reader;
-mod xz;
-mod xz_block;
-mod xz_blocks;
-mod xz_container;
-mod zstd_frames;
+mod serial_xz;
+mod tar;
 
 pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
 pub use error::{Error, Within};
 pub use limits::{Exceeded, GENEROUS_MEMORY, Limits};
-pub use reader::{Input, Reader};
+pub use tar::{Input, Reader};

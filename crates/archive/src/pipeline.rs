@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::decode::{Decoded, decode};
 use crate::error::{Error, Result, Within as _, ensure};
-use crate::reader::Input;
+use crate::tar::Input;
 use sys::Interrupt;
 
 const BUFFER: usize = 256 << 10;

@@ -146,7 +146,7 @@ fn member<T>(
         if found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
             let (_, stream) =
                 archive::decode::decode(stream, archive::GENEROUS_MEMORY).context(found.clone())?;
-            return read(stream).context(found);
+            return read(Box::new(stream)).context(found);
         }
     }
     bail!("not a Debian package: it has no {name}")

@@ -3,7 +3,7 @@
 
 use super::{CALLERS_LIMITS, HOSTILE, Mutation, WORKER};
 
-const READER: &str = "crates/archive/src/reader.rs";
+const READER: &str = "crates/archive/src/tar/reader.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {

@@ -113,7 +113,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "what follows an archive's end is not looked at",
-        file: "crates/archive/src/reader.rs",
+        file: "crates/archive/src/tar/reader.rs",
         find: "                self.end()?;\n",
         replace: "                let _ = Self::end;\n",
         suites: &[HOSTILE],

@@ -8,9 +8,9 @@ use std::io::{self, BufRead};
 
 use xz2::stream::{Action, Stream};
 
+use super::container::{Block, StreamHeader, invalid};
 use crate::error::{Error, Result};
-use crate::xz::failed;
-use crate::xz_container::{Block, StreamHeader, invalid};
+use crate::serial_xz::failed;
 
 /// Memory that a block's decoder takes beside its dictionary.
 pub(super) const BESIDE_DICTIONARY: u64 = 1 << 20;

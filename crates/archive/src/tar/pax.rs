@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use pod::text::escape_bytes;
 use tar::EntryType;
 
+use super::header::usable_id;
 use crate::entry::{Timestamp, Xattr};
 use crate::error::{Error, Result, Within as _, ensure, refuse};
-use crate::header::usable_id;
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
 /// Keys that change what an entry is and that this reader does not follow.

@@ -10,11 +10,11 @@ use pod::path::RelativePath;
 use pod::text::escape_bytes;
 use tar::{EntryType, Header};
 
+use super::header;
+use super::pax::Extended;
 use crate::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
 use crate::error::{Error, Result, Within as _, ensure, refuse};
-use crate::header;
 use crate::limits::{Exceeded, Limits};
-use crate::pax::Extended;
 
 const BLOCK: usize = 512;
 

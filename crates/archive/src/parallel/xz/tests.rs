@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
+use super::container::{crc32, vli as read_vli};
 use super::*;
-use crate::xz_container::{crc32, vli as read_vli};
 
 const MEMORY: u64 = 38 << 20;
 /// The dictionary of xz -0: 256 KiB (section 5.3.1).

@@ -7,8 +7,8 @@
 use std::io::{Cursor, Read as _};
 use std::thread;
 
+use super::queue::Queues;
 use crate::error::Result;
-use crate::queue::Queues;
 
 /// Bytes of decoded data in a chunk.
 pub(super) const CHUNK: usize = 256 << 10;

@@ -2,23 +2,26 @@
 //! Decodes .xz files whose blocks can be decoded in parallel, as `xz -T` writes them: each block's header has its
 //! sizes.
 //!
-//! The container is read by [`super::xz_container`]. liblzma decodes each block as a stream of its own, and verifies
+//! The container is read by [`container`]. liblzma decodes each block as a stream of its own, and verifies
 //! its check. Blocks are read in the file's order. Decoding ahead pauses once as many decoded bytes wait as memory
 //! allows. A block is decoded as it is read if there is no memory for its compressed bytes.
 //!
 //! Invariant: all bytes of the file are accounted for, the index included, as by liblzma's own stream decoder.
 
+mod block;
+mod container;
+
 use std::io::{self, BufRead, Cursor, Read};
 
-use crate::ahead::{Ahead, in_chunks};
+use super::ahead::{Ahead, in_chunks};
 use crate::decode::Decode;
 use crate::error::{Error, Result};
-use crate::xz::Decoder;
-use crate::xz_block::{BESIDE_DICTIONARY, OneBlock};
-use crate::xz_container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
+use crate::serial_xz::Decoder;
+use block::{BESIDE_DICTIONARY, OneBlock};
+use container::{Block, Index, STREAM_HEADER, StreamHeader, invalid};
 
 /// Opens an .xz file. Uses several threads if its blocks, `memory` and the machine allow it, else one.
-pub(super) fn open<'a>(mut input: impl BufRead + Send + 'a, memory: u64) -> Result<Box<dyn Decode + 'a>> {
+pub(crate) fn open<'a>(mut input: impl BufRead + Send + 'a, memory: u64) -> Result<Box<dyn Decode + 'a>> {
     let (head, first) = begin_stream(&mut input)?;
     let ahead = first.as_ref().and_then(|(_, block)| Ahead::new(memory, needs(block)));
     let (Some((header, block)), Some(ahead)) = (first, ahead) else {
@@ -211,5 +214,4 @@ impl<R: BufRead + Send> Decode for Blocks<R> {
 }
 
 #[cfg(test)]
-#[path = "xz_blocks_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ use std::io::{self, BufRead, Chain, Cursor, Read};
 
 use zstd::stream::read::Decoder;
 
-use crate::ahead::{Ahead, in_chunks};
+use super::ahead::{Ahead, in_chunks};
 use crate::decode::Decode;
 use crate::error::{Error, Result};
 use crate::memory::{self, TooLittle};
@@ -25,7 +25,7 @@ const BATCH_MAX: usize = 4 << 20;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Opens a .zst file. Uses several threads if its frames, `memory` and the machine allow it, else one.
-pub(super) fn open<'a, R: BufRead + Send + 'a>(input: R, memory: u64) -> Result<Box<dyn Decode + 'a>> {
+pub(crate) fn open<'a, R: BufRead + Send + 'a>(input: R, memory: u64) -> Result<Box<dyn Decode + 'a>> {
     let mut input = input;
     let next = gather(&mut input)?;
     let ahead = match &next {
@@ -243,5 +243,5 @@ impl<R: BufRead + Send> Decode for Serial<R> {
 }
 
 #[cfg(test)]
-#[path = "zstd_frames_tests.rs"]
+#[path = "zstd_tests.rs"]
 mod tests;
