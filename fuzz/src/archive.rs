@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use archive::decode::decode;
-use archive::{DeviceKind, Entry, Kind, Limits, Metadata, Reader};
+use archive::{DeviceKind, Entry, EntryKind, Limits, Metadata, Reader};
 use image::ImagePolicy;
 use rustix::fs::{lgetxattr, makedev};
 use store::extract::{Expected, Unpacker};
@@ -105,7 +105,7 @@ fn check_tree(root: &Path, file: &[u8]) {
         meant.extend(path.ancestors().take_while(|path| *path != root).map(Path::to_owned));
         let found = path.symlink_metadata().unwrap();
         check_kind(root, &path, &entry, &found, &content);
-        if !matches!(entry.kind, Kind::HardLink { .. }) {
+        if !matches!(entry.kind, EntryKind::HardLink { .. }) {
             check_metadata(&path, &entry.metadata, &found);
         }
     }
@@ -141,21 +141,21 @@ fn all_below(directory: &Path) -> BTreeSet<PathBuf> {
 fn check_kind(root: &Path, path: &Path, entry: &Entry, found: &Found, content: &[u8]) {
     let kind = found.file_type();
     match &entry.kind {
-        Kind::File { size } => {
+        EntryKind::File { size } => {
             assert!(kind.is_file() && found.len() == *size, "{path:?}: {found:?}");
             assert_eq!(fs::read(path).unwrap(), content, "{path:?}");
         }
-        Kind::Directory => assert!(kind.is_dir(), "{path:?}: {found:?}"),
-        Kind::Symlink { target } => {
+        EntryKind::Directory => assert!(kind.is_dir(), "{path:?}: {found:?}"),
+        EntryKind::Symlink { target } => {
             assert!(kind.is_symlink(), "{path:?}: {found:?}");
             assert_eq!(fs::read_link(path).unwrap().as_os_str().as_bytes(), target, "{path:?}");
         }
-        Kind::HardLink { target } => {
+        EntryKind::HardLink { target } => {
             let target = below(root, target.as_bytes()).symlink_metadata().unwrap();
             assert_eq!((found.dev(), found.ino()), (target.dev(), target.ino()), "{path:?}");
         }
-        Kind::Fifo => assert!(kind.is_fifo(), "{path:?}: {found:?}"),
-        Kind::Device { kind: table, major, minor } => {
+        EntryKind::Fifo => assert!(kind.is_fifo(), "{path:?}: {found:?}"),
+        EntryKind::Device { kind: table, major, minor } => {
             let is_character = *table == DeviceKind::Character;
             assert_eq!((kind.is_char_device(), kind.is_block_device()), (is_character, !is_character));
             assert_eq!(found.rdev(), makedev(*major, *minor), "{path:?}");

@@ -17,14 +17,14 @@ pub struct Entry {
     /// Its path in the tree; empty for the tree's root.
     pub path: RelativePath,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Its owner, permissions, time and attributes. A hard link has its target's.
     pub metadata: Metadata,
 }
 
 /// What an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A regular file of `size` bytes.
     File {
         /// Its length.

@@ -14,7 +14,7 @@ pub mod pipeline;
 mod serial_xz;
 mod tar;
 
-pub use entry::{DeviceKind, Entry, Kind, Metadata, Timestamp, Xattr};
+pub use entry::{DeviceKind, Entry, EntryKind, Metadata, Timestamp, Xattr};
 pub use error::{Error, Within};
 pub use limits::{Exceeded, GENEROUS_MEMORY, Limits};
 pub use tar::{Input, Reader};

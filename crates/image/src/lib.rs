@@ -13,7 +13,7 @@ use pod::name::Identifier;
 use pod::path::RelativePath;
 
 use crate::stage1::Stage1Policy;
-use archive::{Entry, Kind};
+use archive::{Entry, EntryKind};
 use store::extract::{Admission, Policy};
 use sys::in_root::InRoot;
 
@@ -58,23 +58,23 @@ impl Policy for ImagePolicy {
     fn admit(&mut self, entry: &Entry) -> Result<Admission> {
         let mut components = entry.path.components();
         let Some(top) = components.next() else {
-            ensure!(entry.kind == Kind::Directory, "the image's root: expected a directory");
+            ensure!(entry.kind == EntryKind::Directory, "the image's root: expected a directory");
             return Ok(Admission::Ignore);
         };
         let is_top = components.next().is_none();
         if top == layout::IMAGE_ROOTFS.as_bytes() {
-            ensure!(!is_top || entry.kind == Kind::Directory, "expected rootfs to be a directory");
+            ensure!(!is_top || entry.kind == EntryKind::Directory, "expected rootfs to be a directory");
             self.has_rootfs |= is_top;
         } else {
             ensure!(top == layout::IMAGE_MANIFEST.as_bytes(), "expected only manifest and rootfs");
-            let Kind::File { size } = entry.kind else {
+            let EntryKind::File { size } = entry.kind else {
                 anyhow::bail!("expected manifest to be a regular file")
             };
             ensure!(is_top, "expected manifest to be a regular file");
             ensure!(size <= MANIFEST_MAX, "{size} bytes of manifest: expected at most {MANIFEST_MAX}");
             self.has_manifest = true;
         }
-        if let Kind::HardLink { target } = &entry.kind {
+        if let EntryKind::HardLink { target } = &entry.kind {
             ensure!(is_in_rootfs(target), "hard link to {target}: expected a file in rootfs");
         }
         Ok(Admission::Write)

@@ -11,7 +11,7 @@ use pod::digest::Sha256;
 use pod::layout;
 use pod::text::escape;
 
-use archive::{Entry, Kind};
+use archive::{Entry, EntryKind};
 use report::Hint as _;
 use store::extract::{Admission, Policy};
 use store::input::InputFile;
@@ -65,7 +65,7 @@ pub struct Stage1Policy {
 impl Policy for Stage1Policy {
     fn admit(&mut self, entry: &Entry) -> Result<Admission> {
         if entry.path.as_bytes() == layout::INIT.as_bytes() {
-            let executable = matches!(entry.kind, Kind::File { .. }) && entry.metadata.mode & 0o111 != 0;
+            let executable = matches!(entry.kind, EntryKind::File { .. }) && entry.metadata.mode & 0o111 != 0;
             ensure!(executable, "expected stage1's init to be an executable file");
             self.has_init = true;
         }

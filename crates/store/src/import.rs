@@ -18,7 +18,7 @@ use crate::input::InputFile;
 use crate::new::{New, Stored};
 use crate::staging::Staging;
 use crate::tree::Tree;
-use crate::unpacker::{self, Job, Place};
+use crate::unpacker::{self, Destination, Job};
 use archive::Limits;
 use sys::InRoot;
 use sys::Interrupt;
@@ -102,7 +102,7 @@ impl<'h> Importer<'h> {
         job: &Job,
     ) -> Result<Verified, unpacker::Error> {
         let root = staging.make_directory(layout::TREE)?;
-        let place = Place { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
+        let place = Destination { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
         unpacker::unpack(kind, job, source, place, self.interrupt)
     }
 

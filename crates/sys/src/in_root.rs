@@ -69,11 +69,11 @@ impl InRoot {
     }
 
     /// Returns where `path` leads inside the root. Follows links, also those to objects that don't exist yet.
-    pub fn resolve(&self, path: &AbsolutePath) -> io::Result<Place> {
+    pub fn resolve(&self, path: &AbsolutePath) -> io::Result<Resolved> {
         let mut path = path.as_str().as_bytes().to_vec();
         for links in 0..LINKS_MAX {
             match self.resolve_once(&path)? {
-                Step::There(path) => return Ok(Place { path, through_nothing: links > 0 }),
+                Step::There(path) => return Ok(Resolved { path, through_nothing: links > 0 }),
                 Step::Onwards(next) => path = next,
             }
         }
@@ -105,7 +105,7 @@ impl InRoot {
 
 /// Where a path leads.
 #[derive(Debug)]
-pub struct Place {
+pub struct Resolved {
     /// The path from the root on, without links; empty for the root.
     pub path: Vec<u8>,
     /// Whether a link on the way leads to nothing; no directory can be made through such a link.

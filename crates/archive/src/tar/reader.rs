@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 
 use super::header;
 use super::pax::Extended;
-use crate::entry::{self, DeviceKind, Entry, Kind, Metadata, Timestamp};
+use crate::entry::{self, DeviceKind, Entry, EntryKind, Metadata, Timestamp};
 use crate::error::{Error, Result, Within as _, ensure, refuse};
 use crate::limits::{Exceeded, Limits};
 
@@ -223,12 +223,12 @@ impl<R: Input> Reader<R> {
         let size = extended.size.map_or_else(|| header::size(header), Ok)?;
         let kind = kind(header, size, extended.link.take())?;
         match kind {
-            Kind::File { .. } => {
+            EntryKind::File { .. } => {
                 ensure!(!name.ends_with(b"/"), "a file whose name ends in a slash: expected none")
             }
             _ => ensure!(size == 0, "{size} bytes of content: expected none, it is no regular file"),
         }
-        let has_xattrs = matches!(kind, Kind::File { .. } | Kind::Directory);
+        let has_xattrs = matches!(kind, EntryKind::File { .. } | EntryKind::Directory);
         ensure!(
             has_xattrs || extended.xattrs.is_empty(),
             "extended attributes: expected some on files and directories alone"
@@ -242,21 +242,21 @@ fn is_extended(kind: EntryType) -> bool {
     matches!(kind, XHeader | XGlobalHeader | GNULongName | GNULongLink)
 }
 
-fn kind(header: &Header, size: u64, link: Option<Vec<u8>>) -> Result<Kind> {
+fn kind(header: &Header, size: u64, link: Option<Vec<u8>>) -> Result<EntryKind> {
     let target =
         || link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
-    let device = |kind| -> Result<Kind> {
+    let device = |kind| -> Result<EntryKind> {
         let (major, minor) = header::device(header, kind)?;
-        Ok(Kind::Device { kind, major, minor })
+        Ok(EntryKind::Device { kind, major, minor })
     };
     Ok(match header.entry_type() {
-        EntryType::Regular => Kind::File { size },
-        EntryType::Directory => Kind::Directory,
-        EntryType::Symlink => Kind::Symlink { target: entry::link_target(target())? },
+        EntryType::Regular => EntryKind::File { size },
+        EntryType::Directory => EntryKind::Directory,
+        EntryType::Symlink => EntryKind::Symlink { target: entry::link_target(target())? },
         EntryType::Link => {
-            Kind::HardLink { target: RelativePath::from_bytes(&entry::link_target(target())?)? }
+            EntryKind::HardLink { target: RelativePath::from_bytes(&entry::link_target(target())?)? }
         }
-        EntryType::Fifo => Kind::Fifo,
+        EntryType::Fifo => EntryKind::Fifo,
         EntryType::Char => device(DeviceKind::Character)?,
         EntryType::Block => device(DeviceKind::Block)?,
         EntryType::GNUSparse => refuse!("a sparse file: expected it written whole"),

@@ -9,7 +9,7 @@ mod archive_file;
 mod directories;
 pub mod metadata;
 mod refusal;
-mod tree;
+mod tree_writer;
 mod write_back;
 
 use std::io::{Read, Write};
@@ -27,13 +27,13 @@ use archive::{Entry, Limits, Reader};
 use archive_file::Hashing;
 use metadata::Modes;
 use sys::Interrupt;
-use tree::Tree;
+use tree_writer::TreeWriter;
 use write_back::WriteBack;
 
 pub use archive_file::FileHasher;
 pub use archive_file::{ArchiveFile, FileDigest};
 pub use refusal::Refused;
-pub use tree::open_directory;
+pub use tree_writer::open_directory;
 
 /// The rules for the content of one kind of archive. Duplicate names are refused under every policy.
 pub trait Policy {
@@ -191,7 +191,8 @@ impl Unpacker {
             let modes = if self.without_umask { Modes::AsMade } else { Modes::Set };
             let file_system = root.try_clone().within(|| "cannot duplicate a descriptor")?;
             WriteBack::during(&file_system, |write_back| {
-                let tree = Tree::new(root, self.limits.directories, Writer::new(record), modes, write_back);
+                let tree =
+                    TreeWriter::new(root, self.limits.directories, Writer::new(record), modes, write_back);
                 self.write(Reader::new(stream, self.limits), tree, &mut policy)
             })
         });
@@ -206,23 +207,23 @@ impl Unpacker {
     fn write<P: Policy>(
         &self,
         mut reader: Reader<&mut pipeline::Stream<'_>>,
-        mut tree: Tree<impl Write>,
+        mut tree: TreeWriter<impl Write>,
         policy: &mut P,
     ) -> Result<Sealed> {
         while let Some(entry) = reader.next_entry()? {
             check(&self.interrupt)?;
             let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
-            if policy.admit(&entry).map_err(against_rules).within(about)? == Admission::Write {
+            if policy.admit(&entry).map_err(|why| against_rules(&why)).within(about)? == Admission::Write {
                 tree.add(&entry, &mut reader).within(about)?;
             }
         }
-        policy.complete().map_err(against_rules)?;
+        policy.complete().map_err(|why| against_rules(&why))?;
         tree.finish()
     }
 }
 
 /// Gives what a format's rules say against an archive its meaning: they are about its content alone.
-fn against_rules(why: anyhow::Error) -> Fault {
+fn against_rules(why: &anyhow::Error) -> Fault {
     Fault::Content(format!("{why:#}"))
 }
 

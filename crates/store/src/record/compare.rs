@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::difference::{Difference, What};
 use super::disk::is_same;
 use super::inspect::{self, Opened};
-use super::{Kind, Object, Reader};
+use super::{Object, ObjectKind, Reader};
 use crate::fault::{Result, Within as _, check, ensure};
 use sys::Interrupt;
 
@@ -92,7 +92,7 @@ impl<'a> Comparison<'a> {
             }
             Err(error) => return Err(error).within(|| "cannot open it"),
         };
-        if let Kind::HardLink { target } = kind {
+        if let ObjectKind::HardLink { target } = kind {
             return self.hard_link(path, target, &opened.stat);
         }
         let file_type = FileType::from_raw_mode(opened.stat.st_mode);
@@ -101,7 +101,7 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         self.identity(path, kind, &opened.stat);
-        if *kind == Kind::Directory {
+        if *kind == ObjectKind::Directory {
             self.directories.push(path.clone());
         }
         self.metadata(object, &opened)?;
@@ -122,8 +122,8 @@ impl<'a> Comparison<'a> {
 
     /// Checks that an object is not the same as an earlier one of the record. Hard links from outside of the tree don't
     /// count.
-    fn identity(&mut self, path: &RelativePath, kind: &Kind, stat: &Stat) {
-        if *kind == Kind::Directory || stat.st_nlink < 2 {
+    fn identity(&mut self, path: &RelativePath, kind: &ObjectKind, stat: &Stat) {
+        if *kind == ObjectKind::Directory || stat.st_nlink < 2 {
             return;
         }
         if !self.linked.insert((stat.st_dev, stat.st_ino)) {
@@ -134,7 +134,7 @@ impl<'a> Comparison<'a> {
     fn metadata(&mut self, object: &Object, opened: &Opened) -> Result<()> {
         let Object { path, kind, metadata: expected } = object;
         let found = super::disk::of_stat(&opened.stat);
-        let has_mode = !matches!(kind, Kind::Symlink { .. });
+        let has_mode = !matches!(kind, ObjectKind::Symlink { .. });
         if has_mode && found.mode != expected.mode {
             self.differ(path, What::Mode, format!("{:04o}", found.mode), format!("{:04o}", expected.mode));
         }
@@ -166,15 +166,15 @@ impl<'a> Comparison<'a> {
     fn content(&mut self, object: &Object, opened: &Opened) -> Result<()> {
         let Object { path, kind, .. } = object;
         match kind {
-            Kind::File { size, content } => self.file(path, *size, *content, opened),
-            Kind::Symlink { target } => {
+            ObjectKind::File { size, content } => self.file(path, *size, *content, opened),
+            ObjectKind::Symlink { target } => {
                 let found = opened.target().within(|| "cannot read the link")?;
                 if found != *target {
                     self.differ(path, What::Target, escape_bytes(&found), escape_bytes(target));
                 }
                 Ok(())
             }
-            Kind::Device { major, minor, .. } => {
+            ObjectKind::Device { major, minor, .. } => {
                 let found = (rustix::fs::major(opened.stat.st_rdev), rustix::fs::minor(opened.stat.st_rdev));
                 let show = |(major, minor)| format!("{major}:{minor}");
                 if found != (*major, *minor) {
@@ -182,7 +182,7 @@ impl<'a> Comparison<'a> {
                 }
                 Ok(())
             }
-            Kind::Directory | Kind::Fifo | Kind::HardLink { .. } => Ok(()),
+            ObjectKind::Directory | ObjectKind::Fifo | ObjectKind::HardLink { .. } => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ use pod::text::escape_bytes;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
-use super::Kind;
+use super::ObjectKind;
 use super::disk::{self, Attribute};
 use sys::xattrs::Named;
 use sys::{Interrupt, open_beneath, proc_path};
@@ -63,10 +63,10 @@ impl Opened {
     }
 
     /// Returns all attributes except those that the host sets itself.
-    pub(super) fn xattrs(&self, kind: &Kind) -> rustix::io::Result<Vec<Attribute>> {
+    pub(super) fn xattrs(&self, kind: &ObjectKind) -> rustix::io::Result<Vec<Attribute>> {
         match kind {
-            Kind::File { .. } => disk::xattrs(self.readable(OFlags::RDONLY)?),
-            Kind::Directory => disk::xattrs(self.readable(OFlags::RDONLY | OFlags::DIRECTORY)?),
+            ObjectKind::File { .. } => disk::xattrs(self.readable(OFlags::RDONLY)?),
+            ObjectKind::Directory => disk::xattrs(self.readable(OFlags::RDONLY | OFlags::DIRECTORY)?),
             _ => self.special_xattrs(),
         }
     }
@@ -91,21 +91,21 @@ pub(super) fn is_damage(error: Errno) -> bool {
     matches!(error, Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA)
 }
 
-pub(super) fn file_type(kind: &Kind) -> FileType {
+pub(super) fn file_type(kind: &ObjectKind) -> FileType {
     use archive::DeviceKind;
     match kind {
-        Kind::File { .. } | Kind::HardLink { .. } => FileType::RegularFile,
-        Kind::Directory => FileType::Directory,
-        Kind::Symlink { .. } => FileType::Symlink,
-        Kind::Fifo => FileType::Fifo,
-        Kind::Device { kind: DeviceKind::Character, .. } => FileType::CharacterDevice,
-        Kind::Device { kind: DeviceKind::Block, .. } => FileType::BlockDevice,
+        ObjectKind::File { .. } | ObjectKind::HardLink { .. } => FileType::RegularFile,
+        ObjectKind::Directory => FileType::Directory,
+        ObjectKind::Symlink { .. } => FileType::Symlink,
+        ObjectKind::Fifo => FileType::Fifo,
+        ObjectKind::Device { kind: DeviceKind::Character, .. } => FileType::CharacterDevice,
+        ObjectKind::Device { kind: DeviceKind::Block, .. } => FileType::BlockDevice,
     }
 }
 
-pub(super) fn name(kind: &Kind) -> String {
+pub(super) fn name(kind: &ObjectKind) -> String {
     match kind {
-        Kind::HardLink { target } => format!("a hard link to {target}"),
+        ObjectKind::HardLink { target } => format!("a hard link to {target}"),
         other => type_name(file_type(other)).to_owned(),
     }
 }

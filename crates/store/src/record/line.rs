@@ -6,7 +6,7 @@ use std::io::Write as _;
 use pod::path::RelativePath;
 
 use super::escape::{escape, from_hex, to_hex, unescape};
-use super::{Kind, Object};
+use super::{Object, ObjectKind};
 use crate::fault::{OrFault as _, Result, ensure, refuse};
 use archive::{DeviceKind, Metadata, Timestamp, Xattr};
 
@@ -14,17 +14,17 @@ use archive::{DeviceKind, Metadata, Timestamp, Xattr};
 pub(super) fn encode(line: &mut Vec<u8>, object: &Object) {
     let Object { path, kind, metadata } = object;
     let word: &[u8] = match kind {
-        Kind::File { .. } => b"file ",
-        Kind::Directory => b"dir ",
-        Kind::Symlink { .. } => b"link ",
-        Kind::HardLink { .. } => b"hard ",
-        Kind::Fifo => b"fifo ",
-        Kind::Device { kind: DeviceKind::Character, .. } => b"char ",
-        Kind::Device { kind: DeviceKind::Block, .. } => b"block ",
+        ObjectKind::File { .. } => b"file ",
+        ObjectKind::Directory => b"dir ",
+        ObjectKind::Symlink { .. } => b"link ",
+        ObjectKind::HardLink { .. } => b"hard ",
+        ObjectKind::Fifo => b"fifo ",
+        ObjectKind::Device { kind: DeviceKind::Character, .. } => b"char ",
+        ObjectKind::Device { kind: DeviceKind::Block, .. } => b"block ",
     };
     line.extend(word);
     encode_path(line, path);
-    if let Kind::HardLink { target } = kind {
+    if let ObjectKind::HardLink { target } = kind {
         line.push(b' ');
         encode_path(line, target);
         line.push(b'\n');
@@ -32,16 +32,16 @@ pub(super) fn encode(line: &mut Vec<u8>, object: &Object) {
     }
     encode_metadata(line, kind, metadata);
     match kind {
-        Kind::File { size, content } => {
+        ObjectKind::File { size, content } => {
             print(line, format_args!(" {size} "));
             to_hex(line, content.as_bytes());
         }
-        Kind::Symlink { target } => {
+        ObjectKind::Symlink { target } => {
             line.push(b' ');
             escape(line, target);
         }
-        Kind::Device { major, minor, .. } => print(line, format_args!(" {major}:{minor}")),
-        Kind::Directory | Kind::HardLink { .. } | Kind::Fifo => {}
+        ObjectKind::Device { major, minor, .. } => print(line, format_args!(" {major}:{minor}")),
+        ObjectKind::Directory | ObjectKind::HardLink { .. } | ObjectKind::Fifo => {}
     }
     for xattr in &metadata.xattrs {
         line.push(b' ');
@@ -63,10 +63,10 @@ fn encode_path(line: &mut Vec<u8>, path: &RelativePath) {
     }
 }
 
-fn encode_metadata(line: &mut Vec<u8>, kind: &Kind, metadata: &Metadata) {
+fn encode_metadata(line: &mut Vec<u8>, kind: &ObjectKind, metadata: &Metadata) {
     let Metadata { mode, uid, gid, mtime, .. } = metadata;
     match kind {
-        Kind::Symlink { .. } => line.extend(b" -"),
+        ObjectKind::Symlink { .. } => line.extend(b" -"),
         _ => print(line, format_args!(" {mode:04o}")),
     }
     print(line, format_args!(" {uid} {gid} {mtime}"));
@@ -81,7 +81,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Object> {
     if word == b"hard" {
         let target = decode_path(next("a target")?)?;
         ensure!(words.next().is_none(), "expected no more than a target");
-        return Ok(Object { path, kind: Kind::HardLink { target }, metadata: Metadata::default() });
+        return Ok(Object { path, kind: ObjectKind::HardLink { target }, metadata: Metadata::default() });
     }
     let mode = match next("a mode")? {
         b"-" if word == b"link" => 0,
@@ -97,11 +97,11 @@ pub(super) fn decode(line: &[u8]) -> Result<Object> {
     let kind = match word {
         b"file" => {
             let size = number(next("a size")?)?;
-            Kind::File { size, content: from_hex(next("a digest")?)?.into() }
+            ObjectKind::File { size, content: from_hex(next("a digest")?)?.into() }
         }
-        b"dir" => Kind::Directory,
-        b"link" => Kind::Symlink { target: unescape(next("a target")?)? },
-        b"fifo" => Kind::Fifo,
+        b"dir" => ObjectKind::Directory,
+        b"link" => ObjectKind::Symlink { target: unescape(next("a target")?)? },
+        b"fifo" => ObjectKind::Fifo,
         b"char" => decode_device(DeviceKind::Character, next("a device")?)?,
         b"block" => decode_device(DeviceKind::Block, next("a device")?)?,
         _ => refuse!("type {}: expected file, dir, link, hard, fifo, char or block", shown(word)),
@@ -124,9 +124,9 @@ fn decode_path(word: &[u8]) -> Result<RelativePath> {
     Ok(path)
 }
 
-fn decode_device(kind: DeviceKind, word: &[u8]) -> Result<Kind> {
+fn decode_device(kind: DeviceKind, word: &[u8]) -> Result<ObjectKind> {
     let (major, minor) = text(word)?.split_once(':').or_fault(|| "expected MAJOR:MINOR")?;
-    Ok(Kind::Device { kind, major: number(major.as_bytes())?, minor: number(minor.as_bytes())? })
+    Ok(ObjectKind::Device { kind, major: number(major.as_bytes())?, minor: number(minor.as_bytes())? })
 }
 
 fn decode_time(word: &[u8]) -> Result<Timestamp> {

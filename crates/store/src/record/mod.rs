@@ -53,14 +53,14 @@ pub struct Object {
     /// The object's path; empty for the tree's root.
     pub path: RelativePath,
     /// The object's type and content.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// The object's metadata. A symbolic link has no mode. A hard link's is empty, as its target's line has it.
     pub metadata: Metadata,
 }
 
 /// The type of an object, with the digest of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ObjectKind {
     /// A regular file.
     File {
         /// Its length in bytes.

@@ -19,17 +19,17 @@ fn objects() -> Vec<Object> {
     let metadata = Metadata { mode: 0o4755, uid: 1, gid: u32::MAX - 1, mtime, xattrs };
     let plain = Metadata { xattrs: Vec::new(), ..metadata.clone() };
     let of_link = Metadata { mode: 0, ..plain.clone() };
-    let device = |kind| Kind::Device { kind, major: 4095, minor: 1 << 19 };
-    let file = Kind::File { size: u64::MAX, content: [0xab; 32].into() };
+    let device = |kind| ObjectKind::Device { kind, major: 4095, minor: 1 << 19 };
+    let file = ObjectKind::File { size: u64::MAX, content: [0xab; 32].into() };
     [
         (b"a b/\xff\n\\".as_slice(), file, metadata.clone()),
-        (b"l", Kind::Symlink { target: b"/ \n\0x".to_vec() }, of_link),
-        (b"h", Kind::HardLink { target: path(b"a b/\xff\n\\") }, Metadata::default()),
-        (b"f", Kind::Fifo, plain.clone()),
+        (b"l", ObjectKind::Symlink { target: b"/ \n\0x".to_vec() }, of_link),
+        (b"h", ObjectKind::HardLink { target: path(b"a b/\xff\n\\") }, Metadata::default()),
+        (b"f", ObjectKind::Fifo, plain.clone()),
         (b"c", device(DeviceKind::Character), plain.clone()),
         (b"b", device(DeviceKind::Block), plain),
-        (b"..a", Kind::Directory, metadata.clone()),
-        (b"", Kind::Directory, metadata),
+        (b"..a", ObjectKind::Directory, metadata.clone()),
+        (b"", ObjectKind::Directory, metadata),
     ]
     .map(|(name, kind, metadata)| Object { path: path(name), kind, metadata })
     .into()

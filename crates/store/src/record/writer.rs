@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::escape::to_hex;
 use super::line;
-use super::{FIRST, Kind, Object};
+use super::{FIRST, Object, ObjectKind};
 use crate::fault::{Result, Within as _};
 
 /// The number of bytes that are written at once.
@@ -45,7 +45,7 @@ impl<W: Write> Writer<W> {
     pub fn add(&mut self, object: &Object) -> Result<()> {
         line::encode(&mut self.pending, object);
         self.sealed.objects += 1;
-        if let Kind::File { size, .. } = object.kind {
+        if let ObjectKind::File { size, .. } = object.kind {
             self.sealed.size += size;
         }
         if self.pending.len() < BUFFER { Ok(()) } else { self.flush() }

@@ -31,7 +31,7 @@ use archive::Limits;
 
 pub use child::main;
 pub use parent::{Descriptors, is_at_work, spawn};
-pub use parent::{Error, Place, unpack};
+pub use parent::{Destination, Error, unpack};
 
 /// The name (`argv[0]`) under which this program acts as a worker.
 const NAME: &str = "gantry-unpack";

@@ -65,7 +65,7 @@ impl From<Error> for anyhow::Error {
 
 /// Where a tree is to be.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct Destination<'a> {
     /// The empty directory that becomes the tree.
     pub root: &'a OwnedFd,
     /// Where its record goes.
@@ -120,12 +120,12 @@ pub fn unpack(
     kind: TreeKind,
     job: &Job,
     source: &InputFile,
-    place: Place<'_>,
+    place: Destination<'_>,
     interrupt: &Interrupt,
 ) -> Result<Verified, Error> {
     let (message, result) = io::pipe().context("cannot make a pipe")?;
     let archive = source.file().try_clone().context("cannot duplicate a descriptor")?.into();
-    let Place { root, record } = place;
+    let Destination { root, record } = place;
     let descriptors =
         Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
     let child = spawn(Path::new(PROGRAM), kind, job, descriptors)?;

@@ -6,7 +6,7 @@ use super::{HOSTILE, Mutation};
 const DIRECTORIES: &str = "crates/store/src/extract/directories.rs";
 const METADATA: &str = "crates/store/src/extract/metadata.rs";
 const OPEN: &str = "crates/sys/src/open.rs";
-const TREE: &str = "crates/store/src/extract/tree.rs";
+const TREE: &str = "crates/store/src/extract/tree_writer.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {

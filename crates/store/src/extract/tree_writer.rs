@@ -18,15 +18,15 @@ use super::metadata::{self, Modes};
 use super::write_back::WriteBack;
 use crate::fault::{Fault, Result, Within as _, refuse};
 use crate::record::{self, Object, Sealed, Writer};
-use archive::{DeviceKind, Entry, Input, Kind, Metadata, Reader};
+use archive::{DeviceKind, Entry, EntryKind, Input, Metadata, Reader};
 use sys::open_beneath;
 
 /// The mode of a FIFO or device until its metadata is set.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// A tree being written, and its record.
+/// A writer of a tree and of its record.
 #[derive(Debug)]
-pub(super) struct Tree<W> {
+pub(super) struct TreeWriter<W> {
     root: OwnedFd,
     record: Writer<W>,
     directories: Directories,
@@ -36,7 +36,7 @@ pub(super) struct Tree<W> {
     parent: Option<(RelativePath, OwnedFd)>,
 }
 
-impl<W: Write> Tree<W> {
+impl<W: Write> TreeWriter<W> {
     /// Starts a tree in the empty directory `root`. At most `memory` bytes are kept about directories.
     pub(super) fn new(
         root: OwnedFd,
@@ -51,42 +51,42 @@ impl<W: Write> Tree<W> {
     /// Makes the object that `entry` describes, with its content read from `content`.
     pub(super) fn add(&mut self, entry: &Entry, content: &mut Reader<impl Input>) -> Result<()> {
         let Entry { path, kind, metadata } = entry;
-        if *kind == Kind::Directory {
+        if *kind == EntryKind::Directory {
             return self.add_directory(path, metadata);
         }
         let Some((parent, name)) = path.split_last() else { refuse!("the root: expected a directory") };
-        if let Kind::HardLink { target } = kind {
+        if let EntryKind::HardLink { target } = kind {
             self.add_hard_link(&parent, name, target)?;
-            let kind = record::Kind::HardLink { target: target.clone() };
+            let kind = record::ObjectKind::HardLink { target: target.clone() };
             return self.record.add(&Object { path: path.clone(), kind, metadata: Metadata::default() });
         }
         let modes = self.modes;
         let parent = self.parent(parent)?;
         let (kind, metadata) = match kind {
-            Kind::File { .. } => add_file(parent, name, metadata, modes, content)?,
-            Kind::Symlink { target } => {
+            EntryKind::File { .. } => add_file(parent, name, metadata, modes, content)?,
+            EntryKind::Symlink { target } => {
                 made(symlinkat(target.as_slice(), parent, name))?;
                 (
-                    record::Kind::Symlink { target: target.clone() },
+                    record::ObjectKind::Symlink { target: target.clone() },
                     metadata::set_link(parent, name, metadata)?,
                 )
             }
-            Kind::Fifo => {
+            EntryKind::Fifo => {
                 made(mknodat(parent, name, FileType::Fifo, PRIVATE, 0))?;
-                (record::Kind::Fifo, metadata::set_special(parent, name, metadata)?)
+                (record::ObjectKind::Fifo, metadata::set_special(parent, name, metadata)?)
             }
-            Kind::Device { kind, major, minor } => {
+            EntryKind::Device { kind, major, minor } => {
                 let table = match kind {
                     DeviceKind::Character => FileType::CharacterDevice,
                     DeviceKind::Block => FileType::BlockDevice,
                 };
                 made(mknodat(parent, name, table, PRIVATE, makedev(*major, *minor)))?;
-                let kind = record::Kind::Device { kind: *kind, major: *major, minor: *minor };
+                let kind = record::ObjectKind::Device { kind: *kind, major: *major, minor: *minor };
                 (kind, metadata::set_special(parent, name, metadata)?)
             }
-            Kind::Directory | Kind::HardLink { .. } => unreachable!("made above"),
+            EntryKind::Directory | EntryKind::HardLink { .. } => unreachable!("made above"),
         };
-        if let record::Kind::File { size, .. } = kind {
+        if let record::ObjectKind::File { size, .. } = kind {
             self.write_back.add(size);
         }
         self.record.add(&Object { path: path.clone(), kind, metadata })
@@ -99,7 +99,7 @@ impl<W: Write> Tree<W> {
             let about = || format!("directory {path}");
             let directory = open_directory(&root, &path, OFlags::RDONLY).within(about)?;
             let metadata = metadata::finish_directory(&directory, &last).within(about)?;
-            record.add(&Object { path, kind: record::Kind::Directory, metadata })?;
+            record.add(&Object { path, kind: record::ObjectKind::Directory, metadata })?;
         }
         record.finish()
     }
@@ -171,7 +171,7 @@ fn add_file(
     metadata: &Metadata,
     modes: Modes,
     content: &mut Reader<impl Input>,
-) -> Result<(record::Kind, Metadata)> {
+) -> Result<(record::ObjectKind, Metadata)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(metadata.mode & metadata::PLAIN);
     let mut file = File::from(made(openat(parent, name, flags, mode))?);
@@ -181,7 +181,7 @@ fn add_file(
         size += chunk.len() as u64;
         file.write_all(chunk).within(|| "cannot write")
     })?;
-    let kind = record::Kind::File { size, content: hasher.finalize() };
+    let kind = record::ObjectKind::File { size, content: hasher.finalize() };
     Ok((kind, metadata::set_file(&file, metadata, modes)?))
 }
 
