@@ -79,7 +79,7 @@ test: all ## Run every test
 	cargo test --workspace
 
 mutants: all ## Check that the suites notice what they are there for: change the sources, one place at a time
-	cargo run -p tests --bin mutation-check
+	cargo run -p mutation-check
 
 bench: all ## Measure Gantry beside podman, runc, tar and others; writes docs/benchmarks
 	@(for program in $(MEASURING); do command -v $$program || exit; done) >/dev/null || { \

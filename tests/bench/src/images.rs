@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use tests::image::manifest;
-use tests::pods::image_id;
-use tests::repository;
-use tests::rootfs::Rootfs;
+use testing::image::manifest;
+use testing::pods::image_id;
+use testing::repository;
+use testing::rootfs::Rootfs;
 
 use crate::work::Work;
 

@@ -41,7 +41,7 @@ pub(crate) fn facts(work: &Work) -> Result<Vec<(&'static str, String)>> {
 
 /// The programs' versions.
 pub(crate) fn versions(work: &Work) -> Vec<(&'static str, String)> {
-    let repository = tests::repository().display();
+    let repository = testing::repository().display();
     let version = |line: &str| {
         let line = format!("REPOSITORY='{repository}'; {line}");
         work.shell(&line).ok().and_then(|text| text.lines().next().map(str::to_owned))

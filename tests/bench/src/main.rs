@@ -29,8 +29,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use tests::repository;
-use tests::rootfs::Rootfs;
+use testing::repository;
+use testing::rootfs::Rootfs;
 
 use cold::Cold;
 use compare::{Row, Turns};

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use tests::image::manifest;
-use tests::pods::Gantry;
-use tests::rootfs::Rootfs;
+use testing::image::manifest;
+use testing::pods::Gantry;
+use testing::rootfs::Rootfs;
 
 use crate::compare::{Contender, Row, Turns, compare, in_shell};
 use crate::work::Work;

@@ -19,7 +19,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use tests::{program, repository, stage1};
+use testing::{program, repository, stage1};
 
 /// Where podman, skopeo and nspawn keep things whatever they are told. In the namespace these are empty.
 const HIDDEN: &[&str] = &["/run", "/dev/shm", "/var/lib/containers"];

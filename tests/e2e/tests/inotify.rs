@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::inotify::{CreateFlags, init};
-use tests::host::can_run;
-use tests::image::script;
-use tests::pods::Gantry;
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::script;
+use testing::pods::Gantry;
+use testing::rootfs::Rootfs;
 
 const LIMIT: &str = "fs.inotify.max_user_instances";
 

@@ -12,7 +12,7 @@ use archive::decode::decode;
 use goblin::elf::Elf;
 use nix::sys::stat::{Mode, umask};
 use sha2::{Digest, Sha256};
-use tests::{init, program, repository, stage1};
+use testing::{init, program, repository, stage1};
 
 /// The tarball's entries: mode, owner and size, or a link's target.
 fn entries() -> BTreeMap<PathBuf, (u32, u64, Vec<u8>, Option<PathBuf>)> {

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tests::host::can_boot;
-use tests::image::script;
-use tests::rootfs::Rootfs;
-use tests::vm::{Step, Vm};
+use testing::host::can_boot;
+use testing::image::script;
+use testing::rootfs::Rootfs;
+use testing::vm::{Step, Vm};
 
 /// One machine for all tests: booting takes longer than what they do.
 static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| boot().unwrap());
@@ -19,7 +19,7 @@ static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| boot().unwrap(
 const RUN: &str = "installer --dir /var/gantry run --layout copy --stage1 /stage1.tar.xz --stage1-sha256";
 
 fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
-    let run = format!("{RUN} {}", tests::stage1_sha256());
+    let run = format!("{RUN} {}", testing::stage1_sha256());
     let hello = script("hello", "echo hello from a pod; exit 7");
     let waits = script("waits", "trap 'exit 0' TERM; sleep 1000 & echo up; wait");
     let (limited, pod) = limited()?;

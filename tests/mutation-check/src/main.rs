@@ -96,7 +96,7 @@ mod tests {
             .copied()
             .flatten()
             .filter(|mutation| {
-                let text = std::fs::read_to_string(::tests::repository().join(mutation.file));
+                let text = std::fs::read_to_string(::testing::repository().join(mutation.file));
                 text.unwrap_or_default().matches(mutation.find).count() != 1
             })
             .map(|mutation| format!("{}: {}", mutation.file, mutation.name))

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use tests::repository;
+use testing::repository;
 
 use super::mutations::{Mutation, Suite};
 
@@ -110,7 +110,7 @@ impl Scratch {
             }
             Suite::EndToEnd(arguments) => {
                 let mut cargo = self.cargo(repository());
-                cargo.args(["test", "-p", "tests"]).args(*arguments);
+                cargo.arg("test").args(*arguments);
                 cargo.env_remove("CARGO_TARGET_DIR").env_remove(DEBUG.0);
                 cargo.env("GANTRY_TEST_PROGRAMS", self.programs());
                 cargo

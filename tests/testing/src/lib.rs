@@ -15,7 +15,6 @@ pub mod rootfs;
 pub mod state;
 pub mod terminal;
 pub mod tiny;
-pub mod trace;
 pub mod trees;
 pub mod vm;
 
@@ -23,7 +22,10 @@ use std::path::{Path, PathBuf};
 
 /// Returns the repository's directory.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a directory of the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("this crate is below the repository's tests")
 }
 
 /// Returns a program as `make` builds it. To test other programs, `$GANTRY_TEST_PROGRAMS` names their directory.

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use tests::host::can_run;
+use testing::host::can_run;
 
 use crate::subject::{THROUGH, assert_said, attackers, in_pod, undefended, with_capabilities};
 

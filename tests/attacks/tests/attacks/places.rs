@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use tests::host::can_run;
-use tests::image::script;
-use tests::pods::Gantry;
-use tests::rootfs::Rootfs;
-use tests::{program, stage1};
+use testing::host::can_run;
+use testing::image::script;
+use testing::pods::Gantry;
+use testing::rootfs::Rootfs;
+use testing::{program, stage1};
 
 /// The user that attacks.
 const USER: u32 = 1000;
@@ -311,7 +311,7 @@ fn empty_pod(host: &Host, parent: &str, owner: u32) -> PathBuf {
     fs::create_dir_all(pod.join("stage1")).unwrap();
     let init = pod.join("stage1/init");
     if owner == 0 {
-        fs::copy(tests::init(), &init).unwrap();
+        fs::copy(testing::init(), &init).unwrap();
     } else {
         fs::write(&init, PROGRAM).unwrap();
     }

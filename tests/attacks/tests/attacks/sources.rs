@@ -10,10 +10,10 @@ use std::thread;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::Gantry;
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::Gantry;
+use testing::rootfs::Rootfs;
 
 /// A source, in directories of its own, and another tree that looks like these.
 struct Trees {

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tests::image::manifest;
-use tests::launcher::{Launcher, Pods};
-use tests::one_call::{Argument, Entry, program as one_call};
-use tests::pods::{Gantry, image_id};
-use tests::rootfs::{Node, Rootfs};
+use testing::image::manifest;
+use testing::launcher::{Launcher, Pods};
+use testing::one_call::{Argument, Entry, program as one_call};
+use testing::pods::{Gantry, image_id};
+use testing::rootfs::{Node, Rootfs};
 
 /// What the program says of an attack that did what it is there for.
 pub(crate) const THROUGH: &str = "got through";
@@ -186,7 +186,7 @@ fn rootfs() -> Rootfs {
 
 /// The program `attack`, and those that it takes: a user namespace by each call that makes one.
 fn programs() -> Vec<(String, Vec<u8>)> {
-    let attack = fs::read(tests::program("attack")).unwrap();
+    let attack = fs::read(testing::program("attack")).unwrap();
     let calls = CALLS.iter().map(|(name, entry, number)| {
         let argument = if name.ends_with("clone3") {
             Argument::CloneArgs(NEW_USER.into())

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app reads what is typed to the shell that its pod was started from.
 
-use tests::host::can_run;
-use tests::pods::wait_gone;
-use tests::terminal::Terminal;
+use testing::host::can_run;
+use testing::pods::wait_gone;
+use testing::terminal::Terminal;
 
 use crate::subject::{Said, THROUGH, assert_said, attackers, parse, pod_of, root};
 
@@ -48,7 +48,7 @@ fn where_nothing_is_defended_what_is_typed_is_read() {
     if !can_run("where_nothing_is_defended_what_is_typed_is_read") {
         return;
     }
-    let gantry = tests::pods::Gantry::new();
+    let gantry = testing::pods::Gantry::new();
     let mut terminal = at_a_terminal(&root(&gantry));
     let words = ["start", "setsid", "./attack"].into_iter().chain(ATTACKS);
     terminal.tell(&words.collect::<Vec<_>>());

@@ -2,8 +2,8 @@
 //! An app that is root in a user namespace of its own mounts what is masked, and writes the host's sysctls.
 
 use serde_json::json;
-use tests::host::can_run;
-use tests::launcher::Pods;
+use testing::host::can_run;
+use testing::launcher::Pods;
 
 use crate::subject::{
     Attacker, THROUGH, assert_said, attackers, in_pod, launched, undefended, with_capabilities,

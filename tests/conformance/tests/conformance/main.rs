@@ -11,7 +11,7 @@ mod pod_0_1;
 mod pod_0_8;
 mod subject;
 
-use tests::host::can_run;
+use testing::host::can_run;
 
 #[test]
 fn a_pod_of_0_8_is_as_its_manifest_says() {

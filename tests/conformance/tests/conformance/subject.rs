@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 
 use nix::pty::openpty;
 use serde_json::{Value, json};
-use tests::pods::{Gantry, status};
-use tests::program;
-use tests::rootfs::{Node, Rootfs};
+use testing::pods::{Gantry, status};
+use testing::program;
+use testing::rootfs::{Node, Rootfs};
 
 /// A pod that can be changed in any part before it runs.
 pub(crate) struct Subject {
@@ -143,7 +143,7 @@ impl Subject {
         let in_host = |text: &str| text.replace("HOST/", &format!("{}/", host.display()));
         let mut arguments: Vec<String> = self.arguments.iter().map(|argument| in_host(argument)).collect();
         if let Some(pod) = &self.pod {
-            let id = tests::pods::image_id(&images[0]);
+            let id = testing::pods::image_id(&images[0]);
             let manifest = gantry.beside("pod.json");
             fs::write(&manifest, in_host(&pod.to_string().replace("IMAGE", &id))).unwrap();
             arguments.extend(["--pod-manifest".into(), manifest.display().to_string()]);

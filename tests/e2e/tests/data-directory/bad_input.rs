@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What prepare refuses: in one line that names the object, with the right exit code, and with nothing left.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,11 +11,11 @@ use std::process::{Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::{manifest, script};
-use tests::pods::Gantry;
-use tests::rootfs::{Node, Rootfs};
-use tests::{program, stage1};
+use testing::host::can_run;
+use testing::image::{manifest, script};
+use testing::pods::Gantry;
+use testing::rootfs::{Node, Rootfs};
+use testing::{program, stage1};
 
 /// A small tree with a program: what is prepared here is not started.
 fn rootfs() -> Rootfs {

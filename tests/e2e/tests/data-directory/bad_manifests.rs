@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What could only fail when a pod starts is found by prepare: in one line that names it, with nothing left.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, image_id};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, image_id};
+use testing::rootfs::{Node, Rootfs};
 
 /// A tree with a program, a file that is none, a directory, and links to other places of it.
 fn rootfs() -> Rootfs {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Messages that can't be written change nothing, and data that can't be written is no success.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
@@ -8,13 +7,13 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::script;
-use tests::pods::{Gantry, image_id, status};
-use tests::program;
-use tests::rootfs::Rootfs;
-use tests::state::State;
-use tests::tiny::Tiny;
+use testing::host::can_run;
+use testing::image::script;
+use testing::pods::{Gantry, image_id, status};
+use testing::program;
+use testing::rootfs::Rootfs;
+use testing::state::State;
+use testing::tiny::Tiny;
 
 /// What a stream may be that nothing can be written to.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,6 @@
 //!
 //! What is mounted is a part of the same file system, so that only the mount tells it from what is around it. Each test's
 //! thread has a mount namespace of its own, and so have the programs that it starts.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -12,12 +11,12 @@ use std::process::Output;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, image_id};
-use tests::rootfs::{Node, Rootfs};
-use tests::state::State;
-use tests::tiny::{Tiny, said};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, image_id};
+use testing::rootfs::{Node, Rootfs};
+use testing::state::State;
+use testing::tiny::{Tiny, said};
 
 const DEAD: [&str; 2] = ["6733c088-a507-4694-aabf-ae0bc1ccaaff", "7733c088-a507-4694-aabf-ae0bc1ccaaff"];
 /// Where in a tree's directory; the directory itself first.

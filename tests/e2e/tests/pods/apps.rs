@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods of a pod manifest: many apps of few images, volumes, restarts and stops.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,11 +10,11 @@ use nix::sys::signal::Signal;
 use pod::layers::Layers;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
-use tests::host::can_run;
-use tests::image::{manifest, script, with_handler};
-use tests::layers::layers;
-use tests::pods::{Gantry, image_id, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, script, with_handler};
+use testing::layers::layers;
+use testing::pods::{Gantry, image_id, status};
+use testing::rootfs::Rootfs;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -187,11 +186,11 @@ fn a_host_volume_brings_what_is_mounted_below_it_unless_told_otherwise() {
         command.args(["-m", "--propagation", "private", "sh", "-c"]);
         command
             .arg("mount -t tmpfs none \"$1/below\" && echo > \"$1/below/mounted\" && shift && exec \"$@\"");
-        command.arg("sh").arg(&source).arg(tests::program("installer"));
+        command.arg("sh").arg(&source).arg(testing::program("installer"));
         let argument = format!("v,kind=host,source={}{options}", source.display());
         let installer = gantry.with_images("run", &[&image], &["--volume", &argument]);
         let output =
-            command.args(installer.get_args()).env("GANTRY_STAGE1", tests::stage1()).output().unwrap();
+            command.args(installer.get_args()).env("GANTRY_STAGE1", testing::stage1()).output().unwrap();
         gantry.wait_all();
         assert_eq!(text(&output.stdout), listed, "{options}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(error), "{options}: {}", text(&output.stderr));

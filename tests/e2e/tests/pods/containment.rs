@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What keeps an app in its root, and from what is the pod's and the host's: each test is an attack.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
@@ -12,11 +11,11 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::{manifest, script};
-use tests::launcher::Launcher;
-use tests::pods::{Gantry, image_id, status};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::{manifest, script};
+use testing::launcher::Launcher;
+use testing::pods::{Gantry, image_id, status};
+use testing::rootfs::{Node, Rootfs};
 
 /// A busybox tree on disk.
 fn tree(gantry: &Gantry) -> PathBuf {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Manifests made to be misread: what they say arrives exactly, or is refused; nothing of it is interpreted.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, status};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, status};
+use testing::rootfs::{Node, Rootfs};
 
 /// Ends a line and begins a directive, for whoever takes it for a unit's text.
 const INJECTION: &str = "x\rExecStartPre=/bin/false\nExecStartPre=/bin/false";
@@ -234,8 +233,8 @@ fn case_38_a_pod_lives_below_any_path() {
     let image = gantry.image("any", &Rootfs::busybox().unwrap(), &manifest("any", &["true"]));
     let dir = gantry.beside("with space:colon\\back,comma=%n");
     let installer = |words: &[&str]| {
-        let mut command = std::process::Command::new(tests::program("installer"));
-        command.env_clear().env("GANTRY_STAGE1", tests::stage1()).arg("--dir").arg(&dir).args(words);
+        let mut command = std::process::Command::new(testing::program("installer"));
+        command.env_clear().env("GANTRY_STAGE1", testing::stage1()).arg("--dir").arg(&dir).args(words);
         command.output().unwrap()
     };
     let output = installer(&["prepare", "--image", image.to_str().unwrap()]);

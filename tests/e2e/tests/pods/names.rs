@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names that only 0.1 has: what goes by them is found under their escaped form, and the app has its own.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::{manifest, with_handler};
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, with_handler};
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 /// Gives the only app of a prepared pod another name, as who writes a manifest by hand can.
 fn rename(pod: &Path, name: &str) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods whose trees are in the store, and the same pods with copies: what an app changes is its own and stays.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,10 +10,10 @@ use pod::layers::Layers;
 use pod::layout;
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use serde_json::json;
-use tests::host::{can_run, snapshot};
-use tests::layers::{LAYOUTS, Layout, layers, of_one_image, one, succeed, tree};
-use tests::pods::{Gantry, status};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::{can_run, snapshot};
+use testing::layers::{LAYOUTS, Layout, layers, of_one_image, one, succeed, tree};
+use testing::pods::{Gantry, status};
+use testing::rootfs::{Node, Rootfs};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

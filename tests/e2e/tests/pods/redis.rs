@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A real server from Debian's packages, dynamically linked, with a user of its own, and a real client.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 /// A port that nothing listens on.
 fn free_port() -> u16 {

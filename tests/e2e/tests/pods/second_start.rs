@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a pod finds when it starts again, or was never fit to start: trees that are gone, leftovers of a crash, roots
 //! that their own apps left in any state.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
@@ -15,10 +14,10 @@ use pod::layout;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
 use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
 use serde_json::json;
-use tests::host::can_run;
-use tests::layers::{LAYOUTS, Layout, layers, of_one_image, one, prepare, succeed, tree};
-use tests::pods::{Gantry, status};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::layers::{LAYOUTS, Layout, layers, of_one_image, one, prepare, succeed, tree};
+use testing::pods::{Gantry, status};
+use testing::rootfs::{Node, Rootfs};
 
 /// Runs until it is told to stop.
 const SERVE: &str = "trap 'exit 0' TERM; echo serving; while :; do sleep 3600 & wait; done";
@@ -213,7 +212,7 @@ fn a_root_that_its_app_has_wrecked_leads_nowhere() {
                 "[ ! -e /done ] || {{ echo again; exit 0; }}; echo > /done; CANARY={}; {wreck}",
                 canary.display()
             );
-            let mut image = tests::image::manifest("one", &["/bin/sh", "-c", &script]);
+            let mut image = testing::image::manifest("one", &["/bin/sh", "-c", &script]);
             image["app"]["mountPoints"] = json!([{"name": "v", "path": "/deep/in/it"}]);
             let image = gantry.image(&format!("wreck-{number}"), &rootfs, &image);
             let pod = prepare(&gantry, layout, &[&image], &["--volume", "v,kind=empty"]);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Socket activation, with real clients.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 use std::io::Read;
@@ -9,11 +8,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::Gantry;
-use tests::program;
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::Gantry;
+use testing::program;
+use testing::rootfs::{Node, Rootfs};
 
 fn rootfs() -> Rootfs {
     Rootfs::default().with("socket-echo", Node::File(0o755, fs::read(program("socket-echo")).unwrap()))
@@ -103,7 +102,7 @@ fn a_port_of_the_pod_says_where_on_the_host() {
     let pod = json!({
         "acKind": "PodManifest",
         "acVersion": "0.8.11",
-        "apps": [{"name": "moved", "image": {"id": tests::pods::image_id(&image)}}],
+        "apps": [{"name": "moved", "image": {"id": testing::pods::image_id(&image)}}],
         "ports": [{"name": "web", "hostPort": on_host}],
     });
     let path = gantry.beside("pod.json");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods that are asked to stop: whenever that is, in order and with one code.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,11 +8,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::{Value, json};
-use tests::broadcast::{cgroup, processes, to_all};
-use tests::host::can_run;
-use tests::image::{script, with_handler};
-use tests::pods::{Gantry, Running, status};
-use tests::rootfs::Rootfs;
+use testing::broadcast::{cgroup, processes, to_all};
+use testing::host::can_run;
+use testing::image::{script, with_handler};
+use testing::pods::{Gantry, Running, status};
+use testing::rootfs::Rootfs;
 
 const REQUESTS: [Signal; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
 

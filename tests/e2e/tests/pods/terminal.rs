@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods at a terminal, as jobs of a shell: what is typed is read by the one in the foreground.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +7,12 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tests::broadcast::cgroup;
-use tests::host::can_run;
-use tests::image::{script, with_handler};
-use tests::pods::{Gantry, status, wait_gone};
-use tests::rootfs::Rootfs;
-use tests::terminal::Terminal;
+use testing::broadcast::cgroup;
+use testing::host::can_run;
+use testing::image::{script, with_handler};
+use testing::pods::{Gantry, status, wait_gone};
+use testing::rootfs::Rootfs;
+use testing::terminal::Terminal;
 
 const INIT: &str = "./stage1/init";
 const READS: &str = "echo up; read line; echo got \"$line\"";

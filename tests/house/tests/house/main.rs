@@ -13,7 +13,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of Gantry's crates a crate may use. Tests and fuzzing may use all.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("pod", &[]),
     ("sys", &["pod"]),
     ("report", &["pod"]),
@@ -25,7 +25,14 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("installer", &["archive", "image", "pod", "prepare", "report", "store", "sys", "terminal"]),
     ("stage1-init", &["pod", "sys"]),
     ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
-    ("tests", &["archive", "pod", "rootfs-build", "stage1-init", "sys"]),
+    ("testing", &["pod", "rootfs-build"]),
+    ("syscall-faults", &["testing"]),
+    ("conformance", &[]),
+    ("attacks", &[]),
+    ("bench", &["pod", "testing"]),
+    ("mutation-check", &["testing"]),
+    ("house", &[]),
+    ("e2e", &[]),
 ];
 
 /// What is linked into every stage1 has none of these: decompressors, a parser of arguments, HTTP, TLS.
@@ -60,7 +67,7 @@ impl Workspace {
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["metadata", "--format-version=1", "--locked", "--offline"])
             .arg(format!("--filter-platform={}-unknown-linux-musl", std::env::consts::ARCH))
-            .current_dir(tests::repository())
+            .current_dir(testing::repository())
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -14,7 +14,7 @@ pub(crate) struct Line {
 /// All lines of a crate's sources that are compiled into what is shipped.
 pub(crate) fn lines(directory: &str) -> Vec<Line> {
     let mut files = Vec::new();
-    list(&tests::repository().join(directory).join("src"), &mut files);
+    list(&testing::repository().join(directory).join("src"), &mut files);
     assert!(!files.is_empty(), "{directory} has sources");
     files.iter().flat_map(|file| of(file)).collect()
 }
@@ -36,7 +36,7 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) {
 
 /// The lines before a file's own tests, which stand at its end.
 fn of(file: &Path) -> Vec<Line> {
-    let name = file.strip_prefix(tests::repository()).unwrap().to_string_lossy().into_owned();
+    let name = file.strip_prefix(testing::repository()).unwrap().to_string_lossy().into_owned();
     let text = fs::read_to_string(file).unwrap();
     let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     shipped

@@ -54,25 +54,90 @@ pub(super) const MUTATIONS: &[&[Mutation]] = &[
     confined::MUTATIONS,
 ];
 
-const DURABILITY: Suite = Suite::EndToEnd(&["--test", "durability"]);
-const FAULTS: Suite = Suite::EndToEnd(&["--test", "faults", "the_first_prepare"]);
-const FAULTS_AFTER_A_KILL: Suite = Suite::EndToEnd(&["--test", "faults", "after_one_that_was_killed"]);
-const FAULTS_OF_AN_IMPORT: Suite = Suite::EndToEnd(&["--test", "faults", "an_import"]);
-const INTERLEAVING: Suite =
-    Suite::EndToEnd(&["--test", "interleaving", "--", "a_prepare_comes_in", "vanishes"]);
-const INTERLEAVING_WITH_GC: Suite = Suite::EndToEnd(&["--test", "interleaving", "gc"]);
-const LOCKS: Suite = Suite::EndToEnd(&["--test", "concurrency", "locks::"]);
-const BAD_INPUT: Suite = Suite::EndToEnd(&["--test", "bad_input", "digests_that_do_not_match"]);
-const CALLERS_LIMITS: Suite = Suite::EndToEnd(&["--test", "hostile_archives", "limits"]);
-const STORE_AFTER_A_FAILURE: Suite =
-    Suite::EndToEnd(&["--test", "store", "--", "a_failed_prepare", "nobody_is_told"]);
-const STORE_BY_CONTENT: Suite = Suite::EndToEnd(&["--test", "store", "--", "content_alone", "no_image"]);
-const MOUNTED: Suite = Suite::EndToEnd(&["--test", "mounted"]);
-const STORE_WHERE_NONE_IS: Suite = Suite::EndToEnd(&["--test", "store", "where_no_store_is"]);
-const STORE_DAMAGE: Suite = Suite::EndToEnd(&["--test", "store", "damage::"]);
-const STORE_LAYOUTS: Suite = Suite::EndToEnd(&["--test", "store", "a_copy_is"]);
-const STORE_GC: Suite = Suite::EndToEnd(&["--test", "store", "gc::"]);
-const ATTACKS_ON_PLACES: Suite = Suite::EndToEnd(&["--test", "attacks", "places::"]);
+const DURABILITY: Suite =
+    Suite::EndToEnd(&["-p", "syscall-faults", "--test", "syscall-faults", "--", "durability::"]);
+const FAULTS: Suite = Suite::EndToEnd(&[
+    "-p",
+    "syscall-faults",
+    "--test",
+    "syscall-faults",
+    "--",
+    "faults::operations::the_first_prepare",
+]);
+const FAULTS_AFTER_A_KILL: Suite = Suite::EndToEnd(&[
+    "-p",
+    "syscall-faults",
+    "--test",
+    "syscall-faults",
+    "--",
+    "faults::operations::a_prepare_after_one_that_was_killed",
+]);
+const FAULTS_OF_AN_IMPORT: Suite = Suite::EndToEnd(&[
+    "-p",
+    "syscall-faults",
+    "--test",
+    "syscall-faults",
+    "--",
+    "faults::operations::an_import",
+]);
+const INTERLEAVING: Suite = Suite::EndToEnd(&[
+    "-p",
+    "syscall-faults",
+    "--test",
+    "syscall-faults",
+    "--",
+    "interleaving::a_prepare_comes_in",
+    "interleaving::a_directory_that_vanishes",
+]);
+const INTERLEAVING_WITH_GC: Suite = Suite::EndToEnd(&[
+    "-p",
+    "syscall-faults",
+    "--test",
+    "syscall-faults",
+    "--",
+    "interleaving::a_gc",
+    "interleaving::a_prepare_of_what_is_known_comes_into_a_gc",
+]);
+const LOCKS: Suite =
+    Suite::EndToEnd(&["-p", "e2e", "--test", "data-directory", "--", "concurrency::locks::"]);
+const BAD_INPUT: Suite =
+    Suite::EndToEnd(&["-p", "e2e", "--test", "data-directory", "--", "bad_input::digests_that_do_not_match"]);
+const CALLERS_LIMITS: Suite = Suite::EndToEnd(&[
+    "-p",
+    "e2e",
+    "--test",
+    "data-directory",
+    "--",
+    "hostile_archives::limits::",
+    "hostile_archives::size::limits_are",
+]);
+const STORE_AFTER_A_FAILURE: Suite = Suite::EndToEnd(&[
+    "-p",
+    "e2e",
+    "--test",
+    "data-directory",
+    "--",
+    "store::a_failed_prepare",
+    "store::a_pod_that_nobody_is_told_of",
+]);
+const STORE_BY_CONTENT: Suite = Suite::EndToEnd(&[
+    "-p",
+    "e2e",
+    "--test",
+    "data-directory",
+    "--",
+    "store::a_file_is_known_by_its_content_alone",
+    "store::a_stage1_is_no_image",
+]);
+const MOUNTED: Suite = Suite::EndToEnd(&["-p", "e2e", "--test", "data-directory", "--", "mounted::"]);
+const STORE_WHERE_NONE_IS: Suite =
+    Suite::EndToEnd(&["-p", "e2e", "--test", "data-directory", "--", "store::where_no_store_is"]);
+const STORE_DAMAGE: Suite =
+    Suite::EndToEnd(&["-p", "e2e", "--test", "data-directory", "--", "store::damage::"]);
+const STORE_LAYOUTS: Suite =
+    Suite::EndToEnd(&["-p", "e2e", "--test", "data-directory", "--", "store::layouts::a_copy_is"]);
+const STORE_GC: Suite = Suite::EndToEnd(&["-p", "e2e", "--test", "data-directory", "--", "store::gc::"]);
+const ATTACKS_ON_PLACES: Suite = Suite::EndToEnd(&["-p", "attacks", "--test", "attacks", "--", "places::"]);
 const GUARDED_PATHS: Suite = Suite::Own(&["--lib", "guarded"]);
 const STAGING: Suite = Suite::Own(&["--lib", "staging"]);
 const RECORD: Suite = Suite::Own(&["--lib", "record"]);

@@ -4,7 +4,6 @@
 //!
 //! What many do at once is a matter of luck (`concurrency`). This is not: whoever comes in between, comes in at each
 //! place there is.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,10 +11,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use tests::host::can_run;
-use tests::state::State;
-use tests::tiny::{OBJECTS, Tiny, said};
-use tests::trace::{self, Event, Point, Points, Run};
+use syscall_faults::trace::{self, Event, Point, Points, Run};
+use testing::host::can_run;
+use testing::state::State;
+use testing::tiny::{OBJECTS, Tiny, said};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];

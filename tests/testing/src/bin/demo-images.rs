@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tests::image;
-use tests::rootfs::Rootfs;
+use testing::image;
+use testing::rootfs::Rootfs;
 
 const PORT: &str = "16379";
 

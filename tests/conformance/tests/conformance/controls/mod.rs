@@ -7,7 +7,7 @@ mod of_0_8;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tests::rootfs::Node;
+use testing::rootfs::Node;
 
 use crate::subject::{Ground, Subject};
 use crate::{pod_0_1, pod_0_8};

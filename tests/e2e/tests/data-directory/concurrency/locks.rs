@@ -11,8 +11,8 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tests::host::can_run;
-use tests::tiny::Tiny;
+use testing::host::can_run;
+use testing::tiny::Tiny;
 
 use super::{prepared, refused, start, text};
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Many at work in one directory: each ends well or says why not, and what is there in the end is whole.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod locks;
 mod worker;
@@ -14,9 +13,9 @@ use std::thread;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use tests::host::can_run;
-use tests::state::State;
-use tests::tiny::{Tiny, said};
+use testing::host::can_run;
+use testing::state::State;
+use testing::tiny::{Tiny, said};
 use worker::{Gate, IMAGES, KILLED, MIX, Part, Worker};
 
 /// How often all of them are let loose.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use pod::id::PodId;
-use tests::pods::image_id;
-use tests::tiny::Tiny;
+use testing::pods::image_id;
+use testing::tiny::Tiny;
 
 use super::{prepared, refused, text};
 

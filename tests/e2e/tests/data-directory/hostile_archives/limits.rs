@@ -6,11 +6,12 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use tests::image::manifest;
+use testing::image::manifest;
 
-use crate::size::{frames, start, without_end};
-use crate::writer::Tar;
-use crate::{Ground, ground, with_manifest};
+use super::size::{frames, start, without_end};
+use super::writer::Tar;
+use super::{Ground, with_manifest};
+use crate::ground;
 
 /// Every command that unpacks an image.
 fn commands(ground: &Ground, image: &Path, limit: &[&str]) -> [Command; 2] {

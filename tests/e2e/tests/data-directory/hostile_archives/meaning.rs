@@ -2,10 +2,11 @@
 //! Archives that are sound, and whose manifests, and what is said of them, are not.
 
 use serde_json::{Value, json};
-use tests::image::manifest;
-use tests::pods::image_id;
+use testing::image::manifest;
+use testing::pods::image_id;
 
-use crate::{Ground, good, ground, of, with_manifest};
+use super::{Ground, good, of, with_manifest};
+use crate::ground;
 
 /// The pod manifest, for one image, is refused.
 #[track_caller]

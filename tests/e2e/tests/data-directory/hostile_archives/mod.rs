@@ -2,14 +2,13 @@
 //! Hostile archives and what they say, through `installer prepare` as a person runs it: refused in one line, nothing of
 //! the host changed, nothing published, no staging left, and the next run works. How each trick of an archive is met
 //! is tested where archives are unpacked (`crates/image/tests/hostile`).
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
-#[path = "../../../crates/image/tests/hostile/canary.rs"]
+#[path = "../../../../../crates/image/tests/hostile/canary.rs"]
 mod canary;
 mod limits;
 mod meaning;
 mod size;
-#[path = "../../../crates/image/tests/hostile/writer.rs"]
+#[path = "../../../../../crates/image/tests/hostile/writer.rs"]
 mod writer;
 
 use std::fs;
@@ -19,10 +18,10 @@ use std::process::Command;
 use canary::Canary;
 use pod::layout;
 use serde_json::Value;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::Gantry;
-use tests::rootfs::Node;
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::Gantry;
+use testing::rootfs::Node;
 use writer::Tar;
 
 /// Gantry's directory with a pod in it, and a canary.
@@ -107,8 +106,8 @@ impl Ground {
 #[macro_export]
 macro_rules! ground {
     ($test:literal) => {
-        match tests::host::can_run($test) {
-            true => $crate::Ground::new(),
+        match testing::host::can_run($test) {
+            true => $crate::hostile_archives::Ground::new(),
             false => return,
         }
     };

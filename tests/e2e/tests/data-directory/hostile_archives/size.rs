@@ -5,11 +5,12 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 
-use tests::image::manifest;
-use tests::pods::image_id;
+use testing::image::manifest;
+use testing::pods::image_id;
 
-use crate::writer::Tar;
-use crate::{good, ground, of, with_manifest};
+use super::writer::Tar;
+use super::{good, of, with_manifest};
+use crate::ground;
 
 /// Two frames, of which the second is there so often: all of it decodes as one stream.
 pub(crate) fn frames(first: &[u8], second: &[u8], times: usize) -> Vec<u8> {
@@ -31,7 +32,7 @@ pub(crate) fn without_end(tar: Tar) -> Vec<u8> {
 
 #[test]
 fn case_22_a_bomb_stops_and_its_space_is_freed() {
-    let ground: crate::Ground = ground!("case_22_a_bomb_stops_and_its_space_is_freed");
+    let ground: super::Ground = ground!("case_22_a_bomb_stops_and_its_space_is_freed");
     // A gigabyte of zeros, in a file system that has 96 MiB. It is filled by stage1 and the image side by side.
     let file = Tar::default().entry(b"rootfs/zeros", b'0', b"", |header| header.set_size(1 << 30));
     let bomb = frames(&[start(), without_end(file)].concat(), &vec![0; 16 << 20], 64);
@@ -46,7 +47,7 @@ fn case_22_a_bomb_stops_and_its_space_is_freed() {
          \"$2\" --dir \"$1/gantry\" prepare --image \"$3\" --stage1 \"$4\"; code=$?; \
          test \"$(stat -f -c %f \"$1\") $(ls -A \"$1\")\" = \"$before \" || echo not freed; exit $code",
     );
-    command.arg("sh").arg(&small).arg(tests::program("installer")).arg(&bomb).arg(tests::stage1());
+    command.arg("sh").arg(&small).arg(testing::program("installer")).arg(&bomb).arg(testing::stage1());
     ground.refuse_run(&mut command, 1, &["entry", "No space left on device"]);
 
     // More than an archive may have is refused before a byte of it is written, whatever the disk has.

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, Running, image_id};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, Running, image_id};
+use testing::rootfs::{Node, Rootfs};
 
 use super::{image, is_empty, refused, said, trees};
 

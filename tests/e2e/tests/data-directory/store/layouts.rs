@@ -8,13 +8,13 @@ use std::process::Command;
 use nix::mount::{MsFlags, mount, umount};
 use pod::layout;
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, image_id, status};
-use tests::rootfs::Rootfs;
-use tests::state::State;
-use tests::tiny::Tiny;
-use tests::trees;
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, image_id, status};
+use testing::rootfs::Rootfs;
+use testing::state::State;
+use testing::tiny::Tiny;
+use testing::trees;
 
 use super::{image, refused};
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use tests::host::can_run;
-use tests::tiny::Tiny;
+use testing::host::can_run;
+use testing::tiny::Tiny;
 
 use super::{is_empty, refused};
 

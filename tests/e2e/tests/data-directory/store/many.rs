@@ -4,8 +4,8 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use tests::host::can_run;
-use tests::pods::{Gantry, image_id};
+use testing::host::can_run;
+use testing::pods::{Gantry, image_id};
 
 use super::{image, refused, said, trees};
 

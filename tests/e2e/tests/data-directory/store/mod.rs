@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The store, as a person uses it: what is known is not unpacked again, nothing vanishes that a pod needs, and what is
 //! damaged is found.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod damage;
 mod gc;
@@ -15,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, image_id, status};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, image_id, status};
+use testing::rootfs::{Node, Rootfs};
 
 /// An image of busybox that prints a word.
 fn image(gantry: &Gantry, name: &str, word: &str) -> PathBuf {

@@ -13,10 +13,10 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-use tests::host::can_run;
-use tests::image::script;
-use tests::pods::Gantry;
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::script;
+use testing::pods::Gantry;
+use testing::rootfs::Rootfs;
 
 use super::text;
 

@@ -8,10 +8,10 @@ use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tests::host::can_run;
-use tests::image::{manifest, script};
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, script};
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 use super::{FAILS_WHEN_STOPPED, text};
 

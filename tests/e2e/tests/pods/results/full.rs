@@ -9,10 +9,10 @@ use std::process::{Command, Output, Stdio};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::{manifest, with_handler};
-use tests::pods::{Gantry, image_id, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, with_handler};
+use testing::pods::{Gantry, image_id, status};
+use testing::rootfs::Rootfs;
 
 use super::text;
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a pod says of its end is so: no code is lost, none is made up, and nothing stays.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod cgroups;
 mod codes;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use stage1_init::launch::Launch;
 use stage1_init::plan::Plan;
 
-use crate::generate::App;
-use crate::oracle::Parsed;
+use super::generate::App;
+use super::oracle::Parsed;
 
 const UNLIMITED: u64 = u64::MAX;
 

@@ -5,7 +5,6 @@
 //! systemd's dump does not show is looked at elsewhere: command prefixes (`:`, `+`) in `stage1_init`'s golden plans,
 //! `NoNewPrivileges=` and everything else an app can see in the conformance tests.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod compare;
 mod generate;
@@ -21,7 +20,7 @@ use pod::{Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::plan::{Plan, plan};
 use stage1_init::{Credentials, Loaded, Store, Tree};
-use tests::host::can_run;
+use testing::host::can_run;
 
 use generate::Meant;
 use oracle::Oracle;

@@ -13,7 +13,7 @@ use archive::decode::decode;
 use pod::arch::Arch;
 use stage1_init::plan::Plan;
 use tempfile::TempDir;
-use tests::stage1;
+use testing::stage1;
 
 /// It refuses to be run as root.
 const NOBODY: u32 = 65534;

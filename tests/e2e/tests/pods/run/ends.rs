@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::{manifest, script, with_handler};
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, script, with_handler};
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 use super::{SERVE, text};
 

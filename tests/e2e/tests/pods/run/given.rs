@@ -7,10 +7,10 @@ use std::process::Stdio;
 
 use serde_json::json;
 use sha2::Digest;
-use tests::host::can_run;
-use tests::image::{manifest, script, with_handler};
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, script, with_handler};
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 use super::text;
 
@@ -151,9 +151,9 @@ fn no_signal_is_ignored() {
     let image = gantry.image("signals", &Rootfs::busybox().unwrap(), &image);
     let output = std::process::Command::new("env")
         .arg("--ignore-signal=HUP,USR1,PIPE,CHLD")
-        .arg(tests::program("installer"))
+        .arg(testing::program("installer"))
         .args(gantry.with_images("run", &[&image], &[]).get_args())
-        .env("GANTRY_STAGE1", tests::stage1())
+        .env("GANTRY_STAGE1", testing::stage1())
         .output()
         .unwrap();
     gantry.wait_all();
@@ -179,7 +179,7 @@ fn limits_are_the_pods_own_and_not_the_callers() {
         .args(["-c", lower, "sh"])
         .arg(installer.get_program())
         .args(installer.get_args())
-        .env("GANTRY_STAGE1", tests::stage1())
+        .env("GANTRY_STAGE1", testing::stage1())
         .output()
         .unwrap();
     gantry.wait_all();

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::{manifest, with_handler};
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, with_handler};
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 use super::text;
 

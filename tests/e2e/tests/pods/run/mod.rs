@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods in real nspawn and systemd: how apps start, end, and decide the pod's end.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod ends;
 mod given;

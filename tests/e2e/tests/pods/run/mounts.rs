@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, image_id};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, image_id};
+use testing::rootfs::Rootfs;
 
 use super::text;
 

@@ -4,10 +4,10 @@
 use std::fs;
 
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::{manifest, script};
-use tests::pods::Gantry;
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::{manifest, script};
+use testing::pods::Gantry;
+use testing::rootfs::{Node, Rootfs};
 
 use super::text;
 

@@ -2,10 +2,10 @@
 //! Apps that are started again, and again.
 
 use serde_json::{Value, json};
-use tests::host::can_run;
-use tests::image::{manifest, with_handler};
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::can_run;
+use testing::image::{manifest, with_handler};
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 use super::text;
 

@@ -6,10 +6,10 @@ use std::os::unix::fs::symlink;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
-use tests::host::{can_run, snapshot};
-use tests::image::{script, with_handler};
-use tests::pods::{Gantry, status};
-use tests::rootfs::Rootfs;
+use testing::host::{can_run, snapshot};
+use testing::image::{script, with_handler};
+use testing::pods::{Gantry, status};
+use testing::rootfs::Rootfs;
 
 use super::{SERVE, text};
 

@@ -7,11 +7,11 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use serde_json::json;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::Gantry;
-use tests::rootfs::{Node, Rootfs};
-use tests::trace::{self, Fault};
+use syscall_faults::trace::{self, Fault};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::Gantry;
+use testing::rootfs::{Node, Rootfs};
 
 use super::text;
 

@@ -3,7 +3,6 @@
 //!
 //! A power cut can't be had in a test. So the protocol itself is checked (ARCHITECTURE.md, "Prepare"), and that the
 //! check notices each call that is not made, or made too late.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod protocol;
 
@@ -11,9 +10,9 @@ use std::fs;
 
 use nix::errno::Errno;
 use protocol::Published;
-use tests::host::can_run;
-use tests::tiny::{Tiny, said};
-use tests::trace::{self, Done, Event, Fault, Run};
+use syscall_faults::trace::{self, Done, Event, Fault, Run};
+use testing::host::can_run;
+use testing::tiny::{Tiny, said};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pod::layout;
-use tests::trace::{Done, Event, Id};
+use syscall_faults::trace::{Done, Event, Id};
 
 /// Where published things are, in DIR.
 const DIRECTORIES: &[&str] = &["containers", "store/tree-v1"];

@@ -5,9 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use nix::errno::Errno;
-use tests::host::can_run;
-use tests::tiny;
-use tests::trace::{self, Fault, Run};
+use syscall_faults::trace::{self, Fault, Run};
+use testing::host::can_run;
+use testing::tiny;
 
 /// Makes `before`, and in a child of a child `made`, then `after`.
 fn shell(fault: impl Fn(usize) -> Option<Fault>) -> (Run, [bool; 3]) {

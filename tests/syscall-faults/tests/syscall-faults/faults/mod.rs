@@ -4,7 +4,6 @@
 //!
 //! Invariant asked for: what is published is absent or complete; an error is one line, and leaves nothing behind;
 //! the same command then succeeds, and leaves what it would have left without the fault.
-#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod controls;
 mod operations;

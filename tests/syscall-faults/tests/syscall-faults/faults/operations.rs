@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The operations, each a test of its own. In their words, `NAME.aci` is an image, `NAME.id` its id.
 
-use tests::host::can_run;
-use tests::tiny;
+use testing::host::can_run;
+use testing::tiny;
 
 use super::sweep::sweep;
 use Again::Succeeds;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pod::layout;
-use tests::pods::image_id;
-use tests::tiny::Tiny;
-use tests::trace::{self, Event, Fault};
+use syscall_faults::trace::{self, Event, Fault};
+use testing::pods::image_id;
+use testing::tiny::Tiny;
 
 use super::operations::{Again, Step};
 

@@ -9,9 +9,9 @@ use std::fs;
 use std::io::{self, Write as _};
 
 use nix::errno::Errno;
-use tests::state::State;
-use tests::tiny::said;
-use tests::trace::{self, Event, Fault, Point, Points, Run};
+use syscall_faults::trace::{self, Event, Fault, Point, Points, Run};
+use testing::state::State;
+use testing::tiny::said;
 
 use super::operations::{Again, Operation};
 use super::place::Place;

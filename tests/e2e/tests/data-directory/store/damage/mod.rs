@@ -8,8 +8,8 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::process::Command;
 
-use tests::host::can_run;
-use tests::pods::{Gantry, image_id};
+use testing::host::can_run;
+use testing::pods::{Gantry, image_id};
 
 use super::{image, is_empty, refused, said, trees};
 

@@ -9,10 +9,10 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tests::host::can_run;
-use tests::image::manifest;
-use tests::pods::{Gantry, image_id};
-use tests::rootfs::{Node, Rootfs};
+use testing::host::can_run;
+use testing::image::manifest;
+use testing::pods::{Gantry, image_id};
+use testing::rootfs::{Node, Rootfs};
 
 use super::super::gc::Waiting;
 use super::super::{image, is_empty, said, trees};

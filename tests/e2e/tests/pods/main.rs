@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods that run, in real systemd-nspawn and systemd: how they start, what their apps get, and how they end.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+mod apps;
+mod containment;
+mod hostile_manifests;
+mod names;
+mod overlay;
+mod redis;
+mod results;
+mod round_trip;
+mod run;
+mod second_start;
+mod sockets;
+mod stop;
+mod terminal;
