@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use gate::root_test;
 use rustix::fs::inotify::{CreateFlags, init};
-use testing::host::can_run;
 use testing::image::script;
 use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
@@ -65,11 +65,8 @@ fn start_and_take(pod: &Path) -> Option<Vec<u8>> {
     (output.status.code() == Some(5)).then_some(output.stderr)
 }
 
-#[test]
+#[root_test]
 fn inotify_instances_that_are_used_up_are_named() {
-    if !can_run("inotify_instances_that_are_used_up_are_named") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("one", &Rootfs::busybox().unwrap(), &script("one", "exit 7"));
     let pod = gantry.prepare(&[&image], &[]);

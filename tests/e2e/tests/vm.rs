@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use gate::vm_test;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use testing::host::can_boot;
 use testing::image::script;
 use testing::rootfs::Rootfs;
 use testing::vm::{Step, Vm};
@@ -116,11 +116,8 @@ kill -TERM $!
 wait $!
 "#;
 
-#[test]
+#[vm_test]
 fn a_host_with_nothing_runs_a_pod() {
-    if !can_boot("a_host_with_nothing_runs_a_pod") {
-        return;
-    }
     assert_eq!(STEPS["run"], Step { code: 7, output: "hello from a pod\n".into() });
     assert_eq!(STEPS["status"], Step { code: 0, output: "7\n".into() });
     assert!(
@@ -131,40 +128,28 @@ fn a_host_with_nothing_runs_a_pod() {
     assert_eq!(STEPS["after"], STEPS["before"]);
 }
 
-#[test]
+#[vm_test]
 fn a_pod_pins_none_of_the_hosts_mounts() {
-    if !can_boot("a_pod_pins_none_of_the_hosts_mounts") {
-        return;
-    }
     assert_eq!(STEPS["unmount"], Step { code: 0, output: "free\n".into() });
 }
 
-#[test]
+#[vm_test]
 fn the_hosts_cgroups_keep_their_options() {
-    if !can_boot("the_hosts_cgroups_keep_their_options") {
-        return;
-    }
     let options = "cgroup2 /sys/fs/cgroup cgroup2 rw,relatime,nsdelegate,memory_recursiveprot 0 0";
     let expected = format!("{options}\n{options}\nhello from a pod\n{options}\n");
     assert_eq!(STEPS["options"], Step { code: 0, output: expected });
 }
 
-#[test]
+#[vm_test]
 fn the_kernels_controllers_are_there() {
-    if !can_boot("the_kernels_controllers_are_there") {
-        return;
-    }
     let controllers = &STEPS["controllers"].output;
     for controller in ["cpu", "memory"] {
         assert!(controllers.split_whitespace().any(|name| name == controller), "{controllers}");
     }
 }
 
-#[test]
+#[vm_test]
 fn apps_and_pods_are_limited() {
-    if !can_boot("apps_and_pods_are_limited") {
-        return;
-    }
     let app = format!("max {} {} 50000 100000 50", 64 << 20, 16 << 20);
     let pod = format!("{} 100000 100000 25", 256 << 20);
     assert_eq!(STEPS["limits"], Step { code: 0, output: format!("{app}\n{pod}\n") });

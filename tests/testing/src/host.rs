@@ -5,33 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use nix::unistd::geteuid;
-
-/// Tells whether this test can run, for which it needs root. If it can't, a message says so.
-///
-/// # Panics
-/// Panics with `CI=true` if the test can't run, since a skipped test counts as a failure there.
-pub fn can_run(test: &str) -> bool {
-    has(geteuid().is_root(), test, "root")
-}
-
-/// Tells the same as [`can_run`] for a test that boots a virtual machine.
-///
-/// # Panics
-/// Panics with `CI=true` if the test can't run.
-pub fn can_boot(test: &str) -> bool {
-    can_run(test) && has(cfg!(target_arch = "x86_64"), test, "an x86_64 machine")
-}
-
-fn has(there: bool, test: &str, what: &str) -> bool {
-    if !there {
-        let skip_fails = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-        assert!(!skip_fails, "{test} needs {what}, and CI=true forbids a skip");
-        eprintln!("skipped: {test} needs {what}");
-    }
-    there
-}
-
 /// The traces that pods could leave on a host.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {

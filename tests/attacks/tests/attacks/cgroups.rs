@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use testing::host::can_run;
+use gate::root_test;
 
 use crate::subject::{THROUGH, assert_said, attackers, in_pod, undefended, with_capabilities};
 
@@ -17,11 +17,8 @@ fn on_this_host() -> &'static str {
     if has_v1 { THROUGH } else { "the host has no cgroup v1" }
 }
 
-#[test]
+#[root_test]
 fn no_app_mounts_cgroups_of_v1_without_the_capability() {
-    if !can_run("no_app_mounts_cgroups_of_v1_without_the_capability") {
-        return;
-    }
     let as_is = if on_this_host() == THROUGH { "mount cgroup: EPERM" } else { on_this_host() };
     assert_said(&in_pod(&attackers(), &ATTACKS, "overlay"), |_, attack| match attack {
         "cgroup-v1" => "unshare: EPERM".into(),
@@ -30,19 +27,13 @@ fn no_app_mounts_cgroups_of_v1_without_the_capability() {
 }
 
 /// What README says of hosts that have cgroup v1.
-#[test]
+#[root_test]
 fn an_app_with_the_capability_mounts_cgroups_of_v1() {
-    if !can_run("an_app_with_the_capability_mounts_cgroups_of_v1") {
-        return;
-    }
     let attacker = with_capabilities("admin", 0, "CAP_SYS_ADMIN");
     assert_said(&in_pod(&[attacker], &ATTACKS, "overlay"), |_, _| on_this_host().into());
 }
 
-#[test]
+#[root_test]
 fn where_nothing_is_defended_user_namespaces_mount_cgroups_of_v1() {
-    if !can_run("where_nothing_is_defended_user_namespaces_mount_cgroups_of_v1") {
-        return;
-    }
     assert_said(&undefended(0, &ATTACKS), |_, _| on_this_host().into());
 }

@@ -10,8 +10,8 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use gate::root_test;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use testing::host::can_run;
 use testing::image::script;
 use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
@@ -100,11 +100,8 @@ fn on_the_way(path: &Path, owner: u32, bits: u32) -> String {
     format!("\"{}\", which is on the way to it: owner {owner}, mode {bits:04o}", path.display())
 }
 
-#[test]
+#[root_test]
 fn a_pod_below_a_users_directory_is_not_run() {
-    if !can_run("a_pod_below_a_users_directory_is_not_run") {
-        return;
-    }
     let host = Host::new();
     let home = host.directory("home", USER, 0o755);
     let dir = home.join("gantry");
@@ -129,11 +126,8 @@ fn a_pod_below_a_users_directory_is_not_run() {
     refused(&run.unwrap(), 254, &parts);
 }
 
-#[test]
+#[root_test]
 fn no_command_works_in_a_directory_that_others_can_put_another_in_place_of() {
-    if !can_run("no_command_works_in_a_directory_that_others_can_put_another_in_place_of") {
-        return;
-    }
     let host = Host::new();
     let image = host.image.to_str().unwrap().to_owned();
     for (name, owner, bits) in [("home", USER, 0o755), ("group", 0, 0o775), ("all", 0, 0o757)] {
@@ -160,11 +154,8 @@ fn no_command_works_in_a_directory_that_others_can_put_another_in_place_of() {
     }
 }
 
-#[test]
+#[root_test]
 fn in_a_sticky_directory_it_counts_whose_the_entry_is() {
-    if !can_run("in_a_sticky_directory_it_counts_whose_the_entry_is") {
-        return;
-    }
     let host = Host::new();
     let sticky = host.directory("sticky", 0, 0o1777);
     assert!(host.prepare(&sticky.join("gantry")).status.success());
@@ -178,11 +169,8 @@ fn in_a_sticky_directory_it_counts_whose_the_entry_is() {
     assert_eq!(fs::read_dir(&users).unwrap().count(), 0);
 }
 
-#[test]
+#[root_test]
 fn links_on_the_way_to_a_directory_must_be_guarded_too() {
-    if !can_run("links_on_the_way_to_a_directory_must_be_guarded_too") {
-        return;
-    }
     let host = Host::new();
     let (home, safe) = (host.directory("home", USER, 0o755), host.directory("safe", 0, 0o755));
     let sticky = host.directory("sticky", 0, 0o1777);
@@ -209,11 +197,8 @@ fn links_on_the_way_to_a_directory_must_be_guarded_too() {
 }
 
 /// The installer in another place than its pod's: what is wrong with that is found where the pod is.
-#[test]
+#[root_test]
 fn a_pod_that_is_not_roots_alone_is_not_run() {
-    if !can_run("a_pod_that_is_not_roots_alone_is_not_run") {
-        return;
-    }
     let host = Host::new();
     let pod = host.gantry.prepare(&[&host.image], &["--layout", "copy"]);
     let id = pod.file_name().unwrap().to_str().unwrap();
@@ -247,11 +232,8 @@ fn a_pod_that_is_not_roots_alone_is_not_run() {
 }
 
 /// Executed by hand, `/init` can't but be trusted; what it reads need not be.
-#[test]
+#[root_test]
 fn init_itself_trusts_no_directory_of_others() {
-    if !can_run("init_itself_trusts_no_directory_of_others") {
-        return;
-    }
     let host = Host::new();
     let pod = host.gantry.prepare(&[&host.image], &[]);
     for (path, what) in [
@@ -322,21 +304,15 @@ fn empty_pod(host: &Host, parent: &str, owner: u32) -> PathBuf {
     pod
 }
 
-#[test]
+#[root_test]
 fn a_pod_directory_that_is_replaced_while_it_starts_is_not_executed() {
-    if !can_run("a_pod_directory_that_is_replaced_while_it_starts_is_not_executed") {
-        return;
-    }
     let host = Host::new();
     let (pod, users) = (empty_pod(&host, "roots", 0), empty_pod(&host, "users", USER));
     race(&host, &pod, &pod, &users);
 }
 
-#[test]
+#[root_test]
 fn a_program_that_is_replaced_while_it_starts_is_not_executed() {
-    if !can_run("a_program_that_is_replaced_while_it_starts_is_not_executed") {
-        return;
-    }
     let host = Host::new();
     let (pod, users) = (empty_pod(&host, "roots", 0), empty_pod(&host, "users", USER));
     race(&host, &pod, &pod.join("stage1/init"), &users.join("stage1/init"));

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use gate::root_test;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
@@ -90,11 +90,8 @@ fn restore(path: &Path) {
     fs::rename(path.with_extension("away"), path).unwrap();
 }
 
-#[test]
+#[root_test]
 fn a_source_or_a_directory_above_it_that_is_a_link_by_now_is_refused() {
-    if !can_run("a_source_or_a_directory_above_it_that_is_a_link_by_now_is_refused") {
-        return;
-    }
     let gantry = Gantry::new();
     let trees = Trees::new(&gantry);
     let pod = pod(&gantry, &trees, "0", "true");
@@ -115,11 +112,8 @@ fn a_source_or_a_directory_above_it_that_is_a_link_by_now_is_refused() {
 }
 
 /// Links of /proc are not made of paths: they lead into whatever a process has open.
-#[test]
+#[root_test]
 fn a_source_that_leads_through_a_process_is_refused() {
-    if !can_run("a_source_that_leads_through_a_process_is_refused") {
-        return;
-    }
     let gantry = Gantry::new();
     let trees = Trees::new(&gantry);
     let pod = pod(&gantry, &trees, "0", "true");
@@ -146,11 +140,8 @@ fn a_source_that_leads_through_a_process_is_refused() {
 }
 
 /// An app that has a directory above another's source as a volume can do what its owner can.
-#[test]
+#[root_test]
 fn a_source_that_an_app_replaces_by_a_link_is_refused() {
-    if !can_run("a_source_that_an_app_replaces_by_a_link_is_refused") {
-        return;
-    }
     for user in ["0", "1000"] {
         let gantry = Gantry::new();
         let trees = Trees::new(&gantry);
@@ -170,11 +161,8 @@ fn a_source_that_an_app_replaces_by_a_link_is_refused() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_source_that_is_replaced_while_pods_start_leads_nowhere_else() {
-    if !can_run("a_source_that_is_replaced_while_pods_start_leads_nowhere_else") {
-        return;
-    }
     let gantry = Gantry::new();
     let trees = Trees::new(&gantry);
     let pod = pod(&gantry, &trees, "0", "true");

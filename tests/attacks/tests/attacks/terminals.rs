@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app reads what is typed to the shell that its pod was started from.
 
-use testing::host::can_run;
+use gate::root_test;
 use testing::pods::wait_gone;
 use testing::terminal::Terminal;
 
@@ -23,11 +23,8 @@ fn at_a_terminal(directory: &std::path::Path) -> Terminal {
     terminal
 }
 
-#[test]
+#[root_test]
 fn no_app_reads_what_is_typed_through_what_it_writes_to() {
-    if !can_run("no_app_reads_what_is_typed_through_what_it_writes_to") {
-        return;
-    }
     for (layout, verb) in [("overlay", "start"), ("overlay", "run"), ("copy", "start"), ("copy", "run")] {
         let attackers = attackers();
         let (_gantry, pod) = pod_of(&attackers, &ATTACKS, layout);
@@ -43,11 +40,8 @@ fn no_app_reads_what_is_typed_through_what_it_writes_to() {
     }
 }
 
-#[test]
+#[root_test]
 fn where_nothing_is_defended_what_is_typed_is_read() {
-    if !can_run("where_nothing_is_defended_what_is_typed_is_read") {
-        return;
-    }
     let gantry = testing::pods::Gantry::new();
     let mut terminal = at_a_terminal(&root(&gantry));
     let words = ["start", "setsid", "./attack"].into_iter().chain(ATTACKS);

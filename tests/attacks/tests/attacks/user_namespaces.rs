@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app that is root in a user namespace of its own mounts what is masked, and writes the host's sysctls.
 
+use gate::root_test;
 use serde_json::json;
-use testing::host::can_run;
 use testing::launcher::Pods;
 
 use crate::subject::{
@@ -26,11 +26,8 @@ fn refused(attack: &str) -> String {
     }
 }
 
-#[test]
+#[root_test]
 fn no_app_makes_a_user_namespace_without_the_capability() {
-    if !can_run("no_app_makes_a_user_namespace_without_the_capability") {
-        return;
-    }
     let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
     for layout in ["overlay", "copy"] {
         assert_said(&in_pod(&attackers(), &attacks, layout), |_, attack| refused(attack));
@@ -38,11 +35,8 @@ fn no_app_makes_a_user_namespace_without_the_capability() {
 }
 
 /// What an app's manifest says of calls is one thing more. Both may stop a call: it is the app's that says how, then.
-#[test]
+#[root_test]
 fn user_namespaces_are_refused_beside_an_apps_own_filter() {
-    if !can_run("user_namespaces_are_refused_beside_an_apps_own_filter") {
-        return;
-    }
     let remove = |name: &str, set: &[&str]| Attacker {
         name: name.into(),
         user: 0,
@@ -62,11 +56,8 @@ fn user_namespaces_are_refused_beside_an_apps_own_filter() {
 }
 
 /// The launcher with its filter left out, and with it; the pod's root is where nspawn has it, or a newer one.
-#[test]
+#[root_test]
 fn the_launcher_defends_twice() {
-    if !can_run("the_launcher_defends_twice") {
-        return;
-    }
     for pods in [Pods::Over, Pods::InPlace] {
         let attacks: Vec<_> = ["fresh-sysfs"].into_iter().chain(CALLS).collect();
         assert_said(&launched(pods, &json!({"user_namespaces": true}), &attacks), |_, attack| match attack {
@@ -79,11 +70,8 @@ fn the_launcher_defends_twice() {
 
 /// With CAP_SYS_ADMIN an app may make user namespaces. What such a namespace may mount depends on what is in the app's
 /// mount namespace, and nothing unmasked is.
-#[test]
+#[root_test]
 fn no_mount_namespace_of_an_app_has_what_is_not_masked() {
-    if !can_run("no_mount_namespace_of_an_app_has_what_is_not_masked") {
-        return;
-    }
     let capabilities = "CAP_SYS_ADMIN CAP_SYS_CHROOT";
     let attackers = [0, 1000].map(|user| with_capabilities(&format!("u{user}"), user, capabilities));
     let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
@@ -103,11 +91,8 @@ fn no_mount_namespace_of_an_app_has_what_is_not_masked() {
     }
 }
 
-#[test]
+#[root_test]
 fn where_nothing_is_defended_user_namespaces_mount_what_is_masked() {
-    if !can_run("where_nothing_is_defended_user_namespaces_mount_what_is_masked") {
-        return;
-    }
     let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
     for user in [0, 1000] {
         assert_said(&undefended(user, &attacks), |_, attack| {

@@ -11,45 +11,30 @@ mod pod_0_1;
 mod pod_0_8;
 mod subject;
 
-use testing::host::can_run;
+use gate::root_test;
 
-#[test]
+#[root_test]
 fn a_pod_of_0_8_is_as_its_manifest_says() {
-    if !can_run("a_pod_of_0_8_is_as_its_manifest_says") {
-        return;
-    }
     pod_0_8::subject().passes();
 }
 
-#[test]
+#[root_test]
 fn a_pod_of_0_1_is_as_its_manifest_says() {
-    if !can_run("a_pod_of_0_1_is_as_its_manifest_says") {
-        return;
-    }
     pod_0_1::subject().passes();
 }
 
-#[test]
+#[root_test]
 fn every_check_can_fail() {
-    if !can_run("every_check_can_fail") {
-        return;
-    }
     controls::of_0_8();
 }
 
-#[test]
+#[root_test]
 fn every_check_of_0_1_can_fail() {
-    if !can_run("every_check_of_0_1_can_fail") {
-        return;
-    }
     controls::of_0_1();
 }
 
-#[test]
+#[root_test]
 fn on_a_terminal_an_app_has_the_terminal() {
-    if !can_run("on_a_terminal_an_app_has_the_terminal") {
-        return;
-    }
     let mut subject = pod_0_1::subject();
     for role in ["main", "pre-start", "post-stop"] {
         subject.expect(role, "terminals", serde_json::json!([false, true, true]));

@@ -8,10 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::{manifest, script};
 use testing::pods::Gantry;
 use testing::rootfs::{Node, Rootfs};
@@ -48,11 +48,8 @@ fn prepare(gantry: &Gantry, image: &Path) -> Command {
     gantry.with_images("prepare", &[image], &[])
 }
 
-#[test]
+#[root_test]
 fn files_that_are_missing_or_are_none() {
-    if !can_run("files_that_are_missing_or_are_none") {
-        return;
-    }
     let gantry = Gantry::new();
     let good = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
     let missing = gantry.beside("no\u{1b}[31msuch.aci");
@@ -69,11 +66,8 @@ fn files_that_are_missing_or_are_none() {
     );
 }
 
-#[test]
+#[root_test]
 fn digests_that_do_not_match() {
-    if !can_run("digests_that_do_not_match") {
-        return;
-    }
     let gantry = Gantry::new();
     let good = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
     let zeros = "0".repeat(64);
@@ -94,11 +88,8 @@ fn digests_that_do_not_match() {
     refused(&gantry, &mut wrong, 1, &["stage1.tar.xz", &zeros]);
 }
 
-#[test]
+#[root_test]
 fn what_is_no_archive_or_damaged() {
-    if !can_run("what_is_no_archive_or_damaged") {
-        return;
-    }
     let gantry = Gantry::new();
     let good = fs::read(gantry.image("good", &rootfs(), &manifest("good", &["/a"]))).unwrap();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -123,11 +114,8 @@ fn what_is_no_archive_or_damaged() {
     }
 }
 
-#[test]
+#[root_test]
 fn manifests_that_can_not_run() {
-    if !can_run("manifests_that_can_not_run") {
-        return;
-    }
     let change = |change: fn(&mut Value)| {
         let mut manifest = manifest("bad", &["/a"]);
         change(&mut manifest);
@@ -158,11 +146,8 @@ fn manifests_that_can_not_run() {
     refused(&gantry, &mut prepare(&gantry, &path), 1, &["invalid.aci", "JSON"]);
 }
 
-#[test]
+#[root_test]
 fn archives_that_are_no_images() {
-    if !can_run("archives_that_are_no_images") {
-        return;
-    }
     let gantry = Gantry::new();
     let entry = |name: &str, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -192,11 +177,8 @@ fn archives_that_are_no_images() {
     }
 }
 
-#[test]
+#[root_test]
 fn two_apps_of_one_name() {
-    if !can_run("two_apps_of_one_name") {
-        return;
-    }
     let gantry = Gantry::new();
     let first = gantry.image("first", &rootfs(), &manifest("same", &["/a"]));
     let second = gantry.image("second", &rootfs(), &manifest("same", &["/b"]));
@@ -204,11 +186,8 @@ fn two_apps_of_one_name() {
     refused(&gantry, &mut both, 1, &["same", "first.aci", "second.aci"]);
 }
 
-#[test]
+#[root_test]
 fn volumes_whose_source_is_missing() {
-    if !can_run("volumes_whose_source_is_missing") {
-        return;
-    }
     let gantry = Gantry::new();
     let mut image = manifest("volume", &["/a"]);
     image["app"]["mountPoints"] = json!([{"name": "data", "path": "/data"}]);
@@ -222,11 +201,8 @@ fn volumes_whose_source_is_missing() {
     );
 }
 
-#[test]
+#[root_test]
 fn directories_that_can_not_be_written() {
-    if !can_run("directories_that_can_not_be_written") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
     let mut command = Command::new(program("installer"));
@@ -249,11 +225,8 @@ fn directories_that_can_not_be_written() {
     refused(&gantry, &mut command, 1, &["file"]);
 }
 
-#[test]
+#[root_test]
 fn a_full_disk() {
-    if !can_run("a_full_disk") {
-        return;
-    }
     // In a mount namespace of its own, so that the small tmpfs is nowhere else and goes with it.
     let gantry = Gantry::new();
     let image = gantry.image("good", &Rootfs::busybox().unwrap(), &script("good", "exit 0"));
@@ -268,11 +241,8 @@ fn a_full_disk() {
     refused(&gantry, &mut command, 1, &["No space left on device"]);
 }
 
-#[test]
+#[root_test]
 fn callers_that_are_not_root() {
-    if !can_run("callers_that_are_not_root") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
     // Where another user can execute it.
@@ -307,11 +277,8 @@ fn wrong_usage() {
     }
 }
 
-#[test]
+#[root_test]
 fn run_fails_with_254() {
-    if !can_run("run_fails_with_254") {
-        return;
-    }
     let gantry = Gantry::new();
     let missing = gantry.beside("missing.aci");
     refused(&gantry, &mut gantry.with_images("run", &[&missing], &[]), 254, &["missing.aci"]);
@@ -331,11 +298,8 @@ fn help_is_there_for_everything() {
     assert!(text(&output(&["--version"]).stdout).starts_with("installer "));
 }
 
-#[test]
+#[root_test]
 fn dead_staging_is_swept_and_living_is_not() {
-    if !can_run("dead_staging_is_swept_and_living_is_not") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
     let staging = gantry.dir().join("staging");
@@ -370,11 +334,8 @@ fn interrupted(gantry: &Gantry, signal: Signal) -> Output {
     child.wait_with_output().unwrap()
 }
 
-#[test]
+#[root_test]
 fn an_interrupted_prepare_leaves_nothing() {
-    if !can_run("an_interrupted_prepare_leaves_nothing") {
-        return;
-    }
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let gantry = Gantry::new();
         let output = interrupted(&gantry, signal);
@@ -384,11 +345,8 @@ fn an_interrupted_prepare_leaves_nothing() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_killed_prepare_leaves_what_the_next_sweeps() {
-    if !can_run("a_killed_prepare_leaves_what_the_next_sweeps") {
-        return;
-    }
     let gantry = Gantry::new();
     interrupted(&gantry, Signal::SIGKILL);
     assert_eq!(gantry.pods().len(), 0, "what is not whole is no pod");

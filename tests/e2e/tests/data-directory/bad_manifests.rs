@@ -3,8 +3,8 @@
 
 use std::fs;
 
+use gate::root_test;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::{Node, Rootfs};
@@ -43,11 +43,8 @@ fn app(change: impl FnOnce(&mut Value)) -> Value {
     manifest
 }
 
-#[test]
+#[root_test]
 fn programs_and_directories_that_are_not_there() {
-    if !can_run("programs_and_directories_that_are_not_there") {
-        return;
-    }
     let handler = |exec: Value| json!([{"name": "post-stop", "exec": exec}]);
     let cases: &[(Value, &[&str])] = &[
         (app(|a| a["exec"] = json!(["/none"])), &["app bad", "\"/none\" is not in the image"]),
@@ -83,11 +80,8 @@ fn programs_and_directories_that_are_not_there() {
     refused(&inside, &["--volume", "v,kind=empty"], &["\"/volume/work\" is not there", "kind empty"]);
 }
 
-#[test]
+#[root_test]
 fn programs_that_the_kernel_would_not_start() {
-    if !can_run("programs_that_the_kernel_would_not_start") {
-        return;
-    }
     let foreign = {
         let Node::File(mode, mut file) = Node::program() else { unreachable!("a program is a file") };
         file[18] = 21;
@@ -118,11 +112,8 @@ fn programs_that_the_kernel_would_not_start() {
     }
 }
 
-#[test]
+#[root_test]
 fn mounts_that_hide_or_are_hidden() {
-    if !can_run("mounts_that_hide_or_are_hidden") {
-        return;
-    }
     let volumes = ["--volume", "v,kind=empty", "--volume", "w,kind=empty"];
     let points = |one: &str, two: &str| {
         app(|a| a["mountPoints"] = json!([{"name": "v", "path": one}, {"name": "w", "path": two}]))
@@ -145,11 +136,8 @@ fn mounts_that_hide_or_are_hidden() {
     refused(&points("/data", "/y"), &file, &["\"/data\"", "a file", "a directory"]);
 }
 
-#[test]
+#[root_test]
 fn images_in_which_the_pods_own_has_no_place() {
-    if !can_run("images_in_which_the_pods_own_has_no_place") {
-        return;
-    }
     let link = |to: &str| Node::Link(to.into());
     let file = || Node::File(0o644, Vec::new());
     let cases: [(&str, Node, &[&str]); 6] = [
@@ -171,11 +159,8 @@ fn images_in_which_the_pods_own_has_no_place() {
     }
 }
 
-#[test]
+#[root_test]
 fn isolators_ports_and_annotations_that_mean_nothing() {
-    if !can_run("isolators_ports_and_annotations_that_mean_nothing") {
-        return;
-    }
     let isolators = |list: Value| app(|a| a["isolators"] = list);
     let set = |name: &str, set: &[&str]| json!({"name": format!("os/linux/{name}"), "value": {"set": set}});
     let port = |port: i64, count: i64| {
@@ -209,11 +194,8 @@ fn isolators_ports_and_annotations_that_mean_nothing() {
     }
 }
 
-#[test]
+#[root_test]
 fn arguments_that_are_longer_than_the_kernel_takes() {
-    if !can_run("arguments_that_are_longer_than_the_kernel_takes") {
-        return;
-    }
     let long = |length: usize| "x".repeat(length);
     refused(&app(|a| a["exec"] = json!(["/a", long(131_072)])), &[], &["131072 bytes", "at most 131071"]);
     refused(&app(|a| a["exec"] = json!(["/a", long(100), "a\u{0}b"])), &[], &["expected no NUL"]);
@@ -223,11 +205,8 @@ fn arguments_that_are_longer_than_the_kernel_takes() {
     refused(&app(|a| a["environment"] = variable), &[], &["LONG", "at most 131071"]);
 }
 
-#[test]
+#[root_test]
 fn pod_manifests_that_do_not_fit_their_images() {
-    if !can_run("pod_manifests_that_do_not_fit_their_images") {
-        return;
-    }
     let entry = |more: &Value| {
         let mut entry = json!({"name": "a", "image": {"id": "IMAGE"}});
         entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -270,11 +249,8 @@ fn pod_manifests_that_do_not_fit_their_images() {
     }
 }
 
-#[test]
+#[root_test]
 fn two_images_whose_names_make_one_app() {
-    if !can_run("two_images_whose_names_make_one_app") {
-        return;
-    }
     let gantry = Gantry::new();
     let one = gantry.image("one", &rootfs(), &manifest("a~b", &["/a"]));
     let two = gantry.image("two", &rootfs(), &manifest("a-b", &["/a"]));

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use gate::root_test;
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::script;
 use testing::pods::{Gantry, image_id, status};
 use testing::program;
@@ -79,11 +79,8 @@ fn check_data_lost(output: &Output, about: &str) {
     assert!(error.starts_with("error: cannot write to stdout: "), "{about}: {error}");
 }
 
-#[test]
+#[root_test]
 fn a_message_that_nobody_gets_changes_no_code() {
-    if !can_run("a_message_that_nobody_gets_changes_no_code") {
-        return;
-    }
     let tiny = Tiny::new();
     assert_eq!(code(&mut tiny.installer(&["image", "import", "tiny.aci", "other.aci"])), Some(0));
     let other = tiny.dir().join("store/tree-v1").join(image_id(&tiny.image("other")));
@@ -118,11 +115,8 @@ fn a_message_that_nobody_gets_changes_no_code() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_pod_with_a_warning_starts_whether_or_not_anybody_is_told() {
-    if !can_run("a_pod_with_a_warning_starts_whether_or_not_anybody_is_told") {
-        return;
-    }
     let gantry = Gantry::new();
     let mut warned = script("warned", "echo up; exit 7");
     warned["app"]["isolators"] = json!([{"name": "resource/unheard-of", "value": null}]);
@@ -135,11 +129,8 @@ fn a_pod_with_a_warning_starts_whether_or_not_anybody_is_told() {
 }
 
 /// `/init` and the launcher have given SIGPIPE its default action by the time that they fail.
-#[test]
+#[root_test]
 fn what_fails_in_a_start_and_in_a_pod_has_its_own_code_whether_or_not_anybody_is_told() {
-    if !can_run("what_fails_in_a_start_and_in_a_pod_has_its_own_code_whether_or_not_anybody_is_told") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("gone", &Rootfs::busybox().unwrap(), &script("gone", "true"));
     let pod = gantry.prepare(&[&image], &["--layout", "copy"]);
@@ -158,11 +149,8 @@ fn what_fails_in_a_start_and_in_a_pod_has_its_own_code_whether_or_not_anybody_is
     }
 }
 
-#[test]
+#[root_test]
 fn a_path_that_cannot_be_printed_leaves_no_pod() {
-    if !can_run("a_path_that_cannot_be_printed_leaves_no_pod") {
-        return;
-    }
     let tiny = Tiny::new();
     let prepare = tiny.installer(&["prepare", "--image", "tiny.aci"]);
     for broken in ALL {
@@ -178,11 +166,8 @@ fn a_path_that_cannot_be_printed_leaves_no_pod() {
 }
 
 /// The runtime opens the same where stdout is closed.
-#[test]
+#[root_test]
 fn a_path_that_goes_to_dev_null_is_printed() {
-    if !can_run("a_path_that_goes_to_dev_null_is_printed") {
-        return;
-    }
     let tiny = Tiny::new();
     let prepare = tiny.installer(&["prepare", "--image", "tiny.aci"]);
     for (pods, redirection) in [">/dev/null", "1<>/dev/null", "<&- 1<>/dev/null"].iter().enumerate() {
@@ -191,11 +176,8 @@ fn a_path_that_goes_to_dev_null_is_printed() {
     }
 }
 
-#[test]
+#[root_test]
 fn data_that_cannot_be_printed_is_an_error_after_all_work_is_done() {
-    if !can_run("data_that_cannot_be_printed_is_an_error_after_all_work_is_done") {
-        return;
-    }
     for broken in ALL {
         let tiny = Tiny::new();
         let about = |words: &[&str]| format!("{broken:?}: {words:?}");
@@ -229,11 +211,8 @@ fn data_that_cannot_be_printed_is_an_error_after_all_work_is_done() {
 }
 
 /// Nothing but what was asked for is printed there.
-#[test]
+#[root_test]
 fn a_plan_that_cannot_be_printed_is_an_error() {
-    if !can_run("a_plan_that_cannot_be_printed_is_an_error") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("plan", &Rootfs::busybox().unwrap(), &script("plan", "true"));
     let pod = gantry.prepare(&[&image], &[]);

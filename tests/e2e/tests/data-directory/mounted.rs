@@ -9,9 +9,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use gate::root_test;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::{Node, Rootfs};
@@ -62,14 +62,10 @@ impl Drop for Mounted<'_> {
     }
 }
 
-/// Whether the test can run; its thread has its own mounts from here on.
-fn can_mount(test: &str) -> bool {
-    if !can_run(test) {
-        return false;
-    }
+/// Gives the test's thread a mount namespace of its own.
+fn own_mounts() {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    true
 }
 
 fn run(tiny: &Tiny, words: &[&str]) -> Output {
@@ -105,11 +101,9 @@ fn in_a_tree(check: impl Fn(&Tiny, &Mounted<'_>, [&str; 2])) {
     }
 }
 
-#[test]
+#[root_test]
 fn gc_leaves_a_tree_that_something_is_mounted_in_and_takes_the_others() {
-    if !can_mount("gc_leaves_a_tree_that_something_is_mounted_in_and_takes_the_others") {
-        return;
-    }
+    own_mounts();
     in_a_tree(|tiny, mounted, [_, other]| {
         let output = run(tiny, &["gc"]);
         mounted.check_refused(&output);
@@ -120,11 +114,9 @@ fn gc_leaves_a_tree_that_something_is_mounted_in_and_takes_the_others() {
     });
 }
 
-#[test]
+#[root_test]
 fn image_rm_leaves_an_image_that_something_is_mounted_in_and_takes_the_others() {
-    if !can_mount("image_rm_leaves_an_image_that_something_is_mounted_in_and_takes_the_others") {
-        return;
-    }
+    own_mounts();
     in_a_tree(|tiny, mounted, [id, other]| {
         if mounted.at.ends_with(id) || mounted.at.ends_with("info") || mounted.at.ends_with("tree") {
             // Then it is none that could be meant.
@@ -136,11 +128,9 @@ fn image_rm_leaves_an_image_that_something_is_mounted_in_and_takes_the_others() 
     });
 }
 
-#[test]
+#[root_test]
 fn a_repair_leaves_a_tree_that_something_is_mounted_in_and_renews_the_others() {
-    if !can_mount("a_repair_leaves_a_tree_that_something_is_mounted_in_and_renews_the_others") {
-        return;
-    }
+    own_mounts();
     in_a_tree(|tiny, mounted, [_, other]| {
         fs::write(tiny.dir().join("store/tree-v1").join(other).join("tree/rootfs/etc/passwd"), "other")
             .unwrap();
@@ -153,11 +143,9 @@ fn a_repair_leaves_a_tree_that_something_is_mounted_in_and_renews_the_others() {
 }
 
 /// The same tar in another file: nobody knows that its tree is there before all of it is unpacked.
-#[test]
+#[root_test]
 fn an_import_replaces_no_tree_that_something_is_mounted_in() {
-    if !can_mount("an_import_replaces_no_tree_that_something_is_mounted_in") {
-        return;
-    }
+    own_mounts();
     in_a_tree(|tiny, mounted, _| {
         let again = tiny.path().join("again.gz");
         let mut gzip =
@@ -205,11 +193,9 @@ fn in_dead_staging(check: impl Fn(&Tiny, &Mounted<'_>)) {
     }
 }
 
-#[test]
+#[root_test]
 fn a_mount_in_dead_staging_is_warned_of_and_fails_no_prepare_and_no_import() {
-    if !can_mount("a_mount_in_dead_staging_is_warned_of_and_fails_no_prepare_and_no_import") {
-        return;
-    }
+    own_mounts();
     in_dead_staging(|tiny, mounted| {
         for words in [["prepare", "--image", "tiny.aci"], ["image", "import", "other.aci"]] {
             let output = run(tiny, &words);
@@ -220,11 +206,9 @@ fn a_mount_in_dead_staging_is_warned_of_and_fails_no_prepare_and_no_import() {
     });
 }
 
-#[test]
+#[root_test]
 fn a_mount_in_dead_staging_is_an_error_of_what_is_there_to_clean_up() {
-    if !can_mount("a_mount_in_dead_staging_is_an_error_of_what_is_there_to_clean_up") {
-        return;
-    }
+    own_mounts();
     let [gc, rm, repair]: [&[&str]; 3] = [&["gc"], &["image", "rm", "tiny.id"], &["verify", "--repair"]];
     for (words, line) in
         [(gc, "removed image TINY example.com/tiny\n"), (rm, "removed TINY\n"), (repair, "TINY: intact\n")]
@@ -239,11 +223,9 @@ fn a_mount_in_dead_staging_is_an_error_of_what_is_there_to_clean_up() {
 }
 
 /// `/init` clears what an earlier start left.
-#[test]
+#[root_test]
 fn a_start_clears_nothing_that_something_is_mounted_in() {
-    if !can_mount("a_start_clears_nothing_that_something_is_mounted_in") {
-        return;
-    }
+    own_mounts();
     let gantry = Gantry::new();
     let rootfs = Rootfs::default().with("a", Node::program());
     let image = gantry.image("image", &rootfs, &manifest("image", &["/a"]));

@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use gate::root_test;
 use nix::sys::signal::Signal;
 use pod::layers::Layers;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
-use testing::host::can_run;
 use testing::image::{manifest, script, with_handler};
 use testing::layers::layers;
 use testing::pods::{Gantry, image_id, status};
@@ -50,11 +50,8 @@ fn run(gantry: &Gantry, images: &[&Path], pod: &Path) -> Output {
     output
 }
 
-#[test]
+#[root_test]
 fn thirty_apps_of_three_images_each_with_a_tree_of_its_own() {
-    if !can_run("thirty_apps_of_three_images_each_with_a_tree_of_its_own") {
-        return;
-    }
     let gantry = Gantry::new();
     let images: Vec<_> = ["one", "two", "three"].map(|name| busybox(&gantry, name)).into();
     // Each leaves a mark in its root, and waits until all have. Then none may find another's mark in its own root.
@@ -80,11 +77,8 @@ fn thirty_apps_of_three_images_each_with_a_tree_of_its_own() {
     assert_eq!(fs::read_dir(gantry.pod().join("stage1/rkt/status")).unwrap().count(), 30);
 }
 
-#[test]
+#[root_test]
 fn an_image_is_called_by_its_sha512_where_the_pod_does() {
-    if !can_run("an_image_is_called_by_its_sha512_where_the_pod_does") {
-        return;
-    }
     let gantry = Gantry::new();
     let (image, sha256) = busybox(&gantry, "image");
     let hex: String =
@@ -110,11 +104,8 @@ fn an_image_is_called_by_its_sha512_where_the_pod_does() {
     assert!(text(&refused.stderr).contains(&id), "{}", text(&refused.stderr));
 }
 
-#[test]
+#[root_test]
 fn a_root_that_is_read_only_still_has_its_places() {
-    if !can_run("a_root_that_is_read_only_still_has_its_places") {
-        return;
-    }
     let gantry = Gantry::new();
     let (image, id) = busybox(&gantry, "image");
     let look = "echo > /file; mkdir /var; echo > /tmp/file && echo > /deep/in/it/file && ls /tmp /deep/in/it";
@@ -127,11 +118,8 @@ fn a_root_that_is_read_only_still_has_its_places() {
     assert_eq!(text(&output.stderr).matches("Read-only file system").count(), 2, "{}", text(&output.stderr));
 }
 
-#[test]
+#[root_test]
 fn empty_volumes_are_shared_owned_and_stay_with_the_pod() {
-    if !can_run("empty_volumes_are_shared_owned_and_stay_with_the_pod") {
-        return;
-    }
     let gantry = Gantry::new();
     let (image, id) = busybox(&gantry, "image");
     let mut write = app("write", &id, "stat -c '%a %u %g' /a; echo more >> /a/file; wc -l < /a/file");
@@ -166,11 +154,8 @@ fn empty_volumes_are_shared_owned_and_stay_with_the_pod() {
 }
 
 /// In a mount namespace of the test's own, so that the host's table stays as it is.
-#[test]
+#[root_test]
 fn a_host_volume_brings_what_is_mounted_below_it_unless_told_otherwise() {
-    if !can_run("a_host_volume_brings_what_is_mounted_below_it_unless_told_otherwise") {
-        return;
-    }
     let gantry = Gantry::new();
     let source = gantry.beside("source");
     fs::create_dir_all(source.join("below")).unwrap();
@@ -207,11 +192,8 @@ fn counting(id: &str, restart: &str, script: &str) -> Value {
     counting
 }
 
-#[test]
+#[root_test]
 fn an_app_is_started_again_as_its_annotation_says() {
-    if !can_run("an_app_is_started_again_as_its_annotation_says") {
-        return;
-    }
     let volumes = json!({"volumes": [{"name": "v", "kind": "empty"}]});
     for (restart, script, code, starts) in [
         ("no", "exit 3", 3, 1),
@@ -236,11 +218,8 @@ fn an_app_is_started_again_as_its_annotation_says() {
     }
 }
 
-#[test]
+#[root_test]
 fn an_app_that_is_always_started_again_ends_with_the_pod() {
-    if !can_run("an_app_that_is_always_started_again_ends_with_the_pod") {
-        return;
-    }
     let gantry = Gantry::new();
     let (image, id) = busybox(&gantry, "image");
     let app = counting(
@@ -257,11 +236,8 @@ fn an_app_that_is_always_started_again_ends_with_the_pod() {
     assert_eq!((code, status(&pod, "a")), (0, 0), "{}", text(&output.stderr));
 }
 
-#[test]
+#[root_test]
 fn an_app_has_its_stop_timeout_and_no_longer() {
-    if !can_run("an_app_has_its_stop_timeout_and_no_longer") {
-        return;
-    }
     let gantry = Gantry::new();
     let stubborn = "trap '' TERM; echo up; while :; do sleep 1; done";
     let mut image = with_handler(script("stubborn", stubborn), "post-stop", "echo after");
@@ -280,11 +256,8 @@ fn an_app_has_its_stop_timeout_and_no_longer() {
 }
 
 /// This host's cgroup v2 may have the controllers or not: either they are enforced, or it is said.
-#[test]
+#[root_test]
 fn limits_that_are_not_enforced_are_named() {
-    if !can_run("limits_that_are_not_enforced_are_named") {
-        return;
-    }
     let gantry = Gantry::new();
     let mut image = manifest("limited", &["cat", "/proc/self/oom_score_adj"]);
     image["app"]["isolators"] = json!([

@@ -7,11 +7,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
+use gate::root_test;
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::{manifest, script};
 use testing::launcher::Launcher;
 use testing::pods::{Gantry, image_id, status};
@@ -26,11 +26,8 @@ fn tree(gantry: &Gantry) -> PathBuf {
 
 /// An app that can point its working directory or its program's interpreter at /proc/PID/root, PID being a launcher
 /// that is not in its app's root yet, is not started there: that is the pod's root.
-#[test]
+#[root_test]
 fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
-    if !can_run("no_link_of_proc_leads_a_launcher_into_the_pods_root") {
-        return;
-    }
     let gantry = Gantry::new();
     let root = tree(&gantry);
     let early = Launcher::start(&root, &File::create(gantry.beside("early")).unwrap());
@@ -73,11 +70,8 @@ fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
 }
 
 /// Environments are the one place for secrets that a manifest has.
-#[test]
+#[root_test]
 fn what_apps_are_started_with_is_roots_alone() {
-    if !can_run("what_apps_are_started_with_is_roots_alone") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("secret", &Rootfs::busybox().unwrap(), &script("secret", "exit 0"));
     assert_eq!(gantry.run(&[&image]).status.code(), Some(0));
@@ -101,11 +95,8 @@ fn no_program_is_in_proc() {
 }
 
 /// What the next start executes on the host is in stage1: nothing in the pod writes there, whoever comes by it.
-#[test]
+#[root_test]
 fn stage1_is_read_only_in_the_pod() {
-    if !can_run("stage1_is_read_only_in_the_pod") {
-        return;
-    }
     let gantry = Gantry::new();
     let waits = script("waits", "trap 'exit 0' TERM; echo up; while :; do sleep 3600 & wait; done");
     let image = gantry.image("waits", &Rootfs::busybox().unwrap(), &waits);
@@ -129,11 +120,8 @@ fn stage1_is_read_only_in_the_pod() {
 
 /// An app that is root can change its tree so that a volume's target leads elsewhere when the pod is started again: to
 /// its root, where the executor would make places for /proc, /sys and /dev in what is the host's.
-#[test]
+#[root_test]
 fn a_volumes_target_that_leads_elsewhere_by_now_is_refused() {
-    if !can_run("a_volumes_target_that_leads_elsewhere_by_now_is_refused") {
-        return;
-    }
     let gantry = Gantry::new();
     let (data, other) = (gantry.beside("data"), gantry.beside("other"));
     fs::create_dir(&data).unwrap();
@@ -162,11 +150,8 @@ fn a_volumes_target_that_leads_elsewhere_by_now_is_refused() {
 }
 
 /// A directory of the host's on stdin, stdout or stderr would be a way out of every app's root.
-#[test]
+#[root_test]
 fn no_directory_is_an_apps_stdio() {
-    if !can_run("no_directory_is_an_apps_stdio") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("reads", &Rootfs::busybox().unwrap(), &script("reads", "ls /proc/self/fd/0/"));
     let pod = gantry.prepare(&[&image], &[]);
@@ -183,11 +168,8 @@ fn no_directory_is_an_apps_stdio() {
 }
 
 /// What a start finds in an app's tree that an earlier run has changed is named, and costs no more than it must.
-#[test]
+#[root_test]
 fn a_changed_tree_is_named_when_the_pod_starts_again() {
-    if !can_run("a_changed_tree_is_named_when_the_pod_starts_again") {
-        return;
-    }
     let changed =
         "expected a directory, or nothing, in the app's tree, which an earlier run may have changed";
     let failed = |path: &str, error: &str| format!("error: root of app vandal: {path}: {changed}: {error}\n");
@@ -211,11 +193,8 @@ fn a_changed_tree_is_named_when_the_pod_starts_again() {
     }
 }
 
-#[test]
+#[root_test]
 fn mounts_that_fail_in_the_pod_are_a_failed_start() {
-    if !can_run("mounts_that_fail_in_the_pod_are_a_failed_start") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("link", &Rootfs::busybox().unwrap(), &script("link", "exit 0"));
     let pod = gantry.prepare(&[&image], &["--layout", "copy"]);

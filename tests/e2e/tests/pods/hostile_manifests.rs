@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use gate::root_test;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, status};
 use testing::rootfs::{Node, Rootfs};
@@ -51,22 +51,16 @@ fn refused_with(gantry: &Gantry, image: &Path, arguments: &[&str], code: i32, wh
     assert!(!gantry.dir().exists());
 }
 
-#[test]
+#[root_test]
 fn case_28_arguments_are_exact() {
-    if !can_run("case_28_arguments_are_exact") {
-        return;
-    }
     let words = ["%n $HOME ${X} $$ ; \\ \" ' é", "a\nb", "a\tb", "", "%%", "$$", "\\n", "\u{85}\u{2028}"];
     let shown = run(&Rootfs::busybox().unwrap(), &showing(&words), &[]);
     let words: String = words.iter().map(|word| format!("{word}\0")).collect();
     assert!(shown.contains(&format!("sh\0{words}")), "{shown:?}");
 }
 
-#[test]
+#[root_test]
 fn case_29_a_program_has_no_prefix_and_no_relative_path() {
-    if !can_run("case_29_a_program_has_no_prefix_and_no_relative_path") {
-        return;
-    }
     for program in
         ["+/bin/sh", "@/bin/sh", "-/bin/sh", ":/bin/sh", "!/bin/sh", "|/bin/sh", "bin/sh", "./sh", ""]
     {
@@ -76,21 +70,15 @@ fn case_29_a_program_has_no_prefix_and_no_relative_path() {
     refused(&manifest("prefix", &["@sh"]), "program \"@sh\" is not in the image");
 }
 
-#[test]
+#[root_test]
 fn case_30_a_handler_has_no_prefix() {
-    if !can_run("case_30_a_handler_has_no_prefix") {
-        return;
-    }
     let mut image = manifest("handler", &["/bin/true"]);
     image["app"]["eventHandlers"] = json!([{"name": "pre-start", "exec": ["-/bin/x"]}]);
     refused(&image, "-/bin/x");
 }
 
-#[test]
+#[root_test]
 fn case_31_and_32_variables_are_exact_whatever_their_names() {
-    if !can_run("case_31_and_32_variables_are_exact_whatever_their_names") {
-        return;
-    }
     let values = ["line\nline", "\"quoted\" 'so' \\", "  edges  ", "%n $HOME", INJECTION, "end\\", ""];
     let variables =
         values.iter().enumerate().map(|(n, value)| json!({"name": format!("a.b-{n}"), "value": value}));
@@ -106,11 +94,8 @@ fn case_31_and_32_variables_are_exact_whatever_their_names() {
     }
 }
 
-#[test]
+#[root_test]
 fn case_33_and_34_no_text_ends_a_line_or_joins_two() {
-    if !can_run("case_33_and_34_no_text_ends_a_line_or_joins_two") {
-        return;
-    }
     for hostile in [INJECTION, "end\\"] {
         let gantry = Gantry::new();
         let source = gantry.beside(hostile.split('/').next().unwrap());
@@ -153,11 +138,8 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap()
 }
 
-#[test]
+#[root_test]
 fn case_35_numbers_are_numbers_and_names_are_names() {
-    if !can_run("case_35_numbers_are_numbers_and_names_are_names") {
-        return;
-    }
     let passwd = "root:x:0:0:::\n0day:x:123:7:::\n9:x:0:0:::\n".into();
     let rootfs = Rootfs::busybox().unwrap().with("etc/passwd", Node::File(0o644, passwd));
     let mut image = manifest("user", &["id", "-u"]);
@@ -178,11 +160,8 @@ fn case_35_numbers_are_numbers_and_names_are_names() {
     }
 }
 
-#[test]
+#[root_test]
 fn case_36_volume_sources_have_any_character() {
-    if !can_run("case_36_volume_sources_have_any_character") {
-        return;
-    }
     let gantry = Gantry::new();
     let source = gantry.beside("a:b\\c %n");
     fs::create_dir(&source).unwrap();
@@ -199,11 +178,8 @@ fn case_36_volume_sources_have_any_character() {
     assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "written\n");
 }
 
-#[test]
+#[root_test]
 fn case_37_a_mount_target_leads_out_of_no_root() {
-    if !can_run("case_37_a_mount_target_leads_out_of_no_root") {
-        return;
-    }
     let gantry = Gantry::new();
     let source = gantry.beside("source");
     fs::create_dir(&source).unwrap();
@@ -224,11 +200,8 @@ fn case_37_a_mount_target_leads_out_of_no_root() {
     assert!(!Path::new("/").join(&name).exists(), "nothing is made on the host");
 }
 
-#[test]
+#[root_test]
 fn case_38_a_pod_lives_below_any_path() {
-    if !can_run("case_38_a_pod_lives_below_any_path") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("any", &Rootfs::busybox().unwrap(), &manifest("any", &["true"]));
     let dir = gantry.beside("with space:colon\\back,comma=%n");

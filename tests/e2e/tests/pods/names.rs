@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use gate::root_test;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::{manifest, with_handler};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
@@ -18,11 +18,8 @@ fn rename(pod: &Path, name: &str) {
     fs::write(path, manifest.to_string()).unwrap();
 }
 
-#[test]
+#[root_test]
 fn a_pod_of_0_1_has_names_with_slashes_and_doubled_hyphens() {
-    if !can_run("a_pod_of_0_1_has_names_with_slashes_and_doubled_hyphens") {
-        return;
-    }
     let gantry = Gantry::new();
     let mut image =
         manifest("a--b", &["/bin/sh", "-c", "echo \"$AC_APP_NAME\"; echo x > /data/file; exit 7"]);

@@ -6,11 +6,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use gate::root_test;
 use pod::layers::Layers;
 use pod::layout;
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use serde_json::json;
-use testing::host::{can_run, snapshot};
+use testing::host::snapshot;
 use testing::layers::{LAYOUTS, Layout, layers, of_one_image, one, succeed, tree};
 use testing::pods::{Gantry, status};
 use testing::rootfs::{Node, Rootfs};
@@ -26,11 +27,8 @@ fn listing(directory: &Path) -> String {
     text(&found.unwrap().stdout)
 }
 
-#[test]
+#[root_test]
 fn changes_stay_with_the_pod_and_trees_as_they_are() {
-    if !can_run("changes_stay_with_the_pod_and_trees_as_they_are") {
-        return;
-    }
     for layout in LAYOUTS {
         let gantry = Gantry::new();
         let pod = one(&gantry, layout, &Rootfs::busybox().unwrap(), "echo >> /starts; wc -l < /starts");
@@ -46,11 +44,8 @@ fn changes_stay_with_the_pod_and_trees_as_they_are() {
     }
 }
 
-#[test]
+#[root_test]
 fn apps_of_one_image_have_changes_of_their_own() {
-    if !can_run("apps_of_one_image_have_changes_of_their_own") {
-        return;
-    }
     let script = "echo >> /mark-$AC_APP_NAME; rm -f /etc/group; echo $AC_APP_NAME $(ls -d /mark-*) $(wc -l < /mark-$AC_APP_NAME)";
     for layout in LAYOUTS {
         let gantry = Gantry::new();
@@ -67,11 +62,8 @@ fn apps_of_one_image_have_changes_of_their_own() {
     }
 }
 
-#[test]
+#[root_test]
 fn no_character_of_a_path_matters() {
-    if !can_run("no_character_of_a_path_matters") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = one(&gantry, Layout::Overlay, &Rootfs::busybox().unwrap(), "echo >> /starts; wc -l < /starts");
     let named = gantry.beside("a:b,c\\d e=\"f\"\n\\040é");
@@ -82,11 +74,8 @@ fn no_character_of_a_path_matters() {
     assert_eq!(status(&pod, "one"), 0);
 }
 
-#[test]
+#[root_test]
 fn files_and_directories_of_the_image_can_be_replaced_renamed_and_removed() {
-    if !can_run("files_and_directories_of_the_image_can_be_replaced_renamed_and_removed") {
-        return;
-    }
     let file = |text: &str| Node::File(0o640, text.as_bytes().to_vec());
     let rootfs = Rootfs::busybox()
         .unwrap()
@@ -117,11 +106,8 @@ fn files_and_directories_of_the_image_can_be_replaced_renamed_and_removed() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_roots_own_metadata_is_the_images_until_the_app_changes_it() {
-    if !can_run("a_roots_own_metadata_is_the_images_until_the_app_changes_it") {
-        return;
-    }
     let gantry = Gantry::new();
     let script = "stat -c '%a %u %g' /; chmod 1770 /; chown 5:6 /";
     let pod = one(&gantry, Layout::Overlay, &Rootfs::busybox().unwrap(), script);
@@ -153,11 +139,8 @@ fn a_roots_own_metadata_is_the_images_until_the_app_changes_it() {
     assert_eq!(fs::metadata(root).unwrap().mode() & 0o7777, 0o2751);
 }
 
-#[test]
+#[root_test]
 fn a_read_only_root_is_one() {
-    if !can_run("a_read_only_root_is_one") {
-        return;
-    }
     for layout in LAYOUTS {
         let gantry = Gantry::new();
         let script = "echo > /file; rm /etc/group; echo > /tmp/file && ls /tmp";

@@ -4,9 +4,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
+use gate::root_test;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
@@ -25,11 +25,8 @@ fn ask(port: u16, command: &str) -> String {
     line.trim_end().to_owned()
 }
 
-#[test]
+#[root_test]
 fn redis_serves_a_client_and_stops_in_order() {
-    if !can_run("redis_serves_a_client_and_stops_in_order") {
-        return;
-    }
     let port = free_port();
     let exec = [
         "redis-server",

@@ -8,13 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gate::root_test;
 use nix::sys::signal::Signal;
 use pod::layers::Layers;
 use pod::layout;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
 use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
 use serde_json::json;
-use testing::host::can_run;
 use testing::layers::{LAYOUTS, Layout, layers, of_one_image, one, prepare, succeed, tree};
 use testing::pods::{Gantry, status};
 use testing::rootfs::{Node, Rootfs};
@@ -50,11 +50,8 @@ fn trees(gantry: &Gantry, pod: &Path) -> [PathBuf; 2] {
     [stage1, *images.values().next().unwrap()].map(|name| tree(&gantry.dir(), &name))
 }
 
-#[test]
+#[root_test]
 fn a_tree_that_is_missing_is_named() {
-    if !can_run("a_tree_that_is_missing_is_named") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = one(&gantry, Layout::Overlay, &busybox(), "echo runs");
     for tree in trees(&gantry, &pod) {
@@ -75,11 +72,8 @@ fn a_tree_that_is_missing_is_named() {
     assert_eq!(succeed(&gantry, &pod), "runs\n");
 }
 
-#[test]
+#[root_test]
 fn trees_are_locked_until_nothing_is_left_of_the_pod() {
-    if !can_run("trees_are_locked_until_nothing_is_left_of_the_pod") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = one(&gantry, Layout::Overlay, &busybox(), SERVE);
     let trees = trees(&gantry, &pod).map(|tree| File::open(tree).unwrap());
@@ -93,11 +87,8 @@ fn trees_are_locked_until_nothing_is_left_of_the_pod() {
 }
 
 /// Seen from the host, by somebody who waits for it.
-#[test]
+#[root_test]
 fn a_status_is_there_while_others_run() {
-    if !can_run("a_status_is_there_while_others_run") {
-        return;
-    }
     for layout in LAYOUTS {
         let gantry = Gantry::new();
         let pod = of_one_image(&gantry, layout, &[("a", "exit 0"), ("b", SERVE)], &json!({}));
@@ -117,11 +108,8 @@ fn a_status_is_there_while_others_run() {
     }
 }
 
-#[test]
+#[root_test]
 fn leftovers_of_a_crash_are_in_nobodys_way() {
-    if !can_run("leftovers_of_a_crash_are_in_nobodys_way") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = one(&gantry, Layout::Overlay, &busybox(), &format!("ls -d /mark; echo > /mark; {SERVE}"));
     let upper = pod.join("stage1/rkt/upper/one");
@@ -142,11 +130,8 @@ fn leftovers_of_a_crash_are_in_nobodys_way() {
     assert!(!upper.join("changes.new").exists());
 }
 
-#[test]
+#[root_test]
 fn where_an_overlay_can_not_be_written_to_the_other_layout_is_named() {
-    if !can_run("where_an_overlay_can_not_be_written_to_the_other_layout_is_named") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = one(&gantry, Layout::Overlay, &busybox(), "echo runs");
     assert_eq!(succeed(&gantry, &pod), "runs\n");
@@ -190,11 +175,8 @@ const WRECKS: [(&str, Result<(), &str>); 13] = [
     ("chmod 0 / /etc; chown 12:34 / /etc", Ok(())),
 ];
 
-#[test]
+#[root_test]
 fn a_root_that_its_app_has_wrecked_leads_nowhere() {
-    if !can_run("a_root_that_its_app_has_wrecked_leads_nowhere") {
-        return;
-    }
     let gantry = Gantry::new();
     let canary = gantry.beside("canary");
     fs::create_dir(&canary).unwrap();

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use gate::root_test;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::Gantry;
 use testing::program;
@@ -59,11 +59,8 @@ fn ask_udp(host: &str, port: u16) -> String {
     String::from_utf8(answer[..count].to_vec()).unwrap()
 }
 
-#[test]
+#[root_test]
 fn clients_reach_the_right_socket_of_the_right_app() {
-    if !can_run("clients_reach_the_right_socket_of_the_right_app") {
-        return;
-    }
     let gantry = Gantry::new();
     let (web, other) = (free_tcp_ports(), free_tcp_ports());
     let dns = UdpSocket::bind("[::]:0").unwrap().local_addr().unwrap().port();
@@ -90,11 +87,8 @@ fn clients_reach_the_right_socket_of_the_right_app() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_port_of_the_pod_says_where_on_the_host() {
-    if !can_run("a_port_of_the_pod_says_where_on_the_host") {
-        return;
-    }
     let gantry = Gantry::new();
     let on_host = free_tcp_ports();
     let image =
@@ -117,11 +111,8 @@ fn a_port_of_the_pod_says_where_on_the_host() {
     assert_eq!(running.wait().0, 0);
 }
 
-#[test]
+#[root_test]
 fn a_port_that_is_taken_is_named_and_nothing_is_left() {
-    if !can_run("a_port_that_is_taken_is_named_and_nothing_is_left") {
-        return;
-    }
     let gantry = Gantry::new();
     let holder = TcpListener::bind("[::]:0").unwrap();
     let taken = holder.local_addr().unwrap().port();

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
+use gate::root_test;
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::{Value, json};
 use testing::broadcast::{cgroup, processes, to_all};
-use testing::host::can_run;
 use testing::image::{script, with_handler};
 use testing::pods::{Gantry, Running, status};
 use testing::rootfs::Rootfs;
@@ -33,11 +33,8 @@ fn has_nspawn(running: &Running) -> bool {
 }
 
 /// The moments are what is tested: before nspawn, before systemd, before the app, and while it runs.
-#[test]
+#[root_test]
 fn a_request_at_any_moment_stops_the_pod_in_order() {
-    if !can_run("a_request_at_any_moment_stops_the_pod_in_order") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = with_handler(script("stopped", "echo up; sleep 1000"), "post-stop", "echo post");
     let pod = prepare(&gantry, &image);
@@ -61,11 +58,8 @@ fn a_request_at_any_moment_stops_the_pod_in_order() {
     assert_ne!(before_the_app, 0, "the first come before anything runs");
 }
 
-#[test]
+#[root_test]
 fn to_ask_again_changes_nothing() {
-    if !can_run("to_ask_again_changes_nothing") {
-        return;
-    }
     let gantry = Gantry::new();
     let slow = "trap 'echo stopping; sleep 1; echo stopped; exit 0' TERM; echo up; while :; do sleep 60 & wait; done";
     let pod = prepare(&gantry, &with_handler(script("stopped", slow), "post-stop", "echo post"));
@@ -80,11 +74,8 @@ fn to_ask_again_changes_nothing() {
 }
 
 /// A supervisor may signal all that it knows of the pod, nspawn, systemd and the apps among them.
-#[test]
+#[root_test]
 fn a_signal_to_every_process_of_the_pod_stops_it_in_order() {
-    if !can_run("a_signal_to_every_process_of_the_pod_stops_it_in_order") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = with_handler(script("stopped", "echo up; sleep 1000"), "pre-start", "echo pre");
     let pod = prepare(&gantry, &with_handler(image, "post-stop", "echo post"));
@@ -105,11 +96,8 @@ fn a_signal_to_every_process_of_the_pod_stops_it_in_order() {
 }
 
 /// The moments are what is tested: until the app's start all kinds of helpers run, and are signalled, too.
-#[test]
+#[root_test]
 fn a_signal_to_every_process_at_any_moment_is_a_request_to_stop() {
-    if !can_run("a_signal_to_every_process_at_any_moment_is_a_request_to_stop") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = with_handler(script("stopped", "echo up; sleep 1000"), "pre-start", "echo pre");
     let pod = prepare(&gantry, &with_handler(image, "post-stop", "echo post"));
@@ -127,11 +115,8 @@ fn a_signal_to_every_process_at_any_moment_is_a_request_to_stop() {
     }
 }
 
-#[test]
+#[root_test]
 fn what_a_pre_start_began_is_cleaned_up() {
-    if !can_run("what_a_pre_start_began_is_cleaned_up") {
-        return;
-    }
     for (pre_start, code, ended) in [
         ("echo pre; sleep 1000 & wait", 0, 143),
         ("trap 'exit 0' TERM; echo pre; sleep 1000 & wait", 0, 143),
@@ -149,11 +134,8 @@ fn what_a_pre_start_began_is_cleaned_up() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_failure_during_anothers_pre_start_is_cleaned_up_after() {
-    if !can_run("a_failure_during_anothers_pre_start_is_cleaned_up_after") {
-        return;
-    }
     let gantry = Gantry::new();
     let busybox = Rootfs::busybox().unwrap();
     let meeting = |mut image: Value| {
@@ -170,11 +152,8 @@ fn a_failure_during_anothers_pre_start_is_cleaned_up_after() {
     assert_eq!((status(&pod, "early"), status(&pod, "fails")), (143, 7));
 }
 
-#[test]
+#[root_test]
 fn all_of_an_app_is_asked() {
-    if !can_run("all_of_an_app_is_asked") {
-        return;
-    }
     let gantry = Gantry::new();
     let app = "trap 'wait; echo first; exit 0' TERM; \
                (trap 'echo second; exit 0' TERM; echo up; while :; do sleep 60 & wait; done) & \

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use testing::broadcast::cgroup;
-use testing::host::can_run;
 use testing::image::{script, with_handler};
 use testing::pods::{Gantry, status, wait_gone};
 use testing::rootfs::Rootfs;
@@ -46,11 +46,8 @@ fn is_frozen(cgroup: &Path) -> bool {
     fs::read_to_string(cgroup.join("cgroup.freeze")).unwrap() == "1\n"
 }
 
-#[test]
+#[root_test]
 fn a_pod_in_the_foreground_reads_lines_from_its_terminal() {
-    if !can_run("a_pod_in_the_foreground_reads_lines_from_its_terminal") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = prepare(&gantry, &[script("reads", &format!("[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && {READS}"))]);
     let mut terminal = Terminal::new(&pod);
@@ -62,11 +59,8 @@ fn a_pod_in_the_foreground_reads_lines_from_its_terminal() {
     wait_gone(&pod);
 }
 
-#[test]
+#[root_test]
 fn a_pod_in_the_background_stops_where_it_reads_and_takes_nothing() {
-    if !can_run("a_pod_in_the_background_stops_where_it_reads_and_takes_nothing") {
-        return;
-    }
     for user in ["0", "1000"] {
         let gantry = Gantry::new();
         let pod = prepare(&gantry, &[image("reads", user, READS)]);
@@ -88,11 +82,8 @@ fn a_pod_in_the_background_stops_where_it_reads_and_takes_nothing() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_pod_in_the_background_that_only_writes_goes_on() {
-    if !can_run("a_pod_in_the_background_that_only_writes_goes_on") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = prepare(&gantry, &[script("writes", "for i in 1 2 3; do echo $i; sleep 0.2; done")]);
     let mut terminal = Terminal::new(&pod);
@@ -103,11 +94,8 @@ fn a_pod_in_the_background_that_only_writes_goes_on() {
     assert_eq!(status(&pod, "writes"), 0);
 }
 
-#[test]
+#[root_test]
 fn a_pod_stops_and_goes_on_with_its_job() {
-    if !can_run("a_pod_stops_and_goes_on_with_its_job") {
-        return;
-    }
     for user in ["0", "1000"] {
         let gantry = Gantry::new();
         let pod = prepare(&gantry, &[image("reads", user, READS)]);
@@ -135,11 +123,8 @@ fn a_pod_stops_and_goes_on_with_its_job() {
 }
 
 /// SIGSTOP stops the pod's process alone, which learns of it when it is continued.
-#[test]
+#[root_test]
 fn a_pod_that_sigstop_has_stopped_reads_nothing_in_the_background() {
-    if !can_run("a_pod_that_sigstop_has_stopped_reads_nothing_in_the_background") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = prepare(&gantry, &[script("reads", READS)]);
     let mut terminal = Terminal::new(&pod);
@@ -161,11 +146,8 @@ fn a_pod_that_sigstop_has_stopped_reads_nothing_in_the_background() {
 }
 
 /// Two apps have no stdin, so the pod holds no terminal.
-#[test]
+#[root_test]
 fn a_pod_that_does_not_read_goes_on_in_the_background() {
-    if !can_run("a_pod_that_does_not_read_goes_on_in_the_background") {
-        return;
-    }
     let gantry = Gantry::new();
     let waits = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
     let pod = prepare(&gantry, &[script("one", waits), script("two", "exit 0")]);
@@ -188,11 +170,8 @@ fn a_pod_that_does_not_read_goes_on_in_the_background() {
     wait_gone(&pod);
 }
 
-#[test]
+#[root_test]
 fn a_frozen_pod_stops_in_order_when_it_is_asked() {
-    if !can_run("a_frozen_pod_stops_in_order_when_it_is_asked") {
-        return;
-    }
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
         let gantry = Gantry::new();
         let pod = prepare(&gantry, &[with_handler(script("reads", READS), "post-stop", "echo post")]);
@@ -208,11 +187,8 @@ fn a_frozen_pod_stops_in_order_when_it_is_asked() {
     }
 }
 
-#[test]
+#[root_test]
 fn nothing_is_left_of_a_frozen_pod_that_is_killed() {
-    if !can_run("nothing_is_left_of_a_frozen_pod_that_is_killed") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = prepare(&gantry, &[script("reads", READS)]);
     let mut terminal = Terminal::new(&pod);
@@ -227,11 +203,8 @@ fn nothing_is_left_of_a_frozen_pod_that_is_killed() {
 }
 
 /// The kernel lets a program of another session read whatever terminal it has, in the background as well.
-#[test]
+#[root_test]
 fn what_is_typed_can_not_be_read_through_what_is_written_to() {
-    if !can_run("what_is_typed_can_not_be_read_through_what_is_written_to") {
-        return;
-    }
     let gantry = Gantry::new();
     let none =
         "none by <&1\r\nnone by <&4\r\nnone by </proc/self/fd/1\r\nnone by </proc/self/fd/4\r\ndone\r\n";

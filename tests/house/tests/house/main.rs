@@ -13,7 +13,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of Gantry's crates a crate may use. Tests and fuzzing may use all.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("pod", &[]),
     ("sys", &["pod"]),
     ("report", &["pod"]),
@@ -25,6 +25,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("installer", &["archive", "image", "pod", "prepare", "report", "store", "sys", "terminal"]),
     ("stage1-init", &["pod", "sys"]),
     ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
+    ("gate", &["gate-attribute"]),
+    ("gate-attribute", &[]),
     ("testing", &["pod", "rootfs-build"]),
     ("syscall-faults", &["testing"]),
     ("conformance", &[]),

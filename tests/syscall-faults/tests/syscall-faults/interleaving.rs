@@ -11,8 +11,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use gate::root_test;
 use syscall_faults::trace::{self, Event, Point, Points, Run};
-use testing::host::can_run;
 use testing::state::State;
 use testing::tiny::{OBJECTS, Tiny, said};
 
@@ -117,11 +117,9 @@ fn sweep(meeting: Meeting, least: usize) {
 
 macro_rules! meetings {
     ($($name:ident: $before:expr, $first:expr, $other:expr, $least:expr;)*) => {
-        $(#[test]
+        $(#[root_test]
         fn $name() {
-            if can_run(stringify!($name)) {
-                sweep(Meeting { before: $before, first: $first, other: $other }, $least);
-            }
+            sweep(Meeting { before: $before, first: $first, other: $other }, $least);
         })*
     };
 }
@@ -135,11 +133,8 @@ meetings! {
 }
 
 /// Who has made DIR takes it away again while another has opened it, and not yet locked it.
-#[test]
+#[root_test]
 fn a_directory_that_vanishes_before_it_is_locked() {
-    if !can_run("a_directory_that_vanishes_before_it_is_locked") {
-        return;
-    }
     let tiny = Tiny::new();
     fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
     let (is_made, made) = mpsc::channel();

@@ -8,10 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use gate::root_test;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testing::host::can_run;
 use testing::tiny::Tiny;
 
 use super::{prepared, refused, start, text};
@@ -24,11 +24,8 @@ fn locked(directory: &Path) -> Flock<File> {
 }
 
 /// Whoever may open a directory may lock it, be it only to read.
-#[test]
+#[root_test]
 fn nobody_else_can_hold_gantry_up() {
-    if !can_run("nobody_else_can_hold_gantry_up") {
-        return;
-    }
     let tiny = Tiny::new();
     fs::create_dir(tiny.dir()).unwrap();
     fs::set_permissions(tiny.dir(), Permissions::from_mode(0o755)).unwrap();
@@ -53,11 +50,8 @@ fn nobody_else_can_hold_gantry_up() {
     refused(&start(&tiny, &["image", "list"]).wait_with_output().unwrap(), "others can open it");
 }
 
-#[test]
+#[root_test]
 fn a_signal_ends_the_wait_for_a_lock() {
-    if !can_run("a_signal_ends_the_wait_for_a_lock") {
-        return;
-    }
     let tiny = Tiny::new();
     assert!(tiny.installer(&["image", "import", "tiny.aci"]).output().unwrap().status.success());
     let tree = fs::read_dir(tiny.dir().join("store/tree-v1")).unwrap().next().unwrap().unwrap().path();

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 use std::thread;
 
+use gate::root_test;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use testing::host::can_run;
 use testing::state::State;
 use testing::tiny::{Tiny, said};
 use worker::{Gate, IMAGES, KILLED, MIX, Part, Worker};
@@ -107,11 +107,8 @@ fn there(tiny: &Tiny) -> BTreeSet<PathBuf> {
     containers.map(|entry| entry.unwrap().path()).collect()
 }
 
-#[test]
+#[root_test]
 fn thirty_two_at_once() {
-    if !can_run("thirty_two_at_once") {
-        return;
-    }
     assert_eq!(MIX.iter().map(|(_, count)| count).sum::<usize>(), 32);
     let tiny = Tiny::new();
     fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
@@ -179,11 +176,9 @@ fn fill_up(tiny: &Tiny) {
     check(tiny, &BTreeSet::from([pod]), &reference);
 }
 
-#[test]
+#[root_test]
 fn a_file_system_that_fills_up() {
-    if can_run("a_file_system_that_fills_up") {
-        let tiny = Tiny::new();
-        // The mount is the thread's, and goes with it.
-        thread::scope(|scope| scope.spawn(|| fill_up(&tiny)).join()).unwrap();
-    }
+    let tiny = Tiny::new();
+    // The mount is the thread's, and goes with it.
+    thread::scope(|scope| scope.spawn(|| fill_up(&tiny)).join()).unwrap();
 }

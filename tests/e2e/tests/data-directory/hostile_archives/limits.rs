@@ -6,12 +6,12 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use gate::root_test;
 use testing::image::manifest;
 
 use super::size::{frames, start, without_end};
 use super::writer::Tar;
 use super::{Ground, with_manifest};
-use crate::ground;
 
 /// Every command that unpacks an image.
 fn commands(ground: &Ground, image: &Path, limit: &[&str]) -> [Command; 2] {
@@ -46,9 +46,9 @@ impl Ground {
     }
 }
 
-#[test]
+#[root_test]
 fn case_22_a_bomb_stops_at_max_bytes() {
-    let ground: Ground = ground!("case_22_a_bomb_stops_at_max_bytes");
+    let ground = Ground::new();
     // A gigabyte in files of a mebibyte: so many fit that the seventh is the first that doesn't. Nothing is read that
     // comes after, or its being no zstd at all would be what is said.
     let file = |number: usize, size: usize| {
@@ -74,9 +74,9 @@ fn case_22_a_bomb_stops_at_max_bytes() {
     ground.refuse_with(&padded, &["--max-bytes", &limit], &["padded.aci", &format!("at most {limit} bytes")]);
 }
 
-#[test]
+#[root_test]
 fn case_23_max_entries() {
-    let ground = ground!("case_23_max_entries");
+    let ground = Ground::new();
     // The manifest, rootfs and its program, and so many more.
     let more = (0..7).fold(with_manifest(manifest("many", &["/a"]).to_string().as_bytes()), |tar, number| {
         tar.file(&format!("rootfs/{number}"), b"")
@@ -86,9 +86,9 @@ fn case_23_max_entries() {
     ground.accept_with(&many, &["--max-entries", "10"]);
 }
 
-#[test]
+#[root_test]
 fn paths_are_as_deep_as_max_depth() {
-    let ground = ground!("paths_are_as_deep_as_max_depth");
+    let ground = Ground::new();
     let deep = with_manifest(manifest("deep", &["/a"]).to_string().as_bytes()).file("rootfs/b/c/d/e", b"");
     let deep = ground.image("deep.aci", &deep.end());
     let parts = ["deep.aci", "rootfs/b/c/d/e", "5 components: expected at most 4"];
@@ -96,9 +96,9 @@ fn paths_are_as_deep_as_max_depth() {
     ground.accept_with(&deep, &["--max-depth", "5"]);
 }
 
-#[test]
+#[root_test]
 fn case_22_decoders_have_max_decoder_memory() {
-    let ground = ground!("case_22_decoders_have_max_decoder_memory");
+    let ground = Ground::new();
     let whole = |name: &str| with_manifest(manifest(name, &["/a"]).to_string().as_bytes()).end();
     let mut xz = xz2::write::XzEncoder::new(Vec::new(), 9);
     xz.write_all(&whole("xz")).unwrap();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Archives that are sound, and whose manifests, and what is said of them, are not.
 
+use gate::root_test;
 use serde_json::{Value, json};
 use testing::image::manifest;
 use testing::pods::image_id;
 
 use super::{Ground, good, of, with_manifest};
-use crate::ground;
 
 /// The pod manifest, for one image, is refused.
 #[track_caller]
@@ -21,9 +21,9 @@ fn pod(id: &str) -> Value {
     json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [{"name": "a", "image": {"id": id}}]})
 }
 
-#[test]
+#[root_test]
 fn case_25_a_digest_that_is_a_path() {
-    let ground: Ground = ground!("case_25_a_digest_that_is_a_path");
+    let ground = Ground::new();
     let zeros = "0".repeat(64);
     for id in ["sha256:../../x", "sha256-../../x", "../../../outside/canary", "", "sha256-", "/"] {
         refuse_pod(&ground, pod(id).to_string().as_bytes(), &["pod.json", "invalid image id", id]);
@@ -46,9 +46,9 @@ fn case_25_a_digest_that_is_a_path() {
     ground.accept(&image);
 }
 
-#[test]
+#[root_test]
 fn case_26_json_that_is_deep_or_ambiguous_or_too_large() {
-    let ground = ground!("case_26_json_that_is_deep_or_ambiguous_or_too_large");
+    let ground = Ground::new();
     let image = manifest("bad", &["/a"]);
     let id = image_id(&ground.image("good.aci", &good()));
     // In a field that is read and in one that is not, at the top and below.
@@ -75,9 +75,9 @@ fn case_26_json_that_is_deep_or_ambiguous_or_too_large() {
     }
 }
 
-#[test]
+#[root_test]
 fn case_26_numbers_that_no_type_holds() {
-    let ground = ground!("case_26_numbers_that_no_type_holds");
+    let ground = Ground::new();
     let id = image_id(&ground.image("good.aci", &good()));
     let fields = [
         ("supplementaryGIDs", "[N]"),
@@ -114,9 +114,9 @@ fn case_26_numbers_that_no_type_holds() {
     }
 }
 
-#[test]
+#[root_test]
 fn case_27_images_that_need_other_images() {
-    let ground = ground!("case_27_images_that_need_other_images");
+    let ground = Ground::new();
     let depending = |name: &str, on: &Value| {
         let mut manifest = manifest(name, &["/a"]);
         manifest["dependencies"] = on.clone();

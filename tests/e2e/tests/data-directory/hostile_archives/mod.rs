@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use canary::Canary;
+use gate::root_test;
 use pod::layout;
 use serde_json::Value;
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::Gantry;
 use testing::rootfs::Node;
@@ -102,17 +102,6 @@ impl Ground {
     }
 }
 
-/// The test's ground, or an end of the test where it can't run.
-#[macro_export]
-macro_rules! ground {
-    ($test:literal) => {
-        match testing::host::can_run($test) {
-            true => $crate::hostile_archives::Ground::new(),
-            false => return,
-        }
-    };
-}
-
 /// An image with this manifest whose program can't run: it is not started.
 fn with_manifest(manifest: &[u8]) -> Tar {
     Tar::default().file("manifest", manifest).directory("rootfs", 0o755).entry(
@@ -131,9 +120,9 @@ fn good() -> Vec<u8> {
     of(&manifest("good", &["/a"]))
 }
 
-#[test]
+#[root_test]
 fn cases_01_to_12_through_the_program() {
-    let ground: Ground = ground!("cases_01_to_12_through_the_program");
+    let ground = Ground::new();
     let image = || with_manifest(manifest("bad", &["/a"]).to_string().as_bytes());
     let outside = |name: &str| ground.outside.join(name).to_str().unwrap().to_owned();
     let upwards = |name: &str| format!("../../../../../../../outside/{name}");
@@ -166,12 +155,9 @@ fn cases_01_to_12_through_the_program() {
     ground.accept(&ground.image("after", &good()));
 }
 
-#[test]
+#[root_test]
 fn metadata_does_not_depend_on_the_callers_umask() {
     use std::os::unix::fs::PermissionsExt as _;
-    if !can_run("metadata_does_not_depend_on_the_callers_umask") {
-        return;
-    }
     for umask in ["000", "077", "777"] {
         let ground = Ground::new();
         let image = with_manifest(manifest("good", &["/a"]).to_string().as_bytes())

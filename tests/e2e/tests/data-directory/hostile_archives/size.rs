@@ -5,12 +5,12 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 
+use gate::root_test;
 use testing::image::manifest;
 use testing::pods::image_id;
 
 use super::writer::Tar;
-use super::{good, of, with_manifest};
-use crate::ground;
+use super::{Ground, good, of, with_manifest};
 
 /// Two frames, of which the second is there so often: all of it decodes as one stream.
 pub(crate) fn frames(first: &[u8], second: &[u8], times: usize) -> Vec<u8> {
@@ -30,9 +30,9 @@ pub(crate) fn without_end(tar: Tar) -> Vec<u8> {
     bytes
 }
 
-#[test]
+#[root_test]
 fn case_22_a_bomb_stops_and_its_space_is_freed() {
-    let ground: super::Ground = ground!("case_22_a_bomb_stops_and_its_space_is_freed");
+    let ground = Ground::new();
     // A gigabyte of zeros, in a file system that has 96 MiB. It is filled by stage1 and the image side by side.
     let file = Tar::default().entry(b"rootfs/zeros", b'0', b"", |header| header.set_size(1 << 30));
     let bomb = frames(&[start(), without_end(file)].concat(), &vec![0; 16 << 20], 64);
@@ -59,9 +59,9 @@ fn case_22_a_bomb_stops_and_its_space_is_freed() {
 
 /// Entries that say nothing and that no file is made for, so that it is the counting that is tested and not the disk.
 /// `installer/tests/memory.rs` has entries that are files.
-#[test]
+#[root_test]
 fn case_23_ten_million_empty_entries() {
-    let ground = ground!("case_23_ten_million_empty_entries");
+    let ground = Ground::new();
     let block = without_end((0..10_000).fold(Tar::default(), |tar, _| tar.entry(b"g", b'g', b"", |_| {})));
     let many = ground.image("many.aci", &frames(&start(), &block, 1000));
     let prepare = ground.gantry.with_images("prepare", &[&many], &[]);
@@ -73,9 +73,9 @@ fn case_23_ten_million_empty_entries() {
 }
 
 /// Each limit, too small for an archive and just enough for it, whoever unpacks it.
-#[test]
+#[root_test]
 fn limits_are_those_that_the_caller_gives() {
-    let ground = ground!("limits_are_those_that_the_caller_gives");
+    let ground = Ground::new();
     let mut xz = xz2::write::XzEncoder::new(Vec::new(), 6);
     xz.write_all(&of(&manifest("limited", &["/a"]))).unwrap();
     let file = ground.image("limited.aci.xz", &xz.finish().unwrap());
@@ -98,9 +98,9 @@ fn limits_are_those_that_the_caller_gives() {
     }
 }
 
-#[test]
+#[root_test]
 fn case_24_a_wrong_digest_makes_nothing_visible() {
-    let ground = ground!("case_24_a_wrong_digest_makes_nothing_visible");
+    let ground = Ground::new();
     let image = ground.image("good.aci", &good());
     let right = image_id(&image);
     for wrong in [format!("sha256-{}", "0".repeat(64)), format!("sha512-{}", "0".repeat(128))] {

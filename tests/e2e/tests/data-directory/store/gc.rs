@@ -4,19 +4,16 @@
 use std::fs;
 use std::path::PathBuf;
 
+use gate::root_test;
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, Running, image_id};
 use testing::rootfs::{Node, Rootfs};
 
 use super::{image, is_empty, refused, said, trees};
 
-#[test]
+#[root_test]
 fn gc_takes_what_no_pod_refers_to() {
-    if !can_run("gc_takes_what_no_pod_refers_to") {
-        return;
-    }
     let gantry = Gantry::new();
     let (kept, gone) = (image(&gantry, "kept", "k"), image(&gantry, "gone", "g"));
     let pod = gantry.prepare(&[&kept], &[]);
@@ -34,11 +31,8 @@ fn gc_takes_what_no_pod_refers_to() {
     }
 }
 
-#[test]
+#[root_test]
 fn gc_removes_nothing_where_a_pod_might_need_anything() {
-    if !can_run("gc_removes_nothing_where_a_pod_might_need_anything") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = gantry.prepare(&[&image(&gantry, "a", "word")], &[]);
     let before = trees(&gantry);
@@ -73,11 +67,8 @@ impl Waiting {
     }
 }
 
-#[test]
+#[root_test]
 fn gc_removes_nothing_under_a_running_pod() {
-    if !can_run("gc_removes_nothing_under_a_running_pod") {
-        return;
-    }
     let gantry = Gantry::new();
     let Waiting { pod, running, go, .. } = Waiting::start(&gantry);
     // As if somebody had removed its directory's own word for what it needs.
@@ -91,11 +82,8 @@ fn gc_removes_nothing_under_a_running_pod() {
     gantry.wait_all();
 }
 
-#[test]
+#[root_test]
 fn an_image_that_a_pod_refers_to_stays() {
-    if !can_run("an_image_that_a_pod_refers_to_stays") {
-        return;
-    }
     let gantry = Gantry::new();
     let file = image(&gantry, "used", "word");
     let pod = gantry.prepare(&[&file], &[]);

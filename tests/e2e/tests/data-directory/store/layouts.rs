@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gate::root_test;
 use nix::mount::{MsFlags, mount, umount};
 use pod::layout;
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id, status};
 use testing::rootfs::Rootfs;
@@ -46,11 +46,8 @@ fn runs(gantry: &Gantry, pod: &Path) {
     gantry.wait_all();
 }
 
-#[test]
+#[root_test]
 fn a_pod_of_copies_needs_no_store() {
-    if !can_run("a_pod_of_copies_needs_no_store") {
-        return;
-    }
     let gantry = Gantry::new();
     let (pod, said) = prepare(&gantry, "copy");
     assert!(said.starts_with("layout: copies"), "{said}");
@@ -59,11 +56,8 @@ fn a_pod_of_copies_needs_no_store() {
 }
 
 /// Every object of the trees, whatever it is, and no other but the directories that lead to the image.
-#[test]
+#[root_test]
 fn a_copy_is_what_it_was_copied_from() {
-    if !can_run("a_copy_is_what_it_was_copied_from") {
-        return;
-    }
     let tiny = Tiny::new();
     let prepare = tiny.installer(&["prepare", "--image", "tiny.aci", "--layout", "copy"]).output().unwrap();
     assert!(prepare.status.success(), "{}", String::from_utf8_lossy(&prepare.stderr));
@@ -87,11 +81,8 @@ fn a_copy_is_what_it_was_copied_from() {
     assert!(copy.keys().all(|path| Path::new(&of_image).starts_with(path)), "{copy:?}");
 }
 
-#[test]
+#[root_test]
 fn overlays_are_what_is_made_where_they_can_be() {
-    if !can_run("overlays_are_what_is_made_where_they_can_be") {
-        return;
-    }
     let gantry = Gantry::new();
     let (pod, said) = prepare(&gantry, "auto");
     assert_eq!(said, "layout: overlays\n");
@@ -100,11 +91,8 @@ fn overlays_are_what_is_made_where_they_can_be() {
 }
 
 /// An overlay can't hold an overlay's changes: the usual case is DIR inside of a container.
-#[test]
+#[root_test]
 fn where_overlays_can_not_be_made_trees_are_copied() {
-    if !can_run("where_overlays_can_not_be_made_trees_are_copied") {
-        return;
-    }
     let gantry = Gantry::new();
     let over = OnOverlay::new(&gantry);
     let (pod, said) = prepare(&gantry, "auto");
@@ -120,11 +108,8 @@ fn where_overlays_can_not_be_made_trees_are_copied() {
     drop(over);
 }
 
-#[test]
+#[root_test]
 fn a_copy_shares_its_content_where_the_file_system_can() {
-    if !can_run("a_copy_shares_its_content_where_the_file_system_can") {
-        return;
-    }
     let gantry = Gantry::new();
     let disk = Disk::new(&gantry);
     let (pod, said) = prepare(&gantry, "copy");

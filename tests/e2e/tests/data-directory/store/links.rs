@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use testing::host::can_run;
+use gate::root_test;
 use testing::tiny::Tiny;
 
 use super::{is_empty, refused};
@@ -21,11 +21,8 @@ const COMMANDS: &[&[&str]] = &[
 ];
 
 /// What is elsewhere may be anybody's, so it is neither used nor taken for nothing.
-#[test]
+#[root_test]
 fn a_part_of_dir_that_is_a_link_or_a_file_is_refused_by_every_command() {
-    if !can_run("a_part_of_dir_that_is_a_link_or_a_file_is_refused_by_every_command") {
-        return;
-    }
     let tiny = Tiny::new();
     let elsewhere = tiny.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use testing::host::can_run;
+use gate::root_test;
 use testing::pods::{Gantry, image_id};
 
 use super::{image, refused, said, trees};
@@ -49,11 +49,8 @@ fn done(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-#[test]
+#[root_test]
 fn few_descriptors_are_enough_for_many_trees() {
-    if !can_run("few_descriptors_are_enough_for_many_trees") {
-        return;
-    }
     let (gantry, id) = ground();
     let list = done(&limited(&gantry, ENOUGH, &["image", "list"]));
     assert_eq!(list.lines().count(), 1 + TREES + 1, "{list}");
@@ -69,11 +66,8 @@ fn few_descriptors_are_enough_for_many_trees() {
 }
 
 /// With too few, a command fails, and says nothing of damage and does nothing about it.
-#[test]
+#[root_test]
 fn what_can_not_be_looked_at_is_not_damaged() {
-    if !can_run("what_can_not_be_looked_at_is_not_damaged") {
-        return;
-    }
     let gantry = Gantry::new();
     let file = image(&gantry, "real", "word");
     let id = image_id(&file);

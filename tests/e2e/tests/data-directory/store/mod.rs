@@ -13,8 +13,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use gate::root_test;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id, status};
 use testing::rootfs::{Node, Rootfs};
@@ -52,11 +52,8 @@ fn is_empty(directory: &Path) -> bool {
     fs::read_dir(directory).unwrap().next().is_none()
 }
 
-#[test]
+#[root_test]
 fn what_is_known_is_not_read_again() {
-    if !can_run("what_is_known_is_not_read_again") {
-        return;
-    }
     let gantry = Gantry::new();
     let file = image(&gantry, "known", "word");
     let id = image_id(&file);
@@ -74,11 +71,8 @@ fn what_is_known_is_not_read_again() {
 }
 
 /// It may be anybody's.
-#[test]
+#[root_test]
 fn where_no_store_is_none_is_made_to_look_into() {
-    if !can_run("where_no_store_is_none_is_made_to_look_into") {
-        return;
-    }
     let gantry = Gantry::new();
     let images = |format| said(&gantry, &["image", "list", "--format", format]);
     let of_nothing = [images("table"), images("json")];
@@ -100,11 +94,8 @@ fn where_no_store_is_none_is_made_to_look_into() {
     assert_eq!(left, ["mine"]);
 }
 
-#[test]
+#[root_test]
 fn a_file_is_known_by_its_content_alone() {
-    if !can_run("a_file_is_known_by_its_content_alone") {
-        return;
-    }
     let gantry = Gantry::new();
     let file = image(&gantry, "one", "first");
     let first = gantry.prepare(&[&file], &[]);
@@ -120,11 +111,8 @@ fn a_file_is_known_by_its_content_alone() {
     gantry.wait_all();
 }
 
-#[test]
+#[root_test]
 fn a_warm_pod_takes_next_to_no_space() {
-    if !can_run("a_warm_pod_takes_next_to_no_space") {
-        return;
-    }
     let gantry = Gantry::new();
     let busybox = Rootfs::busybox().unwrap().with("large", Node::File(0o644, vec![7; 8 << 20]));
     let file = gantry.image("large", &busybox, &manifest("large", &["/bin/true"]));
@@ -136,11 +124,8 @@ fn a_warm_pod_takes_next_to_no_space() {
     assert!(bytes <= 1 << 20, "{bytes} bytes");
 }
 
-#[test]
+#[root_test]
 fn names_that_could_mean_two_images_are_refused() {
-    if !can_run("names_that_could_mean_two_images_are_refused") {
-        return;
-    }
     let gantry = Gantry::new();
     let one = image(&gantry, "twin", "one");
     said(&gantry, &["image", "import", one.to_str().unwrap()]);
@@ -157,11 +142,8 @@ fn names_that_could_mean_two_images_are_refused() {
     refused(&output, &["sha256-00000"]);
 }
 
-#[test]
+#[root_test]
 fn images_are_listed_with_their_pods() {
-    if !can_run("images_are_listed_with_their_pods") {
-        return;
-    }
     let gantry = Gantry::new();
     assert_eq!(said(&gantry, &["image", "list", "--format", "json"]), "[]\n");
     let file = image(&gantry, "listed", "word");
@@ -179,11 +161,8 @@ fn images_are_listed_with_their_pods() {
     assert_eq!(table.lines().count(), 2, "stage1 is no image");
 }
 
-#[test]
+#[root_test]
 fn a_failed_prepare_leaves_the_store_as_it_was() {
-    if !can_run("a_failed_prepare_leaves_the_store_as_it_was") {
-        return;
-    }
     let gantry = Gantry::new();
     let good = image(&gantry, "good", "word");
     let busybox = Rootfs::busybox().unwrap();
@@ -201,11 +180,8 @@ fn a_failed_prepare_leaves_the_store_as_it_was() {
     gantry.wait_all();
 }
 
-#[test]
+#[root_test]
 fn a_pod_that_nobody_is_told_of_is_gone() {
-    if !can_run("a_pod_that_nobody_is_told_of_is_gone") {
-        return;
-    }
     let gantry = Gantry::new();
     let (known, new) = (image(&gantry, "known", "k"), image(&gantry, "new", "n"));
     let prepare = |images: &[&Path]| {
@@ -221,11 +197,8 @@ fn a_pod_that_nobody_is_told_of_is_gone() {
     assert!(["staging", "containers"].iter().all(|name| is_empty(&gantry.dir().join(name))));
 }
 
-#[test]
+#[root_test]
 fn a_stage1_is_no_image() {
-    if !can_run("a_stage1_is_no_image") {
-        return;
-    }
     let gantry = Gantry::new();
     let file = image(&gantry, "a", "word");
     gantry.prepare(&[&file], &[]);
@@ -234,11 +207,8 @@ fn a_stage1_is_no_image() {
     refused(&output, &[&stage1, "no image", "stage1"]);
 }
 
-#[test]
+#[root_test]
 fn a_store_that_others_can_write_to_is_refused() {
-    if !can_run("a_store_that_others_can_write_to_is_refused") {
-        return;
-    }
     let gantry = Gantry::new();
     let file = image(&gantry, "a", "word");
     let pod = gantry.prepare(&[&file], &[]);

@@ -7,13 +7,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use gate::root_test;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-use testing::host::can_run;
 use testing::image::script;
 use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
@@ -90,11 +90,8 @@ fn is_left(own: &OwnedFd, pod: &Path) -> bool {
     }
 }
 
-#[test]
+#[root_test]
 fn a_start_that_fails_leaves_no_cgroup() {
-    if !can_run("a_start_that_fails_leaves_no_cgroup") {
-        return;
-    }
     let gantry = Gantry::new();
     let (own, pod) = (own(), prepare(&gantry));
     let installer = gantry.installer();
@@ -109,11 +106,8 @@ fn a_start_that_fails_leaves_no_cgroup() {
 }
 
 /// With the first process of its process namespace the reaper ends, whatever it has still to do.
-#[test]
+#[root_test]
 fn a_pod_in_a_process_namespace_of_its_own_leaves_no_cgroup() {
-    if !can_run("a_pod_in_a_process_namespace_of_its_own_leaves_no_cgroup") {
-        return;
-    }
     let gantry = Gantry::new();
     let (own, pod) = (own(), prepare(&gantry));
     for _ in 0..5 {
@@ -124,11 +118,8 @@ fn a_pod_in_a_process_namespace_of_its_own_leaves_no_cgroup() {
     }
 }
 
-#[test]
+#[root_test]
 fn what_a_killed_reaper_left_is_removed_by_the_next_start_and_by_gc() {
-    if !can_run("what_a_killed_reaper_left_is_removed_by_the_next_start_and_by_gc") {
-        return;
-    }
     let gantry = Gantry::new();
     let (own, pod) = (own(), prepare(&gantry));
     let start = || assert_eq!(gantry.start(&pod).wait().0, 7);

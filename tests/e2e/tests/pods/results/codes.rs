@@ -6,9 +6,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testing::host::can_run;
 use testing::image::{manifest, script};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
@@ -29,11 +29,8 @@ fn run_after(gantry: &Gantry, before: &str, pod: &Path) -> Output {
     shell.args(installer.get_args()).arg("run").arg(pod).stdin(Stdio::null()).output().unwrap()
 }
 
-#[test]
+#[root_test]
 fn nspawn_that_fails_gives_no_code_of_an_apps() {
-    if !can_run("nspawn_that_fails_gives_no_code_of_an_apps") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = prepare(&gantry, "exit 0", &[]);
     let few = "ulimit -n 24; exec setpriv --bounding-set -sys_resource";
@@ -48,11 +45,8 @@ fn nspawn_that_fails_gives_no_code_of_an_apps() {
     assert_eq!((gantry.start(&pod).wait().0, status(&pod, "one")), (0, 0));
 }
 
-#[test]
+#[root_test]
 fn nspawn_that_is_killed_gives_no_code_of_an_apps() {
-    if !can_run("nspawn_that_is_killed_gives_no_code_of_an_apps") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = prepare(&gantry, FAILS_WHEN_STOPPED, &[]);
     let mut running = gantry.start(&pod);
@@ -68,11 +62,8 @@ fn nspawn_that_is_killed_gives_no_code_of_an_apps() {
 
 /// `/init` finds both at once when it goes on: that nspawn has died, and a request. Apps have run, so the request is not the
 /// reason for their end.
-#[test]
+#[root_test]
 fn a_request_after_nspawn_has_died_makes_no_success() {
-    if !can_run("a_request_after_nspawn_has_died_makes_no_success") {
-        return;
-    }
     let gantry = Gantry::new();
     let pod = prepare(&gantry, FAILS_WHEN_STOPPED, &[]);
     let mut running = gantry.start(&pod);
@@ -90,11 +81,8 @@ fn a_request_after_nspawn_has_died_makes_no_success() {
 }
 
 /// systemd(1), "Signals": these end it at once, with 0.
-#[test]
+#[root_test]
 fn an_app_that_ends_systemd_at_once_makes_no_success() {
-    if !can_run("an_app_that_ends_systemd_at_once_makes_no_success") {
-        return;
-    }
     for signal in [47, 48] {
         let gantry = Gantry::new();
         let pod = prepare(&gantry, &format!("kill -{signal} 1; sleep 1000"), &[]);
@@ -106,11 +94,8 @@ fn an_app_that_ends_systemd_at_once_makes_no_success() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_pod_whose_directory_was_removed_makes_no_success() {
-    if !can_run("a_pod_whose_directory_was_removed_makes_no_success") {
-        return;
-    }
     for layout in ["overlay", "copy"] {
         for script in [FAILS_WHEN_STOPPED, &FAILS_WHEN_STOPPED.replace("exit 3", "exit 0")] {
             let gantry = Gantry::new();
@@ -134,11 +119,8 @@ fn a_pod_whose_directory_was_removed_makes_no_success() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_status_shows_no_sooner_than_its_app_has_ended() {
-    if !can_run("a_status_shows_no_sooner_than_its_app_has_ended") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = script("one", FAILS_WHEN_STOPPED);
     let image = gantry.image("one", &Rootfs::busybox().unwrap(), &image);

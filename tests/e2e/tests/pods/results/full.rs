@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use gate::root_test;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::{manifest, with_handler};
 use testing::pods::{Gantry, image_id, status};
 use testing::rootfs::Rootfs;
@@ -85,11 +85,8 @@ fn app(script: &str) -> Value {
     manifest("one", &["/bin/sh", "-c", script])
 }
 
-#[test]
+#[root_test]
 fn a_full_disk_loses_no_code() {
-    if !can_run("a_full_disk_loses_no_code") {
-        return;
-    }
     for disk in DISKS {
         let on = disk.mount();
         for code in [7, 0] {
@@ -105,11 +102,8 @@ fn a_full_disk_loses_no_code() {
     }
 }
 
-#[test]
+#[root_test]
 fn an_app_that_is_started_again_on_a_full_disk_has_its_last_status() {
-    if !can_run("an_app_that_is_started_again_on_a_full_disk_has_its_last_status") {
-        return;
-    }
     for disk in DISKS {
         let on = disk.mount();
         let mut image = app(&format!("[ -e /rest ] && exit 0; {FILL}exit 137"));
@@ -121,11 +115,8 @@ fn an_app_that_is_started_again_on_a_full_disk_has_its_last_status() {
 }
 
 /// More names than a directory's first block holds.
-#[test]
+#[root_test]
 fn every_app_of_many_has_its_status_on_a_full_disk() {
-    if !can_run("every_app_of_many_has_its_status_on_a_full_disk") {
-        return;
-    }
     let on = Disk::Ext4.mount();
     let full = format!("{FILL}echo > /dev/shm/full; exit 0");
     let image = on.0.image("one", &Rootfs::busybox().unwrap(), &app(&full));
@@ -152,11 +143,8 @@ fn every_app_of_many_has_its_status_on_a_full_disk() {
 const APPS: usize = 23;
 
 /// What was reserved for the status is taken away, as on a file system that reserves nothing.
-#[test]
+#[root_test]
 fn a_status_that_can_not_be_written_is_said_and_makes_no_success() {
-    if !can_run("a_status_that_can_not_be_written_is_said_and_makes_no_success") {
-        return;
-    }
     let said = "error: cannot write the status of app one: No space left on device (os error 28)\n";
     let on = Disk::Tmpfs.mount();
     for (code, expected) in [(7, 7), (0, 254)] {

@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use fastrand::Rng;
+use gate::root_test;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::user::Person;
 use pod::{Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::plan::{Plan, plan};
 use stage1_init::{Credentials, Loaded, Store, Tree};
-use testing::host::can_run;
 
 use generate::Meant;
 use oracle::Oracle;
@@ -80,11 +80,8 @@ fn compare_some(oracle: &Oracle, seed: u64, manifests: usize) -> (usize, Vec<Str
     (units, differences)
 }
 
-#[test]
+#[root_test]
 fn systemd_reads_what_manifests_mean() {
-    if !can_run("systemd_reads_what_manifests_mean") {
-        return;
-    }
     let seed = std::env::var("GANTRY_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("GANTRY_SEED={seed}");
     let oracle = Oracle::new();
@@ -107,11 +104,8 @@ fn systemd_reads_what_manifests_mean() {
 }
 
 /// Changes to a rendered unit that must not pass: the oracle looks.
-#[test]
+#[root_test]
 fn systemd_notices_what_was_not_meant() {
-    if !can_run("systemd_notices_what_was_not_meant") {
-        return;
-    }
     let mut rng = Rng::with_seed(1);
     let oracle = Oracle::new();
     for (directive, otherwise) in [

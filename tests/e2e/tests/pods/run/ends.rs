@@ -5,20 +5,17 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use gate::root_test;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::{manifest, script, with_handler};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
 
 use super::{SERVE, text};
 
-#[test]
+#[root_test]
 fn an_apps_exit_code_is_the_pods() {
-    if !can_run("an_apps_exit_code_is_the_pods") {
-        return;
-    }
     for (script_text, code) in
         [("exit 0", 0), ("exit 7", 7), ("kill -SEGV $$", 139), ("kill -TERM $$", 143), ("kill -40 $$", 168)]
     {
@@ -31,11 +28,8 @@ fn an_apps_exit_code_is_the_pods() {
     }
 }
 
-#[test]
+#[root_test]
 fn the_first_failing_app_decides() {
-    if !can_run("the_first_failing_app_decides") {
-        return;
-    }
     let gantry = Gantry::new();
     let busybox = Rootfs::busybox().unwrap();
     // The second fails as well, because it is stopped: later, so it does not decide.
@@ -53,11 +47,8 @@ fn the_first_failing_app_decides() {
     assert_eq!(text(&output.stdout), "after second\n");
 }
 
-#[test]
+#[root_test]
 fn an_app_that_ends_well_leaves_the_others() {
-    if !can_run("an_app_that_ends_well_leaves_the_others") {
-        return;
-    }
     let gantry = Gantry::new();
     let busybox = Rootfs::busybox().unwrap();
     let fast = gantry.image("fast", &busybox, &script("fast", "exit 0"));
@@ -74,11 +65,8 @@ fn an_app_that_ends_well_leaves_the_others() {
     assert_eq!((status(&pod, "fast"), status(&pod, "slow")), (0, 0));
 }
 
-#[test]
+#[root_test]
 fn no_apps_status_is_in_anothers_way() {
-    if !can_run("no_apps_status_is_in_anothers_way") {
-        return;
-    }
     let gantry = Gantry::new();
     let busybox = Rootfs::busybox().unwrap();
     let meeting = |mut image: Value| {
@@ -94,11 +82,8 @@ fn no_apps_status_is_in_anothers_way() {
     assert_eq!(fs::read_dir(pod.join("stage1/rkt/status")).unwrap().count(), 2);
 }
 
-#[test]
+#[root_test]
 fn handlers_run_around_the_app() {
-    if !can_run("handlers_run_around_the_app") {
-        return;
-    }
     for (code, main) in [(0, "echo main"), (3, "echo main; exit 3")] {
         let gantry = Gantry::new();
         let image = script("handled", main);
@@ -111,11 +96,8 @@ fn handlers_run_around_the_app() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_failing_pre_start_fails_the_app() {
-    if !can_run("a_failing_pre_start_fails_the_app") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = with_handler(script("early", "echo never"), "pre-start", "echo pre; exit 5");
     let image = gantry.image("early", &Rootfs::busybox().unwrap(), &image);
@@ -125,11 +107,8 @@ fn a_failing_pre_start_fails_the_app() {
 }
 
 /// The program is in a volume of the host's, where prepare does not look.
-#[test]
+#[root_test]
 fn a_program_that_can_not_be_run_is_named() {
-    if !can_run("a_program_that_can_not_be_run_is_named") {
-        return;
-    }
     for (content, code, error) in [
         ("#!/no/such/interpreter\n", 127, "ENOENT: No such file or directory"),
         ("neither script nor program", 126, "ENOEXEC: Exec format error"),
@@ -153,11 +132,8 @@ fn a_program_that_can_not_be_run_is_named() {
 
 /// The message takes a call that may not be allowed; the code is there all the same. What a volume of the host's has
 /// may change, so prepare does not look there.
-#[test]
+#[root_test]
 fn a_program_that_can_not_be_run_has_its_code_under_a_filter() {
-    if !can_run("a_program_that_can_not_be_run_has_its_code_under_a_filter") {
-        return;
-    }
     for (calls, error) in [
         (&["execve"][..], ""),
         (
@@ -179,11 +155,8 @@ fn a_program_that_can_not_be_run_has_its_code_under_a_filter() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_post_stop_that_fails_is_told_of() {
-    if !can_run("a_post_stop_that_fails_is_told_of") {
-        return;
-    }
     let stubborn = "trap '' TERM; while :; do sleep 1; done";
     for (handler, told) in [
         ("exit 3", "ended with 3"),

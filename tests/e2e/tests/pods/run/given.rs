@@ -5,20 +5,17 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
+use gate::root_test;
 use serde_json::json;
 use sha2::Digest;
-use testing::host::can_run;
 use testing::image::{manifest, script, with_handler};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
 
 use super::text;
 
-#[test]
+#[root_test]
 fn arguments_and_environment_arrive_byte_for_byte() {
-    if !can_run("arguments_and_environment_arrive_byte_for_byte") {
-        return;
-    }
     let words = [
         "%n",
         "$HOME",
@@ -61,11 +58,8 @@ fn arguments_and_environment_arrive_byte_for_byte() {
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
 
-#[test]
+#[root_test]
 fn long_arguments_arrive_whole() {
-    if !can_run("long_arguments_arrive_whole") {
-        return;
-    }
     let long = "x".repeat(100_000);
     let many: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
     let mut exec = vec!["/bin/sh", "-c", "echo $# ${#1}; shift 2000; echo $1", "sh", &long];
@@ -76,11 +70,8 @@ fn long_arguments_arrive_whole() {
     assert_eq!(text(&output.stdout), "2001 100000\n1999\n", "{}", text(&output.stderr));
 }
 
-#[test]
+#[root_test]
 fn stdio_is_the_callers_own() {
-    if !can_run("stdio_is_the_callers_own") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("cat", &Rootfs::busybox().unwrap(), &script("cat", "echo aside >&2; cat"));
     // 200 MB, of a length that no buffer's is a divisor of.
@@ -104,11 +95,8 @@ fn stdio_is_the_callers_own() {
     gantry.wait_all();
 }
 
-#[test]
+#[root_test]
 fn stdin_is_the_apps_and_not_its_handlers() {
-    if !can_run("stdin_is_the_apps_and_not_its_handlers") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = with_handler(script("cat", "cat"), "pre-start", "cat; echo pre");
     let image = with_handler(image, "post-stop", "cat; echo post");
@@ -122,11 +110,8 @@ fn stdin_is_the_apps_and_not_its_handlers() {
 }
 
 /// As many as the kernel takes: the primary one is among them.
-#[test]
+#[root_test]
 fn a_multitude_of_groups_takes_no_time() {
-    if !can_run("a_multitude_of_groups_takes_no_time") {
-        return;
-    }
     let gantry = Gantry::new();
     let mut image = script("groups", "grep ^Groups: /proc/self/status | wc -w");
     let groups: Vec<u32> = (2000..67_536).filter(|gid| *gid != 65_535).collect();
@@ -141,11 +126,8 @@ fn a_multitude_of_groups_takes_no_time() {
 }
 
 /// Neither what Rust's runtime nor what the caller ignores is ignored in an app.
-#[test]
+#[root_test]
 fn no_signal_is_ignored() {
-    if !can_run("no_signal_is_ignored") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = manifest("signals", &["grep", "SigIgn", "/proc/self/status"]);
     let image = gantry.image("signals", &Rootfs::busybox().unwrap(), &image);
@@ -160,11 +142,8 @@ fn no_signal_is_ignored() {
     assert_eq!(text(&output.stdout), "SigIgn:\t0000000000000000\n", "{}", text(&output.stderr));
 }
 
-#[test]
+#[root_test]
 fn limits_are_the_pods_own_and_not_the_callers() {
-    if !can_run("limits_are_the_pods_own_and_not_the_callers") {
-        return;
-    }
     let gantry = Gantry::new();
     let mut image = manifest("limited", &["cat", "/proc/self/limits"]);
     let long = "a".repeat(100_000);
@@ -198,11 +177,8 @@ fn limits_are_the_pods_own_and_not_the_callers() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_pod_manifest_overrides_what_images_say() {
-    if !can_run("a_pod_manifest_overrides_what_images_say") {
-        return;
-    }
     let gantry = Gantry::new();
     let image =
         gantry.image("base", &Rootfs::busybox().unwrap(), &script("base", "echo the image's; exit 1"));

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use gate::root_test;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::{manifest, with_handler};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
@@ -34,11 +34,8 @@ fn run(gantry: &Gantry, images: &[&Value]) -> (i32, String, String) {
     (code, text(&output.stdout), text(&output.stderr))
 }
 
-#[test]
+#[root_test]
 fn an_app_that_ends_well_but_leaves_a_child_leaves_the_others() {
-    if !can_run("an_app_that_ends_well_but_leaves_a_child_leaves_the_others") {
-        return;
-    }
     let gantry = Gantry::new();
     // The post-stop handler comes after the child's end, and the other goes on for as long as a failure would take.
     let left = with_handler(root("left", &format!("{CHILD}exit 0")), "post-stop", "echo > /meet/over");
@@ -49,11 +46,8 @@ fn an_app_that_ends_well_but_leaves_a_child_leaves_the_others() {
     assert_eq!((status(&pod, "left"), status(&pod, "slow")), (0, 0));
 }
 
-#[test]
+#[root_test]
 fn an_app_that_fails_and_leaves_a_child_ends_the_pod_with_its_code() {
-    if !can_run("an_app_that_fails_and_leaves_a_child_ends_the_pod_with_its_code") {
-        return;
-    }
     let gantry = Gantry::new();
     let left = root("left", &format!("{CHILD}exit 7"));
     let ended = run(&gantry, &[&left, &root("other", "sleep 1000")]);
@@ -62,11 +56,8 @@ fn an_app_that_fails_and_leaves_a_child_ends_the_pod_with_its_code() {
     assert_eq!((status(&pod, "left"), status(&pod, "other")), (7, 143));
 }
 
-#[test]
+#[root_test]
 fn a_pre_start_that_ends_well_but_leaves_a_child_lets_its_app_start() {
-    if !can_run("a_pre_start_that_ends_well_but_leaves_a_child_lets_its_app_start") {
-        return;
-    }
     for (pre_start, ended) in [("exit 0", (0, "runs\n")), ("exit 5", (5, ""))] {
         let gantry = Gantry::new();
         let image = with_handler(root("app", "echo runs"), "pre-start", &format!("{CHILD}{pre_start}"));
@@ -75,11 +66,8 @@ fn a_pre_start_that_ends_well_but_leaves_a_child_lets_its_app_start() {
     }
 }
 
-#[test]
+#[root_test]
 fn an_app_that_ends_well_but_leaves_a_child_is_not_started_again() {
-    if !can_run("an_app_that_ends_well_but_leaves_a_child_is_not_started_again") {
-        return;
-    }
     let gantry = Gantry::new();
     let script = format!("echo >> /runs; n=$(wc -l < /runs); echo run $n; {CHILD}[ $n = 2 ] || exit 3");
     let mut image = root("again", &script);
@@ -91,11 +79,8 @@ fn an_app_that_ends_well_but_leaves_a_child_is_not_started_again() {
     assert_eq!(status(&gantry.pod(), "again"), 0);
 }
 
-#[test]
+#[root_test]
 fn a_pre_start_that_fails_after_one_that_did_not_ends_the_pod() {
-    if !can_run("a_pre_start_that_fails_after_one_that_did_not_ends_the_pod") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = root("again", "echo > /ran; echo runs; exit 3");
     let mut image = with_handler(image, "pre-start", "! [ -e /ran ] || exit 5");

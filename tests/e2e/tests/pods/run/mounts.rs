@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use gate::root_test;
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::Rootfs;
@@ -24,11 +24,8 @@ fn listed(plan: &str) -> BTreeSet<String> {
     places.map(|place| place.strip_prefix(DEV).map_or(place.into(), |below| format!("/dev{below}"))).collect()
 }
 
-#[test]
+#[root_test]
 fn a_dry_run_lists_what_an_app_finds_mounted() {
-    if !can_run("a_dry_run_lists_what_an_app_finds_mounted") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = manifest("mounts", &["/bin/sh", "-c", "cat /proc/self/mountinfo"]);
     let image = gantry.image("mounts", &Rootfs::busybox().unwrap(), &image);

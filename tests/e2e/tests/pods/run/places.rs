@@ -3,19 +3,16 @@
 
 use std::fs;
 
+use gate::root_test;
 use serde_json::json;
-use testing::host::can_run;
 use testing::image::{manifest, script};
 use testing::pods::Gantry;
 use testing::rootfs::{Node, Rootfs};
 
 use super::text;
 
-#[test]
+#[root_test]
 fn an_app_has_its_root_user_and_directory() {
-    if !can_run("an_app_has_its_root_user_and_directory") {
-        return;
-    }
     let show =
         "id -u; id -g; id -G; pwd; ls /; ls -d /proc/self /sys/kernel; echo x > /dev/null; hostname; umask";
     let mut image = script("view", show);
@@ -34,11 +31,8 @@ fn an_app_has_its_root_user_and_directory() {
 }
 
 /// CAP_MKNOD is in appc's default set, so what keeps an app from the host's devices is where they can be opened.
-#[test]
+#[root_test]
 fn devices_work_in_dev_alone_and_nothing_is_made_there() {
-    if !can_run("devices_work_in_dev_alone_and_nothing_is_made_there") {
-        return;
-    }
     let gantry = Gantry::new();
     let volume = gantry.beside("volume");
     fs::create_dir(&volume).unwrap();
@@ -56,11 +50,8 @@ fn devices_work_in_dev_alone_and_nothing_is_made_there() {
     assert_eq!(errors.matches("Read-only file system").count(), 1, "{errors}");
 }
 
-#[test]
+#[root_test]
 fn volumes_are_mounted_in_the_apps_root() {
-    if !can_run("volumes_are_mounted_in_the_apps_root") {
-        return;
-    }
     let gantry = Gantry::new();
     let (data, config) = (gantry.beside("da:ta \\ x"), gantry.beside("config"));
     fs::create_dir(&data).unwrap();
@@ -95,11 +86,8 @@ fn volumes_are_mounted_in_the_apps_root() {
     assert!(!std::path::Path::new("/target").exists(), "nothing is made on the host");
 }
 
-#[test]
+#[root_test]
 fn the_hosts_time_zone_is_the_pods() {
-    if !can_run("the_hosts_time_zone_is_the_pods") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("zone", &Rootfs::busybox().unwrap(), &script("zone", "exit 0"));
     assert_eq!(gantry.run(&[&image]).status.code(), Some(0));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Apps that are started again, and again.
 
+use gate::root_test;
 use serde_json::{Value, json};
-use testing::host::can_run;
 use testing::image::{manifest, with_handler};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
@@ -19,11 +19,8 @@ fn root(name: &str, script: &str) -> Value {
     image
 }
 
-#[test]
+#[root_test]
 fn nothing_limits_how_often_an_app_and_its_handlers_start() {
-    if !can_run("nothing_limits_how_often_an_app_and_its_handlers_start") {
-        return;
-    }
     let gantry = Gantry::new();
     let count = format!(
         "echo >> /runs; n=$(wc -l < /runs); echo run $n; [ $n -ge {RUNS} ] || exit 3; echo > /meet/ended"

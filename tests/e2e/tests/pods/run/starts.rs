@@ -4,20 +4,18 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use gate::root_test;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use testing::host::{can_run, snapshot};
+use testing::host::snapshot;
 use testing::image::{script, with_handler};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
 
 use super::{SERVE, text};
 
-#[test]
+#[root_test]
 fn sigterm_stops_a_pod_in_order_and_it_starts_again() {
-    if !can_run("sigterm_stops_a_pod_in_order_and_it_starts_again") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = with_handler(script("serve", SERVE), "post-stop", "echo after");
     let image = gantry.image("serve", &Rootfs::busybox().unwrap(), &image);
@@ -32,11 +30,8 @@ fn sigterm_stops_a_pod_in_order_and_it_starts_again() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_running_pod_is_not_started_twice() {
-    if !can_run("a_running_pod_is_not_started_twice") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("serve", &Rootfs::busybox().unwrap(), &script("serve", SERVE));
     let pod = gantry.prepare(&[&image], &[]);
@@ -53,11 +48,8 @@ fn a_running_pod_is_not_started_twice() {
 }
 
 /// The reaper holds the lock a little longer than the pod's process is there.
-#[test]
+#[root_test]
 fn a_pod_that_has_ended_starts_again_at_once() {
-    if !can_run("a_pod_that_has_ended_starts_again_at_once") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("short", &Rootfs::busybox().unwrap(), &script("short", "exit 0"));
     let pod = gantry.prepare(&[&image], &[]);
@@ -68,11 +60,8 @@ fn a_pod_that_has_ended_starts_again_at_once() {
     gantry.wait_all();
 }
 
-#[test]
+#[root_test]
 fn nothing_is_left_of_a_pod_however_it_ends() {
-    if !can_run("nothing_is_left_of_a_pod_however_it_ends") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("serve", &Rootfs::busybox().unwrap(), &script("serve", SERVE));
     let pod = gantry.prepare(&[&image], &[]);
@@ -90,11 +79,8 @@ fn nothing_is_left_of_a_pod_however_it_ends() {
     }
 }
 
-#[test]
+#[root_test]
 fn init_names_what_it_can_not_load() {
-    if !can_run("init_names_what_it_can_not_load") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("broken", &Rootfs::busybox().unwrap(), &script("broken", "exit 0"));
     let pod = gantry.prepare(&[&image], &["--layout", "copy"]);
@@ -114,11 +100,8 @@ fn init_names_what_it_can_not_load() {
     assert_eq!(text(&output.stderr).lines().count(), 1);
 }
 
-#[test]
+#[root_test]
 fn a_dry_run_shows_the_plan_and_does_nothing() {
-    if !can_run("a_dry_run_shows_the_plan_and_does_nothing") {
-        return;
-    }
     let gantry = Gantry::new();
     let image = gantry.image("plan", &Rootfs::busybox().unwrap(), &script("plan", "echo never \u{1b}[2J"));
     let pod = gantry.prepare(&[&image], &[]);
@@ -146,11 +129,8 @@ fn a_dry_run_shows_the_plan_and_does_nothing() {
 }
 
 /// Whoever prepares is seldom the one who starts; a run is both, and says it once.
-#[test]
+#[root_test]
 fn what_is_not_known_is_said_by_prepare_and_by_each_start() {
-    if !can_run("what_is_not_known_is_said_by_prepare_and_by_each_start") {
-        return;
-    }
     let warning = "warning: isolator resource/unheard-of of app odd is not known, and not enforced\n";
     let gantry = Gantry::new();
     let mut image = script("odd", "true");

@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
+use gate::root_test;
 use nix::errno::Errno;
 use serde_json::json;
 use syscall_faults::trace::{self, Fault};
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::Gantry;
 use testing::rootfs::{Node, Rootfs};
@@ -16,11 +16,8 @@ use testing::rootfs::{Node, Rootfs};
 use super::text;
 
 /// The next start takes an empty volume as it is, since its apps may have changed it.
-#[test]
+#[root_test]
 fn an_empty_volume_has_its_owner_and_mode_or_is_not_there() {
-    if !can_run("an_empty_volume_has_its_owner_and_mode_or_is_not_there") {
-        return;
-    }
     let gantry = Gantry::new();
     let mut image = manifest("own", &["/bin/sh", "-c", "stat -c '%u %g %a' /v"]);
     image["app"]["mountPoints"] = json!([{"name": "v", "path": "/v"}]);
@@ -53,11 +50,8 @@ fn an_empty_volume_has_its_owner_and_mode_or_is_not_there() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_source_that_is_of_another_kind_by_now_is_named() {
-    if !can_run("a_source_that_is_of_another_kind_by_now_is_named") {
-        return;
-    }
     let gantry = Gantry::new();
     let source = gantry.beside("source");
     for (path, was, is) in [("/data", "a directory", "a file"), ("/conf", "a file", "a directory")] {

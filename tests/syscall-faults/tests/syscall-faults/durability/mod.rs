@@ -8,10 +8,10 @@ mod protocol;
 
 use std::fs;
 
+use gate::root_test;
 use nix::errno::Errno;
 use protocol::Published;
 use syscall_faults::trace::{self, Done, Event, Fault, Run};
-use testing::host::can_run;
 use testing::tiny::{Tiny, said};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
@@ -38,11 +38,8 @@ fn check(events: &[Event], published: &[Published]) -> Result<(), String> {
     published.iter().try_for_each(|published| protocol::check(events, published))
 }
 
-#[test]
+#[root_test]
 fn all_is_synced_before_it_is_published_and_before_success_is_told() {
-    if !can_run("all_is_synced_before_it_is_published_and_before_success_is_told") {
-        return;
-    }
     let tiny = Tiny::new();
     for words in [
         PREPARE,
@@ -57,11 +54,8 @@ fn all_is_synced_before_it_is_published_and_before_success_is_told() {
     }
 }
 
-#[test]
+#[root_test]
 fn an_init_that_can_not_be_linked_is_copied_onto_the_disk() {
-    if !can_run("an_init_that_can_not_be_linked_is_copied_onto_the_disk") {
-        return;
-    }
     let tiny = Tiny::new();
     let is_link = |event: &Event| event.call == "linkat" && event.objects[0].ends_with("stage1/init");
     let too_many = |event: &Event| is_link(event).then_some(Fault::Error(Errno::EMLINK));
@@ -70,11 +64,8 @@ fn an_init_that_can_not_be_linked_is_copied_onto_the_disk() {
     check(&run.events, &published).unwrap();
 }
 
-#[test]
+#[root_test]
 fn a_tree_that_replaces_a_damaged_one_is_on_disk() {
-    if !can_run("a_tree_that_replaces_a_damaged_one_is_on_disk") {
-        return;
-    }
     let tiny = Tiny::new();
     let id = publish(&tiny, &["image", "import", "tiny.aci"]).0.stdout;
     let damaged = tiny.dir().join("store/tree-v1").join(id.trim()).join("tree/rootfs/etc/passwd");
@@ -91,11 +82,8 @@ fn notices(what: &str, events: &[Event], published: &[Published], change: impl F
     assert!(check(&changed, published).is_err(), "nobody would notice: {what}");
 }
 
-#[test]
+#[root_test]
 fn the_check_notices_what_is_missing() {
-    if !can_run("the_check_notices_what_is_missing") {
-        return;
-    }
     let (Run { events, .. }, published) = publish(&Tiny::new(), PREPARE);
     check(&events, &published).unwrap();
     let syncs =

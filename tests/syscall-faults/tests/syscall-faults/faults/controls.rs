@@ -4,9 +4,9 @@
 use std::fs;
 use std::process::Command;
 
+use gate::root_test;
 use nix::errno::Errno;
 use syscall_faults::trace::{self, Fault, Run};
-use testing::host::can_run;
 use testing::tiny;
 
 /// Makes `before`, and in a child of a child `made`, then `after`.
@@ -21,22 +21,16 @@ fn shell(fault: impl Fn(usize) -> Option<Fault>) -> (Run, [bool; 3]) {
     (run, there)
 }
 
-#[test]
+#[root_test]
 fn calls_are_counted_in_every_process() {
-    if !can_run("calls_are_counted_in_every_process") {
-        return;
-    }
     let (run, there) = shell(|_| None);
     assert_eq!((run.code, there, run.points()), (Some(7), [true; 3], 3), "{:?}", run.events);
     assert_eq!(run.stdout, "made 0\n");
     assert!(run.fault().is_none());
 }
 
-#[test]
+#[root_test]
 fn a_call_that_is_made_to_fail_is_not_executed() {
-    if !can_run("a_call_that_is_made_to_fail_is_not_executed") {
-        return;
-    }
     let (run, there) = shell(|number| (number == 2).then_some(Fault::Error(Errno::EDQUOT)));
     assert_eq!((run.code, there), (Some(7), [true, false, true]), "{:?}", run.events);
     assert_eq!(run.stdout, "made 1\n");
@@ -44,11 +38,8 @@ fn a_call_that_is_made_to_fail_is_not_executed() {
     assert_eq!(run.fault().unwrap().end.as_ref().unwrap().result, -i64::from(Errno::EDQUOT as i32));
 }
 
-#[test]
+#[root_test]
 fn a_kill_ends_every_process_before_the_call() {
-    if !can_run("a_kill_ends_every_process_before_the_call") {
-        return;
-    }
     let (run, there) = shell(|number| (number == 2).then_some(Fault::Kill));
     assert_eq!((run.code, there), (None, [true, false, false]), "{:?}", run.events);
     assert_eq!((run.stdout.as_str(), run.points()), ("", 2));

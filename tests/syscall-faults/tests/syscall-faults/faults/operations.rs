@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The operations, each a test of its own. In their words, `NAME.aci` is an image, `NAME.id` its id.
 
-use testing::host::can_run;
+use gate::root_test;
 use testing::tiny;
 
 use super::sweep::sweep;
@@ -57,12 +57,10 @@ const NO_SUCH_IMAGE: Again =
 
 macro_rules! operations {
     ($($name:ident: $before:expr, $command:expr, $again:expr, $least:expr;)*) => {
-        $(#[test]
+        $(#[root_test]
         fn $name() {
-            if can_run(stringify!($name)) {
-                let operation = Operation { before: &$before, command: $command, again: $again, least: $least };
-                sweep(stringify!($name), &operation);
-            }
+            let operation = Operation { before: &$before, command: $command, again: $again, least: $least };
+            sweep(stringify!($name), &operation);
         })*
     };
 }

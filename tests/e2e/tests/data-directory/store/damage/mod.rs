@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::process::Command;
 
-use testing::host::can_run;
+use gate::root_test;
 use testing::pods::{Gantry, image_id};
 
 use super::{image, is_empty, refused, said, trees};
@@ -30,11 +30,8 @@ fn repair(gantry: &Gantry, words: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-#[test]
+#[root_test]
 fn every_difference_is_named() {
-    if !can_run("every_difference_is_named") {
-        return;
-    }
     let (gantry, _, rootfs, id) = ground();
     assert_eq!(said(&gantry, &["verify"]), format!("{id}: intact\n"));
     // Each is one thing, undone by nobody: all are named at the end.
@@ -55,11 +52,8 @@ fn every_difference_is_named() {
 }
 
 /// Descriptors are short at one place after another.
-#[test]
+#[root_test]
 fn the_systems_trouble_is_no_damage() {
-    if !can_run("the_systems_trouble_is_no_damage") {
-        return;
-    }
     let (gantry, _, _, id) = ground();
     let (mut looked, mut most) = (0, 0);
     for count in 3.. {
@@ -79,11 +73,8 @@ fn the_systems_trouble_is_no_damage() {
     assert!(looked > 0, "with {most} descriptors there are enough");
 }
 
-#[test]
+#[root_test]
 fn what_is_half_there_is_not_trusted() {
-    if !can_run("what_is_half_there_is_not_trusted") {
-        return;
-    }
     for part in ["info", "record", "tree"] {
         let (gantry, file, rootfs, id) = ground();
         let tree = rootfs.parent().unwrap().parent().unwrap();
@@ -106,11 +97,8 @@ fn what_is_half_there_is_not_trusted() {
 }
 
 /// Each has all that belongs to it, but not the other's name.
-#[test]
+#[root_test]
 fn a_tree_of_another_name_is_damaged() {
-    if !can_run("a_tree_of_another_name_is_damaged") {
-        return;
-    }
     let (gantry, one, _, id) = ground();
     let other = image(&gantry, "other", "other");
     let ids = [id, image_id(&other)];
@@ -133,11 +121,8 @@ fn a_tree_of_another_name_is_damaged() {
 }
 
 /// Who can write there can have changed all of it, the record as well, so only its file sets it right.
-#[test]
+#[root_test]
 fn a_tree_that_others_can_write_to_is_damaged() {
-    if !can_run("a_tree_that_others_can_write_to_is_damaged") {
-        return;
-    }
     let (gantry, file, _, id) = ground();
     let tree = gantry.dir().join("store/tree-v1").join(&id);
     for (mode, owner) in [(0o720, 0), (0o702, 0), (0o700, 1000)] {
@@ -156,11 +141,8 @@ fn a_tree_that_others_can_write_to_is_damaged() {
 }
 
 /// The same tar in another file: nobody knows that its tree is there before all of it is unpacked.
-#[test]
+#[root_test]
 fn a_damaged_tree_is_replaced_by_the_one_that_comes() {
-    if !can_run("a_damaged_tree_is_replaced_by_the_one_that_comes") {
-        return;
-    }
     let (gantry, file, rootfs, id) = ground();
     let again = gantry.beside("again.aci.gz");
     let mut gzip =

@@ -7,9 +7,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Stdio;
 
+use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testing::host::can_run;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::{Node, Rootfs};
@@ -17,11 +17,8 @@ use testing::rootfs::{Node, Rootfs};
 use super::super::gc::Waiting;
 use super::super::{image, is_empty, said, trees};
 use super::{ground, repair};
-#[test]
+#[root_test]
 fn a_damaged_tree_is_renewed_from_its_file() {
-    if !can_run("a_damaged_tree_is_renewed_from_its_file") {
-        return;
-    }
     let (gantry, _, rootfs, id) = ground();
     let pod = said(&gantry, &["prepare", "--image", &id]);
     fs::write(rootfs.join("etc/word"), "fate").unwrap();
@@ -33,11 +30,8 @@ fn a_damaged_tree_is_renewed_from_its_file() {
     gantry.wait_all();
 }
 
-#[test]
+#[root_test]
 fn a_tree_that_can_not_be_renewed_is_taken_out() {
-    if !can_run("a_tree_that_can_not_be_renewed_is_taken_out") {
-        return;
-    }
     let (gantry, file, rootfs, id) = ground();
     let pod = said(&gantry, &["prepare", "--image", &id]);
     let pod = Path::new(pod.trim());
@@ -65,11 +59,8 @@ fn a_tree_that_can_not_be_renewed_is_taken_out() {
 }
 
 /// What is in the file's place makes no tree, or another.
-#[test]
+#[root_test]
 fn a_tree_whose_file_is_another_is_taken_out() {
-    if !can_run("a_tree_whose_file_is_another_is_taken_out") {
-        return;
-    }
     for (number, why) in [(0, "not an archive"), (1, "digest is sha256-"), (2, "is not there any more")] {
         let (gantry, file, rootfs, id) = ground();
         fs::write(rootfs.join("etc/word"), "fate").unwrap();
@@ -87,11 +78,8 @@ fn a_tree_whose_file_is_another_is_taken_out() {
 }
 
 /// Each limit keeps an archive from being unpacked, and none makes the damaged tree go.
-#[test]
+#[root_test]
 fn a_tree_stays_where_its_file_exceeds_a_limit() {
-    if !can_run("a_tree_stays_where_its_file_exceeds_a_limit") {
-        return;
-    }
     let (gantry, file, rootfs, id) = ground();
     let again = gantry.beside("again.aci.xz");
     let mut xz = xz2::write::XzEncoder::new(fs::File::create(&again).unwrap(), 6);
@@ -118,11 +106,8 @@ fn a_tree_stays_where_its_file_exceeds_a_limit() {
     assert_eq!(fs::read(rootfs.join("etc/word")).unwrap(), b"word");
 }
 
-#[test]
+#[root_test]
 fn a_tree_stays_where_its_repair_is_interrupted() {
-    if !can_run("a_tree_stays_where_its_repair_is_interrupted") {
-        return;
-    }
     let gantry = Gantry::new();
     let rootfs = Rootfs::busybox().unwrap().with("large", Node::File(0o644, vec![7; 64 << 20]));
     let file = gantry.image("large", &rootfs, &manifest("large", &["/bin/true"]));
@@ -143,11 +128,8 @@ fn a_tree_stays_where_its_repair_is_interrupted() {
     }
 }
 
-#[test]
+#[root_test]
 fn a_damaged_tree_stays_under_a_running_pod() {
-    if !can_run("a_damaged_tree_stays_under_a_running_pod") {
-        return;
-    }
     let gantry = Gantry::new();
     let Waiting { image, running, go, .. } = Waiting::start(&gantry);
     let id = image_id(&image);
@@ -165,11 +147,8 @@ fn a_damaged_tree_stays_under_a_running_pod() {
 }
 
 /// A pod of overlays is started with a name of stage1's `init` that it has itself.
-#[test]
+#[root_test]
 fn a_repair_gives_pods_the_new_init() {
-    if !can_run("a_repair_gives_pods_the_new_init") {
-        return;
-    }
     let (gantry, file, ..) = ground();
     let [pod, other] = [(); 2].map(|()| gantry.prepare(&[&file], &["--layout", "overlay"]));
     let copies = gantry.prepare(&[&file], &["--layout", "copy"]);

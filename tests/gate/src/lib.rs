@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Runs a test only where it can run: as root, or on a machine that boots virtual machines.
+//!
+//! ```ignore
+//! #[gate::root_test]
+//! fn a_pod_ends_with_its_app() { … }
+//! ```
+//!
+//! Elsewhere, the test says *skipped* on stderr and passes. With `CI=true` it fails.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+
+/// Marks a test that needs root. It takes the place of `#[test]`.
+pub use gate_attribute::root_test;
+/// Marks a test that boots a virtual machine, as root. It takes the place of `#[test]`.
+pub use gate_attribute::vm_test;
+
+/// What becomes of a test.
+#[derive(Debug, PartialEq, Eq)]
+enum Gate {
+    Run,
+    Skip,
+    Fail,
+}
+
+/// Tells whether a test that needs root can run.
+///
+/// # Panics
+/// Panics if it can't, with `CI=true`.
+pub fn has_root(test: &str) -> bool {
+    pass(rustix::process::geteuid().is_root(), test, "root")
+}
+
+/// Tells whether a test that boots a virtual machine can run.
+///
+/// # Panics
+/// Panics if it can't, with `CI=true`.
+pub fn has_machine(test: &str) -> bool {
+    has_root(test) && pass(cfg!(target_arch = "x86_64"), test, "an x86_64 machine")
+}
+
+fn pass(there: bool, test: &str, what: &str) -> bool {
+    let gate = gate(there, env::var_os("CI").as_deref());
+    assert!(gate != Gate::Fail, "{test} needs {what}, and CI=true forbids a skip");
+    if gate == Gate::Skip {
+        // Not by eprintln!: the harness keeps to itself what a test prints and then passes.
+        let _ = io::stderr().write_all(format!("skipped: {test} needs {what}\n").as_bytes());
+    }
+    gate == Gate::Run
+}
+
+fn gate(there: bool, ci: Option<&OsStr>) -> Gate {
+    match there {
+        true => Gate::Run,
+        false if ci == Some(OsStr::new("true")) => Gate::Fail,
+        false => Gate::Skip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_can_not_run_is_skipped_or_fails_in_ci() {
+        for (ci, otherwise) in [(None, Gate::Skip), (Some("false"), Gate::Skip), (Some("true"), Gate::Fail)] {
+            let ci = ci.map(OsStr::new);
+            assert_eq!((gate(true, ci), gate(false, ci)), (Gate::Run, otherwise));
+        }
+    }
+}
