@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every call that makes a user namespace, in every way that the kernel takes it: programs in the image's root make one
-//! call each, and exit with its error number.
+//! Makes a user namespace by every call that can, in every way of entering the kernel. Programs in the image's root
+//! make one call each and exit with its error number.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hierarchies of cgroup v1, where the host has some: their files have no namespace but the cgroup's, and belong to
-//! user 0. What is mounted is the cgroup of whoever started the pod, with all that is below.
+//! Attacks through hierarchies of cgroup v1, where the host has some. Their files belong to user 0, and only a cgroup
+//! namespace confines them. A mount shows the cgroup of the process that started the pod, with everything below it.
 
 use std::fs::{self, OpenOptions};
 
@@ -17,11 +17,11 @@ fn in_own_namespaces() -> Result<(), String> {
     take()
 }
 
-/// Mounts one and opens it for writing: who writes there moves and stops the host's processes. None is made that is not
-/// there: no cgroup namespace but the first may do that.
+/// Mounts a hierarchy and opens it for writing: a process that writes there can move and stop the host's processes. It
+/// makes no new hierarchy, since only the first cgroup namespace may do that.
 fn take() -> Result<(), String> {
     let own = io_step("read cgroup", fs::read_to_string("/proc/self/cgroup"))?;
-    // "ID:CONTROLLERS:PATH" (cgroups(7)); v2 has no controllers there.
+    // "ID:CONTROLLERS:PATH" (cgroups(7)). v2 has no controllers there.
     let mut hierarchies =
         own.lines().filter_map(|line| line.split(':').nth(1)).filter(|name| !name.is_empty());
     let name = hierarchies.next().ok_or("the host has no cgroup v1")?;

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Attacks on the boundary between a pod and its host, as an app makes them: the end-to-end tests put this program into
-//! images. It is static and takes nothing of an image but a directory `/tmp`, to mount on.
+//! Attacks the boundary between a pod and its host, as an app would. The suite puts this program into images. It is
+//! static and needs nothing in an image but a directory `/tmp` to mount on.
 //!
 //! ```text
 //! attack ATTACK…
 //! ```
 //!
-//! Each is made by a process of its own, so that none spoils the next, and each has a line on standard output:
+//! Each attack is made by a process of its own, so that none spoils the next, and prints one line on stdout:
 //!
 //! ```text
 //! APP ATTACK: OUTCOME
 //! ```
 //!
-//! APP is the app's name (`AC_APP_NAME`), OUTCOME [`THROUGH`], or the step that failed and its error: `unshare: EPERM`.
+//! APP is the app's name (`AC_APP_NAME`). OUTCOME is [`THROUGH`], or the step that failed and its error: `unshare:
+//! EPERM`.
 //!
-//! An attack that gets through does no harm: it ends where it could do some. What it opens for writing it does not
-//! write to.
+//! An attack that gets through does no harm: it ends where it could begin to do some. It writes nothing to what it has
+//! opened for writing.
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | every outcome was said, whatever it is |
-//! | 2 | there is no such attack, or nobody to tell |
+//! | 0 | every outcome was printed, whatever it is |
+//! | 2 | there is no such attack, or stdout can't be written to |
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
 mod calls;
@@ -36,13 +37,14 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// What an attack says that did what it is there for.
+/// The outcome of an attack that got through.
 const THROUGH: &str = "got through";
 
-/// Succeeds where it got through, or says what stopped it.
+/// Succeeds if the attack got through; the error says what stopped it.
 type Attack = fn() -> Result<(), String>;
 
-/// Each with its name; a name with `inside` is a second half, made in namespaces of the first one's.
+/// All attacks, by name. A name with `inside` is the second half of an attack, made in the namespaces of the first
+/// half.
 const ATTACKS: [&[(&str, Attack)]; 4] =
     [calls::ATTACKS, cgroups::ATTACKS, mounts::ATTACKS, terminals::ATTACKS];
 
@@ -66,18 +68,18 @@ fn make(name: &str) -> Result<()> {
     say(&attack().err().unwrap_or_else(|| THROUGH.into()))
 }
 
-/// Has an attack made, and prints its line.
+/// Makes an attack in a process of its own, and prints its line.
 fn report(name: &str) -> Result<()> {
     let app = env::var("AC_APP_NAME").unwrap_or_else(|_| "-".into());
     say(&format!("{app} {name}: {}", outcome(name)?))
 }
 
-/// A line in one piece: several apps may write to the same pipe.
+/// Prints a line in one piece, since several apps may write to the same pipe.
 fn say(line: &str) -> Result<()> {
     io::stdout().write_all(format!("{line}\n").as_bytes()).context("cannot write to stdout")
 }
 
-/// Makes an attack in a process of its own.
+/// Makes an attack in a process of its own, and returns its outcome.
 fn outcome(name: &str) -> Result<String> {
     let stdin = match terminals::has(name) {
         true => io::stdout().as_fd().try_clone_to_owned().context("cannot duplicate stdout")?.into(),
@@ -91,7 +93,7 @@ fn outcome(name: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
-/// Goes on with the second half of an attack in a new process, which is in the namespaces made for children.
+/// Makes the second half of an attack in a new process, which is in the namespaces made for children.
 fn go_on(name: &str) -> Result<(), String> {
     match outcome(name).map_err(|error| format!("{error:#}"))? {
         through if through == THROUGH => Ok(()),
@@ -103,12 +105,12 @@ fn ended(status: ExitStatus) -> String {
     format!("it ended with {status} ")
 }
 
-/// Names the step that an error stopped, by the error's name.
+/// Names the step that failed, and the error by its name.
 fn step<T, E: Debug>(what: impl Display, done: Result<T, E>) -> Result<T, String> {
     done.map_err(|error| format!("{what}: {error:?}"))
 }
 
-/// Likewise, for what the standard library does.
+/// Does the same for errors of the standard library.
 fn io_step<T>(what: impl Display, done: io::Result<T>) -> Result<T, String> {
     let name = |error: io::Error| nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default());
     step(what, done.map_err(name))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Mounts that show what is masked: a user namespace of its own gives an app the capabilities to make them, and the
-//! kernel lets it have a file system anew that is somewhere in its mount namespace, unmasked (`mount_too_revealing` in
-//! fs/namespace.c). To a sysctl's owner, user 0, it is writable there.
+//! Mounts file systems that show what is masked. A user namespace gives the app the capabilities for it. The kernel
+//! permits a new mount of a file system that is already somewhere in the mount namespace, unmasked
+//! (`mount_too_revealing` in fs/namespace.c). A sysctl in it is writable for its owner, user 0.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt as _;
@@ -26,14 +26,14 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("beneath-as-own-root", || beneath(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUSER)),
 ];
 
-/// Goes on in a user and a mount namespace of its own, and one that owns what is mounted.
+/// Continues in new user and mount namespaces, and in a namespace of the kind that owns what is mounted.
 fn in_own_namespaces(kind: CloneFlags, inside: &str) -> Result<(), String> {
     step("unshare", unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | kind))?;
     step("keep its capabilities", keep_capabilities())?;
     go_on(inside)
 }
 
-/// The namespace has no root: what is executed has the ambient capabilities alone (capabilities(7)).
+/// The namespace has no root user, so the executed program has only the ambient capabilities (capabilities(7)).
 fn keep_capabilities() -> rustix::io::Result<()> {
     let CapabilitySets { effective, permitted, .. } = capabilities(None)?;
     let inheritable = CapabilitySet::SYS_ADMIN;
@@ -46,24 +46,24 @@ fn mount_fresh(fs_type: &str) -> Result<(), String> {
     step(format_args!("mount {fs_type}"), mounted)
 }
 
-/// What the kernel executes as root on the host where a program crashes.
+/// Opens the sysctl that names the program that the kernel executes as root on the host after a crash.
 fn sysctl() -> Result<(), String> {
     mount_fresh("proc")?;
     let opened = OpenOptions::new().write(true).open("/tmp/sys/kernel/core_pattern");
     io_step("open core_pattern", opened).map(drop)
 }
 
-/// Takes the root away, and looks at what it was mounted on.
+/// Unmounts the root, and looks at what it was mounted on.
 fn beneath(namespaces: CloneFlags) -> Result<(), String> {
     step("unshare", unshare(namespaces))?;
     let own = io_step("open ns/mnt", File::open("/proc/self/ns/mnt"))?;
     loop {
         match umount2("/", MntFlags::MNT_DETACH) {
-            // The first of all, which is empty.
+            // This is the first mount of all, which is empty.
             Err(Errno::EINVAL) => return Err("nothing is beneath".into()),
             detached => step("umount", detached)?,
         }
-        // In an own namespace, a process's root becomes the topmost that is there.
+        // Entering the own namespace again makes the topmost mount the process's root.
         step("setns", setns(&own, CloneFlags::CLONE_NEWNS))?;
         if io_step("look", has_mounts())? {
             return Ok(());
@@ -71,7 +71,7 @@ fn beneath(namespaces: CloneFlags) -> Result<(), String> {
     }
 }
 
-/// Whether something is mounted in the root.
+/// Tells whether something is mounted in the root.
 fn has_mounts() -> std::io::Result<bool> {
     let root = fs::metadata("/")?.dev();
     for entry in fs::read_dir("/")? {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads what is typed at the caller's terminal, through what an app has to write to. The kernel keeps the background from
-//! that in the terminal's own session alone, and an app is in another.
+//! Reads what is typed at the caller's terminal, through the descriptor that an app writes to. The kernel stops
+//! background processes from reading only in the terminal's own session, and an app is in another one.
 //!
-//! Such an attack has the program's stdout as its stdin.
+//! The program's stdout is such an attack's stdin.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ pub(crate) fn has(name: &str) -> bool {
     ATTACKS.iter().any(|(known, _)| *known == name)
 }
 
-/// Not by the runtime's stdin, which takes one that can't be read for an empty one.
+/// Not with the runtime's stdin, which reports a stdin that can't be read as empty.
 fn read_stdin() -> Result<(), String> {
     read(File::from(io_step("duplicate", io::stdin().as_fd().try_clone_to_owned())?))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod's apps in the hierarchies of cgroup v1 that the host has: whoever mounts one can write to what is the caller's.
+//! Apps mount hierarchies of cgroup v1 that the host has: a process that mounts one can write to the caller's cgroup.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use gate::root_test;
 
 use crate::subject::{THROUGH, assert_said, attackers, in_pod, undefended, with_capabilities};
 
-/// In a user namespace of the app's own, and without.
+/// In a user namespace of the app's own, and without one.
 const ATTACKS: [&str; 2] = ["cgroup-v1", "cgroup-v1-as-is"];
 
-/// What comes of the attacks where nothing stops them: they take what the host has.
+/// Returns the outcome where nothing stops the attacks: they get what the host has.
 fn on_this_host() -> &'static str {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
     let has_v1 = own.lines().any(|line| !line.starts_with("0::"));
@@ -26,7 +26,7 @@ fn no_app_mounts_cgroups_of_v1_without_the_capability() {
     });
 }
 
-/// What README says of hosts that have cgroup v1.
+/// This is what README says of hosts with cgroup v1.
 #[root_test]
 fn an_app_with_the_capability_mounts_cgroups_of_v1() {
     let attacker = with_capabilities("admin", 0, "CAP_SYS_ADMIN");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A user of the host puts a program of its own where root looks for a pod's: nothing is made, or executed, in a place that
-//! others than root can change.
+//! A user of the host puts a program of its own where root looks for a pod's. Nothing is made or executed in a place
+//! that users other than root can change.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -17,13 +17,13 @@ use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
 use testing::{program, stage1};
 
-/// The user that attacks.
+/// The attacking user.
 const USER: u32 = 1000;
-/// What its program says.
+/// What the user's program prints.
 const ATTACKED: &str = "attacked\n";
 const PROGRAM: &str = "#!/bin/sh\necho attacked\n";
 
-/// A place for tests that users can reach, with an image in it.
+/// A directory that users can reach, with an image in it.
 struct Host {
     gantry: Gantry,
     image: PathBuf,
@@ -37,7 +37,7 @@ impl Host {
         Self { gantry, image }
     }
 
-    /// A directory with this owner and mode.
+    /// Makes a directory with this owner and mode.
     fn directory(&self, path: &str, owner: u32, bits: u32) -> PathBuf {
         let path = self.gantry.beside(path);
         fs::create_dir_all(&path).unwrap();
@@ -56,7 +56,7 @@ impl Host {
         self.installer(dir, &["prepare", "--image", self.image.to_str().unwrap()])
     }
 
-    /// Prepares a pod in a place of root's alone, and moves all to `dir`.
+    /// Prepares a pod in a place that only root can change, and moves everything to `dir`.
     fn pod_in(&self, dir: &Path) -> PathBuf {
         let pod = self.gantry.prepare(&[&self.image], &[]);
         fs::rename(self.gantry.dir(), dir).unwrap();
@@ -72,20 +72,20 @@ fn mode(path: &Path, bits: u32) {
     fs::set_permissions(path, Permissions::from_mode(bits)).unwrap();
 }
 
-/// A shell script of the user's, which succeeds.
+/// Runs a shell script as the user. It must succeed.
 fn user(script: &str, path: &Path) {
     let mut shell = Command::new("/bin/sh");
     shell.uid(USER).gid(USER).current_dir("/").args(["-ec", script, "sh"]).arg(path);
     assert!(shell.status().unwrap().success(), "{script}");
 }
 
-/// What a program does that enters a pod directory by its path and executes what is there.
+/// Enters a pod directory by its path and executes what is there, as a careless program would.
 fn follow(pod: &Path) -> String {
     let script = "cd \"$1\" && exec ./stage1/init --failure-code=254";
     text(&Command::new("/bin/sh").args(["-c", script, "sh"]).arg(pod).output().unwrap().stdout)
 }
 
-/// The installer fails with one line that has all of `parts` in it, and nothing else happens.
+/// Checks that the installer failed with one line that contains all of `parts`, and printed nothing else.
 fn refused(output: &Output, code: i32, parts: &[&str]) {
     let error = text(&output.stderr);
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), ""), "{error}");
@@ -95,7 +95,7 @@ fn refused(output: &Output, code: i32, parts: &[&str]) {
     }
 }
 
-/// What the line says of a directory on the way.
+/// Returns what the error says of a directory on the way.
 fn on_the_way(path: &Path, owner: u32, bits: u32) -> String {
     format!("\"{}\", which is on the way to it: owner {owner}, mode {bits:04o}", path.display())
 }
@@ -110,7 +110,7 @@ fn a_pod_below_a_users_directory_is_not_run() {
     let named = on_the_way(&home, USER, 0o755);
     let way_out = format!("another --dir, or chown -h root \"{}\"", home.display());
     let parts = ["others can write to", &named, &way_out];
-    // All that is in it is root's own.
+    // Everything in it belongs to root.
     refused(&host.installer(&dir, &["run", id]), 254, &parts);
 
     let attack = format!(
@@ -134,7 +134,7 @@ fn no_command_works_in_a_directory_that_others_can_put_another_in_place_of() {
         let open = host.directory(name, owner, bits);
         let named = on_the_way(&open, owner, bits);
         let parts = ["others can write to", &named];
-        // However deep it is, and whether it is there.
+        // It is refused at any depth, and whether or not it exists.
         refused(&host.prepare(&open.join("a/new")), 1, &parts);
         assert_eq!(fs::read_dir(&open).unwrap().count(), 0, "nothing is made there");
         let dir = open.join("a/gantry");
@@ -163,7 +163,7 @@ fn in_a_sticky_directory_it_counts_whose_the_entry_is() {
     let entry = host.directory("sticky/entry", USER, 0o755);
     let parts = ["its owner can replace", &on_the_way(&entry, USER, 0o755)];
     refused(&host.prepare(&entry.join("gantry")), 1, &parts);
-    // A sticky bit is worth nothing where the directory itself is a user's.
+    // A sticky bit protects nothing in a directory that belongs to a user.
     let users = host.directory("users", USER, 0o1777);
     refused(&host.prepare(&users.join("gantry")), 1, &[&on_the_way(&users, USER, 0o1777)]);
     assert_eq!(fs::read_dir(&users).unwrap().count(), 0);
@@ -179,7 +179,7 @@ fn links_on_the_way_to_a_directory_must_be_guarded_too() {
         std::os::unix::fs::lchown(at, Some(owner), Some(owner)).unwrap();
         at.to_owned()
     };
-    // Who can put another in the place of a link decides where it leads.
+    // The user who can replace a link decides where it leads.
     let users = link(&home.join("link"), &safe, 0);
     refused(&host.prepare(&users.join("gantry")), 1, &[&on_the_way(&home, USER, 0o755)]);
     let through = link(&safe.join("through"), Path::new("../home/link/below"), 0);
@@ -187,7 +187,7 @@ fn links_on_the_way_to_a_directory_must_be_guarded_too() {
     let in_sticky = link(&sticky.join("users"), &safe, USER);
     refused(&host.prepare(&in_sticky.join("gantry")), 1, &[&on_the_way(&in_sticky, USER, 0o777)]);
     assert_eq!(fs::read_dir(&safe).unwrap().count(), 1);
-    // Nobody but root can have made these lead elsewhere.
+    // Only root can have changed where these lead.
     for good in
         [link(&sticky.join("roots"), &safe, 0), link(&safe.join("relative"), Path::new("../safe/./"), USER)]
     {
@@ -196,7 +196,7 @@ fn links_on_the_way_to_a_directory_must_be_guarded_too() {
     }
 }
 
-/// The installer in another place than its pod's: what is wrong with that is found where the pod is.
+/// Runs the installer with a DIR other than the pod's. The error is found where the pod is.
 #[root_test]
 fn a_pod_that_is_not_roots_alone_is_not_run() {
     let host = Host::new();
@@ -222,7 +222,7 @@ fn a_pod_that_is_not_roots_alone_is_not_run() {
         let away = path.with_extension("away");
         fs::rename(path, &away).unwrap();
         symlink(&away, path).unwrap();
-        // A link to a pod directory is as good as the directory; but a pod is called as its directory.
+        // A link to a pod directory works like the directory, but the pod is named after its directory.
         refused(&run(), 254, &[if *path == pod { "not in a pod directory" } else { id }]);
         fs::remove_file(path).unwrap();
         fs::rename(&away, path).unwrap();
@@ -231,7 +231,7 @@ fn a_pod_that_is_not_roots_alone_is_not_run() {
     host.gantry.wait_all();
 }
 
-/// Executed by hand, `/init` can't but be trusted; what it reads need not be.
+/// A user who executes `/init` directly has to trust it. What it reads may still be anybody's.
 #[root_test]
 fn init_itself_trusts_no_directory_of_others() {
     let host = Host::new();
@@ -259,8 +259,8 @@ fn init_itself_trusts_no_directory_of_others() {
     assert_eq!(host.gantry.start(&pod).wait().0, 0);
 }
 
-/// Starts a pod again and again while what `first` and `second` are called changes places. What is started is what was
-/// looked at: root's, which can't load a manifest that is not there; the user's is refused.
+/// Starts a pod again and again while the objects at `first` and `second` are exchanged. Only what was checked may be
+/// started: root's, which can't load a missing manifest. The user's is refused.
 fn race(host: &Host, pod: &Path, first: &Path, second: &Path) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -287,7 +287,7 @@ fn race(host: &Host, pod: &Path, first: &Path, second: &Path) {
     });
 }
 
-/// A pod directory with a program and nothing else, in a directory of its own.
+/// Makes a pod directory that has a program and nothing else, in a directory of its own.
 fn empty_pod(host: &Host, parent: &str, owner: u32) -> PathBuf {
     let pod = host.gantry.beside(parent).join("6733c088-a507-4694-aabf-ae0bc1ccaaff");
     fs::create_dir_all(pod.join("stage1")).unwrap();

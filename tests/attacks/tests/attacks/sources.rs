@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The source of a volume is replaced by a link after the pod was prepared: the app gets the tree that was meant, or the
-//! pod doesn't start. Whoever may do that owns a directory on the way to the source, or is an app that has it as a volume.
+//! A volume's source is replaced by a link after the pod was prepared: the app gets the tree that was meant, or the pod
+//! doesn't start. The attacker owns a directory on the way to the source, or is an app that has such a directory as a
+//! volume.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,15 +16,15 @@ use testing::image::manifest;
 use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
 
-/// A source, in directories of its own, and another tree that looks like these.
+/// A source in directories of its own, and another tree of the same shape.
 struct Trees {
-    /// What is replaced.
+    /// The tree whose parts are replaced.
     owned: PathBuf,
-    /// What it would be replaced by.
+    /// The tree that the links lead to.
     secret: PathBuf,
 }
 
-/// The source, below each of the two.
+/// The source's path in each of the two trees.
 const SOURCE: &str = "above/source";
 
 impl Trees {
@@ -45,12 +46,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// An argument for a volume of the host's.
+/// Returns the argument for a host volume.
 fn volume(name: &str, source: &Path) -> String {
     format!("{name},kind=host,source={}", source.display())
 }
 
-/// A pod that prints what is in the volume; first it runs `script`, with the tree `owned` as another volume.
+/// Prepares a pod that prints what is in the volume. First it runs `script`, with the tree `owned` as another volume.
 fn pod(gantry: &Gantry, trees: &Trees, user: &str, script: &str) -> PathBuf {
     let script = format!("{script}; cat /source/word");
     let mut image = manifest("victim", &["/usr/bin/busybox", "sh", "-c", &script]);
@@ -63,13 +64,13 @@ fn pod(gantry: &Gantry, trees: &Trees, user: &str, script: &str) -> PathBuf {
     gantry.prepare(&[&image], &["--volume", &source, "--volume", &owned])
 }
 
-/// What a start comes to: its code, and what the app and Gantry said.
+/// Starts a pod and returns its code, and what the app and Gantry printed.
 fn start(gantry: &Gantry, pod: &Path) -> (i32, String, String) {
     let (code, output) = gantry.start(pod).wait();
     (code, text(&output.stdout), text(&output.stderr))
 }
 
-/// What a start comes to that finds `link` to be one.
+/// Returns the result of a start that finds `link` to be a link.
 fn refused(source: &Path, link: &Path) -> (i32, String, String) {
     let (source, link) = (source.display(), link.display());
     let error = format!(
@@ -79,7 +80,7 @@ fn refused(source: &Path, link: &Path) -> (i32, String, String) {
     (3, String::new(), error)
 }
 
-/// Replaces what is at `path` by a link.
+/// Replaces the object at `path` by a link.
 fn replace(path: &Path, target: &Path) {
     fs::rename(path, path.with_extension("away")).unwrap();
     symlink(target, path).unwrap();
@@ -95,7 +96,7 @@ fn a_source_or_a_directory_above_it_that_is_a_link_by_now_is_refused() {
     let gantry = Gantry::new();
     let trees = Trees::new(&gantry);
     let pod = pod(&gantry, &trees, "0", "true");
-    // Where the source's parent is looked at through the other tree's, the source itself is no link.
+    // If only the source's parent is reached through a link, the source itself is not one.
     for replaced in [SOURCE, "above"] {
         let link = trees.owned.join(replaced);
         for target in
@@ -111,7 +112,7 @@ fn a_source_or_a_directory_above_it_that_is_a_link_by_now_is_refused() {
     }
 }
 
-/// Links of /proc are not made of paths: they lead into whatever a process has open.
+/// Links in /proc don't consist of paths: they lead to whatever a process has open.
 #[root_test]
 fn a_source_that_leads_through_a_process_is_refused() {
     let gantry = Gantry::new();
@@ -139,7 +140,7 @@ fn a_source_that_leads_through_a_process_is_refused() {
     assert_eq!(start(&gantry, &pod), refused(&through, &root));
 }
 
-/// An app that has a directory above another's source as a volume can do what its owner can.
+/// An app that has a directory above another app's source as a volume can do what the directory's owner can.
 #[root_test]
 fn a_source_that_an_app_replaces_by_a_link_is_refused() {
     for user in ["0", "1000"] {

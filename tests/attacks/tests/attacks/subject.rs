@@ -14,27 +14,27 @@ use testing::one_call::{Argument, Entry, program as one_call};
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::{Node, Rootfs};
 
-/// What the program says of an attack that did what it is there for.
+/// The outcome of an attack that got through.
 pub(crate) const THROUGH: &str = "got through";
 
 /// An app that attacks.
 #[derive(Clone, Debug)]
 pub(crate) struct Attacker {
-    /// Its name, by which it is known in what is [`Said`].
+    /// Its name, by which its outcomes are found in [`Said`].
     pub(crate) name: String,
     /// Its user and group.
     pub(crate) user: u32,
     /// Its isolators, as in a manifest.
     pub(crate) isolators: Vec<Value>,
-    /// Whether its root can't be written to.
+    /// Whether its root is read-only.
     pub(crate) read_only: bool,
 }
 
-/// What came of attacks, by app and attack.
+/// The outcomes by app and attack.
 pub(crate) type Said = BTreeMap<(String, String), String>;
 
-/// Users 0 and 1000; with appc's default capabilities, with CAP_KILL alone, and without new privileges; with a root that
-/// can be written to, and one that can't.
+/// Returns attackers as users 0 and 1000; with appc's default capabilities, with CAP_KILL alone, and without new
+/// privileges; with a writable and with a read-only root.
 pub(crate) fn attackers() -> Vec<Attacker> {
     let no_new_privileges = json!({"name": "os/linux/no-new-privileges", "value": true});
     let isolators =
@@ -51,7 +51,7 @@ pub(crate) fn attackers() -> Vec<Attacker> {
     attackers
 }
 
-/// An app that has these capabilities, named with blanks between, and no others.
+/// Returns an attacker with exactly these capabilities, separated by blanks.
 pub(crate) fn with_capabilities(name: &str, user: u32, capabilities: &str) -> Attacker {
     Attacker { name: name.into(), user, isolators: vec![retain(capabilities)], read_only: false }
 }
@@ -61,7 +61,7 @@ fn retain(capabilities: &str) -> Value {
     json!({"name": "os/linux/capabilities-retain-set", "value": {"set": set}})
 }
 
-/// Has attackers side by side in one pod make all attacks, one after the other.
+/// Runs attackers side by side in one pod. Each makes all attacks, one after the other.
 pub(crate) fn in_pod(attackers: &[Attacker], attacks: &[&str], layout: &str) -> Said {
     let (gantry, pod) = pod_of(attackers, attacks, layout);
     let (code, output) = gantry.start(&pod).wait();
@@ -73,7 +73,7 @@ pub(crate) fn in_pod(attackers: &[Attacker], attacks: &[&str], layout: &str) -> 
     said
 }
 
-/// Prepares the pod for that.
+/// Prepares the pod for [`in_pod`].
 pub(crate) fn pod_of(attackers: &[Attacker], attacks: &[&str], layout: &str) -> (Gantry, PathBuf) {
     let gantry = Gantry::new();
     let image = gantry.image("attack", &rootfs(), &manifest("attack", &["/attack"]));
@@ -96,7 +96,8 @@ pub(crate) fn pod_of(attackers: &[Attacker], attacks: &[&str], layout: &str) -> 
     (gantry, prepared)
 }
 
-/// A root moved over the host's, which stays below it, as is: what pods once were. Its own /proc and /sys are masked.
+/// Moves a root over the host's, which stays below it as it is, as pods' roots once were. Its own /proc and /sys are
+/// masked.
 const UNDEFENDED: &str = r#"
 set -e
 mount --bind "$1" /mnt
@@ -112,7 +113,7 @@ user=$2
 shift 2
 exec chroot --userspec=$user:$user --groups= . /attack "$@""#;
 
-/// The control: what comes of attacks in a root that defends nothing.
+/// Makes the attacks in a root that defends nothing, as the control.
 pub(crate) fn undefended(user: u32, attacks: &[&str]) -> Said {
     let gantry = Gantry::new();
     let output = Command::new("unshare")
@@ -127,8 +128,8 @@ pub(crate) fn undefended(user: u32, attacks: &[&str]) -> Said {
     parse(&String::from_utf8(output.stdout).unwrap())
 }
 
-/// What comes of attacks by an app of the user 1000 that the launcher starts outside of any pod, with the pod's root
-/// where `pods` says. `beside` is added to what is to be started.
+/// Makes the attacks as an app of the user 1000 that the launcher starts outside of any pod, with the pod's root where
+/// `pods` says. `beside` is added to the launch file.
 pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
     let gantry = Gantry::new();
     let output = gantry.beside("output");
@@ -145,7 +146,7 @@ pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
     parse(&said)
 }
 
-/// The tree on disk, with places for what is mounted.
+/// Writes the tree to disk, with mount points.
 pub(crate) fn root(gantry: &Gantry) -> PathBuf {
     let root = gantry.beside("root");
     fs::create_dir(&root).unwrap();
@@ -159,7 +160,7 @@ pub(crate) fn root(gantry: &Gantry) -> PathBuf {
     root
 }
 
-/// `APP ATTACK: OUTCOME`, in lines.
+/// Parses lines of the form `APP ATTACK: OUTCOME`.
 pub(crate) fn parse(said: &str) -> Said {
     let line = |line: &str| {
         let (who, outcome) = line.split_once(": ")?;
@@ -184,7 +185,7 @@ fn rootfs() -> Rootfs {
     programs().into_iter().fold(tree, |tree, (name, content)| tree.with(&name, Node::File(0o755, content)))
 }
 
-/// The program `attack`, and those that it takes: a user namespace by each call that makes one.
+/// Returns the program `attack` and the programs that it runs, each of which makes a user namespace by another call.
 fn programs() -> Vec<(String, Vec<u8>)> {
     let attack = fs::read(testing::program("attack")).unwrap();
     let calls = CALLS.iter().map(|(name, entry, number)| {
@@ -201,7 +202,7 @@ fn programs() -> Vec<(String, Vec<u8>)> {
 
 /// `CLONE_NEWUSER` (linux/sched.h).
 const NEW_USER: u32 = 0x1000_0000;
-/// Calls by their numbers (asm/unistd_64.h, asm/unistd_32.h).
+/// Calls with their numbers (asm/unistd_64.h, asm/unistd_32.h).
 const CALLS: [(&str, Entry, u32); 6] = [
     ("clone", Entry::Syscall, 56),
     ("clone3", Entry::Syscall, 435),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An app reads what is typed to the shell that its pod was started from.
+//! An app tries to read what is typed to the shell that its pod was started from.
 
 use gate::root_test;
 use testing::pods::wait_gone;
@@ -9,13 +9,13 @@ use crate::subject::{Said, THROUGH, assert_said, attackers, parse, pod_of, root}
 
 const ATTACKS: [&str; 2] = ["terminal-read", "terminal-reopen"];
 
-/// What the terminal shows: so many lines of outcomes.
+/// Reads `count` lines of outcomes from the terminal.
 fn said(terminal: &mut Terminal, count: usize) -> Said {
     let lines: String = (0..count).map(|_| terminal.shows("\r\n")).collect();
     parse(&lines.replace('\r', ""))
 }
 
-/// Something to read is there at any time.
+/// Opens a terminal that always has input to read.
 fn at_a_terminal(directory: &std::path::Path) -> Terminal {
     let mut terminal = Terminal::new(directory);
     terminal.types("1\n2\n3\n4\n");

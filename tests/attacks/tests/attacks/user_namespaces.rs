@@ -9,15 +9,15 @@ use crate::subject::{
     Attacker, THROUGH, assert_said, attackers, in_pod, launched, undefended, with_capabilities,
 };
 
-/// What takes a user namespace, made by unshare(2) in the program itself, or a mount namespace.
+/// Attacks that need a user namespace, made by unshare(2) in the program itself, or a mount namespace.
 const MOUNTS: [&str; 5] = ["fresh-proc", "sysctl", "fresh-sysfs", "beneath-as-own-root", "beneath"];
-/// What makes one by a call of each kind.
+/// Attacks that make a user namespace, one by each kind of call.
 #[cfg(target_arch = "x86_64")]
 const CALLS: [&str; 6] = ["clone", "clone3", "unshare", "i386-clone", "i386-clone3", "i386-unshare"];
 #[cfg(not(target_arch = "x86_64"))]
 const CALLS: [&str; 0] = [];
 
-/// Outcomes of those who can't make a user namespace.
+/// Returns the outcome of an attack whose user namespace is refused.
 fn refused(attack: &str) -> String {
     match attack {
         call if call.ends_with("clone3") => format!("{call}: ENOSYS"),
@@ -34,7 +34,7 @@ fn no_app_makes_a_user_namespace_without_the_capability() {
     }
 }
 
-/// What an app's manifest says of calls is one thing more. Both may stop a call: it is the app's that says how, then.
+/// The app's own filter of system calls is added to the pod's. If both stop a call, the app's decides about the error.
 #[root_test]
 fn user_namespaces_are_refused_beside_an_apps_own_filter() {
     let remove = |name: &str, set: &[&str]| Attacker {
@@ -49,13 +49,14 @@ fn user_namespaces_are_refused_beside_an_apps_own_filter() {
     let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
     assert_said(&in_pod(&attackers, &attacks, "overlay"), |app, attack| match attack {
         "clone3" if app == "same" => "clone3: EACCES".into(),
-        // An app's filter has this machine's numbers, and denies all others.
+        // An app's filter has the numbers of this architecture, and denies all other architectures.
         call if call.starts_with("i386") => format!("{call}: EACCES"),
         other => refused(other),
     });
 }
 
-/// The launcher with its filter left out, and with it; the pod's root is where nspawn has it, or a newer one.
+/// Tests the launcher without its filter and with it, with the pod's root where old and where new versions of nspawn
+/// have it.
 #[root_test]
 fn the_launcher_defends_twice() {
     for pods in [Pods::Over, Pods::InPlace] {
@@ -69,7 +70,7 @@ fn the_launcher_defends_twice() {
 }
 
 /// With CAP_SYS_ADMIN an app may make user namespaces. What such a namespace may mount depends on what is in the app's
-/// mount namespace, and nothing unmasked is.
+/// mount namespace, and nothing there is unmasked.
 #[root_test]
 fn no_mount_namespace_of_an_app_has_what_is_not_masked() {
     let capabilities = "CAP_SYS_ADMIN CAP_SYS_CHROOT";
@@ -80,7 +81,7 @@ fn no_mount_namespace_of_an_app_has_what_is_not_masked() {
             match attack {
                 "fresh-proc" | "sysctl" => "mount proc: EPERM",
                 "fresh-sysfs" => "mount sysfs: EPERM",
-                // What is mounted is locked together.
+                // The mounts are locked together.
                 "beneath-as-own-root" => "nothing is beneath",
                 "beneath" if app == "u1000" => "unshare: EPERM",
                 "beneath" => "nothing is beneath",

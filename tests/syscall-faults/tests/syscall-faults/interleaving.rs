@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One at work, stopped at a call that changes something or locks; another does all of its work; the first goes on.
-//! At each of these calls.
+//! Stops a command at a call that changes something or locks, lets another command do all of its work, and continues
+//! the first: at each of these calls.
 //!
-//! What many do at once is a matter of luck (`concurrency`). This is not: whoever comes in between, comes in at each
-//! place there is.
+//! Many commands at once meet by chance (`concurrency`). Here the second command meets the first at every possible
+//! place.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,24 +18,24 @@ use testing::tiny::{OBJECTS, Tiny, said};
 
 const PREPARE: &[&str] = &["prepare", "--image", "tiny.aci"];
 const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
-/// It fails, and takes away what it has made, DIR included.
+/// It fails, and removes what it has made, including DIR.
 const PREPARE_BROKEN: &[&str] = &["prepare", "--image", "broken.aci"];
 const IMPORT: &[&str] = &["image", "import", "tiny.aci"];
 const GC: &[&str] = &["gc"];
 
-/// Two at work.
+/// Two commands that meet.
 #[derive(Clone, Copy, Debug)]
 struct Meeting {
     /// What was done before, in a new DIR.
     before: Option<&'static [&'static str]>,
-    /// Who is stopped.
+    /// The command that is stopped.
     first: &'static [&'static str],
-    /// Who comes in.
+    /// The command that runs meanwhile.
     other: &'static [&'static str],
 }
 
 impl Meeting {
-    /// Does what comes before, and then the first's work; and something at each of its calls.
+    /// Runs what comes before, then the first command, and calls `at` at each of its points.
     fn run(&self, tiny: &Tiny, at: impl FnMut(Point)) -> Run {
         if tiny.dir().exists() {
             fs::remove_dir_all(tiny.dir()).unwrap();
@@ -46,13 +46,13 @@ impl Meeting {
         trace(tiny, self.first, at)
     }
 
-    /// How many pods there are in the end.
+    /// Returns the number of pods in the end.
     fn pods(&self) -> usize {
         [self.first, self.other].iter().filter(|words| [PREPARE, PREPARE_OTHER].contains(words)).count()
     }
 }
 
-/// Runs a command, and does something at each call.
+/// Runs a command, and calls `at` at each point.
 fn trace(tiny: &Tiny, words: &[&str], mut at: impl FnMut(Point)) -> Run {
     let mut points = Points::default();
     let decide = |event: &Event| {
@@ -62,16 +62,16 @@ fn trace(tiny: &Tiny, words: &[&str], mut at: impl FnMut(Point)) -> Run {
     trace::run(&tiny.installer(words), decide).unwrap()
 }
 
-/// Runs a command to its end, or until it waits for a lock: who is stopped may have to go on first.
+/// Runs a command to its end, or until it waits for a lock: then the stopped command may have to continue first.
 fn come_in(mut command: Command) -> JoinHandle<Output> {
     let (tell, told) = mpsc::channel();
-    // In a thread of its own: what traces waits for all children of its thread.
+    // In a thread of its own, since the tracer waits for all children of its thread.
     let output = thread::spawn(move || {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         tell.send(child.id()).unwrap();
         child.wait_with_output().unwrap()
     });
-    // A process that waits is in the kernel's table with an arrow (proc_locks(5)).
+    // The kernel lists a waiting process with an arrow (proc_locks(5)).
     let waiting = format!(" {} ", told.recv().unwrap());
     let waits = |locks: &str| locks.lines().any(|line| line.contains("->") && line.contains(&waiting));
     while !output.is_finished() && !waits(&fs::read_to_string("/proc/locks").unwrap()) {
@@ -80,7 +80,7 @@ fn come_in(mut command: Command) -> JoinHandle<Output> {
     output
 }
 
-/// Lets the other in at each point.
+/// Runs the other command at each point of the first.
 fn sweep(meeting: Meeting, least: usize) {
     let tiny = Tiny::new();
     fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
@@ -98,7 +98,7 @@ fn sweep(meeting: Meeting, least: usize) {
         let mut came = None;
         let run = meeting.run(&tiny, |passed| {
             if passed == point {
-                // There is nothing to collect where there is no DIR.
+                // Without DIR, there is nothing to collect.
                 let fails = meeting.other == PREPARE_BROKEN || meeting.other == GC && !tiny.dir().exists();
                 came = Some((come_in(tiny.installer(meeting.other)), i32::from(fails)));
             }
@@ -132,7 +132,7 @@ meetings! {
     a_prepare_of_what_is_known_comes_into_a_gc: Some(IMPORT), GC, PREPARE, OBJECTS / 2;
 }
 
-/// Who has made DIR takes it away again while another has opened it, and not yet locked it.
+/// The command that made DIR removes it again while another one has opened but not yet locked it.
 #[root_test]
 fn a_directory_that_vanishes_before_it_is_locked() {
     let tiny = Tiny::new();
@@ -146,7 +146,7 @@ fn a_directory_that_vanishes_before_it_is_locked() {
             let is_staging = event.objects.iter().any(|object| object.starts_with(dir.join("staging")));
             if event.call == "mkdirat" && is_staging && !event.objects[0].ends_with("staging") {
                 is_made.send(()).unwrap();
-                // Until the other has hung up.
+                // Until the other end has hung up.
                 may_go_on.recv().unwrap_err();
             }
             None

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What has been published is on disk: the calls that are made for it, in the order they are made.
+//! Published objects are on disk: checks the calls that make them durable, and their order.
 //!
-//! A power cut can't be had in a test. So the protocol itself is checked (ARCHITECTURE.md, "Prepare"), and that the
-//! check notices each call that is not made, or made too late.
+//! A test can't cut the power. So it checks the protocol (ARCHITECTURE.md, "Prepare"), and that this check notices each
+//! call that is missing or too late.
 
 mod protocol;
 
@@ -75,7 +75,7 @@ fn a_tree_that_replaces_a_damaged_one_is_on_disk() {
     check(&run.events, &published).unwrap();
 }
 
-/// A run with a change made to what is known of it, which the check must notice.
+/// Changes a copy of the recorded events, and checks that the check notices it.
 fn notices(what: &str, events: &[Event], published: &[Published], change: impl FnOnce(&mut Vec<Event>)) {
     let mut changed = events.to_vec();
     change(&mut changed);

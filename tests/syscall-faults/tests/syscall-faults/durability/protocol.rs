@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The order of calls that publishing asks for, whoever makes them: objects are known by device and inode number, so
-//! a process with mounts of its own is no exception.
+//! The order of calls that publishing requires, whichever process makes them. Objects are identified by device and
+//! inode number, so that processes in other mount namespaces are covered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,24 +9,25 @@ use std::path::{Path, PathBuf};
 use pod::layout;
 use syscall_faults::trace::{Done, Event, Id};
 
-/// Where published things are, in DIR.
+/// The directories in DIR that published objects are in.
 const DIRECTORIES: &[&str] = &["containers", "store/tree-v1"];
 
-/// A published thing.
+/// A published directory: a pod or a tree.
 #[derive(Debug)]
 pub(crate) struct Published {
     path: PathBuf,
     root: Id,
-    /// It and everything below it, with what it is on disk with: itself, or the directory above.
+    /// The directory and everything below it. Each is on disk together with the object it maps to: itself, or the
+    /// directory above.
     objects: BTreeMap<Id, Id>,
-    /// The directory it is in.
+    /// The directory that contains it.
     parent: Id,
-    /// The directories that lead to it, from the one DIR is in.
+    /// The directories that lead to it, beginning with the one that contains DIR.
     above: BTreeSet<Id>,
 }
 
 impl Published {
-    /// Whether an event changed something of it; its publication does not.
+    /// Tells whether an event changed something in it. Its publication doesn't count.
     pub(crate) fn is_changed_by(&self, event: &Event) -> bool {
         match event.done() {
             Some(Done::Changed(objects)) => objects.iter().any(|object| self.objects.contains_key(object)),
@@ -38,20 +39,20 @@ impl Published {
         }
     }
 
-    /// Whether an event is its publication.
+    /// Tells whether an event is its publication.
     pub(crate) fn is_published_by(&self, event: &Event) -> bool {
         matches!(event.done(), Some(Done::Renamed { to, object, .. }) if (*to, *object) == (self.parent, self.root))
     }
 }
 
-/// What is published in DIR.
+/// Returns what is published in DIR.
 pub(crate) fn entries(dir: &Path) -> BTreeMap<PathBuf, Id> {
     let read = |directory: &&str| fs::read_dir(dir.join(directory)).into_iter().flatten();
     let paths = DIRECTORIES.iter().flat_map(read).map(|entry| entry.unwrap().path());
     paths.map(|path| (path.clone(), id(&path))).collect()
 }
 
-/// What is published in DIR, and was not before, or was another.
+/// Returns what is published in DIR and was not, or was another object, before.
 pub(crate) fn published(dir: &Path, before: &BTreeMap<PathBuf, Id>) -> Vec<Published> {
     let new = entries(dir).into_iter().filter(|(path, id)| before.get(path) != Some(id));
     new.map(|(path, _)| {
@@ -68,8 +69,8 @@ fn id(path: &Path) -> Id {
     Id::from(&fs::symlink_metadata(path).unwrap())
 }
 
-/// A directory without content is on disk once the one above is: journals have a new object beside its name. What is
-/// in a pod's `work` is overlayfs's, which throws it away at each mount.
+/// An empty directory is on disk as soon as its parent is, since journals hold a new object together with its name. The
+/// contents of a pod's `work` directory belong to overlayfs, which discards them at each mount.
 fn collect(path: &Path, above: Id, into: &mut BTreeMap<Id, Id>) {
     let metadata = fs::symlink_metadata(path).unwrap();
     let own = Id::from(&metadata);
@@ -79,7 +80,7 @@ fn collect(path: &Path, above: Id, into: &mut BTreeMap<Id, Id>) {
     below.into_iter().for_each(|entry| collect(&entry.unwrap().path(), own, into));
 }
 
-/// When a call began, and had ended.
+/// When a call began, and when it had ended.
 #[derive(Clone, Copy)]
 struct Span {
     began: usize,
@@ -93,7 +94,7 @@ fn span(event: &Event) -> Span {
 /// Checks the events of a run that has published something.
 ///
 /// # Errors
-/// What was not done, or too late.
+/// Says what was not done, or too late.
 pub(crate) fn check(events: &[Event], published: &Published) -> Result<(), String> {
     let path = published.path.display();
     let mut renames = events.iter().filter(|event| published.is_published_by(event));
@@ -125,7 +126,7 @@ pub(crate) fn check(events: &[Event], published: &Published) -> Result<(), Strin
     Ok(())
 }
 
-/// The objects that an event changed.
+/// Returns the objects that an event changed.
 fn changed(event: &Event) -> impl Iterator<Item = Id> {
     let changed = match event.done() {
         Some(Done::Changed(objects)) => objects.clone(),
@@ -135,7 +136,7 @@ fn changed(event: &Event) -> impl Iterator<Item = Id> {
     changed.into_iter()
 }
 
-/// Whether each object is synced after the change and before `until`; an error is one that is not.
+/// Checks that each object is synced after its change and before `until`. The error names one that is not.
 fn synced(
     events: &[Event],
     change: Span,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! That the faults happen: a call that is killed or made to fail is not executed, in whatever process or thread.
+//! Checks that faults really happen: a call that is killed or made to fail is not executed, in any process or thread.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use syscall_faults::trace::{self, Fault, Run};
 use testing::tiny;
 
-/// Makes `before`, and in a child of a child `made`, then `after`.
+/// Makes the directories `before`, in a grandchild process `made`, and then `after`.
 fn shell(fault: impl Fn(usize) -> Option<Fault>) -> (Run, [bool; 3]) {
     let directory = tiny::directory();
     let script =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A directory with archives, and DIR, which is made anew for each run.
+//! A directory with archives, and DIR, which is restored before each run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use testing::tiny::Tiny;
 
 use super::operations::{Again, Step};
 
-/// Where an operation is done over and over.
+/// The directory in which an operation is repeated.
 pub(super) struct Place(Tiny);
 
 impl Place {
-    /// Archives, and a template of DIR.
+    /// Makes the archives, and a template of DIR.
     pub(super) fn new(before: &[Step]) -> Self {
         let place = Self(Tiny::new());
         for step in before {
@@ -40,17 +40,17 @@ impl Place {
         place
     }
 
-    /// DIR.
+    /// Returns DIR.
     pub(super) fn dir(&self) -> PathBuf {
         self.0.dir()
     }
 
-    /// The directory DIR is in.
+    /// Returns the directory that contains DIR.
     pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// DIR becomes what it was before the operation.
+    /// Restores DIR to its state before the operation.
     pub(super) fn restore(&self) {
         if self.dir().exists() {
             fs::remove_dir_all(self.dir()).unwrap();
@@ -61,17 +61,17 @@ impl Place {
         }
     }
 
-    /// A command of the installer's.
+    /// Returns a command of the installer.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         self.0.installer(words)
     }
 
-    /// Runs a command, without any fault.
+    /// Runs a command without a fault.
     pub(super) fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
     }
 
-    /// How a command ends that has been done already: its code, and what it says to stderr.
+    /// Returns how a command ends that has been done already: its code, and what it writes to stderr.
     pub(super) fn end(&self, again: Again) -> (i32, String) {
         match again {
             Again::Succeeds => (0, String::new()),
@@ -83,7 +83,7 @@ impl Place {
         self.path().join("template")
     }
 
-    /// Whether a call would publish something: a pod, or a tree of the store.
+    /// Tells whether a call would publish a pod or a tree of the store.
     pub(super) fn is_published_by(&self, event: &Event) -> bool {
         let to = event.objects.get(1).and_then(|to| to.parent());
         [layout::CONTAINERS, layout::TREES].iter().any(|place| to == Some(&self.dir().join(place)))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One operation, again and again, with a fault at one call after the other, until all have had theirs.
+//! Repeats an operation, with a fault at another call each time, until every call has had one.
 //!
-//! Threads make the order of calls another each time, so a call is known by what it does to which object.
+//! Threads change the order of calls, so a call is identified by what it does to which object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,19 +16,19 @@ use testing::tiny::said;
 use super::operations::{Again, Operation};
 use super::place::Place;
 
-/// How often an operation is run until it comes by a point that it came by before.
+/// How often an operation is repeated until it passes a point again.
 const ATTEMPTS: usize = 20;
 
 /// What happens at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
-    /// The call and everything else of the program's is killed.
+    /// The call's process and all others of the program are killed.
     Killed,
     /// The call fails.
     Fails(Errno),
     /// The file system is full from then on.
     Full,
-    /// What is complete could not be published, and the program is killed while it cleans up.
+    /// A complete directory can't be published, and the program is killed while it cleans up.
     KilledCleaningUp,
 }
 
@@ -42,7 +42,7 @@ const TROUBLES: &[Trouble] = &[
 ];
 
 impl Trouble {
-    /// Whether it may come at a call.
+    /// Tells whether it can happen at a call.
     fn can_come(self, event: &Event) -> bool {
         self != Self::Full || event.takes_space()
     }
@@ -56,13 +56,13 @@ impl Trouble {
     }
 }
 
-/// What an operation does where nothing fails.
+/// What an operation does without a fault.
 struct Reference {
     before: State,
     after: State,
 }
 
-/// Sweeps an operation with every trouble, and says how many points there were.
+/// Sweeps an operation with every trouble, and prints how many points there were.
 pub(super) fn sweep(name: &str, operation: &Operation) {
     let place = Place::new(operation.before);
     let reference = reference(&place, operation);
@@ -78,7 +78,7 @@ pub(super) fn sweep(name: &str, operation: &Operation) {
         };
         assert!(points >= least, "{report}expected {least} points or more");
     }
-    // Not through the harness, which would keep it to itself.
+    // Not by eprintln!: the harness keeps to itself what a passing test prints.
     io::stderr().write_all(report.as_bytes()).unwrap();
 }
 
@@ -94,7 +94,7 @@ fn reference(place: &Place, operation: &Operation) -> Reference {
     Reference { before, after }
 }
 
-/// The points that had their fault, by call.
+/// Returns how many points had their fault, by call.
 fn sweep_one(
     place: &Place,
     operation: &Operation,
@@ -122,9 +122,9 @@ fn sweep_one(
 /// A run, with trouble or without.
 struct Troubled {
     run: Run,
-    /// Whether the trouble came.
+    /// Whether the trouble happened.
     came: bool,
-    /// The points at which it could have come, up to when it did.
+    /// The points at which it could have happened, up to the one where it did.
     passed: BTreeSet<Point>,
 }
 
@@ -172,16 +172,16 @@ fn check_failed(
     about: &str,
 ) {
     let error = said(&run.stderr);
-    // What is found is said at once, what is done once it is done.
+    // `verify` reports what it finds at once, and what it has done only afterwards.
     let is_found =
         |line: &str| [": found ", ": intact", ": init renewed"].iter().any(|word| line.contains(word));
-    // A gc that could not remove a cgroup has collected the store all the same, and says so.
+    // A gc that can't remove a cgroup still collects the store, and says so.
     let is_removed = |line: &str| line.starts_with("removed ");
     let done = run.stdout.lines().find(|line| !is_found(line) && !is_removed(line));
     assert_eq!((run.code, done), (Some(1), None), "{about}: {error}");
     let line = error.strip_suffix('\n').unwrap_or_default();
     assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{about}: {error}");
-    // What could not be done, to what, and what the system says.
+    // The error says what failed, on which object, and what the system says.
     let (said, by_name) = (io::Error::from(errno).to_string(), errno.to_string());
     let ends = line.ends_with(&said) || line.ends_with(&by_name);
     assert!(line.contains("cannot ") && ends, "{about}: {error}");
@@ -191,10 +191,10 @@ fn check_failed(
     state.check_kept(before, after, about);
     let is_said = run.stdout.lines().any(is_removed);
     assert!(!is_said || state.trees == after.trees, "{about}: what is said to be removed is there");
-    // One that was there may be as it was to become.
+    // A pod that was there before may already be as it was to become.
     assert!(state.pods.keys().eq(before.pods.keys()), "{about}: pods come and go");
     assert!(!run.stdout.contains(": init renewed") || state.pods == after.pods, "{about}: it is not renewed");
-    // A tree that was to go may be gone, or one be renewed; none has come, but where nothing could be renamed.
+    // A tree may already be removed or renewed. A new one appears only if a rename failed.
     let has_come = state.trees.keys().any(|tree| !before.trees.contains_key(tree));
     assert!(!has_come || trouble == Trouble::Full, "{about}: a tree has come");
     if state.trees == before.trees {
@@ -207,7 +207,7 @@ fn check_rerun(place: &Place, operation: &Operation, reference: &Reference, abou
     let Reference { before, after } = reference;
     let left = State::of(&place.dir());
     let published = left.pods.len() > before.pods.len();
-    // What is left to be done, or has been done, is told by the store: nothing is half in it.
+    // The store tells whether the work is still to be done or was done: it is never half done.
     let done = before.trees != after.trees && left.trees == after.trees;
     let (code, line) = place.end(if done { operation.again } else { Again::Succeeds });
     let output = place.run(operation.command);
