@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Inotify instances that are used up, which would end a pod's systemd without a word. Alone in this program, since no
-//! pod starts meanwhile.
+//! No inotify instance is left, so a pod's systemd would end without a message. This test is a program of its own, so
+//! that no other test starts a pod meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::fs;
@@ -17,7 +17,7 @@ use testing::rootfs::Rootfs;
 
 const LIMIT: &str = "fs.inotify.max_user_instances";
 
-/// Does something while all instances are taken: those too that others on this host let go of meanwhile.
+/// Does something while all instances are taken, including those that other processes of this host release meanwhile.
 fn without_any<T>(done: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     let take_all = |taken: &mut Vec<OwnedFd>| {
@@ -47,7 +47,8 @@ fn told(said: &[u8]) -> String {
     said
 }
 
-/// Takes all once `/init` has looked, and its child starts nspawn; `None` where systemd was faster.
+/// Starts a pod, and takes all instances after `/init` has checked them and its child has started nspawn. Returns
+/// `None` if systemd was faster.
 fn start_and_take(pod: &Path) -> Option<Vec<u8>> {
     let mut init = Command::new("./stage1/init");
     init.current_dir(pod).stdin(Stdio::null()).stderr(Stdio::piped());
@@ -81,7 +82,7 @@ fn inotify_instances_that_are_used_up_are_named() {
         assert!(said.starts_with("error: no inotify instance is left for the pod"), "{said}");
     }
     gantry.wait_all();
-    // Once there are some again, the pod starts.
+    // Once instances are free again, the pod starts.
     assert_eq!(gantry.start(&pod).wait().0, 7);
 
     let said = (0..10).find_map(|_| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The stage1 tarball as built, and the programs: what is in them, and that they come out the same every time.
+//! The stage1 tarball as built, and the programs: what is in them, and that two builds are equal.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use nix::sys::stat::{Mode, umask};
 use sha2::{Digest, Sha256};
 use testing::{init, program, repository, stage1};
 
-/// The tarball's entries: mode, owner and size, or a link's target.
+/// Returns the tarball's entries: mode, owner and size, or a link's target.
 fn entries() -> BTreeMap<PathBuf, (u32, u64, Vec<u8>, Option<PathBuf>)> {
     let (_, tar) = decode(File::open(stage1()).unwrap(), GENEROUS_MEMORY).unwrap();
     let mut all = BTreeMap::new();
@@ -127,7 +127,7 @@ fn two_builds_are_the_same() {
         command.arg("--units").arg(repository().join("stage1-init/units"));
         command.arg("--debs").arg(repository().join(".cache/stage1")).arg("--output").arg(&output);
         command.current_dir(&directory).env("TZ", zone).env("LC_ALL", locale).env_remove("SOURCE_DATE_EPOCH");
-        // The child's; the other tests here only read.
+        // The mask is meant for the child. The other tests of this program make no files.
         let before = umask(Mode::from_bits_truncate(mask));
         let built = command.output().unwrap();
         umask(before);

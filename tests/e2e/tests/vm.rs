@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod on a host with nothing but a kernel, whose root is its initial ramfs and whose cgroups are v2 alone.
+//! A pod on a host with nothing but a kernel: its root is the initial ramfs, and it has only cgroup v2.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use testing::image::script;
 use testing::rootfs::Rootfs;
 use testing::vm::{Step, Vm};
 
-/// One machine for all tests: booting takes longer than what they do.
+/// One machine for all tests, since booting takes longer than what they do.
 static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| boot().unwrap());
 
-/// Debian's kernel has overlayfs as a module, and this machine has none: copies, without the warning.
+/// Debian's kernel has overlayfs as a module, which this machine lacks: so copies, without the warning.
 const RUN: &str = "installer --dir /var/gantry run --layout copy --stage1 /stage1.tar.xz --stage1-sha256";
 
 fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
@@ -44,9 +44,9 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
         .boot()
 }
 
-/// An app that shows its own limits, as it sees its cgroup, and a pod with limits of its own.
+/// Returns an app that shows its own limits, as its cgroup has them, and a pod manifest with limits for the pod.
 fn limited() -> anyhow::Result<(Value, Value)> {
-    // Its own cgroup is its own: the limits are those of the one above.
+    // The app's own cgroup is under its control; the limits are on the one above.
     let show = "own=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); d=${own%/*}; \
                 echo $(cat $own/memory.max $d/memory.max $d/memory.low $d/cpu.max $d/cpu.weight); \
                 sleep 1000 & wait";
@@ -71,7 +71,7 @@ fn limited() -> anyhow::Result<(Value, Value)> {
     Ok((image, pod))
 }
 
-/// What a running pod and its app are limited to.
+/// Prints the limits of a running pod and its app.
 const LIMITS: &str = r#"
 mkfifo /tmp/limits
 "$@" --image /limited.aci --pod-manifest /pod.json >/tmp/limits &
@@ -86,10 +86,10 @@ wait $!
 /// Waits until the reaper has removed the pod's cgroup, or the machine's time is over.
 const WAIT: &str = "while ls -d /sys/fs/cgroup/gantry-*; do usleep 10000; done >/dev/null 2>&1";
 
-/// What a pod could leave: mounts, and cgroups.
+/// Prints what a pod could leave behind: mounts and cgroups.
 const LEFT: &str = "cat /proc/self/mountinfo && find /sys/fs/cgroup -type d";
 
-/// The options of cgroup v2, which all its mounts share, before a dry run and a run, in between, and after both.
+/// Prints the options of cgroup v2, which all its mounts share, before a dry run and a run, in between, and after both.
 const OPTIONS: &str = r#"
 mount -o remount,nsdelegate,memory_recursiveprot /sys/fs/cgroup
 grep cgroup2 /proc/mounts
@@ -99,7 +99,8 @@ grep cgroup2 /proc/mounts
 grep cgroup2 /proc/mounts
 "#;
 
-/// Unmounts a tmpfs of 64 MB while a pod runs that was started with it there, and says whether the memory is free then.
+/// Unmounts a tmpfs of 64 MB that was mounted before a pod started that still runs, and says whether its memory is free
+/// then.
 const UNMOUNT: &str = r#"
 memory() {
     awk '$1 == "Shmem:" { print $2 }' /proc/meminfo

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An app that is started with sockets: whoever connects to one, or sends it a datagram, is told the app's name and
-//! the socket's (sd_listen_fds_with_names(3)).
+//! An app that is started with sockets. It answers each connection and each datagram with the app's name and the
+//! socket's (sd_listen_fds_with_names(3)).
 //!
 //! ```text
 //! socket-echo PROTOCOL…     tcp or udp, one for each socket, in their order

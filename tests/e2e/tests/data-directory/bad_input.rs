@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What prepare refuses: in one line that names the object, with the right exit code, and with nothing left.
+//! What `prepare` refuses: in one line that names the object, with the right exit code, and with nothing left behind.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,7 +17,7 @@ use testing::pods::Gantry;
 use testing::rootfs::{Node, Rootfs};
 use testing::{program, stage1};
 
-/// A small tree with a program: what is prepared here is not started.
+/// Returns a small tree with a program. No test here starts it.
 fn rootfs() -> Rootfs {
     let passwd = Node::File(0o644, b"root:x:0:0:::\n".to_vec());
     Rootfs::default().with("etc/passwd", passwd).with("a", Node::program())
@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Fails with `code`, in one line that has all of `parts` in it, and leaves no directory behind.
+/// Checks that the command fails with `code`, in one line that contains all of `parts`, and leaves no directory behind.
 fn refused(gantry: &Gantry, command: &mut Command, code: i32, parts: &[&str]) {
     let output = command.output().unwrap();
     let error = text(&output.stderr);
@@ -83,7 +83,7 @@ fn digests_that_do_not_match() {
     fs::write(gantry.beside("stage1.tar.xz.sha256"), format!("{zeros}  stage1.tar.xz\n")).unwrap();
     let mut wrong = prepare(&gantry, &good);
     refused(&gantry, wrong.arg("--stage1").arg(&copy), 1, &["stage1.tar.xz", &zeros]);
-    // Nobody has looked into it before.
+    // No command has read it before.
     fs::write(&copy, "no archive").unwrap();
     refused(&gantry, &mut wrong, 1, &["stage1.tar.xz", &zeros]);
 }
@@ -227,7 +227,7 @@ fn directories_that_can_not_be_written() {
 
 #[root_test]
 fn a_full_disk() {
-    // In a mount namespace of its own, so that the small tmpfs is nowhere else and goes with it.
+    // In a mount namespace of its own, so that the small tmpfs is visible nowhere else and goes with it.
     let gantry = Gantry::new();
     let image = gantry.image("good", &Rootfs::busybox().unwrap(), &script("good", "exit 0"));
     let full = gantry.beside("full");
@@ -245,7 +245,7 @@ fn a_full_disk() {
 fn callers_that_are_not_root() {
     let gantry = Gantry::new();
     let image = gantry.image("good", &rootfs(), &manifest("good", &["/a"]));
-    // Where another user can execute it.
+    // In a place where another user can execute it.
     let public = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(&public, PermissionsExt::from_mode(0o755)).unwrap();
     let copy = public.path().join("installer");
@@ -320,7 +320,7 @@ fn dead_staging_is_swept_and_living_is_not() {
     assert_eq!(gantry.pods().len(), 2);
 }
 
-/// Starts to prepare a large image, and sends the signal once there is staging.
+/// Starts to prepare a large image, and sends the signal once there is something in staging.
 fn interrupted(gantry: &Gantry, signal: Signal) -> Output {
     let big = rootfs().with("big", Node::File(0o644, vec![7; 300 << 20]));
     let image = gantry.image("big", &big, &manifest("big", &["/a"]));

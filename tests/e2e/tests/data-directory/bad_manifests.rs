@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What could only fail when a pod starts is found by prepare: in one line that names it, with nothing left.
+//! What could only fail when a pod starts is found by `prepare`: in one line that names it, with nothing left behind.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use testing::image::manifest;
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::{Node, Rootfs};
 
-/// A tree with a program, a file that is none, a directory, and links to other places of it.
+/// Returns a tree with a program, a file that is not one, a directory, and links to other places in it.
 fn rootfs() -> Rootfs {
     Rootfs::default()
         .with("etc/passwd", Node::File(0o644, b"root:x:0:0:::\n".to_vec()))
@@ -21,7 +21,7 @@ fn rootfs() -> Rootfs {
         .with("kernel", Node::Link("/proc".into()))
 }
 
-/// prepare of this image fails with 1, in one line that has all of `parts` in it.
+/// Checks that preparing this image fails with 1, in one line that contains all of `parts`.
 fn refused(image: &Value, arguments: &[&str], parts: &[&str]) {
     let gantry = Gantry::new();
     let image = gantry.image("bad", &rootfs(), image);
@@ -29,7 +29,7 @@ fn refused(image: &Value, arguments: &[&str], parts: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{parts:?}: {error}");
     assert!(error.starts_with("error: ") && error.lines().count() == 1, "{parts:?}: {error}");
-    // The image's file or its app, and what is wrong with it: not how it is written.
+    // The error names the image's file or its app, and what is wrong: the manifest is valid JSON.
     assert!(error.contains("bad") && !error.contains("JSON"), "{parts:?}: {error}");
     for part in parts {
         assert!(error.contains(part), "{error:?} should say {part:?}");
@@ -68,7 +68,7 @@ fn programs_and_directories_that_are_not_there() {
     for (image, parts) in cases {
         refused(image, &[], parts);
     }
-    // A volume of the host's may have anything by then; one of the pod's own is empty.
+    // A host volume may contain anything by the time of the start; an empty volume of the pod is empty.
     let gantry = Gantry::new();
     let inside = app(|a| {
         a["exec"] = json!(["/volume/bin/program"]);

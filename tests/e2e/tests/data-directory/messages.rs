@@ -15,7 +15,7 @@ use testing::rootfs::Rootfs;
 use testing::state::State;
 use testing::tiny::Tiny;
 
-/// What a stream may be that nothing can be written to.
+/// A stream that can't be written to.
 #[derive(Clone, Copy, Debug)]
 enum Broken {
     Full,
@@ -26,11 +26,11 @@ enum Broken {
 
 const ALL: [Broken; 4] = [Broken::Full, Broken::WithoutReader, Broken::ForReading, Broken::Closed];
 
-/// The command with one of its streams, 1 or 2, broken.
+/// Returns the command with one of its streams, 1 or 2, broken.
 fn with(command: &Command, stream: u8, broken: Broken) -> Command {
     let stdio = match broken {
         Broken::Full => File::options().write(true).open("/dev/full").unwrap().into(),
-        // Its reader is gone at once.
+        // Its reader is gone from the beginning.
         Broken::WithoutReader => Stdio::from(OwnedFd::from(std::io::pipe().unwrap().1)),
         Broken::ForReading => File::open("/dev/null").unwrap().into(),
         Broken::Closed => return through_shell(command, &format!("{stream}>&-")),
@@ -45,7 +45,7 @@ fn with(command: &Command, stream: u8, broken: Broken) -> Command {
     same
 }
 
-/// The command, redirected as a shell does it.
+/// Runs the command, redirected as a shell does it.
 fn through_shell(command: &Command, redirection: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("exec \"$@\" {redirection}"), "sh"]);
@@ -72,7 +72,7 @@ fn code(command: &mut Command) -> Option<i32> {
     command.output().unwrap().status.code()
 }
 
-/// One line on stderr that says that stdout can't be written to, and code 1.
+/// Checks that one line on stderr says that stdout can't be written to, and that the code is 1.
 fn check_data_lost(output: &Output, about: &str) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{about}: {error}");
@@ -97,7 +97,7 @@ fn a_message_that_nobody_gets_changes_no_code() {
             (&["image", "list"], 0),
             (&["image", "rm", "example.com/none"], 1),
             (&["verify"], 1),
-            // Nothing says any more which file it came from.
+            // The store no longer knows which file the image came from.
             (&["verify", "--repair"], 1),
             (&["--help"], 0),
             (&["gc"], 0),
@@ -128,7 +128,7 @@ fn a_pod_with_a_warning_starts_whether_or_not_anybody_is_told() {
     }
 }
 
-/// `/init` and the launcher have given SIGPIPE its default action by the time that they fail.
+/// `/init` and the launcher have restored SIGPIPE's default action by the time they fail.
 #[root_test]
 fn what_fails_in_a_start_and_in_a_pod_has_its_own_code_whether_or_not_anybody_is_told() {
     let gantry = Gantry::new();
@@ -165,7 +165,7 @@ fn a_path_that_cannot_be_printed_leaves_no_pod() {
     }
 }
 
-/// The runtime opens the same where stdout is closed.
+/// Rust's runtime also opens /dev/null where stdout is closed.
 #[root_test]
 fn a_path_that_goes_to_dev_null_is_printed() {
     let tiny = Tiny::new();
@@ -190,7 +190,7 @@ fn data_that_cannot_be_printed_is_an_error_after_all_work_is_done() {
         }
         assert!(!tiny.dir().exists(), "{broken:?}");
         lost(&["image", "import", "tiny.aci"]);
-        // Where it is known before that nobody gets an id, nothing is done for it.
+        // If it is known beforehand that the id can't be printed, nothing is imported.
         assert_eq!(trees(), usize::from(matches!(broken, Broken::Full)), "{broken:?}");
         assert_eq!(code(&mut tiny.installer(&["image", "import", "tiny.aci", "other.aci"])), Some(0));
         let ids = ["tiny", "other"].map(|name| image_id(&tiny.image(name)));
@@ -210,7 +210,7 @@ fn data_that_cannot_be_printed_is_an_error_after_all_work_is_done() {
     }
 }
 
-/// Nothing but what was asked for is printed there.
+/// Only the plan is printed to stdout.
 #[root_test]
 fn a_plan_that_cannot_be_printed_is_an_error() {
     let gantry = Gantry::new();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Something is mounted in what Gantry would remove: it stays with all that is in it, and so does what it is mounted in.
+//! Something is mounted in what Gantry would remove: it stays with everything in it, and so does the directory around
+//! it.
 //!
-//! What is mounted is a part of the same file system, so that only the mount tells it from what is around it. Each test's
-//! thread has a mount namespace of its own, and so have the programs that it starts.
+//! The mounted directory is on the same file system, so that only the mount distinguishes it. Each test's thread has a
+//! mount namespace of its own, which the programs that it starts share.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -19,17 +20,17 @@ use testing::state::State;
 use testing::tiny::{Tiny, said};
 
 const DEAD: [&str; 2] = ["6733c088-a507-4694-aabf-ae0bc1ccaaff", "7733c088-a507-4694-aabf-ae0bc1ccaaff"];
-/// Where in a tree's directory; the directory itself first.
+/// The places in a tree's directory; the first is the directory itself.
 const PLACES: [&str; 5] = ["", "tree", "tree/rootfs/etc/below", "tree/rootfs/etc/passwd", "info"];
 
-/// A directory, or the file in it, mounted somewhere else until this value goes.
+/// A directory, or the file in it, that is mounted in another place until this value is dropped.
 struct Mounted<'a> {
     canary: &'a Path,
     at: PathBuf,
 }
 
 impl<'a> Mounted<'a> {
-    /// Mounts on what is there, a file on a file.
+    /// Mounts on the object at this place: a file on a file, a directory on a directory.
     fn new(canary: &'a Path, at: PathBuf) -> Self {
         fs::create_dir_all(canary.join("below")).unwrap();
         fs::write(canary.join("below/file"), "alive").unwrap();
@@ -38,7 +39,7 @@ impl<'a> Mounted<'a> {
         Self { canary, at }
     }
 
-    /// The program has failed with one line that names the mount, and has left what is mounted.
+    /// Checks that the program failed with one line that names the mount, and left what is mounted.
     fn check_refused(&self, output: &Output) {
         let error = said(&String::from_utf8_lossy(&output.stderr));
         assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{output:?}");
@@ -78,8 +79,8 @@ fn done(tiny: &Tiny, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// For each place, a store with two images, in the first of which something is mounted there. What `check` does leaves
-/// the first as it is.
+/// For each place, makes a store with two images and mounts something in the first one's tree. What `check` does must
+/// leave that tree as it is.
 fn in_a_tree(check: impl Fn(&Tiny, &Mounted<'_>, [&str; 2])) {
     for place in PLACES {
         let tiny = Tiny::new();
@@ -119,7 +120,7 @@ fn image_rm_leaves_an_image_that_something_is_mounted_in_and_takes_the_others() 
     own_mounts();
     in_a_tree(|tiny, mounted, [id, other]| {
         if mounted.at.ends_with(id) || mounted.at.ends_with("info") || mounted.at.ends_with("tree") {
-            // Then it is none that could be meant.
+            // In these places, the image can't be recognised at all.
             return;
         }
         let output = run(tiny, &["image", "rm", id, other]);
@@ -142,7 +143,7 @@ fn a_repair_leaves_a_tree_that_something_is_mounted_in_and_renews_the_others() {
     });
 }
 
-/// The same tar in another file: nobody knows that its tree is there before all of it is unpacked.
+/// The same tar in another file: Gantry learns that its tree is known only when all of it is unpacked.
 #[root_test]
 fn an_import_replaces_no_tree_that_something_is_mounted_in() {
     own_mounts();
@@ -161,7 +162,7 @@ fn an_import_replaces_no_tree_that_something_is_mounted_in() {
     });
 }
 
-/// For each place, two dead directories in staging, in the first of which something is mounted.
+/// For each place, makes two dead directories in staging and mounts something in the first one.
 fn in_dead_staging(check: impl Fn(&Tiny, &Mounted<'_>)) {
     for place in ["", "tree", "tree/deep/er", "tree/deep/file"] {
         let tiny = Tiny::new();
@@ -222,7 +223,7 @@ fn a_mount_in_dead_staging_is_an_error_of_what_is_there_to_clean_up() {
     }
 }
 
-/// `/init` clears what an earlier start left.
+/// `/init` removes what an earlier start left.
 #[root_test]
 fn a_start_clears_nothing_that_something_is_mounted_in() {
     own_mounts();
@@ -230,7 +231,7 @@ fn a_start_clears_nothing_that_something_is_mounted_in() {
     let rootfs = Rootfs::default().with("a", Node::program());
     let image = gantry.image("image", &rootfs, &manifest("image", &["/a"]));
     let pod = gantry.prepare(&[&image], &[]);
-    // As an earlier start leaves them.
+    // An earlier start leaves such objects.
     for directory in ["stage1/rkt/status/below", "stage1/etc/systemd/system", "stage1/apps", "work/below"] {
         fs::create_dir_all(pod.join(directory)).unwrap();
     }

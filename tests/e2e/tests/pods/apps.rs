@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pods of a pod manifest: many apps of few images, volumes, restarts and stops.
+//! Pods with a pod manifest: many apps of few images, volumes, restarts and stops.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// An app entry that runs a script as root.
+/// Returns an app's entry that runs a script as root.
 fn app(name: &str, image: &str, script: &str) -> Value {
     json!({
         "name": name,
@@ -54,7 +54,7 @@ fn run(gantry: &Gantry, images: &[&Path], pod: &Path) -> Output {
 fn thirty_apps_of_three_images_each_with_a_tree_of_its_own() {
     let gantry = Gantry::new();
     let images: Vec<_> = ["one", "two", "three"].map(|name| busybox(&gantry, name)).into();
-    // Each leaves a mark in its root, and waits until all have. Then none may find another's mark in its own root.
+    // Each app leaves a mark in its root, and waits until all have. Then none may find another's mark in its own root.
     let own = "echo > /mark-$AC_APP_NAME; echo > /meet/$AC_APP_NAME; \
                while [ $(ls /meet | wc -l) -lt 30 ]; do sleep 0.05; done; [ \"$(ls -d /mark-*)\" = /mark-$AC_APP_NAME ] || exit 9; ";
     let apps: Vec<Value> = (0..30)
@@ -71,7 +71,7 @@ fn thirty_apps_of_three_images_each_with_a_tree_of_its_own() {
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(7), ""));
     for n in 0..30 {
         let found = status(&gantry.pod(), &format!("app-{n}"));
-        // Some were still to end when the failing one ended the pod.
+        // Some had not ended yet when the failing app ended the pod.
         assert!(if n == 17 { found == 7 } else { [0, 143].contains(&found) }, "app-{n}: {found}");
     }
     assert_eq!(fs::read_dir(gantry.pod().join("stage1/rkt/status")).unwrap().count(), 30);
@@ -129,7 +129,7 @@ fn empty_volumes_are_shared_owned_and_stay_with_the_pod() {
         &id,
         "while ! [ -s /b/file ]; do sleep 0.05; done; echo > /b/no; stat -c 'own %a %u' /c; ls /c; touch /c/mine",
     );
-    // Two of one name: the pod's, and one that nobody else sees.
+    // Two volumes of one name: the pod's, and one that only this app sees.
     let own = json!({"name": "v", "kind": "empty", "mode": "0700", "uid": 9});
     read["mounts"] = json!([{"volume": "v", "path": "/b"}, {"volume": "v", "path": "/c", "appVolume": own}]);
     // The reader's mount point is read-only, the volume is not.
@@ -153,7 +153,7 @@ fn empty_volumes_are_shared_owned_and_stay_with_the_pod() {
     assert_eq!((directory.mode() & 0o7777, directory.uid(), directory.gid()), (0o1750, 7, 8));
 }
 
-/// In a mount namespace of the test's own, so that the host's table stays as it is.
+/// In a mount namespace of the test's own, so that the host's mount table stays as it is.
 #[root_test]
 fn a_host_volume_brings_what_is_mounted_below_it_unless_told_otherwise() {
     let gantry = Gantry::new();
@@ -183,7 +183,7 @@ fn a_host_volume_brings_what_is_mounted_below_it_unless_told_otherwise() {
     assert!(source.join("below/new").exists(), "without recursive, what is below is the source's own");
 }
 
-/// An app that counts its starts in a volume.
+/// Returns the entry of an app that counts its starts in a volume.
 fn counting(id: &str, restart: &str, script: &str) -> Value {
     let mut counting =
         app("a", id, &format!("echo >> /v/starts; n=$(wc -l < /v/starts); echo start $n; {script}"));
@@ -206,7 +206,7 @@ fn an_app_is_started_again_as_its_annotation_says() {
         let mut app = counting(&id, restart, script);
         app["app"]["eventHandlers"] = json!([
             {"name": "pre-start", "exec": ["echo", "before"]},
-            // It takes its time: the next start has to wait for it.
+            // It takes a while: the next start has to wait for it.
             {"name": "post-stop", "exec": ["sh", "-c", "sleep 0.3; echo after"]},
         ]);
         let pod = pod_manifest(&gantry, &[app], &volumes);
@@ -251,11 +251,11 @@ fn an_app_has_its_stop_timeout_and_no_longer() {
     let (code, output) = running.wait();
     assert_eq!((code, status(&pod, "stubborn")), (137, 137));
     assert_eq!(text(&output.stdout), "after\n");
-    // Ten seconds are the default.
+    // The default is ten seconds.
     assert!(asked.elapsed() < std::time::Duration::from_secs(8), "{:?}", asked.elapsed());
 }
 
-/// This host's cgroup v2 may have the controllers or not: either they are enforced, or it is said.
+/// Whether this host's cgroup v2 has the controllers or not, limits are either enforced or reported as not enforced.
 #[root_test]
 fn limits_that_are_not_enforced_are_named() {
     let gantry = Gantry::new();

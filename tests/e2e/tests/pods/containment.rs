@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What keeps an app in its root, and from what is the pod's and the host's: each test is an attack.
+//! What confines an app to its root, away from the pod's and the host's: each test is an attack.
 
 use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
@@ -17,15 +17,15 @@ use testing::launcher::Launcher;
 use testing::pods::{Gantry, image_id, status};
 use testing::rootfs::{Node, Rootfs};
 
-/// A busybox tree on disk.
+/// Writes a busybox tree to disk.
 fn tree(gantry: &Gantry) -> PathBuf {
     let image = gantry.image("tree", &Rootfs::busybox().unwrap(), &script("tree", "exit 0"));
     let images = gantry.prepare(&[&image], &["--layout", "copy"]).join("stage1/opt/stage2");
     fs::read_dir(images).unwrap().next().unwrap().unwrap().path().join("rootfs")
 }
 
-/// An app that can point its working directory or its program's interpreter at /proc/PID/root, PID being a launcher
-/// that is not in its app's root yet, is not started there: that is the pod's root.
+/// An app must not be started whose working directory or program's interpreter is below /proc/PID/root, where PID is a
+/// launcher that is not in its app's root yet: that root is the pod's.
 #[root_test]
 fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
     let gantry = Gantry::new();
@@ -33,7 +33,7 @@ fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
     let early = Launcher::start(&root, &File::create(gantry.beside("early")).unwrap());
     let pods_root = format!("/proc/{}/root", early.id());
     symlink(&pods_root, root.join("w")).unwrap();
-    // The kernel looks up a script's interpreter, whatever the launcher looked at before.
+    // The kernel looks up a script's interpreter, whatever the launcher has checked before.
     fs::write(root.join("script"), format!("#!/w{}/bin/sh\necho out\n", Launcher::ROOT)).unwrap();
     fs::set_permissions(root.join("script"), Permissions::from_mode(0o755)).unwrap();
 
@@ -69,7 +69,7 @@ fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
     drop(early);
 }
 
-/// Environments are the one place for secrets that a manifest has.
+/// The environment is the only place for secrets that a manifest has.
 #[root_test]
 fn what_apps_are_started_with_is_roots_alone() {
     let gantry = Gantry::new();
@@ -79,7 +79,7 @@ fn what_apps_are_started_with_is_roots_alone() {
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o7777, 0o600);
 }
 
-/// A program in /proc is another than the image's, such as the pod's own: /proc/self/exe.
+/// A program in /proc is not the image's, but for example the pod's own: /proc/self/exe.
 #[test]
 fn no_program_is_in_proc() {
     let gantry = Gantry::new();
@@ -94,7 +94,7 @@ fn no_program_is_in_proc() {
     }
 }
 
-/// What the next start executes on the host is in stage1: nothing in the pod writes there, whoever comes by it.
+/// The next start executes what is in stage1 on the host, so nothing in the pod may write to it, by whatever path.
 #[root_test]
 fn stage1_is_read_only_in_the_pod() {
     let gantry = Gantry::new();
@@ -118,8 +118,8 @@ fn stage1_is_read_only_in_the_pod() {
     assert_eq!(status(&pod, "waits"), 0);
 }
 
-/// An app that is root can change its tree so that a volume's target leads elsewhere when the pod is started again: to
-/// its root, where the executor would make places for /proc, /sys and /dev in what is the host's.
+/// An app that is root can change its tree so that a volume's target leads elsewhere at the pod's next start: to its
+/// root, where the mount points for /proc, /sys and /dev would be made on the host.
 #[root_test]
 fn a_volumes_target_that_leads_elsewhere_by_now_is_refused() {
     let gantry = Gantry::new();
@@ -149,7 +149,7 @@ fn a_volumes_target_that_leads_elsewhere_by_now_is_refused() {
     }
 }
 
-/// A directory of the host's on stdin, stdout or stderr would be a way out of every app's root.
+/// A directory of the host on stdin, stdout or stderr would be a way out of every app's root.
 #[root_test]
 fn no_directory_is_an_apps_stdio() {
     let gantry = Gantry::new();
@@ -167,7 +167,7 @@ fn no_directory_is_an_apps_stdio() {
     }
 }
 
-/// What a start finds in an app's tree that an earlier run has changed is named, and costs no more than it must.
+/// A start names what an earlier run has changed in an app's tree, and fails no more than it must.
 #[root_test]
 fn a_changed_tree_is_named_when_the_pod_starts_again() {
     let changed =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Manifests made to be misread: what they say arrives exactly, or is refused; nothing of it is interpreted.
+//! Manifests made to be misread: their text arrives exactly or is refused; nothing of it is interpreted.
 
 use std::fs;
 use std::path::Path;
@@ -10,21 +10,21 @@ use testing::image::manifest;
 use testing::pods::{Gantry, status};
 use testing::rootfs::{Node, Rootfs};
 
-/// Ends a line and begins a directive, for whoever takes it for a unit's text.
+/// Ends a line and begins a directive, if it is taken for a unit's text.
 const INJECTION: &str = "x\rExecStartPre=/bin/false\nExecStartPre=/bin/false";
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Prints its arguments and its environment, each ended by NUL.
+/// Returns a manifest whose app prints its arguments and its environment, each ended by NUL.
 fn showing(words: &[&str]) -> Value {
     let mut exec = vec!["/bin/sh", "-c", "cat /proc/$$/cmdline /proc/$$/environ; exit", "sh"];
     exec.extend(words);
     manifest("shown", &exec)
 }
 
-/// What an app prints that ends well and says nothing on stderr.
+/// Runs the app and returns what it prints. It must end well and print nothing to stderr.
 fn run(rootfs: &Rootfs, image: &Value, arguments: &[&str]) -> String {
     let gantry = Gantry::new();
     let image = gantry.image("hostile", rootfs, image);
@@ -34,7 +34,7 @@ fn run(rootfs: &Rootfs, image: &Value, arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// prepare fails with one line that says `why`, and leaves nothing.
+/// Checks that `prepare` fails with one line that says `why`, and leaves nothing.
 fn refused(image: &Value, why: &str) {
     let gantry = Gantry::new();
     let image = gantry.image("hostile", &Rootfs::busybox().unwrap(), image);
@@ -66,7 +66,7 @@ fn case_29_a_program_has_no_prefix_and_no_relative_path() {
     {
         refused(&manifest("prefix", &[program]), "invalid exec");
     }
-    // A name, if an odd one, is just looked up.
+    // As a name, if an odd one, it is just looked up.
     refused(&manifest("prefix", &["@sh"]), "program \"@sh\" is not in the image");
 }
 
@@ -186,7 +186,7 @@ fn case_37_a_mount_target_leads_out_of_no_root() {
     let name = format!("gantry-case-37-{}", std::process::id());
     let mut image = manifest("link", &["/bin/sh", "-c", &format!("echo in > /{name}/file")]);
     image["app"]["mountPoints"] = json!([{"name": "v", "path": format!("/to/root/{name}")}]);
-    // /to/root is the root: whose?
+    // /to/root leads to a root: it must be the app's.
     let rootfs = Rootfs::busybox()
         .unwrap()
         .with("to/root", Node::Link("/".into()))

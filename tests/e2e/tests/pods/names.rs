@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names that only 0.1 has: what goes by them is found under their escaped form, and the app has its own.
+//! Names that are valid only in 0.1: what is named after them is found under their escaped form, and the app sees its
+//! own name.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use testing::image::{manifest, with_handler};
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
 
-/// Gives the only app of a prepared pod another name, as who writes a manifest by hand can.
+/// Gives the only app of a prepared pod another name, as if its manifest were written by hand.
 fn rename(pod: &Path, name: &str) {
     let path = pod.join("container");
     let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pods whose trees are in the store, and the same pods with copies: what an app changes is its own and stays.
+//! Pods whose trees are in the store, and the same pods with copies: an app's changes are its own and persist.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -20,7 +20,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Every object below a directory, with what rsync would look at.
+/// Lists every object below a directory, with the metadata that rsync compares.
 fn listing(directory: &Path) -> String {
     let found =
         Command::new("find").arg(directory).args(["-printf", "%P %y %m %U %G %s %T@ %C@ %l\\n"]).output();
@@ -84,7 +84,7 @@ fn files_and_directories_of_the_image_can_be_replaced_renamed_and_removed() {
         .owned("d/renamed", file("kept\n"), 7)
         .with("d/sub/deep/file", file("deep\n"))
         .with("gone/a/b", file("x"));
-    // rename(2) itself: mv would copy where that fails.
+    // This uses rename(2) itself: mv would copy if that fails.
     let first = "cd /d && busybox rm removed && echo new > new && busybox mv new replaced && \
          busybox mv renamed other && chmod 600 other && busybox mv sub moved && echo more >> moved/deep/file && \
          busybox rm -r /gone && mkdir /gone && echo > /done";

@@ -11,12 +11,12 @@ use testing::image::manifest;
 use testing::pods::{Gantry, status};
 use testing::rootfs::Rootfs;
 
-/// A port that nothing listens on.
+/// Returns a port that nothing listens on.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// One command of redis' protocol in its inline form, and the answer's first line.
+/// Sends a command in the inline form of redis' protocol, and returns the answer's first line.
 fn ask(port: u16, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod finds when it starts again, or was never fit to start: trees that are gone, leftovers of a crash, roots
-//! that their own apps left in any state.
+//! What a pod finds when it starts again, or could never start: missing trees, leftovers of a crash, and roots that
+//! their own apps left in any state.
 
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
@@ -30,12 +30,12 @@ fn busybox() -> Rootfs {
     Rootfs::busybox().unwrap()
 }
 
-/// What is said, without what is said of the time zone, which need not have a place.
+/// Removes the messages about the time zone, for which there may be no mount point.
 fn without_zone(said: &str) -> String {
     said.split_inclusive('\n').filter(|line| !line.contains("has not the host's time zone")).collect()
 }
 
-/// A start that fails before anything runs: the code, and the only line.
+/// Checks that a start fails before anything runs. Returns the code and the only line.
 fn refused(gantry: &Gantry, pod: &Path) -> (i32, String) {
     let (code, output) = gantry.start(pod).wait();
     let said = without_zone(&text(&output.stderr));
@@ -44,7 +44,7 @@ fn refused(gantry: &Gantry, pod: &Path) -> (i32, String) {
     (code, said)
 }
 
-/// The directories of stage1's tree, and of the only image's.
+/// Returns the directories of stage1's tree, and of the only image's.
 fn trees(gantry: &Gantry, pod: &Path) -> [PathBuf; 2] {
     let Layers::Overlay { stage1, images } = layers(pod) else { panic!("they are in the store") };
     [stage1, *images.values().next().unwrap()].map(|name| tree(&gantry.dir(), &name))
@@ -86,7 +86,7 @@ fn trees_are_locked_until_nothing_is_left_of_the_pod() {
     assert_eq!(locked().collect::<Vec<_>>(), [false, false]);
 }
 
-/// Seen from the host, by somebody who waits for it.
+/// It is seen from the host while the pod runs.
 #[root_test]
 fn a_status_is_there_while_others_run() {
     for layout in LAYOUTS {
@@ -113,7 +113,7 @@ fn leftovers_of_a_crash_are_in_nobodys_way() {
     let gantry = Gantry::new();
     let pod = one(&gantry, Layout::Overlay, &busybox(), &format!("ls -d /mark; echo > /mark; {SERVE}"));
     let upper = pod.join("stage1/rkt/upper/one");
-    // Of a first start that came no further.
+    // A first start that got no further leaves this.
     fs::create_dir_all(upper.join("changes.new")).unwrap();
     for found in ["", "/mark\n", "/mark\n"] {
         for work in [pod.join("work"), upper.join("work")] {
@@ -136,7 +136,7 @@ fn where_an_overlay_can_not_be_written_to_the_other_layout_is_named() {
     let pod = one(&gantry, Layout::Overlay, &busybox(), "echo runs");
     assert_eq!(succeed(&gantry, &pod), "runs\n");
     for work in [pod.join("work"), pod.join("stage1/rkt/upper/one/work")] {
-        // The kernel finds that it can't use it, and would mount the overlay read-only.
+        // The kernel finds that it can't use the work directory, and would mount the overlay read-only.
         fs::remove_dir_all(work.join("work")).unwrap();
         let directory = File::open(&work).unwrap();
         let flags = ioctl_getflags(&directory).unwrap();
@@ -158,7 +158,7 @@ fn where_an_overlay_can_not_be_written_to_the_other_layout_is_named() {
     assert_eq!(succeed(&gantry, &pod), "runs\n");
 }
 
-/// What an app does to its own root, and whether the pod starts again, or else what the line names.
+/// What an app does to its own root, and whether the pod starts again; if not, what the line names.
 const WRECKS: [(&str, Result<(), &str>); 13] = [
     ("ln -sf $CANARY/file /etc/hosts", Ok(())),
     ("rm /etc/hosts; mkdir /etc/hosts", Ok(())),

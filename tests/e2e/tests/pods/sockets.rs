@@ -18,7 +18,7 @@ fn rootfs() -> Rootfs {
     Rootfs::default().with("socket-echo", Node::File(0o755, fs::read(program("socket-echo")).unwrap()))
 }
 
-/// A port that nobody has now, and the next neither.
+/// Returns a port that is free, and so is the next one.
 fn free_tcp_ports() -> u16 {
     loop {
         let first = TcpListener::bind("[::]:0").unwrap();
@@ -41,7 +41,8 @@ fn port(name: &str, protocol: &str, port: u16, count: u16) -> Value {
     json!({"name": name, "protocol": protocol, "port": port, "count": count, "socketActivated": true})
 }
 
-/// What a TCP client is told. The socket listens before the pod runs, so there is nothing to wait for but the answer.
+/// Returns the answer to a TCP client. The socket listens before the pod runs, so the client waits for nothing but the
+/// answer.
 fn ask_tcp(host: &str, port: u16) -> String {
     let mut connection = TcpStream::connect((host, port)).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pods that are asked to stop: whenever that is, in order and with one code.
+//! Pods that are asked to stop: at any moment, they stop in order and with one code.
 
 use std::fs;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ fn a_request_at_any_moment_stops_the_pod_in_order() {
         let (code, output) = running.wait();
         let said = text(&output.stdout);
         assert_eq!((code, status(&pod, "stopped")), (0, 143), "{signal} after {moment} ms: {said:?}");
-        // An app that was asked between its start and its first word says nothing, but is cleaned up after.
+        // An app that was asked between its start and its first line prints nothing, but its handlers run.
         assert!(
             ["", "post\n", "up\npost\n"].contains(&said.as_str()),
             "{signal} after {moment} ms: {said:?}"
@@ -73,7 +73,7 @@ fn to_ask_again_changes_nothing() {
     assert_eq!(status(&pod, "stopped"), 0);
 }
 
-/// A supervisor may signal all that it knows of the pod, nspawn, systemd and the apps among them.
+/// A supervisor may signal every process of the pod that it knows, including nspawn, systemd and the apps.
 #[root_test]
 fn a_signal_to_every_process_of_the_pod_stops_it_in_order() {
     let gantry = Gantry::new();
@@ -95,7 +95,7 @@ fn a_signal_to_every_process_of_the_pod_stops_it_in_order() {
     }
 }
 
-/// The moments are what is tested: until the app's start all kinds of helpers run, and are signalled, too.
+/// The moments are what is tested: until the app's start, several helpers run, and are signalled, too.
 #[root_test]
 fn a_signal_to_every_process_at_any_moment_is_a_request_to_stop() {
     let gantry = Gantry::new();
@@ -110,7 +110,7 @@ fn a_signal_to_every_process_at_any_moment_is_a_request_to_stop() {
         let said = text(&output.stdout);
         assert_eq!(code, 0, "after {moment} ms: {output:?}");
         assert_eq!(status(&pod, "stopped"), 143, "after {moment} ms: {output:?}");
-        // What began is cleaned up after.
+        // Post-stop handlers run for what has begun.
         assert!(said.ends_with("post\n") || !said.contains("pre"), "after {moment} ms: {said:?}");
     }
 }

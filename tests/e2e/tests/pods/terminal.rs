@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pods at a terminal, as jobs of a shell: what is typed is read by the one in the foreground.
+//! Pods at a terminal, as jobs of a shell: the foreground job reads what is typed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,12 @@ use testing::terminal::Terminal;
 
 const INIT: &str = "./stage1/init";
 const READS: &str = "echo up; read line; echo got \"$line\"";
-/// What a program of another session can read of the terminal: by what it writes to, or what it opens anew.
+/// Tries what a program of another session can read of the terminal: through the descriptors it writes to, and by
+/// opening it again.
 const STEALS: &str = "exec 4>&2; for fd in '<&1' '<&4' '</proc/self/fd/1' '</proc/self/fd/4'; do \
      eval \"head -n 1 $fd\" 2> /dev/null || echo \"none by $fd\"; done; echo done";
 
-/// An app's manifest, of an app that is root, or is not.
+/// Returns the manifest of an app that is root, or another user.
 fn image(name: &str, user: &str, text: &str) -> Value {
     let mut image = script(name, text);
     if user == "0" {
@@ -37,7 +38,7 @@ fn prepare(gantry: &Gantry, images: &[Value]) -> PathBuf {
     gantry.prepare(&images.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &[])
 }
 
-/// The pod's cgroup, as the host has it. `init`: the id of the pod's process.
+/// Returns the pod's cgroup on the host. `init` is the id of the pod's process.
 fn cgroup_of(pod: &Path, init: &str) -> PathBuf {
     cgroup(init.parse().unwrap(), &pod.file_name().unwrap().to_string_lossy())
 }
@@ -71,7 +72,7 @@ fn a_pod_in_the_background_stops_where_it_reads_and_takes_nothing() {
         assert!(is_frozen(&cgroup_of(&pod, &init)));
         terminal.types("for the shell\n");
         assert_eq!(terminal.tell(&["read"]), "for the shell");
-        // As bg does, which changes nothing for it.
+        // Continues it as bg does, which changes nothing for it.
         terminal.tell(&["continue"]);
         assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
         terminal.tell(&["foreground"]);
@@ -122,7 +123,7 @@ fn a_pod_stops_and_goes_on_with_its_job() {
     }
 }
 
-/// SIGSTOP stops the pod's process alone, which learns of it when it is continued.
+/// SIGSTOP stops the pod's process alone, which notices when it is continued.
 #[root_test]
 fn a_pod_that_sigstop_has_stopped_reads_nothing_in_the_background() {
     let gantry = Gantry::new();
@@ -202,7 +203,7 @@ fn nothing_is_left_of_a_frozen_pod_that_is_killed() {
     assert!(!cgroup.exists());
 }
 
-/// The kernel lets a program of another session read whatever terminal it has, in the background as well.
+/// The kernel lets a program of another session read any terminal that it has, even in the background.
 #[root_test]
 fn what_is_typed_can_not_be_read_through_what_is_written_to() {
     let gantry = Gantry::new();
@@ -220,7 +221,7 @@ fn what_is_typed_can_not_be_read_through_what_is_written_to() {
             wait_gone(&pod);
         }
     }
-    // Without a pod it succeeds.
+    // Without a pod, the attack succeeds.
     let mut terminal = Terminal::new(&gantry.dir());
     terminal.types("1\n2\n3\n4\n");
     terminal.shows("4\r\n");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The house's arrows and nevers (ARCHITECTURE.md, "Code map"): which crate may use which, and what none may do.
+//! Checks the house's rules (ARCHITECTURE.md, "Code map"): which crate may use which, and what none may do.
 //!
-//! The crates' manifests are read as cargo understands them, and their sources as text.
+//! It reads the crates' manifests by `cargo metadata`, and their sources as text.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod nevers;
@@ -12,7 +12,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Which of Gantry's crates a crate may use. Tests and fuzzing may use all.
+/// The crates of this workspace that each crate may use outside of its tests.
 const ARROWS: [(&str, &[&str]); 21] = [
     ("pod", &[]),
     ("sys", &["pod"]),
@@ -37,7 +37,8 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("e2e", &[]),
 ];
 
-/// What is linked into every stage1 has none of these: decompressors, a parser of arguments, HTTP, TLS.
+/// Crates that must not be linked into `/init`, which is in every stage1: decompressors, a parser of arguments, HTTP,
+/// TLS.
 const NEVER_IN_INIT: [&str; 13] = [
     "bzip2",
     "clap",
@@ -54,11 +55,11 @@ const NEVER_IN_INIT: [&str; 13] = [
     "zstd",
 ];
 
-/// Cargo's view of the workspace.
+/// The workspace as cargo sees it.
 struct Workspace {
-    /// Package ids by name, of Gantry's own.
+    /// The package ids of the workspace's own crates, by name.
     own: BTreeMap<String, String>,
-    /// What a package depends on outside of tests, by package ids.
+    /// The package ids that a package depends on outside of tests.
     needs: BTreeMap<String, BTreeSet<String>>,
     /// Package names by id.
     names: BTreeMap<String, String>,
@@ -85,7 +86,7 @@ impl Workspace {
         Self { own, needs, names }
     }
 
-    /// The names of what a crate of Gantry's depends on, directly or through others.
+    /// Returns the names of all crates that a crate depends on, directly or through others.
     fn all_needs(&self, name: &str) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut ids = vec![&self.own[name]];
@@ -96,7 +97,7 @@ impl Workspace {
     }
 }
 
-/// A dependency that is neither for tests nor for building counts.
+/// Returns the dependencies of a node that are neither for tests nor for building.
 fn needs(node: &Value) -> BTreeSet<String> {
     let kinds = |dependency: &Value| {
         dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())

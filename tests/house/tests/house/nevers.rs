@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What no line of a crate may have in it.
+//! What no line of a crate may contain.
 
 use crate::sources::lines;
 
-/// Libraries: they tell their callers, who tell people.
+/// Libraries print nothing: they return it to their callers.
 const LIBRARIES: [&str; 7] = [
     "crates/archive",
     "crates/image",
@@ -18,7 +18,7 @@ const PROGRAMS: [&str; 3] = ["installer", "rootfs-build", "stage1-init"];
 /// Where unsafe code may stand.
 const UNSAFE: [&str; 2] = ["stage1-init/src/sys.rs", "stage1-init/src/no_unwind.rs"];
 
-/// The lines of these crates that have one of the words in them, as `file: line`.
+/// Returns the lines of these crates that contain one of the words, as `file: line`.
 fn found<'a>(crates: impl IntoIterator<Item = &'a str>, words: &[&str]) -> Vec<String> {
     let all = crates.into_iter().flat_map(lines);
     let has = |text: &str| words.iter().any(|word| text.contains(word));

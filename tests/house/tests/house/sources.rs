@@ -11,7 +11,7 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// All lines of a crate's sources that are compiled into what is shipped.
+/// Returns all lines of a crate's sources that are compiled into what is shipped.
 pub(crate) fn lines(directory: &str) -> Vec<Line> {
     let mut files = Vec::new();
     list(&testing::repository().join(directory).join("src"), &mut files);
@@ -34,7 +34,7 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The lines before a file's own tests, which stand at its end.
+/// Returns the lines before a file's own tests, which stand at its end.
 fn of(file: &Path) -> Vec<Line> {
     let name = file.strip_prefix(testing::repository()).unwrap().to_string_lossy().into_owned();
     let text = fs::read_to_string(file).unwrap();

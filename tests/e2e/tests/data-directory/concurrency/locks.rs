@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may hold others up, and for how long.
+//! Which processes can make others wait, and for how long.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,14 +16,14 @@ use testing::tiny::Tiny;
 
 use super::{prepared, refused, start, text};
 
-/// What takes longer hangs.
+/// A wait that takes longer is taken for a hang.
 const LONG: Duration = Duration::from_secs(60);
 
 fn locked(directory: &Path) -> Flock<File> {
     Flock::lock(File::open(directory).unwrap(), FlockArg::LockExclusive).unwrap()
 }
 
-/// Whoever may open a directory may lock it, be it only to read.
+/// A process that may open a directory can also lock it, even if it may only read it.
 #[root_test]
 fn nobody_else_can_hold_gantry_up() {
     let tiny = Tiny::new();
@@ -42,7 +42,7 @@ fn nobody_else_can_hold_gantry_up() {
     prepared(&output.join().unwrap());
     ended.expect("it did not wait for the lock");
 
-    // What is locked is nobody else's to open: found out before it is locked.
+    // No other process can open what it will lock: that is checked before locking.
     let staging = tiny.dir().join("staging");
     assert_eq!(fs::metadata(&staging).unwrap().permissions().mode() & 0o7777, 0o700);
     fs::set_permissions(&staging, Permissions::from_mode(0o755)).unwrap();
@@ -60,7 +60,7 @@ fn a_signal_ends_the_wait_for_a_lock() {
     {
         let _lock = locked(&directory);
         let child = start(&tiny, &["image", "list"]);
-        // A process that waits is in the kernel's table with an arrow (proc_locks(5)).
+        // The kernel lists a waiting process with an arrow (proc_locks(5)).
         let waiting = format!(" {} ", child.id());
         let waits = |locks: &str| locks.lines().any(|line| line.contains("->") && line.contains(&waiting));
         while !waits(&fs::read_to_string("/proc/locks").unwrap()) {

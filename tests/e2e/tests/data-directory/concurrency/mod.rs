@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Many at work in one directory: each ends well or says why not, and what is there in the end is whole.
+//! Many commands at once in one data directory: each succeeds or says why not, and in the end everything in it is
+//! whole.
 
 mod locks;
 mod worker;
@@ -18,9 +19,9 @@ use testing::state::State;
 use testing::tiny::{Tiny, said};
 use worker::{Gate, IMAGES, KILLED, MIX, Part, Worker};
 
-/// How often all of them are let loose.
+/// How often all of them are started.
 const ROUNDS: usize = 24;
-/// How many images fill up a small file system.
+/// How many images fill a small file system.
 const MANY: usize = 20;
 
 fn start(tiny: &Tiny, words: &[&str]) -> Child {
@@ -32,20 +33,20 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The pod that a prepare has printed, and nothing else.
+/// Returns the pod directory that a prepare has printed, and checks that it printed nothing else.
 fn prepared(output: &Output) -> PathBuf {
     assert_eq!((output.status.code(), said(&text(&output.stderr)).as_str()), (Some(0), ""));
     PathBuf::from(text(&output.stdout).strip_suffix('\n').unwrap())
 }
 
-/// One line that says `why`.
+/// Checks that it failed with one line that says `why`.
 fn refused(output: &Output, why: &str) {
     let error = said(&text(&output.stderr));
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{error}");
     assert!(error.starts_with("error: ") && error.lines().count() == 1 && error.contains(why), "{error}");
 }
 
-/// Each image's pods, made alone; DIR is gone afterwards.
+/// Returns the state with each image's pods, made one after the other. DIR is gone afterwards.
 fn reference(tiny: &Tiny, images: &[&str], layouts: &[&str]) -> State {
     for (image, layout) in images.iter().flat_map(|image| layouts.iter().map(move |layout| (image, layout))) {
         let image = format!("{image}.aci");
@@ -57,7 +58,7 @@ fn reference(tiny: &Tiny, images: &[&str], layouts: &[&str]) -> State {
     state
 }
 
-/// What is in DIR are these pods, all of them whole, with the trees that they are layers over, and nothing besides.
+/// Checks that DIR contains these pods, all of them whole, with the trees that they are layers over, and nothing else.
 fn check(tiny: &Tiny, pods: &BTreeSet<PathBuf>, reference: &State) {
     let state = State::of(&tiny.dir());
     state.check(&[reference], "in the end");
@@ -67,10 +68,10 @@ fn check(tiny: &Tiny, pods: &BTreeSet<PathBuf>, reference: &State) {
     assert!(state.staging.is_empty(), "{:?} is left in staging", state.staging);
 }
 
-/// All at once; returns the pods that are new. All that were there before are gone.
+/// Runs one round and returns the new pods. All that were there before are gone.
 fn round(tiny: &Tiny, pods: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let gate = Gate::new();
-    // One of each, then another of each, until all are there: they meet in every order.
+    // One of each part, then another of each, until all are there, so that they meet in every order.
     let numbers = 0..MIX.iter().map(|(_, count)| *count).max().unwrap();
     let parts = numbers.flat_map(|number| MIX.iter().map(move |(part, count)| (number, *part, *count)));
     let workers: Vec<_> = parts
@@ -84,7 +85,7 @@ fn round(tiny: &Tiny, pods: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
         workers.into_iter().partition(|worker| worker.part == Part::Killed);
     gate.open();
     let mut others = others.into_iter();
-    // By when the first has come to its end, the others are somewhere.
+    // When the first has ended, the others are in the middle of their work.
     let mut pods: Vec<_> = others.next().unwrap().end(tiny).into_iter().collect();
     killed.iter_mut().for_each(Worker::kill);
     pods.extend(others.chain(killed).filter_map(|worker| worker.end(tiny)));
@@ -93,7 +94,8 @@ fn round(tiny: &Tiny, pods: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     new
 }
 
-/// The process that unpacks for one that was killed dies after it, and has its directory locked until then.
+/// Waits for the workers of killed installers: a worker dies after its installer, and keeps its directory locked until
+/// then.
 fn wait_for_the_dead(tiny: &Tiny) {
     for entry in fs::read_dir(tiny.dir().join("staging")).unwrap() {
         let directory = File::open(entry.unwrap().path()).unwrap();
@@ -101,7 +103,7 @@ fn wait_for_the_dead(tiny: &Tiny) {
     }
 }
 
-/// Pods that are there, whoever told of them.
+/// Returns all pods that are there, whether or not they were printed.
 fn there(tiny: &Tiny) -> BTreeSet<PathBuf> {
     let containers = fs::read_dir(tiny.dir().join("containers")).unwrap();
     containers.map(|entry| entry.unwrap().path()).collect()
@@ -114,16 +116,17 @@ fn thirty_two_at_once() {
     fs::write(tiny.path().join("broken.aci"), "no image").unwrap();
     let reference = reference(&tiny, &IMAGES, &["auto", "copy"]);
     let run = |words: &[&str]| tiny.installer(words).output().unwrap();
-    // Where there is no DIR, gc and its like have nothing to work in.
+    // Without DIR, `gc` and its like have nothing to work in.
     let mut pods = BTreeSet::from([prepared(&run(&["prepare", "--image", "two.aci"]))]);
     for number in 0..ROUNDS {
-        // Every other time, what is in the store is nobody's when all begin.
+        // In every second round, no pod refers to anything in the store at the beginning.
         if number % 2 == 1 {
             std::mem::take(&mut pods).iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
         }
         let mut known = round(&tiny, &pods);
         wait_for_the_dead(&tiny);
-        // What a dead one has published without a word is there as well; and this one sweeps what it has not.
+        // A killed prepare may have published a pod without printing it. What it has not published, this prepare
+        // sweeps.
         known.insert(prepared(&run(&["prepare", "--image", "two.aci"])));
         pods = there(&tiny);
         assert!(known.is_subset(&pods) && pods.len() <= known.len() + KILLED, "{known:?}, {pods:?}");
@@ -132,14 +135,14 @@ fn thirty_two_at_once() {
         let intact: String = trees.keys().map(|tree| format!("{tree}: intact\n")).collect();
         assert_eq!(text(&run(&["verify"]).stdout), intact);
     }
-    // Without pods, nothing keeps anything.
+    // Without pods, nothing is kept.
     pods.iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
     assert!(run(&["gc"]).status.success());
     let left = State::of(&tiny.dir());
     assert_eq!((left.objects(), left.staging.len()), (0, 0));
 }
 
-/// A file system in memory of this many bytes is mounted at `path`, for this thread and its children alone.
+/// Mounts a tmpfs of this size at `path`, visible only to this thread and its children.
 fn mount_small(path: &std::path::Path, bytes: usize) {
     fs::create_dir(path).unwrap();
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
@@ -148,12 +151,12 @@ fn mount_small(path: &std::path::Path, bytes: usize) {
     mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
 }
 
-/// Case 40: one is there, and others find no room for theirs, all at once.
+/// Case 40: one pod is there, and others find no room for theirs, all at once.
 fn fill_up(tiny: &Tiny) {
     let images: Vec<String> = (0..MANY).map(|number| format!("image-{number}")).collect();
     let images: Vec<&str> = images.iter().map(String::as_str).collect();
     let reference = reference(tiny, &images, &["auto"]);
-    // Room for a few of them.
+    // There is room for a few of them.
     mount_small(&tiny.dir(), 256 << 10);
     let prepare = |image: &str| start(tiny, &["prepare", "--image", &format!("{image}.aci")]);
     let mut pods = BTreeSet::from([prepared(&prepare(images[0]).wait_with_output().unwrap())]);
@@ -170,7 +173,7 @@ fn fill_up(tiny: &Tiny) {
     }
     assert!(full > 0, "there was room for all of them");
     check(tiny, &pods, &reference);
-    // What the failed ones took is free again.
+    // The space that the failed commands used is free again.
     pods.iter().for_each(|pod| fs::remove_dir_all(pod).unwrap());
     let pod = prepared(&prepare(images[0]).wait_with_output().unwrap());
     check(tiny, &BTreeSet::from([pod]), &reference);
@@ -179,6 +182,6 @@ fn fill_up(tiny: &Tiny) {
 #[root_test]
 fn a_file_system_that_fills_up() {
     let tiny = Tiny::new();
-    // The mount is the thread's, and goes with it.
+    // The mount belongs to the thread, and goes with it.
     thread::scope(|scope| scope.spawn(|| fill_up(&tiny)).join()).unwrap();
 }

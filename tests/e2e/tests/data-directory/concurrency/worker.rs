@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One of the many: what it does, and how that may end. All of them wait at a gate until all are there.
+//! One of the commands that run at once: what it does, and how it may end. All of them wait at a gate until all are
+//! there.
 
 use std::io::{PipeReader, PipeWriter, pipe};
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use super::{prepared, refused, text};
 pub(super) const IMAGES: [&str; 3] = ["one", "two", "three"];
 /// How many are killed.
 pub(super) const KILLED: usize = 3;
-/// What is done at once, by how many: thirty-two in all.
+/// The parts, and how many commands have each: thirty-two in all.
 pub(super) const MIX: [(Part, usize); 9] = [
     (Part::Prepare, 9),
     (Part::Copy, 2),
@@ -27,14 +28,14 @@ pub(super) const MIX: [(Part, usize); 9] = [
     (Part::Verify, 2),
 ];
 
-/// What one does.
+/// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Prepares one of the images, and succeeds.
     Prepare,
-    /// Likewise, a pod with copies.
+    /// Prepares a pod with copies, and succeeds.
     Copy,
-    /// Prepares what is no image, and so would take DIR away again.
+    /// Prepares a file that is not an image, after which it would remove DIR if it had made it.
     Broken,
     /// Prepares, and is killed.
     Killed,
@@ -42,15 +43,15 @@ pub(super) enum Part {
     RemovePods,
     /// Removes every tree that no pod refers to.
     Collect,
-    /// Removes an image, unless a pod refers to it or somebody uses it.
+    /// Removes an image, unless a pod refers to it or another command uses it.
     RemoveImage,
-    /// Brings an image into the store.
+    /// Imports an image into the store.
     Import,
-    /// Compares all that is in the store with what was extracted.
+    /// Compares everything in the store with what was extracted.
     Verify,
 }
 
-/// Where all wait.
+/// The gate at which all wait.
 pub(super) struct Gate {
     inside: PipeReader,
     outside: PipeWriter,
@@ -72,13 +73,13 @@ impl Gate {
         shell.spawn().unwrap()
     }
 
-    /// All read to the end.
+    /// Opens the gate: all read the end of the file.
     pub(super) fn open(self) {
         drop(self.outside);
     }
 }
 
-/// One at work.
+/// A started command.
 pub(super) struct Worker {
     pub(super) part: Part,
     /// The image that it is about.
@@ -87,7 +88,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts one; `pods` are there to be removed.
+    /// Starts a command. It may remove the pods `pods`.
     pub(super) fn start(gate: &Gate, tiny: &Tiny, part: Part, number: usize, pods: &[&PathBuf]) -> Self {
         let image = IMAGES[number % IMAGES.len()];
         let (file, id) = (format!("{image}.aci"), format!("{image}.id"));
@@ -112,14 +113,14 @@ impl Worker {
         self.child.kill().unwrap();
     }
 
-    /// Waits for its end, which must be one that it may come to; the pod that it has made.
+    /// Waits for its end, and checks that it is a permitted one. Returns the pod that it has made.
     pub(super) fn end(self, tiny: &Tiny) -> Option<PathBuf> {
         let id = image_id(&tiny.image(self.image));
         let output = self.child.wait_with_output().unwrap();
         let well = output.status.success();
         match self.part {
             Part::Prepare | Part::Copy => return Some(prepared(&output)),
-            // It may have got as far as to tell.
+            // It may have printed its pod before it was killed.
             Part::Killed => return text(&output.stdout).strip_suffix('\n').map(PathBuf::from),
             Part::Broken => refused(&output, "broken.aci"),
             Part::RemovePods => said_all(&output, |_| false),
@@ -135,14 +136,14 @@ impl Worker {
     }
 }
 
-/// Success, and only lines that are as they may be.
+/// Checks that it succeeded, and that it printed only lines for which `is_one` holds.
 fn said_all(output: &Output, is_one: impl Fn(&str) -> bool) {
     let (said, error) = (text(&output.stdout), text(&output.stderr));
     assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{said}");
     assert!(said.lines().all(is_one), "{said}");
 }
 
-/// The image is not there, or somebody uses it, or a pod refers to it.
+/// Checks that it refused: the image is not there, or another command uses it, or a pod refers to it.
 fn refused_to_remove(output: &Output, id: &str) {
     let (said, error) = (text(&output.stdout), text(&output.stderr));
     assert_eq!((output.status.code(), said.as_str()), (Some(1), ""), "{error}");

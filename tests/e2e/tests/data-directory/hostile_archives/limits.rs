@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What archives may ask for, as it is said on the command line: one more is refused, and what is just allowed is
-//! unpacked.
+//! Limits of archives on the command line: what is just within a limit is unpacked, and one more is refused.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,7 +12,7 @@ use super::size::{frames, start, without_end};
 use super::writer::Tar;
 use super::{Ground, with_manifest};
 
-/// Every command that unpacks an image.
+/// Returns every command that unpacks an image.
 fn commands(ground: &Ground, image: &Path, limit: &[&str]) -> [Command; 2] {
     let mut import = ground.gantry.installer();
     import.args(["image", "import"]).arg(image).args(limit);
@@ -28,7 +27,7 @@ impl Ground {
         }
     }
 
-    /// Each command unpacks it, in a store that does not have it.
+    /// Checks that each command unpacks it, in a store that does not have it.
     #[track_caller]
     fn accept_with(&self, image: &Path, limit: &[&str]) {
         let [mut import, mut prepare] = commands(self, image, limit);
@@ -49,8 +48,8 @@ impl Ground {
 #[root_test]
 fn case_22_a_bomb_stops_at_max_bytes() {
     let ground = Ground::new();
-    // A gigabyte in files of a mebibyte: so many fit that the seventh is the first that doesn't. Nothing is read that
-    // comes after, or its being no zstd at all would be what is said.
+    // A gigabyte in files of a mebibyte. The seventh is the first that doesn't fit. Nothing after it is read; otherwise
+    // the error would be that it is not zstd.
     let file = |number: usize, size: usize| {
         let name = format!("rootfs/zeros-{number}");
         without_end(Tar::default().entry(name.as_bytes(), b'0', &vec![0; size], |_| {}))
@@ -62,7 +61,7 @@ fn case_22_a_bomb_stops_at_max_bytes() {
     let limit = ["--max-bytes", "7Mi"];
     ground.refuse_with(&bomb, &limit, &["bomb.aci", "rootfs/zeros-7\"", "expected at most 7340032 bytes"]);
 
-    // All of the stream counts: headers, what pads them, and zeros after the end.
+    // The whole stream counts: headers, padding, and zeros after the end.
     let exact = [start(), file(1, 1 << 20), vec![0; 1024]].concat();
     let at_most = |bytes: usize| bytes.to_string();
     let small = ground.image("small.aci", &exact);
@@ -77,7 +76,7 @@ fn case_22_a_bomb_stops_at_max_bytes() {
 #[root_test]
 fn case_23_max_entries() {
     let ground = Ground::new();
-    // The manifest, rootfs and its program, and so many more.
+    // The manifest, rootfs and its program, and seven files.
     let more = (0..7).fold(with_manifest(manifest("many", &["/a"]).to_string().as_bytes()), |tar, number| {
         tar.file(&format!("rootfs/{number}"), b"")
     });
@@ -108,7 +107,7 @@ fn case_22_decoders_have_max_decoder_memory() {
     let files = [("xz.aci", xz.finish().unwrap(), "66Mi"), ("zstd.aci", zstd.finish().unwrap(), "130Mi")];
     for (name, file, enough) in files {
         let image = ground.image(name, &file);
-        // By default and with less, the way out is told.
+        // With the default and with less, the error has a hint.
         for (limit, bytes) in [(&[][..], "39845888"), (&["--max-decoder-memory", "64Mi"], "67108864")] {
             let told = format!("expected at most {bytes} (--max-decoder-memory raises it)");
             ground.refuse_with(&image, limit, &[name, "bytes of memory", &told]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Archives that are sound, and whose manifests, and what is said of them, are not.
+//! Sound archives with bad manifests, and bad arguments about them.
 
 use gate::root_test;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use testing::pods::image_id;
 
 use super::{Ground, good, of, with_manifest};
 
-/// The pod manifest, for one image, is refused.
+/// Checks that the pod manifest, for one image, is refused.
 #[track_caller]
 fn refuse_pod(ground: &Ground, pod: &[u8], parts: &[&str]) {
     let image = ground.image("good.aci", &good());
@@ -35,7 +35,7 @@ fn case_25_a_digest_that_is_a_path() {
     let usage = format!("{}@sha256-../../x", image.display());
     let prepare = |image: &str| ground.gantry.with_images("prepare", &[image.as_ref()], &[]);
     ground.refuse_run(&mut prepare(&usage), 2, &["invalid image id", "sha256-../../x", "--help"]);
-    // Without the hyphen it is no digest, and part of a file's name: one that is not there.
+    // Without the hyphen it is not a digest but a part of a file's name, and there is no such file.
     let file = format!("{}@sha256:../../x", image.display());
     ground.refuse(file.as_ref(), &["good.aci@sha256:../../x"]);
     ground.refuse("sha256:../../x".as_ref(), &["sha256:../../x"]);
@@ -122,7 +122,7 @@ fn case_27_images_that_need_other_images() {
         manifest["dependencies"] = on.clone();
         manifest
     };
-    // Around: one, the other, itself.
+    // In a circle: each depends on the other, and one on itself.
     let one = depending("one", &json!([{"imageName": "example.com/two"}]));
     let two = depending("two", &json!([{"imageName": "example.com/one"}]));
     let own = depending(
@@ -135,7 +135,7 @@ fn case_27_images_that_need_other_images() {
     ground.refuse(&ground.image("own.aci", &of(&own)), &["own.aci", "depends on \"example.com/own\""]);
     let mut both = ground.gantry.with_images("prepare", &[&one, &two], &[]);
     ground.refuse_run(&mut both, 1, &["depends on"]);
-    // A pod manifest that says what to run in its place changes nothing: the tree is not whole.
+    // A pod manifest that says what to run instead changes nothing: the tree is not complete.
     let mut selecting = manifest("selecting", &["/a"]);
     selecting["pathWhitelist"] = json!(["/a"]);
     let selecting = ground.image("selecting.aci", &of(&selecting));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hostile archives and what they say, through `installer prepare` as a person runs it: refused in one line, nothing of
-//! the host changed, nothing published, no staging left, and the next run works. How each trick of an archive is met
-//! is tested where archives are unpacked (`crates/image/tests/hostile`).
+//! Hostile archives, prepared as a person would: refused in one line, with nothing on the host changed, nothing
+//! published, no staging left; and the next run works. The single tricks of archives are tested where they are unpacked
+//! (`crates/image/tests/hostile`).
 
 #[path = "../../../../../crates/image/tests/hostile/canary.rs"]
 mod canary;
@@ -24,14 +24,14 @@ use testing::pods::Gantry;
 use testing::rootfs::Node;
 use writer::Tar;
 
-/// Gantry's directory with a pod in it, and a canary.
+/// The data directory with a pod in it, and a canary.
 struct Ground {
     gantry: Gantry,
     canary: Canary,
     outside: PathBuf,
 }
 
-/// How much is in Gantry's directory.
+/// The number of objects in the data directory.
 #[derive(Debug, PartialEq, Eq)]
 struct Left {
     pods: usize,
@@ -58,7 +58,7 @@ impl Ground {
         path
     }
 
-    /// It can be prepared, and leaves a pod more and no staging.
+    /// Checks that it can be prepared, which makes one pod and leaves no staging.
     #[track_caller]
     fn accept(&self, image: &Path) {
         let before = self.gantry.pods().len();
@@ -77,13 +77,13 @@ impl Ground {
         }
     }
 
-    /// The image is refused.
+    /// Checks that the image is refused.
     #[track_caller]
     fn refuse(&self, image: &Path, parts: &[&str]) {
         self.refuse_run(&mut self.gantry.with_images("prepare", &[image], &[]), 1, parts);
     }
 
-    /// The command fails with this code and one line that has all of `parts`, and changes nothing.
+    /// Checks that the command fails with this code and one line that contains all of `parts`, and changes nothing.
     #[track_caller]
     fn refuse_run(&self, command: &mut Command, code: i32, parts: &[&str]) {
         let before = self.left();
@@ -102,7 +102,7 @@ impl Ground {
     }
 }
 
-/// An image with this manifest whose program can't run: it is not started.
+/// Returns an image with this manifest. Its program can't run, and is not started.
 fn with_manifest(manifest: &[u8]) -> Tar {
     Tar::default().file("manifest", manifest).directory("rootfs", 0o755).entry(
         b"rootfs/a",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Archives that are small and want much: space, entries, memory.
+//! Small archives that ask for much: space, entries, memory.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,18 +12,18 @@ use testing::pods::image_id;
 use super::writer::Tar;
 use super::{Ground, good, of, with_manifest};
 
-/// Two frames, of which the second is there so often: all of it decodes as one stream.
+/// Returns two frames, the second one `times` times. They decode as one stream.
 pub(crate) fn frames(first: &[u8], second: &[u8], times: usize) -> Vec<u8> {
     let compress = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
     [compress(first), compress(second).repeat(times)].concat()
 }
 
-/// The beginning of an image.
+/// Returns the beginning of an image.
 pub(crate) fn start() -> Vec<u8> {
     without_end(with_manifest(manifest("big", &["/a"]).to_string().as_bytes()))
 }
 
-/// What more entries can follow.
+/// Removes the end of an archive, so that more entries can follow.
 pub(crate) fn without_end(tar: Tar) -> Vec<u8> {
     let mut bytes = tar.end();
     bytes.truncate(bytes.len() - 1024);
@@ -33,7 +33,7 @@ pub(crate) fn without_end(tar: Tar) -> Vec<u8> {
 #[root_test]
 fn case_22_a_bomb_stops_and_its_space_is_freed() {
     let ground = Ground::new();
-    // A gigabyte of zeros, in a file system that has 96 MiB. It is filled by stage1 and the image side by side.
+    // A gigabyte of zeros, in a file system of 96 MiB. stage1 and the image fill it side by side.
     let file = Tar::default().entry(b"rootfs/zeros", b'0', b"", |header| header.set_size(1 << 30));
     let bomb = frames(&[start(), without_end(file)].concat(), &vec![0; 16 << 20], 64);
     assert!(bomb.len() < 1 << 20, "a thousand to one: {}", bomb.len());
@@ -41,7 +41,7 @@ fn case_22_a_bomb_stops_and_its_space_is_freed() {
     let small = ground.gantry.beside("small");
     fs::create_dir(&small).unwrap();
     let mut command = Command::new("unshare");
-    // In a mount namespace of its own, so that the small file system is nowhere else and goes with it.
+    // In a mount namespace of its own, so that the small file system is visible nowhere else and goes with it.
     command.args(["-m", "sh", "-c"]).arg(
         "mount -t tmpfs -o size=96m none \"$1\" && before=$(stat -f -c %f \"$1\") && \
          \"$2\" --dir \"$1/gantry\" prepare --image \"$3\" --stage1 \"$4\"; code=$?; \
@@ -50,15 +50,15 @@ fn case_22_a_bomb_stops_and_its_space_is_freed() {
     command.arg("sh").arg(&small).arg(testing::program("installer")).arg(&bomb).arg(testing::stage1());
     ground.refuse_run(&mut command, 1, &["entry", "No space left on device"]);
 
-    // More than an archive may have is refused before a byte of it is written, whatever the disk has.
+    // An entry larger than an archive may be is refused before a byte of it is written, whatever space the disk has.
     let more = Tar::default().entry(b"rootfs/more", b'0', b"", |header| header.set_size(1 << 40));
     let more = ground.image("more.aci", &[start(), without_end(more)].concat());
     ground.refuse(&more, &["more.aci", "rootfs/more", "too large"]);
     ground.accept(&ground.image("after.aci", &good()));
 }
 
-/// Entries that say nothing and that no file is made for, so that it is the counting that is tested and not the disk.
-/// `installer/tests/memory.rs` has entries that are files.
+/// The entries are empty headers that make no files, so that the count is tested and not the disk.
+/// `installer/tests/worker/memory.rs` has entries that are files.
 #[root_test]
 fn case_23_ten_million_empty_entries() {
     let ground = Ground::new();
@@ -67,12 +67,12 @@ fn case_23_ten_million_empty_entries() {
     let prepare = ground.gantry.with_images("prepare", &[&many], &[]);
     let mut limited = Command::new("/bin/sh");
     limited.env_clear().envs(prepare.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    // What it may have of memory that is its own, in KiB: so much is asked for by decoding stage1 and this.
+    // The limit of its private memory in KiB: as much as decoding stage1 and this image takes.
     limited.args(["-c", "ulimit -d 65536 && exec \"$@\"", "sh"]).arg(prepare.get_program());
     ground.refuse_run(limited.args(prepare.get_args()), 1, &["many.aci", "too many entries"]);
 }
 
-/// Each limit, too small for an archive and just enough for it, whoever unpacks it.
+/// Tries each limit, too small for an archive and just enough for it, with every command that unpacks.
 #[root_test]
 fn limits_are_those_that_the_caller_gives() {
     let ground = Ground::new();
@@ -93,7 +93,7 @@ fn limits_are_those_that_the_caller_gives() {
         };
         ground.refuse_run(&mut import(little), 1, &[why]);
         assert!(import(enough).output().unwrap().status.success(), "{option} {enough}");
-        // So that nobody knows it the next time.
+        // The next run must not find it in the store.
         assert!(ground.gantry.installer().arg("gc").output().unwrap().status.success());
     }
 }
@@ -107,7 +107,7 @@ fn case_24_a_wrong_digest_makes_nothing_visible() {
         let named = ground.gantry.beside(&format!("good.aci@{wrong}"));
         ground.refuse(&named, &["good.aci", &wrong, "expected"]);
     }
-    // The digest is of the stream, not of the file around it.
+    // The digest is that of the uncompressed stream, not of the file.
     let file = zstd::encode_all(good().as_slice(), 3).unwrap();
     let of_file = image_id(&ground.image("good.zst", &file));
     ground.refuse(&ground.gantry.beside(&format!("good.zst@{of_file}")), &["good.zst", &right, &of_file]);

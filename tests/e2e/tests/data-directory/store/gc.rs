@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What goes out of the store, and what stays.
+//! What `gc` removes from the store, and what stays.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ fn gc_takes_what_no_pod_refers_to() {
     assert_eq!(gantry.start(&pod).wait().1.stdout, b"k");
     gantry.wait_all();
     fs::remove_dir_all(&pod).unwrap();
-    // As a run leaves it that is killed.
+    // A killed run leaves such a directory.
     fs::create_dir(gantry.dir().join("staging/6733c088-a507-4694-aabf-ae0bc1ccaaff")).unwrap();
     assert_eq!(said(&gantry, &["gc"]).lines().count(), 2, "the other image and stage1");
     for left in ["store/tree-v1", "store/alias-v1", "staging", "containers"] {
@@ -71,7 +71,7 @@ impl Waiting {
 fn gc_removes_nothing_under_a_running_pod() {
     let gantry = Gantry::new();
     let Waiting { pod, running, go, .. } = Waiting::start(&gantry);
-    // As if somebody had removed its directory's own word for what it needs.
+    // Without this file, the pod's directory doesn't say which trees it needs.
     let layers = fs::read(pod.join("layers")).unwrap();
     fs::remove_file(pod.join("layers")).unwrap();
     assert_eq!(said(&gantry, &["gc"]), "");

@@ -18,7 +18,7 @@ use testing::trees;
 
 use super::{image, refused};
 
-/// Two apps of one image, each of which must find its own root as the image has it.
+/// Prepares two apps of one image. Each must find its own root as the image has it.
 fn two_apps(gantry: &Gantry) -> (std::path::PathBuf, std::path::PathBuf) {
     let script = "test ! -e /mine || exit 7; echo $AC_APP_NAME > /mine; cat /mine";
     let busybox = Rootfs::busybox().unwrap();
@@ -55,7 +55,7 @@ fn a_pod_of_copies_needs_no_store() {
     runs(&gantry, &pod);
 }
 
-/// Every object of the trees, whatever it is, and no other but the directories that lead to the image.
+/// A copy has every object of the trees, of any type, and otherwise only the directories that lead to the image.
 #[root_test]
 fn a_copy_is_what_it_was_copied_from() {
     let tiny = Tiny::new();
@@ -69,10 +69,10 @@ fn a_copy_is_what_it_was_copied_from() {
         let place = if id == image { Path::new(&of_image) } else { Path::new("") };
         for (path, mut object) in tree {
             let Ok(path) = path.strip_prefix("tree") else { continue };
-            // Joined to nothing, a path would end in a slash.
+            // Joined to an empty path, it would end in a slash.
             let path: PathBuf = place.iter().chain(path).collect();
             if Path::new(&of_image).parent().is_some_and(|above| above.starts_with(&path)) {
-                // The image came into it.
+                // The image was added to it.
                 object.modified = None;
             }
             assert_eq!(copy.remove(&path), Some(object), "{}", path.display());
@@ -90,7 +90,7 @@ fn overlays_are_what_is_made_where_they_can_be() {
     runs(&gantry, &pod);
 }
 
-/// An overlay can't hold an overlay's changes: the usual case is DIR inside of a container.
+/// An overlay can't hold the changes of another overlay. Usually this is a DIR inside of a container.
 #[root_test]
 fn where_overlays_can_not_be_made_trees_are_copied() {
     let gantry = Gantry::new();
@@ -118,7 +118,7 @@ fn a_copy_shares_its_content_where_the_file_system_can() {
     drop(disk);
 }
 
-/// Gantry's directory on an overlay.
+/// A data directory on an overlay.
 struct OnOverlay(std::path::PathBuf);
 
 impl OnOverlay {
@@ -154,7 +154,7 @@ impl Drop for OnOverlay {
     }
 }
 
-/// Gantry's directory on a file system of its own that can share content: XFS.
+/// A data directory on a file system of its own that can share content: XFS.
 struct Disk(std::path::PathBuf);
 
 impl Disk {
@@ -175,7 +175,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // A reaper may have it for a moment yet.
+        // The reaper may keep it open for a moment.
         umount_lazily(&self.0);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parts of DIR that are not the directories Gantry makes.
+//! Parts of DIR that are not the directories that Gantry makes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +20,7 @@ const COMMANDS: &[&[&str]] = &[
     &["verify", "--repair"],
 ];
 
-/// What is elsewhere may be anybody's, so it is neither used nor taken for nothing.
+/// Others may own what is elsewhere, so it is not used, and it doesn't count as absent.
 #[root_test]
 fn a_part_of_dir_that_is_a_link_or_a_file_is_refused_by_every_command() {
     let tiny = Tiny::new();

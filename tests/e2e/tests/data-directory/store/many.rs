@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! More trees than there are descriptors to have.
+//! More trees than a process may have open descriptors.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -10,10 +10,10 @@ use testing::pods::{Gantry, image_id};
 use super::{image, refused, said, trees};
 
 const TREES: usize = 200;
-/// So many descriptors are enough, whatever the number of trees.
+/// This number of descriptors is enough for any number of trees.
 const ENOUGH: u64 = 64;
 
-/// A store with an image and [`TREES`] more, of which nobody has looked at more than their names; the image's id.
+/// Makes a store with an image and [`TREES`] more trees that have nothing but a name. Returns also the image's id.
 fn ground() -> (Gantry, String) {
     let gantry = Gantry::new();
     let file = image(&gantry, "real", "word");
@@ -32,7 +32,7 @@ fn ground() -> (Gantry, String) {
     (gantry, image_id(&file))
 }
 
-/// The installer, with so many descriptors and no more.
+/// Returns the installer's command, limited to this number of descriptors.
 fn limited(gantry: &Gantry, descriptors: u64, words: &[&str]) -> Output {
     let installer = gantry.installer();
     let mut limited = Command::new("/bin/sh");
@@ -65,14 +65,14 @@ fn few_descriptors_are_enough_for_many_trees() {
     assert!(left.len() == 2 && left.contains(&id), "the pod's image and stage1: {left:?}");
 }
 
-/// With too few, a command fails, and says nothing of damage and does nothing about it.
+/// With too few descriptors, a command fails; it reports no damage, and repairs nothing.
 #[root_test]
 fn what_can_not_be_looked_at_is_not_damaged() {
     let gantry = Gantry::new();
     let file = image(&gantry, "real", "word");
     let id = image_id(&file);
     said(&gantry, &["image", "import", file.to_str().unwrap()]);
-    // Nothing could be extracted anew.
+    // With the file gone, nothing could be extracted again.
     fs::rename(&file, gantry.beside("elsewhere.aci")).unwrap();
     let commands: [(&[&str], &str); 3] = [
         (&["verify", "--repair"], "intact"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The store, as a person uses it: what is known is not unpacked again, nothing vanishes that a pod needs, and what is
-//! damaged is found.
+//! The store as a person uses it: known images are not unpacked again, nothing that a pod needs vanishes, and damage is
+//! found.
 
 mod damage;
 mod gc;
@@ -19,20 +19,20 @@ use testing::image::manifest;
 use testing::pods::{Gantry, image_id, status};
 use testing::rootfs::{Node, Rootfs};
 
-/// An image of busybox that prints a word.
+/// Writes an image of busybox that prints a word.
 fn image(gantry: &Gantry, name: &str, word: &str) -> PathBuf {
     let busybox = Rootfs::busybox().unwrap().with("etc/word", Node::File(0o644, word.into()));
     gantry.image(name, &busybox, &manifest(name, &["/bin/cat", "/etc/word"]))
 }
 
-/// What the installer says to these words; it succeeds.
+/// Runs the installer with these words, which must succeed, and returns what it prints.
 fn said(gantry: &Gantry, words: &[&str]) -> String {
     let output = gantry.installer().args(words).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The installer refuses, with code 1 and one line that has all of `parts` in it.
+/// Checks that the installer failed with code 1 and one line that contains all of `parts`.
 fn refused(output: &Output, parts: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
@@ -59,7 +59,7 @@ fn what_is_known_is_not_read_again() {
     let id = image_id(&file);
     assert_eq!(said(&gantry, &["image", "import", file.to_str().unwrap()]), format!("{id}\n"));
     let by_digest = format!("{}@{id}", file.display());
-    // Neither is an archive any more, and nobody looks.
+    // Neither file is an archive any more, and none is read.
     fs::write(&file, "no archive").unwrap();
     for name in [by_digest.as_str(), &id, &id[..20], "example.com/known"] {
         let pod = said(&gantry, &["prepare", "--image", name]);
@@ -70,7 +70,7 @@ fn what_is_known_is_not_read_again() {
     gantry.wait_all();
 }
 
-/// It may be anybody's.
+/// The directory may belong to any user.
 #[root_test]
 fn where_no_store_is_none_is_made_to_look_into() {
     let gantry = Gantry::new();
@@ -99,7 +99,7 @@ fn a_file_is_known_by_its_content_alone() {
     let gantry = Gantry::new();
     let file = image(&gantry, "one", "first");
     let first = gantry.prepare(&[&file], &[]);
-    // The same length, name and place; another content.
+    // Other content with the same length, name and place.
     let content = fs::read(&file).unwrap();
     image(&gantry, "one", "other");
     assert_eq!(fs::read(&file).unwrap().len(), content.len());

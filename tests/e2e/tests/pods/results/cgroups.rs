@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! No cgroup of a pod's outlives it.
+//! No cgroup of a pod outlives the pod.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,7 +20,7 @@ use testing::rootfs::Rootfs;
 
 use super::text;
 
-/// This process's cgroup, by a mount that is attached nowhere.
+/// Opens this process's cgroup, by a mount that is attached nowhere.
 fn own() -> OwnedFd {
     unshare(CloneFlags::CLONE_NEWCGROUP).unwrap();
     let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
@@ -32,7 +32,7 @@ fn open_dir(at: impl AsFd, path: &str) -> nix::Result<OwnedFd> {
     openat(at, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// A cgroup in that, with one below it, which this test removes where nobody else does.
+/// A cgroup below the process's own, with one below it. It is removed on drop unless that was done before.
 struct Left<'a> {
     own: &'a OwnedFd,
     name: String,
@@ -55,7 +55,7 @@ impl<'a> Left<'a> {
         open_dir(self.own, &self.name).is_ok()
     }
 
-    /// Puts a process into it that ends once its stdin does.
+    /// Puts a process into it that ends when its stdin does.
     fn enter(&self) -> Child {
         let child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let path = format!("{}/cgroup.procs", self.below());
@@ -105,7 +105,7 @@ fn a_start_that_fails_leaves_no_cgroup() {
     assert!(!is_left(&own, &pod));
 }
 
-/// With the first process of its process namespace the reaper ends, whatever it has still to do.
+/// The reaper ends with the first process of its process namespace, whatever it has still to do.
 #[root_test]
 fn a_pod_in_a_process_namespace_of_its_own_leaves_no_cgroup() {
     let gantry = Gantry::new();
@@ -129,7 +129,7 @@ fn what_a_killed_reaper_left_is_removed_by_the_next_start_and_by_gc() {
         let left = Left::new(&own, &name(1));
         let inhabited = Left::new(&own, &name(2));
         let mut inhabitant = inhabited.enter();
-        // As one that is starting has it.
+        // A pod that is starting has such a cgroup.
         let starting = Left::new(&own, &name(3));
         let lock = open_dir(&own, &starting.name).unwrap();
         let lock = Flock::lock(lock, FlockArg::LockSharedNonblock).map_err(|(_, error)| error).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where no app decides a pod's code, it is no app's: 254 of a run, 5 of `/init` itself.
+//! If no app decides a pod's code, the code is not one of an app's: 254 of a run, 5 of `/init` itself.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -21,7 +21,7 @@ fn prepare(gantry: &Gantry, script: &str, arguments: &[&str]) -> PathBuf {
     gantry.prepare(&[&image], arguments)
 }
 
-/// `installer run POD`, in the place of a shell that runs `before`.
+/// Runs `installer run POD` in place of a shell that first runs `before`.
 fn run_after(gantry: &Gantry, before: &str, pod: &Path) -> Output {
     let installer = gantry.installer();
     let mut shell = Command::new("sh");
@@ -41,7 +41,7 @@ fn nspawn_that_fails_gives_no_code_of_an_apps() {
     assert!(said.starts_with(start) && said.ends_with("Too many open files\n"), "{said}");
     assert!(!pod.join("stage1/rkt/status/one").exists());
     gantry.wait_all();
-    // It starts again where it can.
+    // The pod can be started again.
     assert_eq!((gantry.start(&pod).wait().0, status(&pod, "one")), (0, 0));
 }
 
@@ -52,7 +52,7 @@ fn nspawn_that_is_killed_gives_no_code_of_an_apps() {
     let mut running = gantry.start(&pod);
     running.wait_for("serving");
     let stat = fs::read_to_string(format!("/proc/{}/stat", running.systemd())).unwrap();
-    // proc_pid_stat(5): the fourth is the parent.
+    // proc_pid_stat(5): the fourth field is the parent.
     let nspawn = stat.split(' ').nth(3).unwrap().parse().unwrap();
     kill(Pid::from_raw(nspawn), Signal::SIGKILL).unwrap();
     let (code, output) = running.wait();
@@ -60,8 +60,8 @@ fn nspawn_that_is_killed_gives_no_code_of_an_apps() {
     assert_eq!((code, text(&output.stderr).as_str()), (5, said));
 }
 
-/// `/init` finds both at once when it goes on: that nspawn has died, and a request. Apps have run, so the request is not the
-/// reason for their end.
+/// When `/init` continues, it finds at once that nspawn has died and that a stop was requested. Apps have run, so the
+/// request is not the reason for their end.
 #[root_test]
 fn a_request_after_nspawn_has_died_makes_no_success() {
     let gantry = Gantry::new();
@@ -113,7 +113,7 @@ fn a_pod_whose_directory_was_removed_makes_no_success() {
             let said = text(&output.stderr);
             assert_eq!((output.status.code(), said.lines().count()), (Some(254), 1), "{layout}: {said}");
             assert!(said.contains("the pod directory was removed while the pod ran"), "{layout}: {said}");
-            // Nothing is left of it by then.
+            // By then, nothing is left of the pod.
             held.lock().unwrap();
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A disk that an app has filled, to the last block: the one that its pod directory is on.
+//! An app fills the disk that its pod directory is on, to the last block.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use testing::rootfs::Rootfs;
 
 use super::text;
 
-/// Blocks and then bytes, until nothing more can be written.
+/// Writes blocks and then bytes, until nothing more can be written.
 const FILL: &str = "busybox dd if=/dev/zero of=/fill bs=64k 2>/dev/null; \
                     busybox dd if=/dev/zero of=/rest bs=1 2>/dev/null; \
                     (echo x > /more) 2>/dev/null && exit 99; ";
@@ -30,7 +30,7 @@ enum Disk {
 }
 
 impl Disk {
-    /// Mounts one of these where Gantry's directory is, for this thread and what it starts.
+    /// Mounts a file system where the data directory is, for this thread and the processes that it starts.
     fn mount(self) -> OnDisk {
         let gantry = Gantry::new();
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
@@ -62,7 +62,7 @@ struct OnDisk(Gantry);
 
 impl Drop for OnDisk {
     fn drop(&mut self) {
-        // A reaper may have it for a moment yet.
+        // The reaper may keep it open for a moment.
         umount2(&self.0.dir(), MntFlags::MNT_DETACH).unwrap();
     }
 }
@@ -96,7 +96,7 @@ fn a_full_disk_loses_no_code() {
             let ended = on.run(&pod);
             assert_eq!(ended, (Some(code), "after\n".into(), String::new()), "{disk:?}");
             assert_eq!(i32::from(status(&pod, "one")), code, "{disk:?}");
-            // Statuses are there before the handler, which made room, has run.
+            // Statuses are complete before the handler that freed space has run.
             fs::remove_dir_all(&pod).unwrap();
         }
     }
@@ -138,11 +138,11 @@ fn every_app_of_many_has_its_status_on_a_full_disk() {
     assert!(names.iter().all(|name| status(&pod, name) == 0));
 }
 
-/// So many that what is reserved for them has all of a directory's block, which is of 1024 bytes here: 10 entries of 40
+/// The number of apps whose reserved statuses fill the directory's block, which has 1024 bytes here: 10 entries of 40
 /// bytes and 13 of 44 leave 16.
 const APPS: usize = 23;
 
-/// What was reserved for the status is taken away, as on a file system that reserves nothing.
+/// The space that was reserved for the status is taken away, as on a file system that reserves nothing.
 #[root_test]
 fn a_status_that_can_not_be_written_is_said_and_makes_no_success() {
     let said = "error: cannot write the status of app one: No space left on device (os error 28)\n";
@@ -157,7 +157,7 @@ fn a_status_that_can_not_be_written_is_said_and_makes_no_success() {
         let mut run = on.0.installer();
         run.arg("run").arg(&pod).stdout(Stdio::piped()).stderr(Stdio::piped());
         let run = run.spawn().unwrap();
-        // The app has it open for reading from then on.
+        // From then on, the app has it open for reading.
         let mut writer = File::options().write(true).open(&go).unwrap();
         fs::remove_file(pod.join("stage1/rkt/status/.one")).unwrap();
         std::io::Write::write_all(&mut writer, b"go\n").unwrap();

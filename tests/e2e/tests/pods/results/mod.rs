@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod says of its end is so: no code is lost, none is made up, and nothing stays.
+//! A pod's result is true: no code is lost, none is invented, and nothing stays behind.
 
 mod cgroups;
 mod codes;
 mod full;
 
-/// Runs until it is told to stop, and fails then.
+/// Runs until it is told to stop, and then fails.
 const FAILS_WHEN_STOPPED: &str = "trap 'exit 3' TERM; echo serving; while :; do sleep 3600 & wait; done";
 
 fn text(bytes: &[u8]) -> String {

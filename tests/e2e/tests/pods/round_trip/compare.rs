@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What was meant, beside what systemd understood and what the launch files say.
+//! Compares what was meant with what systemd understood and what the launch files say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use super::oracle::Parsed;
 
 const UNLIMITED: u64 = u64::MAX;
 
-/// How many units of an app were compared, and what is otherwise in them. Its slice is system.slice where no app of its
-/// pod has limits.
+/// Returns the number of an app's units that were compared, and their differences. The app's slice is system.slice if
+/// no app of its pod has limits.
 pub(crate) fn app(app: &App, limited: bool, plan: &Plan, parsed: &Parsed) -> (usize, Vec<String>) {
     let mut differences = Vec::new();
     let roles = [
@@ -94,7 +94,7 @@ fn everywhere(app: &App, service: &str) -> Properties {
         ("StandardError", vec!["null".into()]),
         ("ExecStart", vec!["/usr/lib/gantry/launch".into()]),
     ]);
-    // Without one, the dump has what an unprivileged systemd would take.
+    // Without a score, the dump has the default of an unprivileged systemd.
     if let Some(score) = app.oom_score_adjust {
         all.insert("OOMScoreAdjust", vec![score.to_string()]);
     }
@@ -122,7 +122,7 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
     let cleaned = if role == "post-stop" { &none } else { &post_stop };
     let pod = Some("gantry-pod.target".to_owned());
     let (needed, up) = if role == "post-stop" { (None, pod) } else { (pod, None) };
-    // The directory that they leave is on it.
+    // The directory of leftovers is on it.
     let run = cleaned.as_ref().map(|_| "-.mount".to_owned());
     let of = if app.restart == "no" { "app" } else { "restarted-app" };
     let mut all = Properties::from([
@@ -166,7 +166,7 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
     all
 }
 
-/// What the dump says, without what changes nothing: the order of words, and how a time is written.
+/// Normalises a property of the dump: the order of words, and the notation of times.
 fn plain(key: &str, value: &str) -> String {
     match key {
         "SupplementaryGroups" | "CapabilityBoundingSet" | "AmbientCapabilities" => {
@@ -180,7 +180,7 @@ fn plain(key: &str, value: &str) -> String {
     }
 }
 
-/// A time span as systemd writes it: `1d 2h 3min 4.5s`.
+/// Parses a time span as systemd writes it: `1d 2h 3min 4.5s`.
 fn microseconds(span: &str) -> u64 {
     let part = |part: &str| {
         let unit = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random pods: a manifest, its images', and what they mean.
+//! Random pods: a pod manifest, image manifests, and what they mean.
 
 mod isolators;
 
@@ -42,11 +42,11 @@ pub(crate) struct App {
     pub(crate) restart: &'static str,
 }
 
-/// The apps' names of a batch: all units of one are read at once.
+/// The names of a batch's apps: all units of a batch are read at once.
 #[derive(Default)]
 pub(crate) struct Names(BTreeSet<String>);
 
-/// What has a meaning to somebody between a manifest and a program.
+/// Pieces of text that have a meaning to something between a manifest and a program.
 const PIECES: [&str; 24] = [
     "%n",
     "%%",
@@ -120,14 +120,14 @@ impl Names {
 }
 
 impl Meant {
-    /// Whether an app of it has limits.
+    /// Tells whether an app of the pod has limits.
     pub(crate) fn is_limited(&self) -> bool {
         let limits = |app: &App| [app.quota, app.weight, app.memory_limit, app.memory_request];
         self.apps.iter().flat_map(limits).any(|limit| limit.is_some())
     }
 }
 
-/// A pod of either version.
+/// Generates a pod of either version.
 pub(crate) fn pod(rng: &mut Rng, names: &mut Names) -> Meant {
     let id: PodId = "6733c088-a507-4694-aabf-ae0bc1ccaaff".parse().unwrap();
     let is_0_8 = rng.bool();
@@ -155,7 +155,7 @@ pub(crate) fn pod(rng: &mut Rng, names: &mut Names) -> Meant {
     Meant { id, manifest, images, apps }
 }
 
-/// Lists of 0.8, maps of 0.1.
+/// Returns annotations, as a list in 0.8 and as a map in 0.1.
 fn annotations(app: &App, is_0_8: bool) -> Value {
     let seconds = app.stop_seconds.to_string();
     match is_0_8 {
@@ -180,7 +180,7 @@ fn app(rng: &mut Rng, names: &mut Names, is_0_8: bool) -> (App, Value) {
         restart: ["no", "on-failure", "always"][rng.usize(..3)],
         ..App::default()
     };
-    // A path's last slash says nothing, nor does a dot alone.
+    // A trailing slash of a path means nothing, nor does a single dot.
     if app.directory == "/." {
         app.directory = "/".into();
     }

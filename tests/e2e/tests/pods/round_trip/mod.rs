@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Random manifests → rendered units → parsed by the real systemd of stage1 → equal to what was meant.
 //!
-//! What was meant is kept by the generator, beside the manifest it writes; nothing of the rendering is asked. What
-//! systemd's dump does not show is looked at elsewhere: command prefixes (`:`, `+`) in `stage1_init`'s golden plans,
-//! `NoNewPrivileges=` and everything else an app can see in the conformance tests.
+//! The generator records what it means beside the manifest that it writes, without using any code that renders. What
+//! systemd's dump does not show is tested elsewhere: command prefixes (`:`, `+`) in `stage1_init`'s golden plans,
+//! `NoNewPrivileges=` and everything else that an app can see in the conformance tests.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 
 mod compare;
@@ -27,10 +27,10 @@ use oracle::Oracle;
 
 const MANIFESTS: usize = 10_000;
 const THREADS: usize = 2;
-/// So many at once: systemd takes longer to start than to read a unit.
+/// The number of pods in a batch: systemd takes longer to start than to read a unit.
 const BATCH: usize = 125;
 
-/// The plan for a generated manifest, as `/init` makes it.
+/// Makes the plan for a generated manifest, as `/init` does.
 fn plan_of(meant: &Meant) -> Plan {
     let images = meant.images.iter().map(|(id, image)| {
         let image = ImageManifest::parse(image.to_string().as_bytes());
@@ -57,7 +57,7 @@ fn plan_of(meant: &Meant) -> Plan {
     plan(&Loaded { pod, credentials, stage1: None, trees, store }, &host, false)
 }
 
-/// Generates so many manifests; how many units they made, and what is otherwise in them.
+/// Generates manifests and compares them. Returns the number of units, and their differences.
 fn compare_some(oracle: &Oracle, seed: u64, manifests: usize) -> (usize, Vec<String>) {
     let mut rng = Rng::with_seed(seed);
     let (mut units, mut differences) = (0, Vec::new());
@@ -103,7 +103,7 @@ fn systemd_reads_what_manifests_mean() {
     assert!(differences.is_empty(), "seed {seed}: {}", differences[0]);
 }
 
-/// Changes to a rendered unit that must not pass: the oracle looks.
+/// Makes changes to a rendered unit that the comparison must notice: the oracle really reads it.
 #[root_test]
 fn systemd_notices_what_was_not_meant() {
     let mut rng = Rng::with_seed(1);

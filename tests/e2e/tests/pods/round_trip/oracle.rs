@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The systemd of stage1, asked what it understands: `systemd --test` reads units and dumps them.
+//! Asks stage1's systemd what it understands: `systemd --test` reads units and dumps them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use stage1_init::plan::Plan;
 use tempfile::TempDir;
 use testing::stage1;
 
-/// It refuses to be run as root.
+/// systemd refuses to test as root.
 const NOBODY: u32 = 65534;
 const UNITS: &str = "etc/systemd/system/";
 
@@ -27,15 +27,15 @@ pub(crate) struct Oracle {
 /// What systemd understood.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
-    /// Every unit's properties by name; those that stand more than once in their order.
+    /// Each unit's properties by name. A property that occurs several times has its values in their order.
     pub(crate) units: BTreeMap<String, BTreeMap<String, Vec<String>>>,
-    /// What it said of our units.
+    /// What it complained of in our units.
     pub(crate) complaints: Vec<String>,
 }
 
 fn public_directory() -> TempDir {
     use std::os::unix::fs::PermissionsExt as _;
-    // In memory where there is some: tens of thousands of small files.
+    // In memory if possible, since there are tens of thousands of small files.
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     directory
@@ -71,7 +71,7 @@ impl Oracle {
         Parsed { units: properties(&String::from_utf8_lossy(&output.stdout)), complaints }
     }
 
-    /// As `/init` starts nspawn: by stage1's own loader, with its own libraries.
+    /// Starts it like nspawn: by stage1's own loader, with its own libraries.
     fn systemd(&self, units: &Path) -> Command {
         let root = self.stage1.path();
         let arch = Arch::current();
@@ -96,7 +96,7 @@ fn copy_units(from: &Path, to: &Path) {
     }
 }
 
-/// `-> Unit NAME:`, then a line for each property, and `-> ExecX:` before a command's line.
+/// Parses `-> Unit NAME:` with a line for each property, and `-> ExecX:` before a command's line.
 fn properties(dump: &str) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
     let mut units = BTreeMap::new();
     let (mut unit, mut command) = (String::new(), None);
@@ -109,7 +109,7 @@ fn properties(dump: &str) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
         } else if let Some((key, value)) = line.split_once(':') {
             let key =
                 if key == "Command Line" { command.clone().unwrap_or_default() } else { key.to_owned() };
-            // Where a dependency comes from is of no interest.
+            // The origin of a dependency doesn't matter.
             let value = value.trim().split(" (").next().unwrap_or_default().to_owned();
             let properties: &mut BTreeMap<String, Vec<String>> = units.entry(unit.clone()).or_default();
             properties.entry(key).or_default().push(value);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How apps come to their end, and which of them decides the pod's.
+//! How apps end, and which of them decides the pod's end.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -32,7 +32,7 @@ fn an_apps_exit_code_is_the_pods() {
 fn the_first_failing_app_decides() {
     let gantry = Gantry::new();
     let busybox = Rootfs::busybox().unwrap();
-    // The second fails as well, because it is stopped: later, so it does not decide.
+    // The second app also fails, because it is stopped. That is later, so it does not decide.
     let first = gantry.image("first", &busybox, &script("first", "exit 7"));
     let second = "trap 'exit 9' TERM; while :; do sleep 3600 & wait; done";
     let second = with_handler(script("second", second), "post-stop", "echo after second");
@@ -106,7 +106,7 @@ fn a_failing_pre_start_fails_the_app() {
     assert_eq!(status(&gantry.pod(), "early"), 5);
 }
 
-/// The program is in a volume of the host's, where prepare does not look.
+/// The program is in a host volume, which `prepare` does not look into.
 #[root_test]
 fn a_program_that_can_not_be_run_is_named() {
     for (content, code, error) in [
@@ -130,8 +130,8 @@ fn a_program_that_can_not_be_run_is_named() {
     }
 }
 
-/// The message takes a call that may not be allowed; the code is there all the same. What a volume of the host's has
-/// may change, so prepare does not look there.
+/// The message needs a call that may not be allowed; the code is returned all the same. The contents of a host volume
+/// may change, so `prepare` does not look there.
 #[root_test]
 fn a_program_that_can_not_be_run_has_its_code_under_a_filter() {
     for (calls, error) in [

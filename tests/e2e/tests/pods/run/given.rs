@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the process of an app is given: arguments, environment, descriptors, groups, signals, limits.
+//! What an app's process gets: arguments, environment, descriptors, groups, signals, limits.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -74,7 +74,7 @@ fn long_arguments_arrive_whole() {
 fn stdio_is_the_callers_own() {
     let gantry = Gantry::new();
     let image = gantry.image("cat", &Rootfs::busybox().unwrap(), &script("cat", "echo aside >&2; cat"));
-    // 200 MB, of a length that no buffer's is a divisor of.
+    // 200 MB, in parts whose length is a multiple of no buffer's size.
     let part: Vec<u8> = (0..1_000_003_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let parts = 200;
     let mut command = gantry.with_images("run", &[&image], &[]);
@@ -109,7 +109,7 @@ fn stdin_is_the_apps_and_not_its_handlers() {
     assert_eq!(text(&output.stdout), "pre\nin\npost\n", "{}", text(&output.stderr));
 }
 
-/// As many as the kernel takes: the primary one is among them.
+/// As many as the kernel takes, including the primary group.
 #[root_test]
 fn a_multitude_of_groups_takes_no_time() {
     let gantry = Gantry::new();
@@ -121,11 +121,11 @@ fn a_multitude_of_groups_takes_no_time() {
     let begun = std::time::Instant::now();
     let (code, output) = gantry.start(&pod).wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "65537\n"), "{}", text(&output.stderr));
-    // A half of them would take most of a minute where each is looked for among all.
+    // Searching all groups for each of them would take most of a minute for half as many.
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
-/// Neither what Rust's runtime nor what the caller ignores is ignored in an app.
+/// A signal that Rust's runtime or the caller ignores is not ignored in an app.
 #[root_test]
 fn no_signal_is_ignored() {
     let gantry = Gantry::new();
@@ -150,7 +150,7 @@ fn limits_are_the_pods_own_and_not_the_callers() {
     image["app"]["environment"] = json!([{"name": "A", "value": long}, {"name": "B", "value": long}]);
     let image = with_handler(image, "pre-start", "ulimit -Ss");
     let image = gantry.image("limited", &Rootfs::busybox().unwrap(), &image);
-    // The least that the installer itself can do with. Arguments may take a quarter of the stack.
+    // The least that the installer itself can work with. Arguments may take a quarter of the stack.
     let lower =
         "ulimit -Ss 256; ulimit -St 100; ulimit -Sf 200000; ulimit -Sv 5000000; ulimit -Sn 200; exec \"$@\"";
     let installer = gantry.with_images("run", &[&image], &[]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a program that ended well leaves behind is ended with it, however stubborn, and does not make it a failure.
+//! Processes that a successful program leaves behind are ended with it, even if they ignore SIGTERM, and don't make it
+//! a failure.
 
 use std::path::Path;
 
@@ -11,11 +12,11 @@ use testing::rootfs::Rootfs;
 
 use super::text;
 
-/// A shell's beginning: a child that SIGTERM does not end.
+/// The beginning of a script: starts a child that SIGTERM does not end.
 const CHILD: &str = "rm -f /child; (trap '' TERM; echo > /child; while :; do sleep 60; done) & \
                      while ! [ -e /child ]; do sleep 0.05; done; ";
 
-/// An app that is root, and is given a second to stop.
+/// Returns a manifest of an app that is root, and has one second to stop.
 fn root(name: &str, script: &str) -> Value {
     let mut image = manifest(name, &["/bin/sh", "-c", script]);
     image["app"]["mountPoints"] = json!([{"name": "meet", "path": "/meet"}]);
@@ -37,7 +38,7 @@ fn run(gantry: &Gantry, images: &[&Value]) -> (i32, String, String) {
 #[root_test]
 fn an_app_that_ends_well_but_leaves_a_child_leaves_the_others() {
     let gantry = Gantry::new();
-    // The post-stop handler comes after the child's end, and the other goes on for as long as a failure would take.
+    // The post-stop handler runs after the child's end. The other app goes on for as long as a failure would take.
     let left = with_handler(root("left", &format!("{CHILD}exit 0")), "post-stop", "echo > /meet/over");
     let slow = "while ! [ -e /meet/over ]; do sleep 0.1; done; sleep 2; echo ends well";
     let ended = run(&gantry, &[&left, &root("slow", slow)]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is mounted for an app is what the plan has, and a dry run lists.
+//! An app's mounts are those of the plan, which a dry run lists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,8 @@ use super::text;
 /// The apps' /dev, in the pod.
 const DEV: &str = "/run/gantry/dev";
 
-/// What the plan lists for its only app, as the app sees it: from its root on. What only some kernels have is not there.
+/// Returns the mounts that the plan lists for its only app, from the app's root on, as the app sees them. Mounts that
+/// only some kernels have are left out.
 fn listed(plan: &str) -> BTreeSet<String> {
     let (_, section) = plan.split_once("== mounts ==\n").unwrap();
     let (section, _) = section.split_once("== sockets ==").unwrap();
@@ -51,7 +52,7 @@ fn a_dry_run_lists_what_an_app_finds_mounted() {
         .map(|place| (*place).to_owned())
         .collect();
     assert_eq!(listed(&plan), found, "{plan}");
-    // Which of them there are depends on the kernel: some always are.
+    // The kernel decides which of them there are; some exist in every kernel.
     for what in ["nothing, where the kernel has it", "itself, where the kernel has it, read-only"] {
         let is_listed = |place: &&str| plan.contains(&format!("  \"{place}\": {what}\n"));
         assert!(mounted.iter().any(is_listed), "{what}: {table}");

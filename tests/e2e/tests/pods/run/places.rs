@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where an app finds itself: its root, devices, volumes, the time zone.
+//! What is around an app: its root, devices, volumes, the time zone.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ fn an_app_has_its_root_user_and_directory() {
     assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
 }
 
-/// CAP_MKNOD is in appc's default set, so what keeps an app from the host's devices is where they can be opened.
+/// CAP_MKNOD is in appc's default set, so the app is kept from the host's devices by where devices can be opened.
 #[root_test]
 fn devices_work_in_dev_alone_and_nothing_is_made_there() {
     let gantry = Gantry::new();
@@ -68,7 +68,7 @@ fn volumes_are_mounted_in_the_apps_root() {
         {"name": "data", "path": "/mnt/data"},
         {"name": "config", "path": "/etc/app.conf", "readOnly": true},
     ]);
-    // In the app's root, /mnt is a link to what is /target there; on the host that would be another.
+    // In the app's root, /mnt is a link to its /target; on the host that would be another directory.
     let rootfs = Rootfs::busybox()
         .unwrap()
         .with("mnt", Node::Link("/target".into()))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Apps that are started again, and again.
+//! Apps that are started again many times.
 
 use gate::root_test;
 use serde_json::{Value, json};
@@ -12,7 +12,8 @@ use super::text;
 /// systemd's own limit is five starts in ten seconds.
 const RUNS: usize = 8;
 
-/// An app that is root, so that it can leave something for its next run, and for the other in /meet.
+/// Returns a manifest of an app that is root, so that it can leave files for its next run, and for the other app in
+/// /meet.
 fn root(name: &str, script: &str) -> Value {
     let mut image = manifest(name, &["/bin/sh", "-c", script]);
     image["app"]["mountPoints"] = json!([{"name": "meet", "path": "/meet"}]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How pods are started and stopped, once and again, and what `/init` says in place of a start.
+//! How pods are started and stopped, once and again, and what `/init` says instead of a start.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -47,7 +47,7 @@ fn a_running_pod_is_not_started_twice() {
     assert_eq!(running.wait().0, 0);
 }
 
-/// The reaper holds the lock a little longer than the pod's process is there.
+/// The reaper holds the lock a little longer than the pod's process exists.
 #[root_test]
 fn a_pod_that_has_ended_starts_again_at_once() {
     let gantry = Gantry::new();
@@ -72,7 +72,7 @@ fn nothing_is_left_of_a_pod_however_it_ends() {
         assert_ne!(snapshot(), before, "the pod's cgroup shows while it runs");
         running.signal(signal);
         assert_eq!(running.wait().0, expected, "{signal}");
-        // Other tests' pods come and go: what is this pod's is told by its id.
+        // Pods of other tests come and go; this pod's traces contain its id.
         let id = pod.file_name().unwrap().to_string_lossy();
         let left = format!("{:?}", snapshot());
         assert!(!left.contains(&*id), "{signal}: {left}");
@@ -128,7 +128,7 @@ fn a_dry_run_shows_the_plan_and_does_nothing() {
     assert_eq!(listing(), before);
 }
 
-/// Whoever prepares is seldom the one who starts; a run is both, and says it once.
+/// Often one person prepares and another starts. A run does both, and warns once.
 #[root_test]
 fn what_is_not_known_is_said_by_prepare_and_by_each_start() {
     let warning = "warning: isolator resource/unheard-of of app odd is not known, and not enforced\n";

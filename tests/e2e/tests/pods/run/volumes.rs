@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Volumes from one start to the next: one of the pod's own is made once and as a whole; one of the host's may have changed.
+//! Volumes from one start to the next: an empty volume is made once and as a whole; a host volume may have changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Trees that are no longer what they were.
+//! Damaged trees: they are found, named, and repaired.
 
 mod repair;
 
@@ -13,7 +13,7 @@ use testing::pods::{Gantry, image_id};
 
 use super::{image, is_empty, refused, said, trees};
 
-/// A store with one image; its tree's rootfs and its id.
+/// Makes a store with one image. Returns also the image's file, its tree's rootfs and its id.
 fn ground() -> (Gantry, std::path::PathBuf, std::path::PathBuf, String) {
     let gantry = Gantry::new();
     let file = image(&gantry, "a", "word");
@@ -23,7 +23,7 @@ fn ground() -> (Gantry, std::path::PathBuf, std::path::PathBuf, String) {
     (gantry, file, rootfs, id)
 }
 
-/// `installer verify --repair`, and these words: its code, and what it says.
+/// Runs `installer verify --repair` with these words. Returns its code and what it prints.
 fn repair(gantry: &Gantry, words: &[&str]) -> (Option<i32>, String, String) {
     let output = gantry.installer().args(["verify", "--repair"]).args(words).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -34,7 +34,7 @@ fn repair(gantry: &Gantry, words: &[&str]) -> (Option<i32>, String, String) {
 fn every_difference_is_named() {
     let (gantry, _, rootfs, id) = ground();
     assert_eq!(said(&gantry, &["verify"]), format!("{id}: intact\n"));
-    // Each is one thing, undone by nobody: all are named at the end.
+    // The damages are independent, and nothing undoes them: all are named at the end.
     fs::write(rootfs.join("etc/word"), "fate").unwrap();
     fs::set_permissions(rootfs.join("etc/passwd"), fs::Permissions::from_mode(0o666)).unwrap();
     fs::write(rootfs.join("extra\n"), "").unwrap();
@@ -51,7 +51,7 @@ fn every_difference_is_named() {
     }
 }
 
-/// Descriptors are short at one place after another.
+/// The installer runs out of descriptors at one place after another.
 #[root_test]
 fn the_systems_trouble_is_no_damage() {
     let (gantry, _, _, id) = ground();
@@ -96,7 +96,7 @@ fn what_is_half_there_is_not_trusted() {
     }
 }
 
-/// Each has all that belongs to it, but not the other's name.
+/// Each tree is whole, but has the other's name.
 #[root_test]
 fn a_tree_of_another_name_is_damaged() {
     let (gantry, one, _, id) = ground();
@@ -120,7 +120,8 @@ fn a_tree_of_another_name_is_damaged() {
     assert_eq!(said(&gantry, &["verify"]).matches(": intact").count(), 2);
 }
 
-/// Who can write there can have changed all of it, the record as well, so only its file sets it right.
+/// A user who can write there can have changed everything, including the record, so only the image's file can repair
+/// it.
 #[root_test]
 fn a_tree_that_others_can_write_to_is_damaged() {
     let (gantry, file, _, id) = ground();
@@ -140,7 +141,7 @@ fn a_tree_that_others_can_write_to_is_damaged() {
     }
 }
 
-/// The same tar in another file: nobody knows that its tree is there before all of it is unpacked.
+/// The same tar in another file: Gantry learns that its tree is known only when all of it is unpacked.
 #[root_test]
 fn a_damaged_tree_is_replaced_by_the_one_that_comes() {
     let (gantry, file, rootfs, id) = ground();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What becomes of a damaged tree: it is renewed, taken out where that can't be any more, or stays for now.
+//! Repairs of damaged trees: a tree is renewed, taken out of the store if that is no longer possible, or stays for now.
 
 use std::fs;
 use std::io::Write as _;
@@ -58,7 +58,7 @@ fn a_tree_that_can_not_be_renewed_is_taken_out() {
     gantry.wait_all();
 }
 
-/// What is in the file's place makes no tree, or another.
+/// What is now in the file's place makes no tree, or another one.
 #[root_test]
 fn a_tree_whose_file_is_another_is_taken_out() {
     for (number, why) in [(0, "not an archive"), (1, "digest is sha256-"), (2, "is not there any more")] {
@@ -77,7 +77,7 @@ fn a_tree_whose_file_is_another_is_taken_out() {
     }
 }
 
-/// Each limit keeps an archive from being unpacked, and none makes the damaged tree go.
+/// Each limit keeps the archive from being unpacked, and none makes the damaged tree go.
 #[root_test]
 fn a_tree_stays_where_its_file_exceeds_a_limit() {
     let (gantry, file, rootfs, id) = ground();
@@ -117,7 +117,7 @@ fn a_tree_stays_where_its_repair_is_interrupted() {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let mut command = gantry.installer();
         let mut child = command.args(["verify", "--repair"]).stdout(Stdio::null()).spawn().unwrap();
-        // It unpacks the file by then.
+        // By then it is unpacking the file.
         while is_empty(&gantry.dir().join("staging")) {
             assert!(child.try_wait().unwrap().is_none(), "it makes a staging directory");
             std::thread::yield_now();
@@ -146,7 +146,7 @@ fn a_damaged_tree_stays_under_a_running_pod() {
     gantry.wait_all();
 }
 
-/// A pod of overlays is started with a name of stage1's `init` that it has itself.
+/// A pod with overlays has a hard link to stage1's `init`, by which it is started.
 #[root_test]
 fn a_repair_gives_pods_the_new_init() {
     let (gantry, file, ..) = ground();
@@ -168,7 +168,7 @@ fn a_repair_gives_pods_the_new_init() {
     assert!(!out.contains(copies.file_name().unwrap().to_str().unwrap()), "it is its own: {out}");
     assert_eq!(said(&gantry, &["verify", &stage1]), format!("{stage1}: intact\n"));
     gantry.wait_all();
-    // The same in another file is as good; another, of the same size, or none is not.
+    // An equal file is as good as the link. A file of the same size with other content, or no file, is not.
     let (name, content) = (pod.file_name().unwrap().to_str().unwrap(), fs::read(&init).unwrap());
     let replace = |content: &[u8], mode| {
         fs::remove_file(of_pod(&pod)).unwrap();

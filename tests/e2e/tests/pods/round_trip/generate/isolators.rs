@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random isolators, up to the most that is taken, and what they mean.
+//! Random isolators, up to the largest permitted values, and what they mean.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ const OTHERS: [&str; 10] = [
     "SYS_TIME",
     "WAKE_ALARM",
 ];
-/// Calls and their numbers on x86-64 and aarch64.
+/// Calls with their numbers on x86-64 and aarch64.
 const CALLS: [(&str, u32, u32); 6] = [
     ("read", 0, 63),
     ("write", 1, 64),
@@ -61,7 +61,7 @@ pub(super) fn random(rng: &mut Rng, app: &mut App) -> Value {
     if rng.bool() {
         let (limit, request) = (thousandths(rng), rng.bool().then(|| thousandths(rng)));
         let request = request.map(|request| request.min(limit));
-        // A hundredth of a core is the least that the kernel limits to.
+        // A hundredth of a core is the kernel's smallest limit.
         app.quota = Some((limit * 1000).max(10_000));
         app.weight = Some((request.unwrap_or(limit) / 10).clamp(1, 10_000));
         let limit =
@@ -91,7 +91,7 @@ pub(super) fn random(rng: &mut Rng, app: &mut App) -> Value {
     json!(all)
 }
 
-/// Of a core: anything, the least and the most.
+/// Generates thousandths of a core: any amount, the least and the most.
 fn thousandths(rng: &mut Rng) -> u64 {
     match rng.u32(..8) {
         0 => 1,
@@ -101,7 +101,7 @@ fn thousandths(rng: &mut Rng) -> u64 {
     }
 }
 
-/// An amount, its suffix and what that multiplies by: anything, and the most.
+/// Generates an amount, its suffix and the suffix's factor: any amount, and the most.
 fn bytes(rng: &mut Rng) -> (u64, &'static str, u64) {
     let factors = [
         ("", 1),
