@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Archives: whatever the bytes are, nothing outside of the tree changes; and an archive that is accepted is an image,
-//! and its tree is exactly what the archive says.
+//! Archives: for any bytes, nothing outside of the tree changes; an archive that is accepted is an image, and its tree
+//! is exactly what the archive describes.
 //!
-//! The first byte says what the others are, so that the fuzzer gets past checksums and compression:
-//! [`FILE`], a file as it is; [`STREAM`], a tar whose headers' sums are put right; else choices that
-//! `story` makes an archive of.
+//! The first byte says what the others are, so that the fuzzer gets past checksums and compression: [`FILE`], a file as
+//! it is; [`STREAM`], a tar whose headers' checksums are corrected; otherwise choices from which `story` makes an
+//! archive.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,12 +23,12 @@ use store::extract::{Expected, Unpacker};
 use crate::ground::Ground;
 use crate::{check_message, story};
 
-/// In front of a file.
+/// The first byte of a file.
 pub const FILE: u8 = b'f';
-/// In front of a tar stream.
+/// The first byte of a tar stream.
 pub const STREAM: u8 = b's';
 
-/// So little that the limits are met, too.
+/// Small enough that inputs also exceed the limits.
 fn limits() -> Limits {
     Limits { bytes: 1 << 20, entries: 256, extended: 16 << 10, directories: 16 << 10, ..Limits::default() }
 }
@@ -40,7 +40,7 @@ thread_local! {
 /// Unpacks what the bytes stand for.
 ///
 /// # Panics
-/// Where something does not hold.
+/// Panics if a property does not hold.
 pub fn check(data: &[u8]) -> bool {
     let file = match data.split_first() {
         Some((&FILE, file)) => file.to_vec(),
@@ -71,7 +71,7 @@ pub fn check(data: &[u8]) -> bool {
     })
 }
 
-/// Puts the sum into each block that a reader would take for a header.
+/// Writes the checksum into each block that a reader would take for a header.
 fn with_sums(mut stream: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
     while let Some(block) = stream.get_mut(at..at + 512) {
@@ -88,7 +88,7 @@ fn with_sums(mut stream: Vec<u8>) -> Vec<u8> {
     stream
 }
 
-/// Compares a tree with the archive that it is of.
+/// Compares a tree with its archive.
 fn check_tree(root: &Path, file: &[u8]) {
     assert!(root.join("manifest").symlink_metadata().unwrap().is_file());
     assert!(root.join("rootfs").symlink_metadata().unwrap().is_dir());
@@ -165,12 +165,12 @@ fn check_kind(root: &Path, path: &Path, entry: &Entry, found: &Found, content: &
 
 fn check_metadata(path: &Path, meant: &Metadata, found: &Found) {
     assert_eq!((found.uid(), found.gid()), (meant.uid, meant.gid), "{path:?}");
-    // Other times are not kept by every file system; ext4 has these (ext4.rst, "Inode Timestamps").
+    // Not every file system stores other times; ext4 stores these (ext4.rst, "Inode Timestamps").
     if i32::try_from(meant.mtime.seconds).is_ok() {
         let meant = (meant.mtime.seconds, i64::from(meant.mtime.nanoseconds));
         assert_eq!((found.mtime(), found.mtime_nsec()), meant, "{path:?}");
     }
-    // A list may be no more than a mode, and the kernel makes it one.
+    // A list may be equal to a mode, and the kernel turns it into one.
     let (lists, others): (Vec<_>, Vec<_>) =
         meant.xattrs.iter().partition(|xattr| xattr.name().starts_with("system."));
     if lists.is_empty() && !found.is_symlink() {

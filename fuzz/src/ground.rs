@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A directory to unpack into, beside a canary, used again and again.
+//! A directory to unpack into, beside a canary. It is used again and again.
 
 use std::fs::{self, File, Permissions};
 use std::os::fd::OwnedFd;
@@ -24,8 +24,8 @@ impl Ground {
         Self { outer, canary }
     }
 
-    /// Hands an empty directory to `unpack`, and its path and what came of that to `check`, once it is certain that
-    /// nothing beside it changed.
+    /// Calls `unpack` with an empty directory, checks that nothing beside it changed, and calls `check` with its path
+    /// and the result.
     pub(crate) fn within<T, U>(
         &self,
         unpack: impl FnOnce(OwnedFd) -> T,

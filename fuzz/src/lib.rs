@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What has to hold whatever the input is, one module for each of the doors that untrusted bytes come in by.
+//! Properties that hold for any input, one module for each way in which untrusted bytes arrive.
 //!
-//! Each `check` takes any bytes, panics where something does not hold, and says whether they were accepted. libFuzzer's programs (`targets/`) call them
-//! with what finds new paths through the code; the tests call them with the seeds and with what once broke.
-//! `make fuzz` runs the programs.
+//! Each `check` takes any bytes, panics if a property does not hold, and tells whether they were accepted. libFuzzer's
+//! programs (`targets/`) call them with inputs that reach new paths through the code. The tests call them with the
+//! seeds and with inputs that once failed. `make fuzz` runs the programs.
 
 #![expect(clippy::unwrap_used, reason = "a property that does not hold ends the program")]
 
@@ -21,7 +21,7 @@ mod unit_rules;
 #[path = "../../crates/image/tests/hostile/writer.rs"]
 mod writer;
 
-/// Whether a message is one line that steers no terminal, as a person would get it.
+/// Checks that a message is one line that can't control a terminal.
 #[track_caller]
 fn check_message(message: &str) {
     assert_eq!(pod::text::one_line(message), message, "a message has control characters");

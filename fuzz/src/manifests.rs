@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Manifests: whatever the bytes are, they are refused in one line, or mean a pod whose warnings are a line each; and
-//! what the installer writes again is read as the same.
+//! Manifests: any bytes are refused in one line, or mean a pod whose warnings are a line each; and what the installer
+//! writes is read back as the same.
 //!
-//! The bytes are a pod's manifest and, parted by NUL, which no JSON has, those of the images that it names, in order.
+//! The bytes are a pod manifest and the manifests of its images in order, separated by NUL, which JSON does not
+//! contain.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,13 @@ use pod::manifest::{ContainerRuntimeManifest, ImageManifest, Manifest};
 
 use crate::check_message;
 
-/// The pod of manifests without an id in them.
+/// The pod's id, for manifests that have none.
 const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
-/// Parses the manifests, and puts them together.
+/// Parses the manifests, and assembles them.
 ///
 /// # Panics
-/// Where something does not hold.
+/// Panics if a property does not hold.
 pub fn check(data: &[u8]) -> bool {
     let mut parts = data.split(|byte| *byte == 0);
     let pod = parse(Manifest::parse, parts.next().unwrap_or_default());
@@ -54,7 +55,7 @@ fn parse<T>(parse: impl Fn(&[u8]) -> pod::Result<T>, bytes: &[u8]) -> Option<T> 
     parse(bytes).map_err(|error| check_message(&error.to_string())).ok()
 }
 
-/// The installer writes manifests without isolators and annotations; these say the rest.
+/// The installer writes manifests without isolators and annotations; this checks the rest.
 fn check_written(manifest: &ContainerRuntimeManifest) {
     let written = manifest.to_json();
     match Manifest::parse(written.as_bytes()) {

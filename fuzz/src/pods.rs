@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Choices → manifests of a pod and its images, which are valid more often than not.
+//! Choices → manifests of a pod and its images, most of them valid.
 
 use arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value, json};
 
 /// The pod's id.
 pub(crate) const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
-/// Texts with what somebody between a manifest and a program may give a meaning to.
+/// Texts to which something between a manifest and a program may give a meaning.
 const TEXTS: &[&str] = &[
     "",
     "x",
@@ -23,11 +23,11 @@ const TEXTS: &[&str] = &[
     "..",
     "/../x",
 ];
-/// What is valid, and after it, what is not.
+/// Valid values, and invalid ones.
 type Kind = (&'static [&'static str], &'static [&'static str]);
 const NAMES: Kind =
     (&["a", "b-1", "halt", "gantry-exit", "default.target", "x.service"], &["A", "a b", "-", ""]);
-/// What is valid in 0.1 alone.
+/// Names that are valid only in 0.1.
 const OLD_NAMES: &[&str] = &["a--b", "../b", "..", "/", "a/b", "-"];
 const USERS: Kind = (&["0", "7", "65534", "root", "0day"], &["65535", "4294967295", "-1", "/bin/sh", "a:b"]);
 const PATHS: Kind = (&["/", "/a", "/a b", "/%n/$x\\", "/é\n"], &["/a/../b", "a", "/a\0", ""]);
@@ -42,9 +42,9 @@ const CALLS: Kind = (&["read", "write", "mount"], &["execve", "@appc.io/all", "n
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) manifest: Value,
-    /// Images' manifests by id.
+    /// Image manifests by id.
     pub(crate) images: Vec<(String, Value)>,
-    /// What every account file says.
+    /// The contents of every account file.
     pub(crate) accounts: Vec<u8>,
 }
 
@@ -192,7 +192,7 @@ fn path(choices: Choices<'_, '_>) -> Result<String> {
     })
 }
 
-/// Any text; NUL is in few.
+/// Any text; few contain NUL.
 fn text(choices: Choices<'_, '_>) -> Result<String> {
     Ok(match choices.ratio(1, 8)? {
         true => choices.arbitrary::<&str>()?.to_owned(),
@@ -200,13 +200,13 @@ fn text(choices: Choices<'_, '_>) -> Result<String> {
     })
 }
 
-/// Now and then, what is not valid.
+/// Sometimes chooses an invalid value.
 fn one_of(choices: Choices<'_, '_>, (good, bad): Kind) -> Result<&'static str> {
     let from = if choices.ratio(1, 128)? { bad } else { good };
     choices.choose(from).copied()
 }
 
-/// Up to three of them.
+/// Chooses up to three.
 fn list<'b, T>(
     choices: Choices<'_, 'b>,
     mut one: impl FnMut(Choices<'_, 'b>) -> Result<T>,

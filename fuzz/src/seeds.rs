@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What fuzzing starts from, made anew each time: an input of every kind that is taken, and some that are not.
+//! Seeds, from which fuzzing starts: an input of every kind that is accepted, and some that are not. They are made anew
+//! each time.
 
 use std::io::Write as _;
 
@@ -14,7 +15,7 @@ pub fn all() -> [(&'static str, Vec<Vec<u8>>); 3] {
     [("archive", archives()), ("manifests", manifests()), ("units", choices(4096, 32))]
 }
 
-/// Words of the manifests, as libFuzzer's dictionaries have them.
+/// Returns the words of manifests, as a dictionary of libFuzzer's.
 pub fn dictionary() -> String {
     let text: Vec<u8> = manifests().concat();
     let mut words: Vec<_> = String::from_utf8_lossy(&text).split('"').map(str::to_owned).collect();
@@ -24,7 +25,7 @@ pub fn dictionary() -> String {
     words.iter().map(|word| format!("\"{word}\"\n\"\\\"{word}\\\"\"\n")).collect()
 }
 
-/// Bytes that mean nothing but choices; always the same.
+/// Returns bytes that mean nothing but choices, always the same.
 fn choices(length: usize, count: usize) -> Vec<Vec<u8>> {
     let mut rng = Rng::with_seed(0);
     (1..=count).map(|part| (0..length * part / count).map(|_| rng.u8(..)).collect()).collect()
@@ -61,7 +62,7 @@ fn archives() -> Vec<Vec<u8>> {
     all
 }
 
-/// In each format, and in two members.
+/// Compresses in each format, and in two members.
 fn compressed(stream: &[u8]) -> Vec<Vec<u8>> {
     let in_parts = |compress: &dyn Fn(&[u8]) -> Vec<u8>| {
         let (first, second) = stream.split_at(stream.len() / 2);

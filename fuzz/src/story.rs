@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Choices → an archive that is well-formed but for what it says: entries whose names and targets meet each other.
+//! Choices → an archive that is well-formed except for its contents: entries whose names and targets meet each other.
 
 use arbitrary::{Result, Unstructured};
 use tar::Header;
@@ -7,9 +7,9 @@ use tar::Header;
 use crate::writer::Tar;
 
 const ENTRIES: usize = 24;
-/// What names are made of: few, so that they meet.
+/// The components of names: few, so that names meet.
 const COMPONENTS: &[&str] = &["a", "b", "c", "d", "l", "l", "sub", "file", "x\x1b", "canary"];
-/// Names that have no place in an image, or two readings; also what links lead to.
+/// Names that have no place in an image, or two readings. Links also lead to them.
 const ODD: &[&str] = &[
     "manifest",
     "rootfs",
@@ -58,7 +58,7 @@ const VALUES: &[(&str, &[u8])] = &[
     ("user.a", b"a\n=\0b"),
     // vfs_cap_data, revision 2 (linux/capability.h).
     ("capability", b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
-    // posix_acl_xattr: user 7 may read beside the three of a mode (linux/posix_acl_xattr.h).
+    // posix_acl_xattr: user 7 may read, beside the three entries of a mode (linux/posix_acl_xattr.h).
     (
         "access",
         b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\x07\0\0\0\x04\0\x04\0\xff\xff\xff\xff\x10\0\x04\0\
@@ -66,7 +66,7 @@ const VALUES: &[(&str, &[u8])] = &[
     ),
 ];
 
-/// The archive that the choices in `data` make.
+/// Returns the archive that the choices in `data` make.
 pub(crate) fn tell(data: &[u8]) -> Vec<u8> {
     let mut choices = Unstructured::new(data);
     let is_whole = !is_odd(&mut choices).unwrap_or_default();
@@ -84,7 +84,7 @@ pub(crate) fn tell(data: &[u8]) -> Vec<u8> {
     tar.end()
 }
 
-/// Whether the next choice is to be one of the odd ones.
+/// Tells whether the next choice is to be an odd one.
 fn is_odd(choices: &mut Unstructured<'_>) -> Result<bool> {
     choices.ratio(1, 40)
 }
@@ -117,7 +117,7 @@ fn entry(tar: Tar, names: &mut Vec<Vec<u8>>, choices: &mut Unstructured<'_>) -> 
     }))
 }
 
-/// Now and then, a header in another form or with a field that is anything.
+/// Sometimes writes a header in another form, or with any value in a field.
 fn change(header: &mut Header, [_, _, which, value]: [u8; 4]) {
     match which {
         250 => header.as_old_mut().size[11] = value,
@@ -151,7 +151,7 @@ fn pax(tar: Tar, kind: u8, choices: &mut Unstructured<'_>) -> Result<Tar> {
     Ok(tar.entry(b"pax", kind, &content, |_| {}))
 }
 
-/// A name in the rootfs, mostly.
+/// Chooses a name, mostly one in the rootfs.
 fn name(choices: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     if is_odd(choices)? {
         return target(choices);
@@ -163,7 +163,7 @@ fn name(choices: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(name)
 }
 
-/// What a link may lead to: anything.
+/// Chooses a link's target, which may be anything.
 fn target(choices: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(match choices.int_in_range(0..=7)? {
         0 => choices.arbitrary::<&[u8]>()?.to_vec(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What rendered units may hold, read from their text alone: systemd drops what it can't read and goes on, so nothing
-//! is in a unit that any reader could take for something else.
+//! What rendered units may contain, checked on their text alone. systemd drops what it can't read and continues, so a
+//! unit must contain nothing that any reader could misread.
 
 /// The directives that Gantry sets.
 const DIRECTIVES: &[&str] = &[
@@ -50,14 +50,14 @@ const DIRECTIVES: &[&str] = &[
     "User",
     "Wants",
 ];
-/// Directives that may stand twice: they add to a list.
+/// Directives that may occur twice: they add to a list.
 const LISTS: &[&str] = &["After"];
-/// How `-` is written in the name of a slice.
+/// `-` as it is written in a slice's name.
 const ESCAPED: &str = r"\x2d";
-/// systemd.unit(5), and what file systems take.
+/// systemd.unit(5), and the file systems' limit.
 const NAME_MAX: usize = 255;
 
-/// A path in stage1 is relative, plain, and of components that are file names.
+/// A path in stage1 is relative and plain, and its components are file names.
 #[track_caller]
 pub(crate) fn check_path(path: &str) {
     for component in path.split('/') {
@@ -70,12 +70,12 @@ pub(crate) fn check_path(path: &str) {
     }
 }
 
-/// A unit is the sections Unit and Service or Slice, once each and in this order, and known directives whose values are words
-/// without a character that systemd.syntax(7) or systemd.service(5) gives a meaning.
+/// A unit has the sections Unit and Service or Slice, once each and in this order, and known directives. Their values
+/// are words without characters that have a meaning in systemd.syntax(7) or systemd.service(5).
 #[track_caller]
 pub(crate) fn check_unit(text: &str) {
     assert!(text.ends_with('\n'));
-    // Not lines(), which takes a CR for a part of the end.
+    // Not lines(), which takes a CR as a part of the line's end.
     let mut sections = Vec::new();
     let mut seen = Vec::new();
     for line in text.split('\n').filter(|line| !line.is_empty()) {
@@ -125,7 +125,7 @@ fn check_value(directive: &str, value: &str) {
     }
 }
 
-/// Account files have names that mean nothing, and each number once.
+/// Account files have names without meaning, and each number once.
 #[track_caller]
 pub(crate) fn check_accounts(passwd: &str, group: &str) {
     for (file, rest) in [(passwd, "0::/:/"), (group, "")] {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Units: whatever manifests say, what is rendered is what Gantry means, by strict rules of its own
-//! (`unit_rules`); and what a manifest says of programs arrives in their launch files exactly.
+//! Units: for any manifests, the rendered units follow Gantry's own strict rules (`unit_rules`), and the launch files
+//! have exactly the manifests' programs.
 //!
-//! The bytes are choices that make manifests which are mostly valid, so that they become units.
+//! The bytes are choices that make mostly valid manifests, so that they become units.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,10 +23,10 @@ use stage1_init::{Credentials, Loaded, Store, Tree, dry_run};
 use crate::pods::{self, Chosen};
 use crate::{check_message, unit_rules};
 
-/// Plans a pod, if it is one.
+/// Plans a pod, if the choices make one.
 ///
 /// # Panics
-/// Where something does not hold.
+/// Panics if a property does not hold.
 pub fn check(data: &[u8]) -> bool {
     let mut choices = Unstructured::new(data);
     let Ok(chosen) = pods::choose(&mut choices) else { return false };
@@ -58,7 +58,7 @@ pub fn check(data: &[u8]) -> bool {
     true
 }
 
-/// The pod that manifests mean, unless they are refused, in one line.
+/// Returns the pod that the manifests mean, or checks that they are refused in one line.
 fn load(chosen: &Chosen) -> Option<Loaded> {
     let refused = |error: pod::Error| check_message(&error.to_string());
     let manifest = Manifest::parse(chosen.manifest.to_string().as_bytes()).map_err(refused).ok()?;
@@ -92,7 +92,7 @@ fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
     })
 }
 
-/// An image's tree: every file in it is the same.
+/// An image's tree, in which every file has the same contents.
 struct Files<'a> {
     accounts: &'a [u8],
 }
@@ -107,7 +107,7 @@ impl ImageRoot for Files<'_> {
     }
 }
 
-/// Whether there is a unit and a launch file for each of the app's programs, and they say what was meant.
+/// Checks that each of the app's programs has a unit and a launch file, and that these say what was meant.
 fn check_app(app: &App, credentials: &Credentials, planned: &Plan) {
     let programs = [
         ("pre-start", app.pre_start.as_ref()),
@@ -142,7 +142,7 @@ fn check_launch(app: &App, exec: &Exec, launch: &Launch) {
     for (name, value) in own {
         assert_eq!(launch.environment[name], value, "{name}");
     }
-    // What the kernel takes as a string ends at the first NUL.
+    // The kernel's strings end at the first NUL.
     let words = launch.exec.iter().chain(launch.environment.values()).chain([&launch.directory]);
     words.for_each(|word| assert!(!word.contains('\0'), "{word:?}"));
 }

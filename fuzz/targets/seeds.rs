@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writes what fuzzing starts from: `DIR/TARGET/` with a file for each seed, and `DIR/manifests.dict`, the words of manifests.
+//! Writes the seeds of fuzzing: `DIR/TARGET/` with a file for each seed, and `DIR/manifests.dict`, the words of
+//! manifests.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
 use std::fs;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every seed holds what has to hold; and what has to hold is not a matter of course, since seeds get through.
+//! The properties hold for every seed, and they are not trivial, since seeds are accepted.
 
 use std::panic::catch_unwind;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Results, as a chart: bars, the shorter the better, in panels of a scale of their own. Written by hand because bars
-//! and labels are all there is to it (SVG 1.1, sections 9.2 and 10.4).
+//! Results as a chart: bars, the shorter the better, in panels with scales of their own. Written by hand, since it has
+//! only bars and labels (SVG 1.1, sections 9.2 and 10.4).
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub(crate) struct Panel<'a> {
     pub(crate) rows: Vec<&'a Row>,
 }
 
-/// The whole picture. Who was not able has no bar.
+/// Draws the whole picture. A contender that can't run has no bar.
 pub(crate) fn draw(panels: &[Panel<'_>]) -> String {
     let mut body = String::new();
     let mut y = 12.0;
@@ -34,14 +34,14 @@ pub(crate) fn draw(panels: &[Panel<'_>]) -> String {
     )
 }
 
-/// Where the next one begins.
+/// Draws a panel, and returns where the next one begins.
 fn draw_panel(body: &mut String, panel: &Panel<'_>, top: f64) -> f64 {
     let bars: Vec<_> = panel.rows.iter().filter_map(|row| Some((row, median(row).ok()?))).collect();
     let longest = bars.iter().map(|(_, time)| *time).fold(f64::MIN_POSITIVE, f64::max);
     text(body, 20.0, top + 24.0, "font-weight=\"bold\" font-size=\"16\"", &panel.title);
     let mut y = top + HEAD;
     for (row, time) in bars {
-        // A bar is seen, however short.
+        // Even a short bar is visible.
         let width = (time / longest * BAR).max(1.0);
         let colour = if row.name.starts_with(OURS) { "#1b6ca8" } else { "#a9b4bd" };
         text(body, LABEL, y + 15.0, "text-anchor=\"end\"", &row.name);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Content that is not known: from an archive to a tree on disk.
+//! Unknown content: from an archive to a tree on disk.
 //!
-//! Gantry begins with an empty directory, so its time has stage1's extraction in it, the pod, all digests, the record,
-//! and durability; then once more where stage1 is in the store, as it is on a machine that has pods. The others get the same tar stream; `sync -f` makes what they write durable too, which none of them
-//! does by itself. Engines begin with a store that is set up and has no image in it.
+//! Gantry begins with an empty directory, so its time includes stage1's extraction, the pod, all digests, the record,
+//! and durability. A second time, stage1 is in the store already, as on a machine that has pods. The others get the
+//! same tar stream; `sync -f` makes their output durable too, which none of them does by itself. Engines begin with a
+//! store that is set up and has no image.
 
 use anyhow::Result;
 
@@ -16,7 +17,7 @@ pub(crate) const OURS: usize = 0;
 pub(crate) const TAR: usize = 1;
 pub(crate) const STAGE1_KNOWN: usize = 2;
 
-/// What came of one encoding.
+/// The results for one encoding.
 #[derive(Debug)]
 pub(crate) struct Cold {
     pub(crate) encoding: &'static Encoding,
@@ -25,7 +26,7 @@ pub(crate) struct Cold {
 
 const EMPTY_STORE: &str = "podman rmi -af >/dev/null; sync";
 
-/// Every encoding of the image.
+/// Measures every encoding of the image.
 pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Cold>> {
     ENCODINGS
         .iter()
@@ -70,8 +71,8 @@ fn contenders(image: &Image, encoding: &Encoding) -> Vec<Contender> {
     all
 }
 
-/// OCI layouts whose one layer is the image's tar stream, for those that read nothing else. umoci writes gzip alone.
-/// Where they can't be made, the contenders that need them say so.
+/// Makes OCI layouts whose only layer is the image's tar stream, for contenders that read nothing else. umoci writes
+/// only gzip. If a layout can't be made, the contenders that need it say so.
 fn layouts(work: &Work, image: &Image, encoding: &Encoding) {
     let gz = format!(
         "umoci init --layout oci-gz; umoci new --image oci-gz:image

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Side by side: contenders take turns, and hyperfine takes the times.
+//! Compares contenders side by side: they take turns, and hyperfine takes the times.
 //!
-//! Invariant: every contender of a comparison runs once (or a few times in a row, where a run takes milliseconds)
-//! before any runs again, so whatever the machine does meanwhile happens to all of them. A contender that can't do it
-//! here is not left out in silence: it says why. Gantry has to be able.
+//! Invariant: every contender of a comparison runs once (or a few times in a row, if a run takes milliseconds) before
+//! any runs again, so that whatever the machine does meanwhile affects all of them. A contender that can't run here is
+//! not left out silently: it says why. Gantry must be able to run.
 
 use std::fs;
 
@@ -13,21 +13,21 @@ use serde::Deserialize;
 use crate::goals::seconds;
 use crate::work::Work;
 
-/// How Gantry's contenders' names begin.
+/// The beginning of Gantry's contenders' names.
 pub(crate) const OURS: &str = "Gantry";
 
 /// One way to do something.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
-    /// What a reader calls it.
+    /// Its name for a reader.
     pub(crate) name: String,
-    /// What is done before every run, not measured; a line of shell.
+    /// A line of shell that runs before every run and is not measured.
     pub(crate) before: Option<String>,
-    /// What is measured: a program and its arguments, with a shell's quotes.
+    /// The measured command: a program and its arguments, quoted for a shell.
     pub(crate) command: String,
 }
 
-/// A contender, and what came of it.
+/// A contender and its result.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -41,12 +41,12 @@ pub(crate) struct Row {
 #[derive(Debug)]
 pub(crate) struct Times(Vec<f64>);
 
-/// How often.
+/// How often contenders run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turns {
-    /// How many turns each contender gets.
+    /// The number of each contender's turns.
     pub(crate) rounds: usize,
-    /// How many runs a turn has.
+    /// The number of runs in a turn.
     pub(crate) runs: usize,
 }
 
@@ -70,7 +70,7 @@ impl Contender {
         self.name.starts_with(OURS)
     }
 
-    /// Does this before every run.
+    /// Adds what is done before every run.
     #[must_use]
     pub(crate) fn after(mut self, before: impl Into<String>) -> Self {
         self.before = Some(before.into());
@@ -87,7 +87,7 @@ impl Times {
         Ok(Self(times))
     }
 
-    /// The middle one, or the mean of the two in the middle.
+    /// Returns the middle time, or the mean of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         f64::midpoint(self.0[(self.0.len() - 1) / 2], self.0[self.0.len() / 2])
     }
@@ -105,8 +105,8 @@ impl Times {
     }
 }
 
-/// Lets the contenders take turns. Each has done it once before, which shows whether it can, and that what it reads is
-/// in the page cache. `between` cleans up after every round.
+/// Lets the contenders take turns. Each has run once before, which shows whether it can, and brings what it reads into
+/// the page cache. `between` cleans up after every round.
 pub(crate) fn compare(
     work: &Work,
     contenders: Vec<Contender>,
@@ -124,7 +124,7 @@ pub(crate) fn compare(
         for ((index, _), new) in able.iter().zip(hyperfine(work, &able, turns.runs)?) {
             times[*index].extend(new);
         }
-        // Another is the first next time: what happens between rounds disturbs nobody in particular.
+        // Another contender is the first next time, so that what happens between rounds disturbs none in particular.
         able.rotate_left(1);
     }
     work.shell(between)?;
@@ -142,7 +142,7 @@ pub(crate) fn compare(
     contenders.into_iter().zip(reasons).zip(times).map(row).collect()
 }
 
-/// Why a contender can't do it here, if it can't.
+/// Returns why a contender can't run here, if it can't.
 fn unable(work: &Work, contender: &Contender) -> Result<Option<String>> {
     let once = format!("{}\n{}", contender.before.as_deref().unwrap_or(":"), contender.command);
     let reason = work.failure(&once)?;
@@ -154,7 +154,7 @@ fn unable(work: &Work, contender: &Contender) -> Result<Option<String>> {
     Ok(reason)
 }
 
-/// One round, in this order.
+/// Runs one round, in this order.
 fn hyperfine(work: &Work, contenders: &[(usize, &Contender)], runs: usize) -> Result<Vec<Vec<f64>>> {
     let mut command = work.command("hyperfine");
     command.args(["--shell=none", "--style=basic", "--export-json=round.json", "--runs", &runs.to_string()]);
@@ -174,7 +174,7 @@ fn hyperfine(work: &Work, contenders: &[(usize, &Contender)], runs: usize) -> Re
     Ok(export.results.into_iter().map(|result| result.times).collect())
 }
 
-/// A program and its arguments that run a line of shell.
+/// Returns a program and its arguments that run a line of shell.
 pub(crate) fn in_shell(line: &str) -> String {
     format!("sh -c '{}'", line.replace('\'', r"'\''"))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is written to `docs/benchmarks`: every number, and how it was got.
+//! What is written to `docs/benchmarks`: every number, and how it was measured.
 
 use crate::Results;
 use crate::chart::{Panel, draw};
@@ -52,7 +52,7 @@ const CALLS: &str = "\
 
 In one directory, with these files of podman's and skopeo's, where `WORK` is that directory.";
 
-/// The document.
+/// Returns the document.
 pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
     let mut report = Report::default();
     report.text(HEAD);
@@ -107,7 +107,7 @@ fn without_start(rows: &[Row]) -> String {
     }
 }
 
-/// The picture.
+/// Returns the picture.
 pub(crate) fn picture(results: &Results) -> String {
     let large = results.images[0].name;
     let mut panels: Vec<_> = results

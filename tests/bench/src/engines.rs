@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! podman's and skopeo's storage: in the working directory, with what makes them quickest and lets them work on most
-//! hosts.
+//! podman's and skopeo's storage: in the working directory, with the options that make them fastest and let them work
+//! on most hosts.
 
 use std::fs;
 
@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use crate::images::Image;
 use crate::work::Work;
 
-/// Without events and a network of its own, podman is quicker. Its limits would otherwise be the highest that there
-/// are, which not every root may set.
+/// Without events and a network of its own, podman is faster. Its limits would otherwise be the highest possible, which
+/// root may not set everywhere.
 const CONTAINERS: &str = r#"[containers]
 netns = "host"
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -36,7 +36,7 @@ pub(crate) fn configure(work: &Work) -> Result<()> {
     Ok(())
 }
 
-/// Brings the images into everybody's store. podman may be missing: then what needs it says so.
+/// Imports the images into every engine's store. If podman is missing, the contenders that need it say so.
 pub(crate) fn fill(work: &Work, images: &[Image]) -> Result<()> {
     for Image { name, .. } in images {
         work.shell(&format!("installer --dir gantry image import images/{name}.tar.gz"))?;
@@ -44,7 +44,7 @@ pub(crate) fn fill(work: &Work, images: &[Image]) -> Result<()> {
             eprintln!("  {error:#}");
         }
     }
-    // What is made once for all pods of a boot is made here.
+    // Makes here what is made once for all pods of a boot.
     work.shell(&format!(
         "installer --dir gantry prepare --image {}; rm -rf gantry/containers/*",
         images[0].id
@@ -52,7 +52,7 @@ pub(crate) fn fill(work: &Work, images: &[Image]) -> Result<()> {
     Ok(())
 }
 
-/// The configuration, as a reader may repeat it.
+/// Returns the configuration, for readers who repeat the measurement.
 pub(crate) fn shown() -> String {
     format!("`storage.conf`:\n\n```toml\n{STORAGE}```\n\n`containers.conf`:\n\n```toml\n{CONTAINERS}```\n")
 }

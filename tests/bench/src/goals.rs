@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What must be reached, and whether it was.
+//! The goals, and whether they were reached.
 
 use crate::cold::{self, Cold};
 use crate::compare::Row;
 use crate::memory::Peaks;
 use crate::warm::{self, Warm};
 
-/// A goal: what is measured may be so much at most.
+/// A goal: an upper limit of a measured value.
 #[derive(Debug)]
 pub(crate) struct Goal {
     pub(crate) what: String,
-    /// How the limit is written.
+    /// The limit as text.
     pub(crate) limit: String,
-    /// How what was measured is written.
+    /// The measured value as text.
     pub(crate) measured: String,
-    /// Whether it was reached; nothing where it can't be told here.
+    /// Whether it was reached; `None` if it can't be told here.
     pub(crate) met: Option<bool>,
 }
 
-/// The median, or why there is none.
+/// Returns the median, or why there is none.
 pub(crate) fn median(row: &Row) -> Result<f64, &str> {
     row.times.as_ref().map(super::compare::Times::median).map_err(String::as_str)
 }
 
-/// Seconds, with a unit that suits them.
+/// Formats seconds with a suitable unit.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds * 1e3 {
         ms if ms < 10.0 => format!("{ms:.2} ms"),
@@ -33,7 +33,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// Of cold prepares: at most this part of tar's time.
+/// Goals of cold prepares: at most a part of tar's time.
 pub(crate) fn of_cold(cold: &[Cold]) -> Vec<Goal> {
     let limited = cold.iter().filter_map(|cold| {
         let limit = match cold.encoding.suffix {
@@ -54,7 +54,7 @@ pub(crate) fn of_cold(cold: &[Cold]) -> Vec<Goal> {
         .collect()
 }
 
-/// Of warm prepares: the image measured first is the large one.
+/// Goals of warm prepares. The image measured first is the large one.
 pub(crate) fn of_warm(warm: &Warm, names: &[&str]) -> Vec<Goal> {
     let mut goals = Vec::new();
     let large = &warm.rows[0];
@@ -74,7 +74,7 @@ pub(crate) fn of_warm(warm: &Warm, names: &[&str]) -> Vec<Goal> {
     goals
 }
 
-/// Of memory: each process of a cold prepare.
+/// Goals of memory, for each process of a cold prepare.
 pub(crate) fn of_memory(peaks: &[Peaks]) -> Vec<Goal> {
     let most = peaks.iter().map(|peaks| peaks.worker.max(peaks.installer)).max();
     let goal = most.map(|most| Goal {
@@ -86,7 +86,7 @@ pub(crate) fn of_memory(peaks: &[Peaks]) -> Vec<Goal> {
     goal.into_iter().collect()
 }
 
-/// Kilobytes of 1024, as /proc has them.
+/// Formats kilobytes of 1024 bytes, as in /proc.
 pub(crate) fn mebibytes(kilobytes: u64) -> String {
     format!("{}.{} MiB", kilobytes / 1024, kilobytes % 1024 * 10 / 1024)
 }

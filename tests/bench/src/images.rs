@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The images, in every encoding, and what others need of the same content. Encodings are made once and kept in
-//! `.cache`; the tree of each image is also unpacked, for those that run a directory.
+//! The images in every encoding, and what the other contenders need of the same content. Encodings are made once and
+//! kept in `.cache`. The tree of each image is also unpacked, for contenders that run a directory.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -19,22 +19,22 @@ use crate::work::Work;
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encoding {
-    /// For a reader.
+    /// Its name for a reader.
     pub(crate) name: &'static str,
-    /// After `.tar` in a file's name.
+    /// What follows `.tar` in a file's name.
     pub(crate) suffix: &'static str,
-    /// Makes it, from stdin to stdout.
+    /// The command that compresses from stdin to stdout.
     pub(crate) encode: &'static str,
-    /// How tar is told.
+    /// tar's option for it.
     pub(crate) tar: &'static str,
 }
 
-/// All that are measured.
+/// All encodings that are measured.
 pub(crate) const ENCODINGS: [Encoding; 5] = [
     Encoding { name: "plain", suffix: "", encode: "cat", tar: "tar -xf" },
     Encoding { name: "gz", suffix: ".gz", encode: "gzip -n", tar: "tar -xzf" },
     Encoding { name: "xz, one block", suffix: ".xz", encode: "xz -T1", tar: "tar -xJf" },
-    // On a machine of many cores, xz -T0 takes a gigabyte and more to no other effect.
+    // On a machine with many cores, xz -T0 takes a gigabyte and more for the same result.
     Encoding { name: "xz, as -T0 makes it", suffix: ".blocks.xz", encode: "xz -T2", tar: "tar -xJf" },
     Encoding { name: "zst", suffix: ".zst", encode: "zstd -q -c", tar: "tar --zstd -xf" },
 ];
@@ -44,13 +44,13 @@ pub(crate) const ENCODINGS: [Encoding; 5] = [
 pub(crate) struct Image {
     /// Its files are `images/NAME.tar…`, its tree is `trees/NAME/rootfs`, and that tree's archive `NAME.rootfs.tar`.
     pub(crate) name: &'static str,
-    /// How large it is, for a reader.
+    /// Its size, for a reader.
     pub(crate) shown: String,
-    /// The store's name of it.
+    /// The store's name for it.
     pub(crate) id: String,
 }
 
-/// Builds an image in every encoding, where the cache has not got it.
+/// Builds an image in every encoding that the cache does not have.
 pub(crate) fn prepare(name: &str, rootfs: impl FnOnce() -> Result<Rootfs>) -> Result<()> {
     let cache = cache()?;
     let plain = cache.join(format!("{name}.tar"));
@@ -83,7 +83,7 @@ impl Image {
         Ok(Self { name, shown: format!("{} MB, {entries} entries", bytes / 1_000_000), id: image_id(&plain) })
     }
 
-    /// Its file of this encoding, relative to the working directory.
+    /// Returns its file of this encoding, relative to the working directory.
     pub(crate) fn file(&self, encoding: &Encoding) -> String {
         format!("images/{}.tar{}", self.name, encoding.suffix)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What was measured on, and what was measured.
+//! The machine that was measured on, and the programs that were measured.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use rustix::system::uname;
 
 use crate::work::Work;
 
-/// What is asked for its version, and how.
+/// The programs whose versions are listed, and the commands that print them.
 const PROGRAMS: &[(&str, &str)] = &[
     ("Gantry", "git -C \"$REPOSITORY\" describe --always --dirty --abbrev=8"),
     ("hyperfine", "hyperfine --version"),
@@ -24,7 +24,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("systemd-nspawn", "systemd-nspawn --version"),
 ];
 
-/// What a table of the machine says: names and values.
+/// Returns the rows of the table about the machine: names and values.
 pub(crate) fn facts(work: &Work) -> Result<Vec<(&'static str, String)>> {
     let kernel = uname();
     let cores = std::thread::available_parallelism()?;
@@ -39,7 +39,7 @@ pub(crate) fn facts(work: &Work) -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// The programs' versions.
+/// Returns the programs' versions.
 pub(crate) fn versions(work: &Work) -> Vec<(&'static str, String)> {
     let repository = testing::repository().display();
     let version = |line: &str| {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `make bench`: Gantry beside what else does the same, in one run.
+//! `make bench`: measures Gantry and other programs that do the same, in one run.
 //!
 //! ```text
 //! bench [--quick] [DIRECTORY]
 //! ```
 //!
-//! Writes `results.md` and `results.svg` to the directory, `docs/benchmarks` by default. `--quick` shows whether
+//! It writes `results.md` and `results.svg` to the directory, `docs/benchmarks` by default. `--quick` shows whether
 //! everything works, not how fast it is: few runs, and the small image in place of the large one. hyperfine takes all
-//! times; programs that are missing or don't work here are reported as such. Needs root, for pods.
+//! times; programs that are missing or don't work here are reported. Needs root, for pods.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
 mod chart;
@@ -41,14 +41,14 @@ use report::Report;
 use warm::Warm;
 use work::Work;
 
-/// How much is done.
+/// How much is measured.
 #[derive(Debug)]
 struct Amount {
-    /// For what takes seconds.
+    /// Turns of what takes seconds.
     long: Turns,
-    /// For what takes milliseconds.
+    /// Turns of what takes milliseconds.
     short: Turns,
-    /// Through a pod's stdio, and how often.
+    /// The bytes that go through a pod's stdio, and turns.
     stdio: (u64, Turns),
 }
 
@@ -66,7 +66,7 @@ const QUICK: Amount = Amount {
 /// Everything that was measured.
 #[derive(Debug)]
 struct Results {
-    /// The large one first.
+    /// The large image first.
     images: Vec<Image>,
     machine: Vec<(&'static str, String)>,
     versions: Vec<(&'static str, String)>,
@@ -101,7 +101,7 @@ fn main() -> Result<()> {
 
 fn measure(amount: &Amount, quick: bool) -> Result<Results> {
     let (large, small) = (("debian", Rootfs::debian as fn() -> _), ("busybox", Rootfs::busybox as fn() -> _));
-    // Packages are fetched before, from a world in which everything is where it belongs.
+    // Packages are fetched before the bench enters its own namespace.
     let kinds = if quick { vec![small] } else { vec![large, small] };
     for (name, rootfs) in &kinds {
         images::prepare(name, rootfs)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Peak memory of cold prepares: of each process, and what others need for the same.
+//! Peak memory of cold prepares: of each process, and of the other programs.
 //!
-//! A process's peak is the kernel's own high-water mark (VmHWM, proc_pid_status(5)). It never falls, so looking often
-//! finds all of it but what a process takes in its last few milliseconds.
+//! A process's peak is the kernel's own high-water mark (VmHWM, proc_pid_status(5)). It never falls, so frequent
+//! reading finds all of it, except for what a process takes in its last few milliseconds.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,20 +18,20 @@ use crate::work::Work;
 
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Peaks of one encoding, in kilobytes of 1024.
+/// Peaks for one encoding, in kilobytes of 1024 bytes.
 #[derive(Debug)]
 pub(crate) struct Peaks {
     pub(crate) encoding: &'static Encoding,
     pub(crate) installer: u64,
-    /// The larger of the workers, of stage1's and the image's.
+    /// The larger of the workers of stage1 and of the image.
     pub(crate) worker: u64,
-    /// The sum of all of Gantry's processes' peaks.
+    /// The sum of the peaks of all of Gantry's processes.
     pub(crate) all: u64,
-    /// The largest process of the others, by name, or why that is not known.
+    /// The largest process of each other program, by name, or why it is not known.
     pub(crate) others: Vec<(&'static str, Result<u64, String>)>,
 }
 
-/// Every encoding of the image.
+/// Measures every encoding of the image.
 pub(crate) fn measure(work: &Work, image: &Image) -> Result<Vec<Peaks>> {
     eprintln!("memory");
     ENCODINGS
@@ -76,7 +76,7 @@ fn of_installer(work: &Work, file: &str) -> Result<(u64, BTreeMap<u32, u64>)> {
     Ok((installer, workers))
 }
 
-/// Nothing for a process that is gone.
+/// Returns a process's high-water mark; `None` if it is gone.
 fn high_water(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
@@ -91,7 +91,7 @@ fn children(id: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The largest process of a line of shell, as GNU time is told by the kernel.
+/// Returns the largest process of a line of shell, as the kernel tells GNU time.
 fn largest(work: &Work, line: &str) -> Result<u64, String> {
     let timed = format!("time -f %M -o peak sh -e -c '{line}'; cat peak");
     let printed = work.shell(&format!("command {timed}")).map_err(|error| format!("{error:#}"))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Results, as Markdown.
+//! Results as Markdown.
 
 use std::fmt::Write as _;
 
@@ -13,13 +13,13 @@ use crate::warm::Disk;
 pub(crate) struct Report(String);
 
 impl Report {
-    /// A paragraph, or whatever else is Markdown.
+    /// Adds a paragraph, or any other Markdown.
     pub(crate) fn text(&mut self, text: &str) {
         self.0.push_str(text.trim_end());
         self.0.push_str("\n\n");
     }
 
-    /// Names and values.
+    /// Adds a table of names and values.
     pub(crate) fn facts(&mut self, heading: [&str; 2], facts: &[(&str, String)]) {
         self.table(&heading, facts.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]));
     }
@@ -36,7 +36,7 @@ impl Report {
         self.table(&["goal", "limit", "measured", ""], goals.iter().map(row));
     }
 
-    /// Medians, and their ratios to that of the row `base`. Who was not able says why.
+    /// Adds medians, and their ratios to that of the row `base`. A contender that can't run says why.
     pub(crate) fn rows(&mut self, rows: &[Row], base: usize) {
         let base = rows.get(base).and_then(|row| median(row).ok());
         let row = |row: &Row| match &row.times {
@@ -76,7 +76,7 @@ impl Report {
         self.table(&head, names.iter().zip(disk).map(row));
     }
 
-    /// How everybody was called.
+    /// Adds the commands of all contenders.
     pub(crate) fn calls<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
         for Row { name, before, command, .. } in rows {
             let before = before

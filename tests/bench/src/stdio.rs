@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What apps' stdio costs: a gigabyte through `cat` in a pod, beside the same `cat` without one.
+//! The cost of apps' stdio: a gigabyte through `cat` in a pod, and through the same `cat` without one.
 //!
-//! Before, the pod's output is compared with its input byte for byte, and its stderr is looked at apart.
+//! Before the measurement, the pod's output is compared with its input byte for byte, and its stderr is checked
+//! separately.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,10 +22,10 @@ pub(crate) const PLAIN: usize = 0;
 pub(crate) const IN_POD: usize = 1;
 pub(crate) const NOTHING: usize = 2;
 
-/// The pod's own program, from the unpacked small image, so that what differs is the pod alone.
+/// The pod's own program, from the unpacked small image, so that the pod is the only difference.
 const BUSYBOX: &str = "trees/busybox/rootfs/bin/busybox";
 
-/// So many bytes go through a pod, from a file to a pipe.
+/// Measures bytes through a pod, from a file to a pipe.
 pub(crate) fn measure(work: &Work, (bytes, turns): (u64, Turns)) -> Result<Vec<Row>> {
     eprintln!("stdio");
     let gantry = Gantry::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Content that is known: what another pod of it costs, in time and on disk.
+//! Known content: the cost of one more pod, in time and on disk.
 
 use anyhow::{Context, Result};
 
@@ -7,12 +7,12 @@ use crate::compare::{Contender, Row, Turns, compare};
 use crate::images::{ENCODINGS, Image};
 use crate::work::Work;
 
-/// What came of it.
+/// The results.
 #[derive(Debug)]
 pub(crate) struct Warm {
     /// Times of each image, in the order of the images; see [`BY_ID`] and so on.
     pub(crate) rows: Vec<Vec<Row>>,
-    /// Bytes of disk that one more pod, or container, takes; by image.
+    /// Bytes of disk that one more pod, or container, takes, by image.
     pub(crate) disk: Vec<Disk>,
 }
 
@@ -20,9 +20,9 @@ pub(crate) struct Warm {
 #[derive(Debug)]
 pub(crate) struct Disk {
     pub(crate) pod: f64,
-    /// Once its app has run.
+    /// A pod whose app has run.
     pub(crate) pod_that_ran: f64,
-    /// Or why that is not known.
+    /// podman's container, or why its size is not known.
     pub(crate) podman: Result<f64, String>,
 }
 
@@ -31,11 +31,11 @@ pub(crate) const BY_ID: usize = 0;
 pub(crate) const BY_FILE: usize = 1;
 pub(crate) const PODMAN: usize = 2;
 
-/// One more takes so little that only many can be measured.
+/// A single pod takes so little that only many can be measured.
 const MANY: u32 = 20;
 const REMOVE_ALL: &str = "rm -rf gantry/containers/*; podman rm -af >/dev/null 2>&1 || :; sync";
 
-/// Images must be in the store, and imported into podman's under their names.
+/// Measures all images, which must be in the store, and imported into podman's under their names.
 pub(crate) fn measure(work: &Work, images: &[Image], turns: Turns) -> Result<Warm> {
     eprintln!("warm");
     let contenders: Vec<Vec<_>> = images.iter().map(contenders).collect();
@@ -75,7 +75,7 @@ fn disk(work: &Work, image: &Image) -> Result<Disk> {
     })
 }
 
-/// By how much a directory grows each time; a file with several names counts once.
+/// Returns by how much a directory grows each time. A file with several names counts once.
 fn each(work: &Work, directory: &str, line: &str) -> Result<f64> {
     let size = || -> Result<f64> {
         let printed = work.shell(&format!("sync; du -s -B1 {directory} | cut -f1"))?;

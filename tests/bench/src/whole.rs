@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A whole run of `true`: from nothing to its exit code, its content being known.
+//! A whole run of `true` with known content: from the command to its exit code.
 //!
-//! Gantry alone boots a systemd that supervises the app; nspawn, as it is called here, and the others execute the
-//! program as it is. All share the host's network, and nobody's removal of what ended is measured.
+//! Only Gantry boots a systemd that supervises the app. nspawn, as it is called here, and the others execute the
+//! program directly. All share the host's network, and no removal of what has ended is measured.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ use crate::work::{CGROUP, Work};
 const REMOVE_ALL: &str = "rm -rf gantry/containers/*; podman rm -af >/dev/null 2>&1 || :
     for runtime in runc crun; do $runtime --root $runtime delete -f bench 2>/dev/null || :; done; sync";
 
-/// The image must be in the store, and imported into podman's under its name.
+/// Measures the image, which must be in the store, and imported into podman's under its name.
 pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Row>> {
     eprintln!("whole runs");
     let (name, id) = (image.name, &image.id);
@@ -51,7 +51,7 @@ pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Ro
     Ok(rows)
 }
 
-/// A bundle as the runtime itself suggests, but for the program, the terminal and the host's network.
+/// Makes a bundle as the runtime itself suggests, except for the program, the terminal and the host's network.
 fn bundle(work: &Work, runtime: &str, image: &str) -> Result<()> {
     let directory = format!("bundle-{runtime}");
     work.shell(&format!("mkdir -p {directory}; cd {directory}; rm -f config.json; {runtime} spec"))?;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where everything is measured: a file system of its own below `.cache`, and a mount namespace of its own, so that no
-//! mount, and nothing that a container engine keeps at fixed places, outlives it.
+//! The place where everything is measured: a file system of its own below `.cache`, in a mount namespace of its own, so
+//! that no mount outlives it, nor anything that a container engine keeps in fixed places.
 //!
-//! The file system is ext4 as Debian makes it, in a file that is written without the page cache. So what is measured
-//! doesn't depend on the host's, nor on what was removed there: an ext4 without a journal, for example, looks at every
-//! inode that was freed in the last minute before it takes one (`recently_deleted` in the kernel's fs/ext4/ialloc.c),
-//! and unpacking takes several times as long.
+//! The file system is ext4 as Debian makes it, in a file that is written without the page cache. So the results depend
+//! neither on the host's file system nor on what was removed there: an ext4 without a journal, for example, looks at
+//! every inode that was freed in the last minute before it takes one (`recently_deleted` in the kernel's
+//! fs/ext4/ialloc.c), and unpacking takes several times as long.
 //!
-//! Invariant: commands have paths relative to that directory only, so they can be shown, and repeated, as they are.
+//! Invariant: commands have only paths relative to that directory, so they can be shown, and repeated, as they are.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,9 +21,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use testing::{program, repository, stage1};
 
-/// Where podman, skopeo and nspawn keep things whatever they are told. In the namespace these are empty.
+/// The directories that podman, skopeo and nspawn use whatever their options say. In the namespace these are empty.
 const HIDDEN: &[&str] = &["/run", "/dev/shm", "/var/lib/containers"];
-/// Those of [`HIDDEN`] that a host may be without.
+/// The one of [`HIDDEN`] that a host may lack.
 const OPTIONAL: &str = "/var/lib/containers";
 /// Makes that file system and mounts it. The loop device goes with the mount.
 const DISK: &str = "truncate -s 8G disk
@@ -31,20 +31,20 @@ const DISK: &str = "truncate -s 8G disk
     device=$(losetup --find --show --direct-io=on disk)
     mount $device work || { losetup -d $device; exit 1; }
     losetup -d $device";
-/// The parent of all cgroups that are made in here on behalf of others.
+/// The parent of all cgroups that the other programs make here.
 pub(crate) const CGROUP: &str = "gantry-bench";
 
-/// The directory. Dropped, it is gone, and so is everything else.
+/// The directory. On drop it is removed with everything else.
 #[derive(Debug)]
 pub(crate) struct Work {
     path: PathBuf,
-    /// The directory above, where the file system's file is.
+    /// The directory above, which has the file system's file.
     cache: PathBuf,
     created: bool,
 }
 
 impl Work {
-    /// Makes the directory, anew where an earlier run left one, and enters the namespace.
+    /// Makes the directory, in place of one that an earlier run left, and enters the namespace.
     pub(crate) fn enter() -> Result<Self> {
         let cache = repository().join(".cache/bench");
         let path = cache.join("work");
@@ -70,7 +70,7 @@ impl Work {
         Ok(work)
     }
 
-    /// Where there can be no loop device, the host's file system has to do.
+    /// Without loop devices, the host's file system is used.
     fn make_disk(&self) -> Result<()> {
         let mut command = Command::new("sh");
         let output = command.args(["-e", "-c", DISK]).current_dir(&self.cache).output().context("sh")?;
@@ -80,12 +80,13 @@ impl Work {
         Ok(())
     }
 
-    /// A path in the directory.
+    /// Returns a path in the directory.
     pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }
 
-    /// A program, run in the directory, in an environment of which nothing is the caller's but the end of PATH.
+    /// Returns a command that runs in the directory, with an environment that has nothing of the caller's but the end
+    /// of PATH.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut path = OsString::from(self.join("bin"));
         path.push(":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -104,7 +105,7 @@ impl Work {
         command
     }
 
-    /// Runs a line of shell; what it prints.
+    /// Runs a line of shell and returns what it prints.
     pub(crate) fn shell(&self, line: &str) -> Result<String> {
         let output = self.output(line)?;
         if !output.status.success() {
@@ -113,7 +114,7 @@ impl Work {
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
-    /// Why a line of shell fails here, if it does: the last that it says.
+    /// Returns why a line of shell fails here, if it does: the last line that it prints.
     pub(crate) fn failure(&self, line: &str) -> Result<Option<String>> {
         let output = self.output(line)?;
         Ok((!output.status.success()).then(|| last_line(&output)))
@@ -129,7 +130,7 @@ impl Drop for Work {
         let left =
             [self.unmount(), remove(&self.path, &self.cache), remove_cgroups(Path::new("/sys/fs/cgroup"), 2)];
         if self.created && umount2(OPTIONAL, MntFlags::MNT_DETACH).is_ok() {
-            // Whoever has put something there meanwhile keeps it.
+            // If another program has put something there meanwhile, it stays.
             let _ = fs::remove_dir(OPTIONAL);
         }
         for error in left.into_iter().filter_map(Result::err) {
@@ -139,10 +140,10 @@ impl Drop for Work {
 }
 
 impl Work {
-    /// Lets go of all that is mounted below the directory, the innermost first.
+    /// Unmounts everything that is mounted below the directory, the innermost first.
     fn unmount(&self) -> Result<()> {
         let table = fs::read_to_string("/proc/self/mountinfo").context("read the mount table")?;
-        // The fifth field is where it is mounted (proc_pid_mountinfo(5)).
+        // The fifth field is the mount point (proc_pid_mountinfo(5)).
         let mounts = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
         for inner in mounts.filter(|mount| mount.starts_with(&self.path)).collect::<Vec<_>>().iter().rev() {
             umount2(*inner, MntFlags::MNT_DETACH).with_context(|| format!("unmount {}", inner.display()))?;
@@ -151,7 +152,7 @@ impl Work {
     }
 }
 
-/// Removes the cgroups called [`CGROUP`], in whatever hierarchy; each is empty once its container has ended.
+/// Removes the cgroups called [`CGROUP`] in every hierarchy. Each is empty once its container has ended.
 fn remove_cgroups(directory: &Path, depth: u32) -> Result<()> {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! System calls that are allowed or denied. Each is made by a child, `/proc/self/exe --call NAME`: what it changes
-//! goes with the child, and so does a child ended by SIGSYS.
+//! System calls that are allowed or denied. Each is made by a child, `/proc/self/exe --call NAME`: its effects end with
+//! the child, and SIGSYS ends only the child.
 
 use std::fmt::{self, Debug};
 use std::fs::{self, OpenOptions};
@@ -23,7 +23,7 @@ use crate::expect::Expectations;
 use crate::report::{Report, each};
 use crate::writing::name;
 
-/// Makes a call and undoes what it did.
+/// Makes a call and undoes its effects.
 type Make = fn() -> nix::Result<()>;
 
 /// The calls by their names.
@@ -36,7 +36,7 @@ const CALLS: [(&str, Make); 13] = [
     ("mkdir", make_directory),
     ("mknod", make_node),
     ("mount", mount_tmpfs),
-    // Hosts' and domains' names become what they are already: a UTS namespace may be shared.
+    // The names of host and domain are set to what they are already: a UTS namespace may be shared.
     ("setdomainname", || rustix::system::setdomainname(&own("domainname")?).map_err(errno)),
     ("sethostname", || sethostname(String::from_utf8_lossy(&own("hostname")?).as_ref())),
     ("socket_raw", open_raw_socket),
@@ -44,7 +44,7 @@ const CALLS: [(&str, Make); 13] = [
     ("unshare", || unshare(CloneFlags::CLONE_NEWUTS)),
 ];
 
-/// One of [`CALLS`]: its index.
+/// One of [`CALLS`], by its index.
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String")]
 pub(crate) struct Call(usize);
@@ -78,7 +78,7 @@ pub(crate) fn check(report: &mut Report, expected: &Expectations) {
     });
 }
 
-/// Makes a call in a child: `success`, the name of the error, or that of the signal which ended the child.
+/// Makes a call in a child. Returns `success`, the name of the error, or that of the signal that ended the child.
 fn outcome(call: &Call) -> Result<String> {
     let mut child = Command::new("/proc/self/exe");
     let status = child.args(["--call", call.name()]).status().context("cannot execute /proc/self/exe")?;
@@ -94,10 +94,10 @@ fn outcome(call: &Call) -> Result<String> {
     }
 }
 
-/// Makes a call in this process: the exit code is its error's number, or 0. Linux's end below 256.
+/// Makes a call in this process. The exit code is its error's number, or 0; Linux's error numbers are below 256.
 ///
 /// # Errors
-/// Where no call has this name.
+/// Fails if no call has this name.
 pub(crate) fn make(name: &str) -> Result<ExitCode> {
     let Call(index) = Call::try_from(name.to_owned()).map_err(anyhow::Error::msg)?;
     let (_, call) = CALLS[index];
@@ -111,7 +111,7 @@ fn make_directory() -> nix::Result<()> {
     fs::remove_dir(path).map_err(|error| number(&error))
 }
 
-/// Both names are in one directory: no mount point between them.
+/// Both names are in one directory, so that no mount point is between them.
 fn make_link() -> nix::Result<()> {
     let (path, link) = ("/tmp/conformance-file", "/tmp/conformance-link");
     OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(|error| number(&error))?;
@@ -120,8 +120,8 @@ fn make_link() -> nix::Result<()> {
     linked.and_then(|()| unlink(link))
 }
 
-/// The way out of a chroot: into another one with the working directory left outside, and up from there. Out means
-/// where the pod has its apps; ENOENT where all ways up end in the app's own root.
+/// Leaves a chroot: enters another one with the working directory outside, and goes up from there. The way leads to
+/// where the pod has its apps; ENOENT means that all ways up end in the app's own root.
 fn leave_root() -> nix::Result<()> {
     let path = "/tmp/conformance-root";
     mkdirat(AT_FDCWD, path, Mode::S_IRWXU)?;
@@ -134,7 +134,7 @@ fn leave_root() -> nix::Result<()> {
     fs::metadata("/apps").map(drop).map_err(|error| number(&error))
 }
 
-/// As /dev/null.
+/// A node like /dev/null.
 fn make_node() -> nix::Result<()> {
     let path = "/tmp/conformance-node";
     mknod(path, SFlag::S_IFCHR, Mode::S_IRUSR, makedev(1, 3))?;
@@ -150,7 +150,7 @@ fn open_raw_socket() -> nix::Result<()> {
     socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp).map(drop)
 }
 
-/// The name of the host or domain. Not by uname(2), which may be denied.
+/// Reads the name of the host or domain. uname(2) may be denied.
 fn own(name: &str) -> nix::Result<Vec<u8>> {
     let mut name = fs::read(format!("/proc/sys/kernel/{name}")).map_err(|error| number(&error))?;
     name.pop_if(|last| *last == b'\n');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Capabilities by name. A bit without a name here is shown by its number: no set may look smaller than it is.
+//! Capabilities by name. A bit without a name here is shown by its number, so that no set looks smaller than it is.
 
 use std::collections::BTreeSet;
 
@@ -52,16 +52,16 @@ const NAMES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// The names of a set.
+/// Returns the names of a set.
 pub(crate) fn names(Mask(set): Mask) -> BTreeSet<String> {
     let name = |bit: usize| NAMES.get(bit).map_or_else(|| format!("CAP_{bit}"), |name| (*name).to_owned());
     (0..64).filter(|bit| set >> bit & 1 == 1).map(name).collect()
 }
 
-/// The names of the set in this row of `/proc/self/status`.
+/// Returns the names of the set in this row of `/proc/self/status`.
 ///
 /// # Errors
-/// Where there is no such row.
+/// Fails if there is no such row.
 pub(crate) fn set(row: &str) -> Result<BTreeSet<String>> {
     Ok(names(crate::status::row(row)?.mask()?))
 }

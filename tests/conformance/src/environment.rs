@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The environment: exactly what is expected, no more, no less.
+//! The environment: exactly what is expected, no more and no less.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -7,10 +7,10 @@ use std::env;
 use crate::expect::Expectations;
 use crate::report::{Check, Difference, Report};
 
-/// Variables of the sockets' protocol (sd_listen_fds(3)), which the check on sockets reads.
+/// Variables of the sockets' protocol (sd_listen_fds(3)), which the check of sockets reads.
 const OF_SOCKETS: [&str; 3] = ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID"];
 
-/// Where an environment differs from the one expected.
+/// The differences between an environment and the expected one.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Differences<'a> {
     missing: Vec<&'a str>,

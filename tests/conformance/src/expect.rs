@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an app is expected to see, as it stands in `/conformance.json`. A misspelt key would be a check that never
-//! fails: it is an error.
+//! What an app is expected to see, as it stands in `/conformance.json`. An unknown key is an error, since a misspelt
+//! check would never fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,16 +12,16 @@ use serde::Deserialize;
 
 use crate::calls::Call;
 
-/// Where the expectations are in an image.
+/// The place of the expectations in an image.
 const PATH: &str = "/conformance.json";
 
-/// The expectations of one role. Paths are strings: these are JSON's.
+/// The expectations of one role. Paths are strings, as in JSON.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Expectations {
-    /// The arguments after the program, the role among them.
+    /// The arguments after the program, including the role.
     pub(crate) arguments: Option<Vec<String>>,
-    /// The whole environment, but for `LISTEN_*` where `sockets` are expected.
+    /// The whole environment, except for `LISTEN_*` if `sockets` are expected.
     pub(crate) environment: Option<BTreeMap<String, String>>,
     /// The real, effective, saved and file system user.
     pub(crate) user: Option<u32>,
@@ -41,7 +41,7 @@ pub(crate) struct Expectations {
     pub(crate) no_new_privileges: Option<bool>,
     /// The seccomp mode: 0 for none, 2 for a filter.
     pub(crate) seccomp: Option<u32>,
-    /// Calls that fail, and with which error (`EPERM`), or `SIGSYS`.
+    /// Calls that fail, and their error (`EPERM`), or `SIGSYS`.
     pub(crate) denied_calls: Option<BTreeMap<Call, String>>,
     /// Calls that succeed.
     pub(crate) allowed_calls: Option<BTreeSet<Call>>,
@@ -71,33 +71,33 @@ pub(crate) struct Expectations {
     /// Files that can be opened for reading and writing at once.
     pub(crate) opens: Option<BTreeSet<String>>,
     pub(crate) contents: Option<BTreeMap<String, String>>,
-    /// Symbolic links and what they hold.
+    /// Symbolic links and their targets.
     pub(crate) links: Option<BTreeMap<String, String>>,
-    /// Paths at which nothing is.
+    /// Paths that don't exist.
     pub(crate) missing: Option<BTreeSet<String>>,
     /// Directories in which files can be made.
     pub(crate) writable: Option<BTreeSet<String>>,
     /// Directories in which making a file fails with `EROFS`.
     pub(crate) read_only: Option<BTreeSet<String>>,
-    /// Files that can't be opened for writing: `EROFS`. Who may not write to them anyway gets `EACCES`.
+    /// Files that can't be opened for writing: `EROFS`. A user without the permission gets `EACCES` in any case.
     pub(crate) read_only_files: Option<BTreeSet<String>>,
     /// Paths at which there is nothing to read.
     pub(crate) masked: Option<BTreeSet<String>>,
-    /// Mount points, and per-mount options that they have, others aside.
+    /// Mount points, and per-mount options that they must have. Others are permitted.
     pub(crate) mounts: Option<BTreeMap<String, BTreeSet<String>>>,
     pub(crate) localtime: Option<Localtime>,
 
-    /// Empty files to make before anything else: who sees them knows that this role runs.
+    /// Empty files to make before anything else, so that others see that this role runs.
     pub(crate) announce: Option<BTreeSet<String>>,
     /// Paths to wait for before any check.
     pub(crate) wait_for: Option<BTreeSet<String>>,
     /// A file to which the role is appended, before the checks.
     pub(crate) log: Option<String>,
-    /// Roles that the log holds by then, in this order, others aside.
+    /// Roles that the log has by then, in this order. Others are permitted.
     pub(crate) log_before: Option<Vec<String>>,
     /// Empty files to make after the checks.
     pub(crate) make: Option<BTreeSet<String>>,
-    /// The exit code where all was as expected.
+    /// The exit code if everything is as expected.
     pub(crate) exit: Option<u8>,
 }
 
@@ -106,11 +106,11 @@ pub(crate) struct Expectations {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Signals {
     pub(crate) blocked: Option<Mask>,
-    /// SIGPIPE aside: Rust's runtime ignores it before `main`.
+    /// Without SIGPIPE, which Rust's runtime ignores before `main`.
     pub(crate) ignored: Option<Mask>,
 }
 
-/// A node of the file system; only what is given is compared.
+/// A node of the file system. Only the given fields are compared.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
@@ -122,7 +122,7 @@ pub(crate) struct Node {
     pub(crate) group: Option<u32>,
 }
 
-/// What kind of node, by its letter in find(1).
+/// The type of a node, by its letter in find(1).
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) enum Kind {
     #[serde(rename = "b")]
@@ -141,7 +141,7 @@ pub(crate) enum Kind {
     Socket,
 }
 
-/// A socket that was passed, bound to `port`; those of TCP listen.
+/// A socket that was passed, bound to `port`. TCP sockets listen.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Socket {
@@ -157,7 +157,7 @@ pub(crate) enum Protocol {
     Udp,
 }
 
-/// The file of a time zone (tzfile(5) has it start with `TZif`).
+/// The file of a time zone, which starts with `TZif` (tzfile(5)).
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Localtime {
@@ -209,7 +209,7 @@ impl fmt::Debug for Mask {
 /// Reads what is expected of `role`.
 ///
 /// # Errors
-/// Where the file can't be read or has unknown keys, or has nothing for this role.
+/// Fails if the file can't be read, has unknown keys, or has nothing for this role.
 pub(crate) fn load(path: Option<&Path>, role: &str) -> Result<Expectations> {
     let path = path.unwrap_or(Path::new(PATH));
     let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;

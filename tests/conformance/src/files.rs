@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is in the app's file system, and of what kind: looking only, nothing is written.
+//! What is in the app's file system, and of what type. Nothing is written.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -12,7 +12,7 @@ use rustix::fs::{major, minor};
 use crate::expect::{Expectations, Kind, Localtime, Node, Octal};
 use crate::report::{Report, all, compare, each};
 
-/// Checks nodes and what they hold.
+/// Checks nodes and their contents.
 pub(crate) fn check(report: &mut Report, expected: &Expectations) {
     report.check("devices", &expected.devices, |devices| {
         each(devices.clone(), |path| {
@@ -35,7 +35,7 @@ pub(crate) fn check(report: &mut Report, expected: &Expectations) {
     });
 }
 
-/// A node, as far as it is `wanted`.
+/// Returns a node's fields, as far as they are `wanted`.
 fn node(metadata: &Metadata, wanted: &Node) -> Result<Node> {
     let device = metadata.rdev();
     Ok(Node {
@@ -65,7 +65,7 @@ fn text(path: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
-/// What is at a path, links not followed.
+/// Returns what is at a path, without following links.
 fn at(path: &str) -> &'static str {
     match fs::symlink_metadata(path).map_err(|error| error.kind()) {
         Err(ErrorKind::NotFound | ErrorKind::NotADirectory) => "nothing",
@@ -74,12 +74,12 @@ fn at(path: &str) -> &'static str {
     }
 }
 
-/// Whether there is anything to read at a path: what can't be opened is as good as masked.
+/// Tells whether there is anything to read at a path. A file that can't be opened counts as masked.
 fn readable(path: &str) -> &'static str {
     if let Ok(mut entries) = fs::read_dir(path) {
         return if entries.next().is_none() { "masked" } else { "a directory with entries" };
     }
-    // Of files without an end, like /proc/kmsg, one byte is enough; and where there is none yet, don't wait.
+    // One byte is enough of files without an end, like /proc/kmsg; if there is none yet, it does not wait.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let first = OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(first_byte);
     match first.map_err(|error| error.kind()) {
@@ -93,7 +93,7 @@ fn first_byte(mut file: File) -> io::Result<usize> {
     file.read(&mut [0])
 }
 
-/// The length and the start of a file.
+/// Returns the length and the start of a file.
 fn localtime(file: &Localtime) -> Result<(usize, String)> {
     let bytes = fs::read(&file.path).with_context(|| format!("cannot read {}", file.path))?;
     let start = &bytes[..bytes.len().min(file.starts_with.len())];

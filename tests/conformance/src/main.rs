@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The conformance app: run as an app of a pod, it looks from within at what the pod gave it. The end-to-end tests
-//! put it into images; only an app can say which capabilities, descriptors or devices an app has.
+//! The conformance app: as an app of a pod, it checks from within what the pod gives it. The suite puts it into images,
+//! since only an app can say which capabilities, descriptors or devices an app has.
 //!
 //! ```text
 //! conformance [--expectations=PATH] ROLE [WORD…]
 //! ```
 //!
 //! It is static and needs nothing of the image but `/conformance.json` (or PATH): a JSON object from roles ("main",
-//! "pre-start", …) to what is expected there, see [`expect::Expectations`]. Every expectation is optional; those
-//! that are given are checked, all of them, each with one line on standard output:
+//! "pre-start", …) to what is expected there, see [`expect::Expectations`]. Every expectation is optional. All that are
+//! given are checked, each with one line on stdout:
 //!
 //! ```text
 //! ok ROLE CHECK
 //! not ok ROLE CHECK: found …, expected …
 //! ```
 //!
-//! Where a check looks at several things, found and expected are those that differ.
+//! If a check compares several things, the line has those that differ.
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0, or `exit` | all was as expected |
+//! | 0, or `exit` | everything was as expected |
 //! | 1 | something was not |
 //! | 2 | the expectations can't be read, or nothing is expected of this role |
 //!

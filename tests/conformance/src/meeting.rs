@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where apps and handlers meet: files to wait for and to make, and a log that shows who came when.
+//! How apps and handlers meet: files to wait for and to make, and a log that shows their order.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -14,13 +14,13 @@ use nix::sys::time::TimeSpec;
 use crate::expect::Expectations;
 use crate::report::{Check, Report, compare};
 
-/// How long files are waited for, all together.
+/// How long it waits for all files together.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long between looks. Paths may be on any mount, their directories not there yet: nothing to watch.
+/// The time between looks. Nothing could be watched: paths may be on any mount, in directories that don't exist yet.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Announces itself, waits, and writes into the log.
+/// Makes its announcements, waits, and writes into the log.
 pub(crate) fn before(report: &mut Report, expected: &Expectations) {
     report.check("announce", &expected.announce, |paths| compare(make(paths), &()));
     report.check("wait_for", &expected.wait_for, |paths| compare(wait(paths), &Vec::new()));
@@ -37,7 +37,7 @@ pub(crate) fn after(report: &mut Report, expected: &Expectations) {
     report.check("make", &expected.make, |paths| compare(make(paths), &()));
 }
 
-/// Waits for all paths, and returns those that didn't come.
+/// Waits for all paths, and returns those that did not appear.
 fn wait(paths: &BTreeSet<String>) -> Result<Vec<String>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -53,7 +53,7 @@ fn wait(paths: &BTreeSet<String>) -> Result<Vec<String>> {
     }
 }
 
-/// The log so far.
+/// Reads the log.
 fn read(path: &str) -> Result<Vec<String>> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -61,7 +61,7 @@ fn read(path: &str) -> Result<Vec<String>> {
     }
 }
 
-/// Whether these roles are in the log, one after the other; those of others may stand between.
+/// Tells whether these roles are in the log in this order. Others may stand between them.
 fn in_order(log: Result<Vec<String>>, roles: &Vec<String>) -> Check {
     match &log {
         Ok(lines) if is_subsequence(roles, lines) => Ok(()),
@@ -74,7 +74,7 @@ fn is_subsequence(part: &[String], whole: &[String]) -> bool {
     part.iter().all(|line| whole.any(|other| other == line))
 }
 
-/// Appends in one write: a line is never in pieces.
+/// Appends in one write, so that a line is never in pieces.
 fn append(path: &str, role: &str) -> Result<()> {
     let mut log = OpenOptions::new().append(true).create(true).open(path)?;
     Ok(log.write_all(format!("{role}\n").as_bytes())?)

@@ -16,7 +16,7 @@ pub(crate) fn check(report: &mut Report, expected: &Expectations) {
         each(mounts.clone(), |path| {
             let found = options(path)?;
             let wanted = &mounts[path];
-            // Others than those wanted are no difference, but belong to what was found where there is one.
+            // Other options than those wanted are no difference, but they are shown with one.
             Ok(if wanted.is_subset(&found) { wanted.clone() } else { found })
         })
     });
@@ -27,7 +27,7 @@ fn options(path: &str) -> Result<BTreeSet<String>> {
     find(&table, path)
 }
 
-/// The options of what is mounted at `path`; of several, the last is on top.
+/// Returns the options of what is mounted at `path`. Of several mounts, the last is on top.
 fn find(table: &str, path: &str) -> Result<BTreeSet<String>> {
     let mut points = table.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(4);
@@ -40,7 +40,7 @@ fn find(table: &str, path: &str) -> Result<BTreeSet<String>> {
 
 /// Undoes the kernel's escapes (mangle_path): these four, in octal.
 fn unescape(field: &str) -> String {
-    // The backslash last, or it would make escapes anew.
+    // The backslash is last, or it would make new escapes.
     field.replace(r"\040", " ").replace(r"\011", "\t").replace(r"\012", "\n").replace(r"\134", r"\")
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the process was given: arguments, identity, privileges, descriptors, and what it sees of others.
+//! What the process was given: arguments, identity, privileges, descriptors, and what it sees of other processes.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -16,7 +16,7 @@ use crate::expect::{Expectations, Mask, Signals};
 use crate::report::{Check, Difference, Report, compare, each};
 use crate::{capabilities, status};
 
-/// Checks the process; `arguments` are those after the program.
+/// Checks the process. `arguments` are those after the program.
 pub(crate) fn check(report: &mut Report, expected: &Expectations, arguments: &[OsString]) {
     report.check("arguments", &expected.arguments, |list| {
         let list: Vec<OsString> = list.iter().map(OsString::from).collect();
@@ -105,7 +105,7 @@ fn oom_score_adjust() -> Result<i32> {
     text.trim_end().parse().with_context(|| format!("{text:?} is not a number"))
 }
 
-/// All open descriptors, but for the one through which they are listed.
+/// Returns all open descriptors, except the one through which they are listed.
 fn descriptors() -> Result<BTreeSet<i32>> {
     let path = "/proc/self/fd";
     let own = open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -115,20 +115,20 @@ fn descriptors() -> Result<BTreeSet<i32>> {
     let mut found = BTreeSet::new();
     for entry in listing {
         let entry = entry.with_context(|| format!("cannot list {path}"))?;
-        // `.` and `..` are no numbers.
+        // `.` and `..` are not numbers.
         found.extend(entry.file_name().to_str()?.parse::<i32>().ok());
     }
     found.remove(&lister);
     Ok(found)
 }
 
-/// Which processes can be seen, by the names they have in `/proc/PID/comm`: at most 15 bytes.
+/// Returns the names of visible processes, as in `/proc/PID/comm`: at most 15 bytes.
 fn names_of_processes() -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir("/proc").context("cannot list /proc")? {
         let entry = entry.context("cannot list /proc")?;
         if entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()) {
-            // A process may have ended since.
+            // The process may have ended meanwhile.
             let name = fs::read_to_string(entry.path().join("comm"));
             names.extend(name.map(|name| name.trim_end_matches('\n').to_owned()));
         }
@@ -136,7 +136,8 @@ fn names_of_processes() -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// The sets of signals. What was the disposition of SIGPIPE can't be told: the runtime has set it before `main`.
+/// Checks the sets of signals. The original disposition of SIGPIPE can't be told, since the runtime sets it before
+/// `main`.
 fn signals(expected: &Signals) -> Check {
     let pipe = 1u64 << (Signal::SIGPIPE as i32 - 1);
     let without_pipe = |Mask(set): Mask| Mask(set & !pipe);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Comparing what was found with what was expected, and one line about each check. A check that fails ends nothing:
-//! one run shows all that is wrong.
+//! Compares what was found with what was expected, and prints one line about each check. A check that fails ends
+//! nothing, so that one run shows everything that is wrong.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -9,14 +9,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// What a check found, and what it should have, printed.
+/// What a check found, and what was expected, as text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) found: String,
     pub(crate) expected: String,
 }
 
-/// What came of a check.
+/// The result of a check.
 pub(crate) type Check = Result<(), Difference>;
 
 /// The checks of a role so far.
@@ -35,8 +35,7 @@ impl Report {
         &self.role
     }
 
-    /// Runs a check where something is expected, and prints what came of it. A line that can't be printed counts as
-    /// a failure.
+    /// Runs a check if something is expected, and prints its result. A line that can't be printed counts as a failure.
     pub(crate) fn check<T>(&mut self, name: &str, expected: &Option<T>, check: impl FnOnce(&T) -> Check) {
         let Some(expected) = expected else { return };
         let result = check(expected);
@@ -44,7 +43,7 @@ impl Report {
             result.is_err() | writeln!(io::stdout(), "{}", line(&self.role, name, &result)).is_err();
     }
 
-    /// `code` (0 unless given) where all checks were ok, 1 otherwise.
+    /// Returns `code`, by default 0, if all checks passed, and 1 otherwise.
     pub(crate) fn exit(self, code: Option<u8>) -> ExitCode {
         ExitCode::from(if self.failed { 1 } else { code.unwrap_or(0) })
     }
@@ -59,7 +58,7 @@ fn line(role: &str, name: &str, result: &Check) -> String {
     }
 }
 
-/// Compares one value. Not to have found it is a difference too.
+/// Compares one value. An error is a difference, too.
 pub(crate) fn compare<T: Debug + PartialEq>(found: Result<T>, expected: &T) -> Check {
     match found {
         Ok(found) if found == *expected => Ok(()),
@@ -67,7 +66,7 @@ pub(crate) fn compare<T: Debug + PartialEq>(found: Result<T>, expected: &T) -> C
     }
 }
 
-/// Looks at each key, compares what is there, and shows those that differ.
+/// Compares the values of all keys, and shows those that differ.
 pub(crate) fn each<K: Clone + Debug + Ord, V: Debug + PartialEq>(
     expected: impl IntoIterator<Item = (K, V)>,
     look: impl Fn(&K) -> Result<V>,
@@ -88,7 +87,7 @@ pub(crate) fn each<K: Clone + Debug + Ord, V: Debug + PartialEq>(
     Err(Difference { found: format!("{different:?}"), expected: format!("{wanted:?}") })
 }
 
-/// Looks at each key, where the same is expected of all.
+/// Compares the values of all keys with one expected value.
 pub(crate) fn all<'a, V: Clone + Debug + PartialEq>(
     keys: impl IntoIterator<Item = &'a String>,
     expected: &V,
@@ -97,7 +96,7 @@ pub(crate) fn all<'a, V: Clone + Debug + PartialEq>(
     each(keys.into_iter().map(|key| (key, expected.clone())), |key| Ok(look(key)))
 }
 
-/// A value, or why there is none. Both stay on one line.
+/// A value, or why there is none. Both are printed on one line.
 struct Found<T>(Result<T>);
 
 impl<T: Debug> Debug for Found<T> {

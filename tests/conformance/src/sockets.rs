@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sockets passed to the app as sd_listen_fds(3) has it: descriptors from 3 on, told by `LISTEN_*`.
+//! Sockets passed to the app by the protocol of sd_listen_fds(3): descriptors from 3 on, described by `LISTEN_*`.
 
 use std::env;
 use std::io::{IoSlice, IoSliceMut};
@@ -67,8 +67,8 @@ fn describe(name: &str, descriptor: RawFd) -> Result<Passed> {
     Ok(Passed { name: name.to_owned(), protocol, port: address.port(), listens })
 }
 
-/// Duplicates a descriptor known by its number only. To borrow it by its number would be unsafe; to send it to
-/// oneself is not, and the kernel says where it isn't open.
+/// Duplicates a descriptor of which only the number is known. Borrowing it by its number would be unsafe; sending it to
+/// oneself is not, and the kernel fails if it is not open.
 fn duplicate(descriptor: RawFd) -> Result<OwnedFd> {
     let (near, far) = socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let rights = [ControlMessage::ScmRights(&[descriptor])];

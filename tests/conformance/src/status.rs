@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the kernel says about this process: `/proc/self/status` (proc_pid_status(5)) and `/proc/self/limits`.
-//! Reading is here, so that the checks see values.
+//! Reads what the kernel says about this process: `/proc/self/status` (proc_pid_status(5)) and `/proc/self/limits`. The
+//! checks get values.
 
 use std::fs;
 
@@ -8,17 +8,17 @@ use anyhow::{Context, Result};
 
 use crate::expect::{Mask, Octal};
 
-/// How many bytes of a row of `/proc/self/limits` are its name: the kernel prints `%-25s `.
+/// The width of the name in a row of `/proc/self/limits`: the kernel prints `%-25s `.
 const LIMIT_NAME: usize = 26;
 
-/// A row of `/proc/self/status`: numbers, whatever their base.
+/// A row of `/proc/self/status`: numbers in any base.
 #[derive(Debug)]
 pub(crate) struct Row(String);
 
-/// The row of this name, as it is now.
+/// Returns the row of this name, as it is now.
 ///
 /// # Errors
-/// Where there is none.
+/// Fails if there is none.
 pub(crate) fn row(name: &str) -> Result<Row> {
     let status = fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     find(&status, name)
@@ -32,44 +32,44 @@ fn find(status: &str, name: &str) -> Result<Row> {
 }
 
 impl Row {
-    /// Its decimal numbers.
+    /// Returns its decimal numbers.
     ///
     /// # Errors
-    /// Where these are none.
+    /// Fails if they are not decimal numbers.
     pub(crate) fn numbers<C: FromIterator<u32>>(&self) -> Result<C> {
         let number = |text: &str| text.parse().with_context(|| format!("{text:?} is not a number"));
         self.0.split_whitespace().map(number).collect()
     }
 
-    /// Its one decimal number.
+    /// Returns its only decimal number.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Fails if it is not one decimal number.
     pub(crate) fn number(&self) -> Result<u32> {
         self.0.parse().with_context(|| format!("{:?} is not a number", self.0))
     }
 
-    /// Its one octal number.
+    /// Returns its only octal number.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Fails if it is not one octal number.
     pub(crate) fn octal(&self) -> Result<Octal> {
         Octal::try_from(self.0.clone()).map_err(anyhow::Error::msg)
     }
 
-    /// Its one hexadecimal number: a set of signals or capabilities.
+    /// Returns its only hexadecimal number: a set of signals or capabilities.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Fails if it is not one hexadecimal number.
     pub(crate) fn mask(&self) -> Result<Mask> {
         Mask::try_from(self.0.clone()).map_err(anyhow::Error::msg)
     }
 }
 
-/// The soft and hard limit of this name.
+/// Returns the soft and hard limit of this name.
 ///
 /// # Errors
-/// Where there is none.
+/// Fails if there is none.
 pub(crate) fn limit(name: &str) -> Result<[String; 2]> {
     let limits = fs::read_to_string("/proc/self/limits").context("cannot read /proc/self/limits")?;
     find_limit(&limits, name)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where the app can write: each attempt shows `success` or the name of its error, and leaves nothing.
+//! Where the app can write. Each attempt shows `success` or the name of its error, and leaves nothing.
 
 use std::path::Path;
 
@@ -30,19 +30,19 @@ fn erofs() -> String {
     name(Err(Errno::EROFS))
 }
 
-/// The name of a result: `success`, or that of the error.
+/// Returns the name of a result: `success`, or that of the error.
 pub(crate) fn name(result: nix::Result<()>) -> String {
     result.map_or_else(|errno| format!("{errno:?}"), |()| "success".to_owned())
 }
 
-/// Opens what is there. No terminal becomes the controlling one, and no pipe is waited for.
+/// Opens an existing file. It does not take a controlling terminal, and does not wait for a pipe.
 fn opening(path: &str, mode: OFlag) -> String {
     let flags = mode | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     name(open(path, flags, Mode::empty()).map(drop))
 }
 
-/// Makes and removes a file in a directory. Read-only comes before permissions here: the kernel's lookup_open has
-/// EROFS override EACCES.
+/// Makes and removes a file in a directory. A read-only mount comes before permissions here: the kernel's lookup_open
+/// has EROFS override EACCES.
 fn making(directory: &str) -> String {
     let path = Path::new(directory).join(format!(".conformance-{}", std::process::id()));
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What apps see from within: the conformance app as main app, its handlers and a sidekick, in pods of both manifests.
+//! Checks what apps see from within, with the conformance app as main app, its handlers and a sidekick, in pods of both
+//! kinds of manifest.
 //!
-//! Every check has a negative control: a pod, or an expectation, that is otherwise in one thing, and with which just
-//! that check must fail. So no check passes because it looks at nothing.
+//! Every check has a negative control: a pod, or an expectation, that differs in one thing, so that just this check
+//! must fail. So no check passes because it examines nothing.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 #![recursion_limit = "256"] // json! recurses on what the apps are to see
 

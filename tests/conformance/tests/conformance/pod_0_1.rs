@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod of appc 0.1, as the installer writes it from images: their manifests in 0.1's forms.
+//! A pod of appc 0.1, as the installer writes it from images whose manifests have 0.1's forms.
 
 use serde_json::{Value, json};
 

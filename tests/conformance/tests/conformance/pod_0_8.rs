@@ -27,7 +27,7 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// Ports that nobody has now: two that follow on each other for TCP, one for UDP.
+/// Returns free ports: two successive ones for TCP, one for UDP.
 fn free_ports() -> (u16, u16) {
     let udp = UdpSocket::bind("[::]:0").unwrap().local_addr().unwrap().port();
     loop {
@@ -110,7 +110,7 @@ fn main_app(tcp: u16, udp: u16) -> Value {
     })
 }
 
-/// Root, with nothing said of isolators but what may be filtered without no-new-privileges.
+/// Returns an app that runs as root, with no isolators except the filter that is permitted without no-new-privileges.
 fn sidekick_app() -> Value {
     json!({
         "exec": exec("/sidekick", "sidekick", &[]),
@@ -243,12 +243,12 @@ pub(crate) fn contents() -> Value {
 }
 
 pub(crate) fn localtime() -> Value {
-    // A host without a zone has UTC, and so have its apps: some file is there in any case that has bytes.
+    // A host without a zone has UTC, and so have its apps: in any case there is a file with contents.
     let zone = fs::read("/etc/localtime").expect("this host has a time zone");
     json!({"path": "/etc/localtime", "bytes": zone.len(), "starts_with": "TZif"})
 }
 
-/// Where nothing is said, an app has the caller's.
+/// Without an isolator, an app has the caller's score.
 fn oom_score_adjust() -> i32 {
     fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A pod with the conformance app in it, and what it is to say.
+//! A pod with the conformance app in it, and what its checks are to find.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -19,23 +19,23 @@ use testing::rootfs::{Node, Rootfs};
 pub(crate) struct Subject {
     /// The tree of both apps.
     pub(crate) rootfs: Rootfs,
-    /// The images' manifests.
+    /// The image manifests.
     pub(crate) images: Vec<Value>,
-    /// The pod's, unless the installer makes it; `IMAGE` in it stands for the first image's id.
+    /// The pod manifest, unless the installer makes it. `IMAGE` in it stands for the first image's id.
     pub(crate) pod: Option<Value>,
-    /// What is given to the installer beside images; `HOST` stands for the host's directory.
+    /// The installer's arguments beside images. `HOST` stands for the host's directory.
     pub(crate) arguments: Vec<String>,
-    /// What the roles are to see; `HOSTNAME` stands for the pod's.
+    /// What the roles are to see. `HOSTNAME` stands for the pod's hostname.
     pub(crate) expectations: Value,
 }
 
-/// What the apps said.
+/// What the apps printed.
 pub(crate) struct Said {
     pub(crate) output: String,
     pub(crate) code: Option<i32>,
 }
 
-/// The tree of the conformance app: nothing but itself under two names, users, and a place to be in.
+/// Returns the tree of the conformance app: the program under two names, users, and a working directory.
 pub(crate) fn rootfs() -> Rootfs {
     let program = Node::File(0o755, fs::read(program("conformance")).unwrap());
     Rootfs::default()
@@ -49,8 +49,8 @@ pub(crate) fn rootfs() -> Rootfs {
         .with("work", Node::Directory(0o755))
 }
 
-/// Gantry's directory, where what a pod before has unpacked is known to the next; and files of the host that a pod is
-/// given: a directory to share, one to read, and the expectations in it.
+/// The data directory, in which a later pod finds what an earlier one has unpacked, and files of the host that a pod
+/// gets: a directory to share, one to read, and the expectations in it.
 pub(crate) struct Ground {
     gantry: Gantry,
     host: PathBuf,
@@ -63,7 +63,7 @@ impl Ground {
         Self { gantry, host }
     }
 
-    /// The host's files, as no pod has seen them.
+    /// Makes the host's files new, as no pod has seen them.
     fn renew(&self) {
         if self.host.exists() {
             fs::remove_dir_all(&self.host).unwrap();
@@ -77,12 +77,12 @@ impl Ground {
 }
 
 impl Subject {
-    /// What `role` is to see of `check`, whatever was said before.
+    /// Sets what `role` is to see of `check`, in place of what was set before.
     pub(crate) fn expect(&mut self, role: &str, check: &str, value: Value) {
         self.expectations[role][check] = value;
     }
 
-    /// Runs it; everything must be as expected, and every check must have looked.
+    /// Runs it, and checks that everything is as expected and that every check was made.
     pub(crate) fn passes(&self) {
         let said = self.run(&Ground::new());
         self.assert_passed(&said);
@@ -109,7 +109,7 @@ impl Subject {
         assert_eq!(passed.collect::<BTreeSet<_>>(), expected, "checks that were made");
     }
 
-    /// Every `ROLE CHECK` that is to be made.
+    /// Returns every `ROLE CHECK` that is to be made.
     fn checks(&self) -> BTreeSet<String> {
         let roles = self.expectations.as_object().unwrap().iter();
         let of_role = |(role, checks): (&String, &Value)| {
@@ -120,7 +120,7 @@ impl Subject {
         roles.flat_map(of_role).filter(|check| !check.ends_with(" exit")).collect()
     }
 
-    /// Runs it, whatever comes of it; the pod is gone then.
+    /// Runs it, whatever the result, and removes the pod.
     pub(crate) fn run(&self, ground: &Ground) -> Said {
         let (pod, mut command) = self.command(ground);
         let output = command.output().unwrap();
@@ -133,7 +133,7 @@ impl Subject {
         Said { output: output_text.into_owned(), code: output.status.code() }
     }
 
-    /// Prepares the pod, says what is expected of it, and returns it with what starts it.
+    /// Prepares the pod, writes its expectations, and returns it with the command that starts it.
     fn command(&self, ground: &Ground) -> (PathBuf, Command) {
         ground.renew();
         let Ground { gantry, host } = ground;
@@ -160,24 +160,24 @@ impl Subject {
     }
 }
 
-/// All that is written to a terminal, with its line ends made plain again.
+/// Reads everything that is written to a terminal, with its line ends made plain again.
 fn read_terminal(master: OwnedFd) -> String {
     let (mut file, mut all, mut part) = (File::from(master), Vec::new(), [0; 4096]);
-    // EIO: the last of those who had the terminal has closed it (pty(7)).
+    // EIO: the last process that had the terminal has closed it (pty(7)).
     while let Ok(count @ 1..) = file.read(&mut part) {
         all.extend(&part[..count]);
     }
     String::from_utf8(all).unwrap().replace("\r\n", "\n")
 }
 
-/// `["/NAME", "--expectations=…", ROLE, WORD…]`
+/// Returns `["/NAME", "--expectations=…", ROLE, WORD…]`.
 pub(crate) fn exec(program: &str, role: &str, words: &[&str]) -> Value {
     let mut exec = vec![program, "--expectations=/config/expectations.json", role];
     exec.extend(words);
     json!(exec)
 }
 
-/// What a handler has of its app.
+/// The checks for which a handler sees what its app sees.
 const AS_THE_APP: [&str; 22] = [
     "environment",
     "user",
@@ -203,8 +203,8 @@ const AS_THE_APP: [&str; 22] = [
     "mounts",
 ];
 
-/// What a handler sees whose app sees `app`, and after which roles it runs. It has none of the app's sockets, and no
-/// input.
+/// Returns what a handler sees whose app sees `app`, and which runs after these roles. It has none of the app's
+/// sockets, and no input.
 pub(crate) fn handler_sees(app: &Value, role: &str, after: &[&str]) -> Value {
     let mut sees = json!({"log": "/data/log", "arguments": [role], "descriptors": [0, 1, 2], "input": ""});
     for check in AS_THE_APP.iter().filter(|check| app.get(check).is_some()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Builds the images of `make run` from Debian packages: a redis server, and a client of it.
+//! Builds the images of `make run` from Debian packages: a redis server and a client.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ fn server() -> Value {
     manifest
 }
 
-/// Waits for the server, talks to it, and ends it: with both apps gone the pod ends.
+/// Returns the client's manifest. It waits for the server, talks to it, and ends it; with both apps gone, the pod ends.
 fn client() -> Value {
     let script = format!(
         "ask() {{ printf '%s\\r\\n' \"$@\" QUIT | nc 127.0.0.1 {PORT} 2>/dev/null; }}\n\

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! As much of a shell as job control takes: the leader of a session whose terminal is on descriptor 2. It is told what to
-//! do on stdin, a line each, and answers on stdout:
+//! A shell that has nothing but job control: it leads a session whose terminal is on descriptor 2. It reads commands
+//! from stdin, a line each, and answers on stdout:
 //!
 //! ```text
 //! start WORD…   starts a program as a job in the background; its stdin, stdout and stderr are the terminal
@@ -24,10 +24,10 @@ use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, alarm, getpgrp, setsid, tcgetpgrp, tcsetpgrp};
 
-/// Makes this program wait until it is in the foreground, and become another.
+/// Makes this program wait until it is in the foreground, and then become another.
 const BECOME: &str = "become";
 
-/// After so many seconds it ends, and its session with it: a test that waits for what does not come fails.
+/// After this many seconds it ends, and its session with it, so that a test fails if what it waits for does not happen.
 const PATIENCE: u32 = 30;
 
 fn main() -> Result<()> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Negative controls: for every check, one thing that is otherwise, and the check must say so.
+//! Negative controls: for every check, one thing is changed, and the check must fail.
 
 mod of_0_1;
 mod of_0_8;
@@ -12,7 +12,7 @@ use testing::rootfs::Node;
 use crate::subject::{Ground, Subject};
 use crate::{pod_0_1, pod_0_8};
 
-/// The roles and the check that must fail there, and what makes it.
+/// The roles and the check that must fail there, and the change.
 type Control = (&'static [&'static str], &'static str, fn(&mut Subject));
 
 const MAIN: &[&str] = &["main"];
@@ -36,7 +36,7 @@ pub(crate) fn of_0_1() {
     }
 }
 
-/// Runs every control, and looks for a check that has none.
+/// Runs every control, and finds checks that have none.
 fn run(ground: &Ground, new: fn() -> Subject, controls: &[Control]) {
     let checks = |subject: Subject| -> BTreeSet<(String, String)> {
         let roles = subject.expectations.as_object().unwrap().iter();
@@ -55,7 +55,7 @@ fn run(ground: &Ground, new: fn() -> Subject, controls: &[Control]) {
         all.iter().map(|(_, check)| check.clone()).collect::<BTreeSet<_>>()
     };
     assert_eq!(names(&checks), names(&controlled), "checks, and those with a control");
-    // Handlers are told apart from their app: what is given to one might not be given to the other.
+    // Handlers are distinguished from their app: they don't get everything that the app gets.
     let without = checks.difference(&controlled).filter(|(role, _)| HANDLERS.contains(&role.as_str()));
     assert_eq!(
         without.collect::<Vec<_>>(),
@@ -69,10 +69,10 @@ fn run(ground: &Ground, new: fn() -> Subject, controls: &[Control]) {
     }
 }
 
-/// The check fails in these roles, and has `found` in what it says; the pod fails with it.
+/// Checks that the check fails in these roles with `found` in its line, and that the pod fails with it.
 fn fails(ground: &Ground, mut subject: Subject, roles: &[&str], check: &str, found: &str) {
-    // Handlers that this is not about look at nothing but the log: a pre-start that fails would keep its app from
-    // running at all.
+    // Handlers that are not concerned check only the log: a pre-start handler that fails would keep its app from
+    // running.
     for handler in HANDLERS.iter().filter(|handler| !roles.contains(handler)) {
         let checks = subject.expectations[handler].as_object_mut().unwrap();
         checks.retain(|check, _| check.starts_with("log"));

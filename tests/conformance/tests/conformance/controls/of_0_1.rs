@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Control, HANDLERS, MAIN, POST_STOP, SIDEKICK, app, expect_of_handlers, handlers, with_file};
 use crate::subject::Subject;
 
-/// Where it can be, the pod is changed, and the expectation stands.
+/// Where possible, the pod is changed, and the expectation stays.
 pub(super) const CONTROLS: &[Control] = &[
     (MAIN, "arguments", |s| app(s)["exec"].as_array_mut().unwrap().push(json!("more"))),
     (MAIN, "environment", |s| app(s)["environment"] = json!({})),
@@ -33,7 +33,7 @@ pub(super) const CONTROLS: &[Control] = &[
     (SIDEKICK, "environment", |s| sidekick(s)["environment"] = json!({"B": "2"})),
     (SIDEKICK, "read_only", |s| sidekick(s)["mountPoints"][2]["readOnly"] = json!(false)),
     (SIDEKICK, "mounts", |s| sidekick(s)["mountPoints"][2]["readOnly"] = json!(false)),
-    // What no manifest of 0.1 can change.
+    // Things that no manifest of 0.1 can change.
     (MAIN, "wait_for", |s| {
         s.expect("sidekick", "wait_for", json!([]));
         s.expect("main", "wait_for", json!(["/data/nobody-makes-it"]));
@@ -61,7 +61,7 @@ pub(super) const CONTROLS: &[Control] = &[
     (MAIN, "localtime", |s| {
         s.expect("main", "localtime", json!({"path": "/etc/localtime", "bytes": 1, "starts_with": "TZif"}))
     }),
-    // What is the app's is its handlers'.
+    // Handlers get what their app gets.
     (HANDLERS, "arguments", |s| {
         handlers(s).for_each(|handler| handler["exec"].as_array_mut().unwrap().push(json!("more")));
     }),
@@ -92,7 +92,7 @@ pub(super) const CONTROLS: &[Control] = &[
     (HANDLERS, "hostname", |s| expect_of_handlers(s, "hostname", &json!("host"))),
 ];
 
-/// Each variable by itself: the roles, what is found, and what makes it.
+/// Controls for each variable: the roles, what is found, and the change.
 pub(super) const ENVIRONMENT: &[Control] = &[
     (MAIN, r#"missing: ["A.b"], extra: {}"#, |s| drop(variables(s).remove("A.b"))),
     (MAIN, r#"missing: [], extra: {"B": "2"}"#, |s| drop(variables(s).insert("B".into(), json!("2")))),
@@ -118,7 +118,7 @@ fn variables(subject: &mut Subject) -> &mut serde_json::Map<String, Value> {
     app(subject)["environment"].as_object_mut().unwrap()
 }
 
-/// Gives the volume `name` in other words.
+/// Changes the argument that defines the volume `name`.
 fn argument(subject: &mut Subject, name: &str, volume: &str) {
     let given = subject.arguments.iter_mut().find(|argument| argument.starts_with(name));
     volume.clone_into(given.unwrap());

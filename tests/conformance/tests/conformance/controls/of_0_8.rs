@@ -8,7 +8,7 @@ use super::{
 };
 use crate::subject::Subject;
 
-/// Where it can be, the pod is changed, and the expectation stands.
+/// Where possible, the pod is changed, and the expectation stays.
 pub(super) const CONTROLS: &[Control] = &[
     (MAIN, "arguments", |s| app(s)["exec"].as_array_mut().unwrap().push(json!("more"))),
     (PRE_START, "environment", |s| app(s)["environment"] = json!([{"name": "B", "value": "2"}])),
@@ -37,7 +37,7 @@ pub(super) const CONTROLS: &[Control] = &[
     (MAIN, "read_only", |s| s.pod.as_mut().unwrap()["apps"][0]["readOnlyRootFS"] = json!(false)),
     (MAIN, "mounts", |s| s.pod.as_mut().unwrap()["volumes"][1]["readOnly"] = json!(false)),
     (SIDEKICK, "read_only_files", |s| {
-        // The same directory by another name, so that only the sidekick sees it writable: what fails in the main app
+        // The same directory by another name, so that only the sidekick sees it writable. A failure of the main app
         // would end the pod, perhaps before the sidekick has looked.
         let writable = json!({"name": "writable", "kind": "host", "source": "HOST/config"});
         s.pod.as_mut().unwrap()["volumes"].as_array_mut().unwrap().push(writable);
@@ -49,11 +49,11 @@ pub(super) const CONTROLS: &[Control] = &[
     }),
     (POST_STOP, "log_before", |s| s.expect("main", "log", json!("/data/other-log"))),
     (MAIN, "wait_for", |s| {
-        // The sidekick would be the first to give up, since it waits for the main app, and would end the pod.
+        // Otherwise the sidekick, which waits for the main app, would be the first to give up, and end the pod.
         s.expect("sidekick", "wait_for", json!([]));
         s.expect("main", "wait_for", json!(["/data/nobody-makes-it"]));
     }),
-    // What no manifest can change.
+    // Things that no manifest can change.
     (MAIN, "umask", |s| s.expect("main", "umask", json!("0027"))),
     (MAIN, "inheritable", |s| s.expect("main", "inheritable", json!(["CAP_KILL"]))),
     (MAIN, "ambient", |s| s.expect("main", "ambient", json!(["CAP_KILL"]))),
@@ -76,7 +76,7 @@ pub(super) const CONTROLS: &[Control] = &[
     (MAIN, "log", |s| s.expect("main", "log", json!("/config/log"))),
     (MAIN, "make", |s| s.expect("main", "make", json!(["/config/made", "/data/main-has-looked"]))),
     (MAIN, "announce", |s| s.expect("main", "announce", json!(["/config/made"]))),
-    // What is the app's is its handlers'.
+    // Handlers get what their app gets.
     (HANDLERS, "arguments", |s| {
         handlers(s).for_each(|handler| handler["exec"].as_array_mut().unwrap().push(json!("more")));
     }),
