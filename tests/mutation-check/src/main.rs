@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether the suites notice what they are there for: each of a list of small changes is made to a copy of the
-//! sources, and a suite has to fail then.
+//! Checks that suites notice what they are there for. It makes each mutant's change to a copy of the sources; then a
+//! suite must fail.
 //!
-//! The suites are those of this tree, run against a changed installer; the installer's own tests are changed along
-//! with it. Invariant: suites that fail without a change prove nothing, so they are run without one first.
+//! End-to-end suites are those of this tree, run against changed programs. A crate's own tests are run in the copy.
+//! Invariant: a suite that fails without a change proves nothing, so all of them are run without one first.
 //!
-//! `mutation-check [WORD…]`: only changes whose names have one of the words in them.
+//! `mutation-check [WORD…]` takes only mutants whose file or name contains one of the words.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
-mod mutations;
+mod mutant;
 mod scratch;
 
 use std::collections::BTreeSet;
@@ -17,8 +17,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use mutations::{MUTATIONS, Mutation, Suite};
+use mutant::{Mutant, Suite};
 use scratch::Scratch;
+use testing::repository;
 
 fn main() -> ExitCode {
     match check(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -31,24 +32,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every change was noticed.
+/// Tells whether every change was noticed.
 fn check(words: &[String]) -> Result<bool> {
     ensure!(nix::unistd::geteuid().is_root(), "not root: expected to run as root, as the suites do");
-    let chosen: Vec<&Mutation> = MUTATIONS
-        .iter()
-        .copied()
-        .flatten()
-        .filter(|mutation| words.is_empty() || words.iter().any(|word| mutation.name.contains(word.as_str())))
-        .collect();
+    let mut chosen = Mutant::all(repository())?;
+    chosen.retain(|mutant| words.is_empty() || words.iter().any(|word| mutant.to_string().contains(word)));
     ensure!(!chosen.is_empty(), "no change has one of these words in its name: expected one of several");
     let scratch = Scratch::new()?;
     // All of them first: one that no longer fits is found before an hour has passed.
-    chosen.iter().try_for_each(|mutation| scratch.fits(mutation))?;
+    chosen.iter().try_for_each(|mutant| scratch.fits(mutant))?;
     control(&scratch, &chosen)?;
     let mut survived = 0;
-    for mutation in &chosen {
+    for mutant in &chosen {
         let began = Instant::now();
-        let noticed = noticed(&scratch, mutation);
+        let noticed = noticed(&scratch, mutant);
         survived += usize::from(!matches!(noticed, Ok(Some(_))));
         let by = match noticed {
             Ok(Some(suite)) => format!("killed by {suite}"),
@@ -56,15 +53,15 @@ fn check(words: &[String]) -> Result<bool> {
             // The others may do better.
             Err(error) => format!("NOT TRIED: {error:#}"),
         };
-        println!("{}: {by} ({:.0?})", mutation.name, began.elapsed());
+        println!("{mutant}: {by} ({:.0?})", began.elapsed());
     }
     println!("{} changes, {survived} survived or were not tried", chosen.len());
     Ok(survived == 0)
 }
 
-/// The suites pass where nothing is changed.
-fn control(scratch: &Scratch, chosen: &[&Mutation]) -> Result<()> {
-    let suites: BTreeSet<&Suite> = chosen.iter().flat_map(|mutation| mutation.suites).collect();
+/// Checks that the suites pass where nothing is changed.
+fn control(scratch: &Scratch, chosen: &[Mutant]) -> Result<()> {
+    let suites: BTreeSet<&Suite> = chosen.iter().flat_map(|mutant| &mutant.suites).collect();
     for suite in suites {
         scratch.build(suite)?;
         ensure!(scratch.passes(suite)?, "{suite} fails without a change: expected it to pass");
@@ -72,35 +69,14 @@ fn control(scratch: &Scratch, chosen: &[&Mutation]) -> Result<()> {
     Ok(())
 }
 
-/// The suite that fails with this change.
-fn noticed(scratch: &Scratch, mutation: &Mutation) -> Result<Option<&'static Suite>> {
-    let _changed = scratch.change(mutation)?;
-    for suite in mutation.suites {
-        scratch.build(suite).with_context(|| format!("{}: the change can't be built", mutation.name))?;
+/// Returns the first suite that fails with this change.
+fn noticed<'a>(scratch: &Scratch, mutant: &'a Mutant) -> Result<Option<&'a Suite>> {
+    let _changed = scratch.change(mutant)?;
+    for suite in &mutant.suites {
+        scratch.build(suite).with_context(|| format!("{mutant}: the change can't be built"))?;
         if !scratch.passes(suite)? {
             return Ok(Some(suite));
         }
     }
     Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A refactoring is told at once which changes have to follow it.
-    #[test]
-    fn every_change_has_its_text_once() {
-        let wrong: Vec<_> = MUTATIONS
-            .iter()
-            .copied()
-            .flatten()
-            .filter(|mutation| {
-                let text = std::fs::read_to_string(::testing::repository().join(mutation.file));
-                text.unwrap_or_default().matches(mutation.find).count() != 1
-            })
-            .map(|mutation| format!("{}: {}", mutation.file, mutation.name))
-            .collect();
-        assert_eq!(wrong, Vec::<String>::new());
-    }
 }

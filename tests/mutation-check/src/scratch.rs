@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The copy of the sources that is changed and built: `target/mutants`, kept from one run to the next, so that little
-//! is built again.
+//! The copy of the sources that is changed and built: `target/mutants`. It is kept from one run to the next, so that
+//! little is rebuilt.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use testing::repository;
 
-use super::mutations::{Mutation, Suite};
+use super::mutant::{Mutant, Suite};
 
-/// What is copied: all that cargo reads.
+/// What is copied: everything that cargo reads.
 const SOURCES: &[&str] = &[
     "Cargo.toml",
     "Cargo.lock",
@@ -25,12 +25,9 @@ const SOURCES: &[&str] = &[
     "tests",
     "fuzz",
 ];
-/// A suite that takes longer than this has noticed: one that waits for what does not come never ends.
+/// A suite that takes longer has noticed the change: it waits for something that does not happen.
 const SECONDS: &str = "600";
-/// The tests of the crates that are changed, without those of whole pods.
-const OWN: &[&str] =
-    &["test", "-p", "installer", "-p", "prepare", "-p", "image", "-p", "store", "-p", "archive"];
-/// Nobody debugs what is built here, and it is linked a hundred times.
+/// Debug information is not needed, and would be linked a hundred times.
 const DEBUG: (&str, &str) = ("CARGO_PROFILE_DEV_DEBUG", "0");
 
 /// The copy.
@@ -39,7 +36,7 @@ pub(super) struct Scratch {
     target: PathBuf,
 }
 
-/// A changed file, which is as it was once this is dropped.
+/// A changed file. It is restored on drop.
 pub(super) struct Changed {
     path: PathBuf,
     before: String,
@@ -54,7 +51,7 @@ impl Drop for Changed {
 }
 
 impl Scratch {
-    /// Copies the sources; what is the same already is left alone.
+    /// Copies the sources, except for files that are equal already.
     pub(super) fn new() -> Result<Self> {
         let root = repository().join("target/mutants");
         let scratch = Self { tree: root.join("tree"), target: root.join("target") };
@@ -66,66 +63,46 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Whether the change can be made.
-    pub(super) fn fits(&self, mutation: &Mutation) -> Result<()> {
-        let text = fs::read_to_string(self.path(mutation))
-            .with_context(|| format!("{}: {}", mutation.name, mutation.file))?;
-        let count = text.matches(mutation.find).count();
-        ensure!(
-            count == 1,
-            "{}: {} has its text {count} times: expected it once",
-            mutation.name,
-            mutation.file
-        );
-        Ok(())
+    /// Checks that the change can be made.
+    pub(super) fn fits(&self, mutant: &Mutant) -> Result<()> {
+        let source = fs::read_to_string(self.tree.join(&mutant.file)).with_context(|| mutant.to_string())?;
+        mutant.apply(&source).map(drop)
     }
 
-    /// Makes the change.
-    pub(super) fn change(&self, mutation: &Mutation) -> Result<Changed> {
-        let path = self.path(mutation);
-        let before = fs::read_to_string(&path)?;
-        fs::write(&path, before.replacen(mutation.find, mutation.replace, 1))?;
+    /// Makes the change. The next build is of the changed tree.
+    pub(super) fn change(&self, mutant: &Mutant) -> Result<Changed> {
+        let path = self.tree.join(&mutant.file);
+        let before = fs::read_to_string(&path).with_context(|| mutant.to_string())?;
+        fs::write(&path, mutant.apply(&before)?)?;
         Ok(Changed { path, before })
     }
 
     /// Builds what a suite takes of the changed tree.
     pub(super) fn build(&self, suite: &Suite) -> Result<()> {
         let mut cargo = self.cargo(&self.tree);
-        match suite {
-            Suite::Own(arguments) => cargo.args(OWN).arg("--no-run").args(*arguments),
-            Suite::EndToEnd(_) => cargo.args(["build", "-p", "installer"]),
+        match suite.is_end_to_end {
+            true => cargo.args(["build", "-p", "installer"]),
+            false => cargo.args(["test", "--no-run"]).args(&suite.arguments),
         };
         let output = cargo.output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
-    /// Whether a suite passes with the installer as it was built.
+    /// Tells whether a suite passes with the changed tree as it was built.
     pub(super) fn passes(&self, suite: &Suite) -> Result<bool> {
-        let mut cargo = match suite {
-            Suite::Own(arguments) => {
-                let mut cargo = self.cargo(&self.tree);
-                cargo.args(OWN).args(*arguments);
-                cargo
-            }
-            Suite::EndToEnd(arguments) => {
-                let mut cargo = self.cargo(repository());
-                cargo.arg("test").args(*arguments);
-                cargo.env_remove("CARGO_TARGET_DIR").env_remove(DEBUG.0);
-                cargo.env("GANTRY_TEST_PROGRAMS", self.programs());
-                cargo
-            }
-        };
-        // A suite that is skipped would pass whatever is changed.
+        let mut cargo = self.cargo(if suite.is_end_to_end { repository() } else { &self.tree });
+        cargo.arg("test").args(&suite.arguments);
+        if suite.is_end_to_end {
+            cargo.env_remove("CARGO_TARGET_DIR").env_remove(DEBUG.0);
+            cargo.env("GANTRY_TEST_PROGRAMS", self.programs());
+        }
+        // A skipped suite would pass with any change.
         Ok(cargo.env("CI", "true").stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
     }
 
     fn programs(&self) -> PathBuf {
         self.target.join(triple()).join("debug")
-    }
-
-    fn path(&self, mutation: &Mutation) -> PathBuf {
-        self.tree.join(mutation.file)
     }
 
     fn cargo(&self, directory: &Path) -> Command {
@@ -140,7 +117,7 @@ fn triple() -> String {
     format!("{ARCH}-unknown-linux-musl")
 }
 
-/// Makes `to` what `from` is; files that are the same keep their times, by which cargo knows them.
+/// Copies `from` to `to`. Equal files keep their times, by which cargo tells what has changed.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
         let content = fs::read(from)?;
@@ -157,7 +134,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     }
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        // Links in stage1's units lead nowhere here, and no program is built of them.
+        // Links in stage1's units lead nowhere here, and no program is built from them.
         if !entry.file_type()?.is_symlink() {
             copy(&entry.path(), &to.join(entry.file_name()))?;
         }
