@@ -1,9 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Checks on the host, which pods must leave as it was.
+//! The host: what a test changes of it for its thread alone, and checks that pods leave it as it was.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+/// Gives this thread, and the processes that it starts, a mount namespace of their own.
+///
+/// # Panics
+/// Panics if that fails.
+pub fn own_mounts() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace can be made");
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .expect("mounts can be made private");
+}
+
+/// Tells whether a process waits for a lock of flock(2).
+///
+/// # Panics
+/// Panics if the kernel's locks can't be read.
+pub fn waits_for_a_lock(id: u32) -> bool {
+    // The kernel lists a waiting process with an arrow (proc_locks(5)).
+    let locks = fs::read_to_string("/proc/locks").expect("the kernel's locks can be read");
+    let id = format!(" {id} ");
+    locks.lines().any(|line| line.contains("->") && line.contains(&id))
+}
 
 /// The traces that pods could leave on a host.
 #[derive(Debug, PartialEq, Eq)]

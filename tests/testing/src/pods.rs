@@ -150,6 +150,22 @@ pub fn image_id(image: &Path) -> String {
     pod::digest::Digest::Sha256(Sha256::digest(bytes).into()).to_string()
 }
 
+/// Returns a program's output as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Checks that a message has all of `parts` in it.
+///
+/// # Panics
+/// Panics if one is missing.
+#[track_caller]
+pub fn assert_says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{message:?} should say {part:?}");
+    }
+}
+
 /// Returns an app's status in a pod that has ended.
 ///
 /// # Panics

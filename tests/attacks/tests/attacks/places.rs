@@ -13,7 +13,7 @@ use std::thread;
 use gate::root_test;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use testing::image::script;
-use testing::pods::Gantry;
+use testing::pods::{Gantry, assert_says, text};
 use testing::rootfs::Rootfs;
 use testing::{program, stage1};
 
@@ -64,10 +64,6 @@ impl Host {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 fn mode(path: &Path, bits: u32) {
     fs::set_permissions(path, Permissions::from_mode(bits)).unwrap();
 }
@@ -90,9 +86,7 @@ fn refused(output: &Output, code: i32, parts: &[&str]) {
     let error = text(&output.stderr);
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), ""), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
-    for part in parts {
-        assert!(error.contains(part), "{error:?} should say {part:?}");
-    }
+    assert_says(&error, parts);
 }
 
 /// Returns what the error says of a directory on the way.

@@ -13,7 +13,7 @@ use gate::root_test;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 use testing::image::manifest;
-use testing::pods::Gantry;
+use testing::pods::{Gantry, text};
 use testing::rootfs::Rootfs;
 
 /// A source in directories of its own, and another tree of the same shape.
@@ -40,10 +40,6 @@ impl Trees {
     fn source(&self) -> PathBuf {
         self.owned.join(SOURCE)
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Returns the argument for a host volume.

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use testing::image::{manifest, script};
-use testing::pods::Gantry;
+use testing::pods::{Gantry, assert_says, text};
 use testing::rootfs::{Node, Rootfs};
 use testing::{program, stage1};
 
@@ -21,10 +21,6 @@ use testing::{program, stage1};
 fn rootfs() -> Rootfs {
     let passwd = Node::File(0o644, b"root:x:0:0:::\n".to_vec());
     Rootfs::default().with("etc/passwd", passwd).with("a", Node::program())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Checks that the command fails with `code`, in one line that contains all of `parts`, and leaves no directory behind.
@@ -38,9 +34,7 @@ fn refused(gantry: &Gantry, command: &mut Command, code: i32, parts: &[&str]) {
         assert!(error.starts_with("error: "), "{error}");
     }
     assert!(!error.chars().any(|c| c.is_control() && c != '\n'), "{error:?}");
-    for part in parts {
-        assert!(error.contains(part), "{error:?} should say {part:?}");
-    }
+    assert_says(&error, parts);
     assert!(!gantry.dir().exists(), "{parts:?}: {:?} is left", gantry.dir());
 }
 

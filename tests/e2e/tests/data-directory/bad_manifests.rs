@@ -6,7 +6,7 @@ use std::fs;
 use gate::root_test;
 use serde_json::{Value, json};
 use testing::image::manifest;
-use testing::pods::{Gantry, image_id};
+use testing::pods::{Gantry, assert_says, image_id};
 use testing::rootfs::{Node, Rootfs};
 
 /// Returns a tree with a program, a file that is not one, a directory, and links to other places in it.
@@ -31,9 +31,7 @@ fn refused(image: &Value, arguments: &[&str], parts: &[&str]) {
     assert!(error.starts_with("error: ") && error.lines().count() == 1, "{parts:?}: {error}");
     // The error names the image's file or its app, and what is wrong: the manifest is valid JSON.
     assert!(error.contains("bad") && !error.contains("JSON"), "{parts:?}: {error}");
-    for part in parts {
-        assert!(error.contains(part), "{error:?} should say {part:?}");
-    }
+    assert_says(&error, parts);
     assert!(output.stdout.is_empty() && !gantry.dir().exists(), "{parts:?}");
 }
 

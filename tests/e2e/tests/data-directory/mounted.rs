@@ -12,7 +12,7 @@ use std::process::Output;
 
 use gate::root_test;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use testing::host::own_mounts;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::{Node, Rootfs};
@@ -61,12 +61,6 @@ impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         let _ = umount2(&self.at, MntFlags::MNT_DETACH);
     }
-}
-
-/// Gives the test's thread a mount namespace of its own.
-fn own_mounts() {
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
 }
 
 fn run(tiny: &Tiny, words: &[&str]) -> Output {

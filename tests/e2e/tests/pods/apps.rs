@@ -13,12 +13,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 use testing::image::{manifest, script, with_handler};
 use testing::layers::layers;
-use testing::pods::{Gantry, image_id, status};
+use testing::pods::{Gantry, image_id, status, text};
 use testing::rootfs::Rootfs;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Returns an app's entry that runs a script as root.
 fn app(name: &str, image: &str, script: &str) -> Value {

@@ -7,15 +7,11 @@ use std::path::Path;
 use gate::root_test;
 use serde_json::{Value, json};
 use testing::image::manifest;
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::{Node, Rootfs};
 
 /// Ends a line and begins a directive, if it is taken for a unit's text.
 const INJECTION: &str = "x\rExecStartPre=/bin/false\nExecStartPre=/bin/false";
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Returns a manifest whose app prints its arguments and its environment, each ended by NUL.
 fn showing(words: &[&str]) -> Value {

@@ -13,12 +13,8 @@ use rustix::fs::{XattrFlags, getxattr, setxattr};
 use serde_json::json;
 use testing::host::snapshot;
 use testing::layers::{LAYOUTS, Layout, layers, of_one_image, one, succeed, tree};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::{Node, Rootfs};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Lists every object below a directory, with the metadata that rsync compares.
 fn listing(directory: &Path) -> String {

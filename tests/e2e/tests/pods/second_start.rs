@@ -16,15 +16,11 @@ use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
 use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
 use serde_json::json;
 use testing::layers::{LAYOUTS, Layout, layers, of_one_image, one, prepare, succeed, tree};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::{Node, Rootfs};
 
 /// Runs until it is told to stop.
 const SERVE: &str = "trap 'exit 0' TERM; echo serving; while :; do sleep 3600 & wait; done";
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 fn busybox() -> Rootfs {
     Rootfs::busybox().unwrap()

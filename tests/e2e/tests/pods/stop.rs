@@ -11,14 +11,10 @@ use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::{Value, json};
 use testing::broadcast::{cgroup, processes, to_all};
 use testing::image::{script, with_handler};
-use testing::pods::{Gantry, Running, status};
+use testing::pods::{Gantry, Running, status, text};
 use testing::rootfs::Rootfs;
 
 const REQUESTS: [Signal; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 fn prepare(gantry: &Gantry, manifest: &Value) -> PathBuf {
     let image = gantry.image("stopped", &Rootfs::busybox().unwrap(), manifest);

@@ -47,6 +47,21 @@ fn is_frozen(cgroup: &Path) -> bool {
     fs::read_to_string(cgroup.join("cgroup.freeze")).unwrap() == "1\n"
 }
 
+/// Checks that the shell reads what is typed.
+fn the_shell_reads(terminal: &mut Terminal) {
+    terminal.types("for the shell\n");
+    assert_eq!(terminal.tell(&["read"]), "for the shell");
+}
+
+/// Brings the pod to the foreground, and checks that it reads what is typed, and ends.
+fn ends_in_the_foreground(terminal: &mut Terminal, pod: &Path) {
+    terminal.tell(&["foreground"]);
+    terminal.types("for the pod\n");
+    terminal.shows("got for the pod\r\n");
+    assert_eq!(terminal.tell(&["wait"]), "exited 0");
+    wait_gone(pod);
+}
+
 #[root_test]
 fn a_pod_in_the_foreground_reads_lines_from_its_terminal() {
     let gantry = Gantry::new();
@@ -70,16 +85,11 @@ fn a_pod_in_the_background_stops_where_it_reads_and_takes_nothing() {
         terminal.shows("up\r\n");
         assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
         assert!(is_frozen(&cgroup_of(&pod, &init)));
-        terminal.types("for the shell\n");
-        assert_eq!(terminal.tell(&["read"]), "for the shell");
+        the_shell_reads(&mut terminal);
         // Continues it as bg does, which changes nothing for it.
         terminal.tell(&["continue"]);
         assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
-        terminal.tell(&["foreground"]);
-        terminal.types("for the pod\n");
-        terminal.shows("got for the pod\r\n");
-        assert_eq!(terminal.tell(&["wait"]), "exited 0");
-        wait_gone(&pod);
+        ends_in_the_foreground(&mut terminal, &pod);
     }
 }
 
@@ -107,19 +117,14 @@ fn a_pod_stops_and_goes_on_with_its_job() {
         assert_eq!(terminal.tell(&["wait"]), "stopped SIGTSTP");
         assert!(is_frozen(&cgroup_of(&pod, &init)));
         terminal.tell(&["take"]);
-        terminal.types("for the shell\n");
-        assert_eq!(terminal.tell(&["read"]), "for the shell");
+        the_shell_reads(&mut terminal);
         terminal.tell(&["continue"]);
         assert_eq!(
             terminal.tell(&["wait"]),
             "stopped SIGTTIN",
             "it has the terminal, and is in the background"
         );
-        terminal.tell(&["foreground"]);
-        terminal.types("for the pod\n");
-        terminal.shows("got for the pod\r\n");
-        assert_eq!(terminal.tell(&["wait"]), "exited 0");
-        wait_gone(&pod);
+        ends_in_the_foreground(&mut terminal, &pod);
     }
 }
 
@@ -137,13 +142,8 @@ fn a_pod_that_sigstop_has_stopped_reads_nothing_in_the_background() {
     terminal.tell(&["continue"]);
     assert_eq!(terminal.tell(&["wait"]), "stopped SIGTTIN");
     assert!(is_frozen(&cgroup_of(&pod, &init)));
-    terminal.types("for the shell\n");
-    assert_eq!(terminal.tell(&["read"]), "for the shell");
-    terminal.tell(&["foreground"]);
-    terminal.types("for the pod\n");
-    terminal.shows("got for the pod\r\n");
-    assert_eq!(terminal.tell(&["wait"]), "exited 0");
-    wait_gone(&pod);
+    the_shell_reads(&mut terminal);
+    ends_in_the_foreground(&mut terminal, &pod);
 }
 
 /// Two apps have no stdin, so the pod holds no terminal.

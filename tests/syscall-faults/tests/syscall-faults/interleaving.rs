@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 
 use gate::root_test;
 use syscall_faults::trace::{self, Event, Point, Points, Run};
+use testing::host::waits_for_a_lock;
 use testing::state::State;
 use testing::tiny::{OBJECTS, Tiny, said};
 
@@ -71,10 +72,8 @@ fn come_in(mut command: Command) -> JoinHandle<Output> {
         tell.send(child.id()).unwrap();
         child.wait_with_output().unwrap()
     });
-    // The kernel lists a waiting process with an arrow (proc_locks(5)).
-    let waiting = format!(" {} ", told.recv().unwrap());
-    let waits = |locks: &str| locks.lines().any(|line| line.contains("->") && line.contains(&waiting));
-    while !output.is_finished() && !waits(&fs::read_to_string("/proc/locks").unwrap()) {
+    let id = told.recv().unwrap();
+    while !output.is_finished() && !waits_for_a_lock(id) {
         thread::yield_now();
     }
     output

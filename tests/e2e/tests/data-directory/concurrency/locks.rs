@@ -12,9 +12,11 @@ use gate::root_test;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testing::host::waits_for_a_lock;
+use testing::pods::text;
 use testing::tiny::Tiny;
 
-use super::{prepared, refused, start, text};
+use super::{prepared, refused, start};
 
 /// A wait that takes longer is taken for a hang.
 const LONG: Duration = Duration::from_secs(60);
@@ -60,10 +62,7 @@ fn a_signal_ends_the_wait_for_a_lock() {
     {
         let _lock = locked(&directory);
         let child = start(&tiny, &["image", "list"]);
-        // The kernel lists a waiting process with an arrow (proc_locks(5)).
-        let waiting = format!(" {} ", child.id());
-        let waits = |locks: &str| locks.lines().any(|line| line.contains("->") && line.contains(&waiting));
-        while !waits(&fs::read_to_string("/proc/locks").unwrap()) {
+        while !waits_for_a_lock(child.id()) {
             thread::yield_now();
         }
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();

@@ -14,7 +14,8 @@ use std::thread;
 use gate::root_test;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use testing::host::own_mounts;
+use testing::pods::text;
 use testing::state::State;
 use testing::tiny::{Tiny, said};
 use worker::{Gate, IMAGES, KILLED, MIX, Part, Worker};
@@ -27,10 +28,6 @@ const MANY: usize = 20;
 fn start(tiny: &Tiny, words: &[&str]) -> Child {
     let mut command = tiny.installer(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Returns the pod directory that a prepare has printed, and checks that it printed nothing else.
@@ -145,8 +142,7 @@ fn thirty_two_at_once() {
 /// Mounts a tmpfs of this size at `path`, visible only to this thread and its children.
 fn mount_small(path: &std::path::Path, bytes: usize) {
     fs::create_dir(path).unwrap();
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    own_mounts();
     let options = format!("size={bytes},mode=0700");
     mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
 }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use pod::id::PodId;
-use testing::pods::image_id;
+use testing::pods::{image_id, text};
 use testing::tiny::Tiny;
 
-use super::{prepared, refused, text};
+use super::{prepared, refused};
 
 pub(super) const IMAGES: [&str; 3] = ["one", "two", "three"];
 /// How many are killed.

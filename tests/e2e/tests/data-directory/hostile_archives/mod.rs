@@ -20,7 +20,7 @@ use gate::root_test;
 use pod::layout;
 use serde_json::Value;
 use testing::image::manifest;
-use testing::pods::Gantry;
+use testing::pods::{Gantry, assert_says};
 use testing::rootfs::Node;
 use writer::Tar;
 
@@ -94,9 +94,7 @@ impl Ground {
         assert!(code == 2 || error.lines().count() == 1, "{error:?}");
         assert!(!error.chars().any(|c| c.is_control() && c != '\n'), "{error:?}");
         assert!(output.stdout.is_empty());
-        for part in parts {
-            assert!(error.contains(part), "{error:?} should say {part:?}");
-        }
+        assert_says(&error, parts);
         assert_eq!(self.left(), before, "something was published or left");
         self.canary.check();
     }

@@ -16,7 +16,7 @@ use std::process::Output;
 use gate::root_test;
 use serde_json::{Value, json};
 use testing::image::manifest;
-use testing::pods::{Gantry, image_id, status};
+use testing::pods::{Gantry, assert_says, image_id, status};
 use testing::rootfs::{Node, Rootfs};
 
 /// Writes an image of busybox that prints a word.
@@ -36,9 +36,7 @@ fn said(gantry: &Gantry, words: &[&str]) -> String {
 fn refused(output: &Output, parts: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
-    for part in parts {
-        assert!(error.contains(part), "{error:?} should say {part:?}");
-    }
+    assert_says(&error, parts);
 }
 
 fn trees(gantry: &Gantry) -> Vec<String> {

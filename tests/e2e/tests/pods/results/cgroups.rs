@@ -15,10 +15,8 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use testing::image::script;
-use testing::pods::Gantry;
+use testing::pods::{Gantry, text};
 use testing::rootfs::Rootfs;
-
-use super::text;
 
 /// Opens this process's cgroup, by a mount that is attached nowhere.
 fn own() -> OwnedFd {

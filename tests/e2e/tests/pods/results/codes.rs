@@ -10,10 +10,10 @@ use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testing::image::{manifest, script};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, Running, status, text};
 use testing::rootfs::Rootfs;
 
-use super::{FAILS_WHEN_STOPPED, text};
+use super::FAILS_WHEN_STOPPED;
 
 fn prepare(gantry: &Gantry, script: &str, arguments: &[&str]) -> PathBuf {
     let image = manifest("one", &["/bin/sh", "-c", script]);
@@ -27,6 +27,13 @@ fn run_after(gantry: &Gantry, before: &str, pod: &Path) -> Output {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("{before} \"$@\"")).arg("sh").arg(installer.get_program());
     shell.args(installer.get_args()).arg("run").arg(pod).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Returns the id of the pod's nspawn.
+fn nspawn(running: &Running) -> Pid {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", running.systemd())).unwrap();
+    // proc_pid_stat(5): the fourth field is the parent.
+    Pid::from_raw(stat.split(' ').nth(3).unwrap().parse().unwrap())
 }
 
 #[root_test]
@@ -51,10 +58,7 @@ fn nspawn_that_is_killed_gives_no_code_of_an_apps() {
     let pod = prepare(&gantry, FAILS_WHEN_STOPPED, &[]);
     let mut running = gantry.start(&pod);
     running.wait_for("serving");
-    let stat = fs::read_to_string(format!("/proc/{}/stat", running.systemd())).unwrap();
-    // proc_pid_stat(5): the fourth field is the parent.
-    let nspawn = stat.split(' ').nth(3).unwrap().parse().unwrap();
-    kill(Pid::from_raw(nspawn), Signal::SIGKILL).unwrap();
+    kill(nspawn(&running), Signal::SIGKILL).unwrap();
     let (code, output) = running.wait();
     let said = "error: systemd-nspawn was ended by SIGKILL before the pod had a code\n";
     assert_eq!((code, text(&output.stderr).as_str()), (5, said));
@@ -68,10 +72,9 @@ fn a_request_after_nspawn_has_died_makes_no_success() {
     let pod = prepare(&gantry, FAILS_WHEN_STOPPED, &[]);
     let mut running = gantry.start(&pod);
     running.wait_for("serving");
-    let stat = fs::read_to_string(format!("/proc/{}/stat", running.systemd())).unwrap();
-    let nspawn = stat.split(' ').nth(3).unwrap().parse().unwrap();
+    let nspawn = nspawn(&running);
     running.signal(Signal::SIGSTOP);
-    kill(Pid::from_raw(nspawn), Signal::SIGKILL).unwrap();
+    kill(nspawn, Signal::SIGKILL).unwrap();
     running.signal(Signal::SIGTERM);
     running.signal(Signal::SIGCONT);
     let (code, output) = running.wait();

@@ -8,13 +8,11 @@ use std::process::{Command, Output, Stdio};
 
 use gate::root_test;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
+use testing::host::own_mounts;
 use testing::image::{manifest, with_handler};
-use testing::pods::{Gantry, image_id, status};
+use testing::pods::{Gantry, image_id, status, text};
 use testing::rootfs::Rootfs;
-
-use super::text;
 
 /// Writes blocks and then bytes, until nothing more can be written.
 const FILL: &str = "busybox dd if=/dev/zero of=/fill bs=64k 2>/dev/null; \
@@ -33,8 +31,7 @@ impl Disk {
     /// Mounts a file system where the data directory is, for this thread and the processes that it starts.
     fn mount(self) -> OnDisk {
         let gantry = Gantry::new();
-        unshare(CloneFlags::CLONE_NEWNS).unwrap();
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        own_mounts();
         let dir = gantry.dir();
         fs::create_dir(&dir).unwrap();
         match self {

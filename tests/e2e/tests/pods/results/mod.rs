@@ -7,7 +7,3 @@ mod full;
 
 /// Runs until it is told to stop, and then fails.
 const FAILS_WHEN_STOPPED: &str = "trap 'exit 3' TERM; echo serving; while :; do sleep 3600 & wait; done";
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}

@@ -9,10 +9,10 @@ use gate::root_test;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use testing::image::{manifest, script, with_handler};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::Rootfs;
 
-use super::{SERVE, text};
+use super::SERVE;
 
 #[root_test]
 fn an_apps_exit_code_is_the_pods() {

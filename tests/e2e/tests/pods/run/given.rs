@@ -9,10 +9,8 @@ use gate::root_test;
 use serde_json::json;
 use sha2::Digest;
 use testing::image::{manifest, script, with_handler};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::Rootfs;
-
-use super::text;
 
 #[root_test]
 fn arguments_and_environment_arrive_byte_for_byte() {

@@ -7,10 +7,8 @@ use std::path::Path;
 use gate::root_test;
 use serde_json::{Value, json};
 use testing::image::{manifest, with_handler};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::Rootfs;
-
-use super::text;
 
 /// The beginning of a script: starts a child that SIGTERM does not end.
 const CHILD: &str = "rm -f /child; (trap '' TERM; echo > /child; while :; do sleep 60; done) & \

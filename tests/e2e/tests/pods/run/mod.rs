@@ -12,7 +12,3 @@ mod volumes;
 
 /// Runs until it is told to stop, and then ends well.
 const SERVE: &str = "trap 'echo stopped; exit 0' TERM; echo serving; while :; do sleep 3600 & wait; done";
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}

@@ -7,10 +7,8 @@ use std::fs;
 use gate::root_test;
 use serde_json::json;
 use testing::image::manifest;
-use testing::pods::{Gantry, image_id};
+use testing::pods::{Gantry, image_id, text};
 use testing::rootfs::Rootfs;
-
-use super::text;
 
 /// The apps' /dev, in the pod.
 const DEV: &str = "/run/gantry/dev";

@@ -6,10 +6,8 @@ use std::fs;
 use gate::root_test;
 use serde_json::json;
 use testing::image::{manifest, script};
-use testing::pods::Gantry;
+use testing::pods::{Gantry, text};
 use testing::rootfs::{Node, Rootfs};
-
-use super::text;
 
 #[root_test]
 fn an_app_has_its_root_user_and_directory() {

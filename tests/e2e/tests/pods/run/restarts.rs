@@ -4,10 +4,8 @@
 use gate::root_test;
 use serde_json::{Value, json};
 use testing::image::{manifest, with_handler};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::Rootfs;
-
-use super::text;
 
 /// systemd's own limit is five starts in ten seconds.
 const RUNS: usize = 8;

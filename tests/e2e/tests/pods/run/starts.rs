@@ -9,10 +9,10 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use testing::host::snapshot;
 use testing::image::{script, with_handler};
-use testing::pods::{Gantry, status};
+use testing::pods::{Gantry, status, text};
 use testing::rootfs::Rootfs;
 
-use super::{SERVE, text};
+use super::SERVE;
 
 #[root_test]
 fn sigterm_stops_a_pod_in_order_and_it_starts_again() {

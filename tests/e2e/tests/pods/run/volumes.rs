@@ -10,10 +10,8 @@ use nix::errno::Errno;
 use serde_json::json;
 use syscall_faults::trace::{self, Fault};
 use testing::image::manifest;
-use testing::pods::Gantry;
+use testing::pods::{Gantry, text};
 use testing::rootfs::{Node, Rootfs};
-
-use super::text;
 
 /// The next start takes an empty volume as it is, since its apps may have changed it.
 #[root_test]
