@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("gate", &["gate-attribute"]),
     ("gate-attribute", &[]),
     ("testing", &["pod", "rootfs-build"]),
-    ("syscall-faults", &["testing"]),
+    ("syscall-faults", &["pod", "testing"]),
     ("conformance", &[]),
     ("attacks", &[]),
     ("bench", &["pod", "testing"]),
