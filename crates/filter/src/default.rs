@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The filter of every app that doesn't ask for another.
+//!
+//! ```text
+//! machine → its runs of numbers → binary search → the run's verdict, or a look at the arguments
+//! any other machine → ENOSYS
+//! ```
+//!
+//! The kernel keeps a map of the numbers for which a program always says yes, so those cost nothing.
+
+use crate::bpf::{
+    ALLOW, EAFNOSUPPORT, ENOSYS, EPERM, IF_ANY_OF, IF_AT_LEAST, IF_EQUAL, Instruction, MACHINE, NUMBER, and,
+    argument, end, error, load, skip, when,
+};
+use crate::table::{Capability, Check, Rule};
+
+/// Numbers from one on that have the same rule.
+struct Run {
+    from: u32,
+    rule: Rule,
+}
+
+mod runs {
+    use super::Run;
+    use crate::table::{Capability::*, Check::*, Rule::*};
+    include!(concat!(env!("OUT_DIR"), "/runs.rs"));
+}
+
+/// The machine that Gantry is built for, and the one whose programs its kernel runs as well (linux/audit.h).
+#[cfg(target_arch = "x86_64")]
+const MACHINES: [(u32, &[Run]); 2] = [(0xc000_003e, runs::OWN), (0x4000_0003, runs::OTHER)];
+#[cfg(target_arch = "aarch64")]
+const MACHINES: [(u32, &[Run]); 2] = [(0xc000_00b7, runs::OWN), (0x4000_0028, runs::OTHER)];
+
+/// `CLONE_NEW*` (linux/sched.h): mounts, cgroups, host name, IPC, users, processes, network.
+const NAMESPACES: u32 = 0x7e02_0000;
+/// `CLONE_NEWTIME`, for unshare alone.
+const TIME_NAMESPACE: u32 = 0x80;
+/// What a program may ask of its personality (linux/personality.h): Linux, 32 bits of it, each with the older layout
+/// of uname; and what it has.
+const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x0002_0000, 0x0002_0008, u32::MAX];
+const AF_PACKET: u32 = 17;
+const AF_ALG: u32 = 38;
+const AF_VSOCK: u32 = 40;
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541c;
+const S_IFMT: u32 = 0o170_000;
+const S_IFCHR: u32 = 0o020_000;
+const S_IFBLK: u32 = 0o060_000;
+
+/// Returns the program for an app with these capabilities, a bit each.
+pub fn default(capabilities: u64) -> Vec<Instruction> {
+    let mut program = vec![load(MACHINE)];
+    for (machine, runs) in MACHINES {
+        let mut of_machine = vec![load(NUMBER)];
+        of_machine.extend(search(&merged(runs, capabilities), capabilities));
+        program.push(when(IF_EQUAL, machine, 1, 0));
+        program.push(skip(length(&of_machine)));
+        program.extend(of_machine);
+    }
+    program.push(end(error(ENOSYS)));
+    program
+}
+
+/// What a run comes to for the app at hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Is(u32),
+    Depends(Check),
+}
+
+fn merged(runs: &[Run], capabilities: u64) -> Vec<(u32, Outcome)> {
+    let mut merged: Vec<_> = runs.iter().map(|run| (run.from, outcome(run.rule, capabilities))).collect();
+    merged.dedup_by_key(|(_, outcome)| *outcome);
+    merged
+}
+
+fn outcome(rule: Rule, capabilities: u64) -> Outcome {
+    Outcome::Is(match rule {
+        Rule::Check(Check::Clone | Check::Unshare) if has(capabilities, Capability::SysAdmin) => ALLOW,
+        Rule::Check(check) => return Outcome::Depends(check),
+        Rule::Needs(capability) | Rule::AbsentWithout(capability) if has(capabilities, capability) => ALLOW,
+        Rule::Allow => ALLOW,
+        Rule::Deny | Rule::Needs(_) => error(EPERM),
+        Rule::Absent | Rule::AbsentWithout(_) => error(ENOSYS),
+    })
+}
+
+fn has(capabilities: u64, capability: Capability) -> bool {
+    capabilities & 1 << capability as u32 != 0
+}
+
+/// Returns the instructions that find the run of the number that is loaded.
+fn search(runs: &[(u32, Outcome)], capabilities: u64) -> Vec<Instruction> {
+    let (lower, upper) = runs.split_at(runs.len() / 2);
+    let [(from, outcome), ..] = upper else { return Vec::new() };
+    if lower.is_empty() {
+        return match outcome {
+            Outcome::Is(verdict) => vec![end(*verdict)],
+            Outcome::Depends(check) => look(*check, capabilities),
+        };
+    }
+    let (lower, upper) = (search(lower, capabilities), search(upper, capabilities));
+    let from = *from;
+    let mut program = match u8::try_from(lower.len()) {
+        Ok(past) => vec![when(IF_AT_LEAST, from, past, 0)],
+        Err(_) => vec![when(IF_AT_LEAST, from, 0, 1), skip(length(&lower))],
+    };
+    program.extend(lower);
+    program.extend(upper);
+    program
+}
+
+/// Returns the instructions that decide by a call's arguments.
+fn look(check: Check, capabilities: u64) -> Vec<Instruction> {
+    match check {
+        Check::Clone => without_flags(NAMESPACES),
+        Check::Unshare => without_flags(NAMESPACES | TIME_NAMESPACE),
+        Check::Personality => {
+            let mut program = vec![load(argument(0))];
+            program.extend(PERSONALITIES.map(|known| [when(IF_EQUAL, known, 0, 1), end(ALLOW)]).concat());
+            program.push(end(error(EPERM)));
+            program
+        }
+        Check::Socket => {
+            let packet = if has(capabilities, Capability::NetRaw) { ALLOW } else { error(EPERM) };
+            let families =
+                [(AF_ALG, error(EAFNOSUPPORT)), (AF_VSOCK, error(EAFNOSUPPORT)), (AF_PACKET, packet)];
+            let mut program = vec![load(argument(0))];
+            program.extend(families.map(|(family, is)| [when(IF_EQUAL, family, 0, 1), end(is)]).concat());
+            program.push(end(ALLOW));
+            program
+        }
+        Check::Ioctl => vec![
+            load(argument(1)),
+            when(IF_EQUAL, TIOCSTI, 1, 0),
+            when(IF_EQUAL, TIOCLINUX, 0, 1),
+            end(error(EPERM)),
+            end(ALLOW),
+        ],
+        Check::Mknod => no_device(1),
+        Check::Mknodat => no_device(2),
+    }
+}
+
+fn without_flags(flags: u32) -> Vec<Instruction> {
+    vec![load(argument(0)), when(IF_ANY_OF, flags, 0, 1), end(error(EPERM)), end(ALLOW)]
+}
+
+/// `mode`: which argument says what kind of file is made; the next one says which device.
+fn no_device(mode: u32) -> Vec<Instruction> {
+    vec![
+        load(argument(mode)),
+        and(S_IFMT),
+        when(IF_EQUAL, S_IFBLK, 3, 0),
+        when(IF_EQUAL, S_IFCHR, 0, 3),
+        load(argument(mode + 1)),
+        when(IF_EQUAL, 0, 1, 0),
+        end(error(EPERM)),
+        end(ALLOW),
+    ]
+}
+
+fn length(program: &[Instruction]) -> u32 {
+    u32::try_from(program.len()).expect("a program has a few hundred instructions")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::bpf::tests::{Call, run};
+    use crate::table::GROUPS;
+
+    /// The numbers from which x32's are (asm/unistd.h, __X32_SYSCALL_BIT).
+    const X32: u32 = 0x4000_0000;
+
+    fn verdict(capabilities: u64, machine: u32, number: u32, arguments: &[u64]) -> u32 {
+        let mut all = [0; 6];
+        all[..arguments.len()].copy_from_slice(arguments);
+        run(&default(capabilities), Call { machine, number, arguments: all })
+    }
+
+    fn own(name: &str) -> u32 {
+        let call = syscalls::Sysno::iter().find(|call| call.name() == name);
+        u32::try_from(call.unwrap_or_else(|| panic!("{name} is a call of this machine")).id()).unwrap()
+    }
+
+    fn bit(capability: Capability) -> u64 {
+        1 << capability as u32
+    }
+
+    fn said(capabilities: u64, name: &str, arguments: &[u64]) -> u32 {
+        verdict(capabilities, MACHINES[0].0, own(name), arguments)
+    }
+
+    #[test]
+    fn each_call_has_what_its_group_says() {
+        let rules: BTreeMap<_, _> = GROUPS
+            .iter()
+            .flat_map(|group| group.calls.split_whitespace().map(|name| (name, group.rule)))
+            .collect();
+        let (none, all) = (default(0), default(u64::MAX));
+        let mut seen = 0;
+        for call in syscalls::Sysno::iter() {
+            let number = u32::try_from(call.id()).unwrap();
+            let of = |program| run(program, Call { machine: MACHINES[0].0, number, arguments: [0; 6] });
+            // Arguments of zero are harmless to each check.
+            let (without, with) = match rules[call.name()] {
+                Rule::Allow | Rule::Check(_) => (ALLOW, ALLOW),
+                Rule::Deny => (error(EPERM), error(EPERM)),
+                Rule::Absent => (error(ENOSYS), error(ENOSYS)),
+                Rule::Needs(_) => (error(EPERM), ALLOW),
+                Rule::AbsentWithout(_) => (error(ENOSYS), ALLOW),
+            };
+            assert_eq!((of(&none), of(&all)), (without, with), "{}", call.name());
+            seen += 1;
+        }
+        assert!(seen > 300, "{seen} calls");
+    }
+
+    #[test]
+    fn a_capability_opens_what_needs_it_and_nothing_else() {
+        use Capability::*;
+        let calls = [
+            (SysAdmin, "mount"),
+            (SysChroot, "chroot"),
+            (SysModule, "init_module"),
+            (SysTime, "clock_settime"),
+            (SysPtrace, "userfaultfd"),
+            (Syslog, "syslog"),
+            (DacReadSearch, "open_by_handle_at"),
+            (SysPacct, "acct"),
+            (SysBoot, "reboot"),
+            (SysTtyConfig, "vhangup"),
+            (SysNice, "move_pages"),
+        ];
+        for (capability, _) in calls {
+            for (needs, call) in calls {
+                let expected = if needs == capability { ALLOW } else { error(EPERM) };
+                assert_eq!(said(bit(capability), call, &[]), expected, "{call} with {capability:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent() {
+        for number in [own("read") | X32, 5000, 0xffff, 0x1_0000, u32::MAX - 1] {
+            assert_eq!(verdict(u64::MAX, MACHINES[0].0, number, &[]), error(ENOSYS), "{number:#x}");
+        }
+        assert_eq!(verdict(u64::MAX, 0x1234, own("read"), &[]), error(ENOSYS));
+    }
+
+    #[test]
+    fn namespaces_take_a_capability() {
+        // A bit above those that the kernel looks at changes nothing.
+        for flag in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000_u64]
+        {
+            for call in ["clone", "unshare"] {
+                assert_eq!(said(0, call, &[flag | 0x11 | 1 << 40]), error(EPERM), "{call} {flag:#x}");
+                assert_eq!(said(bit(Capability::SysAdmin), call, &[flag]), ALLOW, "{call} {flag:#x}");
+            }
+        }
+        // A thread, and a new time namespace; the same bit is part of clone's signal.
+        for (call, flags, expected) in [
+            ("clone", 0x3d_0f00, ALLOW),
+            ("clone", 0x80, ALLOW),
+            ("unshare", 0x80, error(EPERM)),
+            ("unshare", 0x600, ALLOW),
+        ] {
+            assert_eq!(said(0, call, &[flags]), expected, "{call} {flags:#x}");
+        }
+        assert_eq!(said(0, "clone3", &[]), error(ENOSYS));
+        assert_eq!(said(bit(Capability::SysAdmin), "clone3", &[]), ALLOW);
+    }
+
+    #[test]
+    fn arguments_decide() {
+        let (raw, no_family) = (bit(Capability::NetRaw), error(EAFNOSUPPORT));
+        for (capabilities, call, arguments, expected) in [
+            (0, "socket", &[1_u64][..], ALLOW),
+            (0, "socket", &[2], ALLOW),
+            (0, "socket", &[16, 3, 0], ALLOW),
+            (0, "socket", &[38], no_family),
+            (0, "socket", &[1 << 32 | 40], no_family),
+            (0, "socket", &[17, 3], error(EPERM)),
+            (raw, "socket", &[17, 3], ALLOW),
+            (raw, "socketpair", &[38], no_family),
+            (0, "personality", &[0], ALLOW),
+            (0, "personality", &[0xffff_ffff], ALLOW),
+            (0, "personality", &[0x40000], error(EPERM)),
+            (0, "ioctl", &[0, 0x5401], ALLOW),
+            (0, "ioctl", &[0, 0x5412], error(EPERM)),
+            (0, "ioctl", &[0, 1 << 32 | 0x5412], error(EPERM)),
+            (0, "ioctl", &[0, 0x541c], error(EPERM)),
+            (0, "mknodat", &[0, 0, 0o10_644, 0], ALLOW),
+            (0, "mknodat", &[0, 0, 0o100_644, 0x801], ALLOW),
+            (0, "mknodat", &[0, 0, 0o20_644, 0], ALLOW),
+            (0, "mknodat", &[0, 0, 0o20_644, 1 << 32], ALLOW),
+            (0, "mknodat", &[0, 0, 0o20_644, 0x103], error(EPERM)),
+            (u64::MAX, "mknodat", &[0, 0, 0o60_644, 0x801], error(EPERM)),
+            (u64::MAX, "mknodat", &[0, 0, 0o60_644, 0], error(EPERM)),
+        ] {
+            assert_eq!(said(capabilities, call, arguments), expected, "{call} {arguments:x?}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn programs_of_32_bits_have_their_own_numbers() {
+        let said = |number, arguments: &[u64]| verdict(0, MACHINES[1].0, number, arguments);
+        for (number, name) in [(3, "read"), (11, "execve"), (45, "brk"), (403, "clock_gettime64")] {
+            assert_eq!(said(number, &[]), ALLOW, "{name}");
+        }
+        assert_eq!(said(21, &[]), error(EPERM), "mount");
+        assert_eq!(said(310, &[0x1000_0000]), error(EPERM), "unshare");
+        assert_eq!(said(102, &[]), error(ENOSYS), "socketcall");
+        assert_eq!(said(14, &[0, 0o60_644, 0x801]), error(EPERM), "mknod");
+    }
+
+    #[test]
+    fn it_is_short() {
+        for capabilities in [0, u64::MAX, 0xa804_25fb] {
+            let length = default(capabilities).len();
+            assert!((100..1000).contains(&length), "{length} instructions for {capabilities:#x}");
+        }
+    }
+}
