@@ -13,8 +13,9 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace that each crate may use outside of its tests.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("pod", &[]),
+    ("filter", &[]),
     ("sys", &["pod"]),
     ("report", &["pod"]),
     ("archive", &["pod", "sys"]),
@@ -23,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("prepare", &["archive", "image", "pod", "report", "store", "sys"]),
     ("terminal", &["pod", "report"]),
     ("installer", &["archive", "image", "pod", "prepare", "report", "store", "sys", "terminal"]),
-    ("stage1-init", &["pod", "sys"]),
+    ("stage1-init", &["filter", "pod", "sys"]),
     ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
     ("gate", &["gate-attribute"]),
     ("gate-attribute", &[]),

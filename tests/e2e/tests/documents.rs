@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Documents that are made from what they are about: they must say what is so.
+//!
+//! docs/system-calls.md is the filter's table, and a comparison with the profile that podman and others give a container.
+//! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+
+use filter::table::{Capability, GROUPS, Rule};
+use gate::root_test;
+use serde_json::Value;
+use syscalls::{x86, x86_64};
+use testing::{packages, repository};
+
+const DOCUMENT: &str = "docs/system-calls.md";
+/// The Debian package that has the profile, and where it is in there.
+const PROFILE: (&str, &str) = ("golang-github-containers-common", "usr/share/containers/seccomp.json");
+/// The capabilities that an app has where its manifest says nothing (appc spec).
+const CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETUID",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETFCAP",
+    "CAP_SYS_CHROOT",
+];
+
+const HEAD: &str = "\
+# Which system calls an app may make
+
+Every app has this filter, unless its manifest has `os/linux/seccomp-retain-set` or `os/linux/seccomp-remove-set`, which take its
+place ([manifests.md](manifests.md)). A call that may not be made returns an error; none ends the app. `EPERM` says that it is
+not allowed, `ENOSYS` that there is no such call, by which programs take an older one. Calls that are newer than the table are
+`ENOSYS`, and so are those of machines other than this one and its 32-bit form.
+
+`crates/filter/src/table.rs` is the table; this page is made from it.
+";
+
+/// What becomes of a call where an app has the capabilities above.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Allowed,
+    ByArguments,
+    Eperm,
+    Enosys,
+}
+
+impl Verdict {
+    fn shown(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::ByArguments => "by its arguments",
+            Self::Eperm => "`EPERM`",
+            Self::Enosys => "`ENOSYS`",
+        }
+    }
+}
+
+#[root_test]
+fn the_page_of_system_calls_says_what_the_filter_does() {
+    let (version, profile) = profile();
+    let page = page(&version, &profile);
+    let path = repository().join(DOCUMENT);
+    if env::var_os("UPDATE_DOCUMENTS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let there = fs::read_to_string(&path).unwrap();
+    // Another distribution has another version of the profile, to which the comparison does not apply.
+    let part = |page: &str| match there.contains(&compared_with(&version)) {
+        true => page.to_owned(),
+        false => page.split("## Compared").next().unwrap().to_owned(),
+    };
+    assert!(part(&there) == part(&page), "{DOCUMENT} is old: expected what UPDATE_DOCUMENTS=1 writes");
+}
+
+/// The profile's version and itself.
+fn profile() -> (String, Value) {
+    let (package, path) = PROFILE;
+    let packages = packages::fetch(package).unwrap();
+    let package = packages.iter().find(|one| one.name == package).unwrap();
+    let mut found = Vec::new();
+    package.visit(|entry, _| entry.as_os_str() == path, |entry| found = entry.contents).unwrap();
+    let version = package.version.to_string();
+    let upstream = version.split(['+', '-']).next().unwrap().to_owned();
+    (upstream, serde_json::from_slice(&found).unwrap())
+}
+
+fn compared_with(version: &str) -> String {
+    format!("## Compared with the profile of containers-common {version}\n")
+}
+
+fn page(version: &str, profile: &Value) -> String {
+    let mut page = format!("{HEAD}\n## The table\n\n| calls | an app may make them | because | which |\n|---|---|---|---|\n");
+    for group in GROUPS {
+        let calls: Vec<_> = group.calls.split_whitespace().collect();
+        let (name, rule, why, calls) = (group.name, rule(group.rule), group.why, calls.join(" "));
+        writeln!(page, "| {name} | {rule} | {why} | {calls} |").unwrap();
+    }
+    let (own, theirs) = (own(), theirs(profile));
+    let mut differences: BTreeMap<(&str, Verdict, Verdict), Vec<&str>> = BTreeMap::new();
+    for (call, (verdict, why)) in &own {
+        let their = theirs.get(call).copied().unwrap_or(Verdict::Enosys);
+        if their != *verdict {
+            differences.entry((why, *verdict, their)).or_default().push(call);
+        }
+    }
+    let different: usize = differences.values().map(Vec::len).sum();
+    write!(
+        page,
+        "\n{}\npodman, buildah and CRI-O give their containers this profile. With the capabilities that an app has by default, on \
+         x86-64, {} of {} calls are treated alike. These are not:\n\n| calls | here | there | because |\n|---|---|---|---|\n",
+        compared_with(version),
+        own.len() - different,
+        own.len(),
+    )
+    .unwrap();
+    for ((why, here, there), calls) in &differences {
+        writeln!(page, "| {} | {} | {} | {why} |", calls.join(" "), here.shown(), there.shown()).unwrap();
+    }
+    page
+}
+
+fn rule(rule: Rule) -> String {
+    match rule {
+        Rule::Allow => "yes".into(),
+        Rule::Deny => "no: `EPERM`".into(),
+        Rule::Absent => "no: `ENOSYS`".into(),
+        Rule::Needs(capability) => format!("with {}, else `EPERM`", shown(capability)),
+        Rule::AbsentWithout(capability) => format!("with {}, else `ENOSYS`", shown(capability)),
+        Rule::Check(check) => check.shown().into(),
+    }
+}
+
+/// `SysAdmin` → `CAP_SYS_ADMIN`.
+fn shown(capability: Capability) -> String {
+    let mut name = "CAP".to_owned();
+    for letter in format!("{capability:?}").chars() {
+        name.extend(letter.is_uppercase().then_some('_'));
+        name.extend(letter.to_uppercase());
+    }
+    name
+}
+
+/// What becomes of each call of x86-64 and its 32-bit programs here, and why.
+fn own() -> BTreeMap<&'static str, (Verdict, &'static str)> {
+    let verdict = |rule| match rule {
+        Rule::Allow => Verdict::Allowed,
+        Rule::Deny => Verdict::Eperm,
+        Rule::Absent => Verdict::Enosys,
+        Rule::Needs(one) if CAPABILITIES.contains(&&*shown(one)) => Verdict::Allowed,
+        Rule::Needs(_) => Verdict::Eperm,
+        Rule::AbsentWithout(_) => Verdict::Enosys,
+        Rule::Check(_) => Verdict::ByArguments,
+    };
+    let here = |call: &str| {
+        x86_64::Sysno::iter().any(|one| one.name() == call) || x86::Sysno::iter().any(|one| one.name() == call)
+    };
+    let all = GROUPS.iter().flat_map(|group| {
+        group.calls.split_whitespace().map(move |call| (call, (verdict(group.rule), group.why)))
+    });
+    all.filter(|(call, _)| here(call)).collect()
+}
+
+/// What becomes of each call that the profile names: rules for other capabilities and machines don't count.
+fn theirs(profile: &Value) -> BTreeMap<&str, Verdict> {
+    let mut verdicts = BTreeMap::new();
+    let list = |rule: &Value, when: &str, what: &str| -> Vec<String> {
+        let all = rule[when][what].as_array().cloned().unwrap_or_default();
+        all.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    for rule in profile["syscalls"].as_array().unwrap() {
+        let has = |name: &String| CAPABILITIES.contains(&name.as_str());
+        let (needed, without) = (list(rule, "includes", "caps"), list(rule, "excludes", "caps"));
+        let machines = list(rule, "includes", "arches");
+        let here = machines.is_empty() || machines.iter().any(|machine| machine == "amd64");
+        if !here || !needed.iter().all(has) || without.iter().any(has) {
+            continue;
+        }
+        let has_arguments = rule["args"].as_array().is_some_and(|arguments| !arguments.is_empty());
+        let verdict = match (rule["action"].as_str().unwrap(), rule["errno"].as_str()) {
+            _ if has_arguments => Verdict::ByArguments,
+            ("SCMP_ACT_ALLOW", _) => Verdict::Allowed,
+            ("SCMP_ACT_ERRNO", Some("EPERM")) => Verdict::Eperm,
+            ("SCMP_ACT_ERRNO", Some("ENOSYS")) => Verdict::Enosys,
+            other => panic!("what is not known here: {other:?}"),
+        };
+        for name in rule["names"].as_array().unwrap() {
+            verdicts.insert(name.as_str().unwrap(), verdict);
+        }
+    }
+    verdicts
+}
