@@ -16,7 +16,7 @@ use pod::path::AbsolutePath;
 use pod::user::{ImageRoot, person, resolve_group, resolve_user};
 use pod::{App, Pod, layout};
 use stage1_init::host::{Controllers, Host};
-use stage1_init::launch::Launch;
+use stage1_init::launch_file::Launch;
 use stage1_init::plan::{Plan, plan};
 use stage1_init::{Credentials, Loaded, Store, Tree, dry_run};
 

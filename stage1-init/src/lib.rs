@@ -9,46 +9,25 @@
 
 mod apply;
 mod args;
-mod cgroup;
-mod clear;
-pub mod dry_run;
+mod enter;
+mod exchange;
 mod failure;
-mod feed;
 mod filesystem;
-mod halt;
-pub mod host;
-mod in_pod;
+mod helpers;
 mod in_root;
-mod inotify;
-mod job;
-pub mod launch;
 mod load;
-mod localtime;
-mod lock;
-mod mounts;
-mod nspawn;
-mod outcome;
-mod overlay;
 pub mod plan;
-mod reaper;
-mod rlimits;
-mod roots;
-mod sockets;
+mod run;
 mod start;
-mod statuses;
-mod stdio;
-mod store;
-mod supervisor;
 mod sys;
-mod terminal;
-mod trees;
-mod unit;
-mod volumes;
 
+pub use exchange::launch_file;
+pub use exchange::statuses::Writes;
+pub use load::host;
+pub use load::store::Store;
+pub use load::trees::{Lower, Tree};
 pub use load::{Credentials, Loaded, load};
-pub use statuses::Writes;
-pub use store::Store;
-pub use trees::{Lower, Tree};
+pub use plan::dry_run;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -59,14 +38,14 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
-    if matches!(name.to_str(), Some(in_pod::MOUNTS | in_pod::STATUS | in_pod::EXIT_CODE)) {
-        in_pod::outlive_requests();
+    if matches!(name.to_str(), Some(helpers::MOUNTS | helpers::STATUS | helpers::EXIT_CODE)) {
+        helpers::outlive_requests();
     }
     match name.to_str() {
-        Some(in_pod::LAUNCH) => in_pod::launch::run(),
-        Some(in_pod::MOUNTS) => in_pod::mounts::run(),
-        Some(in_pod::STATUS) => in_pod::status::run(&args),
-        Some(in_pod::EXIT_CODE) => in_pod::status::exit_code(),
+        Some(helpers::LAUNCH) => helpers::launch::run(),
+        Some(helpers::MOUNTS) => helpers::mounts::run(),
+        Some(helpers::STATUS) => helpers::status::run(&args),
+        Some(helpers::EXIT_CODE) => helpers::status::exit_code(),
         _ => start::run(&args),
     }
 }

@@ -13,17 +13,28 @@ use nix::unistd::{geteuid, getpid};
 use pod::id::PodId;
 use pod::layout;
 
+use crate::apply;
+use crate::apply::localtime;
 use crate::args::{self, Args};
-use crate::cgroup::Cgroup;
+use crate::enter::cgroup::Cgroup;
+use crate::enter::private_root;
+use crate::enter::rlimits;
+use crate::enter::sockets;
+use crate::enter::stdio;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::in_root::{InRoot, check_guarded};
+use crate::load;
+use crate::load::host;
+use crate::load::lock;
+use crate::load::store::Store;
+use crate::plan;
 use crate::plan::Plan;
-use crate::store::Store;
-use crate::supervisor::Requests;
-use crate::{
-    apply, dry_run, host, inotify, load, localtime, lock, mounts, nspawn, plan, reaper, rlimits, sockets,
-    stdio, supervisor,
-};
+use crate::plan::dry_run;
+use crate::run::inotify;
+use crate::run::nspawn;
+use crate::run::reaper;
+use crate::run::supervisor;
+use crate::run::supervisor::Requests;
 
 /// Runs the pod in the current directory.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
@@ -106,7 +117,7 @@ fn enter(
 ) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     let stdio = stdio::take(plan.stdin).at(Step::Namespace)?;
-    mounts::enter(plan, store).at(Step::Namespace)?;
+    private_root::enter(plan, store).at(Step::Namespace)?;
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 

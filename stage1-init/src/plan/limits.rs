@@ -7,7 +7,7 @@ use pod::isolators::{CapabilitySet, Quantity, Resource};
 use pod::{App, Pod};
 
 use super::service;
-use crate::host::{Controllers, Host};
+use crate::load::host::{Controllers, Host};
 
 /// The period of CPU limits, in microseconds; also the kernel's default.
 const PERIOD: u64 = 100_000;

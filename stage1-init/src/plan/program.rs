@@ -5,7 +5,7 @@ use pod::exec::Exec;
 use pod::{App, layout};
 
 use super::service;
-use crate::launch::{Filter, Launch, Sockets};
+use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::load::Credentials;
 
 pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets: Option<Sockets>) -> Launch {

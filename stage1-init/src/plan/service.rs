@@ -11,7 +11,7 @@
 //! Handlers are separate services because systemd passes the stdio socket only to `ExecStart=`. `exit.target` stops the
 //! first two services. All are done before `gantry-exit.service`, which ends the pod (see `units/`).
 //!
-//! The status writer decides whether a service ended well (`in_pod::status`). For systemd, a service whose program
+//! The status writer decides whether a service ended well (`helpers::status`). For systemd, a service whose program
 //! ended well has failed if processes that the program left behind had to be killed.
 
 use pod::App;
@@ -20,9 +20,9 @@ use pod::manifest::Restart;
 use pod::name::AppName;
 
 use super::limits::Limits;
-use crate::in_pod::{self, status};
+use crate::helpers::{self, status};
 use crate::load::Credentials;
-use crate::unit::{Command, Unit};
+use crate::plan::unit::{Command, Unit};
 
 /// `CAP_SYS_ADMIN` (linux/capability.h).
 const SYS_ADMIN: u64 = 1 << 21;
@@ -211,7 +211,7 @@ fn vital(unit: Unit, role: Role, app: &App) -> Unit {
 /// can leave.
 fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
     let unit = unit
-        .set("ExecStart", Command::new(in_pod::LAUNCH_PATH, vec![]))
+        .set("ExecStart", Command::new(helpers::LAUNCH_PATH, vec![]))
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
         .set("Sockets", "gantry-stdio.socket")
         .set("StandardInput", format_args!("file:/{}", role.launch(&app.name)))
@@ -233,5 +233,5 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: 
 }
 
 fn writes_status(app: &App, of: &'static str) -> Command {
-    Command::privileged(in_pod::STATUS_PATH, vec![of.into(), app.name.to_string()])
+    Command::privileged(helpers::STATUS_PATH, vec![of.into(), app.name.to_string()])
 }

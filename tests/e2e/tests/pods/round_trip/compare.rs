@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stage1_init::launch::Launch;
+use stage1_init::launch_file::Launch;
 use stage1_init::plan::Plan;
 
 use super::generate::App;

@@ -11,7 +11,7 @@ use pod::name::AppName;
 use pod::{App, Pod, layout};
 
 use crate::in_root::InRoot;
-use crate::store::Store;
+use crate::load::store::Store;
 
 /// An app's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

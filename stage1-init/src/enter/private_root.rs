@@ -31,16 +31,16 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use pod::layout;
 use rustix::mount::MountAttrFlags;
 
+use crate::enter::overlay::{self, Upper};
+use crate::enter::roots;
+use crate::enter::volumes::{self, Volume};
+use crate::exchange::outcome;
 use crate::failure::namespace;
 use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
 use crate::in_root::InRoot;
-use crate::outcome;
-use crate::overlay::{self, Upper};
+use crate::load::store::Store;
 use crate::plan::Plan;
-use crate::roots;
-use crate::store::Store;
 use crate::sys::{Depth, set_attributes};
-use crate::volumes::{self, Volume};
 
 /// Where stage1 is mounted in the private root.
 pub(crate) const POD: &str = "/pod";

@@ -12,9 +12,9 @@ use pod::manifest::Ownership;
 use pod::text::one_line;
 use pod::{Mount, Socket, Source, layout};
 
-use crate::plan::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, SHARED, TMP};
+use crate::exchange::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, SHARED, TMP};
+use crate::load::trees::{Lower, Tree};
 use crate::plan::{Plan, Root, Supplied};
-use crate::trees::{Lower, Tree};
 
 /// Writes text to stdout; fails unless all of it is written.
 pub(crate) fn print(text: &str) -> Result<()> {

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::Pid;
 
-use crate::cgroup::Cgroup;
+use crate::enter::cgroup::Cgroup;
 use crate::sys;
 
 /// SIGRTMIN+3 as systemd counts; it starts `halt.target` (systemd(1), "Signals").

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Loads a pod directory into a [`Pod`], and finds out the users and groups that its apps run as.
 
+pub mod host;
+pub(crate) mod lock;
+pub(crate) mod store;
+pub(crate) mod trees;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -14,9 +19,9 @@ use pod::path::RelativePath;
 use pod::user::{Person, person, resolve_group, resolve_user};
 use pod::{Pod, layout};
 
+use self::trees::Tree;
 use crate::in_root::InRoot;
-use crate::store::Store;
-use crate::trees::{self, Tree};
+use crate::load::store::Store;
 
 /// The maximum length of a manifest.
 const MANIFEST_MAX: u64 = 4 << 20;

@@ -20,11 +20,11 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use pod::layout;
 use rustix::mount::MountAttrFlags;
 
+use crate::exchange::outcome::PODS;
+use crate::exchange::view::{COPIED, Copied, DEV, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
 use crate::failure::{Step, report};
 use crate::filesystem::{Submounts, attach, clone_tree, create};
 use crate::in_root::InRoot;
-use crate::outcome::PODS;
-use crate::plan::view::{COPIED, Copied, DEV, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
 use crate::sys::{Depth, set_attributes};
 
 /// Makes all mounts. On failure, reports why and returns a failure.

@@ -17,18 +17,18 @@ use nix::sys::stat::{Mode, fchmod};
 use pod::path::RelativePath;
 use rustix::mount::MountAttrFlags;
 
+use crate::apply::localtime;
+use crate::enter::overlay::{self, Upper};
+use crate::enter::private_root::POD;
+use crate::enter::volumes::{self, Volume};
+use crate::exchange::view::{COPIED, Copied, Supplied, TMP};
 use crate::failure::warn;
 use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
 use crate::in_root::InRoot;
-use crate::localtime;
-use crate::mounts::POD;
-use crate::overlay::{self, Upper};
+use crate::load::store::Store;
+use crate::load::trees::{self, Tree};
 use crate::plan::Root;
-use crate::plan::view::{COPIED, Copied, Supplied, TMP};
-use crate::store::Store;
 use crate::sys::{Depth, set_attributes};
-use crate::trees::{self, Tree};
-use crate::volumes::{self, Volume};
 
 /// The content of files that exist only to be mounted on, so that the next start can tell them from the image's.
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";

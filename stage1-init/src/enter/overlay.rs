@@ -19,7 +19,7 @@ use pod::path::RelativePath;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 use rustix::mount::MountAttrFlags;
 
-use crate::clear::{clear, readable};
+use crate::apply::clear::{clear, readable};
 use crate::filesystem::create;
 use crate::in_root::InRoot;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The caller's stdin, stdout and stderr, and the pod's sockets. The apps get the descriptors themselves, so no relay
 //! and no terminal is in between that could lose or change anything. Terminals are the exception: they are opened
-//! anew, for what they are to be used for ([`crate::terminal`]).
+//! anew, for what they are to be used for ([`crate::enter::terminal`]).
 //!
 //! `/init` binds a datagram socket and queues one message on it that carries the descriptors (unix(7), `SCM_RIGHTS`).
 //! The socket goes to nspawn, to systemd, and as `gantry-stdio.socket` to every service by socket activation. The
@@ -21,8 +21,8 @@ use nix::sys::socket::{
 };
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use crate::terminal::{self, Input};
-use crate::volumes::is_directory;
+use crate::enter::terminal::{self, Input};
+use crate::enter::volumes::is_directory;
 
 /// The socket's path. It is also `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises the socket.
 const SOCKET: &str = "/run/gantry-stdio";

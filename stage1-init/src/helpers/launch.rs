@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Becomes one of an app's programs. systemd has already set its user, groups and limits; its stdin is the launch file,
-//! which says what to start ([`crate::launch`]).
+//! which says what to start ([`crate::exchange::launch_file`]).
 //!
 //! The launcher has capabilities that the app may not have. It gives them up as soon as it is in the app's root, which
 //! it enters in a mount namespace of the program's own ([`super::enter`]). Nothing of the pod's root is left there for
@@ -33,10 +33,11 @@ use rustix::thread::{
 };
 
 use super::{enter, seccomp};
+use crate::enter::stdio;
+use crate::exchange::launch_file::{Launch, Sockets};
 use crate::failure::report;
 use crate::in_root::open_plainly;
-use crate::launch::{Launch, Sockets};
-use crate::{stdio, sys};
+use crate::sys;
 
 /// The exit status of a shell that can't find a program (POSIX, Shell Command Language, 2.8.2).
 const NOT_FOUND: u8 = 127;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Moves a process from the pod's root into an app's, in a mount namespace that contains nothing but the app's root.
 //!
-//! nspawn moves the pod's root over the private one ([`crate::mounts`]). The private root stays below it, unmasked and
+//! nspawn moves the pod's root over the private one ([`crate::enter::private_root`]). The private root stays below it, unmasked and
 //! with the host's devices. It can't be named there, but every mount in a mount namespace counts: a user namespace may
 //! mount a new /proc and /sys if the mount namespace has them unmasked (`mount_too_revealing`, the kernel's
 //! fs/namespace.c). So it is not enough to pivot away the topmost root.

@@ -10,7 +10,7 @@ use std::io;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use crate::outcome::PODS;
+use crate::exchange::outcome::PODS;
 
 /// The marker file, which has the app's status.
 pub(super) const TERMINATED: &str = "/run/gantry-terminated";

@@ -25,7 +25,7 @@ use nix::libc::{
     SECCOMP_RET_KILL_PROCESS, sock_filter,
 };
 
-use crate::launch::Filter;
+use crate::exchange::launch_file::Filter;
 
 /// The offset of the call's number in `struct seccomp_data`.
 const NUMBER: u32 = 0;

@@ -4,12 +4,12 @@
 //! - It takes the requests to stop: SIGTERM, SIGINT, SIGQUIT and SIGHUP. nspawn can't do that. It handles only the
 //!   first two, ends everything at once on a second one, and passes one on whether or not the pod's systemd listens by
 //!   then. The kernel drops a signal that process 1 of a namespace has no handler for (pid_namespaces(7)).
-//! - It stops and continues the pod as a job of the caller's shell ([`crate::job`]).
-//! - It ends with the exit code that the pod has recorded ([`crate::outcome`]). If there is none, nspawn or systemd
+//! - It stops and continues the pod as a job of the caller's shell ([`crate::run::job`]).
+//! - It ends with the exit code that the pod has recorded ([`crate::exchange::outcome`]). If there is none, nspawn or systemd
 //!   has failed. That is reported in one line, with nspawn's messages.
 //!
 //! Requests are held back from the first moment, so none is lost. The first one is sent to systemd itself as soon as
-//! systemd listens, and nspawn is ended ([`crate::halt`]), since a supervisor that signals every process of the pod
+//! systemd listens, and nspawn is ended ([`crate::run::halt`]), since a supervisor that signals every process of the pod
 //! signals nspawn, too. A pipe shows when systemd listens: right after systemd has set up its signals, it closes the
 //! descriptors that it was started with and has no unit for (systemd's main.c, after `manager_startup`).
 //!
@@ -30,16 +30,17 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdout, setsid};
 
-use crate::cgroup::Cgroup;
+use crate::enter::cgroup::Cgroup;
+use crate::enter::private_root::POD;
+use crate::enter::stdio::Stdio;
+use crate::exchange::outcome::{self, OURS};
 use crate::failure::{At, Failure, Step};
-use crate::halt::{Nspawn, halt};
-use crate::in_pod::status;
-use crate::job::Job;
-use crate::mounts::POD;
-use crate::nspawn::{self, Command};
-use crate::outcome::{self, OURS};
-use crate::stdio::Stdio;
-use crate::{inotify, sys};
+use crate::helpers::status;
+use crate::run::halt::{Nspawn, halt};
+use crate::run::inotify;
+use crate::run::job::Job;
+use crate::run::nspawn::{self, Command};
+use crate::sys;
 
 /// The signals that ask a pod to stop.
 const REQUESTS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
@@ -81,7 +82,7 @@ impl Requests {
     }
 }
 
-/// Returns the signals that are held back as soon as there is a pod to stop ([`crate::job`]).
+/// Returns the signals that are held back as soon as there is a pod to stop ([`crate::run::job`]).
 ///
 /// SIGPIPE is among them, because a write to a pipe could otherwise end this process.
 fn job_signals() -> SigSet {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use pod::Pod;
 use pod::isolators::CapabilitySet;
 
-use crate::cgroup::Cgroup;
+use crate::enter::cgroup::Cgroup;
 use crate::plan::launchers_capabilities;
 
 /// How much of a resolv.conf is read at most.

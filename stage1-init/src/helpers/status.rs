@@ -5,7 +5,7 @@
 //! `$SERVICE_RESULT`, `$EXIT_CODE`, `$EXIT_STATUS`). The first app to fail decides the pod's code: its status writer
 //! creates [`FAILED`], which is created only once.
 //!
-//! The pod's code is recorded in its [`outcome`](crate::outcome), in memory, and an app's status in room that was
+//! The pod's code is recorded in its [`outcome`](crate::exchange::outcome), in memory, and an app's status in room that was
 //! reserved for it ([`statuses`]): neither depends on space that an app can use up.
 //!
 //! systemd's own result is of no use for this: it is also a failure if systemd had to kill processes that a successful
@@ -26,9 +26,11 @@ use nix::sys::signal::Signal;
 use pod::name::AppName;
 
 use super::terminated::{self, TERMINATED};
+use crate::enter::stdio;
+use crate::exchange::outcome::{OURS, PODS, REMOVED, is_removed};
+use crate::exchange::statuses;
 use crate::failure::{Step, report};
-use crate::outcome::{OURS, PODS, REMOVED, is_removed};
-use crate::{statuses, stdio, sys};
+use crate::sys;
 
 /// The status is that of the app.
 pub(crate) const APP: &str = "app";

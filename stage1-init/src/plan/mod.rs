@@ -2,13 +2,14 @@
 //! Plans a pod: what is written into its stage1, what is mounted, and what is executed. A plan is plain data, a pure
 //! function of the manifests and of what the host can do.
 //!
-//! `service` makes the units. What the units start is described in files of their own ([`crate::launch`]). Nothing is
+//! `service` makes the units. What the units start is described in files of their own ([`crate::exchange::launch_file`]). Nothing is
 //! planned that would be ignored: what the host can't do becomes a warning.
 
+pub mod dry_run;
 mod limits;
 mod program;
 mod service;
-pub(crate) mod view;
+pub(crate) mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,17 +20,18 @@ use pod::manifest::Restart;
 use pod::name::AppName;
 use pod::{App, Mount, Socket, layout};
 
-use crate::host::Host;
-use crate::launch::Launch;
+use crate::exchange::launch_file::Launch;
+use crate::exchange::statuses::Writes;
+use crate::load::host::Host;
+use crate::load::trees::Tree;
 use crate::load::{Credentials, Loaded};
-use crate::nspawn;
-use crate::statuses::Writes;
-use crate::trees::Tree;
+use crate::run::nspawn;
 use limits::Limits;
 use service::Role;
 
+use crate::exchange::view;
+pub use crate::exchange::view::Supplied;
 pub(crate) use service::launchers_capabilities;
-pub use view::Supplied;
 
 /// The directory of links to the apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
 const WANTS: &str = "etc/systemd/system/default.target.wants";

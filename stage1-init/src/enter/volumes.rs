@@ -19,7 +19,7 @@ use pod::text::escape;
 use pod::{Mount, Source, check_targets, layout};
 use rustix::mount::MountAttrFlags;
 
-use crate::clear::readable;
+use crate::apply::clear::readable;
 use crate::filesystem::{Submounts, attach, clone_tree_at};
 use crate::in_root::{InRoot, open_without_links};
 use crate::sys::{Depth, set_attributes};

@@ -21,8 +21,8 @@ use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 
-use crate::cgroup::Cgroup;
-use crate::terminal::{Input, is_background};
+use crate::enter::cgroup::Cgroup;
+use crate::enter::terminal::{Input, is_background};
 
 /// How often to check whether a frozen pod that could not be stopped is in the foreground.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -3,6 +3,9 @@
 //!
 //! What an earlier start of the same pod left is removed first, so a second start finds the same state as the first.
 
+pub(crate) mod clear;
+pub(crate) mod localtime;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,10 +19,10 @@ use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use pod::layout;
 use pod::path::RelativePath;
 
-use crate::clear::{self, check_same_mount, readable};
+use self::clear::{check_same_mount, readable};
+use crate::exchange::statuses;
 use crate::in_root::InRoot;
 use crate::plan::{self, Plan};
-use crate::statuses;
 
 const READABLE: Mode = Mode::from_bits_truncate(0o644);
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Mounts of apps beside their trees and volumes: `/init` and the pod make them, and `--dry-run` lists them.
 //!
-//! An app's root is completed in two parts. `/init` does the first ([`crate::roots`]): what the plan has for that root.
-//! The second needs the pod's namespaces and is done inside the pod ([`crate::in_pod::mounts`]), for all apps in the
+//! An app's root is completed in two parts. `/init` does the first ([`crate::enter::roots`]): what the plan has for that root.
+//! The second needs the pod's namespaces and is done inside the pod ([`crate::helpers::mounts`]), for all apps in the
 //! same way: the apps' /dev is made, then the pod's /proc and /sys are masked, then each root gets a copy of the three.
 
 use pod::{App, layout};
 
-use super::{HOSTS, RESOLV_CONF, Root};
-use crate::trees::Tree;
+use crate::load::trees::Tree;
+use crate::plan::{HOSTS, RESOLV_CONF, Root};
 
 /// The apps' /dev, in the pod.
 pub(crate) const DEV: &str = "/run/gantry/dev";
@@ -84,7 +84,7 @@ pub struct Supplied {
 }
 
 /// Plans an app's root. `/etc/resolv.conf` is supplied only if the host has one.
-pub(super) fn root(app: &App, tree: &Tree, has_resolv_conf: bool) -> Root {
+pub(crate) fn root(app: &App, tree: &Tree, has_resolv_conf: bool) -> Root {
     let resolv_conf = Supplied { at: "/etc/resolv.conf", source: RESOLV_CONF };
     let mut supplied = vec![Supplied { at: "/etc/hosts", source: HOSTS }];
     supplied.extend(has_resolv_conf.then_some(resolv_conf));

@@ -23,9 +23,10 @@ use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpi
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::cgroup::Cgroup;
-use crate::store::Store;
-use crate::{lock, sys};
+use crate::enter::cgroup::Cgroup;
+use crate::load::lock;
+use crate::load::store::Store;
+use crate::sys;
 
 /// Starts the reaper of this process's pod. `lock` and the trees stay locked until the reaper ends.
 pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()> {

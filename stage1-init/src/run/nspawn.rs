@@ -16,7 +16,7 @@ use pod::arch::Arch;
 use pod::id::PodId;
 use pod::isolators::CapabilitySet;
 
-use crate::mounts::POD;
+use crate::enter::private_root::POD;
 use crate::sys;
 
 /// The index of nspawn's own path in the command line; the words before it are the loader's.

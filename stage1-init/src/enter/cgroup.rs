@@ -36,7 +36,7 @@ use rustix::mount::MountAttrFlags;
 
 use crate::failure::namespace;
 use crate::filesystem::create;
-use crate::host::Controllers;
+use crate::load::host::Controllers;
 
 /// The file that lists the controllers enabled for the cgroups below.
 const SUBTREE: &str = "cgroup.subtree_control";

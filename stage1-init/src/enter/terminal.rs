@@ -8,9 +8,9 @@
 //! - A terminal that apps write to is opened anew, for writing alone. It is opened on a mount that allows no devices,
 //!   so that it can't be opened once more: an app that is root could do that, for reading.
 //! - A terminal that apps read is opened for reading alone, and only if the pod is in the foreground
-//!   ([`Input::Held`]). The pod is frozen whenever it is no longer in the foreground ([`crate::job`]).
+//!   ([`Input::Held`]). The pod is frozen whenever it is no longer in the foreground ([`crate::run::job`]).
 //! - A pod that is started in the background reads from a pipe ([`Input::Fed`]). The pipe is filled from the terminal
-//!   once the pod is in the foreground ([`crate::feed`]).
+//!   once the pod is in the foreground ([`crate::run::feed`]).
 //!
 //! Invariant: no process of a pod that runs in the background has a descriptor that reads the terminal of its session.
 
@@ -27,8 +27,8 @@ use nix::sys::stat::{FileStat, fstat};
 use nix::unistd::{isatty, read, tcgetpgrp};
 use rustix::mount::MountAttrFlags;
 
-use crate::feed::Feed;
 use crate::filesystem::{Submounts, clone_tree, clone_tree_at};
+use crate::run::feed::Feed;
 use crate::sys::{self, Depth, set_attributes};
 
 /// How the pod's apps have the terminal that is their stdin.

@@ -22,7 +22,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, read, write};
 
-use crate::terminal::is_background;
+use crate::enter::terminal::is_background;
 
 /// How long to wait between checks for a reader: `FIRST`, then ever longer, up to `LAST`.
 const FIRST: Duration = Duration::from_millis(50);
