@@ -36,6 +36,6 @@ pub use import::{Acquired, Importer, NameOf};
 pub use info::{Info, TreeKind};
 pub use new::Stored;
 pub use references::References;
-pub use select::{Selector, images, missing, resolve};
+pub use select::{NoImage, Selector, images, resolve};
 pub use tree::{Tree, ids};
 pub use verify::{Known, Repair, Verdict, repair, verify};

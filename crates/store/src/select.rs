@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Selects images of the store by what users call them: an id, the beginning of one, or a name.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use pod::id::{ImageId, TreeId};
 use pod::text::escape;
 
@@ -9,7 +9,7 @@ use crate::alias;
 use crate::data_dir::DataDir;
 use crate::info::{Info, TreeKind};
 use crate::tree::{Found, Tree, ids};
-use report::hinted;
+use report::{Advice, told};
 
 const SHA256: &str = "sha256-";
 /// How often an image is looked up again after it vanished before it could be opened.
@@ -63,16 +63,25 @@ pub fn resolve(data_dir: &DataDir, selector: &Selector) -> Result<Tree> {
             return Ok(tree);
         }
     }
-    Err(missing(selector))
+    Err(told(NoImage(selector.clone())))
 }
 
-/// Returns the error for a selector that matches no image in the store.
-pub fn missing(selector: &Selector) -> anyhow::Error {
-    let missing = match selector {
+/// The store has no image that a selector means.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {}", what(.0), .0.shown())]
+pub struct NoImage(pub Selector);
+
+fn what(selector: &Selector) -> &'static str {
+    match selector {
         Selector::Name(_) => "no such file, and no image of this name in the store",
-        _ => "no such image in the store",
-    };
-    hinted(anyhow!("{missing}: {}", selector.shown()), "installer image list shows what there is")
+        Selector::Id(_) | Selector::Prefix(_) => "no such image in the store",
+    }
+}
+
+impl Advice for NoImage {
+    fn hint(&self) -> Option<String> {
+        Some("installer image list shows what there is".into())
+    }
 }
 
 /// Returns the trees of the images that can be meant.

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, bail};
 use pod::id::TreeId;
 use pod::text::one_line;
-use store::{DataDir, Importer, Known, References, Repair, Selector, Tree, TreeKind, Verdict, init};
+use store::{DataDir, Importer, Known, NoImage, References, Repair, Selector, Tree, TreeKind, Verdict, init};
 use terminal::output::Lines;
 
 use super::{Context, sweep};
@@ -43,8 +43,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         return Ok(exit);
     }
     context.check_dir()?;
-    args.images.first().map_or(Ok(()), |image| Err(store::missing(&Selector::any(image))))?;
-    Ok(Exit::Done)
+    match args.images.first() {
+        Some(image) => Err(report::told(NoImage(Selector::any(image)))),
+        None => Ok(Exit::Done),
+    }
 }
 
 /// A verification that goes on, and what it has found so far.

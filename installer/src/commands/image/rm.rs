@@ -3,7 +3,7 @@
 
 use anyhow::{Result, anyhow};
 use report::Hint as _;
-use store::{DataDir, Kept, Outcome, Selector};
+use store::{DataDir, Kept, NoImage, Outcome, Selector};
 
 use crate::commands::{Context, report_mounted, sweep};
 use crate::exit::Exit;
@@ -22,8 +22,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         return Ok(exit);
     }
     context.check_dir()?;
-    args.images.first().map_or(Ok(()), |image| Err(store::missing(&Selector::any(image))))?;
-    Ok(Exit::Done)
+    match args.images.first() {
+        Some(image) => Err(report::told(NoImage(Selector::any(image)))),
+        None => Ok(Exit::Done),
+    }
 }
 
 fn remove(data_dir: &DataDir, images: &[String]) -> Result<Exit> {
