@@ -13,10 +13,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace that each crate may use outside of its tests.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("pod", &[]),
     ("filter", &[]),
     ("sys", &["pod"]),
+    ("registry", &["pod"]),
     ("report", &["pod"]),
     ("archive", &["pod", "sys"]),
     ("store", &["archive", "pod", "report", "sys"]),

@@ -4,11 +4,12 @@
 use crate::sources::lines;
 
 /// Libraries print nothing: they return it to their callers.
-const LIBRARIES: [&str; 7] = [
+const LIBRARIES: [&str; 8] = [
     "crates/archive",
     "crates/image",
     "crates/pod",
     "crates/prepare",
+    "crates/registry",
     "crates/report",
     "crates/store",
     "crates/sys",

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Errors: one variant for each case that a caller may want to tell from others. Each is one line, names what it is
+//! about and what was expected, and has no credential in it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pod::text::{escape, one_line};
+
+use crate::digest::BlobDigest;
+
+/// Why something could not be fetched, or not be allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A text is no reference.
+    #[error("{} is not an image's name: expected {expected}", escape(text))]
+    Reference {
+        /// What was given.
+        text: String,
+        /// What was expected in the place that is wrong.
+        expected: &'static str,
+    },
+    /// A text is no digest.
+    #[error("{} is not a digest: expected sha256: or sha512: and its lower-case hex", escape(text))]
+    Digest {
+        /// What was given.
+        text: String,
+    },
+    /// A name has no host, and registries.conf does not give it one.
+    #[error("{name} names no registry: give the full name, {}", candidates.join(" or "))]
+    ShortName {
+        /// The name as it was given.
+        name: String,
+        /// Full names that may be meant.
+        candidates: Vec<String>,
+    },
+    /// A file of the host's can't be read.
+    #[error("cannot read {}: {source}", one_line(&path.display().to_string()))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// A file of the host's says something that can't be obeyed.
+    #[error("{}: {}", one_line(&path.display().to_string()), one_line(problem))]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        problem: String,
+    },
+    /// A credential helper is of no use.
+    #[error("{program} {problem}")]
+    Helper {
+        /// The program, or the file that names it.
+        program: String,
+        /// What it did. What it printed is not shown: it may be a password.
+        problem: &'static str,
+    },
+    /// A setting, such as a proxy, is unusable.
+    #[error("{name}: {problem}")]
+    Setting {
+        /// The variable or option. Its value is not printed: it may have a password in it.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// registries.conf forbids the registry.
+    #[error("{reference}: registries.conf blocks {prefix}")]
+    Blocked {
+        /// The image.
+        reference: String,
+        /// The prefix that is blocked.
+        prefix: String,
+    },
+    /// policy.json forbids the image, or asks for what can't be checked.
+    #[error("{image}: {} does not allow it: {reason} ({scope})", one_line(&policy.display().to_string()))]
+    Rejected {
+        /// The image.
+        image: String,
+        /// The policy's file.
+        policy: PathBuf,
+        /// Which part of the policy decided.
+        scope: String,
+        /// Why.
+        reason: String,
+    },
+    /// No endpoint gave what was asked for. Each attempt is named.
+    #[error("cannot fetch {what}: {}", join(attempts))]
+    Unavailable {
+        /// What was asked for, and of which image.
+        what: String,
+        /// What each endpoint did.
+        attempts: Vec<Attempt>,
+    },
+    /// What was fetched can't be written down.
+    #[error("cannot write {blob}: {source}")]
+    Write {
+        /// The blob.
+        blob: BlobDigest,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// The caller's flag was set.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+/// What one endpoint did.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The endpoint: `HOST[:PORT]`, and how it was asked if that is not HTTPS.
+    pub endpoint: String,
+    /// Why it did not give what was asked for.
+    pub failure: Failure,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.endpoint, self.failure)
+    }
+}
+
+fn join(attempts: &[Attempt]) -> String {
+    attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Why one endpoint did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The host's name has no address.
+    #[error("no such host")]
+    UnknownHost,
+    /// No connection, or it broke before the answer.
+    #[error("{0}")]
+    Connection(io::Error),
+    /// TLS failed: a certificate isn't trusted, or isn't the host's.
+    #[error("TLS: {}", one_line(.0))]
+    Tls(String),
+    /// A phase took too long.
+    #[error("no answer in time ({0})")]
+    Timeout(&'static str),
+    /// The registry asks for credentials, and there are none, or it refused them.
+    #[error("{status}: {reason}")]
+    Unauthorized {
+        /// 401 or 403.
+        status: u16,
+        /// Whether credentials were sent.
+        reason: &'static str,
+    },
+    /// The registry says that it has no such thing.
+    #[error("404: it has no such {0}")]
+    NotFound(&'static str),
+    /// The registry is busy for longer than is waited.
+    #[error("{status}: it is busy{}", asked(*.retry_after))]
+    Busy {
+        /// 429 or 503.
+        status: u16,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Any other status that is no success.
+    #[error("status {status}{}", code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    Status {
+        /// The status.
+        status: u16,
+        /// The registry's own code for it, such as `MANIFEST_INVALID`.
+        code: Option<String>,
+    },
+    /// A redirect that isn't followed.
+    #[error("redirect refused: {0}")]
+    Redirect(&'static str),
+    /// The registry's answer breaks the protocol.
+    #[error("{}", one_line(.0))]
+    Protocol(String),
+    /// What arrived has another digest.
+    #[error("its bytes have the digest {found}, expected {expected}")]
+    Digest {
+        /// What was asked for.
+        expected: BlobDigest,
+        /// What arrived.
+        found: BlobDigest,
+    },
+    /// What arrived has another size.
+    #[error("it has {found} bytes, expected {expected}")]
+    Size {
+        /// The size that the manifest says.
+        expected: u64,
+        /// What arrived, or what the registry announced.
+        found: String,
+    },
+    /// The transfer broke, and going on did not help.
+    #[error("cut after {at} of {size} bytes")]
+    Cut {
+        /// How many bytes arrived. They are kept.
+        at: u64,
+        /// How many there are.
+        size: u64,
+    },
+    /// The document is not what was asked for.
+    #[error("{}", one_line(.0))]
+    Document(String),
+    /// Credentials can't be had.
+    #[error("{0}")]
+    Credentials(Box<Error>),
+    /// Not this endpoint's failure: what was fetched can't be written, or the caller's flag was set.
+    #[error("{0}")]
+    Ours(Box<Error>),
+}
+
+fn asked(retry_after: Option<Duration>) -> String {
+    retry_after.map(|wait| format!(", and asks to wait {} s", wait.as_secs())).unwrap_or_default()
+}
