@@ -6,6 +6,7 @@
 //! references to one repository are equal, and a policy sees them as equal.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::digest::BlobDigest;
 use crate::error::Error;
@@ -15,21 +16,49 @@ use crate::host::Host;
 const LONGEST_NAME: usize = 255;
 /// The longest tag.
 const LONGEST_TAG: usize = 128;
+/// What is expected of a tag.
+const TAG: &str = "a tag of letters, digits, \"_\", \".\" and \"-\"";
 
 /// The full name of an image, with a tag, a digest or both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
     host: Host,
     repository: String,
-    tag: Option<String>,
+    tag: Option<Tag>,
     digest: Option<BlobDigest>,
+}
+
+/// A tag: a name of a version that can move.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tag(String);
+
+impl Tag {
+    /// Returns the tag of a name that has none.
+    fn latest() -> Self {
+        Self("latest".to_owned())
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Tag {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let refuse = || Error::Reference { text: text.to_owned(), expected: TAG };
+        if is_tag(text) { Ok(Self(text.to_owned())) } else { Err(refuse()) }
+    }
 }
 
 /// What names the version of an image in its repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Version {
     /// A tag, which can move.
-    Tag(String),
+    Tag(Tag),
     /// A digest, which can't.
     Digest(BlobDigest),
 }
@@ -37,7 +66,7 @@ pub enum Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tag(tag) => f.write_str(tag),
+            Self::Tag(tag) => write!(f, "{tag}"),
             Self::Digest(digest) => write!(f, "{digest}"),
         }
     }
@@ -104,8 +133,8 @@ impl Reference {
         }
         let host = Host::parse(host).map_err(refuse)?;
         let reference = Self::at(host, repository).map_err(refuse)?;
-        let tag = parts.tag.map(ToOwned::to_owned);
-        let tag = tag.or_else(|| parts.digest.is_none().then(|| "latest".to_owned()));
+        let tag = parts.tag.map(|tag| Tag(tag.to_owned()));
+        let tag = tag.or_else(|| parts.digest.is_none().then(Tag::latest));
         Ok(Self { tag, digest: parts.digest, ..reference })
     }
 
@@ -136,8 +165,8 @@ impl Reference {
     }
 
     /// Returns the tag.
-    pub fn tag(&self) -> Option<&str> {
-        self.tag.as_deref()
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
     }
 
     /// Returns the digest.
@@ -150,7 +179,7 @@ impl Reference {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => Version::Digest(*digest),
             (None, Some(tag)) => Version::Tag(tag.clone()),
-            (None, None) => Version::Tag("latest".to_owned()),
+            (None, None) => Version::Tag(Tag::latest()),
         }
     }
 
@@ -194,14 +223,14 @@ impl<'a> Parts<'a> {
             None => (rest, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err("a tag of letters, digits, \"_\", \".\" and \"-\"");
+            return Err(TAG);
         }
         Ok(Self { name, tag, digest })
     }
 }
 
 /// Tells whether this is a tag: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
-pub(crate) fn is_tag(text: &str) -> bool {
+fn is_tag(text: &str) -> bool {
     let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     let mut bytes = text.bytes();
     bytes.next().is_some_and(word)

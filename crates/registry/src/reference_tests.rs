@@ -33,7 +33,7 @@ fn of_tag_and_digest_the_digest_wins_and_both_are_kept() {
     let text = format!("quay.io/a/b:1@sha256:{HEX}");
     let reference = Reference::parse(&text).unwrap();
     assert_eq!(reference.to_string(), text);
-    assert_eq!(reference.tag(), Some("1"));
+    assert_eq!(reference.tag(), Some(&"1".parse().unwrap()));
     assert_eq!(reference.version(), Version::Digest(format!("sha256:{HEX}").parse().unwrap()));
     let alone = Reference::parse(&format!("quay.io/a/b@sha256:{HEX}")).unwrap();
     assert_eq!((alone.tag(), alone.digest()), (None, reference.digest()), "no tag is made up");

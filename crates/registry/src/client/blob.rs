@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Blobs: streamed into a place of the caller's, with size and digest checked. A transfer that breaks goes on where it
+//! ended, also one of an earlier process.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use ureq::http::StatusCode;
+use ureq::http::header::CONTENT_RANGE;
+
+use super::exchange::{Answer, Ask};
+use super::failure::of;
+use super::{Client, Origin, Pull};
+use crate::cancel::Cancel;
+use crate::digest::{BlobDigest, Hasher};
+use crate::error::{Error, Failure};
+use crate::listener::Progress;
+
+/// How much is read at once.
+const PIECE: usize = 64 << 10;
+
+/// A place that a blob is written to. What it holds already, from an earlier try, counts.
+pub trait Sink {
+    /// Gives all that it holds to `each`, and goes to its end.
+    ///
+    /// # Errors
+    /// Fails if it can't be read.
+    fn held(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<()>;
+
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// Fails if they can't be written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Removes all that it holds.
+    ///
+    /// # Errors
+    /// Fails if that can't be removed.
+    fn clear(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn held(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        self.seek(SeekFrom::Start(0))?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            match self.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(length) => each(&piece[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.set_len(0)?;
+        self.seek(SeekFrom::Start(0)).map(|_| ())
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn held(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        each(self);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.truncate(0);
+        Ok(())
+    }
+}
+
+/// A blob that is being written.
+struct Writing<'a, S> {
+    digest: BlobDigest,
+    size: u64,
+    sink: &'a mut S,
+    progress: &'a dyn Progress,
+    hasher: Hasher,
+    at: u64,
+}
+
+impl<'a, S: Sink> Writing<'a, S> {
+    /// Begins with what the sink holds. Too much of it can't be the blob's.
+    fn begin(
+        digest: BlobDigest,
+        size: u64,
+        sink: &'a mut S,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, Failure> {
+        let mut hasher = Hasher::like(&digest);
+        let mut at = 0;
+        let held = sink.held(&mut |piece| {
+            hasher.update(piece);
+            at += piece.len() as u64;
+        });
+        held.map_err(|source| unwritable(digest, source))?;
+        let mut writing = Self { digest, size, sink, progress, hasher, at };
+        if writing.at > size || (writing.at == size && !writing.is_complete()) {
+            writing.clear()?;
+        }
+        writing.progress.reach(writing.at);
+        Ok(writing)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.at == self.size && self.hasher.clone().finish() == self.digest
+    }
+
+    fn clear(&mut self) -> Result<(), Failure> {
+        self.sink.clear().map_err(|source| unwritable(self.digest, source))?;
+        self.hasher = Hasher::like(&self.digest);
+        self.at = 0;
+        self.progress.reach(0);
+        Ok(())
+    }
+
+    fn append(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let end = self.at + piece.len() as u64;
+        if end > self.size {
+            return Err(Failure::Size { expected: self.size, found: "more".to_owned() });
+        }
+        self.sink.append(piece).map_err(|source| unwritable(self.digest, source))?;
+        self.hasher.update(piece);
+        self.at = end;
+        self.progress.reach(end);
+        Ok(())
+    }
+
+    /// Checks that the blob is whole; what is not its bytes is removed.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let found = self.hasher.clone().finish();
+        if found == self.digest {
+            return Ok(());
+        }
+        self.clear()?;
+        Err(Failure::Digest { expected: self.digest, found })
+    }
+}
+
+fn unwritable(blob: BlobDigest, source: io::Error) -> Failure {
+    Failure::Ours(Box::new(Error::Write { blob, source }))
+}
+
+impl Pull<'_> {
+    /// Fetches one blob into `sink`, and asks no endpoint if it holds the blob already. Whatever fails, the sink holds
+    /// the blob's beginning or nothing, as far as is known.
+    ///
+    /// # Errors
+    /// Fails if no endpoint gives it, or it can't be written.
+    pub fn blob<S: Sink>(&self, digest: BlobDigest, size: u64, sink: &mut S) -> Result<(), Error> {
+        self.blob_until(&self.client.cancel, digest, size, sink)
+    }
+
+    pub(super) fn blob_until<S: Sink>(
+        &self,
+        cancel: &Cancel,
+        digest: BlobDigest,
+        size: u64,
+        sink: &mut S,
+    ) -> Result<(), Error> {
+        let progress = self.client.listener.begin(&digest, size);
+        let writing = Writing::begin(digest, size, sink, progress.as_ref());
+        let mut writing = match writing {
+            Ok(writing) => writing,
+            Err(Failure::Ours(error)) => return Err(*error),
+            Err(failure) => unreachable!("nothing was asked yet: {failure}"),
+        };
+        if writing.is_complete() {
+            return Ok(());
+        }
+        self.try_each(&format!("the blob {digest}"), |origin| {
+            self.client.transfer(cancel, origin, &mut writing)
+        })
+    }
+}
+
+impl Client<'_> {
+    /// Transfers a blob from one endpoint, in as many requests as it takes.
+    fn transfer<S: Sink>(
+        &self,
+        cancel: &Cancel,
+        origin: &Origin,
+        writing: &mut Writing<'_, S>,
+    ) -> Result<(), Failure> {
+        let mut cuts = 0;
+        let mut restarted = false;
+        while writing.at < writing.size || !writing.is_complete() {
+            let before = writing.at;
+            let path = format!("blobs/{}", writing.digest);
+            let ask = Ask { path, what: "blob", accept: "", from: writing.at, head: false };
+            let answer = self.ask(cancel, origin, &ask)?;
+            if answer.status == StatusCode::RANGE_NOT_SATISFIABLE {
+                // It has fewer bytes than it once sent: what is here can't be trusted to be its beginning.
+                if std::mem::replace(&mut restarted, true) {
+                    return Err(Failure::Status { status: answer.status.as_u16(), code: None });
+                }
+                writing.clear()?;
+                continue;
+            }
+            check(&answer, writing)?;
+            if answer.status == StatusCode::OK && writing.at > 0 {
+                writing.clear()?;
+            }
+            receive(answer, cancel, writing)?;
+            if writing.at == writing.size {
+                match writing.finish() {
+                    // Its beginning came from another answer, which may be what is wrong.
+                    Err(Failure::Digest { .. }) if before > 0 && !std::mem::replace(&mut restarted, true) => {
+                        continue;
+                    }
+                    finished => return finished,
+                }
+            }
+            cuts = if writing.at > before { 0 } else { cuts + 1 };
+            if cuts > self.options.limits.cuts {
+                return Err(Failure::Cut { at: writing.at, size: writing.size });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that an answer is the rest of the blob, or all of it.
+fn check<S: Sink>(answer: &Answer, writing: &Writing<'_, S>) -> Result<(), Failure> {
+    let (expected, begin) = match answer.status {
+        StatusCode::PARTIAL_CONTENT => (writing.size - writing.at, writing.at),
+        _ => (writing.size, 0),
+    };
+    if answer.status == StatusCode::PARTIAL_CONTENT {
+        let text = answer.header(CONTENT_RANGE).unwrap_or_default();
+        let range = range(text).filter(|(first, last, total)| {
+            *first == begin
+                && *last < writing.size
+                && last >= first
+                && total.is_none_or(|total| total == writing.size)
+        });
+        if range.is_none() {
+            let wanted = format!("bytes {begin}-{}/{}", writing.size - 1, writing.size);
+            return Err(Failure::Protocol(format!("it sends the range \"{text}\", expected \"{wanted}\"")));
+        }
+    }
+    match answer.length() {
+        Some(length) if length != expected && answer.status == StatusCode::OK => {
+            Err(Failure::Size { expected, found: length.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads `bytes FIRST-LAST/TOTAL`, whose total may be `*` (RFC 9110, section 14.4).
+fn range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    Some((first.parse().ok()?, last.parse().ok()?, total))
+}
+
+/// Writes an answer's body until it ends or breaks. What arrived stays; whether it is all of it is for the caller.
+fn receive<S: Sink>(answer: Answer, cancel: &Cancel, writing: &mut Writing<'_, S>) -> Result<(), Failure> {
+    let mut reader = answer.body.into_with_config().limit(u64::MAX).reader();
+    let mut piece = vec![0; PIECE];
+    loop {
+        if cancel.is_set() {
+            return Err(Failure::Ours(Box::new(Error::Cancelled)));
+        }
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => writing.append(&piece[..length])?,
+            Err(error) => match of(error.into(), cancel) {
+                Failure::Connection(_) | Failure::Timeout(_) | Failure::Protocol(_) => return Ok(()),
+                failure => return Err(failure),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        assert_eq!(range("bytes 5-9/10"), Some((5, 9, Some(10))));
+        assert_eq!(range("bytes 5-9/*"), Some((5, 9, None)));
+        for text in ["", "bytes", "bytes */10", "bytes 5-9", "items 5-9/10", "bytes -1-9/10", "bytes 5-9/x"] {
+            assert_eq!(range(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_goes_on_at_its_end() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.append(b"begun").unwrap();
+        let mut held = Vec::new();
+        file.held(&mut |piece| held.extend_from_slice(piece)).unwrap();
+        file.append(b", ended").unwrap();
+        assert_eq!(held, b"begun");
+        let mut all = Vec::new();
+        file.held(&mut |piece| all.extend_from_slice(piece)).unwrap();
+        assert_eq!(all, b"begun, ended");
+        file.clear().unwrap();
+        file.append(b"x").unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 1);
+    }
+}

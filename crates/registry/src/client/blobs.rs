@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Blobs side by side: a few threads fetch those of an image, the largest first, and share one access to the registry.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::Pull;
+use super::blob::Sink;
+use crate::cancel::Cancel;
+use crate::digest::BlobDigest;
+use crate::error::Error;
+
+/// What a manifest says of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Its digest.
+    pub digest: BlobDigest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A blob, and the place for it.
+#[derive(Debug)]
+pub struct Wanted<S> {
+    /// The blob.
+    pub blob: Blob,
+    /// Where it is written to.
+    pub sink: S,
+}
+
+impl Pull<'_> {
+    /// Fetches blobs with at most `threads` connections. `complete` takes each as soon as it is whole and checked, so
+    /// that those are kept whatever happens to the others.
+    ///
+    /// # Errors
+    /// Fails with the first error, and ends the other transfers then; what their sinks hold can be gone on with.
+    pub fn blobs<S: Sink + Send>(
+        &self,
+        mut wanted: Vec<Wanted<S>>,
+        threads: usize,
+        complete: &(dyn Fn(Blob, S) -> io::Result<()> + Sync),
+    ) -> Result<(), Error> {
+        wanted.sort_by_key(|one| one.blob.size);
+        let threads = threads.clamp(1, wanted.len().max(1));
+        let queue = Mutex::new(wanted);
+        let cancel = self.client.cancel.grouped();
+        let failed = Mutex::new(None);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    if let Err(error) = self.work(&cancel, &queue, complete) {
+                        // The first one is the cause. Others are ended by it.
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        cancel.end_group();
+                    }
+                });
+            }
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Fetches one blob after the other until none is left.
+    fn work<S: Sink>(
+        &self,
+        cancel: &Cancel,
+        queue: &Mutex<Vec<Wanted<S>>>,
+        complete: &(dyn Fn(Blob, S) -> io::Result<()> + Sync),
+    ) -> Result<(), Error> {
+        loop {
+            cancel.check()?;
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(Wanted { blob, mut sink }) = next else { return Ok(()) };
+            self.blob_until(cancel, blob.digest, blob.size, &mut sink)?;
+            complete(blob, sink).map_err(|source| Error::Write { blob: blob.digest, source })?;
+        }
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Exchanges: one request to an endpoint and its answer, with all that is between them: redirects, a token that has to be
+//! got or renewed, a registry that is busy.
+
+use std::io::Read;
+
+use ureq::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use ureq::http::{HeaderMap, HeaderName, Request, Response, StatusCode};
+use ureq::{AsSendBody, Body};
+
+use super::agents::Server;
+use super::failure::{of, refused};
+use super::patience::{Patience, is_busy};
+use super::url::Url;
+use super::{Client, Origin};
+use crate::auth::Secret;
+use crate::cancel::Cancel;
+use crate::challenge;
+use crate::error::Failure;
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+/// The longest answer of a token server.
+const LONGEST_TOKEN: u64 = 1 << 20;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    /// `manifests/VERSION` or `blobs/DIGEST`.
+    pub(super) path: String,
+    /// What it is called in a message.
+    pub(super) what: &'static str,
+    pub(super) accept: &'a str,
+    /// The first byte that is wanted.
+    pub(super) from: u64,
+    /// Whether the headers are enough.
+    pub(super) head: bool,
+}
+
+/// An answer that is a success, or one of the statuses of a range.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns the announced length of the body.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.header(CONTENT_LENGTH)?.parse().ok()
+    }
+}
+
+impl Client<'_> {
+    /// Asks an endpoint. A token is got or renewed at most once.
+    pub(super) fn ask(&self, cancel: &Cancel, origin: &Origin, ask: &Ask<'_>) -> Result<Answer, Failure> {
+        let mut patience = self.patience(cancel);
+        let mut renewed = false;
+        loop {
+            cancel.check().map_err(|error| Failure::Ours(Box::new(error)))?;
+            let header = origin.access.header();
+            let (server, response) = match self.follow(cancel, origin, ask, header.value.as_ref()) {
+                Ok(answered) => answered,
+                Err(failure) if patience.forgives(&failure) => continue,
+                Err(failure) => return Err(failure),
+            };
+            let status = response.status();
+            if is_busy(status) {
+                patience.wait(&server.authority, status, text(response.headers(), RETRY_AFTER))?;
+                continue;
+            }
+            let is_own = server.is_same_server(&origin.url(ask));
+            if status == StatusCode::UNAUTHORIZED && is_own && !renewed {
+                renewed = true;
+                let all = response
+                    .headers()
+                    .get_all(WWW_AUTHENTICATE)
+                    .iter()
+                    .filter_map(|value| value.to_str().ok());
+                let challenges: Vec<_> = all.flat_map(challenge::parse).collect();
+                origin.access.renew(self, cancel, origin, &header, &challenges)?;
+                continue;
+            }
+            return answer(response, ask, header.value.is_some());
+        }
+    }
+
+    fn patience<'a>(&'a self, cancel: &'a Cancel) -> Patience<'a> {
+        Patience::new(&self.options.limits, self.listener, cancel)
+    }
+
+    /// Sends a request and follows redirects. Only the endpoint itself sees `authorization`.
+    fn follow(
+        &self,
+        cancel: &Cancel,
+        origin: &Origin,
+        ask: &Ask<'_>,
+        authorization: Option<&Secret>,
+    ) -> Result<(Url, Response<Body>), Failure> {
+        let first = origin.url(ask);
+        let mut url = first.clone();
+        for _ in 0..=REDIRECTS {
+            let is_own = url.is_same_server(&first);
+            let mut request =
+                Request::builder().method(if ask.head { "HEAD" } else { "GET" }).uri(url.reveal());
+            if !ask.accept.is_empty() {
+                request = request.header("accept", ask.accept);
+            }
+            if ask.from > 0 {
+                request = request.header(RANGE, format!("bytes={}-", ask.from));
+            }
+            if let Some(secret) = authorization.filter(|_| is_own) {
+                request = request.header(AUTHORIZATION, secret.reveal());
+            }
+            let response = self.send(cancel, origin, &url, request.body(()))?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok((url, response));
+            }
+            let location = text(response.headers(), LOCATION).ok_or(Failure::Redirect("it names no URL"))?;
+            let next = url.join(location).map_err(Failure::Redirect)?;
+            if url.tls && !next.tls {
+                return Err(Failure::Redirect("it leads away from TLS"));
+            }
+            url = next;
+        }
+        Err(Failure::Redirect("there are too many of them"))
+    }
+
+    /// Asks a token server; posts `form` if there is one. No redirect is followed: it would lead credentials away.
+    pub(super) fn token(
+        &self,
+        cancel: &Cancel,
+        origin: &Origin,
+        url: &Url,
+        authorization: Option<Secret>,
+        form: Option<&str>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut patience = self.patience(cancel);
+        loop {
+            let mut request =
+                Request::builder().method(if form.is_some() { "POST" } else { "GET" }).uri(url.reveal());
+            if let Some(secret) = &authorization {
+                request = request.header(AUTHORIZATION, secret.reveal());
+            }
+            let sent = match form {
+                Some(form) => {
+                    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+                    self.send(cancel, origin, url, request.body(form))
+                }
+                None => self.send(cancel, origin, url, request.body(())),
+            };
+            let response = match sent {
+                Ok(response) => response,
+                Err(failure) if patience.forgives(&failure) => continue,
+                Err(failure) => return Err(failure),
+            };
+            let status = response.status();
+            if is_busy(status) {
+                patience.wait(&url.authority, status, text(response.headers(), RETRY_AFTER))?;
+                continue;
+            }
+            if matches!(status.as_u16(), 400 | 401 | 403) {
+                let had = authorization.is_some() || form.is_some();
+                let reason = if had {
+                    "its token server refuses the host's credentials"
+                } else {
+                    "its token server refuses a guest"
+                };
+                return Err(Failure::Unauthorized { status: status.as_u16(), reason });
+            }
+            if status != StatusCode::OK {
+                return Err(Failure::Status { status: status.as_u16(), code: None });
+            }
+            return whole(response.into_body(), LONGEST_TOKEN, cancel);
+        }
+    }
+
+    /// Sends one request.
+    fn send<B: AsSendBody>(
+        &self,
+        cancel: &Cancel,
+        origin: &Origin,
+        url: &Url,
+        request: Result<Request<B>, ureq::http::Error>,
+    ) -> Result<Response<Body>, Failure> {
+        let is_own = url.authority == origin.authority();
+        let server = Server {
+            authority: url.authority.clone(),
+            tls: url.tls,
+            // Only the registry itself is called insecure by registries.conf, not where it leads.
+            verified: origin.transport.is_verified() || !is_own,
+            certificates: if is_own { origin.host.to_string() } else { url.authority.clone() },
+        };
+        let agent = self.agents.of(&self.options, &self.cancel, &server)?;
+        let request = request.map_err(|_| Failure::Protocol("a header that can't be sent".to_owned()))?;
+        agent.run(request).map_err(|error| of(error, cancel))
+    }
+}
+
+/// Reads all of a small body.
+pub(super) fn whole(body: Body, longest: u64, cancel: &Cancel) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let mut reader = body.into_with_config().limit(u64::MAX).reader().take(longest + 1);
+    reader.read_to_end(&mut bytes).map_err(|error| of(error.into(), cancel))?;
+    if bytes.len() as u64 > longest {
+        return Err(Failure::Protocol(format!("its answer is larger than {longest} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Takes the answers that a caller can go on with.
+fn answer(response: Response<Body>, ask: &Ask<'_>, had_credentials: bool) -> Result<Answer, Failure> {
+    let status = response.status();
+    let is_range = matches!(status.as_u16(), 206 | 416) && ask.from > 0;
+    if status != StatusCode::OK && !is_range {
+        return Err(refused(response, ask.what, had_credentials));
+    }
+    let encoding = text(response.headers(), ureq::http::header::CONTENT_ENCODING).unwrap_or("identity");
+    if !encoding.eq_ignore_ascii_case("identity") {
+        return Err(Failure::Protocol("it encodes what it was asked for as it is".to_owned()));
+    }
+    let (parts, body) = response.into_parts();
+    Ok(Answer { status, headers: parts.headers, body })
+}

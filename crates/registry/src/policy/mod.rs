@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Policy: which images the host's administrator allows, `policy.json` (containers-policy.json(5)).
+//!
+//! The file is read strictly: an unknown field, a field that is there twice or an unknown kind of requirement refuses
+//! all of it. What is known and can't be checked here, such as OpenPGP signatures, refuses the images that it is asked
+//! for. A decision is about an image as it is called, not about the endpoint that it comes from.
+
+mod file;
+mod identity;
+mod scope;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub(crate) use identity::{Identity, SignedName};
+pub use scope::Image;
+
+use crate::document;
+use crate::error::Error;
+use crate::signature::Key;
+
+/// What the administrator allows.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    path: PathBuf,
+    default: Vec<Requirement>,
+    /// Requirements by transport and scope.
+    transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
+}
+
+/// One requirement. Of a list, an image has to meet all.
+#[derive(Clone, Debug)]
+enum Requirement {
+    Accept,
+    Reject,
+    Signed(SignedBy),
+    /// Something that can't be checked, by its name.
+    Unsupported(&'static str),
+}
+
+/// A signature that an image has to have.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedBy {
+    /// Keys. One of them has to have signed.
+    pub(crate) keys: Vec<Key>,
+    /// What a signature has to say that it signed.
+    pub(crate) identity: Identity,
+}
+
+/// What a policy says of an image.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// It may be used.
+    Accept,
+    /// It may be used if it is signed: see [`crate::client::Pull::verify`].
+    Signed(Signatures),
+}
+
+/// The signatures that an image has to have, all of them.
+#[derive(Clone, Debug)]
+pub struct Signatures {
+    pub(crate) policy: PathBuf,
+    pub(crate) scope: String,
+    pub(crate) all: Vec<SignedBy>,
+}
+
+impl Signatures {
+    /// Returns the error for an image whose signatures are missing or wrong.
+    pub(crate) fn refuse(&self, image: &str, reason: String) -> Error {
+        Error::Rejected {
+            image: image.to_owned(),
+            policy: self.policy.clone(),
+            scope: self.scope.clone(),
+            reason,
+        }
+    }
+}
+
+impl Policy {
+    /// Reads the first policy that is there. `None` means that the host has none, and allows all images.
+    ///
+    /// # Errors
+    /// Fails if it can't be read or understood.
+    pub fn load(paths: &[PathBuf]) -> Result<Option<Self>, Error> {
+        for path in paths {
+            if let Some(bytes) = document::read(path)? {
+                return Self::parse(path, &bytes).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Parses a policy, and reads the keys that it names.
+    ///
+    /// # Errors
+    /// Fails if it is not understood wholly.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        file::parse(path, bytes)
+    }
+
+    /// Decides about an image.
+    ///
+    /// # Errors
+    /// Fails if the policy rejects it, or asks for what can't be checked.
+    pub fn decide(&self, image: &Image<'_>) -> Result<Decision, Error> {
+        let (scope, requirements) = self.requirements(image);
+        let refuse = |reason: &str| Error::Rejected {
+            image: image.to_string(),
+            policy: self.path.clone(),
+            scope: scope.clone(),
+            reason: reason.to_owned(),
+        };
+        let mut signed = Vec::new();
+        for requirement in requirements {
+            match requirement {
+                Requirement::Accept => {}
+                Requirement::Reject => return Err(refuse("it says reject")),
+                Requirement::Unsupported(what) => {
+                    return Err(refuse(&format!("it asks for {what}, which is not supported")));
+                }
+                Requirement::Signed(_) if !image.can_be_signed() => {
+                    return Err(refuse("it asks for a signature, and only an image of a registry has one"));
+                }
+                Requirement::Signed(by) => signed.push(by.clone()),
+            }
+        }
+        if signed.is_empty() {
+            return Ok(Decision::Accept);
+        }
+        Ok(Decision::Signed(Signatures { policy: self.path.clone(), scope, all: signed }))
+    }
+
+    /// Returns the requirements of the longest scope that the image is in, and that scope for messages.
+    fn requirements(&self, image: &Image<'_>) -> (String, &[Requirement]) {
+        let transport = image.transport();
+        let scopes = self.transports.get(transport);
+        let found = scopes.and_then(|scopes| {
+            image.scopes().into_iter().find_map(|scope| scopes.get(&scope).map(|found| (scope, found)))
+        });
+        match found {
+            Some((scope, found)) if scope.is_empty() => (format!("default of {transport}"), found),
+            Some((scope, found)) => (format!("scope {transport}:{scope}"), found),
+            None => ("default".to_owned(), &self.default),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
