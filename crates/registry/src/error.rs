@@ -180,9 +180,9 @@ pub enum Failure {
     #[error("its bytes have the digest {found}, expected {expected}")]
     Digest {
         /// What was asked for.
-        expected: BlobDigest,
+        expected: Box<BlobDigest>,
         /// What arrived.
-        found: BlobDigest,
+        found: Box<BlobDigest>,
     },
     /// What arrived has another size.
     #[error("it has {found} bytes, expected {expected}")]
@@ -209,6 +209,19 @@ pub enum Failure {
     /// Not this endpoint's failure: what was fetched can't be written, or the caller's flag was set.
     #[error("{0}")]
     Ours(Box<Error>),
+}
+
+impl Failure {
+    /// Tells whether the endpoint said something, so that it is there and is spoken with in the right way.
+    pub(crate) fn is_answer(&self) -> bool {
+        !matches!(self, Self::UnknownHost | Self::Connection(_) | Self::Tls(_) | Self::Timeout(_))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Ours(Box::new(error))
+    }
 }
 
 fn asked(retry_after: Option<Duration>) -> String {

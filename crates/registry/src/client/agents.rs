@@ -41,7 +41,7 @@ impl Agents {
         if let Some(agent) = agents.get(server) {
             return Ok(agent.clone());
         }
-        let agent = agent(options, cancel, server).map_err(|error| Failure::Ours(Box::new(error)))?;
+        let agent = agent(options, cancel, server)?;
         agents.insert(server.clone(), agent.clone());
         Ok(agent)
     }

@@ -2,14 +2,14 @@
 //! Blobs: streamed into a place of the caller's, with size and digest checked. A transfer that breaks goes on where it
 //! ended, also one of an earlier process.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 
 use ureq::http::StatusCode;
 use ureq::http::header::CONTENT_RANGE;
 
 use super::exchange::{Answer, Ask};
 use super::failure::of;
+use super::sink::Sink;
 use super::{Client, Origin, Pull};
 use crate::cancel::Cancel;
 use crate::digest::{BlobDigest, Hasher};
@@ -18,68 +18,6 @@ use crate::listener::Progress;
 
 /// How much is read at once.
 const PIECE: usize = 64 << 10;
-
-/// A place that a blob is written to. What it holds already, from an earlier try, counts.
-pub trait Sink {
-    /// Gives all that it holds to `each`, and goes to its end.
-    ///
-    /// # Errors
-    /// Fails if it can't be read.
-    fn held(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<()>;
-
-    /// Adds bytes at the end.
-    ///
-    /// # Errors
-    /// Fails if they can't be written.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-
-    /// Removes all that it holds.
-    ///
-    /// # Errors
-    /// Fails if that can't be removed.
-    fn clear(&mut self) -> io::Result<()>;
-}
-
-impl Sink for File {
-    fn held(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-        self.seek(SeekFrom::Start(0))?;
-        let mut piece = vec![0; PIECE];
-        loop {
-            match self.read(&mut piece) {
-                Ok(0) => return Ok(()),
-                Ok(length) => each(&piece[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        self.set_len(0)?;
-        self.seek(SeekFrom::Start(0)).map(|_| ())
-    }
-}
-
-impl Sink for Vec<u8> {
-    fn held(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-        each(self);
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        self.truncate(0);
-        Ok(())
-    }
-}
 
 /// A blob that is being written.
 struct Writing<'a, S> {
@@ -98,7 +36,7 @@ impl<'a, S: Sink> Writing<'a, S> {
         size: u64,
         sink: &'a mut S,
         progress: &'a dyn Progress,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let mut hasher = Hasher::like(&digest);
         let mut at = 0;
         let held = sink.held(&mut |piece| {
@@ -118,7 +56,7 @@ impl<'a, S: Sink> Writing<'a, S> {
         self.at == self.size && self.hasher.clone().finish() == self.digest
     }
 
-    fn clear(&mut self) -> Result<(), Failure> {
+    fn clear(&mut self) -> Result<(), Error> {
         self.sink.clear().map_err(|source| unwritable(self.digest, source))?;
         self.hasher = Hasher::like(&self.digest);
         self.at = 0;
@@ -145,12 +83,12 @@ impl<'a, S: Sink> Writing<'a, S> {
             return Ok(());
         }
         self.clear()?;
-        Err(Failure::Digest { expected: self.digest, found })
+        Err(Failure::Digest { expected: self.digest.into(), found: found.into() })
     }
 }
 
-fn unwritable(blob: BlobDigest, source: io::Error) -> Failure {
-    Failure::Ours(Box::new(Error::Write { blob, source }))
+fn unwritable(blob: BlobDigest, source: io::Error) -> Error {
+    Error::Write { blob, source }
 }
 
 impl Pull<'_> {
@@ -171,12 +109,7 @@ impl Pull<'_> {
         sink: &mut S,
     ) -> Result<(), Error> {
         let progress = self.client.listener.begin(&digest, size);
-        let writing = Writing::begin(digest, size, sink, progress.as_ref());
-        let mut writing = match writing {
-            Ok(writing) => writing,
-            Err(Failure::Ours(error)) => return Err(*error),
-            Err(failure) => unreachable!("nothing was asked yet: {failure}"),
-        };
+        let mut writing = Writing::begin(digest, size, sink, progress.as_ref())?;
         if writing.is_complete() {
             return Ok(());
         }
@@ -272,9 +205,7 @@ fn receive<S: Sink>(answer: Answer, cancel: &Cancel, writing: &mut Writing<'_, S
     let mut reader = answer.body.into_with_config().limit(u64::MAX).reader();
     let mut piece = vec![0; PIECE];
     loop {
-        if cancel.is_set() {
-            return Err(Failure::Ours(Box::new(Error::Cancelled)));
-        }
+        cancel.check()?;
         match reader.read(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(length) => writing.append(&piece[..length])?,
@@ -297,21 +228,5 @@ mod tests {
         for text in ["", "bytes", "bytes */10", "bytes 5-9", "items 5-9/10", "bytes -1-9/10", "bytes 5-9/x"] {
             assert_eq!(range(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_file_goes_on_at_its_end() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.append(b"begun").unwrap();
-        let mut held = Vec::new();
-        file.held(&mut |piece| held.extend_from_slice(piece)).unwrap();
-        file.append(b", ended").unwrap();
-        assert_eq!(held, b"begun");
-        let mut all = Vec::new();
-        file.held(&mut |piece| all.extend_from_slice(piece)).unwrap();
-        assert_eq!(all, b"begun, ended");
-        file.clear().unwrap();
-        file.append(b"x").unwrap();
-        assert_eq!(file.metadata().unwrap().len(), 1);
     }
 }

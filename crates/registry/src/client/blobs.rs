@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::Pull;
-use super::blob::Sink;
+use super::sink::Sink;
 use crate::cancel::Cancel;
 use crate::digest::BlobDigest;
 use crate::error::Error;

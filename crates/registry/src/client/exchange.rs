@@ -63,7 +63,7 @@ impl Client<'_> {
         let mut patience = self.patience(cancel);
         let mut renewed = false;
         loop {
-            cancel.check().map_err(|error| Failure::Ours(Box::new(error)))?;
+            cancel.check()?;
             let header = origin.access.header();
             let (server, response) = match self.follow(cancel, origin, ask, header.value.as_ref()) {
                 Ok(answered) => answered,
@@ -138,14 +138,14 @@ impl Client<'_> {
         cancel: &Cancel,
         origin: &Origin,
         url: &Url,
-        authorization: Option<Secret>,
+        authorization: Option<&Secret>,
         form: Option<&str>,
     ) -> Result<Vec<u8>, Failure> {
         let mut patience = self.patience(cancel);
         loop {
             let mut request =
                 Request::builder().method(if form.is_some() { "POST" } else { "GET" }).uri(url.reveal());
-            if let Some(secret) = &authorization {
+            if let Some(secret) = authorization {
                 request = request.header(AUTHORIZATION, secret.reveal());
             }
             let sent = match form {

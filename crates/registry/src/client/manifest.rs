@@ -132,7 +132,7 @@ impl Client<'_> {
         let digest =
             expected.map_or_else(|| BlobDigest::sha256_of(&bytes), |expected| expected.same_of(&bytes));
         if let Some(expected) = expected.filter(|expected| *expected != digest) {
-            return Err(Failure::Digest { expected, found: digest });
+            return Err(Failure::Digest { expected: expected.into(), found: digest.into() });
         }
         let (media_type, kind) = known(&content_type, &bytes)?;
         Ok(Manifest { bytes, kind, media_type, digest })

@@ -9,6 +9,7 @@ mod exchange;
 mod failure;
 mod manifest;
 mod patience;
+mod sink;
 mod token;
 mod transport;
 mod url;
@@ -19,9 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use blob::Sink;
 pub use blobs::{Blob, Wanted};
 pub use manifest::{Kind, Manifest};
+pub use sink::Sink;
 
 use crate::cancel::Cancel;
 use crate::error::{Attempt, Error, Failure};
@@ -165,6 +166,10 @@ impl Origin {
         transports.iter().map(origin).collect()
     }
 
+    fn is_same_place(&self, other: &Self) -> bool {
+        self.host == other.host && self.repository == other.repository
+    }
+
     /// Returns `HOST[:PORT]` as a URL has it.
     fn authority(&self) -> String {
         self.host.api()
@@ -208,15 +213,23 @@ impl Pull<'_> {
         let first = self.preferred.load(Ordering::Relaxed);
         let others = (0..self.origins.len()).filter(|index| *index != first);
         let mut attempts = Vec::new();
+        let mut answered: Vec<&Origin> = Vec::new();
         for index in [first].into_iter().chain(others) {
             let origin = &self.origins[index];
+            // What has answered in one way isn't asked in another.
+            if answered.iter().any(|other| other.is_same_place(origin)) {
+                continue;
+            }
             match ask(origin) {
                 Ok(found) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok(found);
                 }
                 Err(Failure::Ours(error)) => return Err(*error),
-                Err(failure) => attempts.push(Attempt { endpoint: origin.to_string(), failure }),
+                Err(failure) => {
+                    answered.extend(failure.is_answer().then_some(origin));
+                    attempts.push(Attempt { endpoint: origin.to_string(), failure });
+                }
             }
         }
         let what = format!("{what} of {}", self.reference);

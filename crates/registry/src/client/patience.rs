@@ -43,7 +43,7 @@ impl<'a> Patience<'a> {
         self.waits += 1;
         let seconds = wait.as_secs_f64().ceil();
         self.listener.note(&format!("{host} is busy (status {}): waiting {seconds} s", status.as_u16()));
-        self.cancel.wait(wait).map_err(|error| Failure::Ours(Box::new(error)))
+        Ok(self.cancel.wait(wait)?)
     }
 
     /// Allows one more try after a connection that was kept open broke: the registry may have closed it meanwhile.

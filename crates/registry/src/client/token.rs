@@ -112,7 +112,8 @@ fn token(
         }
         other => {
             let url = fields.iter().fold(realm, |url, (name, value)| url.with(name, value));
-            client.token(cancel, origin, &url, other.and_then(Credentials::basic), None)?
+            let basic = other.and_then(Credentials::basic);
+            client.token(cancel, origin, &url, basic.as_ref(), None)?
         }
     };
     // The message of a parser can quote the answer, which may have a token in it.

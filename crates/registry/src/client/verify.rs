@@ -65,10 +65,10 @@ impl Pull<'_> {
         let document: Document = serde_json::from_slice(&document.bytes)
             .map_err(|_| refuse("the manifest of its signatures is none"))?;
         let layers = document.layers.into_iter().filter(|layer| layer.media_type == PAYLOAD).take(MOST);
-        layers.map(|layer| self.signature(layer, &refuse)).collect()
+        layers.map(|layer| self.signature(&layer, &refuse)).collect()
     }
 
-    fn signature(&self, layer: Layer, refuse: &dyn Fn(&str) -> Error) -> Result<Signature, Error> {
+    fn signature(&self, layer: &Layer, refuse: &dyn Fn(&str) -> Error) -> Result<Signature, Error> {
         let signature = layer.annotations.get(ANNOTATION).cloned().unwrap_or_default();
         let digest = layer.digest.parse()?;
         if layer.size > LARGEST {

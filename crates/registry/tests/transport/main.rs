@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The client against a server on loopback that does what registries do, and what they should not.
+#![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 mod access;
 mod blobs;
 mod documents;
 mod endpoints;
+mod proxies;
 mod server;
+mod signatures;
 mod tls;
 
 use std::sync::Mutex;
