@@ -93,11 +93,12 @@ impl Helpers {
         let stdout = child.stdout.take()?;
         let (send, receive) = mpsc::channel();
         // It ends with the pipe. One that a helper's own child keeps open costs a thread until then.
-        thread::spawn(move || {
+        let reader = move || {
             let mut bytes = Vec::new();
             let read = stdout.take(LONGEST + 1).read_to_end(&mut bytes);
             let _ = send.send(read.map(|_| bytes));
-        });
+        };
+        thread::Builder::new().spawn(reader).ok()?;
         let bytes = receive.recv_timeout(self.timeout).ok()?.ok()?;
         (bytes.len() as u64 <= LONGEST).then_some(bytes)
     }

@@ -46,16 +46,19 @@ impl Pull<'_> {
         let queue = Mutex::new(wanted);
         let cancel = self.client.cancel.grouped();
         let failed = Mutex::new(None);
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    if let Err(error) = self.work(&cancel, &queue, complete) {
-                        // The first one is the cause. Others are ended by it.
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                        cancel.end_group();
-                    }
-                });
+        let worker = || {
+            if let Err(error) = self.work(&cancel, &queue, complete) {
+                // The first one is the cause. Others are ended by it.
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                cancel.end_group();
             }
+        };
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                // Where no more threads can be had, fewer do the work.
+                let _ = thread::Builder::new().spawn_scoped(scope, worker);
+            }
+            worker();
         });
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }

@@ -130,17 +130,25 @@ impl Policy {
         Ok(Decision::Signed(Signatures { policy: self.path.clone(), scope, all: signed }))
     }
 
-    /// Returns the requirements of the longest scope that the image is in, and that scope for messages.
-    fn requirements(&self, image: &Image<'_>) -> (String, &[Requirement]) {
+    /// Returns the requirements of the narrowest scope that the image is in, and that scope for messages.
+    ///
+    /// An image with a tag and a digest has to meet what is said of both: neither leads around the other.
+    fn requirements(&self, image: &Image<'_>) -> (String, Vec<&Requirement>) {
         let transport = image.transport();
         let scopes = self.transports.get(transport);
-        let found = scopes.and_then(|scopes| {
-            image.scopes().into_iter().find_map(|scope| scopes.get(&scope).map(|found| (scope, found)))
-        });
-        match found {
-            Some((scope, found)) if scope.is_empty() => (format!("default of {transport}"), found),
-            Some((scope, found)) => (format!("scope {transport}:{scope}"), found),
-            None => ("default".to_owned(), &self.default),
+        let find = |scope: String| scopes?.get_key_value(&scope);
+        let versions: Vec<_> = image.versions().into_iter().filter_map(find).collect();
+        if !versions.is_empty() {
+            let names: Vec<_> = versions.iter().map(|(scope, _)| format!("{transport}:{scope}")).collect();
+            let all = versions.into_iter().flat_map(|(_, requirements)| requirements).collect();
+            return (format!("scope {}", names.join(" and ")), all);
+        }
+        match image.above().into_iter().find_map(find) {
+            Some((scope, found)) if scope.is_empty() => {
+                (format!("default of {transport}"), found.iter().collect())
+            }
+            Some((scope, found)) => (format!("scope {transport}:{scope}"), found.iter().collect()),
+            None => ("default".to_owned(), self.default.iter().collect()),
         }
     }
 }

@@ -57,11 +57,25 @@ impl Image<'_> {
         matches!(self, Self::Registry(_))
     }
 
-    /// Returns the scopes, the narrowest first, the transport's default last.
-    pub(super) fn scopes(&self) -> Vec<String> {
+    /// Returns the scopes that are this version of the image alone.
+    pub(super) fn versions(&self) -> Vec<String> {
+        match self {
+            Self::Registry(reference) => {
+                let name = reference.name();
+                let digest = reference.digest().map(|digest| format!("{name}@{digest}"));
+                let tag = reference.tag().map(|tag| format!("{name}:{tag}"));
+                digest.into_iter().chain(tag).collect()
+            }
+            Self::Layout { path, name: Some(name), .. } => vec![format!("{}:{name}", path.to_string_lossy())],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the scopes above the version, the narrowest first, the transport's default last.
+    pub(super) fn above(&self) -> Vec<String> {
         let mut scopes = match self {
-            Self::Registry(reference) => of_reference(reference),
-            Self::Layout { path, name, .. } => of_path(path, *name),
+            Self::Registry(reference) => above_reference(reference),
+            Self::Layout { path, .. } => above_path(path),
             Self::DockerArchive(_) | Self::Other(_) => Vec::new(),
         };
         scopes.push(String::new());
@@ -85,13 +99,10 @@ impl fmt::Display for Image<'_> {
     }
 }
 
-/// The image, its repository, the namespaces above it, the host, the domains above the host.
-fn of_reference(reference: &Reference) -> Vec<String> {
+/// Returns the repository, the namespaces above it, the host, the domains above the host.
+fn above_reference(reference: &Reference) -> Vec<String> {
     let name = reference.name();
     let mut scopes = Vec::new();
-    // Both names of the version count: a digest must not lead around what is said of the tag, nor the other way round.
-    scopes.extend(reference.digest().map(|digest| format!("{name}@{digest}")));
-    scopes.extend(reference.tag().map(|tag| format!("{name}:{tag}")));
     let mut rest = name.as_str();
     loop {
         scopes.push(rest.to_owned());
@@ -105,12 +116,10 @@ fn of_reference(reference: &Reference) -> Vec<String> {
     scopes
 }
 
-/// The image in the layout, the layout, the directories above it but the root.
-fn of_path(path: &Path, name: Option<&str>) -> Vec<String> {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let named = name.map(|name| format!("{}:{name}", text(path)));
-    let above = path.ancestors().filter(|path| path.parent().is_some()).map(text);
-    named.into_iter().chain(above).collect()
+/// Returns the layout and the directories above it, but not the root.
+fn above_path(path: &Path) -> Vec<String> {
+    let above = path.ancestors().filter(|path| path.parent().is_some());
+    above.map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// Checks a scope that a policy's author wrote. One that no image can be in is a mistake.

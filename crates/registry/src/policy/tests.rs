@@ -42,12 +42,13 @@ fn the_narrowest_scope_counts() {
         "docker":{{"docker.io":{accept},"docker.io/library/redis":{reject},"docker.io/library/redis:7":{accept},
             "quay.io/signed":{signed},"quay.io/pgp":[{{"type":"signedBy","keyType":"GPGKeys","keyPath":"/k"}}],
             "quay.io/both":[{{"type":"insecureAcceptAnything"}},{{"type":"reject"}}],
-            "*.corp.example":{accept},"*.bad.corp.example":{reject},"a.b/c@sha256:{HEX}":{reject},"a.b/c":{accept}}},
+            "*.corp.example":{accept},"*.bad.corp.example":{reject},"a.b/c@sha256:{HEX}":{reject},"a.b/c":{accept},"a.b/d@sha256:{HEX}":{accept},"a.b/d:old":{reject}}},
         "oci":{{"":{reject},"/srv/images":{accept},"/srv/images/x:old":{reject},"/srv/images/signed":{signed}}},
         "docker-archive":{{"":{accept}}}}}}}"#
     );
     let policy = policy(&text).unwrap();
     let digest = format!("a.b/c:1@sha256:{HEX}");
+    let pinned = ["old", "new"].map(|tag| format!("a.b/d:{tag}@sha256:{HEX}"));
     let cases = [
         ("docker.io/nginx", "accept"),
         ("docker.io/redis:6", "it says reject (scope docker:docker.io/library/redis)"),
@@ -67,6 +68,8 @@ fn the_narrowest_scope_counts() {
         ("corp.example/a", "it says reject (default)"),
         (&digest, &format!("it says reject (scope docker:a.b/c@sha256:{HEX})")),
         ("a.b/c:1", "accept"),
+        (&pinned[0], &format!("it says reject (scope docker:a.b/d@sha256:{HEX} and docker:a.b/d:old)")),
+        (&pinned[1], "accept"),
     ];
     for (image, expected) in cases {
         assert_eq!(

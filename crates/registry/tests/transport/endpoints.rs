@@ -102,3 +102,18 @@ fn a_connection_that_ends_without_an_answer_is_tried_once_more() {
     // The handshake twice, then without TLS.
     assert_eq!(closing.join().unwrap(), 3);
 }
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_in_each_phase() {
+    // The kernel takes the connections; nobody ever reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let host = Reference::parse(&format!("localhost:{port}/x")).unwrap().host().clone();
+    let mut plan = plan(&[]);
+    plan.endpoints.push(Endpoint { host, repository: "a/b".to_owned(), insecure: true });
+    let short = Duration::from_millis(300);
+    let limits = Limits { connect: short, answer: short, ..limits() };
+    let error = manifest(Options { limits, ..options() }, &plan).unwrap_err();
+    assert!(error.contains(&format!("localhost:{port}: no answer in time (connecting)")), "{error}");
+    assert!(error.contains("(without TLS): no answer in time (waiting for its answer)"), "{error}");
+}

@@ -132,6 +132,17 @@ fn init_links_nothing_of_stage0s() {
 }
 
 #[test]
+fn http_is_spoken_by_one_crate() {
+    let workspace = Workspace::read();
+    let speaks = |id: &String| {
+        let mut names = workspace.needs[id].iter().map(|need| workspace.names[need].as_str());
+        names.any(|name| ["rustls", "ureq"].contains(&name))
+    };
+    let found: Vec<_> = workspace.own.iter().filter(|(_, id)| speaks(id)).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(found, ["registry"]);
+}
+
+#[test]
 fn the_floor_has_no_stories_in_its_errors() {
     let workspace = Workspace::read();
     assert!(!workspace.all_needs("sys").contains("anyhow"), "sys must not use anyhow");
