@@ -67,6 +67,7 @@ impl<'a, S: Sink> Writing<'a, S> {
     fn append(&mut self, piece: &[u8]) -> Result<(), Failure> {
         let end = self.at + piece.len() as u64;
         if end > self.size {
+            self.clear()?;
             return Err(Failure::Size { expected: self.size, found: "more".to_owned() });
         }
         self.sink.append(piece).map_err(|source| unwritable(self.digest, source))?;

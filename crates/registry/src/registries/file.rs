@@ -15,6 +15,9 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::reference::{Name, Reference};
 
+/// What `credential-helpers` calls auth files.
+const AUTH_FILES: &str = "containers-auth.json";
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 struct File {
@@ -22,7 +25,7 @@ struct File {
     registry: Vec<RegistryTable>,
     aliases: BTreeMap<String, String>,
     short_name_mode: Option<String>,
-    credential_helpers: Option<IgnoredAny>,
+    credential_helpers: Vec<String>,
     additional_layer_store_auth_helper: Option<IgnoredAny>,
     /// Version 1 had this table.
     registries: Option<IgnoredAny>,
@@ -75,6 +78,8 @@ impl Registries {
             names.extend(registry.unknown.keys().map(String::as_str));
             names.extend(registry.mirror.iter().flat_map(|mirror| mirror.unknown.keys()).map(String::as_str));
         }
+        // Auth files are always read, and name helpers themselves.
+        names.extend(file.credential_helpers.iter().map(String::as_str).filter(|name| *name != AUTH_FILES));
         let warnings = names.iter().map(|name| format!("{}: {} is ignored", path.display(), escape(name)));
         self.warnings.extend(warnings);
         if let Some(search) = file.unqualified_search_registries {

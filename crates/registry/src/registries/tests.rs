@@ -165,6 +165,9 @@ fn bad_files_are_refused() {
 
 #[test]
 fn what_is_unknown_is_said() {
+    let helpers = "credential-helpers = [\"containers-auth.json\", \"secretservice\"]";
+    let all = registries(helpers).unwrap();
+    assert_eq!(all.warnings(), ["registries.conf: \"secretservice\" is ignored"]);
     let all = registries("new = 1\n[[registry]]\nlocation = \"a.b\"\nbloked = true").unwrap();
     let expected = ["registries.conf: \"new\" is ignored", "registries.conf: \"bloked\" is ignored"];
     assert_eq!(all.warnings(), expected);

@@ -157,7 +157,7 @@ fn serve(stream: impl Read + Write, shared: &Shared) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     let said = |name: &str| reply.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-    if !said("content-length") {
+    if !said("transfer-encoding") {
         head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
     }
     head.push_str("\r\n");

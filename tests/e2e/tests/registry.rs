@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
+use gate::root_test;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use registry::registries::Registries;
 use registry::{Blob, BlobDigest, Client, Name, Options, Silent, Sink, Wanted, auth, certs};
 use tempfile::TempDir;
-use tests::host::can_run;
-use tests::packages;
+use testing::packages;
 
 /// `user:secret`, as an auth file and as docker-registry's file of users have it.
 const AUTH: &str = "dXNlcjpzZWNyZXQ=";
@@ -85,6 +85,7 @@ impl Server {
         fs::write(path("config.yml"), configuration).unwrap();
         let mut child = Command::new(program(&path("docker-registry")))
             .args(["serve".into(), path("config.yml")])
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -140,11 +141,8 @@ fn port(line: &str) -> Option<u16> {
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-#[test]
+#[root_test]
 fn images_come_from_docker_registry() {
-    if !can_run("images_come_from_docker_registry") {
-        return;
-    }
     let layer = layer();
     let server = Server::start(&layer);
 
@@ -203,10 +201,10 @@ impl Sink for Counted {
 
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.appended += bytes.len();
-        self.sink.append(bytes)
+        Sink::append(&mut self.sink, bytes)
     }
 
     fn clear(&mut self) -> std::io::Result<()> {
-        self.sink.clear()
+        Sink::clear(&mut self.sink)
     }
 }
