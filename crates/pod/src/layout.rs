@@ -28,6 +28,7 @@
 //!       apps/APP/                  where the app's root is mounted while the pod runs
 //!       etc/gantry/                what apps are started with
 //!     work/                        overlayfs's working directory, for stage1
+//!     history                      when the pod was started and how it ended, each time
 //! ```
 //!
 //! APP and NAME are names of apps and volumes, escaped if they are not plain ([`crate::name`]). Names are relative to
@@ -58,6 +59,8 @@ pub const TREE: &str = "tree";
 pub const LAYERS: &str = "layers";
 /// overlayfs's working directory for stage1, in the pod directory.
 pub const WORK: &str = "work";
+/// When the pod was started and how it ended, in the pod directory.
+pub const HISTORY: &str = "history";
 /// The pod's manifest, in the pod directory.
 pub const MANIFEST: &str = "container";
 /// Stage1's root, in the pod directory.

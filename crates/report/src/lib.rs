@@ -3,10 +3,14 @@
 //!
 //! Invariant: text that comes from an image, a file name or an argument never reaches a terminal unescaped.
 
+mod program;
+
 use std::error::Error;
 use std::fmt;
 
 use pod::text::one_line;
+
+pub use program::{program, set_program};
 
 /// An error together with its hint.
 struct Hinted {

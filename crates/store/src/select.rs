@@ -80,7 +80,7 @@ fn what(selector: &Selector) -> &'static str {
 
 impl Advice for NoImage {
     fn hint(&self) -> Option<String> {
-        Some("installer image list shows what there is".into())
+        Some(format!("{} image list shows what there is", report::program()))
     }
 }
 

@@ -113,7 +113,7 @@ impl Tree {
 
 fn damaged(id: TreeId, error: anyhow::Error) -> anyhow::Error {
     let error = error.context(format!("tree {id} in the store is damaged"));
-    hinted(error, "installer verify --repair sets it right, or takes it out")
+    hinted(error, format!("{} verify --repair sets it right, or takes it out", report::program()))
 }
 
 /// Reads a tree's info, and checks that it is the tree `id` and that no other user can change it.

@@ -21,6 +21,18 @@ impl PodId {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
+    /// Returns an id, made from 16 random bytes, for a pod directory that is being removed.
+    ///
+    /// It is of version 8, which is for private use (RFC 9562, section 5.8), so it is never a pod's.
+    pub fn for_removal(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// Tells whether this is the id of a directory that is being removed.
+    pub fn is_for_removal(&self) -> bool {
+        self.0.get_version_num() == 8
+    }
+
     /// Returns the 32 hex digits without hyphens, as machine-id(5) requires.
     pub fn machine_id(&self) -> String {
         self.0.simple().to_string()
@@ -70,6 +82,14 @@ impl From<PodId> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_for_removal_are_no_pods() {
+        let bytes = [7; 16];
+        assert!(PodId::for_removal(bytes).is_for_removal());
+        assert!(!PodId::from_random(bytes).is_for_removal());
+        assert_eq!(PodId::for_removal(bytes).to_string().parse(), Ok(PodId::for_removal(bytes)));
+    }
 
     #[test]
     fn one_spelling() {

@@ -5,6 +5,7 @@
 //! `containers/` and the store is complete; an unlocked directory in `staging/` was left by a dead run, and the next
 //! run removes it. So a run may be killed at any moment.
 
+mod container;
 mod mounted;
 mod removal;
 mod sweep;
@@ -27,6 +28,7 @@ use crate::fault::{Fault, Within as _};
 use removal::Removal;
 use sys::{locks, open_beneath, xattrs};
 
+pub use container::remove_pod;
 pub use mounted::{Mounted, Unremoved, told_apart};
 pub use sweep::{Locked, lock};
 pub use sys::locks::is_called;

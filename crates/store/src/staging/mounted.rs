@@ -44,6 +44,11 @@ pub(super) fn check_tree(data_dir: &DataDir, name: &CStr) -> Result<(), Unremove
     in_words(data_dir, layout::TREES, remove::check(&data_dir.trees, name))
 }
 
+/// Checks that nothing is mounted in the pod directory `name`.
+pub(super) fn check_pod(data_dir: &DataDir, name: &CStr) -> Result<(), Unremoved> {
+    in_words(data_dir, layout::CONTAINERS, remove::check(&data_dir.containers, name))
+}
+
 /// Removes `name` in staging.
 pub(super) fn remove(data_dir: &DataDir, name: &CStr) -> Result<(), Unremoved> {
     in_words(data_dir, layout::STAGING, remove::remove_tree(&data_dir.staging, name))

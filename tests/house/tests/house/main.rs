@@ -13,7 +13,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace that each crate may use outside of its tests.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("pod", &[]),
     ("filter", &[]),
     ("sys", &["pod"]),
@@ -23,8 +23,9 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("store", &["archive", "pod", "report", "sys"]),
     ("image", &["archive", "pod", "report", "store", "sys"]),
     ("prepare", &["archive", "image", "pod", "report", "store", "sys"]),
+    ("pods", &["pod", "report", "store", "sys"]),
     ("terminal", &["pod", "report"]),
-    ("installer", &["archive", "image", "pod", "prepare", "report", "store", "sys", "terminal"]),
+    ("installer", &["archive", "image", "pod", "pods", "prepare", "report", "store", "sys", "terminal"]),
     ("stage1-init", &["filter", "pod", "sys"]),
     ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
     ("gate", &["gate-attribute"]),

@@ -8,6 +8,7 @@ const LIBRARIES: [&str; 8] = [
     "crates/archive",
     "crates/image",
     "crates/pod",
+    "crates/pods",
     "crates/prepare",
     "crates/registry",
     "crates/report",

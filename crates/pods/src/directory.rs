@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pod directories, opened by their ids.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use pod::id::PodId;
+use pod::layout;
+use rustix::fs::{Dir, FileType, OFlags, Stat, fstat};
+use rustix::io::Errno;
+use store::DataDir;
+use sys::open_beneath;
+
+/// A pod's directory. It may be removed at any moment, unless somebody has locked it.
+#[derive(Debug)]
+pub struct Pod {
+    id: PodId,
+    path: PathBuf,
+    pub(crate) directory: OwnedFd,
+}
+
+impl Pod {
+    /// Opens the directory of the pod `id`; returns `None` if there is none.
+    pub fn open(data_dir: &DataDir, id: PodId) -> Result<Option<Self>> {
+        let directory =
+            match open_beneath(&data_dir.containers, id.to_string(), OFlags::RDONLY | OFlags::DIRECTORY)
+                .map_err(Errno::from)
+            {
+                Err(Errno::NOENT) => return Ok(None),
+                opened => opened.with_context(|| format!("cannot open the directory of pod {id}"))?,
+            };
+        let path = data_dir.path().join(layout::CONTAINERS).join(id.to_string());
+        Ok(Some(Self { id, path, directory }))
+    }
+
+    /// Returns the pod's id.
+    pub fn id(&self) -> PodId {
+        self.id
+    }
+
+    /// Returns the directory's absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads a regular file of at most `max` bytes; returns `None` if there is none.
+    pub(crate) fn read(&self, path: &str, max: u64) -> Result<Option<(Vec<u8>, Stat)>> {
+        let Some(file) = self.open_file(path, OFlags::RDONLY)? else { return Ok(None) };
+        let stat = fstat(&file)?;
+        let mut content = Vec::new();
+        File::from(file)
+            .take(max + 1)
+            .read_to_end(&mut content)
+            .with_context(|| format!("cannot read {path}"))?;
+        ensure!(content.len() as u64 <= max, "{path} is too long: expected at most {max} bytes");
+        Ok(Some((content, stat)))
+    }
+
+    /// Opens a regular file; returns `None` if there is none.
+    pub(crate) fn open_file(&self, path: &str, flags: OFlags) -> Result<Option<OwnedFd>> {
+        // Opening a FIFO in a file's place must not wait.
+        let file = match open_beneath(&self.directory, path, flags | OFlags::NONBLOCK).map_err(Errno::from) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            opened => opened.with_context(|| format!("cannot open {path}"))?,
+        };
+        let is_file = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::RegularFile;
+        ensure!(is_file, "{path} is no regular file");
+        Ok(Some(file))
+    }
+
+    /// Tells whether there is something at this path.
+    pub(crate) fn has(&self, path: &str) -> Result<bool> {
+        match open_beneath(&self.directory, path, OFlags::PATH).map_err(Errno::from) {
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            opened => opened.map(|_| true).with_context(|| format!("cannot open {path}")),
+        }
+    }
+}
+
+/// Lists the ids of all pods that are complete, in order.
+pub fn ids(data_dir: &DataDir) -> Result<Vec<PodId>> {
+    let mut all: Vec<_> = names(&data_dir.containers)?.iter().filter_map(|name| name.parse().ok()).collect();
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// Lists the names among the pods' that are no pod's.
+pub fn strangers(data_dir: &DataDir) -> Result<Vec<String>> {
+    let mut all = names(&data_dir.containers)?;
+    all.retain(|name| name.parse::<PodId>().is_err());
+    Ok(all)
+}
+
+pub(crate) fn names(directory: &OwnedFd) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for entry in Dir::read_from(directory).context("cannot list the pods")? {
+        let entry = entry.context("cannot list the pods")?;
+        let name = entry.file_name().to_string_lossy();
+        if name != "." && name != ".." {
+            all.push(name.into_owned());
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Collects pods that ended some time ago.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use pod::id::PodId;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use store::DataDir;
+
+use crate::directory::{Pod, ids};
+use crate::history::{self, End, Moment};
+use crate::remove::{Refused, remove_locked};
+use crate::state::{State, look};
+
+/// What became of a pod that ended long enough ago: `Ok` if it was removed.
+pub type Gone = (PodId, Result<(), Refused>);
+
+/// Removes every pod that ended at least `grace` ago, and returns what became of these.
+///
+/// If nobody has recorded when a pod ended, that is written down now, and counts from now on.
+pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
+    let mut gone = Vec::new();
+    for id in ids(data_dir)? {
+        data_dir.interrupt.check()?;
+        let Some(pod) = Pod::open(data_dir, id)? else { continue };
+        if !is_due(data_dir, &pod, grace)? {
+            continue;
+        }
+        match flock(&pod.directory, FlockOperation::NonBlockingLockExclusive) {
+            // It is being started, or looked at: the next collection sees it.
+            Err(Errno::WOULDBLOCK) => continue,
+            locked => locked.with_context(|| format!("cannot lock pod {id}"))?,
+        }
+        // It may have been started, and have ended, before it was locked.
+        if ended(&pod)?.is_some_and(|ended| ended.age() >= grace) || grace.is_zero() {
+            let removed = remove_locked(data_dir, pod).with_context(|| format!("cannot remove pod {id}"))?;
+            gone.push((id, removed));
+        }
+    }
+    Ok(gone)
+}
+
+/// Tells whether a pod ended at least `grace` ago. Writes down that it was found ended if nobody has done so.
+fn is_due(data_dir: &DataDir, pod: &Pod, grace: Duration) -> Result<bool> {
+    if look(pod)?.state != State::Exited {
+        return Ok(false);
+    }
+    let Some(ended) = ended(pod)? else {
+        if grace.is_zero() {
+            return Ok(true);
+        }
+        // Nothing but a start changes the history, and that is kept off by the lock.
+        if flock(&pod.directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let noted = if ended(pod)?.is_none() { history::found(pod, Moment::now()) } else { Ok(()) };
+            flock(&pod.directory, FlockOperation::Unlock)?;
+            // On a full disk, there may be something else to remove.
+            if let Err(error) = noted {
+                data_dir.listener.warn(&format!("{error:#}"));
+            }
+        }
+        return Ok(false);
+    };
+    Ok(ended.age() >= grace)
+}
+
+/// Returns when a pod that is not running ended, or was found ended.
+fn ended(pod: &Pod) -> Result<Option<Moment>> {
+    let runs = history::read(pod).with_context(|| format!("pod {}", pod.id()))?;
+    Ok(runs.last().and_then(|run| match run.end? {
+        End::At(when, _) | End::Found(when) => Some(when),
+    }))
+}

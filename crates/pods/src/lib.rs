@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods as they are: found by what a person calls them, looked at, waited for, stopped and removed.
+//!
+//! There is no daemon and no list of pods. Each command reads the pod directories, and asks the kernel which of them
+//! are locked (`docs/design/12-states.md`).
+//!
+//! Invariants: a state is what the kernel's locks say, never what a file says that a killed process has left. A process
+//! is signalled only through a descriptor of it (pidfd_open(2)) that was checked to hold its pod's lock.
+
+mod app;
+mod cgroup;
+mod contents;
+mod description;
+mod directory;
+mod ended;
+mod history;
+mod process;
+mod remove;
+mod select;
+mod state;
+mod stop;
+mod usage;
+mod wait;
+
+pub use app::signal as signal_app;
+pub use contents::{App, Status};
+pub use description::Description;
+pub use directory::{Pod, ids, strangers};
+pub use ended::{Gone, collect};
+pub use history::{End, Moment, Outcome, Run};
+pub use process::Process;
+pub use remove::{Refused, remove};
+pub use select::{Selector, missing, resolve};
+pub use state::{Seen, State, look, preparing};
+pub use stop::{Stop, Stopped, signal, stop};
+pub use usage::{Usage, of as usage};
+pub use wait::{Waited, wait};

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Stops pods: in order by SIGTERM to the pod's process, by force by SIGKILL.
+//!
+//! `/init` takes any number of requests at any moment and stops the pod once. When it is killed, the pod's reaper ends
+//! everything in the pod's cgroup. A reaper may have been killed itself, so a pod that is stopped by force has its
+//! cgroup ended by this process, too.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use report::Hint as _;
+use rustix::process::Signal;
+use sys::Interrupt;
+
+use crate::cgroup::Cgroup;
+use crate::directory::Pod;
+use crate::process::Process;
+use crate::state::{Seen, State, look};
+use crate::wait::is_over;
+
+/// How long a killed pod may take to be cleared.
+const REAP: Duration = Duration::from_secs(10);
+
+/// How a pod is to be stopped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stop {
+    /// After this time the pod is stopped by force; `None` means that it has the time that its apps have.
+    pub timeout: Option<Duration>,
+    /// Whether it is stopped by force at once.
+    pub force: bool,
+}
+
+/// How a pod was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It did not run.
+    NotRunning,
+    /// In order.
+    InOrder,
+    /// By force.
+    ByForce,
+}
+
+/// Stops a pod and waits until nothing of it is left. A pod that doesn't run is left as it is.
+///
+/// # Errors
+/// If the pod's process can't be reached, if `interrupt` has a signal (the pod goes on stopping then), or the system
+/// fails.
+pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<Stopped> {
+    let about = || format!("cannot stop pod {}", pod.id());
+    let seen = look(pod)?;
+    if !seen.state.is_alive() {
+        return Ok(Stopped::NotRunning);
+    }
+    if !how.force {
+        if let Some(process) = reached(pod, &seen)? {
+            process.signal(Signal::TERM).with_context(about)?;
+        }
+        let until = how.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        if is_over(pod, until, interrupt).with_context(about)? {
+            return Ok(Stopped::InOrder);
+        }
+    }
+    // The process may be another one by now.
+    let seen = look(pod)?;
+    if let Some(process) = reached(pod, &seen)? {
+        kill(pod, process, interrupt).with_context(about)?;
+    } else if !is_over(pod, Instant::now().checked_add(REAP), interrupt).with_context(about)? {
+        bail!("pod {} is not cleared after {} s: expected its reaper to do that", pod.id(), REAP.as_secs());
+    }
+    Ok(Stopped::ByForce)
+}
+
+/// Sends a signal to the pod's process.
+///
+/// # Errors
+/// If the pod doesn't run, or its process can't be reached.
+pub fn signal(pod: &Pod, signal: Signal) -> Result<()> {
+    let seen = look(pod)?;
+    let sent = match reached(pod, &seen)? {
+        Some(process) => process.signal(signal)?,
+        None => false,
+    };
+    if sent { Ok(()) } else { Err(not_running(pod, seen.state)) }
+}
+
+/// Returns the error for a pod that does not run, but has to.
+pub(crate) fn not_running(pod: &Pod, state: State) -> anyhow::Error {
+    anyhow!("pod {} is {state}: expected it to run", pod.id())
+}
+
+/// Returns the pod's process; `None` if it has ended.
+fn reached<'s>(pod: &Pod, seen: &'s Seen) -> Result<Option<&'s Process>> {
+    if seen.process.is_none() && seen.state == State::Running {
+        return Err(anyhow!("the process of pod {} can't be seen", pod.id()))
+            .hint("expected it to be in this process namespace");
+    }
+    Ok(seen.process.as_ref())
+}
+
+/// Kills the pod's process and everything in the pod's cgroup, and waits until it is cleared.
+fn kill(pod: &Pod, process: &Process, interrupt: &Interrupt) -> Result<()> {
+    // Opened first: afterwards, nothing leads there.
+    let cgroup = Cgroup::of(pod.id(), process);
+    process.signal(Signal::KILL)?;
+    let is_over = is_over(pod, Instant::now().checked_add(REAP), interrupt)?;
+    if let Some(cgroup) = cgroup? {
+        cgroup.kill()?;
+    }
+    if !is_over {
+        bail!("it is not cleared {} s after it was killed: expected its reaper to do that", REAP.as_secs());
+    }
+    Ok(())
+}
