@@ -3,12 +3,13 @@
 //!
 //! Each command is a file in [`crate::commands`]. [`crate::exit`] has the codes.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use pod::layout;
 use report::Hint as _;
 use sys::Interrupt;
@@ -19,7 +20,7 @@ use crate::options::{environment, invalid};
 use crate::ui::Ui;
 
 /// The examples at the end of the help.
-pub(crate) const EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   installer run --image hello.aci
       prepare a pod of one image, and run it
@@ -34,6 +35,9 @@ Examples:
   installer image import web.aci && installer run --image example.com/web
       run an image that is in the store, by its name (its id or the beginning of the id works, too)
 
+  installer list; installer stop 6733; installer rm 6733
+      pods, by their UUIDs or the beginnings of these
+
 Environment:
   GANTRY_DIR     the directory of pods and images, without --dir [default: /var/lib/gantry]
   GANTRY_STAGE1  the tarball of stage1, without --stage1
@@ -44,6 +48,25 @@ Exit codes:
   verify  1 if something is damaged and was not renewed, or can't be examined
   130 or 143 if interrupted by SIGINT or SIGTERM before a pod runs";
 
+/// The names that this program may be called by; the first is the one where it is called otherwise.
+const NAMES: [&str; 2] = ["installer", "gantry"];
+
+/// Returns the examples at the end of the help, with the name that the program was called by.
+pub(crate) fn examples() -> String {
+    EXAMPLES.replace(NAMES[0], report::program())
+}
+
+/// Returns the parser of the command line, which has the name that the program was called by.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command().name(report::program()).bin_name(report::program())
+}
+
+/// Returns the name in [`NAMES`] that the program was called by.
+fn called_by(program: Option<&OsStr>) -> &'static str {
+    let name = program.and_then(|program| Path::new(program).file_name());
+    NAMES.into_iter().find(|known| name == Some(known.as_ref())).unwrap_or(NAMES[0])
+}
+
 /// Runs app images as pods.
 ///
 /// A pod is one or more apps that systemd supervises together, inside systemd-nspawn. `prepare` verifies the apps' images
@@ -51,7 +74,7 @@ Exit codes:
 /// the same, and then becomes the pod. What is in the store already is not unpacked again. Nothing of the host's userland
 /// is used. Needs root.
 #[derive(Debug, Parser)]
-#[command(name = "installer", version, after_long_help = EXAMPLES, subcommand_required = true)]
+#[command(version, after_long_help = examples(), subcommand_required = true)]
 pub(crate) struct Arguments {
     /// The directory of pods and images [default: $GANTRY_DIR or /var/lib/gantry]
     ///
@@ -68,11 +91,20 @@ pub fn main() -> ExitCode {
     if let Some(code) = store::unpacker::main(image::policy) {
         return code;
     }
-    match Arguments::try_parse().and_then(understood) {
+    report::set_program(called_by(std::env::args_os().next().as_deref()));
+    match parse().and_then(understood) {
         Ok((dir, command)) => execute(dir, command),
         Err(error) => Ui.usage(&error),
     }
     .into()
+}
+
+fn parse() -> Result<Arguments, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    matches
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(|error| error.format(&mut command))
 }
 
 /// Returns DIR and the command, once all arguments are checked.

@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which command lines are accepted, and which are refused.
 
-use clap::CommandFactory as _;
-
 use super::*;
 
 #[test]
 fn arguments_are_consistent() {
-    Arguments::command().debug_assert();
+    command().debug_assert();
+}
+
+#[test]
+fn the_program_has_the_name_that_it_was_called_by() {
+    for (path, name) in [
+        (Some("/usr/bin/gantry"), "gantry"),
+        (Some("gantry"), "gantry"),
+        (Some("./installer"), "installer"),
+        (Some("/usr/bin/other"), "installer"),
+        (Some("gantry/"), "gantry"),
+        (None, "installer"),
+    ] {
+        assert_eq!(called_by(path.map(AsRef::as_ref)), name, "{path:?}");
+    }
 }
 
 #[test]
@@ -27,6 +39,22 @@ fn usage_table() {
         &["image", "list", "--format", "json"],
         &["image", "rm", "sha256-0", "name"],
         &["gc", "--dir", "d"],
+        &["gc", "--grace", "0"],
+        &["list"],
+        &["ps", "--state", "running", "--state", "exited", "-q"],
+        &["list", "--format", "json", "--full"],
+        &["status", "6733"],
+        &["status", "6733", "--wait"],
+        &["status", "--wait=30s", "6733", "--format", "json"],
+        &["inspect", "a", "b"],
+        &["cat-manifest", "."],
+        &["wait", "a", "b"],
+        &["stop", "a", "b", "--timeout", "5m"],
+        &["stop", "--force", "a"],
+        &["kill", "-s", "HUP", "--app", "web", "a"],
+        &["kill", "a"],
+        &["rm", "-f", "a", "b"],
+        &["df", "--format", "json"],
         &["verify", "--repair", "a", "--max-depth", "9", "--max-decoder-memory", "65Mi"],
         &["verify"],
     ] {
@@ -51,6 +79,20 @@ fn usage_table() {
         &["image", "rm"],
         &["image", "list", "--format", "xml"],
         &["gc", "a"],
+        &["gc", "--grace", "soon"],
+        &["list", "--state", "dead"],
+        &["list", "-q", "--format", "json"],
+        &["status"],
+        &["status", "a", "b"],
+        &["status", "a", "--wait=x"],
+        &["inspect"],
+        &["cat-manifest"],
+        &["wait"],
+        &["stop"],
+        &["stop", "--force", "--timeout", "3", "a"],
+        &["kill", "-s", "NONE", "a"],
+        &["rm"],
+        &["df", "a"],
     ] {
         assert!(parse(bad).is_err(), "{bad:?}");
     }

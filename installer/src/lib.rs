@@ -9,7 +9,10 @@ mod cli;
 mod commands;
 mod exit;
 mod options;
+mod pod_json;
 mod pod_process;
+mod table;
+mod time;
 mod ui;
 
 pub use cli::main;

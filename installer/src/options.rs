@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, ValueEnum};
 use pod::digest::Sha256;
 use pod::isolators::{Quantity, Unit};
 
@@ -14,7 +14,7 @@ use archive::Limits;
 use image::ImageArgument;
 use prepare::{LayoutArgument, Request, VolumeArgument};
 
-use crate::cli::Arguments;
+use crate::cli::command;
 
 /// How a pod gets its trees.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -109,7 +109,7 @@ pub(crate) fn environment(name: &str) -> Option<PathBuf> {
 
 /// Makes a usage error in the parser's format.
 pub(crate) fn invalid(kind: ErrorKind, expected: &str) -> clap::Error {
-    Arguments::command().error(kind, expected)
+    command().error(kind, expected)
 }
 
 /// What archives may ask for at most.

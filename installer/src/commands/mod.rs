@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands. Each is one file, with its arguments on top and its implementation below.
 
+mod cat_manifest;
+mod df;
 mod gc;
 mod image;
+mod inspect;
+mod kill;
+mod list;
+mod named;
 mod prepare;
+mod rm;
 mod run;
+mod status;
+mod stop;
 mod verify;
+mod wait;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use pod::text::escape;
 use store::DataDir;
 use store::staging::{Mounted, Staging};
@@ -33,10 +43,29 @@ pub(crate) struct Context {
 pub(crate) enum Command {
     Prepare(prepare::Args),
     Run(run::Args),
+    #[command(visible_alias = "ps")]
+    List(list::Args),
+    Status(status::Args),
+    Inspect(inspect::Args),
+    CatManifest(cat_manifest::Args),
+    Wait(wait::Args),
+    Stop(stop::Args),
+    Kill(kill::Args),
+    Rm(rm::Args),
     #[command(subcommand)]
     Image(image::Command),
     Gc(gc::Args),
+    Df(df::Args),
     Verify(verify::Args),
+}
+
+/// How something is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
 }
 
 impl Command {
@@ -45,7 +74,7 @@ impl Command {
         match self {
             Self::Prepare(args) => args.check(),
             Self::Run(args) => args.check(),
-            Self::Image(_) | Self::Gc(_) | Self::Verify(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -53,7 +82,7 @@ impl Command {
     pub(crate) fn failure(&self) -> Exit {
         match self {
             Self::Run(_) => Exit::NoPod,
-            Self::Prepare(_) | Self::Image(_) | Self::Gc(_) | Self::Verify(_) => Exit::Failed,
+            _ => Exit::Failed,
         }
     }
 
@@ -64,6 +93,15 @@ impl Command {
             Self::Run(args) => run::run(args, context),
             Self::Image(command) => image::run(command, context),
             Self::Gc(args) => gc::run(&args, context),
+            Self::List(args) => list::run(&args, context),
+            Self::Status(args) => status::run(&args, context),
+            Self::Inspect(args) => inspect::run(&args, context),
+            Self::CatManifest(args) => cat_manifest::run(&args, context),
+            Self::Wait(args) => wait::run(&args, context),
+            Self::Stop(args) => stop::run(&args, context),
+            Self::Kill(args) => kill::run(&args, context),
+            Self::Rm(args) => rm::run(&args, context),
+            Self::Df(args) => df::run(&args, context),
             Self::Verify(args) => verify::run(&args, context),
         }
     }

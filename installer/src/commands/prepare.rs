@@ -6,7 +6,7 @@ use prepare::{Inputs, Prepared};
 use store::listener::Listener as _;
 
 use super::Context;
-use crate::cli::EXAMPLES;
+use crate::cli::examples;
 use crate::exit::Exit;
 use crate::options::PodOptions;
 use crate::ui::Ui;
@@ -16,7 +16,7 @@ use crate::ui::Ui;
 /// When the path is printed, in one line, the directory is complete and on disk. After a failure, nothing is left
 /// behind.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = examples())]
 pub(crate) struct Args {
     #[command(flatten)]
     options: PodOptions,

@@ -19,7 +19,7 @@ use crate::ui::Ui;
 
 /// Unpack images into the store and print their ids
 ///
-/// `installer gc` removes an image that no pod refers to.
+/// Until a pod refers to an image, `gc` may remove it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Image files; with DIGEST (sha256-HEX or sha512-HEX), the uncompressed tar must have this digest
@@ -49,8 +49,9 @@ fn import(
     for image in images {
         let shown = image.shown();
         let imported = match image {
-            ImageInput::Stored(selector) => Err(anyhow!("no such file: expected an image's file"))
-                .hint(format!("{} may be in the store already: installer image list", selector.shown())),
+            ImageInput::Stored(selector) => Err(anyhow!("no such file: expected an image's file")).hint(
+                format!("{} may be in the store already: {} image list", selector.shown(), report::program()),
+            ),
             ImageInput::File(mut source, id) => {
                 let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
                 let acquired = importer.acquire(&mut source, TreeKind::Image, expected, &named(id));

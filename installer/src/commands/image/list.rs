@@ -2,15 +2,16 @@
 //! `installer image list`: lists the images in the store, as a table for people or as JSON for programs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use pod::id::TreeId;
 use serde_json::json;
 use store::{Info, References};
 
-use crate::commands::Context;
+use crate::commands::{Context, Format};
 use crate::exit::Exit;
+use crate::time::age;
 use crate::ui::Ui;
 
 /// List the images in the store
@@ -19,15 +20,6 @@ pub(crate) struct Args {
     /// The format of the list
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-/// How a list is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A table, for people
-    Table,
-    /// An array of objects, for programs
-    Json,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -66,17 +58,12 @@ fn table(images: &[(TreeId, Info)], references: &References) -> String {
         let name = info.name.as_ref().map(ToString::to_string).unwrap_or_default();
         let (id, pods) = (id.to_string(), references.to(*id).len());
         let size = indicatif::BinaryBytes(info.size).to_string();
-        let _ = writeln!(text, "{:<19}  {size:>9}  {:>7}  {pods:>4}  {name}", &id[..19], age(info.age()));
+        let _ = writeln!(
+            text,
+            "{:<19}  {size:>9}  {:>7}  {pods:>4}  {name}",
+            &id[..19],
+            age(Duration::from_secs(info.age()))
+        );
     }
     text
-}
-
-/// Formats a time span in its largest unit.
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86400),
-    }
 }

@@ -60,6 +60,6 @@ fn remove(data_dir: &DataDir, images: &[String]) -> Result<Exit> {
     match refused.as_slice() {
         [] => lines.end().map(|()| exit),
         all => Err(anyhow!("{}", all.join("; ")))
-            .hint("rm -rf --one-file-system takes a pod directory away once its pod has ended"),
+            .hint(format!("{} rm removes a pod that has ended", report::program())),
     }
 }

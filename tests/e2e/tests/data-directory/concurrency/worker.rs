@@ -147,7 +147,7 @@ fn said_all(output: &Output, is_one: impl Fn(&str) -> bool) {
 fn refused_to_remove(output: &Output, id: &str) {
     let (said, error) = (text(&output.stdout), text(&output.stderr));
     assert_eq!((output.status.code(), said.as_str()), (Some(1), ""), "{error}");
-    let until = "(rm -rf --one-file-system takes a pod directory away once its pod has ended)\n";
+    let until = "(installer rm removes a pod that has ended)\n";
     let is_by_pod = |rest: &str| {
         let (pod, rest) = rest.split_once(' ').unwrap_or_default();
         pod.parse::<PodId>().is_ok() && rest == format!("refers to image {id} {until}")

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The pods that a command line names, each by its UUID, the beginning of one, or its directory.
+
+use anyhow::Result;
+use pods::{Pod, Selector};
+use store::DataDir;
+
+use super::Context;
+use crate::exit::Exit;
+use crate::ui::Ui;
+
+impl Context {
+    /// Runs `task` on the pod that is called `name`, and on the data directory that the pod is in.
+    pub(super) fn on_pod<T>(&self, name: &str, task: impl FnOnce(&DataDir, Pod) -> Result<T>) -> Result<T> {
+        let selector = Selector::parse(name);
+        let dir = selector.data_directory()?.map(|(dir, _)| dir);
+        let Some(data_dir) = DataDir::find(dir.as_ref().unwrap_or(&self.dir), &self.interrupt, &Ui)? else {
+            if dir.is_none() {
+                self.check_dir()?;
+            }
+            return Err(pods::missing(&selector, &[]));
+        };
+        let done = pods::resolve(&data_dir, &selector).and_then(|id| match Pod::open(&data_dir, id)? {
+            Some(pod) => task(&data_dir, pod),
+            // It was removed in this moment.
+            None => Err(pods::missing(&selector, &[])),
+        });
+        done
+    }
+
+    /// Runs `task` on each of these pods. A failure is reported, and the others follow.
+    pub(super) fn on_each(
+        &self,
+        names: &[String],
+        mut task: impl FnMut(&DataDir, Pod) -> Result<()>,
+    ) -> Result<Exit> {
+        let mut exit = Exit::Done;
+        for name in names {
+            if let Err(error) = self.on_pod(name, &mut task) {
+                self.interrupt.check()?;
+                Ui.error(&error);
+                exit = Exit::Failed;
+            }
+        }
+        Ok(exit)
+    }
+}
