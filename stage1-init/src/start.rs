@@ -23,13 +23,14 @@ use crate::enter::sockets;
 use crate::enter::stdio;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::in_root::{InRoot, check_guarded};
-use crate::load;
-use crate::load::host;
+use crate::load::host::{self, Host};
 use crate::load::lock;
 use crate::load::store::Store;
+use crate::load::{self, Loaded};
 use crate::plan;
 use crate::plan::Plan;
 use crate::plan::dry_run;
+use crate::run::history::History;
 use crate::run::inotify;
 use crate::run::nspawn;
 use crate::run::reaper;
@@ -85,21 +86,37 @@ fn start(args: &Args) -> Result<u8, Failure> {
     let mut cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let host = host::look(&loaded.pod, &cgroup, true).at(Step::Load)?;
 
-    let stage1 = InRoot::open_at(&**lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
+    let history = History::begin(&**lock).context("cannot write the pod's history").at(Step::Units)?;
+    let done = boot(args, &lock, &loaded, &mut cgroup, &host, &requests, &history);
+    history.end(&done);
+    done
+}
+
+/// Writes what the pod is started with, runs it, and returns its exit code.
+fn boot(
+    args: &Args,
+    lock: &OwnedFd,
+    loaded: &Loaded,
+    cgroup: &mut Cgroup,
+    host: &Host,
+    requests: &Requests,
+    history: &History,
+) -> Result<u8, Failure> {
+    let stage1 = InRoot::open_at(lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
     localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
-    let plan = plan::plan(&loaded, &host, args.debug);
+    let plan = plan::plan(loaded, host, args.debug);
     plan.warnings.iter().for_each(|warning| warn(warning));
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 
     inotify::check().at(Step::Namespace)?;
     cgroup.make(&plan.limits).at(Step::Namespace)?;
-    let reaped = reaper::start(&cgroup, &lock, &loaded.store).at(Step::Namespace);
+    let reaped = reaper::start(cgroup, lock, &loaded.store, history).at(Step::Namespace);
     if reaped.is_err() {
         let _ = cgroup.remove();
     }
     reaped?;
-    let done = enter(&plan, &loaded.store, &cgroup, &requests, args.debug);
+    let done = enter(&plan, &loaded.store, cgroup, requests, args.debug);
     // If this process is the first of a process namespace, the reaper ends with it.
     if getpid().as_raw() == 1 {
         let _ = cgroup.remove();

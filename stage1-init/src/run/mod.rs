@@ -3,6 +3,7 @@
 
 pub(crate) mod feed;
 pub(crate) mod halt;
+pub(crate) mod history;
 pub(crate) mod inotify;
 pub(crate) mod job;
 pub(crate) mod nspawn;

@@ -26,10 +26,11 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::enter::cgroup::Cgroup;
 use crate::load::lock;
 use crate::load::store::Store;
+use crate::run::history::History;
 use crate::sys;
 
 /// Starts the reaper of this process's pod. `lock` and the trees stay locked until the reaper ends.
-pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()> {
+pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, history: &History) -> Result<()> {
     let own = Pid::from_raw(getpid().as_raw()).context("this process has no id")?;
     let pod = pidfd_open(own, PidfdFlags::empty()).context("cannot open this process")?;
     let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
@@ -46,7 +47,7 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store) -> Result<()
             Ok(ForkResult::Child) => {
                 // The reaper works even if some of that fails.
                 let _ = detach(&null);
-                exit(i32::from(reap(cgroup, lock, store, &pod, alive).is_err()))
+                exit(i32::from(reap(cgroup, lock, store, history, &pod, alive).is_err()))
             }
             Ok(ForkResult::Parent { .. }) => exit(0),
             Err(_) => exit(1),
@@ -64,8 +65,15 @@ fn detach(null: &OwnedFd) -> Result<()> {
     Ok(chdir("/")?)
 }
 
-fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd, alive: OwnedFd) -> Result<()> {
-    let own = [lock.as_raw_fd(), pod.as_raw_fd(), alive.as_raw_fd()];
+fn reap(
+    cgroup: &Cgroup,
+    lock: &OwnedFd,
+    store: &Store,
+    history: &History,
+    pod: &OwnedFd,
+    alive: OwnedFd,
+) -> Result<()> {
+    let own = [lock.as_raw_fd(), history.descriptor(), pod.as_raw_fd(), alive.as_raw_fd()];
     let cgroups = cgroup.descriptors().map(AsRawFd::as_raw_fd);
     let trees = store.locks().map(|lock| lock.as_raw_fd());
     close_others(&own.into_iter().chain(cgroups).chain(trees).collect::<Vec<_>>())?;
@@ -74,7 +82,9 @@ fn reap(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, pod: &OwnedFd, alive: Ow
     let _ = cgroup.sweep();
     while poll(&mut [PollFd::new(pod.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_err() {}
     drop(alive);
-    cgroup.remove()
+    let removed = cgroup.remove();
+    history.killed();
+    removed
 }
 
 /// Closes every descriptor from 3 on, except for those to keep.
