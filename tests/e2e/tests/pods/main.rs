@@ -5,6 +5,7 @@
 mod apps;
 mod containment;
 mod hostile_manifests;
+mod living;
 mod names;
 mod overlay;
 mod redis;

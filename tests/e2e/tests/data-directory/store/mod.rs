@@ -3,6 +3,7 @@
 //! found.
 
 mod damage;
+mod ended;
 mod gc;
 mod layouts;
 mod links;

@@ -18,6 +18,8 @@ pub(super) enum Step {
     Damaged(&'static str),
     /// Every pod's `init` differs from the one in its stage1.
     OtherInits,
+    /// Every pod has been started and has ended, as its history says.
+    Ended,
 }
 
 /// What the same command does once it has done its work.
@@ -79,6 +81,9 @@ operations! {
     an_import: [], IMPORT, Succeeds, tiny::OBJECTS / 2;
     // The imported image is removed, object by object, and its name; the pod's image stays.
     a_gc_beside_a_pod: [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], &["gc"], Succeeds, tiny::OBJECTS / 2;
+    // The pod is removed, and then everything that it was made of.
+    a_gc_of_an_ended_pod:
+        [Step::Run(PREPARE), Step::Ended], &["gc", "--grace", "0"], Succeeds, tiny::OBJECTS;
     an_image_rm: [Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;
     an_image_rm_beside_a_pod:
         [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;

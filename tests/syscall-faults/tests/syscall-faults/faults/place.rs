@@ -32,6 +32,7 @@ impl Place {
                 Step::Killed(words) => place.kill(words),
                 Step::Damaged(image) => place.damage(image),
                 Step::OtherInits => place.change_inits(),
+                Step::Ended => place.end_pods(),
             }
         }
         if !before.is_empty() {
@@ -92,6 +93,13 @@ impl Place {
     fn damage(&self, image: &str) {
         let id = image_id(&self.0.image(image));
         fs::write(self.dir().join(layout::TREES).join(id).join("tree/rootfs/etc/passwd"), "damaged").unwrap();
+    }
+
+    fn end_pods(&self) {
+        for pod in fs::read_dir(self.dir().join(layout::CONTAINERS)).unwrap() {
+            let history = pod.unwrap().path().join(layout::HISTORY);
+            fs::write(history, "started 1.000\nended 2.000 code 0\n").unwrap();
+        }
     }
 
     fn change_inits(&self) {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Stopping, killing and waiting for pods.
+
+use std::process::Stdio;
+
+use gate::root_test;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use testing::broadcast::{cgroup, processes};
+use testing::image::{script, with_handler};
+use testing::pods::{Gantry, status as app_status};
+
+use super::{STUBBORN, WAITS, id, output, prepare, reaper, refused, said, status, text};
+
+#[root_test]
+fn stop_is_in_order_and_twice_is_no_error() {
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &with_handler(script("lives", WAITS), "post-stop", "echo post"));
+    assert_eq!(said(&gantry, &["stop", &id(&pod)]), "", "a prepared pod is left as it is");
+    assert_eq!(status(&gantry, &pod)["state"], "prepared");
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    said(&gantry, &["stop", &id(&pod)]);
+    // Nothing of it is left when the command returns.
+    assert_eq!(status(&gantry, &pod)["state"], "exited");
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "stops\npost\n"));
+    assert_eq!(app_status(&pod, "lives"), 0);
+    said(&gantry, &["stop", &id(&pod), "--force"]);
+    assert_eq!(status(&gantry, &pod)["code"], 0);
+}
+
+#[root_test]
+fn after_the_timeout_a_pod_is_stopped_by_force() {
+    for (words, without_reaper) in
+        [(&["--timeout", "500ms"][..], false), (&["--force"], false), (&["--force"], true)]
+    {
+        let gantry = Gantry::new();
+        let mut manifest = script("lives", STUBBORN);
+        manifest["annotations"] = json!([{"name": "gantry/stop-timeout", "value": "1000"}]);
+        let pod = prepare(&gantry, &manifest);
+        let mut running = gantry.start(&pod);
+        running.wait_for("up");
+        if without_reaper {
+            kill(Pid::from_raw(reaper(&running, &pod)), Signal::SIGKILL).unwrap();
+        }
+        let cgroup = cgroup(running.id(), &running.pod_id());
+        assert_ne!(processes(&cgroup), []);
+        said(&gantry, &[&["stop", &id(&pod)], words].concat());
+        assert_eq!(running.wait().0, 137, "{words:?}");
+        assert_eq!(status(&gantry, &pod)["state"], "exited", "{words:?}");
+        while !processes(&cgroup).is_empty() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[root_test]
+fn wait_prints_codes_and_status_waits_for_a_time() {
+    let gantry = Gantry::new();
+    let pod =
+        prepare(&gantry, &script("lives", "trap 'exit 3' TERM; echo up; while :; do sleep 60 & wait; done"));
+    refused(&gantry, &["wait", &id(&pod)], &[&id(&pod), "never started"]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    let over = output(&gantry, &["status", &id(&pod), "--wait=100ms"]);
+    assert_eq!(over.status.code(), Some(1));
+    assert!(
+        text(&over.stdout).contains("running") && text(&over.stderr).contains("has not ended"),
+        "{over:?}"
+    );
+    let waiting = |words: &[&str]| {
+        let mut command = gantry.installer();
+        command.args(words).arg(id(&pod)).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let waits = [waiting(&["wait"]), waiting(&["status", "--wait"])];
+    running.signal(Signal::SIGTERM);
+    let [code, shown] = waits.map(|wait| text(&wait.wait_with_output().unwrap().stdout));
+    assert_eq!(code, "3\n");
+    assert!(shown.contains("exited") && shown.contains("ended with 3"), "{shown}");
+    assert_eq!(running.wait().0, 3);
+    assert_eq!(said(&gantry, &["wait", &id(&pod), &id(&pod)]), "3\n3\n");
+}
+
+#[root_test]
+fn a_signal_goes_to_the_pod_or_to_an_apps_first_process() {
+    let gantry = Gantry::new();
+    let traps = "trap 'echo usr1' USR1; trap 'echo hup' HUP; (sleep 1000 &); echo up; while :; do sleep 60 & wait; done";
+    let pod = prepare(&gantry, &script("lives", traps));
+    let name = id(&pod);
+    refused(&gantry, &["kill", &name, "-s", "HUP"], &["is prepared"]);
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    said(&gantry, &["kill", &name, "-s", "USR1", "--app", "lives"]);
+    running.wait_for("usr1");
+    said(&gantry, &["kill", "--signal", "1", &name, "--app", "lives"]);
+    running.wait_for("hup");
+    refused(&gantry, &["kill", &name, "-s", "USR1"], &["--app"]);
+    refused(&gantry, &["kill", &name, "-s", "HUP", "--app", "other"], &["no app \"other\"", "lives"]);
+    assert_eq!(status(&gantry, &pod)["state"], "running");
+    said(&gantry, &["kill", &name]);
+    assert_eq!(running.wait().0, 137);
+    refused(&gantry, &["kill", &name, "-s", "HUP", "--app", "lives"], &["is exited"]);
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What pods are called, and what the program is called.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use gate::root_test;
+use serde_json::Value;
+use testing::image::script;
+use testing::pods::Gantry;
+use testing::program;
+
+use super::{id, output, prepare, refused, said, text};
+
+#[root_test]
+fn a_pod_is_found_by_its_id_its_beginning_or_its_directory() {
+    let gantry = Gantry::new();
+    let manifest = script("lives", "echo ran");
+    let [pod, other] = [prepare(&gantry, &manifest), prepare(&gantry, &manifest)];
+    let name = id(&pod);
+    let manifest = said(&gantry, &["cat-manifest", &name]);
+    assert_eq!(manifest.as_bytes(), std::fs::read(pod.join("container")).unwrap());
+    let apart = name.bytes().zip(id(&other).bytes()).take_while(|(a, b)| a == b).count() + 1;
+    let directory = pod.to_str().unwrap();
+    let slash = format!("{directory}/");
+    for called in [&name[..apart], &name[..20], &name.to_uppercase(), directory, &slash] {
+        assert_eq!(said(&gantry, &["cat-manifest", called]), manifest, "{called}");
+    }
+    assert_eq!(said(&gantry, &["run", &name[..20]]), "ran\n");
+    gantry.wait_all();
+    // A directory may be in another data directory.
+    let mut elsewhere = Command::new(program("installer"));
+    let found = elsewhere.current_dir(&pod).args(["--dir", "/nonexistent", "status", "."]).output().unwrap();
+    assert!(text(&found.stdout).contains(&name), "{found:?}");
+    let inspected: Value = serde_json::from_str(&said(&gantry, &["inspect", &name, &id(&other)])).unwrap();
+    assert_eq!(inspected[0]["manifest"], serde_json::from_str::<Value>(&manifest).unwrap());
+    assert_eq!(inspected[1]["id"], id(&other));
+    assert_eq!(said(&gantry, &["list", "-q", "--state", "prepared"]), format!("{}\n", id(&other)));
+    assert_eq!(said(&gantry, &["list", "-q", "--state", "exited", "--state", "prepared"]).lines().count(), 2);
+    assert_eq!(said(&gantry, &["list", "-q", "--state", "running"]), "");
+}
+
+#[root_test]
+fn a_pod_that_is_not_there_is_said_in_one_line() {
+    let gantry = Gantry::new();
+    refused(&gantry, &["status", "6733"], &["no directory"]);
+    let pod = prepare(&gantry, &script("lives", "echo ran"));
+    let name = id(&pod);
+    let nearly: String =
+        name.chars().take(12).enumerate().map(|(at, c)| if at == 4 { 'x' } else { c }).collect();
+    refused(&gantry, &["status", &nearly], &["no pod", &format!("did you mean {name}?")]);
+    refused(&gantry, &["stop", "web"], &["no pod \"web\"", "installer list"]);
+    refused(&gantry, &["rm", "/nonexistent/pod"], &["no pod directory"]);
+    refused(&gantry, &["rm", "/"], &["is no pod directory"]);
+    // Ids begin with one of sixteen digits, so two of seventeen pods begin with the same.
+    let manifest = script("lives", "echo ran");
+    let ids: Vec<_> = (0..16).map(|_| id(&prepare(&gantry, &manifest))).chain([name]).collect();
+    let twice = ids.iter().find(|one| ids.iter().filter(|other| other[..1] == one[..1]).count() > 1).unwrap();
+    refused(&gantry, &["rm", &twice[..1]], &["could be", "expected one pod's id"]);
+    assert_eq!(gantry.pods().len(), 17);
+}
+
+#[root_test]
+fn messages_name_the_program_as_it_was_called() {
+    let gantry = Gantry::new();
+    let gantrys = gantry.beside("gantry-program/gantry");
+    std::fs::create_dir(gantrys.parent().unwrap()).unwrap();
+    symlink(program("installer"), &gantrys).unwrap();
+    prepare(&gantry, &script("lives", "echo ran"));
+    let call = |words: &[&str]| {
+        let output = Command::new(&gantrys).arg("--dir").arg(gantry.dir()).args(words).output().unwrap();
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    assert!(call(&["status", "web"]).contains("gantry list"));
+    assert!(call(&["--version"]).starts_with("gantry "));
+    let help = call(&["--help"]);
+    assert!(help.contains("Usage: gantry ") && help.contains("gantry run --image"), "{help}");
+    assert!(!help.contains("installer") && !call(&["prepare", "--help"]).contains("installer"));
+    assert!(call(&["stop"]).contains("Usage: gantry stop"));
+    assert!(text(&output(&gantry, &["--help"]).stdout).contains("Usage: installer "));
+}
