@@ -111,7 +111,8 @@ fuzz: setup ## Fuzz each target for FUZZ_SECONDS, 60 by default
 	done
 
 install: all ## Install below DESTDIR and PREFIX
-	install -D -m 0755 $(RELEASE)/installer $(DESTDIR)$(PREFIX)/bin/installer
+	install -D -m 0755 $(RELEASE)/installer $(DESTDIR)$(PREFIX)/bin/gantry
+	ln -sf gantry $(DESTDIR)$(PREFIX)/bin/installer
 	install -D -m 0644 $(STAGE1) $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz
 	sed 's/stage1-$(ARCH)\.tar\.xz/stage1.tar.xz/' $(STAGE1).sha256 > $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz.sha256
 
