@@ -127,7 +127,7 @@ fn look_once(pod: &Pod) -> Result<Option<Seen>> {
 
 /// Returns the state of a pod that nothing runs of.
 fn at_rest(pod: &Pod) -> Result<Seen> {
-    let started = pod.has(&format!("{}/{}", layout::STAGE1, layout::OWN))? || pod.has(layout::HISTORY)?;
+    let started = pod.has(layout::HISTORY)? || pod.has(&format!("{}/{}", layout::STAGE1, layout::OWN))?;
     Ok(Seen::without_process(if started { State::Exited } else { State::Prepared }))
 }
 

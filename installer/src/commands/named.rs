@@ -20,12 +20,11 @@ impl Context {
             }
             return Err(pods::missing(&selector, &[]));
         };
-        let done = pods::resolve(&data_dir, &selector).and_then(|id| match Pod::open(&data_dir, id)? {
+        pods::resolve(&data_dir, &selector).and_then(|id| match Pod::open(&data_dir, id)? {
             Some(pod) => task(&data_dir, pod),
             // It was removed in this moment.
             None => Err(pods::missing(&selector, &[])),
-        });
-        done
+        })
     }
 
     /// Runs `task` on each of these pods. A failure is reported, and the others follow.

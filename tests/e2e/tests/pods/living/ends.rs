@@ -2,6 +2,7 @@
 //! Stopping, killing and waiting for pods.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use gate::root_test;
 use nix::sys::signal::{Signal, kill};
@@ -46,11 +47,14 @@ fn after_the_timeout_a_pod_is_stopped_by_force() {
             kill(Pid::from_raw(reaper(&running, &pod)), Signal::SIGKILL).unwrap();
         }
         let cgroup = cgroup(running.id(), &running.pod_id());
-        assert_ne!(processes(&cgroup), []);
+        assert!(!processes(&cgroup).is_empty());
         said(&gantry, &[&["stop", &id(&pod)], words].concat());
         assert_eq!(running.wait().0, 137, "{words:?}");
         assert_eq!(status(&gantry, &pod)["state"], "exited", "{words:?}");
+        // They are killed by now, and end at once.
+        let killed = Instant::now();
         while !processes(&cgroup).is_empty() {
+            assert!(killed.elapsed() < Duration::from_secs(10), "{words:?}: processes are left");
             std::thread::yield_now();
         }
     }
