@@ -7,7 +7,7 @@
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use crate::error::{Error, Result};
-use crate::parallel::{xz, zstd};
+use crate::{xz, zstd};
 
 /// The offset of `ustar` in a tar header (POSIX.1-1988, "ustar Interchange Format").
 const USTAR_OFFSET: usize = 257;
@@ -104,7 +104,7 @@ fn decoder<'a, R: Read + Send + 'a>(
         Format::Plain => Box::new(Plain(whole)),
         Format::Gzip => Box::new(Plain(flate2::bufread::MultiGzDecoder::new(whole))),
         Format::Bzip2 => Box::new(Plain(bzip2::bufread::MultiBzDecoder::new(whole))),
-        Format::Xz => xz::open(whole, memory)?,
-        Format::Zstd => zstd::open(whole, memory)?,
+        Format::Xz => Box::new(xz::Decoder::new(whole, memory)?),
+        Format::Zstd => Box::new(zstd::Decoder::new(whole, memory)?),
     })
 }

@@ -9,10 +9,10 @@ mod entry;
 mod error;
 mod limits;
 mod memory;
-mod parallel;
 pub mod pipeline;
-mod serial_xz;
 mod tar;
+mod xz;
+mod zstd;
 
 pub use entry::{DeviceKind, Entry, EntryKind, Metadata, Timestamp, Xattr};
 pub use error::{Error, Within};
