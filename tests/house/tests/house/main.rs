@@ -139,7 +139,8 @@ fn http_is_spoken_by_one_crate() {
         let mut names = workspace.needs[id].iter().map(|need| workspace.names[need].as_str());
         names.any(|name| ["rustls", "ureq"].contains(&name))
     };
-    let found: Vec<_> = workspace.own.iter().filter(|(_, id)| speaks(id)).map(|(name, _)| name.as_str()).collect();
+    let found: Vec<_> =
+        workspace.own.iter().filter(|(_, id)| speaks(id)).map(|(name, _)| name.as_str()).collect();
     assert_eq!(found, ["registry"]);
 }
 
