@@ -20,6 +20,7 @@
 //! that is what locks are for.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -146,13 +147,20 @@ pub(crate) fn read(pod: &Pod) -> Result<Vec<Run>> {
 
 /// Notes that the pod was found ended, and that nobody has recorded its end. The caller has the pod locked.
 pub(crate) fn found(pod: &Pod, when: Moment) -> Result<()> {
+    append(pod, &format!("found {when}"))
+}
+
+/// Notes that the pod's process was killed. The caller has the pod locked.
+pub(crate) fn killed(pod: &Pod, when: Moment) -> Result<()> {
+    append(pod, &format!("ended {when} killed"))
+}
+
+fn append(pod: &Pod, line: &str) -> Result<()> {
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = || openat(&pod.directory, layout::HISTORY, flags, Mode::RUSR | Mode::WUSR);
-    // A line that was cut off is ended first.
-    let write = || {
-        Ok::<_, anyhow::Error>(
-            std::fs::File::from(open()?).write_all(format!("\nfound {when}\n").as_bytes())?,
-        )
+    let write = || -> Result<()> {
+        let file = openat(&pod.directory, layout::HISTORY, flags, Mode::RUSR | Mode::WUSR)?;
+        // A line that was cut off is ended first.
+        Ok(File::from(file).write_all(format!("\n{line}\n").as_bytes())?)
     };
     write().with_context(|| format!("cannot write the history of pod {}", pod.id()))
 }

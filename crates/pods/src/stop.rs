@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use report::Hint as _;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use sys::Interrupt;
 
 use crate::cgroup::Cgroup;
 use crate::directory::Pod;
+use crate::history::{self, Moment};
 use crate::process::Process;
 use crate::state::{Seen, State, look};
 use crate::wait::is_over;
@@ -110,5 +112,17 @@ fn kill(pod: &Pod, process: &Process, interrupt: &Interrupt) -> Result<()> {
     if !is_over {
         bail!("it is not cleared {} s after it was killed: expected its reaper to do that", REAP.as_secs());
     }
-    Ok(())
+    note_end(pod)
+}
+
+/// Writes down that the pod's process was killed, if the reaper has not: it may have been killed itself.
+fn note_end(pod: &Pod) -> Result<()> {
+    let is_noted = || Ok::<_, anyhow::Error>(history::read(pod)?.last().is_none_or(|run| run.end.is_some()));
+    // If the lock can't be had, the pod is being started again.
+    if is_noted()? || flock(&pod.directory, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(());
+    }
+    let noted = if is_noted()? { Ok(()) } else { history::killed(pod, Moment::now()) };
+    flock(&pod.directory, FlockOperation::Unlock)?;
+    noted
 }
