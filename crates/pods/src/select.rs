@@ -57,6 +57,16 @@ impl Selector {
         }
     }
 
+    /// Returns the pod that may have been meant.
+    fn near(&self, all: &[PodId]) -> Option<PodId> {
+        match self {
+            Self::Id(id) => suggestion(&id.to_string(), all),
+            Self::Prefix(text) => suggestion(text, all),
+            Self::Other(text) => suggestion(&text.to_ascii_lowercase(), all),
+            Self::Directory(_) => None,
+        }
+    }
+
     /// Returns the data directory that a pod's directory is in; `None` if the selector is no directory.
     ///
     /// # Errors
@@ -103,7 +113,7 @@ pub fn resolve(data_dir: &DataDir, selector: &Selector) -> Result<PodId> {
 /// Returns the error for a selector that no pod matches; `all` are the pods that there are.
 pub fn missing(selector: &Selector, all: &[PodId]) -> anyhow::Error {
     let error = anyhow!("no pod {}", selector.shown());
-    match suggestion(&selector.shown(), all) {
+    match selector.near(all) {
         Some(id) => hinted(error, format!("did you mean {id}?")),
         None => Err::<(), _>(error)
             .hint(format!("{} list shows what there is", report::program()))
@@ -177,6 +187,11 @@ mod tests {
         for near in ["6743c088", "673c088", "67333c088", "x733c088", &format!("{}0", &ID[..35])] {
             assert_eq!(suggestion(near, &all), first, "{near}");
         }
+        assert_eq!(
+            Selector::parse("6733X088").near(&all),
+            first,
+            "also if it can't be the beginning of an id"
+        );
         for far in ["67", "6755", "web", "9999", "é3c088", ""] {
             assert_eq!(suggestion(far, &all), None, "{far}");
         }

@@ -51,10 +51,10 @@ fn nothing_is_removed_across_a_mount() {
     let pod = prepare(&gantry, &script("lives", STUBBORN));
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    let on = pod.join("stage1/rkt");
+    let on = pod.join("work");
     mount(Some("tmpfs"), &on, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     fs::write(on.join("canary"), "alive").unwrap();
-    refused(&gantry, &["rm", &id(&pod)], &[&id(&pod), "stage1/rkt is a mount point"]);
+    refused(&gantry, &["rm", &id(&pod)], &[&id(&pod), "work is a mount point"]);
     assert_eq!(fs::read(on.join("canary")).unwrap(), b"alive");
     nix::mount::umount(&on).unwrap();
     assert_eq!(super::status(&gantry, &pod)["state"], "prepared", "it stays as it was");
