@@ -21,14 +21,15 @@ fn now() -> f64 {
 #[root_test]
 fn each_state_of_a_pods_life_is_told() {
     let gantry = Gantry::new();
-    let slow =
-        "trap 'echo stopping; read line < /go; exit 7' TERM; echo up; while :; do sleep 60 & wait; done";
+    let slow = "trap 'echo stopping; until [ -e /go/now ]; do sleep 0.05; done; exit 7' TERM; echo up; \
+                while :; do sleep 60 & wait; done";
     let mut manifest = script("lives", slow);
+    manifest["annotations"] = json!([{"name": "gantry/stop-timeout", "value": "1000"}]);
     manifest["app"]["mountPoints"] = json!([{"name": "go", "path": "/go"}]);
     manifest["app"]["user"] = json!("0");
     let image = gantry.image("lives", &Rootfs::busybox().unwrap(), &manifest);
     let go = gantry.beside("go");
-    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir(&go).unwrap();
     let begun = now();
     let pod = gantry.prepare(&[&image], &["--volume", &format!("go,kind=host,source={}", go.display())]);
     let found = status(&gantry, &pod);
@@ -54,7 +55,7 @@ fn each_state_of_a_pods_life_is_told() {
     running.wait_for("stopping");
     let found = status(&gantry, &pod);
     assert_eq!((&found["state"], &found["process"]), (&json!("stopping"), &json!(running.id())));
-    fs::write(go, "go\n").unwrap();
+    fs::write(go.join("now"), "").unwrap();
     assert_eq!(running.wait().0, 7);
 
     let found = status(&gantry, &pod);
