@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use pod::id::TreeId;
 use pod::layout;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
 use crate::damage::told_apart;
 use crate::data_dir::{DataDir, check_owner};
-use crate::fault::{Fault, Within as _};
+use crate::fault::{Fault, Within as _, ensure};
 use crate::info::{INFO_MAX, Info, TreeKind};
 use crate::staging::{Locked, open_below};
 use report::hinted;
@@ -50,7 +50,12 @@ impl Tree {
     pub fn open(data_dir: &DataDir, id: TreeId, kind: TreeKind) -> Result<Option<Self>> {
         let Some(tree) = Self::open_any(data_dir, id)? else { return Ok(None) };
         let found = tree.info.kind;
-        ensure!(found == kind, "{id} is no {}: it is in the store as {}", kind.shown(), found.shown());
+        anyhow::ensure!(
+            found == kind,
+            "{id} is no {}: it is in the store as {}",
+            kind.shown(),
+            found.shown()
+        );
         Ok(Some(tree))
     }
 
@@ -120,9 +125,7 @@ fn damaged(id: TreeId, error: anyhow::Error) -> anyhow::Error {
 fn look(directory: &OwnedFd, id: TreeId) -> Result<Info, Fault> {
     check_owner(directory)?;
     let info = read_info(directory)?;
-    if info.id != id {
-        return Err(Fault::Content(format!("it is tree {}: expected {id}", info.id)));
-    }
+    ensure!(info.id == id, "it is tree {}: expected {id}", info.id);
     Ok(info)
 }
 
@@ -142,9 +145,7 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info, Fault> {
     let info: Info =
         serde_json::from_slice(&text).map_err(Fault::content).within(|| "its info is invalid")?;
     let found = open(layout::TREE_RECORD, flags)?.metadata()?.len();
-    if found != info.record {
-        return Err(Fault::Content(format!("its record has {found} bytes: expected {}", info.record)));
-    }
+    ensure!(found == info.record, "its record has {found} bytes: expected {}", info.record);
     open(layout::TREE, flags | OFlags::DIRECTORY)?;
     Ok(info)
 }
