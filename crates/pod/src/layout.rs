@@ -34,7 +34,7 @@
 //! APP and NAME are names of apps and volumes, escaped if they are not plain ([`crate::name`]). Names are relative to
 //! the directory above them, so that they can be used with directory descriptors.
 
-use crate::id::ImageId;
+use crate::id::{ImageId, PodId};
 use crate::name::{AppName, VolumeName};
 
 /// The default directory of Gantry's pods.
@@ -93,6 +93,19 @@ pub const APPS: &str = "apps";
 pub const OWN: &str = "etc/gantry";
 /// Units rendered for this pod, in stage1.
 pub const UNITS: &str = "etc/systemd/system";
+
+/// The prefix of the names of all pods' cgroups.
+const CGROUP: &str = "gantry-";
+
+/// Returns the name of a pod's cgroup.
+pub fn cgroup(id: PodId) -> String {
+    format!("{CGROUP}{id}")
+}
+
+/// Tells whether a cgroup has the name of a pod's.
+pub fn is_cgroup(name: &str) -> bool {
+    name.strip_prefix(CGROUP).is_some_and(|id| id.parse::<PodId>().is_ok())
+}
 
 /// Returns an image's directory, in stage1.
 pub fn image(id: &ImageId) -> String {

@@ -3,17 +3,23 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 
 use pod::text::escape_bytes;
 use rustix::io::Errno;
 
-/// A system call that failed.
+/// A system call that failed, with what there is to say of it. It is a pointer, which keeps every result small.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Failed>);
+
+/// A failed system call.
 ///
 /// The error number is its source, so that a chain of errors ends with the kernel's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call} {object}")]
-pub struct Error {
+pub struct Failed {
     /// The name of the system call.
     pub call: &'static str,
     /// What it was called on, for people: an escaped path, or a name for what has none.
@@ -21,6 +27,23 @@ pub struct Error {
     /// The kernel's error number.
     #[source]
     pub errno: Errno,
+}
+
+impl Error {
+    /// Makes the error of a call.
+    #[cold]
+    #[inline(never)]
+    pub fn new(call: &'static str, object: &OsStr, errno: Errno) -> Self {
+        Self(Box::new(Failed { call, object: escape_bytes(object.as_bytes()), errno }))
+    }
+}
+
+impl Deref for Error {
+    type Target = Failed;
+
+    fn deref(&self) -> &Failed {
+        &self.0
+    }
 }
 
 impl From<Error> for Errno {
@@ -47,7 +70,7 @@ pub trait CalledOn<T> {
 
 impl<T> CalledOn<T> for rustix::io::Result<T> {
     fn called_on(self, call: &'static str, object: impl AsRef<OsStr>) -> Result<T, Error> {
-        self.map_err(|errno| Error { call, object: escape_bytes(object.as_ref().as_bytes()), errno })
+        self.map_err(|errno| Error::new(call, object.as_ref(), errno))
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads from an untrusted tree: the kernel resolves every path as if the tree's root were `/`.
 
+mod make;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -32,7 +34,7 @@ impl InRoot {
     }
 
     /// Reads the regular file `path` of at most `max` bytes.
-    pub fn read_file(&self, path: &str, max: u64) -> io::Result<Vec<u8>> {
+    pub fn read_file(&self, path: impl AsRef<OsStr>, max: u64) -> io::Result<Vec<u8>> {
         // Opened as a path first, and for reading only after its type is known: opening a device has side effects, and
         // opening a FIFO blocks.
         let named = self.open(path, OFlags::PATH)?;

@@ -2,9 +2,12 @@
 //! Namespaces of a process (namespaces(7)).
 
 use std::io;
+use std::os::fd::AsFd;
 
 // rustix has no safe function for this.
 use nix::sched::{CloneFlags, unshare};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Gives this process a mount, a network and an IPC namespace of its own. The process must have one thread.
 ///
@@ -12,4 +15,20 @@ use nix::sched::{CloneFlags, unshare};
 /// Returns the system's error.
 pub fn isolate() -> io::Result<()> {
     Ok(unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)?)
+}
+
+/// Gives this process a mount namespace of its own, a copy of the one that it is in. The process must have one thread.
+///
+/// # Errors
+/// Returns the system's error.
+pub fn unshare_mounts() -> Result<(), Errno> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|error| Errno::from_raw_os_error(error as i32))
+}
+
+/// Moves this process into a mount namespace, which may be its own: its root becomes the topmost one there (setns(2)).
+///
+/// # Errors
+/// Returns the system's error.
+pub fn enter_mounts(namespace: impl AsFd) -> Result<(), Errno> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
 }

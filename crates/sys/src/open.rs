@@ -5,7 +5,7 @@
 //! renamed or mounted anywhere meanwhile, so each lookup is retried, a bounded number of times.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 32;
 pub fn open_beneath(directory: impl AsFd, path: impl AsRef<Path>, flags: OFlags) -> Result<OwnedFd, Error> {
     let path = path.as_ref();
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    open(directory, path.as_os_str(), flags, Mode::empty(), BENEATH)
+    open(directory.as_fd(), path.as_os_str(), flags, Mode::empty(), BENEATH)
 }
 
 /// Opens `path` as if `root` were `/`. Follows links inside of the root, except the magic links of /proc.
@@ -37,7 +37,7 @@ pub fn open_in_root(
     mode: Mode,
 ) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    open(root, path.as_ref(), flags, mode, resolve)
+    open(root.as_fd(), path.as_ref(), flags, mode, resolve)
 }
 
 /// Opens `path` from `directory` without leaving the mount that `directory` is on, bind mounts included.
@@ -48,7 +48,7 @@ pub fn open_in_root(
 /// `EXDEV` if the path crosses into another mount; otherwise the system's error.
 pub fn open_on_mount(directory: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    open(directory, path.as_ref(), flags, Mode::empty(), resolve)
+    open(directory.as_fd(), path.as_ref(), flags, Mode::empty(), resolve)
 }
 
 /// Opens `path` without following any link. A relative path starts at the current directory.
@@ -60,6 +60,28 @@ pub fn open_plainly(path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd, E
     open(CWD, path.as_ref(), flags, Mode::empty(), resolve)
 }
 
+/// Opens an absolute path by name only (`O_PATH`), without following any link. An automount point is mounted.
+///
+/// # Errors
+/// `ELOOP` if a component is a link; otherwise the system's error.
+pub fn open_mounted(path: impl AsRef<OsStr>) -> Result<OwnedFd, Error> {
+    // Tried as a directory first: only then is an automount point mounted (open(2), O_PATH).
+    match open_plainly(&path, OFlags::PATH | OFlags::DIRECTORY) {
+        Err(error) if error.errno == Errno::NOTDIR => open_plainly(path, OFlags::PATH),
+        opened => opened,
+    }
+}
+
+/// Opens `path`, following links, except the magic links of /proc.
+///
+/// Those lead to what a process has open, whatever their text says.
+///
+/// # Errors
+/// `ELOOP` if a component is such a link; otherwise the system's error.
+pub fn open_without_magic(path: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd, Error> {
+    open(CWD, path.as_ref(), flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+}
+
 /// Returns a path to an open file that works whatever the file's name is (proc_pid_fd(5)), for system calls that take
 /// no descriptor.
 pub fn proc_path(file: impl AsFd) -> String {
@@ -69,8 +91,10 @@ pub fn proc_path(file: impl AsFd) -> String {
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
+// Not inlined: it is called for every type of descriptor and path.
+#[inline(never)]
 fn open(
-    directory: impl AsFd,
+    directory: BorrowedFd<'_>,
     path: &OsStr,
     flags: OFlags,
     mode: Mode,
@@ -78,7 +102,7 @@ fn open(
 ) -> Result<OwnedFd, Error> {
     let mut opened = Err(Errno::AGAIN);
     for _ in 0..ATTEMPTS {
-        opened = openat2(&directory, path, flags | OFlags::CLOEXEC, mode, resolve);
+        opened = openat2(directory, path, flags | OFlags::CLOEXEC, mode, resolve);
         if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
             break;
         }

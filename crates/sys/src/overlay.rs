@@ -65,6 +65,18 @@ impl Unmade {
 /// # Errors
 /// See [`Unmade`].
 pub fn make<L: AsFd, U: AsFd, W: AsFd>(layers: &Layers<L, U, W>) -> Result<OwnedFd, Unmade> {
+    make_with(layers, &[], MountAttrFlags::empty())
+}
+
+/// Makes an overlay that can be written to, with these options of overlayfs and attributes of the mount.
+///
+/// # Errors
+/// See [`Unmade`].
+pub fn make_with<L: AsFd, U: AsFd, W: AsFd>(
+    layers: &Layers<L, U, W>,
+    options: &[(&'static str, &str)],
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, Unmade> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(Unmade::NoOverlayfs)?;
     let Layers { lower, upper, work } = layers;
     for (key, layer) in [("lowerdir", lower.as_fd()), ("upperdir", upper.as_fd()), ("workdir", work.as_fd())]
@@ -72,9 +84,11 @@ pub fn make<L: AsFd, U: AsFd, W: AsFd>(layers: &Layers<L, U, W>) -> Result<Owned
         fsconfig_set_string(context.as_fd(), key, proc_path(layer))
             .map_err(|errno| Unmade::Layer(key, errno))?;
     }
+    for (key, value) in options {
+        fsconfig_set_string(context.as_fd(), *key, *value).map_err(|errno| Unmade::Layer(key, errno))?;
+    }
     fsconfig_create(context.as_fd()).map_err(Unmade::UpperLayer)?;
-    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-        .map_err(Unmade::Mount)?;
+    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(Unmade::Mount)?;
     let flags = fstatvfs(&mount).map_err(Unmade::Look)?.f_flag;
     if flags.contains(StatVfsMountFlags::RDONLY) { Err(Unmade::ReadOnly) } else { Ok(mount) }
 }

@@ -4,29 +4,18 @@
 //! Invariant: data that can't reach a reader never counts as delivered. A program that is started with stdout closed
 //! finds it open: before `main`, Rust's runtime opens /dev/null in its place, so that no other file gets the
 //! descriptor's number. That /dev/null can't be told from one that the caller passed, so stdout is checked before the
-//! runtime starts. The runtime also treats a stdout that is open for reading only, and so can't be written to, as
+//! runtime starts ([`sys::stdout`]). The runtime also treats a stdout that is open for reading only, and so can't be written to, as
 //! one that was closed on purpose, and silently drops what is written to it. So this module doesn't write through the
 //! runtime's buffer.
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::io::{Errno, fcntl_getfd, write};
-
-/// Whether stdout was open when the program was started.
-static WAS_OPEN: AtomicBool = AtomicBool::new(true);
-
-ctor::declarative::ctor! {
-    /// Called by the loader, so it does no more than one system call and one store.
-    #[ctor(unsafe)]
-    fn look() {
-        WAS_OPEN.store(fcntl_getfd(rustix::stdio::stdout()).is_ok(), Ordering::Relaxed);
-    }
-}
+use rustix::io::{Errno, write};
+use sys::stdout::was_open;
 
 /// Checks whether stdout can be written to, as far as that is known in advance. Saves work whose result could not be
 /// delivered.
@@ -35,7 +24,7 @@ ctor::declarative::ctor! {
 /// Fails if stdout is closed, can't be written to, or has no reader any more.
 pub fn check() -> Result<()> {
     let look = || -> Result<()> {
-        ensure!(WAS_OPEN.load(Ordering::Relaxed), "it is closed");
+        ensure!(was_open(), "it is closed");
         let stdout = io::stdout();
         let access = fcntl_getfl(&stdout)? & OFlags::RWMODE;
         ensure!(access != OFlags::RDONLY, "it is open for reading only");
