@@ -17,7 +17,7 @@ use pod::user::{ImageRoot, person, resolve_group, resolve_user};
 use pod::{App, Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::launch_file::Launch;
-use stage1_init::plan::{Plan, plan};
+use stage1_init::plan::{Options, Plan, plan};
 use stage1_init::{Credentials, Loaded, Store, Tree, dry_run};
 
 use crate::pods::{self, Chosen};
@@ -32,15 +32,15 @@ pub fn check(data: &[u8]) -> bool {
     let Ok(chosen) = pods::choose(&mut choices) else { return false };
     let Some(loaded) = load(&chosen) else { return false };
     let host = host(&mut choices).unwrap_or_default();
-    let planned = plan(&loaded, &host, false);
-    assert_eq!(planned, plan(&loaded, &host, false), "one pod, two plans");
-    for (path, content) in &planned.files {
+    let planned = plan(&loaded, &host, &Options::default());
+    assert_eq!(planned, plan(&loaded, &host, &Options::default()), "one pod, two plans");
+    for (path, file) in &planned.files {
         unit_rules::check_path(path);
         if path.starts_with(layout::UNITS) {
-            unit_rules::check_unit(content);
+            unit_rules::check_unit(&file.content);
         }
     }
-    unit_rules::check_accounts(&planned.files["etc/passwd"], &planned.files["etc/group"]);
+    unit_rules::check_accounts(&planned.files["etc/passwd"].content, &planned.files["etc/group"].content);
     for (link, target) in &planned.links {
         unit_rules::check_path(link);
         let unit = target.strip_prefix("../").unwrap();
@@ -89,6 +89,7 @@ fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
         capabilities: CapabilitySet::from_bits(choices.arbitrary()?),
         oom_score_adjust: choices.int_in_range(-1000..=1000)?,
         resolv_conf: choices.arbitrary::<Option<&str>>()?.map(str::to_owned),
+        zone: None,
     })
 }
 
@@ -126,23 +127,29 @@ fn check_app(app: &App, credentials: &Credentials, planned: &Plan) {
             "ExecStart=:/usr/lib/gantry/launch".into(),
             format!("StandardInput=file:/{}/launch/{service}", layout::OWN),
         ] {
-            assert_eq!(unit.split('\n').filter(|found| *found == line).count(), 1, "{service}: {line}");
+            assert_eq!(
+                unit.content.split('\n').filter(|found| *found == line).count(),
+                1,
+                "{service}: {line}"
+            );
         }
-        check_launch(app, exec, &serde_json::from_str(launch).unwrap());
+        check_launch(app, exec, &serde_json::from_str(&launch.content).unwrap());
     }
 }
 
 fn check_launch(app: &App, exec: &Exec, launch: &Launch) {
     let words: Vec<_> = exec.words().iter().map(Word::as_str).collect();
-    assert_eq!(launch.exec, words);
-    assert_eq!(launch.directory, app.working_directory.as_str());
-    assert_eq!(launch.root, format!("/{}", layout::app(&app.name)));
-    let own: BTreeMap<_, _> =
-        app.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let found: Vec<_> = launch.exec.words().iter().map(Word::as_str).collect();
+    assert_eq!(found, words);
+    assert_eq!(launch.directory, app.working_directory);
+    assert_eq!(launch.root.as_str(), format!("/{}", layout::app(&app.name)));
+    let found: BTreeMap<_, _> = launch.environment.iter().map(|(name, value)| (name, value)).collect();
+    let own: BTreeMap<_, _> = app.environment.iter().map(|(name, value)| (name, value)).collect();
     for (name, value) in own {
-        assert_eq!(launch.environment[name], value, "{name}");
+        assert_eq!(found.get(name), Some(&value), "{name}");
     }
     // The kernel's strings end at the first NUL.
-    let words = launch.exec.iter().chain(launch.environment.values()).chain([&launch.directory]);
-    words.for_each(|word| assert!(!word.contains('\0'), "{word:?}"));
+    let words =
+        launch.exec.words().iter().chain(launch.environment.iter().map(|(_, value)| value)).map(Word::as_str);
+    words.chain([launch.directory.as_str()]).for_each(|word| assert!(!word.contains('\0'), "{word:?}"));
 }

@@ -7,6 +7,8 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
+use crate::plan::Options;
+
 /// What `/init --help` prints.
 pub(crate) const HELP: &str = "\
 Runs the pod in the current directory, which `installer prepare` made.
@@ -29,10 +31,8 @@ pub(crate) struct Args {
     pub(crate) help: bool,
     /// Print what would be done, and do none of it.
     pub(crate) dry_run: bool,
-    /// Show what nspawn and systemd say.
-    pub(crate) debug: bool,
-    /// The exit code to use instead of the failed step's own.
-    pub(crate) failure_code: Option<u8>,
+    /// What the caller wants beside that.
+    pub(crate) options: Options,
 }
 
 /// Reads the words after the program's name.
@@ -41,11 +41,11 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Args> {
     for word in words {
         let text = word.to_string_lossy();
         match text.as_ref() {
-            "debug" => args.debug = true,
+            "debug" => args.options.debug = true,
             "--dry-run" => args.dry_run = true,
             "--help" | "-h" => args.help = true,
             _ => match text.strip_prefix("--failure-code=").map(str::parse) {
-                Some(Ok(code @ 1..)) => args.failure_code = Some(code),
+                Some(Ok(code @ 1..)) => args.options.failure_code = Some(code),
                 _ => bail!(
                     "unknown argument {}: expected debug, --dry-run, --failure-code=1 to 255 or --help",
                     pod::text::escape(&text)
@@ -65,7 +65,10 @@ mod tests {
         let parse = |words: &[&str]| parse(&words.iter().map(Into::into).collect::<Vec<_>>());
         assert_eq!(parse(&[]).unwrap(), Args::default());
         let all = parse(&["debug", "--failure-code=254"]).unwrap();
-        assert_eq!(all, Args { debug: true, failure_code: Some(254), ..Args::default() });
+        assert_eq!(
+            all,
+            Args { options: Options { debug: true, failure_code: Some(254) }, ..Args::default() }
+        );
         assert!(parse(&["--dry-run"]).unwrap().dry_run);
         for bad in ["--failure-code=0", "--failure-code=256", "--failure-code", "--debug", ""] {
             assert!(parse(&[bad]).is_err(), "{bad}");

@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result, bail};
-use nix::errno::Errno;
+use rustix::io::Errno;
 
 /// The step at which starting a pod failed; its number is `/init`'s exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +51,9 @@ impl<T, E: Into<anyhow::Error>> At<T> for Result<T, E> {
 }
 
 /// Names the sysctl that limits how many namespaces of a kind a user can have (namespaces(7)), if that is used up.
-pub(crate) fn namespace(made: nix::Result<()>, kind: &str, sysctl: &str) -> Result<()> {
+pub(crate) fn namespace(made: Result<(), Errno>, kind: &str, sysctl: &str) -> Result<()> {
     match made {
-        Err(Errno::ENOSPC) => {
+        Err(Errno::NOSPC) => {
             bail!("cannot make a {kind} namespace: {sysctl} is used up: expected it to allow one more")
         }
         made => made.with_context(|| format!("cannot make a {kind} namespace")),

@@ -12,20 +12,19 @@ mod args;
 mod enter;
 mod exchange;
 mod failure;
-mod filesystem;
 mod helpers;
-mod in_root;
 mod load;
+mod names;
 pub mod plan;
 mod run;
 mod start;
-mod sys;
 
 pub use exchange::launch_file;
 pub use exchange::statuses::Writes;
 pub use load::host;
 pub use load::store::Store;
 pub use load::trees::{Lower, Tree};
+pub use load::zone::{Zone, ZoneLink};
 pub use load::{Credentials, Loaded, load};
 pub use plan::dry_run;
 
@@ -38,14 +37,14 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
-    if matches!(name.to_str(), Some(helpers::MOUNTS | helpers::STATUS | helpers::EXIT_CODE)) {
+    if matches!(name.to_str(), Some(names::MOUNTS | names::STATUS | names::EXIT_CODE)) {
         helpers::outlive_requests();
     }
     match name.to_str() {
-        Some(helpers::LAUNCH) => helpers::launch::run(),
-        Some(helpers::MOUNTS) => helpers::mounts::run(),
-        Some(helpers::STATUS) => helpers::status::run(&args),
-        Some(helpers::EXIT_CODE) => helpers::status::exit_code(),
+        Some(names::LAUNCH) => helpers::launch::run(),
+        Some(names::MOUNTS) => helpers::mounts::run(),
+        Some(names::STATUS) => helpers::status::run(&args),
+        Some(names::EXIT_CODE) => helpers::status::exit_code(),
         _ => start::run(&args),
     }
 }

@@ -2,40 +2,33 @@
 //! `/init`: the steps from a pod directory to a running pod.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::{geteuid, getpid};
 use pod::id::PodId;
 use pod::layout;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{geteuid, getpid, umask};
+use sys::descriptors::close_others;
+use sys::{InRoot, guarded};
 
 use crate::apply;
-use crate::apply::localtime;
 use crate::args::{self, Args};
 use crate::enter::cgroup::Cgroup;
-use crate::enter::private_root;
-use crate::enter::rlimits;
-use crate::enter::sockets;
-use crate::enter::stdio;
+use crate::enter::{private_root, rlimits, sockets, stdio};
 use crate::failure::{At, Failure, Step, report, warn};
-use crate::in_root::{InRoot, check_guarded};
-use crate::load::host::{self, Host};
-use crate::load::lock;
+use crate::load::host::{self, Controllers, Host};
 use crate::load::store::Store;
-use crate::load::{self, Loaded};
-use crate::plan;
-use crate::plan::Plan;
-use crate::plan::dry_run;
+use crate::load::zone::{self, Zone};
+use crate::load::{self, Loaded, lock};
+use crate::plan::{self, Options, Plan, dry_run};
 use crate::run::history::History;
-use crate::run::inotify;
-use crate::run::nspawn;
-use crate::run::reaper;
-use crate::run::supervisor;
-use crate::run::supervisor::Requests;
+use crate::run::requests::Requests;
+use crate::run::{inotify, nspawn, reaper, supervisor};
 
 /// Runs the pod in the current directory.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
@@ -47,78 +40,76 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         }
     };
     let done = match &args {
-        Args { help: true, .. } => dry_run::print(args::HELP).at(Step::Load).map(|()| 0),
-        Args { dry_run: true, .. } => show().map(|()| 0),
-        args => start(args),
+        Args { help: true, .. } => print(args::HELP).at(Step::Load).map(|()| 0),
+        Args { dry_run: true, .. } => show(&args.options).map(|()| 0),
+        args => start(&args.options),
     };
     match done {
         Ok(code) => ExitCode::from(code),
         Err(Failure { step, error }) => {
             report(&error);
-            ExitCode::from(args.failure_code.unwrap_or(step as u8))
+            ExitCode::from(args.options.failure_code.unwrap_or(step as u8))
         }
     }
 }
 
 /// Prints the plan, and does none of it.
-fn show() -> Result<(), Failure> {
+fn show(options: &Options) -> Result<(), Failure> {
     let (directory, id) = pod_directory().at(Step::Load)?;
     let loaded = load::load(&directory, id).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
-    let host = host::look(&loaded.pod, &cgroup, false).at(Step::Load)?;
-    dry_run::print(&dry_run::text(&plan::plan(&loaded, &host, false))).at(Step::Load)
+    let host =
+        host::look(cgroup.available().at(Step::Load)?, hosts_zone().at(Step::Units)?).at(Step::Load)?;
+    print(&dry_run::text(&plan::plan(&loaded, &host, options))).at(Step::Load)
 }
 
 /// Runs the pod and returns its exit code.
-fn start(args: &Args) -> Result<u8, Failure> {
+fn start(options: &Options) -> Result<u8, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
     // When a program is executed by descriptor, older kernels name the process after the descriptor's number.
     rustix::thread::set_name(c"init").at(Step::Load)?;
-    umask(Mode::from_bits_truncate(0o022));
+    umask(Mode::from_raw_mode(0o022));
     rlimits::set().at(Step::Load)?;
     // Descriptors that the caller left open are not for the pod.
-    reaper::close_others(&[]).at(Step::Load)?;
+    close_others(|_| false).context("cannot close what the caller left open").at(Step::Load)?;
     stdio::check().at(Step::Load)?;
     let (directory, id) = pod_directory().at(Step::Load)?;
     // Never dropped: that would unlock the directory for the reaper too, which shares this lock.
     let lock = ManuallyDrop::new(lock::take(directory, id).at(Step::Namespace)?);
-    let loaded = load::load(&**lock, id).at(Step::Load)?;
-    let mut cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
-    let host = host::look(&loaded.pod, &cgroup, true).at(Step::Load)?;
+    let loaded = load::load(&*lock, id).at(Step::Load)?;
+    let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
+    let controllers = cgroup.delegate(Controllers::wanted_by(&loaded.pod)).at(Step::Load)?;
+    let host = host::look(controllers, hosts_zone().at(Step::Units)?).at(Step::Load)?;
 
-    let history = History::begin(&**lock).context("cannot write the pod's history").at(Step::Units)?;
-    let done = boot(args, &lock, &loaded, &mut cgroup, &host, &requests, &history);
+    let history = History::begin(&*lock).context("cannot write the pod's history").at(Step::Units)?;
+    let done = boot(&lock, &loaded, cgroup, &host, &requests, &history, options);
     history.end(&done);
     done
 }
 
 /// Writes what the pod is started with, runs it, and returns its exit code.
 fn boot(
-    args: &Args,
     lock: &OwnedFd,
     loaded: &Loaded,
-    cgroup: &mut Cgroup,
+    cgroup: Cgroup,
     host: &Host,
     requests: &Requests,
     history: &History,
+    options: &Options,
 ) -> Result<u8, Failure> {
-    let stage1 = InRoot::open_at(lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
-    localtime::mirror(&stage1).context("cannot mirror the host's localtime").at(Step::Units)?;
-    let plan = plan::plan(loaded, host, args.debug);
+    let stage1 = InRoot::below(lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
+    let plan = plan::plan(loaded, host, options);
     plan.warnings.iter().for_each(|warning| warn(warning));
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 
     inotify::check().at(Step::Namespace)?;
-    cgroup.make(&plan.limits).at(Step::Namespace)?;
-    let reaped = reaper::start(cgroup, lock, &loaded.store, history).at(Step::Namespace);
-    if reaped.is_err() {
-        let _ = cgroup.remove();
-    }
-    reaped?;
-    let done = enter(&plan, &loaded.store, cgroup, requests, args.debug);
+    let cgroup = cgroup.make(&plan.limits).at(Step::Namespace)?;
+    reaper::start(cgroup.cgroup(), lock, &loaded.store, history).at(Step::Namespace)?;
+    let cgroup = cgroup.reaped();
+    let done = enter(&plan, &loaded.store, &cgroup, requests, options);
     // If this process is the first of a process namespace, the reaper ends with it.
-    if getpid().as_raw() == 1 {
+    if getpid().is_init() {
         let _ = cgroup.remove();
     }
     done
@@ -130,7 +121,7 @@ fn enter(
     store: &Store,
     cgroup: &Cgroup,
     requests: &Requests,
-    debug: bool,
+    options: &Options,
 ) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     let stdio = stdio::take(plan.stdin).at(Step::Namespace)?;
@@ -139,7 +130,7 @@ fn enter(
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, offer, requests, cgroup, debug)
+    supervisor::run(&command, stdio, offer, requests, cgroup, options.debug)
 }
 
 /// Opens the current directory, and returns it with the pod id that is its name.
@@ -156,10 +147,23 @@ fn pod_directory() -> Result<(OwnedFd, PodId)> {
             pod::text::escape(&path.to_string_lossy())
         )
     })?;
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let directory = open(".", flags, Mode::empty()).context("cannot open the pod directory")?;
-    check_guarded(&directory).context("the pod directory")?;
-    let stage1 = InRoot::open_at(&directory, layout::STAGE1).context("cannot open stage1")?;
-    check_guarded(&stage1).context("stage1")?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(CWD, ".", flags, Mode::empty()).context("cannot open the pod directory")?;
+    guarded::check(&directory).context("the pod directory")?;
+    let stage1 = InRoot::below(&directory, layout::STAGE1).context("cannot open stage1")?;
+    guarded::check(&stage1).context("stage1")?;
     Ok((directory, id))
+}
+
+/// Reads the host's time zone.
+fn hosts_zone() -> Result<Option<Zone>> {
+    let root = File::open("/").context("cannot open /")?;
+    zone::read(root).context("cannot mirror the host's localtime")
+}
+
+/// Writes text to stdout; fails unless all of it is written.
+fn print(text: &str) -> Result<()> {
+    // Bypasses the buffer of Rust's runtime, which ignores an unwritable stdout as if it were closed.
+    let write = || File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(text.as_bytes());
+    write().context("cannot write to stdout")
 }

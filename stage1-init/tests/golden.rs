@@ -12,10 +12,12 @@ use pod::isolators::CapabilitySet;
 use pod::layers::Layers;
 use pod::layout;
 use pod::manifest::Manifest;
+use pod::path::RelativePath;
 use stage1_init::dry_run::text;
 use stage1_init::host::{Controllers, Host};
 use stage1_init::load;
-use stage1_init::plan::plan;
+use stage1_init::plan::{Options, plan};
+use stage1_init::{Zone, ZoneLink};
 
 const ID: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 
@@ -95,15 +97,22 @@ fn host() -> Host {
         capabilities: CapabilitySet::from_bits(u64::MAX),
         oom_score_adjust: 0,
         resolv_conf: Some("nameserver 192.0.2.1\n".into()),
+        zone: Some(Zone {
+            content: b"TZif2".to_vec(),
+            link: Some(ZoneLink {
+                target: "../usr/share/zoneinfo/Europe/Berlin".into(),
+                file: RelativePath::from_bytes(b"usr/share/zoneinfo/Europe/Berlin").unwrap(),
+            }),
+        }),
     }
 }
 
-fn check_on(name: &str, expected: &str, host: &Host, layout: Layout) {
+fn check_on(name: &str, expected: &str, host: &Host, layout: Layout, options: &Options) {
     let case = cases().join(name);
     let home = home(&case, layout);
     let pod = File::open(home.path().join("containers").join(ID)).unwrap();
     let loaded = load(pod, ID.parse().unwrap()).unwrap();
-    let found = text(&plan(&loaded, host, false));
+    let found = text(&plan(&loaded, host, options));
     let expected = case.join(expected);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&expected, &found).unwrap();
@@ -112,7 +121,7 @@ fn check_on(name: &str, expected: &str, host: &Host, layout: Layout) {
 }
 
 fn check(name: &str) {
-    check_on(name, "expected", &host(), Layout::OneCopy);
+    check_on(name, "expected", &host(), Layout::OneCopy, &Options::default());
 }
 
 #[test]
@@ -142,7 +151,8 @@ fn everything_that_isolators_and_annotations_ask_for() {
 
 #[test]
 fn a_host_that_can_do_little_is_told_of() {
-    check_on("isolators", "expected-on-a-poor-host", &Host::default(), Layout::OneCopy);
+    let options = Options { debug: true, failure_code: Some(254) };
+    check_on("isolators", "expected-on-a-poor-host", &Host::default(), Layout::OneCopy, &options);
 }
 
 #[test]
@@ -152,6 +162,6 @@ fn apps_of_one_image_in_each_layout() {
         ("expected-with-copies", Layout::Copies),
         ("expected-with-a-store", Layout::Store),
     ] {
-        check_on("shared-image", expected, &host(), layout);
+        check_on("shared-image", expected, &host(), layout, &Options::default());
     }
 }

@@ -63,9 +63,13 @@ impl Check {
     /// Says it to a person.
     pub fn shown(self) -> &'static str {
         match self {
-            Self::Clone | Self::Unshare => "without flags for new namespaces, or with CAP_SYS_ADMIN; else `EPERM`",
+            Self::Clone | Self::Unshare => {
+                "without flags for new namespaces, or with CAP_SYS_ADMIN; else `EPERM`"
+            }
             Self::Personality => "for Linux, 32 bits of it, or to ask; else `EPERM`",
-            Self::Socket => "but for AF_ALG and AF_VSOCK (`EAFNOSUPPORT`), and AF_PACKET without CAP_NET_RAW (`EPERM`)",
+            Self::Socket => {
+                "but for AF_ALG and AF_VSOCK (`EAFNOSUPPORT`), and AF_PACKET without CAP_NET_RAW (`EPERM`)"
+            }
             Self::Ioctl => "but for TIOCSTI and TIOCLINUX: `EPERM`",
             Self::Mknod | Self::Mknodat => "but for devices other than 0:0: `EPERM`",
         }

@@ -5,16 +5,16 @@
 //! after that pass stops the second pass where it is (openat2(2), `RESOLVE_NO_XDEV`, which applies to bind mounts too;
 //! unlink(2), EBUSY).
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::{Result, bail, ensure};
-use nix::dir::Dir;
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
-use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags, openat, statx, unlinkat,
+};
+use rustix::io::Errno;
+use sys::{CalledOn as _, Error, open_on_mount};
 
 /// What a pass does with each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,9 @@ enum Pass {
 }
 
 /// Opens a directory for reading, from a descriptor that may only name it (`O_PATH`).
-pub(crate) fn readable(directory: impl AsFd) -> nix::Result<OwnedFd> {
-    openat(directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+pub(crate) fn readable(directory: impl AsFd) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(directory, ".", flags, Mode::empty()).called_on("openat", ".")
 }
 
 /// Removes the content of a directory that was reached from `root`.
@@ -57,9 +58,9 @@ pub(crate) fn check_same_mount(root: impl AsFd, directory: impl AsFd) -> Result<
     Ok(())
 }
 
-fn names(directory: &OwnedFd) -> nix::Result<Vec<CString>> {
+fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut names = Vec::new();
-    for entry in Dir::from_fd(readable(directory)?)?.iter() {
+    for entry in Dir::read_from(directory)? {
         let name = entry?.file_name().to_owned();
         if name.as_c_str() != c"." && name.as_c_str() != c".." {
             names.push(name);
@@ -73,12 +74,13 @@ fn pass(directory: &OwnedFd, what: Pass) -> Result<()> {
         if !is_directory(directory, name, what)? {
             continue;
         }
-        match open(directory, name) {
-            Err(Errno::EXDEV) => bail!(mounted(name)),
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        match open_on_mount(directory, OsStr::from_bytes(name.to_bytes()), flags) {
+            Err(error) if error.errno == Errno::XDEV => bail!(mounted(name)),
             below => pass(&below?, what)?,
         }
         if what == Pass::Remove {
-            unlinkat(directory, name.as_c_str(), UnlinkatFlags::RemoveDir)?;
+            unlinkat(directory, name, AtFlags::REMOVEDIR)?;
         }
     }
     Ok(())
@@ -89,23 +91,15 @@ fn pass(directory: &OwnedFd, what: Pass) -> Result<()> {
 /// Depending on the pass, an entry that is none is removed, or the entry is checked for a mount.
 fn is_directory(directory: &OwnedFd, name: &CStr, pass: Pass) -> Result<bool> {
     if pass == Pass::Remove {
-        return match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
-            Err(Errno::EISDIR) => Ok(true),
-            Err(Errno::EBUSY) => bail!(mounted(name)),
+        return match unlinkat(directory, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => Ok(true),
+            Err(Errno::BUSY) => bail!(mounted(name)),
             removed => Ok(removed.map(|()| false)?),
         };
     }
     let found = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE)?;
     ensure!(!found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT), mounted(name));
     Ok(FileType::from_raw_mode(found.stx_mode.into()) == FileType::Directory)
-}
-
-/// Opens a directory that is on the same mount as `parent`.
-fn open(parent: &OwnedFd, name: &CStr) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
-    openat2(parent, name, how)
 }
 
 fn mounted(name: &CStr) -> String {

@@ -4,44 +4,35 @@
 //! What an earlier start of the same pod left is removed first, so a second start finds the same state as the first.
 
 pub(crate) mod clear;
-pub(crate) mod localtime;
+pub(crate) mod write;
+pub(crate) mod zone;
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use anyhow::{Context as _, Result};
 use pod::layout;
 use pod::path::RelativePath;
+use sys::InRoot;
 
-use self::clear::{check_same_mount, readable};
 use crate::exchange::statuses;
-use crate::in_root::InRoot;
-use crate::plan::{self, Plan};
+use crate::plan::{Directory, Plan};
+use clear::{check_same_mount, readable};
 
-const READABLE: Mode = Mode::from_bits_truncate(0o644);
-
-/// Writes the plan's files and links, and makes the places for the apps' roots.
+/// Writes the plan's files and links into stage1, and makes the directories that the pod needs there.
 pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
+    zone::put(stage1, plan.zone.as_ref()).context("cannot mirror the host's localtime")?;
     clear_all(plan, stage1)?;
-    let outcome = stage1.make_dir(&RelativePath::from_bytes(layout::OUTCOME.as_bytes())?)?;
+    let outcome = stage1.make_dir(&path(layout::OUTCOME)?)?;
     check_same_mount(stage1, outcome).with_context(|| format!("stage1's {}", layout::OUTCOME))?;
-    for (path, content) in &plan.files {
-        let mode = if path.starts_with(plan::LAUNCH) { Mode::from_bits_truncate(0o600) } else { READABLE };
-        write(stage1, path, content.as_bytes(), mode)
-            .with_context(|| format!("cannot write stage1's {path}"))?;
+    for (at, file) in &plan.files {
+        write::file(stage1, &path(at)?, file.content.as_bytes(), file.mode)
+            .with_context(|| format!("cannot write stage1's {at}"))?;
     }
-    for (path, target) in &plan.links {
-        write_link(stage1, path, target).with_context(|| format!("cannot make stage1's {path}"))?;
+    for (at, target) in &plan.links {
+        write::link(stage1, &path(at)?, target).with_context(|| format!("cannot make stage1's {at}"))?;
     }
-    for root in &plan.roots {
-        let path = RelativePath::from_bytes(root.at.as_bytes())?;
-        stage1.make_dir(&path).with_context(|| format!("cannot make stage1's {}", root.at))?;
+    for at in plan.directories.iter().filter(|(_, kind)| *kind == Directory::Kept).map(|(at, _)| at) {
+        stage1.make_dir(&path(at)?).with_context(|| format!("cannot make stage1's {at}"))?;
     }
     Ok(())
 }
@@ -51,10 +42,9 @@ pub(crate) fn apply(plan: &Plan, stage1: &InRoot) -> Result<()> {
 /// If something is mounted in any of them, none is emptied.
 fn clear_all(plan: &Plan, stage1: &InRoot) -> Result<()> {
     let mut all = Vec::new();
-    for name in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
-        let path = RelativePath::from_bytes(name.as_bytes())?;
+    for name in plan.directories.iter().filter(|(_, kind)| *kind == Directory::Emptied).map(|(at, _)| at) {
         let open = || -> Result<OwnedFd> {
-            let directory = readable(stage1.make_dir(&path)?)?;
+            let directory = readable(stage1.make_dir(&path(name)?)?)?;
             clear::check(stage1, &directory)?;
             Ok(directory)
         };
@@ -70,40 +60,6 @@ fn clear_all(plan: &Plan, stage1: &InRoot) -> Result<()> {
     })
 }
 
-/// Writes a file in stage1, replacing what was there; a link is replaced, not followed.
-pub(crate) fn write_file(stage1: &InRoot, path: &str, content: &[u8]) -> Result<()> {
-    write(stage1, path, content, READABLE)
-}
-
-fn write(stage1: &InRoot, path: &str, content: &[u8], mode: Mode) -> Result<()> {
-    replace(stage1, path, |parent, name| {
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(parent, name, flags, mode)?;
-        Ok(File::from(file).write_all(content)?)
-    })
-}
-
-/// Makes a link in stage1, replacing what was there.
-pub(crate) fn write_link(stage1: &InRoot, path: &str, target: &str) -> Result<()> {
-    replace(stage1, path, |parent, name| Ok(symlinkat(target, parent, name)?))
-}
-
-/// Removes a file or link from stage1, if it is there.
-pub(crate) fn remove(stage1: &InRoot, path: &str) -> Result<()> {
-    replace(stage1, path, |_, _| Ok(()))
-}
-
-fn replace(
-    stage1: &InRoot,
-    path: &str,
-    make: impl FnOnce(BorrowedFd<'_>, &Path) -> Result<()>,
-) -> Result<()> {
-    let path = RelativePath::from_bytes(path.as_bytes())?;
-    let (parent, name) = path.split_last().context("the root can't be replaced")?;
-    let parent = stage1.make_dir(&parent)?;
-    check_same_mount(stage1, &parent)?;
-    match unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => make(parent.as_fd(), Path::new(name)),
-        Err(error) => Err(error.into()),
-    }
+fn path(at: &str) -> Result<RelativePath> {
+    Ok(RelativePath::from_bytes(at.as_bytes())?)
 }

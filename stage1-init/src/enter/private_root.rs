@@ -24,26 +24,25 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use pod::layout;
-use rustix::mount::MountAttrFlags;
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, mount_move, unmount};
+use rustix::process::{chdir, chroot, fchdir};
+use sys::mounts::{
+    Depth, MountAttrFlags, Submounts, attach, clone_tree, clone_tree_at, create, make_all_private,
+    set_attributes,
+};
+use sys::root::{OldRoot, pivot};
+use sys::{InRoot, namespaces};
 
 use crate::enter::overlay::{self, Upper};
 use crate::enter::roots;
 use crate::enter::volumes::{self, Volume};
 use crate::exchange::outcome;
 use crate::failure::namespace;
-use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
-use crate::in_root::InRoot;
 use crate::load::store::Store;
+use crate::names;
 use crate::plan::Plan;
-use crate::sys::{Depth, set_attributes};
-
-/// Where stage1 is mounted in the private root.
-pub(crate) const POD: &str = "/pod";
 
 /// The mounts that go into the private root, not attached yet.
 struct Trees {
@@ -56,9 +55,8 @@ struct Trees {
 
 /// Moves this process from the pod directory into a private root that holds the pod.
 pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
-    namespace(unshare(CloneFlags::CLONE_NEWNS), "mount", "user.max_mnt_namespaces")?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .context("cannot make the mounts private")?;
+    namespace(namespaces::unshare_mounts(), "mount", "user.max_mnt_namespaces")?;
+    make_all_private().context("cannot make the mounts private")?;
     // Taken while the host's tree is still there.
     let trees = take(plan, store)?;
 
@@ -66,20 +64,25 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
         .context("cannot make a tmpfs")?;
     attach(&root, File::open(".")?).context("cannot mount a tmpfs")?;
     fchdir(&root)?;
-    fill(&trees, &outcome::make(plan.statuses.keys()).context("cannot make a place for the pod's outcome")?)?;
+    fill(
+        &trees,
+        &outcome::make(plan.statuses.iter().map(|(app, _)| app))
+            .context("cannot make a place for the pod's outcome")?,
+    )?;
     switch_root().context("cannot enter the private root")?;
     plan.roots.iter().zip(&trees.apps).try_for_each(|(app, (tree, volumes))| {
-        roots::mount(app, tree, volumes).with_context(|| format!("root of app {}", roots::name(app)))
+        roots::mount(app, tree, volumes, plan.zone.as_ref())
+            .with_context(|| format!("root of app {}", roots::name(app)))
     })?;
     // The apps' statuses, roots and volumes are mounts of their own, so they are not affected.
-    set_attributes(File::open(POD)?, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)
+    set_attributes(File::open(names::POD)?, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)
         .context("cannot make stage1 read-only")
 }
 
 /// Takes the trees, through descriptors that are opened in this mount namespace.
 fn take(plan: &Plan, store: &Store) -> Result<Trees> {
     let pod = File::open(".").context("cannot open the pod directory")?;
-    let directory = InRoot::open_at(&pod, layout::STAGE1).context("cannot open stage1")?;
+    let directory = InRoot::below(&pod, layout::STAGE1).context("cannot open stage1")?;
     let store = store.reopen(&pod)?;
     // The apps' overlays are made before stage1's: the kernel warns about an upper layer inside another one in use.
     let apps = plan.roots.iter().map(|app| {
@@ -107,7 +110,7 @@ fn stage1(pod: &File, lower: &InRoot) -> Result<OwnedFd> {
 ///
 /// Processes on the host that wait for status files then see what is written, which an overlay's layer would hide.
 fn status(stage1: &InRoot) -> Result<OwnedFd> {
-    let status = clone_tree_at(InRoot::open_at(stage1, layout::STATUS)?, Submounts::No)?;
+    let status = clone_tree_at(InRoot::below(stage1, layout::STATUS)?, Submounts::No)?;
     set_attributes(&status, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One)?;
     Ok(status)
 }
@@ -150,17 +153,13 @@ fn create_kernel(fs_type: &str) -> Result<OwnedFd> {
 /// If the host's root is the initial ramfs, it can't be pivoted away (pivot_root(2)). Then the new root is moved over
 /// it, and the mounts below the old root are detached.
 fn switch_root() -> Result<()> {
-    match pivot_root(".", ".") {
-        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        Err(Errno::EINVAL) => {
-            let old = File::open("/")?;
-            let table = fs::read("proc/self/mountinfo").context("cannot read the mount table")?;
-            mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
-            chroot(".")?;
-            fchdir(&old)?;
-            detach_all(&table).context("cannot let go of the host's mounts")?;
-        }
-        Err(error) => return Err(error.into()),
+    if pivot()? == OldRoot::Stays {
+        let old = File::open("/")?;
+        let table = fs::read("proc/self/mountinfo").context("cannot read the mount table")?;
+        mount_move(".", "/")?;
+        chroot(".")?;
+        fchdir(&old)?;
+        detach_all(&table).context("cannot let go of the host's mounts")?;
     }
     Ok(chdir("/")?)
 }
@@ -169,10 +168,10 @@ fn switch_root() -> Result<()> {
 fn detach_all(table: &[u8]) -> Result<()> {
     let paths = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     for path in paths.filter_map(|path| path.strip_prefix(b"/")) {
-        match umount2(unescape(path).as_slice(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        match unmount(unescape(path).as_slice(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             // Errors are from the root itself, from mounts that went with the one they were below, and from what was
             // moved.
-            Ok(()) | Err(Errno::ENOENT | Errno::EINVAL) => {}
+            Ok(()) | Err(Errno::NOENT | Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -7,32 +7,33 @@
 //! which the app may have left in any state, and nothing is written through a volume.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fchmod};
 use pod::path::RelativePath;
-use rustix::mount::MountAttrFlags;
+use rustix::fs::{Mode, OFlags, fchmod};
+use rustix::io::Errno;
+use sys::InRoot;
+use sys::mounts::{
+    Depth, MountAttrFlags, Submounts, attach, clone_tree, clone_tree_at, create, set_attributes,
+};
 
-use crate::apply::localtime;
+use crate::apply::clear::readable;
+use crate::apply::zone;
 use crate::enter::overlay::{self, Upper};
-use crate::enter::private_root::POD;
 use crate::enter::volumes::{self, Volume};
-use crate::exchange::view::{COPIED, Copied, Supplied, TMP};
+use crate::exchange::view::{COPIED, Copied, TMP};
 use crate::failure::warn;
-use crate::filesystem::{Submounts, attach, clone_tree, clone_tree_at, create};
-use crate::in_root::InRoot;
 use crate::load::store::Store;
 use crate::load::trees::{self, Tree};
-use crate::plan::Root;
-use crate::sys::{Depth, set_attributes};
+use crate::load::zone::Zone;
+use crate::names::POD;
+use crate::plan::{Root, Supplied};
 
 /// The content of files that exist only to be mounted on, so that the next start can tell them from the image's.
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
-const TMP_MODE: Mode = Mode::from_bits_truncate(0o1777);
+const TMP_MODE: Mode = Mode::from_raw_mode(0o1777);
 
 /// Returns the app's name, for messages.
 pub(crate) fn name(root: &Root) -> &str {
@@ -55,17 +56,17 @@ pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<OwnedF
 }
 
 /// Mounts an app's tree and its volumes as the app's root; the pod is at [`POD`].
-pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<()> {
+pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume], zone: Option<&Zone>) -> Result<()> {
     let at = format!("{POD}/{}", root.at);
     let place = File::open(&at).with_context(|| format!("cannot open {at}"))?;
     attach(tree, place).context("cannot mount it")?;
 
-    let app = InRoot::open_at(tree, ".")?;
+    let app = InRoot::below(tree, ".")?;
     for Copied { at, .. } in COPIED {
         directory(&app, &path(at)?)?;
     }
     tmp(&app, root.tmp_in_memory).context("/tmp")?;
-    if let Err(error) = localtime::mirror(&app) {
+    if let Err(error) = zone::put(&app, zone) {
         warn(&format!("app {} has not the host's time zone: /etc/localtime: {error:#}", name(root)));
     }
     root.supplied.iter().try_for_each(|file| supply(&app, file).context(file.at))?;
@@ -78,15 +79,15 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume]) -> Result<(
 /// Provides a /tmp for all users: the image's, one made in its place, or a tmpfs.
 fn tmp(app: &InRoot, in_memory: bool) -> Result<()> {
     let path = path(TMP)?;
-    let is_missing = matches!(app.open(&path, OFlag::O_PATH, Mode::empty()), Err(Errno::ENOENT));
+    // Whatever else is wrong with it shows when it is opened as a directory.
+    let is_missing = matches!(app.find(&path), Ok(None));
     let directory = directory(app, &path)?;
     if in_memory {
         let safe = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
         let memory = create("tmpfs", &[("mode", "1777")], safe)?;
         attach(memory, directory)?;
     } else if is_missing {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        fchmod(openat(&directory, ".", flags, Mode::empty())?, TMP_MODE)?;
+        fchmod(readable(&directory)?, TMP_MODE)?;
     }
     Ok(())
 }
@@ -99,7 +100,7 @@ fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
     }
     let source = clone_tree(&format!("{POD}/{}", file.source), Submounts::No)?;
     set_attributes(&source, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)?;
-    Ok(attach(source, app.open(&path, OFlag::O_PATH, Mode::empty())?)?)
+    Ok(attach(source, app.open_as(&path, OFlags::PATH, Mode::empty())?)?)
 }
 
 /// Tells whether there is a placeholder at `path`. If there is nothing, a placeholder is made.
@@ -107,21 +108,21 @@ fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
 /// A link to nothing is a file of the image's, so it is kept.
 fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
     let most = u64::try_from(PLACEHOLDER.len()).expect("it is short");
-    match app.read(path, most) {
+    match app.read_file(path.as_path(), most) {
         Ok(content) => return Ok(content == PLACEHOLDER),
-        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(_) => return Ok(false),
     }
     if let Some((parent, _)) = path.split_last() {
         directory(app, &parent)?;
     }
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW;
-    match app.open(path, flags, Mode::from_bits_truncate(0o644)) {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW;
+    match app.open_as(path, flags, Mode::from_raw_mode(0o644)) {
         Ok(file) => {
             File::from(file).write_all(PLACEHOLDER)?;
             Ok(true)
         }
-        Err(Errno::EEXIST) => Ok(false),
+        Err(error) if error.errno == Errno::EXIST => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

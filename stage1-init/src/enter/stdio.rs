@@ -1,34 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The caller's stdin, stdout and stderr, and the pod's sockets. The apps get the descriptors themselves, so no relay
-//! and no terminal is in between that could lose or change anything. Terminals are the exception: they are opened
-//! anew, for what they are to be used for ([`crate::enter::terminal`]).
-//!
-//! `/init` binds a datagram socket and queues one message on it that carries the descriptors (unix(7), `SCM_RIGHTS`).
-//! The socket goes to nspawn, to systemd, and as `gantry-stdio.socket` to every service by socket activation. The
-//! launcher peeks at the message and takes the descriptors that are for its app. `MSG_PEEK` duplicates the descriptors
-//! and leaves the message, so any number of services can do that. The socket's path is in `/init`'s private /run, so
-//! nothing else can reach it.
+//! The caller's stdin, stdout and stderr. The apps get the descriptors themselves, so no relay and no terminal is in
+//! between that could lose or change anything ([`crate::exchange::stdio_message`]). Terminals are the exception: they
+//! are opened anew, for what they are to be used for ([`crate::enter::terminal`]).
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use anyhow::{Context, Result, bail, ensure};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, bind,
-    recvmsg, sendmsg, socket,
-};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::enter::terminal::{self, Input};
 use crate::enter::volumes::is_directory;
-
-/// The socket's path. It is also `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises the socket.
-const SOCKET: &str = "/run/gantry-stdio";
-
-/// The maximum number of descriptors in a message (linux/net.h, SCM_MAX_FD).
-const DESCRIPTORS_MAX: usize = 253;
+use crate::exchange::stdio_message;
 
 /// Refuses a stdio that is more than a stream.
 ///
@@ -36,9 +21,9 @@ const DESCRIPTORS_MAX: usize = 253;
 pub(crate) fn check() -> Result<()> {
     let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     for (name, fd) in [("stdin", input.as_fd()), ("stdout", output.as_fd()), ("stderr", error.as_fd())] {
-        let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+        let flags = fcntl_getfl(fd)?;
         ensure!(
-            !flags.contains(OFlag::O_PATH) && !is_directory(fd)?,
+            !flags.contains(OFlags::PATH) && !is_directory(fd)?,
             "{name} is a directory or can't be used: expected a file, a pipe, a socket or a terminal"
         );
     }
@@ -80,16 +65,7 @@ fn unusable(name: &str) -> String {
 impl Stdio {
     /// Makes the socket that carries these descriptors and the pod's `sockets`.
     pub(crate) fn offer(&self, sockets: &[OwnedFd]) -> Result<OwnedFd> {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let listener = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
-        let address = UnixAddr::new(SOCKET)?;
-        bind(listener.as_raw_fd(), &address).with_context(|| format!("cannot bind {SOCKET}"))?;
-        let descriptors: Vec<_> = self.descriptors.iter().chain(sockets).map(AsRawFd::as_raw_fd).collect();
-        let sender = socket(AddressFamily::Unix, SockType::Datagram, flags, None).context("socket")?;
-        let rights = [ControlMessage::ScmRights(&descriptors)];
-        sendmsg(sender.as_raw_fd(), &[IoSlice::new(b"0")], &rights, MsgFlags::empty(), Some(&address))
-            .context("cannot queue the caller's stdio")?;
-        Ok(listener)
+        stdio_message::offer(&self.descriptors, sockets)
     }
 
     /// Returns how the apps have their terminal, and closes this process's copies of the descriptors.
@@ -103,25 +79,4 @@ impl Stdio {
         dup2_stdout(&self.descriptors[2])?;
         Ok(dup2_stderr(&self.descriptors[2])?)
     }
-}
-
-/// Takes the caller's stdio as this process's own, and returns the pod's sockets.
-pub(crate) fn receive(socket: &OwnedFd) -> Result<Vec<OwnedFd>> {
-    let mut space = nix::cmsg_space!([i32; DESCRIPTORS_MAX]);
-    let mut byte = [0];
-    let mut buffer = [IoSliceMut::new(&mut byte)];
-    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut buffer, Some(&mut space), flags)?;
-    let Some(ControlMessageOwned::ScmRights(descriptors)) = message.cmsgs()?.next() else {
-        bail!("no descriptors on the stdio socket");
-    };
-    let mut all = crate::sys::own(&descriptors);
-    if all.len() < 3 {
-        bail!("{} descriptors on the stdio socket: expected three or more", all.len());
-    }
-    let sockets = all.split_off(3);
-    dup2_stdin(&all[0])?;
-    dup2_stdout(&all[1])?;
-    dup2_stderr(&all[2])?;
-    Ok(sockets)
 }

@@ -8,28 +8,24 @@
 //! - A terminal that apps write to is opened anew, for writing alone. It is opened on a mount that allows no devices,
 //!   so that it can't be opened once more: an app that is root could do that, for reading.
 //! - A terminal that apps read is opened for reading alone, and only if the pod is in the foreground
-//!   ([`Input::Held`]). The pod is frozen whenever it is no longer in the foreground ([`crate::run::job`]).
+//!   ([`Input::Held`]). The pod is frozen whenever it is no longer in the foreground (`run::job`).
 //! - A pod that is started in the background reads from a pipe ([`Input::Fed`]). The pipe is filled from the terminal
-//!   once the pod is in the foreground ([`crate::run::feed`]).
+//!   once the pod is in the foreground (`run::feed`).
 //!
 //! Invariant: no process of a pod that runs in the background has a descriptor that reads the terminal of its session.
 
-use std::fs::{File, OpenOptions, read_link};
-use std::io::pipe;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::read_link;
+use std::io::{IsTerminal as _, pipe};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::stat::{FileStat, fstat};
-use nix::unistd::{isatty, read, tcgetpgrp};
-use rustix::mount::MountAttrFlags;
-
-use crate::filesystem::{Submounts, clone_tree, clone_tree_at};
-use crate::run::feed::Feed;
-use crate::sys::{self, Depth, set_attributes};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use rustix::fs::{CWD, Mode, OFlags, fcntl_setfl, openat};
+use rustix::io::{Errno, read};
+use rustix::termios::tcgetpgrp;
+use sys::locks::identity;
+use sys::mounts::{Depth, MountAttrFlags, Submounts, clone_tree, clone_tree_at, set_attributes};
+use sys::{proc_path, terminals};
 
 /// How the pod's apps have the terminal that is their stdin.
 #[derive(Debug)]
@@ -39,31 +35,36 @@ pub(crate) enum Input {
     /// They have the terminal itself. The descriptor is this process's own, to ask the kernel about the terminal.
     Held(OwnedFd),
     /// They have a pipe that this process fills from the terminal.
-    Fed(Feed),
+    Fed {
+        /// The terminal, opened with `O_NONBLOCK`.
+        terminal: OwnedFd,
+        /// The pipe's end that is written to, likewise.
+        pipe: OwnedFd,
+    },
 }
 
 /// Opens the apps' stdin, if the caller's is a terminal.
 pub(crate) fn input(caller: BorrowedFd<'_>) -> Result<(OwnedFd, Input)> {
-    let own = reopen(caller, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+    let own = reopen(caller, OFlags::RDONLY | OFlags::NONBLOCK)?;
     if tcgetpgrp(&own).is_err() {
-        return Ok((reopen(caller, OFlag::O_RDONLY)?, Input::None));
+        return Ok((reopen(caller, OFlags::RDONLY)?, Input::None));
     }
     if !is_background(&own)? {
-        return Ok((reopen(caller, OFlag::O_RDONLY)?, Input::Held(own)));
+        return Ok((reopen(caller, OFlags::RDONLY)?, Input::Held(own)));
     }
     let (reader, writer) = pipe().context("cannot make a pipe")?;
     let writer = OwnedFd::from(writer);
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((reader.into(), Input::Fed(Feed::new(own, writer)?)))
+    fcntl_setfl(&writer, OFlags::NONBLOCK)?;
+    Ok((reader.into(), Input::Fed { terminal: own, pipe: writer }))
 }
 
 /// Opens a terminal that the apps write to. An app whose stdin is the same terminal may open it again.
 pub(crate) fn output(caller: BorrowedFd<'_>, input: &Input) -> Result<OwnedFd> {
-    if matches!(input, Input::Held(terminal) if is_same(&fstat(terminal)?, &fstat(caller)?)) {
-        return reopen(caller, OFlag::O_WRONLY);
+    if matches!(input, Input::Held(terminal) if identity(terminal)? == identity(caller)?) {
+        return reopen(caller, OFlags::WRONLY);
     }
     let mount = mount_of(caller).context("cannot take its mount")?;
-    let opened = open(mount.as_fd(), OFlag::O_WRONLY)?;
+    let opened = open(mount.as_fd(), OFlags::WRONLY)?;
     ensure_same(caller, &opened)?;
     set_attributes(&mount, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One)
         .context("cannot keep it from being opened again")?;
@@ -72,7 +73,7 @@ pub(crate) fn output(caller: BorrowedFd<'_>, input: &Input) -> Result<OwnedFd> {
 
 /// Tells whether a descriptor is a terminal.
 pub(crate) fn is_terminal(fd: impl AsFd) -> bool {
-    isatty(fd).unwrap_or(false)
+    fd.as_fd().is_terminal()
 }
 
 /// Tells whether this process would read the terminal of its session from the background, according to the kernel.
@@ -81,10 +82,10 @@ pub(crate) fn is_terminal(fd: impl AsFd) -> bool {
 /// it.
 pub(crate) fn is_background(terminal: &OwnedFd) -> Result<bool> {
     // With the signal blocked, the kernel does not send it, and the read fails (n_tty.c, `job_control`).
-    let blocked = SigSet::from(Signal::SIGTTIN).thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
-    let found = read(terminal, &mut []);
+    let blocked = SigSet::from(Signal::SIGTTIN).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let found = read(terminal, &mut [0_u8; 0]);
     blocked.thread_set_mask()?;
-    Ok(found == Err(Errno::EIO) && tcgetpgrp(terminal).is_ok())
+    Ok(found == Err(Errno::IO) && tcgetpgrp(terminal).is_ok())
 }
 
 /// Makes a mount that contains the terminal alone.
@@ -93,43 +94,33 @@ pub(crate) fn is_background(terminal: &OwnedFd) -> Result<bool> {
 /// the same name in this namespace is used, if it is the same one.
 fn mount_of(terminal: BorrowedFd<'_>) -> Result<OwnedFd> {
     match clone_tree_at(terminal, Submounts::No) {
-        Err(rustix::io::Errno::INVAL) => {
-            let name = read_link(format!("/proc/self/fd/{}", terminal.as_raw_fd()))?;
+        Err(error) if error.errno == Errno::INVAL => {
+            let name = read_link(proc_path(terminal))?;
             let name = name.to_str().context("its name is not text")?;
             let mount = clone_tree(name, Submounts::No).with_context(|| format!("cannot find {name:?}"))?;
-            ensure!(is_same(&fstat(&mount)?, &fstat(terminal)?), "{name:?} is another");
+            ensure!(identity(&mount)? == identity(terminal)?, "{name:?} is another");
             Ok(mount)
         }
         cloned => Ok(cloned?),
     }
 }
 
-fn reopen(terminal: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd> {
+fn reopen(terminal: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
     let opened = open(terminal, flags)?;
     ensure_same(terminal, &opened)?;
     Ok(opened)
 }
 
-fn open(terminal: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd> {
-    let access = flags & OFlag::O_ACCMODE;
-    let opened = OpenOptions::new()
-        .read(access == OFlag::O_RDONLY)
-        .write(access == OFlag::O_WRONLY)
-        .custom_flags(((flags - OFlag::O_ACCMODE) | OFlag::O_NOCTTY).bits())
-        .open(format!("/proc/self/fd/{}", terminal.as_raw_fd()))
-        .map(File::into);
-    opened.context("cannot open it anew")
+fn open(terminal: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+    let flags = flags | OFlags::NOCTTY | OFlags::CLOEXEC;
+    openat(CWD, proc_path(terminal), flags, Mode::empty()).context("cannot open it anew")
 }
 
 /// Fails if the terminal `opened` is another one.
 ///
 /// Some names lead to another terminal each time they are opened: /dev/ptmx, /dev/tty0.
 fn ensure_same(terminal: BorrowedFd<'_>, opened: &OwnedFd) -> Result<()> {
-    let same = sys::terminal_device(terminal)? == sys::terminal_device(opened)?;
+    let same = terminals::device(terminal)? == terminals::device(opened)?;
     ensure!(same, "opened anew, it is another");
     Ok(())
-}
-
-fn is_same(one: &FileStat, other: &FileStat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }

@@ -6,23 +6,19 @@
 //! argument, whatever characters it has, and no link leads out.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
-use nix::unistd::{Gid, Uid, fchown};
 use pod::manifest::Ownership;
 use pod::path::{AbsolutePath, RelativePath};
 use pod::text::escape;
 use pod::{Mount, Source, check_targets, layout};
-use rustix::mount::MountAttrFlags;
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat, renameat};
+use rustix::io::Errno;
+use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree_at, set_attributes};
+use sys::{CalledOn as _, InRoot, open_mounted, proc_path};
 
 use crate::apply::clear::readable;
-use crate::filesystem::{Submounts, attach, clone_tree_at};
-use crate::in_root::{InRoot, open_without_links};
-use crate::sys::{Depth, set_attributes};
 
 /// A volume that is mounted nowhere yet.
 #[derive(Debug)]
@@ -64,9 +60,9 @@ fn open_one(mount: &Mount) -> Result<Volume> {
 /// The owner of a directory on the way to it may have replaced it, or a directory above it, by a link since the pod
 /// was prepared.
 fn open_source(path: &AbsolutePath) -> Result<OwnedFd> {
-    match open_without_links(path.as_str()) {
-        Err(Errno::ELOOP) => {
-            let is_link = |path: &&str| open_without_links(path).is_err_and(|error| error == Errno::ELOOP);
+    match open_mounted(path.as_str()) {
+        Err(error) if error.errno == Errno::LOOP => {
+            let is_link = |path: &&str| open_mounted(path).is_err_and(|error| error.errno == Errno::LOOP);
             let link = path.prefixes().find(is_link).unwrap_or(path.as_str());
             bail!("{} is a link: expected a path without links", escape(link))
         }
@@ -78,17 +74,12 @@ fn open_source(path: &AbsolutePath) -> Result<OwnedFd> {
 ///
 /// An earlier start of the pod may have made it. Then it keeps what apps have put there.
 fn own_directory(path: &str, ownership: Ownership) -> Result<OwnedFd> {
-    let stage1 = InRoot::open_at(File::open(".")?, layout::STAGE1)?;
+    let stage1 = InRoot::below(File::open(".")?, layout::STAGE1)?;
     let path = RelativePath::from_bytes(path.as_bytes())?;
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-    let named = match stage1.open(&path, flags, Mode::empty()) {
-        Err(Errno::ENOENT) => {
-            make_own(&stage1, &path, ownership)?;
-            stage1.open(&path, flags, Mode::empty())
-        }
-        opened => opened,
-    };
-    Ok(readable(named?)?)
+    if stage1.find(&path)?.is_none() {
+        make_own(&stage1, &path, ownership)?;
+    }
+    Ok(readable(stage1.open_as(&path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?)?)
 }
 
 /// Makes the directory of a volume of kind empty.
@@ -98,15 +89,16 @@ fn own_directory(path: &str, ownership: Ownership) -> Result<OwnedFd> {
 fn make_own(stage1: &InRoot, path: &RelativePath, ownership: Ownership) -> Result<()> {
     let (parent, name) = path.split_last().context("the root is no volume")?;
     let parent = stage1.make_dir(&parent)?;
-    match mkdirat(&parent, layout::NEW_VOLUME, Mode::S_IRWXU) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(error) => return Err(error.into()),
+    match mkdirat(&parent, layout::NEW_VOLUME, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        made => made.called_on("mkdirat", layout::NEW_VOLUME)?,
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let new = openat(&parent, layout::NEW_VOLUME, flags, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let new = openat(&parent, layout::NEW_VOLUME, flags, Mode::empty());
+    let new = new.called_on("openat", layout::NEW_VOLUME)?;
     let Ownership { mode, uid, gid } = ownership;
     fchown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    fchmod(&new, Mode::from_bits_truncate(mode))?;
+    fchmod(&new, Mode::from_raw_mode(mode))?;
     Ok(renameat(&parent, layout::NEW_VOLUME, &parent, name)?)
 }
 
@@ -127,11 +119,11 @@ pub(crate) fn place(volumes: &[Volume], root: &InRoot) -> Result<()> {
 fn target(volume: &Volume, root: &InRoot) -> Result<OwnedFd> {
     let path = volume.target.below_root();
     let is_directory_volume = is_directory(&volume.tree)?;
-    let there = match root.open(&path, OFlag::O_PATH, Mode::empty()) {
-        Err(Errno::ENOENT) if is_directory_volume => root.make_dir(&path),
-        Err(Errno::ENOENT) => root.make_file(&path),
-        opened => opened,
-    }?;
+    let there = match root.find(&path)? {
+        Some(there) => there,
+        None if is_directory_volume => root.make_dir(&path)?,
+        None => root.make_file(&path)?,
+    };
     let kind = |is_directory| if is_directory { "a directory" } else { "a file" };
     let is_directory_target = is_directory(&there)?;
     ensure!(
@@ -147,14 +139,15 @@ fn target(volume: &Volume, root: &InRoot) -> Result<OwnedFd> {
 ///
 /// The path is used to compare, never to open.
 fn real_path(file: &OwnedFd, root: &InRoot) -> Result<AbsolutePath> {
-    let link = |fd: BorrowedFd<'_>| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-    let path = link(file.as_fd())?;
-    let below = path.strip_prefix(link(root.as_fd())?).context("a target is not in the app's root")?;
+    let path = std::fs::read_link(proc_path(file))?;
+    let below = path
+        .strip_prefix(std::fs::read_link(proc_path(root))?)
+        .context("a target is not in the app's root")?;
     let path = format!("/{}", below.to_str().context("a target's name is not UTF-8")?);
     Ok(path.parse()?)
 }
 
 /// Tells whether an open file is a directory.
 pub(crate) fn is_directory(file: impl AsFd) -> Result<bool> {
-    Ok(SFlag::from_bits_truncate(fstat(file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+    Ok(FileType::from_raw_mode(fstat(file)?.st_mode) == FileType::Directory)
 }

@@ -4,25 +4,40 @@
 //! systemd opens the file as the launcher's stdin. The launcher then enters the app's root, so the app can't reach the
 //! file by name. Text from a manifest is in these files alone. Units have none, so there is nothing that systemd could
 //! expand, cut or drop, and the kernel's limits are the only ones.
+//!
+//! Invariant: what was valid when it was written is of the same type when it is read.
 
-use std::collections::BTreeMap;
-
-use pod::isolators::{Call, ErrorNumber, Rule, Seccomp};
+use pod::exec::{Exec, Word};
+use pod::isolators::{Call, CapabilitySet, ErrorNumber, Rule, Seccomp};
+use pod::name::{AppName, EnvName, PortName};
+use pod::path::AbsolutePath;
 use serde::{Deserialize, Serialize};
 
+/// The capabilities that a launcher has beside its app's, until it is in the app's root (linux/capability.h).
+///
+/// `CAP_SYS_ADMIN` (21) and `CAP_SYS_CHROOT` (18) are for entering that root, the first for setting a filter as well.
+/// `CAP_SETGID` (6) is for setting the app's groups, and `CAP_SETPCAP` (8) for losing all of these again.
+/// `CAP_SYS_PTRACE` (19) protects the launcher until then: without it, a process of an app's could have the same
+/// capabilities.
+pub(crate) fn launchers_capabilities() -> CapabilitySet {
+    CapabilitySet::from_bits(1 << 21 | 1 << 18 | 1 << 6 | 1 << 8 | 1 << 19)
+}
+
 /// One of an app's programs: the app itself or a handler.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// The app's name, for messages.
-    pub app: String,
+    #[serde(with = "escaped")]
+    pub app: AppName,
     /// Its root, in the pod.
-    pub root: String,
+    pub root: AbsolutePath,
     /// The program and its arguments.
-    pub exec: Vec<String>,
+    pub exec: Exec,
     /// The directory in which it starts.
-    pub directory: String,
-    /// All of its environment.
-    pub environment: BTreeMap<String, String>,
+    pub directory: AbsolutePath,
+    /// All of its environment; a name occurs once.
+    #[serde(with = "map")]
+    pub environment: Vec<(EnvName, Word)>,
     /// Its supplementary groups, including the primary one; empty if the primary one is all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<u32>,
@@ -38,9 +53,9 @@ pub struct Launch {
     /// Whether it may make user namespaces. Only programs with `CAP_SYS_ADMIN` may, which allows no less anyway.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub user_namespaces: bool,
-    /// The numbers of the capabilities that only the launcher has; the program gets none of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drop_capabilities: Vec<u8>,
+    /// The capabilities that only the launcher has; the program gets none of them.
+    #[serde(default, with = "numbers", skip_serializing_if = "is_empty")]
+    pub drop_capabilities: CapabilitySet,
 }
 
 /// A consecutive range of the pod's sockets.
@@ -49,7 +64,7 @@ pub struct Sockets {
     /// The index of the first one among the pod's sockets.
     pub first: usize,
     /// The sockets' names, in order.
-    pub names: Vec<String>,
+    pub names: Vec<PortName>,
 }
 
 /// A seccomp filter, with this machine's system call numbers.
@@ -79,4 +94,85 @@ impl From<&Seccomp> for Filter {
             errno: seccomp.errno.map(ErrorNumber::number),
         }
     }
+}
+
+/// An app's name in its escaped form, as all files of the running pod have it.
+mod escaped {
+    use pod::name::AppName;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(name: &AppName, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AppName, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Names and values as a JSON object, in their order.
+mod map {
+    use std::fmt;
+
+    use pod::exec::Word;
+    use pod::name::EnvName;
+    use serde::de::{MapAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    type Pairs = Vec<(EnvName, Word)>;
+
+    pub(super) fn serialize<S: Serializer>(pairs: &Pairs, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {
+        deserializer.deserialize_map(Map)
+    }
+
+    struct Map;
+
+    impl<'de> Visitor<'de> for Map {
+        type Value = Pairs;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("names with values")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+}
+
+/// A set of capabilities as a list of their numbers.
+mod numbers {
+    use pod::isolators::CapabilitySet;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(set: &CapabilitySet, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(set.iter().map(|one| one.number()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CapabilitySet, D::Error> {
+        let mut set = CapabilitySet::default();
+        for number in Vec::<u32>::deserialize(deserializer)? {
+            let one = CapabilitySet::from_bits(1_u64.checked_shl(number).unwrap_or_default());
+            if one.is_empty() {
+                return Err(D::Error::custom("expected the number of a capability"));
+            }
+            set = set.union(one);
+        }
+        Ok(set)
+    }
+}
+
+// Its shape is serde's.
+fn is_empty(set: &CapabilitySet) -> bool {
+    set.is_empty()
 }

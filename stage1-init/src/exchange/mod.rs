@@ -4,4 +4,5 @@
 pub mod launch_file;
 pub(crate) mod outcome;
 pub(crate) mod statuses;
+pub(crate) mod stdio_message;
 pub(crate) mod view;

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A pod's outcome: what the pod records about its own end, kept in memory where no app can reach, fill or remove it.
 //!
-//! The outcome is a directory of the private root's tmpfs, mounted in the pod as well:
-//!
-//! ```text
-//! began     empty; by gantry-mounts, before any app can start
-//! apps      the apps' names, a line each; by /init, before the pod starts
-//! asked     empty; by /init, once it was asked to stop the pod
-//! lost-APP  why the app's status could not be written into the pod directory; by the status writer
-//! code      the pod's code, decimal and newline; by gantry-exit.service
-//! failure   instead of a code: the number of a step and what failed there, a line each
-//! ```
+//! The outcome is a directory of the private root's tmpfs, mounted in the pod as well. What is in it is listed in
+//! [`crate::names`], with who writes it and who reads it.
 //!
 //! Invariant: a pod's exit code is one that is recorded here. nspawn's own exit code is no substitute: it is 1 if
 //! nspawn fails, and 0 if an app makes systemd end at once.
@@ -18,26 +10,22 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow};
-use nix::errno::Errno;
-use nix::sys::stat::stat;
 use pod::layout;
 use pod::name::AppName;
-use rustix::mount::MountAttrFlags;
+use sys::mounts::{Depth, MountAttrFlags, Submounts, clone_tree, set_attributes};
 
 use crate::failure::{Failure, Step};
-use crate::filesystem::{Submounts, clone_tree};
-use crate::sys::{Depth, set_attributes};
+use crate::names;
 
-/// The directory's name in the private root.
-const NAME: &str = "outcome";
 /// The outcome as `/init` sees it, in the private root.
-pub(crate) const OURS: Outcome = Outcome("/outcome");
+pub(crate) const OURS: Outcome = Outcome(names::OUTCOME_OF_INIT);
 /// The outcome as the helpers see it, in the pod ([`pod::layout::OUTCOME`]).
-pub(crate) const PODS: Outcome = Outcome("/rkt/outcome");
+pub(crate) const PODS: Outcome = Outcome(names::OUTCOME_OF_HELPERS);
 
 /// The reason why no app decides the exit code of a pod whose directory is gone.
 pub(crate) const REMOVED: &str = "the pod directory was removed while the pod ran";
@@ -48,10 +36,10 @@ pub(crate) struct Outcome(&'static str);
 
 /// Makes an outcome for these apps in the current directory, and returns the mount of it that goes into the pod.
 pub(crate) fn make<'a>(apps: impl Iterator<Item = &'a AppName>) -> Result<OwnedFd> {
-    fs::create_dir(NAME)?;
+    fs::create_dir(names::OUTCOME)?;
     let apps: String = apps.map(|app| format!("{app}\n")).collect();
-    fs::write(format!("{NAME}/apps"), apps)?;
-    let mount = clone_tree(NAME, Submounts::No)?;
+    fs::write(format!("{}/{}", names::OUTCOME, names::APPS), apps)?;
+    let mount = clone_tree(names::OUTCOME, Submounts::No)?;
     let safe = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -63,10 +51,10 @@ pub(crate) fn make<'a>(apps: impl Iterator<Item = &'a AppName>) -> Result<OwnedF
 ///
 /// `root` is the path of stage1.
 pub(crate) fn is_removed(root: &str) -> bool {
-    match stat(&*format!("{root}/{}", layout::STATUS)) {
-        Ok(status) => status.st_nlink == 0,
+    match fs::metadata(format!("{root}/{}", layout::STATUS)) {
+        Ok(status) => status.nlink() == 0,
         // A mount disappears with the directory that it is on.
-        Err(error) => error == Errno::ENOENT,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -77,18 +65,18 @@ impl Outcome {
 
     /// Lists the pod's apps.
     pub(crate) fn apps(&self) -> Result<Vec<AppName>> {
-        let apps = fs::read_to_string(self.path("apps")).context("cannot list the apps")?;
+        let apps = fs::read_to_string(self.path(names::APPS)).context("cannot list the apps")?;
         apps.lines().map(|app| Ok(app.parse()?)).collect()
     }
 
     /// Notes that the pod was asked to stop.
     pub(crate) fn ask(&self) -> io::Result<()> {
-        File::create(self.path("asked")).map(drop)
+        File::create(self.path(names::ASKED)).map(drop)
     }
 
     /// Tells when the pod was asked to stop, if it was.
     pub(crate) fn asked(&self) -> io::Result<Option<SystemTime>> {
-        match fs::metadata(self.path("asked")) {
+        match fs::metadata(self.path(names::ASKED)) {
             Ok(asked) => asked.modified().map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -97,12 +85,12 @@ impl Outcome {
 
     /// Notes that an app's status could not be written.
     pub(crate) fn lose(&self, app: &AppName, why: &anyhow::Error) -> io::Result<()> {
-        fs::write(self.path(&format!("lost-{app}")), pod::text::one_line(&format!("{why:#}")))
+        fs::write(self.path(&names::lost(app)), pod::text::one_line(&format!("{why:#}")))
     }
 
     /// Removes the note that an app's status could not be written, once a later status was written.
     pub(crate) fn forget_lost(&self, app: &AppName) -> io::Result<()> {
-        match fs::remove_file(self.path(&format!("lost-{app}"))) {
+        match fs::remove_file(self.path(&names::lost(app))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
@@ -110,7 +98,7 @@ impl Outcome {
 
     /// Returns why an app's status could not be written, if that is noted.
     pub(crate) fn lost(&self, app: &AppName) -> io::Result<Option<String>> {
-        match fs::read_to_string(self.path(&format!("lost-{app}"))) {
+        match fs::read_to_string(self.path(&names::lost(app))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         }
@@ -118,22 +106,24 @@ impl Outcome {
 
     /// Notes that apps may start from here on.
     pub(crate) fn begin(&self) -> io::Result<()> {
-        File::create(self.path("began")).map(drop)
+        File::create(self.path(names::BEGAN)).map(drop)
     }
 
     /// Tells whether an app may have started, or the pod has recorded how it ended.
     pub(crate) fn has_begun(&self) -> io::Result<bool> {
-        Ok(fs::exists(self.path("began"))? || fs::exists(self.path("code"))? || self.has_failed()?)
+        Ok(fs::exists(self.path(names::BEGAN))?
+            || fs::exists(self.path(names::CODE))?
+            || self.has_failed()?)
     }
 
     /// Records the pod's exit code.
     pub(crate) fn decide(&self, code: u8) -> io::Result<()> {
-        File::create(self.path("code"))?.write_all(format!("{code}\n").as_bytes())
+        File::create(self.path(names::CODE))?.write_all(format!("{code}\n").as_bytes())
     }
 
     /// Records why no app decides the pod's exit code. The first reason is kept.
     pub(crate) fn fail(&self, step: Step, error: &anyhow::Error) -> io::Result<()> {
-        match File::create_new(self.path("failure")) {
+        match File::create_new(self.path(names::FAILURE)) {
             Ok(mut file) => {
                 let text = format!("{}\n{}\n", step as u8, pod::text::one_line(&format!("{error:#}")));
                 file.write_all(text.as_bytes())
@@ -145,16 +135,16 @@ impl Outcome {
 
     /// Tells whether a reason is recorded why no app decides the exit code.
     pub(crate) fn has_failed(&self) -> io::Result<bool> {
-        fs::exists(self.path("failure"))
+        fs::exists(self.path(names::FAILURE))
     }
 
     /// Reads the pod's exit code after its processes have ended; `None` if they recorded nothing.
     pub(crate) fn read(&self) -> Result<Option<u8>, Failure> {
         let text = |name| fs::read_to_string(self.path(name)).ok();
-        if let Some(failure) = text("failure") {
+        if let Some(failure) = text(names::FAILURE) {
             return Err(parse_failure(&failure));
         }
-        Ok(text("code").as_deref().and_then(parse_code))
+        Ok(text(names::CODE).as_deref().and_then(parse_code))
     }
 }
 

@@ -15,16 +15,19 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
-use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, openat};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use pod::layout;
 use pod::name::AppName;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, linkat, openat, renameat_with,
+    unlinkat,
+};
+use rustix::io::Errno;
+use sys::{CalledOn as _, Error};
 
+/// The status of an app that is asked to end before it began: that of one that SIGTERM (15) ended.
+pub(crate) const ASKED_TO_END: u8 = 128 + 15;
 /// The usual size of a file system's block.
-const BLOCK: i64 = 4096;
+const BLOCK: u64 = 4096;
 
 /// How often an app writes a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,7 @@ fn spare(app: &AppName) -> String {
 pub(crate) fn reserve<'a>(
     directory: &OwnedFd,
     apps: impl Iterator<Item = (&'a AppName, Writes)> + Clone,
-) -> nix::Result<()> {
+) -> Result<(), Error> {
     for (app, writes) in apps.clone() {
         reserve_file(directory, &hidden(app))?;
         if writes == Writes::Again {
@@ -60,18 +63,20 @@ pub(crate) fn reserve<'a>(
     let width = apps.clone().map(|(app, _)| app.as_str().len()).max().unwrap_or_default();
     let room = |number: usize| format!("...{number:0>width$}");
     for (number, (app, _)) in apps.clone().enumerate() {
-        linkat(directory, hidden(app).as_str(), directory, room(number).as_str(), AtFlags::empty())?;
+        let linked = linkat(directory, hidden(app), directory, room(number), AtFlags::empty());
+        linked.called_on("linkat", room(number))?;
     }
-    (0..apps.count())
-        .try_for_each(|number| unlinkat(directory, room(number).as_str(), UnlinkatFlags::NoRemoveDir))
+    (0..apps.count()).try_for_each(|number| {
+        unlinkat(directory, room(number), AtFlags::empty()).called_on("unlinkat", room(number))
+    })
 }
 
-fn reserve_file(directory: &OwnedFd, name: &str) -> nix::Result<()> {
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    let file = openat(directory, name, flags, Mode::from_bits_truncate(0o644))?;
-    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, BLOCK) {
-        Err(Errno::EOPNOTSUPP) => Ok(()),
-        reserved => reserved,
+fn reserve_file(directory: &OwnedFd, name: &str) -> Result<(), Error> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(directory, name, flags, Mode::from_raw_mode(0o644)).called_on("openat", name)?;
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, BLOCK) {
+        Err(Errno::OPNOTSUPP) => Ok(()),
+        reserved => reserved.called_on("fallocate", name),
     }
 }
 

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Mounts of apps beside their trees and volumes: `/init` and the pod make them, and `--dry-run` lists them.
+//! What every app sees beside its tree and volumes. `/init` and the pod mount it, and `--dry-run` lists it.
 //!
-//! An app's root is completed in two parts. `/init` does the first ([`crate::enter::roots`]): what the plan has for that root.
-//! The second needs the pod's namespaces and is done inside the pod ([`crate::helpers::mounts`]), for all apps in the
+//! An app's root is completed in two parts. `/init` does the first (`enter::roots`): what the plan has for that root.
+//! The second needs the pod's namespaces and is done inside the pod (`helpers::mounts`), for all apps in the
 //! same way: the apps' /dev is made, then the pod's /proc and /sys are masked, then each root gets a copy of the three.
 
-use pod::{App, layout};
+use crate::names::DEV;
 
-use crate::load::trees::Tree;
-use crate::plan::{HOSTS, RESOLV_CONF, Root};
-
-/// The apps' /dev, in the pod.
-pub(crate) const DEV: &str = "/run/gantry/dev";
-/// Devices in it, by name and number (admin-guide/devices). There is no console behind /dev/console: it behaves as
+/// Devices in [`DEV`], by name and number (admin-guide/devices). There is no console behind /dev/console: it behaves as
 /// /dev/null.
-pub(crate) const DEVICES: [(&str, u64, u64); 7] = [
+pub(crate) const DEVICES: [(&str, u32, u32); 7] = [
     ("null", 1, 3),
     ("zero", 1, 5),
     ("full", 1, 7),
@@ -73,27 +68,3 @@ pub(crate) const COPIED: [Copied; 3] = [
 
 /// The directory that every user may write to: the app's own, or in memory.
 pub(crate) const TMP: &str = "/tmp";
-
-/// A file of the pod's that an app sees if its tree has none, and can't write to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Supplied {
-    /// Where it goes in the app's root.
-    pub at: &'static str,
-    /// Its path in stage1.
-    pub source: &'static str,
-}
-
-/// Plans an app's root. `/etc/resolv.conf` is supplied only if the host has one.
-pub(crate) fn root(app: &App, tree: &Tree, has_resolv_conf: bool) -> Root {
-    let resolv_conf = Supplied { at: "/etc/resolv.conf", source: RESOLV_CONF };
-    let mut supplied = vec![Supplied { at: "/etc/hosts", source: HOSTS }];
-    supplied.extend(has_resolv_conf.then_some(resolv_conf));
-    Root {
-        at: layout::app(&app.name),
-        tree: tree.clone(),
-        read_only: app.read_only_root,
-        tmp_in_memory: app.read_only_root,
-        supplied,
-        mounts: app.mounts.clone(),
-    }
-}

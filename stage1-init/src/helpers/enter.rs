@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Moves a process from the pod's root into an app's, in a mount namespace that contains nothing but the app's root.
 //!
-//! nspawn moves the pod's root over the private one ([`crate::enter::private_root`]). The private root stays below it, unmasked and
+//! nspawn moves the pod's root over the private one (`enter::private_root`). The private root stays below it, unmasked and
 //! with the host's devices. It can't be named there, but every mount in a mount namespace counts: a user namespace may
 //! mount a new /proc and /sys if the mount namespace has them unmasked (`mount_too_revealing`, the kernel's
 //! fs/namespace.c). So it is not enough to pivot away the topmost root.
@@ -9,30 +9,27 @@
 use std::fs::File;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
-use nix::unistd::{chdir, chroot, fchdir, pivot_root};
-
-use crate::filesystem::{Submounts, attach, clone_tree};
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{chdir, chroot, fchdir};
+use sys::mounts::{Submounts, attach, clone_tree};
+use sys::namespaces::{enter_mounts, unshare_mounts};
+use sys::root::{OldRoot, pivot};
 
 /// Makes an app's root the root of this process, but of no other process in the pod.
 ///
 /// The process's new mount namespace contains neither the pod's root nor what lies below it.
 pub(super) fn root(path: &str) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
+    unshare_mounts().context("cannot make a mount namespace")?;
     let own = File::open("/proc/self/ns/mnt").context("cannot open its mount namespace")?;
     let tree = clone_tree(path, Submounts::Yes).context("cannot take the tree")?;
-    umount2("/", MntFlags::MNT_DETACH).context("cannot detach the pod's root")?;
+    unmount("/", UnmountFlags::DETACH).context("cannot detach the pod's root")?;
     // Entering its own namespace again makes the topmost remaining mount the process's root (setns(2)).
-    setns(own, CloneFlags::CLONE_NEWNS).context("cannot enter its mount namespace")?;
+    enter_mounts(own).context("cannot enter its mount namespace")?;
     attach(&tree, File::open("/")?).context("cannot mount the tree")?;
     fchdir(&tree)?;
-    match pivot_root(".", ".") {
-        Ok(()) => umount2(".", MntFlags::MNT_DETACH).context("cannot detach the private root")?,
+    if pivot().context("cannot leave the private root")? == OldRoot::Stays {
         // This is the kernel's initial root, which every namespace must keep: nspawn had pivoted, as newer versions do.
-        Err(Errno::EINVAL) => chroot(".").context("cannot change the root")?,
-        Err(error) => return Err(error).context("cannot pivot"),
+        chroot(".").context("cannot change the root")?;
     }
     Ok(chdir("/")?)
 }

@@ -15,29 +15,34 @@
 //! only descriptors it gets are stdio and its sockets.
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::SYS_write;
-use nix::unistd::{Gid, dup2_stdin, execve, fchdir, getpid, setgroups};
+// rustix has no execve.
+use nix::unistd::execve;
+use pod::name::PortName;
 use pod::text::escape;
+use rustix::fs::OFlags;
+use rustix::process::{Gid, fchdir, getpid};
+use rustix::stdio::dup2_stdin;
 use rustix::thread::{
     CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities,
+    remove_capability_from_bounding_set, set_capabilities, set_thread_groups,
 };
+use sys::process::{default_signals, exit_at_once, set_filter};
+use sys::{activation, open_without_magic};
 
 use super::{enter, seccomp};
-use crate::enter::stdio;
 use crate::exchange::launch_file::{Launch, Sockets};
+use crate::exchange::stdio_message;
 use crate::failure::report;
-use crate::in_root::open_plainly;
-use crate::sys;
 
 /// The exit status of a shell that can't find a program (POSIX, Shell Command Language, 2.8.2).
 const NOT_FOUND: u8 = 127;
@@ -46,80 +51,118 @@ const NOT_RUNNABLE: u8 = 126;
 /// Above every number at which sockets are received or passed on.
 const OUT_OF_THE_WAY: i32 = 512;
 
+/// The reason why a launcher could not become its program, with the exit status that a shell would have.
+#[derive(Debug)]
+struct Failed {
+    status: u8,
+    why: anyhow::Error,
+}
+
+impl Failed {
+    /// The program or its working directory does not exist.
+    fn not_found(why: impl Into<anyhow::Error>) -> Self {
+        Self { status: NOT_FOUND, why: why.into() }
+    }
+
+    fn context(self, context: String) -> Self {
+        Self { why: self.why.context(context), ..self }
+    }
+}
+
+/// Anything else that fails keeps the program from being run.
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(why: E) -> Self {
+        Self { status: NOT_RUNNABLE, why: why.into() }
+    }
+}
+
 /// Becomes the app. On failure, reports why on its stderr and returns.
 pub(crate) fn run() -> ExitCode {
     // Without the caller's stdio there is nowhere to report an error.
     let Ok((launch, sockets)) = receive() else { return ExitCode::from(NOT_RUNNABLE) };
-    let done = launch.and_then(|launch| {
+    let done = launch.map_err(Failed::from).and_then(|launch| {
         let app = format!("app {}", launch.app);
-        become_program(launch, sockets).context(app)
+        become_program(&launch, sockets).map_err(|failed| failed.context(app))
     });
     match done {
         Ok(never) => match never {},
-        Err(error) => {
-            report(&error);
+        Err(Failed { status, why }) => {
+            report(&why);
             // The usual way out takes more system calls than a filter may allow.
-            sys::exit_at_once(code(error.downcast_ref()))
+            exit_at_once(status)
         }
     }
 }
 
-fn code(error: Option<&Errno>) -> u8 {
-    if error == Some(&Errno::ENOENT) { NOT_FOUND } else { NOT_RUNNABLE }
-}
-
 /// Reads what to start and receives the pod's sockets; stdio is the caller's from here on.
 fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
-    let socket = sys::take_listen_fd()?;
+    let socket = activation::take_first()?;
     let mut launch = Vec::new();
     io::stdin().read_to_end(&mut launch)?;
     let launch: Result<Launch> = serde_json::from_slice(&launch).context("cannot read what to start");
-    let sockets = stdio::receive(&socket)?;
+    let sockets = stdio_message::receive(&socket)?;
     if matches!(&launch, Ok(Launch { handler: true, .. })) {
         dup2_stdin(File::open("/dev/null")?)?;
     }
     Ok((launch, sockets))
 }
 
-fn become_program(mut launch: Launch, sockets: Vec<OwnedFd>) -> Result<Infallible> {
-    ensure!(!launch.exec.is_empty(), "nothing to start");
+fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, Failed> {
+    let program = escape(launch.exec.program());
     if !launch.groups.is_empty() {
         // Not set by systemd, which takes quadratic time for them.
         let groups: Vec<_> = launch.groups.iter().copied().map(Gid::from_raw).collect();
-        setgroups(&groups).context("cannot set its groups")?;
+        set_thread_groups(&groups).context("cannot set its groups")?;
     }
-    enter::root(&launch.root).context("cannot enter its root")?;
+    enter::root(launch.root.as_str()).context("cannot enter its root")?;
     if !launch.user_namespaces {
         // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
-        sys::set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
+        set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
     }
-    give_up(&launch).context("cannot give up the launcher's capabilities")?;
-    open_plainly(launch.directory.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY)
-        .and_then(fchdir)
-        .with_context(|| format!("cannot enter its working directory {}", escape(&launch.directory)))?;
-    if let Some(own) = launch.sockets.take() {
-        pass(&own, sockets, &mut launch).context("cannot pass its sockets on")?;
-    }
-    let programs = candidates(&launch);
+    give_up(launch).context("cannot give up the launcher's capabilities")?;
+    enter_directory(launch)?;
+    let passed = match &launch.sockets {
+        Some(own) => pass(own, sockets).context("cannot pass its sockets on")?,
+        None => Vec::new(),
+    };
+    let programs = candidates(launch);
     // A link such as /proc/self/exe leads to the pod's own program.
-    let circle = programs.iter().any(|path| open_plainly(&**path, OFlag::O_PATH).err() == Some(Errno::ELOOP));
-    ensure!(
-        !circle,
-        "cannot run {}: it leads through a link of /proc's, or in a circle",
-        escape(&launch.exec[0])
-    );
-    let words = c_strings(launch.exec.iter().cloned())?;
-    let environment = c_strings(launch.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
-    sys::default_signals();
+    let is_circle = |path: &CString| {
+        let opened = open_without_magic(OsStr::from_bytes(path.as_bytes()), OFlags::PATH);
+        opened.is_err_and(|error| error.errno == rustix::io::Errno::LOOP)
+    };
+    if programs.iter().any(is_circle) {
+        return Err(
+            anyhow!("cannot run {program}: it leads through a link of /proc's, or in a circle").into()
+        );
+    }
+    let words = c_strings(launch.exec.words().iter().map(|word| word.as_str().to_owned()));
+    let own = launch.environment.iter().map(|(name, value)| format!("{name}={}", value.as_str()));
+    let environment = c_strings(own.chain(passed));
+    default_signals();
     if let Some(filter) = &launch.seccomp {
-        sys::set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
+        set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
     }
     let error = execute(&programs, &words, &environment);
+    let failed = anyhow::Error::new(error).context(format!("cannot run {program}"));
+    let failed = if error == Errno::ENOENT { Failed::not_found(failed) } else { failed.into() };
     // If the filter does not allow write(2), reporting the error may end the process and lose the exit code too.
-    if launch.seccomp.is_some_and(|filter| !filter.allows(SYS_write)) {
-        sys::exit_at_once(code(Some(&error)));
+    if launch.seccomp.as_ref().is_some_and(|filter| !filter.allows(SYS_write)) {
+        exit_at_once(failed.status);
     }
-    Err(anyhow::Error::new(error).context(format!("cannot run {}", escape(&launch.exec[0]))))
+    Err(failed)
+}
+
+/// Enters the program's working directory.
+fn enter_directory(launch: &Launch) -> Result<(), Failed> {
+    let path = launch.directory.as_str();
+    let cannot = || format!("cannot enter its working directory {}", escape(path));
+    match open_without_magic(path, OFlags::PATH | OFlags::DIRECTORY) {
+        Err(error) if error.errno == rustix::io::Errno::NOENT => {
+            Err(Failed::not_found(anyhow::Error::new(error).context(cannot())))
+        }
+        opened => Ok(fchdir(opened.with_context(cannot)?).with_context(cannot)?),
+    }
 }
 
 /// Tries the programs in order, as execvp(3) does.
@@ -139,24 +182,17 @@ fn execute(programs: &[CString], words: &[CString], environment: &[CString]) -> 
     first_error
 }
 
-/// Passes the app's sockets on as sd_listen_fds(3) expects them, and closes the others.
-fn pass(own: &Sockets, all: Vec<OwnedFd>, launch: &mut Launch) -> Result<()> {
-    let range = own.first..own.first + own.names.len();
-    let mine = all.get(range).context("there are too few")?;
-    // They are moved first: the numbers they get may be in use by other sockets.
-    let moved = mine.iter().map(|fd| {
-        let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(OUT_OF_THE_WAY))?;
-        Ok(number)
-    });
-    let moved = sys::own(&moved.collect::<nix::Result<Vec<_>>>()?);
-    drop(all);
-    sys::pass_as_listen_fds(&moved)?;
-    launch.environment.extend([
-        ("LISTEN_FDS".into(), own.names.len().to_string()),
-        ("LISTEN_PID".into(), getpid().to_string()),
-        ("LISTEN_FDNAMES".into(), own.names.join(":")),
-    ]);
-    Ok(())
+/// Passes the app's sockets on as sd_listen_fds(3) expects them, and closes the others. Returns the variables that name
+/// them.
+fn pass(own: &Sockets, all: Vec<OwnedFd>) -> Result<Vec<String>> {
+    let count = own.names.len();
+    activation::pass(all, own.first..own.first + count, OUT_OF_THE_WAY)?;
+    let names: Vec<_> = own.names.iter().map(PortName::as_str).collect();
+    Ok(vec![
+        format!("LISTEN_FDS={count}"),
+        format!("LISTEN_PID={}", getpid().as_raw_nonzero()),
+        format!("LISTEN_FDNAMES={}", names.join(":")),
+    ])
 }
 
 /// Gives up the launcher's capabilities that the app may not have, for the launcher and the program.
@@ -164,8 +200,8 @@ fn pass(own: &Sockets, all: Vec<OwnedFd>, launch: &mut Launch) -> Result<()> {
 /// Keeps `CAP_SYS_ADMIN` if a filter has to be set; exec takes it away.
 fn give_up(launch: &Launch) -> Result<()> {
     let mut dropped = KernelSet::empty();
-    for number in &launch.drop_capabilities {
-        let one = KernelSet::from_bits_retain(1 << number);
+    for capability in launch.drop_capabilities.iter() {
+        let one = KernelSet::from_bits_retain(1 << capability.number());
         remove_capability_from_bounding_set(one)?;
         dropped |= one;
     }
@@ -180,17 +216,18 @@ fn give_up(launch: &Launch) -> Result<()> {
 
 /// Lists the paths to try: the program itself if it is a path, else its name in every directory of the app's PATH.
 fn candidates(launch: &Launch) -> Vec<CString> {
-    let program = launch.exec[0].as_str();
-    let path = launch.environment.get("PATH").map(String::as_str).unwrap_or_default();
+    let program = launch.exec.program();
+    let path = launch.environment.iter().find(|(name, _)| name.as_str() == "PATH");
+    let path = path.map(|(_, value)| value.as_str()).unwrap_or_default();
     let all: Vec<_> = match program.contains('/') {
         true => vec![program.to_owned()],
         false => pod::exec::search(path, program).collect(),
     };
-    all.into_iter().filter_map(|path| CString::new(path).ok()).collect()
+    c_strings(all.into_iter())
 }
 
-fn c_strings(texts: impl Iterator<Item = String>) -> Result<Vec<CString>> {
-    texts.map(|text| CString::new(text).context("a word with NUL")).collect()
+fn c_strings(texts: impl Iterator<Item = String>) -> Vec<CString> {
+    texts.map(|text| CString::new(text).expect("words and names have no NUL")).collect()
 }
 
 #[cfg(test)]
@@ -199,10 +236,12 @@ mod tests {
 
     #[test]
     fn programs_are_looked_up_in_the_apps_path() {
-        let launch = |program: &str| Launch {
-            exec: vec![program.into()],
-            environment: [("PATH".to_owned(), "/x::y:/z".to_owned())].into(),
-            ..Launch::default()
+        let launch = |program: &str| -> Launch {
+            let environment = serde_json::json!({"PATH": "/x::y:/z"});
+            serde_json::from_value(serde_json::json!({
+                "app": "a", "root": "/r", "exec": [program], "directory": "/", "environment": environment,
+            }))
+            .unwrap()
         };
         assert_eq!(candidates(&launch("prog")), [c"/x/prog".to_owned(), c"/z/prog".to_owned()]);
         assert_eq!(candidates(&launch("/p q")), [c"/p q".to_owned()]);

@@ -12,20 +12,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknod, umask};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
 use pod::layout;
-use rustix::mount::MountAttrFlags;
+use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, makedev, mknodat, openat};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount_remount};
+use rustix::process::umask;
+use sys::InRoot;
+use sys::mounts::{
+    Depth, MountAttrFlags, Submounts, attach, clone_tree, create, make_all_private, set_attributes,
+};
 
 use crate::exchange::outcome::PODS;
-use crate::exchange::view::{COPIED, Copied, DEV, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
+use crate::exchange::view::{COPIED, Copied, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
 use crate::failure::{Step, report};
-use crate::filesystem::{Submounts, attach, clone_tree, create};
-use crate::in_root::InRoot;
-use crate::sys::{Depth, set_attributes};
+use crate::names::DEV;
 
 /// Makes all mounts. On failure, reports why and returns a failure.
 pub(crate) fn run() -> ExitCode {
@@ -48,8 +48,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn mount_all() -> Result<()> {
     // systemd makes its mounts shared. What is mounted on a copy of a shared mount appears on the other copies, too.
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .context("cannot make the pod's mounts private")?;
+    make_all_private().context("cannot make the pod's mounts private")?;
     make_dev().context("cannot make the apps' /dev")?;
     hide().context("cannot mask what is sensitive")?;
     for app in fs::read_dir(format!("/{}", layout::APPS)).context("cannot list the apps")? {
@@ -63,10 +62,11 @@ fn make_dev() -> Result<()> {
     fs::create_dir_all(DEV)?;
     let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     attach(create("tmpfs", &[("mode", "0755"), ("size", "64k")], safe)?, File::open(DEV)?)?;
-    let mode = Mode::from_bits_truncate(0o666);
+    let mode = Mode::from_raw_mode(0o666);
     let usual = umask(Mode::empty());
     for (name, major, minor) in DEVICES {
-        mknod(Path::new(DEV).join(name).as_path(), SFlag::S_IFCHR, mode, makedev(major, minor))?;
+        let device = makedev(major, minor);
+        mknodat(CWD, Path::new(DEV).join(name), FileType::CharacterDevice, mode, device)?;
     }
     umask(usual);
     for (name, target) in LINKS {
@@ -78,24 +78,22 @@ fn make_dev() -> Result<()> {
         attach(clone_tree(&format!("/dev/{name}"), Submounts::Yes)?, File::open(place)?)?;
     }
     // No app may write to the only directory in which devices work. What is mounted below it stays writable.
-    let flags =
-        MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    Ok(mount(None::<&str>, DEV, None::<&str>, flags, None::<&str>)?)
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;
+    Ok(mount_remount(DEV, flags, "")?)
 }
 
 fn hide() -> Result<()> {
     let empty = || create("tmpfs", &[("mode", "0555"), ("size", "4k")], MountAttrFlags::MOUNT_ATTR_RDONLY);
     for path in MASKED {
         let Some(place) = open(path)? else { continue };
-        let is_directory =
-            SFlag::from_bits_truncate(fstat(&place)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
+        let is_directory = FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Directory;
         let mask = if is_directory { empty()? } else { clone_tree(&format!("{DEV}/null"), Submounts::No)? };
         attach(mask, place).context(path)?;
     }
     for path in READ_ONLY {
         let Some(place) = open(path)? else { continue };
         // nspawn makes most of them read-only.
-        if fstatvfs(&place)?.flags().contains(FsFlags::ST_RDONLY) {
+        if fstatvfs(&place)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
             continue;
         }
         let tree = clone_tree(path, Submounts::Yes)?;
@@ -107,8 +105,8 @@ fn hide() -> Result<()> {
 
 /// Opens the target of a mount; `None` if this kernel does not have it.
 fn open(path: &str) -> Result<Option<OwnedFd>> {
-    match nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
-        Err(Errno::ENOENT) => Ok(None),
+    match openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(None),
         opened => Ok(Some(opened.with_context(|| format!("cannot open {path}"))?)),
     }
 }
@@ -121,8 +119,8 @@ fn mount_into(root: &Path) -> Result<()> {
         attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, read_only);
         // The copy is private: what an app does to it is not seen outside the app.
         set_attributes(&tree, attributes, Depth::All)?;
-        let place = InRoot::open_at(&root, at.trim_start_matches('/'))
-            .with_context(|| format!("cannot open {at}"))?;
+        let place =
+            InRoot::below(&root, at.trim_start_matches('/')).with_context(|| format!("cannot open {at}"))?;
         attach(tree.as_fd(), place).with_context(|| format!("cannot mount {at}"))?;
     }
     Ok(())

@@ -25,32 +25,17 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
 use pod::name::AppName;
 
-use super::terminated::{self, TERMINATED};
-use crate::enter::stdio;
-use crate::exchange::outcome::{OURS, PODS, REMOVED, is_removed};
+use sys::activation;
+
+use super::terminated;
+use crate::exchange::outcome::{PODS, REMOVED, is_removed};
 use crate::exchange::statuses;
+use crate::exchange::stdio_message::receive;
 use crate::failure::{Step, report};
-use crate::sys;
+use crate::names::{
+    FAILED, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, TERMINATED, TO_TELL, WELL, begun, ended_well,
+};
 
-/// The status is that of the app.
-pub(crate) const APP: &str = "app";
-/// The status is that of an app that is started again: only its end when the pod stops counts for the pod.
-pub(crate) const RESTARTED_APP: &str = "restarted-app";
-/// The status is that of the app's pre-start handler. If the handler failed, it is the app's status as well.
-pub(crate) const PRE_START: &str = "pre-start";
-
-/// The status is that of the app's post-stop handler, whose failure leads only to a warning.
-pub(crate) const POST_STOP: &str = "post-stop";
-
-/// The file with the pod's exit code, once an app has failed. It is on the pod's /run, so it goes away with the pod.
-const FAILED: &str = "/run/gantry-failed";
-/// A directory in /run. A directory in it with an app's name means that the app or its pre-start handler has begun, and
-/// that what it left is to be cleaned up.
-const BEGUN: &str = "gantry-begun";
-/// A directory with a file for each service whose program ended well; `units/gantry-failed@.target` names it, too.
-const WELL: &str = "/run/gantry-well";
-/// Messages for the caller, printed once the pod has ended by the process that has the caller's stdio.
-const TO_TELL: &str = "/run/gantry-to-tell";
 /// The status of a process that a signal ended is this plus the signal's number.
 const SIGNALLED: u8 = 128;
 /// The first real-time signal, as systemd's C library counts them (signal(7)).
@@ -67,7 +52,7 @@ struct End {
 }
 
 /// How an app ends that is asked to end before it began.
-const ASKED_TO_END: End = End { code: SIGNALLED + Signal::SIGTERM as u8, failed: false };
+const ASKED_TO_END: End = End { code: statuses::ASKED_TO_END, failed: false };
 
 /// Writes the status of an app. Fails if the app failed, so that its service fails too.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
@@ -77,7 +62,7 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         let asked = stopping()?;
         let end = end(&variable("SERVICE_RESULT"), &variable("EXIT_CODE"), &variable("EXIT_STATUS"), asked);
-        if of == POST_STOP {
+        if of == OF_POST_STOP {
             fs::remove_dir(format!("/run/{}", begun(&name)))?;
             // The handler, or a process it left behind, has held up the pod's end.
             let late = variable("SERVICE_RESULT") == "timeout";
@@ -90,31 +75,21 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         }
         mark(of, &name, &end)?;
         // A handler that ended well says nothing about the app.
-        if of != PRE_START || end.failed {
+        if of != OF_PRE_START || end.failed {
             let sign = if variable("EXIT_STATUS") == "TERM" { TERMINATED } else { FAILED };
-            record(&name, &end, (of != RESTARTED_APP || asked).then_some(sign))?;
+            record(&name, &end, (of != OF_RESTARTED_APP || asked).then_some(sign))?;
         }
         Ok(end.failed)
     })();
     finish(recorded.map(u8::from))
 }
 
-/// Returns the directory in /run that exists once an app has begun.
-pub(crate) fn begun(app: &AppName) -> String {
-    format!("{BEGUN}/{app}")
-}
-
-/// Returns the file that exists once a service's program has ended well.
-pub(crate) fn ended_well(service: &str) -> String {
-    format!("{WELL}/{service}")
-}
-
 /// Leaves the marker file of a good end, or none.
 ///
 /// Removes that of the pre-start handler, too: the app's next run needs a pre-start of its own.
 fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
-    let pre_start = ended_well(&format!("{PRE_START}-{name}"));
-    let own = if of == PRE_START { pre_start.clone() } else { ended_well(&format!("{APP}-{name}")) };
+    let pre_start = ended_well(&Role::PreStart.service(name));
+    let own = if of == OF_PRE_START { pre_start.clone() } else { ended_well(&Role::App.service(name)) };
     for path in [&own, &pre_start] {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -146,7 +121,7 @@ fn failure() -> Result<Option<u8>> {
 /// Records the pod's exit code, or why no app decides it, and exits with it.
 pub(crate) fn exit_code() -> ExitCode {
     // Without the caller's stdio there is nowhere to print the messages.
-    let _ = sys::take_listen_fd().map_err(Into::into).and_then(|socket| stdio::receive(&socket));
+    let _ = activation::take_first().map_err(Into::into).and_then(|socket| receive(&socket));
     let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
     finish(match conclude() {
         Ok(code) => PODS.decide(code).map(|()| code).context("cannot record the pod's code"),
@@ -188,24 +163,6 @@ fn complete(stopping: bool) -> Result<Vec<String>> {
         statuses::tidy("", &app);
     }
     Ok(without)
-}
-
-/// Records the end of a pod that was asked to stop before anything ran in it.
-///
-/// Each app gets the status of one that was asked to end before it could begin, and the pod's code is 0. If an app may
-/// have started, there is nothing to do. `root` is the pod's root, as `/init` sees it.
-pub(crate) fn none_began(root: &str) -> Result<()> {
-    if OURS.has_begun()? {
-        return Ok(());
-    }
-    let apps = OURS.apps()?;
-    for app in &apps {
-        let written = statuses::write(root, app, ASKED_TO_END.code);
-        written.with_context(|| format!("cannot write the status of app {app}"))?;
-        statuses::tidy(root, app);
-    }
-    ensure!(!is_removed(root), "{REMOVED}");
-    OURS.decide(0).context("cannot record the pod's code")
 }
 
 fn finish(code: Result<u8>) -> ExitCode {

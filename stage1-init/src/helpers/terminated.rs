@@ -11,9 +11,8 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use crate::exchange::outcome::PODS;
+use crate::names::TERMINATED;
 
-/// The marker file, which has the app's status.
-pub(super) const TERMINATED: &str = "/run/gantry-terminated";
 /// How long after such an end the request may come.
 const TOGETHER: Duration = Duration::from_millis(500);
 /// How often the request is looked for meanwhile.

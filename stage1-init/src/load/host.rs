@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use pod::Pod;
 use pod::isolators::CapabilitySet;
 
-use crate::enter::cgroup::Cgroup;
-use crate::plan::launchers_capabilities;
+use crate::exchange::launch_file::launchers_capabilities;
+use crate::load::zone::Zone;
 
 /// How much of a resolv.conf is read at most.
 const RESOLV_CONF_MAX: u64 = 64 << 10;
@@ -25,6 +25,8 @@ pub struct Host {
     pub oom_score_adjust: i16,
     /// The host's /etc/resolv.conf.
     pub resolv_conf: Option<String>,
+    /// The host's time zone; `None` means UTC.
+    pub zone: Option<Zone>,
 }
 
 /// The available cgroup v2 controllers.
@@ -47,10 +49,8 @@ impl Controllers {
     }
 }
 
-/// Inspects the host. With `delegate`, also enables the controllers that the pod needs for its cgroup.
-pub(crate) fn look(pod: &Pod, cgroup: &Cgroup, delegate: bool) -> Result<Host> {
-    let wanted = Controllers::wanted_by(pod);
-    let controllers = if delegate { cgroup.delegate(wanted)? } else { cgroup.available()? };
+/// Inspects the host, whose controllers and time zone are known already.
+pub(crate) fn look(controllers: Controllers, zone: Option<Zone>) -> Result<Host> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let score = std::fs::read_to_string("/proc/self/oom_score_adj").context("cannot read oom_score_adj")?;
     let capabilities = bounding_set(&status).context("no CapBnd in /proc/self/status")?;
@@ -61,6 +61,7 @@ pub(crate) fn look(pod: &Pod, cgroup: &Cgroup, delegate: bool) -> Result<Host> {
         capabilities,
         oom_score_adjust: score.trim().parse().context("oom_score_adj is not a number")?,
         resolv_conf: resolv_conf().context("cannot read the host's /etc/resolv.conf")?,
+        zone,
     })
 }
 

@@ -10,12 +10,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::Mode;
 use pod::id::PodId;
 use pod::layout;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
+use sys::{CalledOn as _, Error};
 
 /// How long the reaper may take to notice that the pod's process has ended.
 const NOTICE: Duration = Duration::from_millis(200);
@@ -25,14 +24,16 @@ const REAP: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(1);
 
 /// Locks the directory of the pod `id`.
-pub(crate) fn take(mut directory: OwnedFd, id: PodId) -> Result<Flock<OwnedFd>> {
+///
+/// The lock is held as long as any process has the descriptor that is returned.
+pub(crate) fn take(directory: OwnedFd, id: PodId) -> Result<OwnedFd> {
     let begun = Instant::now();
     loop {
-        directory = match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((directory, Errno::EWOULDBLOCK)) => directory,
-            Err((_, error)) => return Err(error).context("cannot lock the pod directory"),
-        };
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(directory),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error).context("cannot lock the pod directory"),
+        }
         let has_ended = alive(&directory, FlockOperation::NonBlockingLockExclusive).is_ok();
         ensure!(begun.elapsed() < if has_ended { REAP } else { NOTICE }, "pod {id} is already running");
         sleep(STEP);
@@ -40,9 +41,10 @@ pub(crate) fn take(mut directory: OwnedFd, id: PodId) -> Result<Flock<OwnedFd>> 
 }
 
 /// Takes the lock on stage1, which shows that the pod's process exists.
-pub(crate) fn alive(directory: impl AsFd, how: FlockOperation) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let stage1 = openat(directory, layout::STAGE1, flags, Mode::empty())?;
-    flock(&stage1, how)?;
+pub(crate) fn alive(directory: impl AsFd, how: FlockOperation) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(directory, layout::STAGE1, flags, Mode::empty());
+    let stage1 = opened.called_on("openat", layout::STAGE1)?;
+    flock(&stage1, how).called_on("flock", layout::STAGE1)?;
     Ok(stage1)
 }

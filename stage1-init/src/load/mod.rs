@@ -5,6 +5,7 @@ pub mod host;
 pub(crate) mod lock;
 pub(crate) mod store;
 pub(crate) mod trees;
+pub(crate) mod zone;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,12 +16,11 @@ use pod::id::{PodId, TreeId};
 use pod::layers::Layers;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::name::AppName;
-use pod::path::RelativePath;
 use pod::user::{Person, person, resolve_group, resolve_user};
 use pod::{Pod, layout};
+use sys::InRoot;
 
 use self::trees::Tree;
-use crate::in_root::InRoot;
 use crate::load::store::Store;
 
 /// The maximum length of a manifest.
@@ -58,13 +58,13 @@ pub struct Credentials {
 /// If a manifest or tree is missing or invalid, if a user is not in its image, or if a program's arguments and
 /// environment are too long.
 pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
-    let dir = InRoot::open_at(dir, ".").context("cannot open the pod directory")?;
-    let manifest = read(&dir, layout::MANIFEST).context("cannot read the pod's manifest")?;
+    let dir = InRoot::below(dir, ".").context("cannot open the pod directory")?;
+    let manifest = dir.read_file(layout::MANIFEST, MANIFEST_MAX).context("cannot read the pod's manifest")?;
     let manifest =
         Manifest::parse(&manifest).with_context(|| format!("the pod's manifest {:?}", layout::MANIFEST))?;
     let layers = load_layers(&dir).with_context(|| format!("the pod's {:?}", layout::LAYERS))?;
     let store = Store::open(&dir, &layers.trees()).with_context(|| format!("pod {id}"))?;
-    let stage1 = InRoot::open_at(&dir, layout::STAGE1).context("cannot open stage1")?;
+    let stage1 = InRoot::below(&dir, layout::STAGE1).context("cannot open stage1")?;
     let mut images = BTreeMap::new();
     for image in manifest.images() {
         let directory = trees::image(&layers, &stage1, &store, &image);
@@ -88,7 +88,7 @@ pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
 
 /// Reads the pod's layers. A missing file means that the pod's trees are copies.
 fn load_layers(dir: &InRoot) -> Result<Layers> {
-    match read(dir, layout::LAYERS) {
+    match dir.read_file(layout::LAYERS, MANIFEST_MAX) {
         Ok(layers) => Ok(Layers::parse(&layers)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Layers::Copy),
         Err(error) => Err(error.into()),
@@ -96,7 +96,8 @@ fn load_layers(dir: &InRoot) -> Result<Layers> {
 }
 
 fn load_image(directory: &InRoot) -> Result<ImageManifest> {
-    let manifest = read(directory, layout::IMAGE_MANIFEST).context("cannot read its manifest")?;
+    let manifest =
+        directory.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read its manifest")?;
     ImageManifest::parse(&manifest).context("its manifest")
 }
 
@@ -106,9 +107,4 @@ fn credentials(root: &InRoot, app: &pod::App) -> Result<Credentials> {
     let person = app.names_user.then(|| person(&app.user, uid, root));
     app.check_sizes(person.as_ref())?;
     Ok(Credentials { uid, gid, person })
-}
-
-fn read(root: &InRoot, name: &str) -> io::Result<Vec<u8>> {
-    let path = RelativePath::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
-    root.read(&path, MANIFEST_MAX)
 }

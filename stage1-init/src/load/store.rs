@@ -12,15 +12,12 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
 use pod::id::TreeId;
 use pod::layout;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::retry_on_intr;
-
-use crate::in_root::{InRoot, check_guarded};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::{Errno, retry_on_intr};
+use sys::locks::identity;
+use sys::{Error, InRoot, guarded};
 
 /// How often to try to open a tree that is being replaced, for example by a repair.
 const ATTEMPTS: usize = 16;
@@ -61,7 +58,7 @@ impl Store {
     /// Opens the root of a tree.
     pub(crate) fn tree(&self, tree: &TreeId) -> Result<InRoot> {
         let directory = self.0.get(tree).with_context(|| format!("tree {tree} is none of the pod's"))?;
-        InRoot::open_at(directory, layout::TREE).with_context(|| format!("cannot open tree {tree}"))
+        InRoot::below(directory, layout::TREE).with_context(|| format!("cannot open tree {tree}"))
     }
 
     /// Lists the descriptors that lock the trees.
@@ -72,9 +69,9 @@ impl Store {
 
 /// Opens the directory that contains both the pod directory and the store.
 fn home(pod: impl AsFd) -> Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let home = openat(pod, HOME, flags, Mode::empty()).context("cannot open what the pod directory is in")?;
-    check_guarded(&home).context("what the pod directory is in")?;
+    guarded::check(&home).context("what the pod directory is in")?;
     Ok(home)
 }
 
@@ -98,21 +95,20 @@ fn open(home: &OwnedFd, tree: &TreeId) -> Result<Option<OwnedFd>> {
     let path = format!("{}/{tree}", layout::TREES);
     let mut last = None;
     for path in [layout::STORE, layout::TREES, &path] {
-        let directory = match InRoot::open_at(home, path) {
-            Err(Errno::ENOENT) => return Ok(None),
+        let directory = match InRoot::below(home, path) {
+            Err(error) if error.errno == Errno::NOENT => return Ok(None),
             opened => opened.with_context(|| format!("cannot open {path}"))?,
         };
-        check_guarded(&directory).with_context(|| format!("directory {path}"))?;
+        guarded::check(&directory).with_context(|| format!("directory {path}"))?;
         last = Some(directory);
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // An `O_PATH` descriptor can't be locked.
     last.map(|directory| openat(&directory, ".", flags, Mode::empty())).transpose().context("cannot open it")
 }
 
-fn is_same(one: &OwnedFd, other: &OwnedFd) -> nix::Result<bool> {
-    let (one, other) = (fstat(one)?, fstat(other)?);
-    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> Result<bool, Error> {
+    Ok(identity(one)? == identity(other)?)
 }
 
 #[cfg(test)]

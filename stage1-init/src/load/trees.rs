@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
 use pod::id::{ImageId, TreeId};
 use pod::layers::Layers;
 use pod::name::AppName;
 use pod::{App, Pod, layout};
+use rustix::io::Errno;
+use sys::InRoot;
 
-use crate::in_root::InRoot;
 use crate::load::store::Store;
 
 /// An app's tree.
@@ -44,7 +44,7 @@ pub(crate) fn image(layers: &Layers, stage1: &InRoot, store: &Store, id: &ImageI
         }
         Layers::Copy => {
             let path = layout::image(id);
-            InRoot::open_at(stage1, &path).with_context(|| format!("cannot open stage1's {path}"))
+            InRoot::below(stage1, &path).with_context(|| format!("cannot open stage1's {path}"))
         }
     }
 }
@@ -79,9 +79,9 @@ fn own_tree(stage1: &InRoot, app: &App, sharing: &[&App]) -> Result<Option<Strin
     let (first, others) = sharing.split_first().context("an app has the image that it has")?;
     for other in others {
         let path = layout::own_root(&other.name);
-        match InRoot::open_at(stage1, &path) {
+        match InRoot::below(stage1, &path) {
             Ok(_) => {}
-            Err(Errno::ENOENT) => return Ok(None),
+            Err(error) if error.errno == Errno::NOENT => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot open stage1's {path}")),
         }
     }
@@ -93,10 +93,10 @@ fn own_tree(stage1: &InRoot, app: &App, sharing: &[&App]) -> Result<Option<Strin
 pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<InRoot> {
     match tree {
         Tree::Own(path) | Tree::Shared { lower: Lower::Stage1(path), .. } => {
-            InRoot::open_at(stage1, path).with_context(|| format!("cannot open stage1's {path}"))
+            InRoot::below(stage1, path).with_context(|| format!("cannot open stage1's {path}"))
         }
         Tree::Shared { lower: Lower::Store(tree), .. } => {
-            InRoot::open_at(store.tree(tree)?, layout::IMAGE_ROOTFS)
+            InRoot::below(store.tree(tree)?, layout::IMAGE_ROOTFS)
                 .with_context(|| format!("cannot open the {} of tree {tree}", layout::IMAGE_ROOTFS))
         }
     }

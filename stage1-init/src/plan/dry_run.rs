@@ -3,35 +3,33 @@
 //!
 //! What comes from a manifest is JSON or a name. In addition, characters that would control a terminal are escaped.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
-
-use anyhow::{Context as _, Result};
 use pod::manifest::Ownership;
 use pod::text::one_line;
 use pod::{Mount, Socket, Source, layout};
 
-use crate::exchange::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, SHARED, TMP};
+use crate::exchange::statuses::Writes;
+use crate::exchange::view::{COPIED, Copied, DEVICES, MASKED, READ_ONLY, SHARED, TMP};
 use crate::load::trees::{Lower, Tree};
-use crate::plan::{Plan, Root, Supplied};
-
-/// Writes text to stdout; fails unless all of it is written.
-pub(crate) fn print(text: &str) -> Result<()> {
-    // Bypasses the buffer of Rust's runtime, which ignores an unwritable stdout as if it were closed.
-    let write = || File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(text.as_bytes());
-    write().context("cannot write to stdout")
-}
+use crate::load::zone::Zone;
+use crate::names::{DEV, LOCALTIME};
+use crate::plan::{Directory, File, Plan, Root, Supplied};
 
 /// Renders the plan as lines.
 pub fn text(plan: &Plan) -> String {
     let mut lines = Vec::new();
-    for (path, content) in &plan.files {
-        lines.push(format!("== file {path} =="));
+    lines.push("== directories ==".into());
+    lines.extend(plan.directories.iter().map(|(path, kind)| match kind {
+        Directory::Emptied => format!("{path}: emptied"),
+        Directory::Kept => path.clone(),
+    }));
+    for (path, File { mode, content }) in &plan.files {
+        lines.push(format!("== file {path}, {mode:04o} =="));
         lines.extend(content.lines().map(str::to_owned));
     }
     lines.push("== links ==".into());
     lines.extend(plan.links.iter().map(|(path, target)| format!("{path} -> {target}")));
+    lines.push("== time zone ==".into());
+    lines.extend(zone(plan.zone.as_ref()));
     lines.push("== mounts ==".into());
     lines.extend(plan.stage1.iter().map(|tree| {
         format!("stage1: {}/{tree}/{} with changes in {}", layout::TREES, layout::TREE, layout::STAGE1)
@@ -44,13 +42,33 @@ pub fn text(plan: &Plan) -> String {
     lines.extend(sockets.map(|Socket { name, protocol, port }| format!("{name}: {protocol} {port}")));
     lines.push("== limits ==".into());
     lines.extend(plan.limits.iter().map(|(file, value)| format!("{file}: {value}")));
+    lines.push("== statuses ==".into());
+    lines.extend(plan.statuses.iter().map(|(app, writes)| match writes {
+        Writes::Once => layout::status(app),
+        Writes::Again => format!("{}, at each end", layout::status(app)),
+    }));
     lines.push("== stdin ==".into());
     lines.push(if plan.stdin { "the caller's" } else { "/dev/null" }.into());
     lines.push("== command ==".into());
     lines.extend(plan.nspawn.iter().cloned());
+    lines.push("== exit code if the pod can't be started ==".into());
+    lines.push(plan.failure_code.map_or("that of the step that failed".into(), |code| code.to_string()));
     lines.push("== warnings ==".into());
     lines.extend(plan.warnings.iter().cloned());
     lines.iter().map(|line| one_line(line) + "\n").collect()
+}
+
+/// Describes the time zone that stage1 and each app's root get.
+fn zone(zone: Option<&Zone>) -> Vec<String> {
+    let Some(Zone { content, link }) = zone else { return vec![format!("no {LOCALTIME}: UTC")] };
+    let length = content.len();
+    match link {
+        None => vec![format!("{LOCALTIME}: {length} bytes")],
+        Some(link) => {
+            let file = link.file.as_path().display();
+            vec![format!("{LOCALTIME} -> {}", link.target), format!("{file}: {length} bytes")]
+        }
+    }
 }
 
 /// Describes what `/init` mounts for an app.

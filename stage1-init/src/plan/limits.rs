@@ -6,7 +6,7 @@
 use pod::isolators::{CapabilitySet, Quantity, Resource};
 use pod::{App, Pod};
 
-use super::service;
+use super::rights;
 use crate::load::host::{Controllers, Host};
 
 /// The period of CPU limits, in microseconds; also the kernel's default.
@@ -33,7 +33,7 @@ pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limi
     let isolators = &app.isolators;
     let mut directives = Vec::new();
     let whose = format!("of app {}", app.name);
-    let wanted = service::capabilities(app);
+    let wanted = rights::capabilities(app);
     let missing = wanted.without(host.capabilities);
     if !missing.is_empty() {
         warnings.push(format!("{missing} {whose}: this process has no such capability to pass on"));

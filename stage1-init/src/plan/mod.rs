@@ -2,14 +2,17 @@
 //! Plans a pod: what is written into its stage1, what is mounted, and what is executed. A plan is plain data, a pure
 //! function of the manifests and of what the host can do.
 //!
-//! `service` makes the units. What the units start is described in files of their own ([`crate::exchange::launch_file`]). Nothing is
-//! planned that would be ignored: what the host can't do becomes a warning.
+//! `service` makes the units. What the units start is described in files of their own ([`crate::launch_file`]). Nothing
+//! is planned that would be ignored: what the host can't do becomes a warning.
 
 pub mod dry_run;
 mod limits;
+pub(crate) mod nspawn;
 mod program;
+mod rights;
+mod root;
 mod service;
-pub(crate) mod unit;
+mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,43 +21,46 @@ use pod::id::TreeId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::Restart;
 use pod::name::AppName;
-use pod::{App, Mount, Socket, layout};
+use pod::{App, Socket, layout};
 
-use crate::exchange::launch_file::Launch;
 use crate::exchange::statuses::Writes;
 use crate::load::host::Host;
-use crate::load::trees::Tree;
+use crate::load::zone::Zone;
 use crate::load::{Credentials, Loaded};
-use crate::run::nspawn;
+use crate::names::{self, Role};
 use limits::Limits;
-use service::Role;
 
-use crate::exchange::view;
-pub use crate::exchange::view::Supplied;
-pub(crate) use service::launchers_capabilities;
+pub use root::{Root, Supplied};
 
-/// The directory of links to the apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
-const WANTS: &str = "etc/systemd/system/default.target.wants";
-/// The directory of launch files, in stage1. Only root can read them, since environments may contain secrets.
-pub(crate) const LAUNCH: &str = "etc/gantry/launch";
-/// The directory of links to the units that the pod's end starts, in stage1.
-const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
-/// The hosts file, in stage1, for apps that have none.
-pub(crate) const HOSTS: &str = "etc/gantry/hosts";
-/// The resolv.conf, in stage1, for apps that have none; absent if the host has none.
-pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
+/// The mode of a file that all in the pod's root may read.
+const READABLE: u32 = 0o644;
+/// The mode of a file that only root may read: environments may contain secrets.
+const SECRET: u32 = 0o600;
+
+/// What the caller of `/init` wants, beside the pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// nspawn and systemd show what they do.
+    pub debug: bool,
+    /// The exit code of a pod that can't be started; `None` means that of the step that failed.
+    pub failure_code: Option<u8>,
+}
 
 /// Everything that turns a stage1 tree into this pod's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// Directories to make or empty, by path in stage1.
+    pub directories: Vec<(String, Directory)>,
     /// Files to write, by path in stage1.
-    pub files: BTreeMap<String, String>,
+    pub files: BTreeMap<String, File>,
     /// Symbolic links to make, by path in stage1.
-    pub links: BTreeMap<String, String>,
+    pub links: Vec<(String, String)>,
+    /// The time zone of stage1 and of the apps; `None` means UTC.
+    pub zone: Option<Zone>,
     /// The tree in the store that stage1 is an overlay on; `None` if the pod has a stage1 of its own.
     pub stage1: Option<TreeId>,
     /// The statuses that are written when the apps end.
-    pub statuses: BTreeMap<AppName, Writes>,
+    pub statuses: Vec<(AppName, Writes)>,
     /// The apps' roots.
     pub roots: Vec<Root>,
     /// The sockets to open, in the order in which launchers count them.
@@ -65,60 +71,75 @@ pub struct Plan {
     pub stdin: bool,
     /// The command line to execute: the bundled loader, with nspawn and its arguments.
     pub nspawn: Vec<String>,
+    /// The exit code if the pod can't be started; `None` means that of the step that failed.
+    pub failure_code: Option<u8>,
     /// Requests that are not honoured, a line each.
     pub warnings: Vec<String>,
 }
 
-/// An app's file system tree.
+/// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Root {
-    /// Where it is mounted, in stage1.
-    pub at: String,
-    /// What is mounted there.
-    pub tree: Tree,
-    /// Whether the app may not write to it.
-    pub read_only: bool,
-    /// Whether its /tmp is a tmpfs.
-    pub tmp_in_memory: bool,
-    /// The files that it is supplied with, in this order.
-    pub supplied: Vec<Supplied>,
-    /// The volumes that are mounted in it last.
-    pub mounts: Vec<Mount>,
+pub struct File {
+    /// Its mode.
+    pub mode: u32,
+    /// Its content.
+    pub content: String,
 }
 
-/// Plans a pod. With `debug`, nspawn and systemd show what they do.
-pub fn plan(loaded: &Loaded, host: &Host, debug: bool) -> Plan {
+/// What happens to a directory before the pod starts. It is made if it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directory {
+    /// What an earlier start left in it is removed.
+    Emptied,
+    /// What is in it stays.
+    Kept,
+}
+
+/// Plans a pod.
+pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     let pod = &loaded.pod;
     let mut plan = Plan {
         stdin: pod.apps.len() == 1,
         stage1: loaded.stage1,
+        zone: host.zone.clone(),
+        failure_code: options.failure_code,
         warnings: pod.warnings.clone(),
         ..Plan::default()
     };
-    plan.files.insert("etc/machine-id".into(), format!("{}\n", pod.id.machine_id()));
-    plan.files.insert(HOSTS.into(), hosts(&pod.id.host_name()));
+    for emptied in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
+        plan.directories.push((emptied.into(), Directory::Emptied));
+    }
+    plan.directories.push((layout::OUTCOME.into(), Directory::Kept));
+    plan.write(names::MACHINE_ID, format!("{}\n", pod.id.machine_id()));
+    plan.write(names::HOSTS, hosts(&pod.id.host_name()));
     plan.limits = limits::of_pod(pod, host.controllers, &mut plan.warnings);
     if let Some(resolv_conf) = &host.resolv_conf {
-        plan.files.insert(RESOLV_CONF.into(), resolv_conf.clone());
+        plan.write(names::RESOLV_CONF, resolv_conf.clone());
     }
     let limits: Vec<_> = pod.apps.iter().map(|app| limits::of_app(app, host, &mut plan.warnings)).collect();
     // CPU shares are relative to neighbouring apps, so either every app is in a slice or none is.
     let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
     for (app, limits) in pod.apps.iter().zip(&limits) {
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced);
-        plan.roots.push(view::root(app, &loaded.trees[&app.name], host.resolv_conf.is_some()));
+        let root = root::root(app, &loaded.trees[&app.name], host.resolv_conf.is_some());
+        plan.directories.push((root.at.clone(), Directory::Kept));
+        plan.roots.push(root);
     }
     let (passwd, group) = accounts(loaded);
-    plan.files.insert("etc/passwd".into(), passwd);
-    plan.files.insert("etc/group".into(), group);
+    plan.write(names::PASSWD, passwd);
+    plan.write(names::GROUP, group);
     let wanted =
-        pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(service::capabilities(app)));
+        pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(rights::capabilities(app)));
     let pods_capabilities = wanted.without(CapabilitySet::DEFAULT);
-    plan.nspawn = nspawn::words(Arch::current(), pod.id, pods_capabilities, debug);
+    plan.nspawn = nspawn::words(Arch::current(), pod.id, pods_capabilities, options.debug);
     plan
 }
 
 impl Plan {
+    fn write(&mut self, path: impl Into<String>, content: String) {
+        self.files.insert(path.into(), File { mode: READABLE, content });
+    }
+
     fn add_app(&mut self, app: &App, credentials: &Credentials, limits: &Limits, sliced: bool) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
@@ -129,25 +150,23 @@ impl Plan {
             (Role::PostStop, app.post_stop.as_ref()),
         ];
         for (role, exec) in programs.into_iter().filter_map(|(role, exec)| Some((role, exec?))) {
-            let launch =
-                program::launch(app, exec, credentials, sockets.clone().filter(|_| role == Role::App));
-            let launch = Launch { handler: role != Role::App, ..launch };
-            let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON");
-            self.files.insert(role.launch(&app.name), launch + "\n");
+            let launch = program::launch(role, app, exec, credentials, sockets.clone());
+            let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON") + "\n";
+            self.files.insert(role.launch_file(&app.name), File { mode: SECRET, content: launch });
             let unit = service::unit(role, app, credentials, limits);
-            let unit = if sliced { unit.set("Slice", service::slice(&app.name)) } else { unit };
-            self.files.insert(format!("{}/{}", layout::UNITS, role.unit(&app.name)), unit.into_text());
+            let unit = if sliced { unit.set("Slice", names::slice(&app.name)) } else { unit };
+            self.write(names::unit_file(&role.unit(&app.name)), unit.into_text());
         }
         if sliced {
-            let (name, unit) = (service::slice(&app.name), service::slice_unit(&app.name, limits));
-            self.files.insert(format!("{}/{name}", layout::UNITS), unit.into_text());
+            let unit = service::slice_unit(&app.name, limits).into_text();
+            self.write(names::unit_file(&names::slice(&app.name)), unit);
         }
         let writes = if app.restart == Restart::No { Writes::Once } else { Writes::Again };
-        self.statuses.insert(app.name.clone(), writes);
-        let mut link = |wants, name| self.links.insert(format!("{wants}/{name}"), format!("../{name}"));
-        link(WANTS, Role::App.unit(&app.name));
+        self.statuses.push((app.name.clone(), writes));
+        let mut link = |wants, name| self.links.push((format!("{wants}/{name}"), format!("../{name}")));
+        link(names::WANTS, Role::App.unit(&app.name));
         if app.post_stop.is_some() {
-            link(EXIT_WANTS, Role::PostStop.unit(&app.name));
+            link(names::EXIT_WANTS, Role::PostStop.unit(&app.name));
         }
     }
 }

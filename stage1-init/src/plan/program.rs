@@ -1,28 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an app's programs are started with.
 
-use pod::exec::Exec;
+use pod::exec::{Exec, Word};
+use pod::name::EnvName;
 use pod::{App, layout};
 
-use super::service;
+use super::rights;
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::load::Credentials;
+use crate::names::Role;
 
-pub(super) fn launch(app: &App, exec: &Exec, credentials: &Credentials, sockets: Option<Sockets>) -> Launch {
-    let environment = app.full_environment(credentials.person.as_ref());
+/// Returns the launch file of one of an app's programs.
+pub(super) fn launch(
+    role: Role,
+    app: &App,
+    exec: &Exec,
+    credentials: &Credentials,
+    sockets: Option<Sockets>,
+) -> Launch {
     Launch {
-        app: app.name.to_string(),
-        root: format!("/{}", layout::app(&app.name)),
-        exec: exec.words().iter().map(|word| word.as_str().to_owned()).collect(),
-        directory: app.working_directory.as_str().to_owned(),
-        environment: environment.into_iter().map(|(name, value)| (name.into(), value.into_owned())).collect(),
+        app: app.name.clone(),
+        root: format!("/{}", layout::app(&app.name)).parse().expect("an app's root has a valid path"),
+        exec: exec.clone(),
+        directory: app.working_directory.clone(),
+        environment: environment(app, credentials),
         groups: groups(app, credentials),
-        handler: false,
-        sockets,
+        handler: role != Role::App,
+        sockets: sockets.filter(|_| role == Role::App),
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
-        user_namespaces: service::may_administer(app),
-        drop_capabilities: service::dropped_capabilities(app).iter().map(|one| one.number()).collect(),
+        user_namespaces: rights::may_administer(app),
+        drop_capabilities: rights::dropped_capabilities(app),
     }
+}
+
+/// Returns the environment of an app. [`App::check_sizes`] has shown that each value can be one of a program's.
+fn environment(app: &App, credentials: &Credentials) -> Vec<(EnvName, Word)> {
+    let all = app.full_environment(credentials.person.as_ref());
+    let typed = all.into_iter().map(|(name, value)| {
+        let name = name.parse().expect("names are the manifest's, or Gantry's own");
+        (name, Word::try_from(value.into_owned()).expect("sizes were checked, and account files have no NUL"))
+    });
+    typed.collect()
 }
 
 /// Returns the supplementary groups of an app.
@@ -39,6 +57,6 @@ fn groups(app: &App, credentials: &Credentials) -> Vec<u32> {
 
 /// Returns which of the pod's sockets are the app's, if any.
 pub(super) fn sockets(app: &App, first: usize) -> Option<Sockets> {
-    let names: Vec<_> = app.sockets.iter().map(|socket| socket.name.to_string()).collect();
+    let names: Vec<_> = app.sockets.iter().map(|socket| socket.name.clone()).collect();
     (!names.is_empty()).then_some(Sockets { first, names })
 }

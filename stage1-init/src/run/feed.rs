@@ -8,19 +8,19 @@
 //! input ends.
 
 use std::fs::{File, read_dir, read_link, read_to_string};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use nix::errno::Errno;
 use nix::libc::{POLLIN, SYS_ppoll, SYS_pselect6, SYS_read, SYS_readv, SYS_restart_syscall, SYS_splice};
 #[cfg(target_arch = "x86_64")]
 use nix::libc::{SYS_poll, SYS_select};
-use nix::poll::{PollFd, PollFlags};
-use nix::sys::stat::fstat;
-use nix::unistd::{Pid, read, write};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::fstat;
+use rustix::io::{Errno, read, write};
+use rustix::process::Pid;
 
 use crate::enter::terminal::is_background;
 
@@ -70,10 +70,8 @@ impl Feed {
         match &self.pipe {
             None => (None, None),
             Some(_) if self.background => (None, Some(self.pause)),
-            Some(pipe) if !self.waiting.is_empty() => {
-                (Some(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)), None)
-            }
-            Some(_) => (Some(PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)), None),
+            Some(pipe) if !self.waiting.is_empty() => (Some(PollFd::new(pipe, PollFlags::OUT)), None),
+            Some(_) => (Some(PollFd::new(&self.terminal, PollFlags::IN)), None),
         }
     }
 
@@ -105,11 +103,11 @@ impl Feed {
         let Some(pipe) = &self.pipe else { return };
         if self.waiting.is_empty() {
             let mut bytes = [0; CHUNK];
-            match read(&self.terminal, &mut bytes) {
+            match read(&self.terminal, &mut bytes[..]) {
                 Ok(count) if count > 0 => self.waiting.extend_from_slice(&bytes[..count]),
                 // This process is in the background, there is no input, or other processes are reading: try again
                 // later.
-                Err(Errno::EIO | Errno::EAGAIN | Errno::EINTR) => return,
+                Err(Errno::IO | Errno::AGAIN | Errno::INTR) => return,
                 // The input (^D) or the terminal has ended.
                 Ok(_) | Err(_) => {
                     self.pipe = None;
@@ -119,7 +117,7 @@ impl Feed {
         }
         match write(pipe, &self.waiting) {
             Ok(count) => drop(self.waiting.drain(..count)),
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(Errno::AGAIN | Errno::INTR) => {}
             // The pipe has no reader any more.
             Err(_) => self.pipe = None,
         }
@@ -127,7 +125,8 @@ impl Feed {
 
     /// Tells whether a thread of the process waits for this pipe's input and nothing else.
     fn is_read_by(&self, process: Pid) -> bool {
-        let threads = read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let threads =
+            read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).into_iter().flatten().flatten();
         threads.map(|thread| thread.path()).any(|thread| {
             let call = read_to_string(thread.join("syscall")).unwrap_or_default();
             let fd = match Waits::parse(&call) {

@@ -10,12 +10,10 @@
 //! pending signals, this request among them.
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
+use sys::process;
 
 use crate::enter::cgroup::Cgroup;
-use crate::sys;
 
 /// SIGRTMIN+3 as systemd counts; it starts `halt.target` (systemd(1), "Signals").
 const HALT: i32 = 37;
@@ -34,31 +32,32 @@ pub(crate) enum Nspawn {
 /// must be a subreaper (prctl(2), `PR_SET_CHILD_SUBREAPER`), and nspawn its child.
 pub(crate) fn halt(nspawn: Pid, cgroup: &Cgroup, then: Nspawn) -> Result<Option<Pid>> {
     // A stopped nspawn can't wait for systemd, and so can't take systemd's exit code.
-    kill(nspawn, Signal::SIGSTOP).context("cannot stop nspawn")?;
-    waitid(Id::Pid(nspawn), WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+    kill_process(nspawn, Signal::STOP).context("cannot stop nspawn")?;
+    waitid(WaitId::Pid(nspawn), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
         .context("cannot wait for nspawn")?;
     let systemd = cgroup.processes()?.into_iter().find(|process| is_systemd(*process, nspawn));
     if let Some(systemd) = systemd {
-        sys::send(systemd, HALT).context("cannot signal the pod's systemd")?;
+        process::send(systemd, HALT).context("cannot signal the pod's systemd")?;
         if then == Nspawn::Ends {
-            kill(nspawn, Signal::SIGKILL).context("cannot end nspawn")?;
-            waitpid(nspawn, None).context("cannot wait for nspawn")?;
+            kill_process(nspawn, Signal::KILL).context("cannot end nspawn")?;
+            waitpid(Some(nspawn), WaitOptions::empty()).context("cannot wait for nspawn")?;
             return Ok(Some(systemd));
         }
     }
-    kill(nspawn, Signal::SIGCONT).context("cannot continue nspawn")?;
+    kill_process(nspawn, Signal::CONT).context("cannot continue nspawn")?;
     Ok(systemd.map(|_| nspawn))
 }
 
 /// Tells whether a process is nspawn's child and the first in its process namespace.
 fn is_systemd(process: Pid, nspawn: Pid) -> bool {
-    std::fs::read_to_string(format!("/proc/{process}/status"))
+    std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))
         .is_ok_and(|status| is_first_child(&status, nspawn))
 }
 
 fn is_first_child(status: &str, parent: Pid) -> bool {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-    field("PPid:").trim() == parent.to_string() && field("NSpid:").split_whitespace().last() == Some("1")
+    field("PPid:").trim() == parent.as_raw_nonzero().to_string()
+        && field("NSpid:").split_whitespace().last() == Some("1")
 }
 
 #[cfg(test)]
@@ -67,7 +66,7 @@ mod tests {
 
     #[test]
     fn systemd_is_nspawns_child_and_the_first_of_its_namespace() {
-        let parent = Pid::from_raw(12);
+        let parent = Pid::from_raw(12).unwrap();
         assert!(is_first_child("Name:\tsystemd\nPPid:\t12\nNSpid:\t13\t1\n", parent));
         assert!(!is_first_child("Name:\tsystemd\nPPid:\t1\nNSpid:\t13\t1\n", parent), "another's");
         assert!(!is_first_child("Name:\t(sd-x)\nPPid:\t12\nNSpid:\t13\n", parent), "not in the pod");

@@ -5,27 +5,36 @@
 //! caller's session, so it acts for them.
 //!
 //! When `/init` is to stop (SIGTSTP, ^Z), it freezes the pod first, and lets it go on once `/init` is continued. A pod
-//! whose apps hold the terminal ([`Input::Held`]) stays frozen in the background: it stops again by SIGTTIN, as a
+//! whose apps hold the terminal ([`terminal::Input::Held`]) stays frozen in the background: it stops again by SIGTTIN, as a
 //! program that reads does. The reason is that `/init` can't tell whether an app is about to read, and could not keep
 //! it from reading.
 //!
 //! SIGSTOP stops this process without notice, so it does not freeze the pod.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::Result;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::SignalFd;
-use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::kill_current_process_group;
 
 use crate::enter::cgroup::Cgroup;
-use crate::enter::terminal::{Input, is_background};
+use crate::enter::terminal::{self, is_background};
+use crate::run::feed::Feed;
 
 /// How often to check whether a frozen pod that could not be stopped is in the foreground.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How the pod's apps have the terminal that is their stdin ([`terminal::Input`]).
+#[derive(Debug)]
+enum Input {
+    None,
+    Held(OwnedFd),
+    Fed(Feed),
+}
 
 /// The pod as a job; its processes are in `cgroup`.
 #[derive(Debug)]
@@ -39,8 +48,13 @@ pub(crate) struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// Makes the job of a running pod.
-    pub(crate) fn new(cgroup: &'a Cgroup, input: Input) -> Self {
-        Self { cgroup, input, frozen: false, ends: false }
+    pub(crate) fn new(cgroup: &'a Cgroup, input: terminal::Input) -> Result<Self> {
+        let input = match input {
+            terminal::Input::None => Input::None,
+            terminal::Input::Held(terminal) => Input::Held(terminal),
+            terminal::Input::Fed { terminal, pipe } => Input::Fed(Feed::new(terminal, pipe)?),
+        };
+        Ok(Self { cgroup, input, frozen: false, ends: false })
     }
 
     /// Waits until a signal arrives or [`Job::tend`] has something to do.
@@ -50,11 +64,11 @@ impl<'a> Job<'a> {
             Input::Fed(feed) => feed.awaits(),
             _ => (None, None),
         };
-        let timeout = timeout.map_or(PollTimeout::NONE, |time| time.try_into().unwrap_or(PollTimeout::MAX));
-        let signals = PollFd::new(signals.as_fd(), PollFlags::POLLIN);
+        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
+        let signals = PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN);
         let mut awaited: Vec<_> = [signals].into_iter().chain(also).collect();
-        match poll(&mut awaited, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
+        match poll(&mut awaited, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -68,7 +82,7 @@ impl<'a> Job<'a> {
         self.frozen = true;
         match signal {
             // Sent to the whole job, as the kernel does.
-            Signal::SIGTTIN => kill(Pid::from_raw(0), signal)?,
+            Signal::SIGTTIN => kill_current_process_group(rustix::process::Signal::TTIN)?,
             _ => raise(signal)?,
         }
         let signal = SigSet::from(signal);

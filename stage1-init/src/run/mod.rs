@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The pod from its start to its end: nspawn, and the processes of Gantry's that stay with it.
 
+pub(crate) mod ending;
 pub(crate) mod feed;
 pub(crate) mod halt;
 pub(crate) mod history;
@@ -8,4 +9,5 @@ pub(crate) mod inotify;
 pub(crate) mod job;
 pub(crate) mod nspawn;
 pub(crate) mod reaper;
+pub(crate) mod requests;
 pub(crate) mod supervisor;

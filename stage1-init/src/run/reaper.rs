@@ -10,40 +10,39 @@
 //!
 //! First it removes the cgroups that killed reapers have left behind.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::exit;
 
 use anyhow::{Context, Result, ensure};
-use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
-use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpid, setsid};
-use rustix::fs::FlockOperation;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, openat};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, chdir, getpid, pidfd_open, setsid, waitpid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use sys::descriptors::close_others;
+use sys::process::{ForkResult, fork};
 
 use crate::enter::cgroup::Cgroup;
 use crate::load::lock;
 use crate::load::store::Store;
 use crate::run::history::History;
-use crate::sys;
 
 /// Starts the reaper of this process's pod. `lock` and the trees stay locked until the reaper ends.
 pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, history: &History) -> Result<()> {
-    let own = Pid::from_raw(getpid().as_raw()).context("this process has no id")?;
-    let pod = pidfd_open(own, PidfdFlags::empty()).context("cannot open this process")?;
+    let pod = pidfd_open(getpid(), PidfdFlags::empty()).context("cannot open this process")?;
     let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
-    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+    let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context("cannot open /dev/null")?;
     // Forked twice, so that the reaper is no child of nspawn's.
-    match sys::fork().context("cannot fork")? {
+    match fork().context("cannot fork")? {
         ForkResult::Parent { child } => {
-            let ended = waitpid(child, None).context("cannot wait for the reaper's parent")?;
-            ensure!(ended == WaitStatus::Exited(child, 0), "cannot fork the reaper");
+            let child = Pid::from_raw(child.as_raw());
+            let ended =
+                waitpid(child, WaitOptions::empty()).context("cannot wait for the reaper's parent")?;
+            ensure!(ended.is_some_and(|(_, how)| how.exit_status() == Some(0)), "cannot fork the reaper");
             Ok(())
         }
-        ForkResult::Child => match sys::fork() {
+        ForkResult::Child => match fork() {
             Ok(ForkResult::Child) => {
                 // The reaper works even if some of that fails.
                 let _ = detach(&null);
@@ -74,26 +73,15 @@ fn reap(
     alive: OwnedFd,
 ) -> Result<()> {
     let own = [lock.as_raw_fd(), history.descriptor(), pod.as_raw_fd(), alive.as_raw_fd()];
-    let cgroups = cgroup.descriptors().map(AsRawFd::as_raw_fd);
+    let cgroups = cgroup.descriptors().map(|cgroup| cgroup.as_raw_fd());
     let trees = store.locks().map(|lock| lock.as_raw_fd());
-    close_others(&own.into_iter().chain(cgroups).chain(trees).collect::<Vec<_>>())?;
+    let kept: Vec<_> = own.into_iter().chain(cgroups).chain(trees).collect();
+    close_others(|number| kept.contains(&number))?;
     rustix::thread::set_name(c"gantry-reaper")?;
-    // It doesn't matter to this pod if another pod's cgroup can't be removed.
-    let _ = cgroup.sweep();
-    while poll(&mut [PollFd::new(pod.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_err() {}
+    cgroup.sweep();
+    while poll(&mut [PollFd::new(pod, PollFlags::IN)], None).is_err() {}
     drop(alive);
     let removed = cgroup.remove();
     history.killed();
     removed
-}
-
-/// Closes every descriptor from 3 on, except for those to keep.
-pub(crate) fn close_others(keep: &[i32]) -> Result<()> {
-    let listed = std::fs::read_dir("/proc/self/fd").context("cannot read /proc/self/fd")?;
-    let open: Vec<i32> = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    for fd in open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
-        // The list includes the descriptor used to make it, which is closed by now.
-        let _ = nix::unistd::close(fd);
-    }
-    Ok(())
 }

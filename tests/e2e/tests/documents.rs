@@ -102,7 +102,9 @@ fn compared_with(version: &str) -> String {
 }
 
 fn page(version: &str, profile: &Value) -> String {
-    let mut page = format!("{HEAD}\n## The table\n\n| calls | an app may make them | because | which |\n|---|---|---|---|\n");
+    let mut page = format!(
+        "{HEAD}\n## The table\n\n| calls | an app may make them | because | which |\n|---|---|---|---|\n"
+    );
     for group in GROUPS {
         let calls: Vec<_> = group.calls.split_whitespace().collect();
         let (name, rule, why, calls) = (group.name, rule(group.rule), group.why, calls.join(" "));
@@ -165,7 +167,8 @@ fn own() -> BTreeMap<&'static str, (Verdict, &'static str)> {
         Rule::Check(_) => Verdict::ByArguments,
     };
     let here = |call: &str| {
-        x86_64::Sysno::iter().any(|one| one.name() == call) || x86::Sysno::iter().any(|one| one.name() == call)
+        x86_64::Sysno::iter().any(|one| one.name() == call)
+            || x86::Sysno::iter().any(|one| one.name() == call)
     };
     let all = GROUPS.iter().flat_map(|group| {
         group.calls.split_whitespace().map(move |call| (call, (verdict(group.rule), group.why)))

@@ -38,9 +38,10 @@ fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
     fs::set_permissions(root.join("script"), Permissions::from_mode(0o755)).unwrap();
 
     symlink("/proc/self/root", root.join("self")).unwrap();
-    let directory = |path, error| format!("cannot enter its working directory \"{path}\": {error}");
-    let denied = "EACCES: Permission denied";
-    let circle = "ELOOP: Too many symbolic links encountered";
+    let directory =
+        |path, error| format!("cannot enter its working directory \"{path}\": openat2 \"{path}\": {error}");
+    let denied = "Permission denied (os error 13)";
+    let circle = "Symbolic link loop (os error 40)";
     for (directory, program, error) in [
         ("/", "/bin/true", None),
         ("/w", "/bin/true", Some(directory("/w", denied))),
@@ -50,7 +51,7 @@ fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
             "/proc/self/exe",
             Some("cannot run \"/proc/self/exe\": it leads through a link of /proc's, or in a circle".into()),
         ),
-        ("/", "/script", Some(format!("cannot run \"/script\": {denied}"))),
+        ("/", "/script", Some("cannot run \"/script\": EACCES: Permission denied".into())),
     ] {
         let (code, said) = match error {
             Some(error) => (126, format!("error: app a: {error}\n")),
@@ -173,11 +174,10 @@ fn a_changed_tree_is_named_when_the_pod_starts_again() {
     let changed =
         "expected a directory, or nothing, in the app's tree, which an earlier run may have changed";
     let failed = |path: &str, error: &str| format!("error: root of app vandal: {path}: {changed}: {error}\n");
-    let directory =
-        "warning: app vandal has not the host's time zone: /etc/localtime: EISDIR: Is a directory\n";
-    let missing = "ENOENT: No such file or directory";
+    let directory = "warning: app vandal has not the host's time zone: /etc/localtime: unlinkat \"localtime\": Is a directory (os error 21)\n";
+    let missing = "openat2 \"etc\": No such file or directory (os error 2)";
     for (change, code, said) in [
-        ("rm -r /tmp; touch /tmp", 3, failed("/tmp: /tmp", "ENOTDIR: Not a directory")),
+        ("rm -r /tmp; touch /tmp", 3, failed("/tmp: /tmp", "openat2 \"tmp\": Not a directory (os error 20)")),
         ("mv /etc /x; ln -s /nowhere /etc", 3, failed("/etc/hosts: /etc", missing)),
         ("rm -f /etc/localtime; mkdir /etc/localtime", 0, directory.into()),
     ] {
@@ -203,7 +203,7 @@ fn mounts_that_fail_in_the_pod_are_a_failed_start() {
     for (arguments, code) in [([].as_slice(), 3), (&["--failure-code=254"], 254)] {
         let output = Command::new("./stage1/init").args(arguments).current_dir(&pod).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        let error = "error: cannot mount into /apps/link: cannot open /sys: ELOOP: Too many symbolic links encountered\n";
+        let error = "error: cannot mount into /apps/link: cannot open /sys: openat2 \"sys\": Symbolic link loop (os error 40)\n";
         assert_eq!((output.status.code(), said.as_str()), (Some(code), error));
     }
     gantry.wait_all();

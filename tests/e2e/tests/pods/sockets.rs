@@ -125,7 +125,9 @@ fn a_port_that_is_taken_is_named_and_nothing_is_left() {
     assert_eq!(code, 3, "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
     assert!(
-        error.starts_with(&format!("error: port web: cannot listen on tcp {taken}: EADDRINUSE")),
+        error.starts_with(&format!(
+            "error: port web: cannot listen on tcp {taken}: Address in use (os error 98)"
+        )),
         "{error}"
     );
     drop(holder);

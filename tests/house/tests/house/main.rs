@@ -4,6 +4,7 @@
 //! It reads the crates' manifests by `cargo metadata`, and their sources as text.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
+mod circles;
 mod nevers;
 mod sources;
 
@@ -24,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("image", &["archive", "pod", "report", "store", "sys"]),
     ("prepare", &["archive", "image", "pod", "report", "store", "sys"]),
     ("pods", &["pod", "report", "store", "sys"]),
-    ("terminal", &["pod", "report"]),
+    ("terminal", &["pod", "report", "sys"]),
     ("installer", &["archive", "image", "pod", "pods", "prepare", "report", "store", "sys", "terminal"]),
     ("stage1-init", &["filter", "pod", "sys"]),
     ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),

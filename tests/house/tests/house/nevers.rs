@@ -18,7 +18,9 @@ const LIBRARIES: [&str; 9] = [
 const PROGRAMS: [&str; 3] = ["installer", "rootfs-build", "stage1-init"];
 
 /// Where unsafe code may stand.
-const UNSAFE: [&str; 2] = ["stage1-init/src/sys.rs", "stage1-init/src/no_unwind.rs"];
+const UNSAFE: &str = "crates/sys/src/";
+/// The library of programs alone.
+const TERMINAL: &str = "crates/terminal";
 
 /// Returns the lines of these crates that contain one of the words, as `file: line`.
 fn found<'a>(crates: impl IntoIterator<Item = &'a str>, words: &[&str]) -> Vec<String> {
@@ -43,19 +45,23 @@ fn the_store_knows_no_image_format() {
 
 #[test]
 fn unsafe_code_stands_in_one_place() {
-    let all = found(LIBRARIES.into_iter().chain(PROGRAMS), &["unsafe ", "unsafe{", "unsafe_code,"]);
-    let wrong: Vec<_> = all.iter().filter(|line| !UNSAFE.iter().any(|file| line.starts_with(file))).collect();
+    let crates = LIBRARIES.into_iter().chain(PROGRAMS).chain([TERMINAL]);
+    let all = found(crates, &["unsafe ", "unsafe{", "unsafe(", "(unsafe)", "unsafe_code,"]);
+    let wrong: Vec<_> = all.iter().filter(|line| !line.starts_with(UNSAFE)).collect();
     assert_eq!(wrong, Vec::<&String>::new());
     assert_ne!(all, Vec::<String>::new(), "and it is found there");
 }
 
 #[test]
 fn paths_are_opened_in_one_place() {
-    let all = found(LIBRARIES.into_iter().chain(["installer", "rootfs-build"]), &["openat2"]);
-    let wrong: Vec<_> = all
-        .iter()
-        .filter(|line| !line.starts_with("crates/sys/src/open.rs") && !line.contains("Sysno::openat2"))
-        .collect();
+    let all = found(LIBRARIES.into_iter().chain(PROGRAMS), &["openat2"]);
+    // `make.rs` names the call in errors about paths that it does not even try.
+    let is_allowed = |line: &str| {
+        line.starts_with("crates/sys/src/open.rs")
+            || line.contains("Sysno::openat2")
+            || line.contains("\"openat2\"")
+    };
+    let wrong: Vec<_> = all.iter().filter(|line| !is_allowed(line)).collect();
     assert_eq!(wrong, Vec::<&String>::new());
     assert_ne!(all, Vec::<String>::new(), "and it is found there");
 }

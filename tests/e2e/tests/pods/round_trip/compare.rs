@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pod::exec::Word;
 use stage1_init::launch_file::Launch;
 use stage1_init::plan::Plan;
 
@@ -203,7 +204,7 @@ fn microseconds(span: &str) -> u64 {
 }
 
 fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String> {
-    let file = &plan.files[&format!("etc/gantry/launch/{service}")];
+    let file = &plan.files[&format!("etc/gantry/launch/{service}")].content;
     let found: Launch = serde_json::from_str(file).unwrap();
     let mut differences = Vec::new();
     let mut compare = |what: &str, found: String, meant: String| {
@@ -211,7 +212,8 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
             differences.push(format!("{service}: {what} is {found}, meant {meant}"));
         }
     };
-    compare("exec", format!("{:?}", found.exec), format!("{exec:?}"));
+    let words: Vec<_> = found.exec.words().iter().map(Word::as_str).collect();
+    compare("exec", format!("{words:?}"), format!("{exec:?}"));
     let primary = (!app.groups.is_empty()).then_some(app.gid);
     let groups: BTreeSet<u32> = app.groups.iter().copied().chain(primary).collect();
     compare(
@@ -220,9 +222,11 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
         format!("{groups:?}"),
     );
     compare("handler", found.handler.to_string(), (!service.starts_with("app-")).to_string());
-    compare("directory", found.directory, app.directory.clone());
-    compare("root", found.root, format!("/apps/{}", app.name));
-    compare("environment", format!("{:?}", found.environment), format!("{:?}", app.environment));
+    compare("directory", found.directory.into(), app.directory.clone());
+    compare("root", found.root.into(), format!("/apps/{}", app.name));
+    let environment: BTreeMap<String, String> =
+        found.environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    compare("environment", format!("{environment:?}"), format!("{:?}", app.environment));
     let filter = found
         .seccomp
         .map(|filter| (filter.retain, filter.calls.into_iter().collect::<BTreeSet<_>>(), filter.errno));
@@ -232,6 +236,7 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
     let dropped = [("SETGID", 6), ("SETPCAP", 8), ("SYS_CHROOT", 18), ("SYS_PTRACE", 19), ("SYS_ADMIN", 21)];
     let dropped = dropped.into_iter().filter(|(name, _)| !app.capabilities.contains(name));
     let dropped: Vec<u8> = dropped.map(|(_, number)| number).collect();
-    compare("capabilities to drop", format!("{:?}", found.drop_capabilities), format!("{dropped:?}"));
+    let found: Vec<u8> = found.drop_capabilities.iter().map(|one| one.number()).collect();
+    compare("capabilities to drop", format!("{found:?}"), format!("{dropped:?}"));
     differences
 }

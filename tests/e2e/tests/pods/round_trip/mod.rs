@@ -19,7 +19,7 @@ use pod::manifest::{ImageManifest, Manifest};
 use pod::user::Person;
 use pod::{Pod, layout};
 use stage1_init::host::{Controllers, Host};
-use stage1_init::plan::{Plan, plan};
+use stage1_init::plan::{Options, Plan, plan};
 use stage1_init::{Credentials, Loaded, Store, Tree};
 
 use generate::Meant;
@@ -54,7 +54,7 @@ fn plan_of(meant: &Meant) -> Plan {
     let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
     let trees = trees.collect();
     let (credentials, store) = (credentials.collect(), Store::default());
-    plan(&Loaded { pod, credentials, stage1: None, trees, store }, &host, false)
+    plan(&Loaded { pod, credentials, stage1: None, trees, store }, &host, &Options::default())
 }
 
 /// Generates manifests and compares them. Returns the number of units, and their differences.
@@ -126,7 +126,7 @@ fn systemd_notices_what_was_not_meant() {
         let meant = generate::pod(&mut rng, &mut generate::Names::default());
         let mut plan = plan_of(&meant);
         let path = format!("etc/systemd/system/app-{}.service", meant.apps[0].name);
-        let unit = plan.files.get_mut(&path).unwrap();
+        let unit = &mut plan.files.get_mut(&path).unwrap().content;
         let lines = unit.lines().map(|line| if line.starts_with(directive) { otherwise } else { line });
         *unit = lines.map(|line| format!("{line}\n")).collect();
         let parsed = oracle.parse(std::slice::from_ref(&plan));

@@ -58,7 +58,7 @@ impl Oracle {
         copy_units(&self.stage1.path().join("usr/lib/systemd/system"), directory.path());
         for (path, unit) in plans.iter().flat_map(|plan| &plan.files) {
             if let Some(name) = path.strip_prefix(UNITS) {
-                fs::write(directory.path().join(name), unit).unwrap();
+                fs::write(directory.path().join(name), &unit.content).unwrap();
                 symlink(format!("../{name}"), wanted.join(name)).unwrap();
             }
         }

@@ -116,7 +116,8 @@ fn a_dry_run_shows_the_plan_and_does_nothing() {
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
     let plan = text(&output.stdout);
     for part in [
-        "== file etc/systemd/system/app-plan.service ==",
+        "== file etc/systemd/system/app-plan.service, 0644 ==",
+        "== time zone ==",
         "User=1000",
         "echo never",
         "systemd-nspawn",

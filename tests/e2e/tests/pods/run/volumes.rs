@@ -31,7 +31,8 @@ fn an_empty_volume_has_its_owner_and_mode_or_is_not_there() {
         });
         let run = run.unwrap();
         assert!(run.fault.is_some(), "{call} is made");
-        let error = "error: root of app own: volume at \"/v\": volume v of kind empty: EIO: I/O error\n";
+        let error =
+            "error: root of app own: volume at \"/v\": volume v of kind empty: I/O error (os error 5)\n";
         assert_eq!((run.code, run.stderr.as_str()), (Some(3), error), "{call}");
         let (code, output) = gantry.start(&pod).wait();
         assert_eq!(
@@ -72,7 +73,8 @@ fn a_source_that_is_of_another_kind_by_now_is_named() {
             assert_eq!((code, text(&output.stderr)), (3, error));
         };
         remove(was).unwrap();
-        refused(format!("source \"{}\": ENOENT: No such file or directory", source.display()));
+        let missing = "No such file or directory (os error 2)";
+        refused(format!("source \"{0}\": openat2 \"{0}\": {missing}", source.display()));
         make(is).unwrap();
         refused(format!("the volume is {is}, and {was} is there: expected the same of both"));
         remove(is).unwrap();

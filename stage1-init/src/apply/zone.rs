@@ -1,94 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's time zone in stage1.
-//!
-//! According to localtime(5), /etc/localtime is a link into /usr/share/zoneinfo. But hosts have plain files too, and
-//! links of every kind.
+//! Gives a tree a time zone: stage1, and each app's root.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::path::{Component, Path, PathBuf};
+use anyhow::Result;
+use pod::path::RelativePath;
+use sys::InRoot;
 
-use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::Mode;
+use super::write::{READABLE, file, link, remove};
+use crate::load::zone::Zone;
+use crate::names::LOCALTIME;
 
-use crate::apply::{remove, write_file, write_link};
-use crate::in_root::InRoot;
-
-const LOCALTIME: &str = "etc/localtime";
-/// Where the host's link must point to for stage1 to get the same link.
-const ZONEINFO: &str = "usr/share/zoneinfo";
-/// The maximum length of a zone file; the largest known ones are below 4 KiB.
-const ZONE_MAX: u64 = 1 << 20;
-
-/// Gives stage1 the host's /etc/localtime.
-pub(crate) fn mirror(stage1: &InRoot) -> Result<()> {
-    let host = File::open("/").context("cannot open /")?;
-    mirror_from(&host, stage1)
-}
-
-/// Gives stage1 the time zone of the tree `host`.
+/// Gives a tree this time zone; `None` removes the one that it has.
 ///
-/// Stage1 gets the content of the zone file. If the host has a link into zoneinfo, stage1 gets the same link.
-fn mirror_from(host: impl AsFd, stage1: &InRoot) -> Result<()> {
-    let link = match readlinkat(&host, LOCALTIME) {
-        Ok(target) => Some(PathBuf::from(target)),
-        Err(Errno::EINVAL) => None,
-        Err(Errno::ENOENT | Errno::ENOTDIR) => return remove(stage1, LOCALTIME),
-        Err(error) => return Err(error.into()),
-    };
-    let zone = link.as_deref().and_then(zone_file);
-    match (read_zone(&host, zone.as_deref().unwrap_or(LOCALTIME.as_ref())), zone, link) {
-        (Ok(content), Some(zone), Some(target)) => {
-            match write_file(stage1, &zone.to_string_lossy(), &content) {
-                Ok(()) => write_link(stage1, LOCALTIME, &target.to_string_lossy()),
-                // An image may have anything in the place of zoneinfo.
-                Err(_) => write_file(stage1, LOCALTIME, &content),
-            }
-        }
-        (Ok(content), ..) => write_file(stage1, LOCALTIME, &content),
-        // A link to nothing means UTC, and so does no file.
-        (Err(error), ..) if error.kind() == io::ErrorKind::NotFound => remove(stage1, LOCALTIME),
-        (Err(error), ..) => Err(error.into()),
+/// The zone file goes where the link leads. An image may have anything in that place; then /etc/localtime is a plain
+/// file.
+pub(crate) fn put(root: &InRoot, zone: Option<&Zone>) -> Result<()> {
+    let localtime = RelativePath::from_bytes(LOCALTIME.as_bytes())?;
+    let Some(Zone { content, link: to }) = zone else { return remove(root, &localtime) };
+    if let Some(to) = to
+        && file(root, &to.file, content, READABLE).is_ok()
+    {
+        return link(root, &localtime, &to.target);
     }
-}
-
-/// Returns the path below the root that a link in /etc points to, if it is a plain path to a zone file.
-fn zone_file(target: &Path) -> Option<PathBuf> {
-    let mut path = PathBuf::new();
-    for component in Path::new("/etc").join(target).components() {
-        match component {
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-            Component::ParentDir => {
-                path.pop();
-            }
-            Component::Normal(name) => path.push(name),
-        }
-    }
-    (path.starts_with(ZONEINFO) && path.to_str().is_some()).then_some(path)
-}
-
-fn read_zone(host: impl AsFd, path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::from(openat(
-        host,
-        path,
-        OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("expected a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(ZONE_MAX).read_to_end(&mut content)?;
-    Ok(content)
+    file(root, &localtime, content, READABLE)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
+    use std::path::{Path, PathBuf};
+
+    use crate::load::zone;
 
     use super::*;
 
@@ -109,8 +51,8 @@ mod tests {
         }
 
         fn mirror(&self) -> Result<()> {
-            let stage1 = InRoot::open_at(File::open(self.0.path()).unwrap(), "stage1").unwrap();
-            mirror_from(File::open(self.path("host")).unwrap(), &stage1)
+            let stage1 = InRoot::below(File::open(self.0.path()).unwrap(), "stage1").unwrap();
+            put(&stage1, zone::read(File::open(self.path("host")).unwrap())?.as_ref())
         }
 
         fn zone(&self) -> Option<String> {

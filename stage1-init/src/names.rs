@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every name in a running pod: its directories, units, launch files, marker files and helpers, each defined once.
+//!
+//! Names in the pod directory that the installer knows too are in [`pod::layout`]. The fixed units, in
+//! `stage1-init/units`, spell out some of the names here; a test compares them.
+//!
+//! # Marker files
+//!
+//! All are in the pod's /run, which disappears with the pod, and out of the apps' reach.
+//!
+//! | file | written by | read by | means |
+//! |---|---|---|---|
+//! | [`FAILED`] | the status writer | the status writer, `exit-code` | an app has failed, the first one; has its status |
+//! | [`TERMINATED`] | the status writer | the status writer, `exit-code` | an app, the first to fail, was ended by a SIGTERM that nobody had asked for until then; has its status |
+//! | [`begun`] | systemd (`RuntimeDirectory=`) | post-stop units (`ConditionPathExists=`) | the app or its pre-start handler has begun, so there is something to clean up after; the status writer removes it when the post-stop handler has ended |
+//! | [`ended_well`] | the status writer | app units (`ConditionPathExists=`), `gantry-failed@.target` | the service's program ended well, whatever systemd says of the service |
+//! | [`TO_TELL`] | the status writer | `exit-code` | messages for the caller, printed at the pod's end |
+//!
+//! # The outcome
+//!
+//! A directory in memory that `/init` and the helpers share ([`crate::exchange::outcome`]):
+//!
+//! | file | written by | read by | means |
+//! |---|---|---|---|
+//! | [`APPS`] | `/init` | `/init`, `exit-code` | the names of the pod's apps, a line each |
+//! | [`BEGAN`] | `mounts` | `/init` | apps may have started |
+//! | [`ASKED`] | `/init` | the status writer, `exit-code` | `/init` was asked to stop the pod; its time is that of the request |
+//! | [`lost`] | the status writer | `exit-code` | why an app's status could not be written into the pod directory |
+//! | [`CODE`] | `exit-code` | `/init` | the pod's exit code, decimal and newline |
+//! | [`FAILURE`] | `mounts`, `exit-code`, `/init` | `/init`, the status writer | why no app decides the exit code: the number of a step and what failed there, a line each |
+
+use pod::layout;
+use pod::name::AppName;
+
+/// Where stage1 is mounted in the private root.
+pub(crate) const POD: &str = "/pod";
+/// The outcome's directory in the private root.
+pub(crate) const OUTCOME: &str = "outcome";
+/// The outcome as `/init` sees it, in the private root.
+pub(crate) const OUTCOME_OF_INIT: &str = "/outcome";
+/// The outcome as the helpers see it, in the pod ([`layout::OUTCOME`]).
+pub(crate) const OUTCOME_OF_HELPERS: &str = "/rkt/outcome";
+/// The socket that carries the caller's stdio: `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises
+/// it.
+pub(crate) const STDIO: &str = "/run/gantry-stdio";
+/// The apps' /dev, in the pod.
+pub(crate) const DEV: &str = "/run/gantry/dev";
+
+/// The helper that becomes a program of an app's.
+pub(crate) const LAUNCH: &str = "launch";
+/// The helper that gives every app its /proc, /sys and /dev.
+pub(crate) const MOUNTS: &str = "mounts";
+/// The helper that writes how an app ended.
+pub(crate) const STATUS: &str = "status";
+/// The helper that exits with the pod's exit code.
+pub(crate) const EXIT_CODE: &str = "exit-code";
+/// The launcher, in the pod's root.
+pub(crate) const LAUNCH_PATH: &str = "/usr/lib/gantry/launch";
+/// The status writer, in the pod's root.
+pub(crate) const STATUS_PATH: &str = "/usr/lib/gantry/status";
+
+/// The status writer's first word: the status is that of the app.
+pub(crate) const OF_APP: &str = "app";
+/// The status is that of an app that is started again: only its end when the pod stops counts for the pod.
+pub(crate) const OF_RESTARTED_APP: &str = "restarted-app";
+/// The status is that of the app's pre-start handler. If the handler failed, it is the app's status as well.
+pub(crate) const OF_PRE_START: &str = "pre-start";
+/// The status is that of the app's post-stop handler, whose failure leads only to a warning.
+pub(crate) const OF_POST_STOP: &str = "post-stop";
+
+/// What every app needs and nothing else does: when it is stopped, the pod ends.
+pub(crate) const POD_TARGET: &str = "gantry-pod.target";
+/// The pod's end.
+pub(crate) const EXIT_TARGET: &str = "exit.target";
+/// The service that ends the pod with its code.
+pub(crate) const EXIT_SERVICE: &str = "gantry-exit.service";
+/// The unit of the socket [`STDIO`].
+pub(crate) const STDIO_SOCKET: &str = "gantry-stdio.socket";
+
+/// The directory of links to the apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
+pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
+/// The directory of links to the units that the pod's end starts, in stage1.
+pub(crate) const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
+/// The directory of launch files, in stage1.
+const LAUNCH_FILES: &str = "etc/gantry/launch";
+/// The hosts file, in stage1, for apps that have none.
+pub(crate) const HOSTS: &str = "etc/gantry/hosts";
+/// The resolv.conf, in stage1, for apps that have none; absent if the host has none.
+pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
+/// The machine id of the pod's systemd (machine-id(5)), in stage1.
+pub(crate) const MACHINE_ID: &str = "etc/machine-id";
+/// The pod's own users, in stage1.
+pub(crate) const PASSWD: &str = "etc/passwd";
+/// The pod's own groups, in stage1.
+pub(crate) const GROUP: &str = "etc/group";
+/// The time zone (localtime(5)), in stage1 and in the apps' roots.
+pub(crate) const LOCALTIME: &str = "etc/localtime";
+/// The directory of the zones that [`LOCALTIME`] may be a link to.
+pub(crate) const ZONEINFO: &str = "usr/share/zoneinfo";
+
+/// The marker file of the first app's failure.
+pub(crate) const FAILED: &str = "/run/gantry-failed";
+/// The marker file of the first app's end by SIGTERM that was not asked for.
+pub(crate) const TERMINATED: &str = "/run/gantry-terminated";
+/// The file of messages for the caller.
+pub(crate) const TO_TELL: &str = "/run/gantry-to-tell";
+/// The directory, in /run, of the marker files of what has begun.
+const BEGUN: &str = "gantry-begun";
+/// The directory of the marker files of good ends; `gantry-failed@.target` names it, too.
+pub(crate) const WELL: &str = "/run/gantry-well";
+
+/// The file of the outcome that lists the apps.
+pub(crate) const APPS: &str = "apps";
+/// The file of the outcome that shows that apps may have started.
+pub(crate) const BEGAN: &str = "began";
+/// The file of the outcome that shows a request to stop.
+pub(crate) const ASKED: &str = "asked";
+/// The file of the outcome with the exit code.
+pub(crate) const CODE: &str = "code";
+/// The file of the outcome with the reason why there is no exit code.
+pub(crate) const FAILURE: &str = "failure";
+
+/// Returns the marker file, relative to /run, that exists once an app has begun.
+pub(crate) fn begun(app: &AppName) -> String {
+    format!("{BEGUN}/{app}")
+}
+
+/// Returns the marker file that exists once a service's program has ended well.
+pub(crate) fn ended_well(service: &str) -> String {
+    format!("{WELL}/{service}")
+}
+
+/// Returns the file of the outcome with the reason why an app has no status.
+pub(crate) fn lost(app: &AppName) -> String {
+    format!("lost-{app}")
+}
+
+/// Returns the name of the cgroup slice that all services of an app are in, if the app is limited.
+///
+/// A slice's parent is named by the part of its name before the last `-` (systemd.slice(5)), so each `-` in the app's
+/// name is escaped.
+pub(crate) fn slice(app: &AppName) -> String {
+    format!("app-{}.slice", app.as_str().replace('-', r"\x2d"))
+}
+
+/// Returns the path of a unit, in stage1.
+pub(crate) fn unit_file(unit: &str) -> String {
+    format!("{}/{unit}", layout::UNITS)
+}
+
+/// Which of an app's services a unit or launch file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The handler before the app.
+    PreStart,
+    /// The app itself.
+    App,
+    /// The handler after the app.
+    PostStop,
+}
+
+impl Role {
+    /// Returns the service's name, without the unit's suffix.
+    pub(crate) fn service(self, app: &AppName) -> String {
+        let prefix = match self {
+            Self::PreStart => OF_PRE_START,
+            Self::App => OF_APP,
+            Self::PostStop => OF_POST_STOP,
+        };
+        format!("{prefix}-{app}")
+    }
+
+    /// Returns the unit's name.
+    pub(crate) fn unit(self, app: &AppName) -> String {
+        format!("{}.service", self.service(app))
+    }
+
+    /// Returns the name of the target that the unit's failure starts.
+    pub(crate) fn failed_target(self, app: &AppName) -> String {
+        format!("gantry-failed@{}.target", self.service(app))
+    }
+
+    /// Returns the launch file's path in stage1.
+    pub(crate) fn launch_file(self, app: &AppName) -> String {
+        format!("{LAUNCH_FILES}/{}", self.service(app))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_fixed_units_have_the_same_names() {
+        let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("units");
+        let unit = |name: &str| fs::read_to_string(units.join(name)).unwrap();
+        for (name, line) in [
+            (STDIO_SOCKET, format!("ListenDatagram={STDIO}\n")),
+            ("gantry-failed@.target", format!("ConditionPathExists=!{}\n", ended_well("%i"))),
+            (EXIT_TARGET, format!("Requires={EXIT_SERVICE}\n")),
+            (EXIT_SERVICE, format!("ExecStart=/usr/lib/gantry/{EXIT_CODE}\n")),
+            (POD_TARGET, "Requires=gantry-mounts.service\n".to_owned()),
+            ("gantry-mounts.service", format!("ExecStart=/usr/lib/gantry/{MOUNTS}\n")),
+        ] {
+            assert!(unit(name).contains(&line), "{name}: {line}");
+        }
+        assert_eq!(LAUNCH_PATH, format!("/usr/lib/gantry/{LAUNCH}"));
+        assert_eq!(STATUS_PATH, format!("/usr/lib/gantry/{STATUS}"));
+        assert_eq!(OUTCOME_OF_INIT, format!("/{OUTCOME}"));
+        assert_eq!(OUTCOME_OF_HELPERS, format!("/{}", layout::OUTCOME));
+    }
+}

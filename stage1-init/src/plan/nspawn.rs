@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! nspawn's command line: the bundled dynamic linker runs the bundled systemd-nspawn with the bundled libraries.
+//!
+//! Every path is a path in the private root, so no word of this command line comes from outside. systemd-nspawn(1)
+//! explains the options. `--keep-unit` is there because `--register=no` alone fails without a system bus,
+//! `--console=pipe` because it keeps nspawn from putting a terminal between the apps and the caller.
+
+use pod::arch::Arch;
+use pod::id::PodId;
+use pod::isolators::CapabilitySet;
+
+use crate::names::POD;
+
+/// The index of nspawn's own path in the command line; the words before it are the loader's.
+pub(crate) const NSPAWN: usize = 5;
+
+/// Builds nspawn's command line, beginning with the loader's path.
+///
+/// `capabilities` are those that apps may have beyond nspawn's default.
+pub(crate) fn words(arch: &Arch, id: PodId, capabilities: CapabilitySet, debug: bool) -> Vec<String> {
+    let libraries = format!("{POD}/{}", arch.libraries);
+    let mut words = vec![
+        format!("{POD}/{}", arch.loader),
+        "--library-path".into(),
+        format!("{libraries}:{libraries}/systemd:{POD}/usr/lib/systemd"),
+        "--argv0".into(),
+        "systemd-nspawn".into(),
+        format!("{POD}/usr/bin/systemd-nspawn"),
+        "--boot".into(),
+        "--register=no".into(),
+        "--keep-unit".into(),
+        "--settings=false".into(),
+        // systemd's messages need a console. Without them nspawn must not put a terminal anywhere.
+        format!("--console={}", if debug { "read-only" } else { "pipe" }),
+        "--resolv-conf=off".into(),
+        "--timezone=off".into(),
+        "--link-journal=no".into(),
+        format!("--uuid={id}"),
+        format!("--machine={}", id.host_name()),
+        format!("--directory={POD}"),
+    ];
+    let names: Vec<_> = capabilities.iter().map(|one| one.to_string()).collect();
+    words.extend((!names.is_empty()).then(|| format!("--capability={}", names.join(","))));
+    words.extend((!debug).then(|| "--quiet".into()));
+    words.extend(["--".into(), "--default-standard-output=null".into()]);
+    let logging: &[&str] = if debug {
+        &["--log-target=console", "--log-level=debug", "--show-status=0"]
+    } else {
+        &["--log-target=null", "--show-status=0"]
+    };
+    words.extend(logging.iter().map(|word| (*word).to_owned()));
+    words
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An app's root: the tree that it is, and what is mounted in it before the pod starts.
+
+use pod::{App, Mount, layout};
+
+use crate::load::trees::Tree;
+use crate::names::{HOSTS, RESOLV_CONF};
+
+/// An app's file system tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Where it is mounted, in stage1.
+    pub at: String,
+    /// What is mounted there.
+    pub tree: Tree,
+    /// Whether the app may not write to it.
+    pub read_only: bool,
+    /// Whether its /tmp is a tmpfs.
+    pub tmp_in_memory: bool,
+    /// The files that it is supplied with, in this order.
+    pub supplied: Vec<Supplied>,
+    /// The volumes that are mounted in it last.
+    pub mounts: Vec<Mount>,
+}
+
+/// A file of the pod's that an app sees if its tree has none, and can't write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supplied {
+    /// Where it goes in the app's root.
+    pub at: &'static str,
+    /// Its path in stage1.
+    pub source: &'static str,
+}
+
+/// Plans an app's root. `/etc/resolv.conf` is supplied only if the host has one.
+pub(super) fn root(app: &App, tree: &Tree, has_resolv_conf: bool) -> Root {
+    let resolv_conf = Supplied { at: "/etc/resolv.conf", source: RESOLV_CONF };
+    let mut supplied = vec![Supplied { at: "/etc/hosts", source: HOSTS }];
+    supplied.extend(has_resolv_conf.then_some(resolv_conf));
+    Root {
+        at: layout::app(&app.name),
+        tree: tree.clone(),
+        read_only: app.read_only_root,
+        tmp_in_memory: app.read_only_root,
+        supplied,
+        mounts: app.mounts.clone(),
+    }
+}
