@@ -17,7 +17,7 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
@@ -48,6 +48,8 @@ use crate::failure::report;
 const NOT_FOUND: u8 = 127;
 /// The exit status of a shell that finds a program but can't run it (likewise).
 const NOT_RUNNABLE: u8 = 126;
+/// More than the longest message about a program that can't be run.
+const MESSAGE_MAX: usize = 8 << 10;
 /// Above every number at which sockets are received or passed on.
 const OUT_OF_THE_WAY: i32 = 512;
 
@@ -139,18 +141,21 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     let words = c_strings(launch.exec.words().iter().map(|word| word.as_str().to_owned()));
     let own = launch.environment.iter().map(|(name, value)| format!("{name}={}", value.as_str()));
     let environment = c_strings(own.chain(passed));
+    // A filter may allow neither to allocate nor to free memory, so there is room for the message before it is set, and
+    // nothing is dropped after it.
+    let mut message = Vec::with_capacity(MESSAGE_MAX);
     default_signals();
     if let Some(filter) = &launch.seccomp {
         set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
     }
     let error = execute(&programs, &words, &environment);
-    let failed = anyhow::Error::new(error).context(format!("cannot run {program}"));
-    let failed = if error == Errno::ENOENT { Failed::not_found(failed) } else { failed.into() };
-    // If the filter does not allow write(2), reporting the error may end the process and lose the exit code too.
-    if launch.seccomp.as_ref().is_some_and(|filter| !filter.allows(SYS_write)) {
-        exit_at_once(failed.status);
+    let status = if error == Errno::ENOENT { NOT_FOUND } else { NOT_RUNNABLE };
+    // Without write(2), reporting the error may end the process and lose the exit code too.
+    if launch.seccomp.as_ref().is_none_or(|filter| filter.allows(SYS_write)) {
+        let _ = writeln!(message, "error: app {}: cannot run {program}: {error}", launch.app);
+        let _ = io::stderr().write_all(&message);
     }
-    Err(failed)
+    exit_at_once(status)
 }
 
 /// Enters the program's working directory.
