@@ -47,7 +47,11 @@ pub struct Launch {
     /// The sockets that it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Sockets>,
-    /// The filter of the system calls that it may make.
+    /// The capabilities that its default filter of system calls is for ([`filter::default`]). Absent if the app has its
+    /// own filter instead, or asks for none.
+    #[serde(default, with = "numbers_if_any", skip_serializing_if = "Option::is_none")]
+    pub default_filter: Option<CapabilitySet>,
+    /// The app's own filter of the system calls that it may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Filter>,
     /// Whether it may make user namespaces. Only programs with `CAP_SYS_ADMIN` may, which allows no less anyway.
@@ -169,6 +173,27 @@ mod numbers {
             set = set.union(one);
         }
         Ok(set)
+    }
+}
+
+/// The same, if there is one.
+mod numbers_if_any {
+    use pod::isolators::CapabilitySet;
+    use serde::{Deserializer, Serializer};
+
+    // Its shape is serde's.
+    #[allow(clippy::ref_option, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(
+        set: &Option<CapabilitySet>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::numbers::serialize(&set.unwrap_or_default(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<CapabilitySet>, D::Error> {
+        super::numbers::deserialize(deserializer).map(Some)
     }
 }
 

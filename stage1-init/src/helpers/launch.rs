@@ -117,9 +117,15 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
         set_thread_groups(&groups).context("cannot set its groups")?;
     }
     enter::root(launch.root.as_str()).context("cannot enter its root")?;
-    if !launch.user_namespaces {
-        // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
-        set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
+    // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
+    match launch.default_filter {
+        Some(capabilities) => {
+            set_filter(&mut seccomp::default(capabilities)).context("cannot filter its system calls")?;
+        }
+        None if !launch.user_namespaces => {
+            set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
+        }
+        None => {}
     }
     give_up(launch).context("cannot give up the launcher's capabilities")?;
     enter_directory(launch)?;

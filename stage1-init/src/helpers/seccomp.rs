@@ -8,9 +8,10 @@
 //! any other → allow or deny
 //! ```
 //!
-//! A second program refuses user namespaces. Apps have it whether or not they ask for a filter: in its own user
-//! namespace, a program has every capability, and the kernel lets it do much with them. The program checks the call
-//! numbers of every machine whose programs this kernel runs, since apps may be 32-bit programs as well.
+//! A second program refuses user namespaces to apps that have such a list or ask for no filter. All others have the
+//! default filter ([`filter::default`]), which refuses them too. In its own user namespace, a program has every
+//! capability, and the kernel lets it do much with them. The program checks the call numbers of every machine whose
+//! programs this kernel runs, since apps may be 32-bit programs as well.
 //!
 //! ```text
 //! unshare or clone with CLONE_NEWUSER → EPERM
@@ -24,6 +25,8 @@ use nix::libc::{
     CLONE_NEWUSER, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO,
     SECCOMP_RET_KILL_PROCESS, sock_filter,
 };
+
+use pod::isolators::CapabilitySet;
 
 use crate::exchange::launch_file::Filter;
 
@@ -61,6 +64,13 @@ const MACHINES: [Machine; 2] = [
 ];
 /// The number of clone3, the same on all machines.
 const CLONE3: u32 = 435;
+
+/// Returns the filter of an app with these capabilities that doesn't ask for another.
+pub(crate) fn default(capabilities: CapabilitySet) -> Vec<sock_filter> {
+    let bits = capabilities.iter().map(|one| 1 << one.number()).fold(0, |bits: u64, bit: u64| bits | bit);
+    let kernels = |one: filter::Instruction| sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
+    filter::default(bits).into_iter().map(kernels).collect()
+}
 
 /// Returns the program that refuses user namespaces and allows everything else.
 pub(crate) fn no_user_namespaces() -> Vec<sock_filter> {

@@ -27,7 +27,8 @@ pub(super) fn launch(
         groups: groups(app, credentials),
         handler: role != Role::App,
         sockets: sockets.filter(|_| role == Role::App),
-        seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
+        default_filter: app.isolators.seccomp.is_none().then(|| rights::capabilities(app)),
+        seccomp: app.isolators.seccomp.as_ref().filter(|own| own.filters()).map(Filter::from),
         user_namespaces: rights::may_administer(app),
         drop_capabilities: rights::dropped_capabilities(app),
     }

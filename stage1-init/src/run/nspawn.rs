@@ -50,6 +50,8 @@ pub(crate) fn exec(command: &Command, passed: Vec<OwnedFd>) -> Result<Infallible
         format!("LISTEN_FDS={count}"),
         format!("LISTEN_PID={}", getpid().as_raw_nonzero()),
         "SYSTEMD_LOG_LEVEL=warning".into(),
+        // nspawn's own filter would count for every app as well: an app's is the launcher's (crates/filter).
+        "SYSTEMD_SECCOMP=0".into(),
     ];
     let environment = environment.map(|text: String| CString::new(text).expect("it has no NUL"));
     execve(&command.loader, &command.words, &environment)

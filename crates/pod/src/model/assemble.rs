@@ -9,7 +9,7 @@ use super::{App, Pod};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::id::{ImageId, PodId};
-use crate::isolators::{Isolators, Resource};
+use crate::isolators::{Isolators, Resource, Seccomp};
 use crate::manifest::{
     Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, PodApp, PodManifest, RuntimeApp,
 };
@@ -67,7 +67,7 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
         let mut app = app(name, *image_id, spec, image, annotations);
         app.names_user = true;
         app.isolators = isolators.clone().over(&app.isolators);
-        settle_seccomp(&mut app, image).map_err(within(name))?;
+        check_seccomp(&app, image).map_err(within(name))?;
         app.mounts = mounts::place(name, &spec.mount_points, &volumes, &[]).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut HostPorts::none()).map_err(within(name))?;
         pod.apps.push(app);
@@ -90,7 +90,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
         let annotations = annotations.over(manifest.annotations);
         let mut app = app(name, id.id, spec, image, annotations);
-        settle_seccomp(&mut app, image).map_err(within(name))?;
+        check_seccomp(&app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
         app.mounts = mounts::place(name, &spec.mount_points, &volumes, named).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
@@ -159,12 +159,11 @@ fn app(
     }
 }
 
-/// Drops a filter that filters nothing, and checks the other.
-///
-/// This is done once it is known which isolator counts: until then, one that asks for no filter replaces another.
-fn settle_seccomp(app: &mut App, image: &ImageManifest) -> Result<()> {
-    app.isolators.seccomp.take_if(|filter| !filter.filters());
-    if app.isolators.seccomp.is_some() && image.labels.get("arch").is_some_and(|arch| arch == "i386") {
+/// Checks that an app's own filter is one for its programs: it has the numbers of this machine.
+fn check_seccomp(app: &App, image: &ImageManifest) -> Result<()> {
+    if app.isolators.seccomp.as_ref().is_some_and(Seccomp::filters)
+        && image.labels.get("arch").is_some_and(|arch| arch == "i386")
+    {
         return Err(Error::new(
             "seccomp isolators for an image of arch i386: expected none, or a native image",
         ));

@@ -9,5 +9,7 @@ mod cgroups;
 mod places;
 mod sources;
 mod subject;
+#[cfg(target_arch = "x86_64")]
+mod system_calls;
 mod terminals;
 mod user_namespaces;

@@ -188,13 +188,8 @@ fn rootfs() -> Rootfs {
 /// Returns the program `attack` and the programs that it runs, each of which makes a user namespace by another call.
 fn programs() -> Vec<(String, Vec<u8>)> {
     let attack = fs::read(testing::program("attack")).unwrap();
-    let calls = CALLS.iter().map(|(name, entry, number)| {
-        let argument = if name.ends_with("clone3") {
-            Argument::CloneArgs(NEW_USER.into())
-        } else {
-            Argument::Number(NEW_USER)
-        };
-        let Node::File(_, content) = one_call(*entry, *number, argument) else { unreachable!() };
+    let calls = CALLS.iter().map(|(name, entry, number, argument)| {
+        let Node::File(_, content) = one_call(*entry, *number, *argument) else { unreachable!() };
         ((*name).to_owned(), content)
     });
     calls.chain([("attack".into(), attack)]).collect()
@@ -202,12 +197,28 @@ fn programs() -> Vec<(String, Vec<u8>)> {
 
 /// `CLONE_NEWUSER` (linux/sched.h).
 const NEW_USER: u32 = 0x1000_0000;
-/// Calls with their numbers (asm/unistd_64.h, asm/unistd_32.h).
-const CALLS: [(&str, Entry, u32); 6] = [
-    ("clone", Entry::Syscall, 56),
-    ("clone3", Entry::Syscall, 435),
-    ("unshare", Entry::Syscall, 272),
-    ("i386-clone", Entry::Int80, 120),
-    ("i386-clone3", Entry::Int80, 435),
-    ("i386-unshare", Entry::Int80, 310),
+/// `ADDR_NO_RANDOMIZE` (linux/personality.h).
+const NO_RANDOM_ADDRESSES: u32 = 0x4_0000;
+/// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h).
+const JOIN_KEYRING: u32 = 1;
+/// `SYSLOG_ACTION_SIZE_BUFFER` (syslog(2)).
+const SIZE_OF_THE_LOG: u32 = 10;
+/// Calls with their numbers (asm/unistd_64.h, asm/unistd_32.h) and first arguments. The others are zero.
+const CALLS: [(&str, Entry, u32, Argument); 16] = [
+    ("clone", Entry::Syscall, 56, Argument::Number(NEW_USER)),
+    ("clone3", Entry::Syscall, 435, Argument::CloneArgs(NEW_USER as u64)),
+    ("unshare", Entry::Syscall, 272, Argument::Number(NEW_USER)),
+    ("i386-clone", Entry::Int80, 120, Argument::Number(NEW_USER)),
+    ("i386-clone3", Entry::Int80, 435, Argument::CloneArgs(NEW_USER as u64)),
+    ("i386-unshare", Entry::Int80, 310, Argument::Number(NEW_USER)),
+    ("io_uring_setup", Entry::Syscall, 425, Argument::Number(1)),
+    ("join_keyring", Entry::Syscall, 250, Argument::Number(JOIN_KEYRING)),
+    ("personality", Entry::Syscall, 135, Argument::Number(NO_RANDOM_ADDRESSES)),
+    ("syslog", Entry::Syscall, 103, Argument::Number(SIZE_OF_THE_LOG)),
+    ("i386-join_keyring", Entry::Int80, 288, Argument::Number(JOIN_KEYRING)),
+    ("i386-personality", Entry::Int80, 136, Argument::Number(NO_RANDOM_ADDRESSES)),
+    ("i386-socketcall", Entry::Int80, 102, Argument::Number(1)),
+    ("landlock", Entry::Syscall, 444, Argument::Number(0)),
+    ("mlockall", Entry::Syscall, 151, Argument::Number(1)),
+    ("pkey_alloc", Entry::Syscall, 330, Argument::Number(0)),
 ];
