@@ -12,6 +12,7 @@ use crate::{xz, zstd};
 /// The offset of `ustar` in a tar header (POSIX.1-1988, "ustar Interchange Format").
 const USTAR_OFFSET: usize = 257;
 const USTAR: &[u8] = b"ustar";
+const BLOCK: usize = 512;
 
 /// How an archive file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Detects the format by a file's first bytes; 262 are enough for every format. `None`: none of them.
+    /// Detects the format by a file's first bytes; 512 are enough for every format. `None`: none of them.
     pub fn detect(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
@@ -37,6 +38,8 @@ impl Format {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ if head.get(USTAR_OFFSET..USTAR_OFFSET + USTAR.len()) == Some(USTAR) => Some(Self::Plain),
+            // A tar without entries begins with its end marker.
+            _ if head.len() >= BLOCK && head.iter().all(|byte| *byte == 0) => Some(Self::Plain),
             _ => None,
         }
     }

@@ -7,7 +7,9 @@
 pub mod decode;
 mod entry;
 mod error;
+pub mod layer;
 mod limits;
+pub mod members;
 mod memory;
 pub mod pipeline;
 mod tar;

@@ -110,6 +110,25 @@ impl<R: Input> Reader<R> {
         Ok(())
     }
 
+    /// Returns how many bytes of the stream were read so far.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Returns how many headers were read so far, extended ones included.
+    pub fn headers(&self) -> u64 {
+        self.headers
+    }
+
+    /// Skips the rest of the current entry by `seek`, which gets the input and the number of bytes to skip.
+    pub(crate) fn skip_by(&mut self, seek: impl FnOnce(&mut R, u64) -> std::io::Result<()>) -> Result<()> {
+        let left = self.content + self.padding;
+        seek(&mut self.input, left)?;
+        self.offset += left;
+        (self.content, self.padding) = (0, 0);
+        Ok(())
+    }
+
     fn skip_content(&mut self) -> Result<()> {
         self.content(|_| Ok::<_, Error>(()))?;
         self.content = std::mem::take(&mut self.padding);
