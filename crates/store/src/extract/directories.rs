@@ -56,6 +56,11 @@ impl Directories {
         self.known.contains_key(path)
     }
 
+    /// Tells whether an entry has named the directory.
+    pub(super) fn is_named(&self, path: &RelativePath) -> bool {
+        self.known.get(path).is_some_and(|there| there.is_named)
+    }
+
     /// Adds a directory that was made only as a parent.
     pub(super) fn add_implied(&mut self, path: RelativePath) -> Result<()> {
         self.spend(path.as_bytes().len() + OVERHEAD)?;
@@ -65,9 +70,16 @@ impl Directories {
 
     /// Records that an entry names an existing directory, and returns the metadata it gets now.
     pub(super) fn name(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<Metadata> {
+        ensure!(!self.is_named(path), "stands twice in the archive: expected once");
+        self.rename(path, metadata)
+    }
+
+    /// Works like [`Self::name`], but the entry may replace an earlier one's metadata.
+    pub(super) fn rename(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<Metadata> {
         let mut now = metadata.clone();
         now.mode &= !SET_GROUP_ID;
         now.xattrs.retain(|xattr| xattr.name() != DEFAULT_ACL);
+        self.forget_acl(path);
         for xattr in metadata.xattrs.iter().filter(|xattr| xattr.name() == DEFAULT_ACL) {
             self.spend(path.as_bytes().len() + xattr.value().len() + 2 * OVERHEAD)?;
             self.default_acls.insert(path.clone(), xattr.clone());
@@ -75,13 +87,46 @@ impl Directories {
         let has_set_group_id = metadata.mode & SET_GROUP_ID != 0;
         let state = State { mtime: metadata.mtime, is_named: true, has_set_group_id };
         if let Some(there) = self.known.get_mut(path) {
-            ensure!(!there.is_named, "stands twice in the archive: expected once");
             *there = state;
         } else {
             self.spend(path.as_bytes().len() + OVERHEAD)?;
             self.known.insert(path.clone(), state);
         }
         Ok(now)
+    }
+
+    /// Forgets the directories below `path`, and returns them: each precedes what is below it.
+    pub(super) fn take_below(&mut self, path: &RelativePath) -> Vec<RelativePath> {
+        // The first name that a directory below it can have.
+        let first = [path.as_bytes(), b"\x01"].join(&b'/');
+        let Ok(first) = RelativePath::from_bytes(&first) else { return Vec::new() };
+        let is_below = |other: &RelativePath| {
+            let rest = other.as_bytes().strip_prefix(path.as_bytes());
+            path.as_bytes().is_empty() || rest.is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        let below = self.known.range(first..).map(|(path, _)| path).take_while(|other| is_below(other));
+        let below: Vec<_> = below.cloned().collect();
+        below.iter().for_each(|path| self.forget(path));
+        below
+    }
+
+    /// Forgets the directory `path`, which is there no more.
+    pub(super) fn forget(&mut self, path: &RelativePath) {
+        if self.known.remove(path).is_some() {
+            self.budget += path.as_bytes().len() + OVERHEAD;
+        }
+        self.forget_acl(path);
+    }
+
+    /// Lists the directories: each precedes what is below it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &RelativePath> {
+        self.known.keys()
+    }
+
+    fn forget_acl(&mut self, path: &RelativePath) {
+        if let Some(acl) = self.default_acls.remove(path) {
+            self.budget += path.as_bytes().len() + acl.value().len() + 2 * OVERHEAD;
+        }
     }
 
     /// Returns what each directory gets at the end, deepest first.

@@ -7,6 +7,7 @@
 
 mod archive_file;
 mod directories;
+pub mod layers;
 pub mod metadata;
 mod refusal;
 mod tree_writer;

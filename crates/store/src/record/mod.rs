@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The record of a tree: all its objects at the time it was extracted, so that any later change can be found.
 //!
-//! A record is text with one line for each object, written as the object is made. Directories come last, because their
-//! metadata is set last. Fields are separated by one blank:
+//! A record is text with one line for each object, written as the object is made (or, of a tree that layers made, at the
+//! end). Directories come last, because their metadata is set last. Fields are separated by one blank:
 //!
 //! ```text
 //! gantry-record 2

@@ -54,6 +54,11 @@ const PERMITTED: &[Sysno] = &[
     Sysno::fgetxattr,
     Sysno::flistxattr,
     Sysno::syncfs,
+    // What a layer changes of the tree that lower layers made.
+    Sysno::getdents64,
+    Sysno::readlinkat,
+    Sysno::unlinkat,
+    Sysno::fremovexattr,
     // Memory and threads.
     Sysno::brk,
     Sysno::mmap,

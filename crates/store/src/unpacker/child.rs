@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use serde::Serialize;
 
-use super::{Failure, Message, NAME, Order, Policies, confine};
+use super::{Failure, Message, NAME, Order, Policies, confine, layers};
 use crate::extract::{Outcome, Refused, Unpacker};
 use crate::fault::{Result, Within as _};
 use report::Advice as _;
@@ -18,13 +19,19 @@ use sys::Interrupt;
 /// Does a worker's job and reports the result, if this program was called as a worker.
 pub fn main(policies: Policies) -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
-    if arguments.next().as_deref() != Some(OsStr::new(NAME)) {
-        return None;
+    let (name, order) = (arguments.next()?, arguments.next().unwrap_or_default());
+    let is_called = |called: &str| name == OsStr::new(called);
+    if is_called(NAME) {
+        return Some(report(|| work(order.as_encoded_bytes(), policies)));
     }
+    is_called(layers::NAME).then(|| report(|| layers::work(order.as_encoded_bytes())))
+}
+
+/// Does `work` and writes the message about it.
+fn report<T: Serialize>(work: impl FnOnce() -> Result<T>) -> ExitCode {
     // stderr carries only the message. A worker that panics writes none, which the parent notices.
     std::panic::set_hook(Box::new(|_| {}));
-    let order = arguments.next().unwrap_or_default();
-    let (message, code) = match work(order.as_encoded_bytes(), policies) {
+    let (message, code) = match work() {
         Ok(outcome) => (Message::Done(outcome), ExitCode::SUCCESS),
         Err(fault) => {
             let (why, hint) = (fault.to_string(), fault.hint());
@@ -34,7 +41,7 @@ pub fn main(policies: Policies) -> Option<ExitCode> {
     };
     let told =
         serde_json::to_vec(&message).map_err(io::Error::from).and_then(|text| io::stderr().write_all(&text));
-    Some(if told.is_ok() { code } else { ExitCode::FAILURE })
+    if told.is_ok() { code } else { ExitCode::FAILURE }
 }
 
 fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
@@ -52,11 +59,16 @@ fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
     };
     let source = File::from(own(io::stdin())?);
     let record = File::from(own(io::stdout())?);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = openat(CWD, "/", flags, Mode::empty()).within(|| "cannot open the new tree")?;
+    let root = tree()?;
     Ok(unpacker.unpack(source, job.expected, root, record, policies(order.kind))?.outcome())
 }
 
-fn own(stream: impl AsFd) -> Result<OwnedFd> {
+/// Opens the tree, which is a confined worker's root.
+pub(super) fn tree() -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, "/", flags, Mode::empty()).within(|| "cannot open the new tree")
+}
+
+pub(super) fn own(stream: impl AsFd) -> Result<OwnedFd> {
     stream.as_fd().try_clone_to_owned().within(|| "cannot duplicate a descriptor")
 }

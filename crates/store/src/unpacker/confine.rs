@@ -33,10 +33,17 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 
 /// Confines this process, which must still be single-threaded, to its current directory.
 pub(super) fn enter(order: &Order) -> Result<()> {
+    enter_with(order, || Ok(()))
+}
+
+/// Confines this process. `take` receives what the installer hands over beside the standard streams, after all other
+/// descriptors were closed, and reads none of it.
+pub(super) fn enter_with(order: &Order, take: impl FnOnce() -> Result<()>) -> Result<()> {
     die_with(order.parent)?;
     umask(Mode::empty());
     // Those that the installer's caller left open, and those that the installer opened for other uses meanwhile.
     close_others(|_| false).within(|| "cannot close descriptors")?;
+    take()?;
     limit(Resource::Core, 0)?;
     limit(Resource::Data, memory(&order.job.limits))?;
     namespaces::isolate().within(|| "cannot make namespaces")?;

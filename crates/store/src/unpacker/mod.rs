@@ -21,12 +21,13 @@
 mod calls;
 mod child;
 mod confine;
+pub mod layers;
 mod parent;
 
 use serde::{Deserialize, Serialize};
 
 use crate::TreeKind;
-use crate::extract::{Expected, Outcome, Policy};
+use crate::extract::{Expected, Policy};
 use archive::Limits;
 
 pub use child::main;
@@ -64,9 +65,9 @@ struct Order {
 
 /// The message that a worker writes at its end, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
-enum Message {
+enum Message<T> {
     /// The job succeeded.
-    Done(Outcome),
+    Done(T),
     /// The job failed.
     Failed(Failure),
 }

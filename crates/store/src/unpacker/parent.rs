@@ -13,6 +13,7 @@ use pod::layout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
 
 use super::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
 use crate::TreeKind;
@@ -22,7 +23,7 @@ use sys::locks::is_locked_alone;
 use sys::{CalledOn as _, Interrupt, proc_path};
 
 /// This program's file, even if it was replaced or removed meanwhile.
-const PROGRAM: &str = "/proc/self/exe";
+pub(super) const PROGRAM: &str = "/proc/self/exe";
 /// The interval at which signals and progress are checked.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
@@ -91,13 +92,24 @@ pub fn is_at_work(directory: impl AsFd) -> Result<bool, sys::Error> {
 /// # Errors
 /// If the record can't be locked, or the process can't be started.
 pub fn spawn(program: &Path, kind: TreeKind, job: &Job, descriptors: Descriptors<'_>) -> Result<Child> {
+    start(program, NAME, kind, job, descriptors)
+}
+
+/// Starts `program` under the name of a worker.
+pub(super) fn start(
+    program: &Path,
+    name: &str,
+    kind: TreeKind,
+    job: &Job,
+    descriptors: Descriptors<'_>,
+) -> Result<Child> {
     let Descriptors { archive, record, result, root } = descriptors;
     // The lock belongs to the open file description, so it lasts until the worker's last descriptor for it is closed.
     ensure!(is_locked_alone(&record).context("cannot lock the record")?, "another worker has the record");
     let parent = rustix::process::getpid().as_raw_pid();
     let order = serde_json::to_string(&Order { job: *job, kind, parent })?;
     Command::new(program)
-        .arg0(NAME)
+        .arg0(name)
         .arg(order)
         .env_clear()
         .current_dir(proc_path(root))
@@ -129,25 +141,34 @@ pub fn unpack(
     let descriptors =
         Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
     let child = spawn(Path::new(PROGRAM), kind, job, descriptors)?;
-    let (text, status) = supervise(child, message, source, interrupt)?;
+    let outcome = supervise(child, message, &|| source.update_progress(), interrupt)?;
+    Ok(Verified::by_worker(outcome, job.expected)?)
+}
+
+/// Waits for a worker's end, and returns what it reports.
+pub(super) fn supervise<T: DeserializeOwned>(
+    child: Child,
+    message: io::PipeReader,
+    progress: &dyn Fn(),
+    interrupt: &Interrupt,
+) -> Result<T, Error> {
+    let (text, status) = wait(child, message, progress, interrupt)?;
     match serde_json::from_slice(&text) {
         // A whole message comes from a worker that has finished its job.
-        Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => {
-            Ok(Verified::by_worker(outcome, job.expected)?)
-        }
+        Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => Ok(outcome),
         Ok(Message::Failed(failure)) => Err(failure.into_error()),
         _ => Err(died(status).into()),
     }
 }
 
 /// Waits for a worker's message and its end. Kills it once interrupted.
-fn supervise(
+fn wait(
     mut child: Child,
     mut message: io::PipeReader,
-    source: &InputFile,
+    progress: &dyn Fn(),
     interrupt: &Interrupt,
 ) -> Result<(Vec<u8>, Option<ExitStatus>)> {
-    let listened = listen(&mut message, source, interrupt);
+    let listened = listen(&mut message, progress, interrupt);
     if listened.is_err() {
         child.kill().context("cannot end the unpacking process")?;
     }
@@ -161,7 +182,7 @@ fn supervise(
 }
 
 /// Reads the message up to the end of the pipe, which is closed when the worker ends.
-fn listen(message: &mut io::PipeReader, source: &InputFile, interrupt: &Interrupt) -> Result<Vec<u8>> {
+fn listen(message: &mut io::PipeReader, progress: &dyn Fn(), interrupt: &Interrupt) -> Result<Vec<u8>> {
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         interrupt.check()?;
@@ -169,7 +190,7 @@ fn listen(message: &mut io::PipeReader, source: &InputFile, interrupt: &Interrup
             Err(Errno::INTR) => 0,
             ready => ready.context("cannot wait for the unpacking process")?,
         };
-        source.update_progress();
+        progress();
         if ready > 0 {
             match message.read(&mut buffer).context("cannot read from the unpacking process")? {
                 0 => return Ok(text),

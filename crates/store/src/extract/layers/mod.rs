@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Unpacks the layers of an image, the lowest first, into one tree.
+//!
+//! ```text
+//! for each layer:  what it hides (a first pass) ──► removed ──► its objects, which replace what is there
+//! at the end:      metadata of directories ──► the record, from the tree itself
+//! ```
+//!
+//! The rules are those of the OCI image spec (layer.md): a layer's whiteouts hide lower layers alone, wherever in the
+//! layer they stand; a path that leads through a link of the tree is resolved inside of the tree; of two entries with one
+//! path, the last counts; a directory that no entry of the layer names keeps its metadata.
+//!
+//! Invariants: each layer's tar has the digest that the image states (its diff_id), or there is no result. Both passes
+//! over a layer have found the same whiteouts. Memory depends on directories, whiteouts and files with several names,
+//! not on how many objects there are. Nothing is opened by a path that has a link in it.
+
+mod finish;
+mod hide;
+mod resolve;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use pod::text::escape_bytes;
+
+use super::Unpacker;
+use super::metadata::Modes;
+use super::write_back::WriteBack;
+use crate::fault::{Fault, OrFault as _, Result, Within as _, check as check_interrupt, ensure};
+use crate::record::{Sealed, Writer};
+use archive::layer::{Blob, BlobDigest, Extent, Mark, Whiteouts};
+use archive::pipeline::{self, Digests};
+use archive::{EntryKind, Input, Limits, Reader};
+use tree::Tree;
+
+/// One layer: a part of a file, and what the image says of it.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The file that holds it.
+    pub file: Arc<File>,
+    /// The offset of its first byte in the file.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The digest of these bytes, if the image states it.
+    pub blob: Option<BlobDigest>,
+    /// The digest of the tar inside of them.
+    pub diff_id: BlobDigest,
+}
+
+/// What surrounds the layers in the tree.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The directory, at the tree's top, that the layers are unpacked into.
+    pub directory: String,
+    /// Files at the tree's top: root's, 0644, of 1970.
+    pub files: Vec<FrameFile>,
+}
+
+/// A file at the tree's top: its name, and the part of a file that it is a copy of.
+#[derive(Clone, Debug)]
+pub struct FrameFile {
+    /// Its name.
+    pub name: String,
+    /// The file that holds its content.
+    pub file: Arc<File>,
+    /// The offset of its first byte in that file.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+impl Layer {
+    /// Returns the layer's bytes, which are verified while they are read if the image states their digest.
+    fn read(&self) -> Box<dyn Read + Send> {
+        let extent = Extent::new(Arc::clone(&self.file), self.offset, self.length);
+        match self.blob {
+            Some(digest) => Box::new(Blob::new(extent, digest, self.length)),
+            None => Box::new(extent),
+        }
+    }
+}
+
+impl Unpacker {
+    /// Unpacks `layers`, the lowest first, into the empty directory `root`, and writes the tree's record to `record`.
+    ///
+    /// On an error, the directory and the record keep what was written so far. It is incomplete and must not be used.
+    ///
+    /// # Errors
+    /// If a layer is refused or is not the one that the image states, or can't be read or written; once interrupted.
+    pub fn unpack_layers(
+        &self,
+        layers: &[Layer],
+        frame: &Frame,
+        root: &OwnedFd,
+        record: impl Write,
+    ) -> Result<Sealed> {
+        let modes = if self.without_umask { Modes::AsMade } else { Modes::Set };
+        let inside = finish::begin(root, frame, modes)?;
+        WriteBack::during(root, |write_back| {
+            let mut all = Layers {
+                unpacker: self,
+                left: self.limits,
+                tree: Tree::new(inside, self.limits.directories, modes, write_back),
+            };
+            for (index, layer) in layers.iter().enumerate() {
+                let about = || format!("layer {} of {}, {}", index + 1, layers.len(), layer.diff_id);
+                all.unpack(layer, index == 0).within(about)?;
+            }
+            let memory = self.limits.directories;
+            all.tree.finish(Writer::new(record), root, frame, memory, &self.interrupt)
+        })
+    }
+}
+
+/// A tree and what is still allowed to be unpacked into it.
+struct Layers<'a> {
+    unpacker: &'a Unpacker,
+    /// The limits for the layers that are left.
+    left: Limits,
+    tree: Tree,
+}
+
+impl Layers<'_> {
+    fn unpack(&mut self, layer: &Layer, is_lowest: bool) -> Result<()> {
+        let interrupt = &self.unpacker.interrupt;
+        // Nothing is below the lowest layer that it could hide.
+        let hidden = match is_lowest {
+            true => None,
+            false => Some(scan::whiteouts(layer, self.left, interrupt)?),
+        };
+        if let Some(hidden) = &hidden {
+            self.tree.hide(hidden, interrupt)?;
+        }
+        let with_sha512 = matches!(layer.diff_id, BlobDigest::Sha512(_));
+        let options = pipeline::Options { with_sha512, decoder_memory: self.left.decoder_memory, interrupt };
+        let passed = pipeline::pass(layer.read(), options, |stream| {
+            let mut reader = Reader::new(stream, self.left);
+            write(&mut self.tree, &mut reader, hidden.as_ref(), interrupt)?;
+            Ok::<_, Fault>((reader.offset(), reader.headers()))
+        })?;
+        check(&passed.digests, layer.diff_id)?;
+        let (bytes, headers) = passed.value;
+        self.left.bytes = self.left.bytes.saturating_sub(bytes);
+        self.left.entries = self.left.entries.saturating_sub(headers);
+        Ok(())
+    }
+}
+
+/// Makes all objects of a layer. `hidden` is what the layer was found to hide, if it can hide anything.
+fn write(
+    tree: &mut Tree,
+    reader: &mut Reader<impl Input>,
+    hidden: Option<&Whiteouts>,
+    interrupt: &sys::Interrupt,
+) -> Result<()> {
+    while let Some(entry) = reader.next_entry()? {
+        check_interrupt(interrupt)?;
+        let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
+        let mark = Mark::of(&entry.path).map_err(Fault::content).within(about)?;
+        if mark == Mark::Object {
+            tree.add(&entry, reader).within(about)?;
+        } else if hidden.is_some_and(|hidden| !hidden.contains(&mark)) {
+            // The file was changed between the two passes. That is not the layer's fault.
+            return Err(rustix::io::Errno::STALE).within(about);
+        }
+    }
+    Ok(())
+}
+
+fn check(found: &Digests, expected: BlobDigest) -> Result<()> {
+    let found = match expected {
+        BlobDigest::Sha256(_) => Some(found.sha256.into()),
+        BlobDigest::Sha512(_) => found.sha512,
+    };
+    let found = found.or_fault(|| "the tar's sha512 was not taken")?.to_string().replacen('-', ":", 1);
+    ensure!(found == expected.to_string(), "the tar's digest is {found}: expected {expected}");
+    Ok(())
+}
+
+/// Tells whether an entry is a directory, for the first pass.
+fn is_directory(kind: &EntryKind) -> bool {
+    *kind == EntryKind::Directory
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The first pass over a layer: collects what it hides, and changes nothing.
+
+use pod::text::escape_bytes;
+
+use super::{Layer, is_directory};
+use crate::fault::{Fault, Result, Within as _, check};
+use archive::decode::Decoded;
+use archive::decode::decode;
+use archive::layer::{Mark, Whiteouts};
+use archive::{Input, Limits, Reader};
+use sys::Interrupt;
+
+const BUFFER: usize = 64 << 10;
+/// Whiteouts may take this part of the memory that directories may take, beside those.
+const PART: usize = 3;
+
+/// Returns what a layer hides.
+///
+/// The tar is not hashed: the second pass does that, and checks that it finds the same.
+pub(super) fn whiteouts(layer: &Layer, limits: Limits, interrupt: &Interrupt) -> Result<Whiteouts> {
+    let (_, decoded) = decode(layer.read(), limits.decoder_memory)?;
+    let mut reader = Reader::new(Decoding::new(decoded), limits);
+    let mut found = Whiteouts::new(limits.directories / PART);
+    while let Some(entry) = reader.next_entry()? {
+        check(interrupt)?;
+        let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
+        let mark = Mark::of(&entry.path).map_err(Fault::content).within(about)?;
+        if mark == Mark::Object && is_directory(&entry.kind) {
+            found.add_directory(&entry.path)?;
+        }
+        found.add(mark)?;
+    }
+    Ok(found)
+}
+
+/// A decoded stream with a buffer. Its errors say whose fault they are.
+struct Decoding<'a> {
+    decoded: Decoded<'a>,
+    buffer: Vec<u8>,
+    start: usize,
+    filled: usize,
+}
+
+impl<'a> Decoding<'a> {
+    fn new(decoded: Decoded<'a>) -> Self {
+        Self { decoded, buffer: vec![0; BUFFER], start: 0, filled: 0 }
+    }
+}
+
+impl Input for Decoding<'_> {
+    fn fill(&mut self) -> Result<&[u8], archive::Error> {
+        if self.start == self.filled {
+            (self.start, self.filled) = (0, self.decoded.decode(&mut self.buffer)?);
+        }
+        Ok(&self.buffer[self.start..self.filled])
+    }
+
+    fn take_bytes(&mut self, count: usize) {
+        self.start += count;
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The list of layers, as JSON in a file in memory, and the files that they are parts of.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+
+use crate::extract::layers::{Frame, FrameFile, Layer};
+use crate::fault::{OrFault as _, Result, ensure};
+use archive::layer::BlobDigest;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct List {
+    layers: Vec<ListedLayer>,
+    directory: String,
+    files: Vec<(String, Part)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ListedLayer {
+    part: Part,
+    blob: Option<BlobDigest>,
+    diff_id: BlobDigest,
+}
+
+/// A part of one of the files.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Part {
+    /// The number of the file, from 0 on.
+    file: usize,
+    offset: u64,
+    length: u64,
+}
+
+/// Returns the list, and after it the files that it names, each once.
+pub(super) fn write(layers: &[Layer], frame: &Frame) -> io::Result<Vec<Arc<File>>> {
+    let mut files: Vec<Arc<File>> = Vec::new();
+    let mut part = |file: &Arc<File>, offset, length| {
+        let known = files.iter().position(|known| Arc::ptr_eq(known, file));
+        let file = known.unwrap_or_else(|| {
+            files.push(Arc::clone(file));
+            files.len() - 1
+        });
+        Part { file, offset, length }
+    };
+    let listed = layers.iter().map(|layer| {
+        let Layer { file, offset, length, blob, diff_id } = layer;
+        ListedLayer { part: part(file, *offset, *length), blob: *blob, diff_id: *diff_id }
+    });
+    let layers = listed.collect();
+    let of_frame = |file: &FrameFile| (file.name.clone(), part(&file.file, file.offset, file.length));
+    let list = List {
+        layers,
+        directory: frame.directory.clone(),
+        files: frame.files.iter().map(of_frame).collect(),
+    };
+    let mut file = File::from(memfd_create("layers", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(&list)?)?;
+    files.insert(0, Arc::new(file));
+    Ok(files)
+}
+
+/// Reads the list in the first of the files, about the others.
+pub(super) fn read(files: Vec<OwnedFd>) -> Result<(Vec<Layer>, Frame)> {
+    let mut files = files.into_iter().map(File::from);
+    let mut list = files.next().or_fault(|| "no list: expected one")?;
+    let mut text = Vec::new();
+    // The position is shared with the installer, which has written the list.
+    list.rewind()?;
+    list.read_to_end(&mut text)?;
+    let List { layers, directory, files: of_frame } =
+        serde_json::from_slice(&text).map_err(io::Error::from)?;
+    let files: Vec<_> = files.map(Arc::new).collect();
+    let file = |part: Part| {
+        ensure!(
+            part.file < files.len(),
+            "file {} of {}: expected one that was handed over",
+            part.file,
+            files.len()
+        );
+        Ok(Arc::clone(&files[part.file]))
+    };
+    let layer = |ListedLayer { part, blob, diff_id }: ListedLayer| {
+        let Part { offset, length, .. } = part;
+        Ok(Layer { file: file(part)?, offset, length, blob, diff_id })
+    };
+    let frame_file = |(name, part): (String, Part)| {
+        let Part { offset, length, .. } = part;
+        Ok(FrameFile { name, file: file(part)?, offset, length })
+    };
+    let frame_files = of_frame.into_iter().map(frame_file).collect::<Result<_>>()?;
+    let layers = layers.into_iter().map(layer).collect::<Result<_>>()?;
+    Ok((layers, Frame { directory, files: frame_files }))
+}
