@@ -3,6 +3,7 @@
 //!
 //! Invariant: the manifest has no name in the tree that the app gets, so no app can change what it is.
 
+pub mod oci;
 mod reference;
 pub mod stage1;
 

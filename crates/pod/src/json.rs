@@ -14,7 +14,7 @@ use crate::text::one_line;
 ///
 /// # Errors
 /// Fails if the bytes are not JSON or do not contain what they should; the message has line and column.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     DistinctKeys.deserialize(&mut deserializer).map_err(said)?;
     deserializer.end().map_err(said)?;

@@ -10,13 +10,14 @@ mod error;
 pub mod exec;
 pub mod id;
 pub mod isolators;
-mod json;
+pub mod json;
 pub mod layers;
 pub mod layout;
 pub mod manifest;
 mod model;
 pub mod name;
 pub mod path;
+pub mod signal;
 pub mod text;
 pub mod user;
 

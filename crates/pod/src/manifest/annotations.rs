@@ -4,6 +4,16 @@
 //! - `gantry/stop-timeout`: how long the app has to end after SIGTERM, in whole seconds, 1 to 86400.
 //! - `gantry/post-stop-timeout`: how long its post-stop handler may run before it gets SIGTERM, in the same way.
 //! - `gantry/restart`: `no`, `on-failure` or `always`.
+//!
+//! Some say what OCI images say and the specification has no word for. They work for all images:
+//!
+//! - `gantry/stop-signal`: the signal that stops the app in place of SIGTERM.
+//! - `gantry/groups`: `of-user`: the app's groups are those that the image's own files give its user. `group` counts where
+//!   these don't know the user.
+//! - `gantry/home`: `of-user`: HOME is in the environment, by the image's passwd file, else `/`.
+//! - `gantry/working-directory`: `make`: it is made if it is missing, root's, 0755.
+//! - `gantry/mount-points`: `anonymous`: a mount point that no volume fulfils gets an empty one of the app's own, which is
+//!   filled once with what the image has there: content, owner and mode.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +21,26 @@ use serde::Deserialize;
 
 use super::pairs::Pairs;
 use crate::error::{Error, Result};
+use crate::signal::Signal;
 use crate::text::escape;
 
 const NAMESPACE: &str = "gantry/";
 const STOP_TIMEOUT: &str = "gantry/stop-timeout";
 const POST_STOP_TIMEOUT: &str = "gantry/post-stop-timeout";
 const RESTART: &str = "gantry/restart";
+/// The signal that stops an app.
+pub const STOP_SIGNAL: &str = "gantry/stop-signal";
+/// Whose groups an app has.
+pub const GROUPS: &str = "gantry/groups";
+/// Which HOME an app has.
+pub const HOME: &str = "gantry/home";
+/// What happens to a working directory that is missing.
+pub const WORKING_DIRECTORY: &str = "gantry/working-directory";
+/// What happens to mount points without a volume.
+pub const MOUNT_POINTS: &str = "gantry/mount-points";
+/// All of them.
+const KNOWN: [&str; 8] =
+    [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, STOP_SIGNAL, GROUPS, HOME, WORKING_DIRECTORY, MOUNT_POINTS];
 /// The longest timeout: a day.
 const TIMEOUT_MAX: u32 = 86_400;
 
@@ -30,7 +54,29 @@ pub struct Annotations {
     pub post_stop_timeout: Option<u32>,
     /// When an app that has ended is started again.
     pub restart: Option<Restart>,
+    /// The signal that stops an app; `None` means SIGTERM.
+    pub stop_signal: Option<Signal>,
+    /// Whose groups an app has.
+    pub groups: Option<OfUser>,
+    /// Which HOME an app has; `None` means that none is supplied.
+    pub home: Option<OfUser>,
+    /// What happens to a working directory that is missing; `None` means that it is an error.
+    pub working_directory: Option<Make>,
+    /// What happens to mount points without a volume; `None` means that they are an error.
+    pub mount_points: Option<Anonymous>,
 }
+
+/// As the image's own files have it for the app's user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfUser;
+
+/// It is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Make;
+
+/// They get volumes without names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anonymous;
 
 /// When an app that has ended is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +98,11 @@ impl Annotations {
             stop_timeout: self.stop_timeout.or(other.stop_timeout),
             post_stop_timeout: self.post_stop_timeout.or(other.post_stop_timeout),
             restart: self.restart.or(other.restart),
+            stop_signal: self.stop_signal.or(other.stop_signal),
+            groups: self.groups.or(other.groups),
+            home: self.home.or(other.home),
+            working_directory: self.working_directory.or(other.working_directory),
+            mount_points: self.mount_points.or(other.mount_points),
         }
     }
 }
@@ -80,11 +131,21 @@ impl TryFrom<Pairs> for Annotations {
                         _ => return Err(invalid("expected no, on-failure or always".into())),
                     });
                 }
+                STOP_SIGNAL => {
+                    let signal = value.parse().map_err(|error: Error| error.within(STOP_SIGNAL))?;
+                    all.stop_signal = Some(signal);
+                }
+                GROUPS => all.groups = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
+                HOME => all.home = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
+                WORKING_DIRECTORY => {
+                    all.working_directory = Some(only(&value, "make", Make).map_err(invalid)?)
+                }
+                MOUNT_POINTS => {
+                    all.mount_points = Some(only(&value, "anonymous", Anonymous).map_err(invalid)?)
+                }
                 own if own.starts_with(NAMESPACE) => {
-                    let name = escape(own);
-                    return Err(Error::new(format!(
-                        "unknown annotation {name}: expected {STOP_TIMEOUT}, {POST_STOP_TIMEOUT} or {RESTART}"
-                    )));
+                    let (name, known) = (escape(own), KNOWN.join(", "));
+                    return Err(Error::new(format!("unknown annotation {name}: expected one of {known}")));
                 }
                 _ => {}
             }
@@ -95,6 +156,11 @@ impl TryFrom<Pairs> for Annotations {
         }
         Ok(all)
     }
+}
+
+/// Returns what an annotation means that has one value only; the error is what was expected.
+fn only<T>(value: &str, expected: &str, meaning: T) -> Result<T, String> {
+    if value == expected { Ok(meaning) } else { Err(format!("expected {expected}")) }
 }
 
 #[cfg(test)]
@@ -109,6 +175,7 @@ mod tests {
             stop_timeout: Some(30),
             post_stop_timeout: Some(120),
             restart: Some(Restart::OnFailure),
+            ..Annotations::default()
         };
         for annotations in [
             json!([{"name": "gantry/stop-timeout", "value": "30"}, {"name": "gantry/post-stop-timeout", "value": "120"},
@@ -117,6 +184,31 @@ mod tests {
             json!({"gantry/stop-timeout": "30", "gantry/post-stop-timeout": "120", "gantry/restart": "on-failure", "Created": ""}),
         ] {
             assert_eq!(from_value::<Annotations>(annotations).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_oci_images_say_is_read() {
+        let said = json!({"gantry/stop-signal": "SIGINT", "gantry/groups": "of-user", "gantry/home": "of-user",
+                          "gantry/working-directory": "make", "gantry/mount-points": "anonymous"});
+        let expected = Annotations {
+            stop_signal: Some("2".parse().unwrap()),
+            groups: Some(OfUser),
+            home: Some(OfUser),
+            working_directory: Some(Make),
+            mount_points: Some(Anonymous),
+            ..Annotations::default()
+        };
+        assert_eq!(from_value::<Annotations>(said).unwrap(), expected);
+        assert_eq!(Annotations::default().over(expected), expected);
+        for name in [
+            "gantry/stop-signal",
+            "gantry/groups",
+            "gantry/home",
+            "gantry/working-directory",
+            "gantry/mount-points",
+        ] {
+            assert!(from_value::<Annotations>(json!({name: "x"})).unwrap_err().to_string().contains(name));
         }
     }
 

@@ -4,7 +4,7 @@
 //! Parsing a manifest gives its content, with every value already of its valid type; [`crate::Pod`] is what the
 //! manifests mean together.
 
-mod annotations;
+pub mod annotations;
 mod image;
 mod pairs;
 mod pod;
