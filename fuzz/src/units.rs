@@ -13,8 +13,8 @@ use pod::id::ImageId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::path::AbsolutePath;
-use pod::user::{ImageRoot, person, resolve_group, resolve_user};
-use pod::{App, Pod, layout};
+use pod::user::ImageRoot;
+use pod::{Accounts, App, Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::launch_file::Launch;
 use stage1_init::plan::{Options, Plan, plan};
@@ -72,11 +72,9 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
     let root = Files { accounts: &chosen.accounts };
     let mut credentials = BTreeMap::new();
     for app in &pod.apps {
-        let uid = resolve_user(&app.user, &root).map_err(refused).ok()?;
-        let gid = resolve_group(&app.group, &root).map_err(refused).ok()?;
-        let person = app.names_user.then(|| person(&app.user, uid, &root));
+        let Accounts { uid, gid, supplementary, person } = app.accounts(&root).map_err(refused).ok()?;
         app.check_sizes(person.as_ref()).map_err(refused).ok()?;
-        credentials.insert(app.name.clone(), Credentials { uid, gid, person });
+        credentials.insert(app.name.clone(), Credentials { uid, gid, supplementary, person });
     }
     let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
     let trees = trees.collect();

@@ -22,4 +22,4 @@ pub mod text;
 pub mod user;
 
 pub use error::{Error, Result};
-pub use model::{App, Mount, Pod, Socket, Source, check_targets};
+pub use model::{Accounts, App, Mount, Pod, Socket, Source, check_targets};

@@ -2,11 +2,13 @@
 //! The model: what a pod's manifest and its images' manifests mean together. The rest of Gantry sees nothing else of
 //! them.
 
+mod accounts;
 mod assemble;
 mod environment;
 mod mounts;
 mod ports;
 
+pub use accounts::Accounts;
 pub use mounts::check_targets;
 
 use crate::exec::{Exec, Word};
@@ -15,6 +17,7 @@ use crate::isolators::{Isolators, Resource};
 use crate::manifest::{Ownership, Protocol, Restart};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
 use crate::path::AbsolutePath;
+use crate::signal::Signal;
 use crate::user::Account;
 
 /// A pod: apps that run together.
@@ -50,12 +53,16 @@ pub struct App {
     pub group: Account,
     /// Further groups.
     pub supplementary_gids: Vec<u32>,
+    /// Whether its groups are those that the image's files give its user. `group` counts where they don't know the user.
+    pub has_users_groups: bool,
     /// Its working directory.
     pub working_directory: AbsolutePath,
     /// Its own environment, in order.
     pub environment: Vec<(EnvName, Word)>,
     /// Whether the environment contains its user, as in 0.1: USER, LOGNAME, HOME and SHELL.
     pub names_user: bool,
+    /// Whether the environment contains its user's HOME.
+    pub has_home: bool,
     /// The handler that runs to completion before the app.
     pub pre_start: Option<Exec>,
     /// The handler that runs once the app has ended.
@@ -70,7 +77,9 @@ pub struct App {
     pub isolators: Isolators,
     /// When it is started again.
     pub restart: Restart,
-    /// How long it has to end after SIGTERM, in seconds; `None` means the default.
+    /// The signal that stops it; `None` means SIGTERM.
+    pub stop_signal: Option<Signal>,
+    /// How long it has to end after that signal, in seconds; `None` means the default.
     pub stop_timeout: Option<u32>,
     /// How long its post-stop handler may run, in seconds; `None` means the default.
     pub post_stop_timeout: Option<u32>,

@@ -147,6 +147,33 @@ pub fn person(user: &Account, uid: u32, root: &impl ImageRoot) -> Person {
     found.unwrap_or_else(|| Person { name, home: "/".into(), shell: SHELL.into() })
 }
 
+/// Finds the groups that the image's files give the app's user: the primary one, and those that list it. `None` if its
+/// passwd file doesn't know the user, or gives it a group that is not usable.
+pub fn groups_of(user: &Account, uid: u32, root: &impl ImageRoot) -> Option<(u32, Vec<u32>)> {
+    let read = |file: &str| {
+        let path = file.parse().expect("the account files' paths are valid");
+        root.read(&path, ACCOUNT_FILE_MAX).unwrap_or_default()
+    };
+    let (passwd, group) = (read(PASSWD), read(GROUP));
+    let entry = match user {
+        Account::Name(name) => find(&passwd, name),
+        Account::Id(_) | Account::OwnerOf(_) => entries(&passwd).find(|entry| entry.id == uid),
+    }?;
+    let gid = std::str::from_utf8(entry.rest.first()?).ok()?.parse().ok().and_then(usable)?;
+    let lists = |group: &Entry<'_>| {
+        let members = group.rest.first().copied().unwrap_or_default();
+        members.split(|byte| *byte == b',').any(|member| member == entry.name)
+    };
+    let mut further: Vec<_> = entries(&group)
+        .filter(lists)
+        .map(|group| group.id)
+        .filter(|id| is_usable(*id) && *id != gid)
+        .collect();
+    further.sort_unstable();
+    further.dedup();
+    Some((gid, further))
+}
+
 /// A line of an account file.
 struct Entry<'a> {
     name: &'a [u8],
@@ -285,5 +312,32 @@ mod tests {
             group("staff").unwrap_err().to_string(),
             "group \"staff\": cannot read the image's /etc/group: entity not found"
         );
+    }
+
+    struct WithGroups;
+
+    impl ImageRoot for WithGroups {
+        fn read(&self, path: &AbsolutePath, _: u64) -> io::Result<Vec<u8>> {
+            Ok(match path.as_str() {
+                PASSWD => b"u:x:7:8::/home/u:\nodd:x:9:max::/:\nroot:x:0:0::/root:\n".to_vec(),
+                _ => b"a:x:20:u\nb:x:21:other,u\nown:x:8:u\nc:x:22:uu\nd:x:23:\nmax:x:4294967295:u\nagain:x:20:u\n"
+                    .to_vec(),
+            })
+        }
+
+        fn owner(&self, _: &AbsolutePath) -> io::Result<(u32, u32)> {
+            Ok((7, 6))
+        }
+    }
+
+    #[test]
+    fn a_users_groups_are_those_of_the_images_files() {
+        let groups = |user: &str, uid| groups_of(&user.parse().unwrap(), uid, &WithGroups);
+        for user in ["u", "7", "/bin/x"] {
+            assert_eq!(groups(user, 7), Some((8, vec![20, 21])), "{user}");
+        }
+        assert_eq!(groups("root", 0), Some((0, vec![])));
+        assert_eq!(groups("4242", 4242), None);
+        assert_eq!(groups("odd", 9), None);
     }
 }

@@ -16,8 +16,8 @@ use pod::id::{PodId, TreeId};
 use pod::layers::Layers;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::name::AppName;
-use pod::user::{Person, person, resolve_group, resolve_user};
-use pod::{Pod, layout};
+use pod::user::Person;
+use pod::{Accounts, Pod, layout};
 use sys::InRoot;
 
 use self::trees::Tree;
@@ -41,13 +41,15 @@ pub struct Loaded {
     pub store: Store,
 }
 
-/// A user and its primary group.
+/// A user and its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's number.
     pub uid: u32,
-    /// The group's number.
+    /// The primary group's number.
     pub gid: u32,
+    /// The numbers of further groups.
+    pub supplementary: Vec<u32>,
     /// What the image's account files say about the user, for apps whose environment includes that.
     pub person: Option<Person>,
 }
@@ -102,9 +104,7 @@ fn load_image(directory: &InRoot) -> Result<ImageManifest> {
 }
 
 fn credentials(root: &InRoot, app: &pod::App) -> Result<Credentials> {
-    let uid = resolve_user(&app.user, root)?;
-    let gid = resolve_group(&app.group, root)?;
-    let person = app.names_user.then(|| person(&app.user, uid, root));
+    let Accounts { uid, gid, supplementary, person } = app.accounts(root)?;
     app.check_sizes(person.as_ref())?;
-    Ok(Credentials { uid, gid, person })
+    Ok(Credentials { uid, gid, supplementary, person })
 }

@@ -24,7 +24,7 @@ pub(super) fn launch(
         exec: exec.clone(),
         directory: app.working_directory.clone(),
         environment: environment(app, credentials),
-        groups: groups(app, credentials),
+        groups: groups(credentials),
         handler: role != Role::App,
         sockets: sockets.filter(|_| role == Role::App),
         default_filter: app.isolators.seccomp.is_none().then(|| rights::capabilities(app)),
@@ -48,8 +48,8 @@ fn environment(app: &App, credentials: &Credentials) -> Vec<(EnvName, Word)> {
 ///
 /// They include the primary group, as initgroups(3) does it: a process that gives up its primary group must not gain
 /// access to what that group is denied.
-fn groups(app: &App, credentials: &Credentials) -> Vec<u32> {
-    let mut groups = app.supplementary_gids.clone();
+fn groups(credentials: &Credentials) -> Vec<u32> {
+    let mut groups = credentials.supplementary.clone();
     if !groups.is_empty() && !groups.contains(&credentials.gid) {
         groups.push(credentials.gid);
     }

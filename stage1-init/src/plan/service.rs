@@ -52,6 +52,10 @@ fn app_unit(app: &App) -> Unit {
     let unit = vital(unit, Role::App, app).section("Service").set("Type", "simple");
     let of = if app.restart == Restart::No { names::OF_APP } else { names::OF_RESTARTED_APP };
     let unit = begins(app, unit).set("ExecStopPost", writes_status(app, of));
+    let unit = match app.stop_signal {
+        Some(signal) => unit.set("KillSignal", signal),
+        None => unit,
+    };
     let unit = match app.restart {
         Restart::No => return unit,
         // Exit code 0 is no failure, whatever the app left behind.

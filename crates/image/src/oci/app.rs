@@ -7,8 +7,8 @@
 //! | `Entrypoint`, `Cmd` | `exec`; none of both: no `app`, so a program has to be given |
 //! | `Env` | `environment`; `gantry/home` supplies HOME |
 //! | `User` | `user`, `group`; without a group, `gantry/groups` |
-//! | `WorkingDir` | `workingDirectory`, made by `gantry/working-directory` |
-//! | `Volumes` | `mountPoints`, filled by `gantry/mount-points` |
+//! | `WorkingDir` | `workingDirectory`, made in the tree if it is missing |
+//! | `Volumes` | `mountPoints`, which `gantry/mount-points` lets be without volumes; made in the tree if they are missing |
 //! | `ExposedPorts` | `ports` |
 //! | `StopSignal` | `gantry/stop-signal` |
 //! | `Labels`, `history`, `Healthcheck` | stay in the configuration, which is kept |
@@ -19,7 +19,7 @@ mod parts;
 
 use archive::layer::BlobDigest;
 use pod::manifest::ImageManifest;
-use pod::manifest::annotations::{GROUPS, HOME, MOUNT_POINTS, STOP_SIGNAL, WORKING_DIRECTORY};
+use pod::manifest::annotations::{GROUPS, HOME, MOUNT_POINTS, STOP_SIGNAL};
 use pod::signal::Signal;
 use serde_json::{Map, Value, json};
 
@@ -86,7 +86,6 @@ pub fn app(document: &str, config: &RunConfig, overrides: &Overrides) -> Result<
     }
     if !config.working_dir.is_empty() {
         app["workingDirectory"] = parts::absolute(&config.working_dir).into();
-        annotate(WORKING_DIRECTORY, "make".into());
     }
     let mount_points = parts::mount_points(&config.volumes).map_err(invalid)?;
     if !mount_points.is_empty() {

@@ -11,9 +11,8 @@
 //! - `gantry/groups`: `of-user`: the app's groups are those that the image's own files give its user. `group` counts where
 //!   these don't know the user.
 //! - `gantry/home`: `of-user`: HOME is in the environment, by the image's passwd file, else `/`.
-//! - `gantry/working-directory`: `make`: it is made if it is missing, root's, 0755.
-//! - `gantry/mount-points`: `anonymous`: a mount point that no volume fulfils gets an empty one of the app's own, which is
-//!   filled once with what the image has there: content, owner and mode.
+//! - `gantry/mount-points`: `anonymous`: a mount point that no volume fulfils is no error. The app has what the image has
+//!   there, and its changes are the pod's.
 
 use std::collections::BTreeSet;
 
@@ -34,13 +33,10 @@ pub const STOP_SIGNAL: &str = "gantry/stop-signal";
 pub const GROUPS: &str = "gantry/groups";
 /// Which HOME an app has.
 pub const HOME: &str = "gantry/home";
-/// What happens to a working directory that is missing.
-pub const WORKING_DIRECTORY: &str = "gantry/working-directory";
 /// What happens to mount points without a volume.
 pub const MOUNT_POINTS: &str = "gantry/mount-points";
 /// All of them.
-const KNOWN: [&str; 8] =
-    [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, STOP_SIGNAL, GROUPS, HOME, WORKING_DIRECTORY, MOUNT_POINTS];
+const KNOWN: [&str; 7] = [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, STOP_SIGNAL, GROUPS, HOME, MOUNT_POINTS];
 /// The longest timeout: a day.
 const TIMEOUT_MAX: u32 = 86_400;
 
@@ -60,8 +56,6 @@ pub struct Annotations {
     pub groups: Option<OfUser>,
     /// Which HOME an app has; `None` means that none is supplied.
     pub home: Option<OfUser>,
-    /// What happens to a working directory that is missing; `None` means that it is an error.
-    pub working_directory: Option<Make>,
     /// What happens to mount points without a volume; `None` means that they are an error.
     pub mount_points: Option<Anonymous>,
 }
@@ -70,11 +64,7 @@ pub struct Annotations {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfUser;
 
-/// It is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Make;
-
-/// They get volumes without names.
+/// They are the image's own directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anonymous;
 
@@ -101,7 +91,6 @@ impl Annotations {
             stop_signal: self.stop_signal.or(other.stop_signal),
             groups: self.groups.or(other.groups),
             home: self.home.or(other.home),
-            working_directory: self.working_directory.or(other.working_directory),
             mount_points: self.mount_points.or(other.mount_points),
         }
     }
@@ -137,9 +126,6 @@ impl TryFrom<Pairs> for Annotations {
                 }
                 GROUPS => all.groups = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
                 HOME => all.home = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
-                WORKING_DIRECTORY => {
-                    all.working_directory = Some(only(&value, "make", Make).map_err(invalid)?)
-                }
                 MOUNT_POINTS => {
                     all.mount_points = Some(only(&value, "anonymous", Anonymous).map_err(invalid)?)
                 }
@@ -190,24 +176,17 @@ mod tests {
     #[test]
     fn what_oci_images_say_is_read() {
         let said = json!({"gantry/stop-signal": "SIGINT", "gantry/groups": "of-user", "gantry/home": "of-user",
-                          "gantry/working-directory": "make", "gantry/mount-points": "anonymous"});
+                          "gantry/mount-points": "anonymous"});
         let expected = Annotations {
             stop_signal: Some("2".parse().unwrap()),
             groups: Some(OfUser),
             home: Some(OfUser),
-            working_directory: Some(Make),
             mount_points: Some(Anonymous),
             ..Annotations::default()
         };
         assert_eq!(from_value::<Annotations>(said).unwrap(), expected);
         assert_eq!(Annotations::default().over(expected), expected);
-        for name in [
-            "gantry/stop-signal",
-            "gantry/groups",
-            "gantry/home",
-            "gantry/working-directory",
-            "gantry/mount-points",
-        ] {
+        for name in ["gantry/stop-signal", "gantry/groups", "gantry/home", "gantry/mount-points"] {
             assert!(from_value::<Annotations>(json!({name: "x"})).unwrap_err().to_string().contains(name));
         }
     }

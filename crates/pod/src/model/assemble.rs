@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource, Seccomp};
 use crate::manifest::{
-    Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, PodApp, PodManifest, RuntimeApp,
+    Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, MountPoint, PodApp, PodManifest,
+    RuntimeApp,
 };
 use crate::name::AppName;
 
@@ -64,11 +65,13 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
         let annotations = annotations.over(manifest.annotations);
+        let may_be_bare = may_be_bare(annotations, spec, image);
         let mut app = app(name, *image_id, spec, image, annotations);
         app.names_user = true;
         app.isolators = isolators.clone().over(&app.isolators);
         check_seccomp(&app, image).map_err(within(name))?;
-        app.mounts = mounts::place(name, &spec.mount_points, &volumes, &[]).map_err(within(name))?;
+        app.mounts =
+            mounts::place(name, &points(spec, may_be_bare, &volumes), &volumes, &[]).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut HostPorts::none()).map_err(within(name))?;
         pod.apps.push(app);
     }
@@ -89,10 +92,12 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         id.check(image).map_err(within(name))?;
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
         let annotations = annotations.over(manifest.annotations);
+        let may_be_bare = may_be_bare(annotations, spec, image);
         let mut app = app(name, id.id, spec, image, annotations);
         check_seccomp(&app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
-        app.mounts = mounts::place(name, &spec.mount_points, &volumes, named).map_err(within(name))?;
+        app.mounts = mounts::place(name, &points(spec, may_be_bare, &volumes), &volumes, named)
+            .map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
         pod.apps.push(app);
     }
@@ -144,9 +149,11 @@ fn app(
         user: spec.user.clone(),
         group: spec.group.clone(),
         supplementary_gids: spec.supplementary_gids.clone(),
+        has_users_groups: annotations.groups.is_some(),
         working_directory: spec.working_directory.clone().unwrap_or_else(mounts::root),
         environment: spec.environment.clone(),
         names_user: false,
+        has_home: annotations.home.is_some(),
         pre_start: spec.event_handlers.pre_start.clone(),
         post_stop: spec.event_handlers.post_stop.clone(),
         read_only_root: false,
@@ -154,9 +161,22 @@ fn app(
         sockets: Vec::new(),
         isolators: spec.isolators.clone(),
         restart: annotations.restart.unwrap_or_default(),
+        stop_signal: annotations.stop_signal,
         stop_timeout: annotations.stop_timeout,
         post_stop_timeout: annotations.post_stop_timeout,
     }
+}
+
+/// Tells whether mount points of an app may be left without volumes.
+fn may_be_bare(annotations: Annotations, spec: &AppSpec, image: &ImageManifest) -> bool {
+    annotations.over(spec.annotations).over(image.annotations).mount_points.is_some()
+}
+
+/// Returns an app's mount points. Those that may be left without volumes, and are, are no mount points: the app has the
+/// image's own directory there, with all that the image has in it.
+fn points(spec: &AppSpec, may_be_bare: bool, volumes: &mounts::Volumes) -> Vec<MountPoint> {
+    let has_volume = |point: &&MountPoint| !may_be_bare || volumes.contains_key(&point.name);
+    spec.mount_points.iter().filter(has_volume).cloned().collect()
 }
 
 /// Checks that an app's own filter is one for its programs: it has the numbers of this machine.

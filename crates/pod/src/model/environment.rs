@@ -19,6 +19,8 @@ const PROCESS: &str = "4194304";
 
 impl App {
     /// Returns the environment. The app's user overrides what the executor supplies, and the manifest overrides both.
+    ///
+    /// `person` is the user in the image's files, see [`App::accounts`].
     pub fn full_environment<'a>(&'a self, person: Option<&'a Person>) -> BTreeMap<&'a str, Cow<'a, str>> {
         let name = Cow::from(self.name.in_manifest());
         let supplied = [("AC_APP_NAME", name), ("PATH", PATH.into()), ("container", "gantry".into())];
@@ -26,8 +28,9 @@ impl App {
             let Person { name, home, shell } = person;
             [("USER", name), ("LOGNAME", name), ("HOME", home), ("SHELL", shell)]
         };
-        let names_user =
-            person.into_iter().flat_map(of_person).map(|(name, value)| (name, value.as_str().into()));
+        let is_named = |name: &str| self.names_user || self.has_home && name == "HOME";
+        let names_user = person.into_iter().flat_map(of_person).filter(|(name, _)| is_named(name));
+        let names_user = names_user.map(|(name, value)| (name, value.as_str().into()));
         let own = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str().into()));
         supplied.into_iter().chain(names_user).chain(own).collect()
     }

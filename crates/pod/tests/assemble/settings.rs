@@ -3,6 +3,7 @@
 
 use pod::Result;
 use pod::manifest::Restart;
+use pod::user::Person;
 use serde_json::{Value, json};
 
 use super::{app, assemble, digest, image, one_app, pod_manifest, refused, runtime};
@@ -139,4 +140,37 @@ fn sockets_are_for_the_ports_that_ask_for_them() {
     }
     let both = json!([{"name": "a", "imageID": digest(1)}, {"name": "b", "imageID": digest(1)}]);
     refused(&runtime(&both, &json!([])), &image, "as one of app a");
+}
+
+/// What OCI images ask for works for every image.
+#[test]
+fn what_oci_images_ask_for() {
+    let said = json!([{"name": "gantry/stop-signal", "value": "SIGINT"}, {"name": "gantry/home", "value": "of-user"},
+                      {"name": "gantry/groups", "value": "of-user"}]);
+    let mut spec = app();
+    spec["annotations"] = said;
+    let person = Person { name: "u".into(), home: "/home/u".into(), shell: "/bin/sh".into() };
+    let pod =
+        assemble(&pod_manifest(&json!({"name": "a", "image": {"id": digest(1)}}), &json!({})), &image(&spec))
+            .unwrap();
+    let app = &pod.apps[0];
+    assert_eq!(app.stop_signal, Some("2".parse().unwrap()));
+    assert!(app.has_users_groups && app.has_home && !app.names_user);
+    let environment = app.full_environment(Some(&person));
+    assert_eq!(environment.get("HOME").map(AsRef::as_ref), Some("/home/u"));
+    assert!(!environment.contains_key("USER") && !environment.contains_key("SHELL"));
+}
+
+#[test]
+fn mount_points_may_be_left_without_volumes_if_the_image_says_so() {
+    let mut spec = app();
+    spec["mountPoints"] = json!([{"name": "data", "path": "/data"}, {"name": "more", "path": "/more"}]);
+    refused(&runtime(&one_app(), &json!([])), &image(&spec), "mount point data at \"/data\" has no volume");
+    spec["annotations"] = json!([{"name": "gantry/mount-points", "value": "anonymous"}]);
+    let pod = assemble(&runtime(&one_app(), &json!([])), &image(&spec)).unwrap();
+    assert_eq!(pod.apps[0].mounts, []);
+    let volumes = json!([{"kind": "host", "source": "/srv", "fulfills": ["more"]}]);
+    let pod = assemble(&runtime(&one_app(), &volumes), &image(&spec)).unwrap();
+    assert_eq!(pod.apps[0].mounts.len(), 1);
+    assert_eq!(pod.apps[0].mounts[0].target.as_str(), "/more");
 }

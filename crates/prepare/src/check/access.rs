@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use pod::App;
 use pod::isolators::CapabilitySet;
-use pod::user::{resolve_group, resolve_user};
+use pod::user::Person;
+use pod::{Accounts, App};
 
 use super::acl::Acl;
 use sys::in_root::InRoot;
@@ -37,23 +37,18 @@ pub(super) struct Permissions {
 }
 
 impl Who {
-    /// Looks up the app's user and group in its image.
-    pub(super) fn of(app: &App, root: &InRoot) -> Result<Self> {
-        let (uid, gid) = (resolve_user(&app.user, root)?, resolve_group(&app.group, root)?);
+    /// Looks up the app's user and groups in its image. The user is returned, too, if the environment includes it.
+    pub(super) fn of(app: &App, root: &InRoot) -> Result<(Self, Option<Person>)> {
+        let Accounts { uid, gid, supplementary, person } = app.accounts(root)?;
         let capabilities = match uid {
             0 => app.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT),
             _ => CapabilitySet::default(),
         };
         let may = |name: &str| Ok::<_, pod::Error>(capabilities.contains(name.parse()?));
-        let mut groups: BTreeSet<u32> = app.supplementary_gids.iter().copied().collect();
+        let mut groups: BTreeSet<u32> = supplementary.into_iter().collect();
         groups.insert(gid);
         let (overrides, searches) = (may("CAP_DAC_OVERRIDE")?, may("CAP_DAC_READ_SEARCH")?);
-        Ok(Self { uid, gid, groups, overrides, searches })
-    }
-
-    /// Returns the user's number.
-    pub(super) fn uid(&self) -> u32 {
-        self.uid
+        Ok((Self { uid, gid, groups, overrides, searches }, person))
     }
 
     /// Tells whether the user may search this directory, which is needed to pass through it.

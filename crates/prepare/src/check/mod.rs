@@ -21,7 +21,6 @@ use anyhow::{Context, Result, bail, ensure};
 use pod::App;
 use pod::manifest::Restart;
 use pod::path::AbsolutePath;
-use pod::user::person;
 use rustix::io::Errno;
 
 use access::Who;
@@ -35,8 +34,7 @@ use view::{Found, Obstacle, View};
 /// # Errors
 /// If the app could not be started.
 pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
-    let who = Who::of(app, root)?;
-    let person = app.names_user.then(|| person(&app.user, who.uid(), root));
+    let (who, person) = Who::of(app, root)?;
     app.check_sizes(person.as_ref())?;
     let view = mount_points::view(app, root)?;
     let directory = check_directory(&app.working_directory, &view, &who)?;

@@ -44,7 +44,9 @@ fn plan_of(meant: &Meant) -> Plan {
     let credentials = meant.apps.iter().map(|app| {
         let person = Person { name: app.uid.to_string(), home: "/".into(), shell: "/bin/sh".into() };
         let person = pod.apps.iter().any(|app| app.names_user).then_some(person);
-        (app.name.parse().unwrap(), Credentials { uid: app.uid, gid: app.gid, person })
+        let found = pod.apps.iter().find(|found| found.name.as_str() == app.name);
+        let supplementary = found.map(|found| found.supplementary_gids.clone()).unwrap_or_default();
+        (app.name.parse().unwrap(), Credentials { uid: app.uid, gid: app.gid, supplementary, person })
     });
     let host = Host {
         controllers: Controllers { cpu: true, memory: true },
