@@ -109,7 +109,7 @@ fn unpack(image: &OciImage, limits: Limits, into: &Path) -> Result<u64> {
     fs::create_dir(into.join("tree"))?;
     let root = File::open(into.join("tree"))?.into();
     let place = Destination { root: &root, record: File::create(into.join("record"))? };
-    let frame = Frame { directory: "rootfs".into(), files };
+    let frame = Frame { directory: "rootfs".into(), files, made: Vec::new() };
     let unpacked =
         layers::unpack(store::TreeKind::Image, limits, &layers, &frame, place, &Interrupt::default())
             .map_err(anyhow::Error::from)?;

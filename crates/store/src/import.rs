@@ -13,9 +13,10 @@ use pod::name::Identifier;
 use crate::TreeKind;
 use crate::alias::{self, Alias};
 use crate::data_dir::DataDir;
+use crate::extract::layers::{Frame, Layer};
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
 use crate::input::InputFile;
-use crate::new::{New, Stored};
+use crate::new::{Complete, New, Stored};
 use crate::staging::Staging;
 use crate::tree::Tree;
 use crate::unpacker::{self, Destination, Job};
@@ -39,6 +40,17 @@ pub struct Importer<'h> {
     pub name_of: NameOf,
     /// Interrupt that ends an import early.
     pub interrupt: &'h Interrupt,
+}
+
+/// An image of layers to import.
+#[derive(Debug)]
+pub struct Layered {
+    /// The tree's id: the digest of the image's configuration.
+    pub id: TreeId,
+    /// The layers, the lowest first.
+    pub layers: Vec<Layer>,
+    /// What surrounds the layers in the tree.
+    pub frame: Frame,
 }
 
 /// A tree that can be examined, and is in the store or ready for it. On drop, a tree that is not in the store is
@@ -77,6 +89,25 @@ impl<'h> Importer<'h> {
         Ok(Acquired::New(self.unpack_new(source, kind, expected, named)?))
     }
 
+    /// Returns the tree of an image of layers, from the store or newly unpacked.
+    ///
+    /// # Errors
+    /// If a layer is refused or is not the one that the image states, or the system fails. Nothing is left behind then.
+    pub fn acquire_layers(&self, image: &Layered) -> Result<Acquired<'h>> {
+        let kind = TreeKind::Image;
+        if let Some(tree) = Tree::open(self.data_dir, image.id, kind)? {
+            return Ok(Acquired::Known(tree));
+        }
+        let Layered { id, layers, frame } = image;
+        let staging = Staging::create(self.data_dir)?;
+        let root = staging.make_directory(layout::TREE)?;
+        let place = Destination { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
+        let flattened = unpacker::layers::unpack(kind, self.limits, layers, frame, place, self.interrupt)?;
+        let Self { data_dir, interrupt, name_of, .. } = *self;
+        let complete = Complete::of_layers(*id, flattened);
+        Ok(Acquired::New(New { data_dir, interrupt, name_of, staging, kind, complete, source: None }))
+    }
+
     /// Unpacks an archive file in staging, whether or not the store has its tree.
     pub(crate) fn unpack_new(
         &self,
@@ -91,7 +122,8 @@ impl<'h> Importer<'h> {
         let staging = Staging::create(self.data_dir)?;
         let verified = self.unpack(&staging, source, kind, &job)?;
         let Self { data_dir, interrupt, name_of, .. } = *self;
-        Ok(New { data_dir, interrupt, name_of, staging, kind, verified, source: source.absolute() })
+        let (complete, source) = (Complete::from(verified), source.absolute());
+        Ok(New { data_dir, interrupt, name_of, staging, kind, complete, source })
     }
 
     fn unpack(
@@ -148,16 +180,14 @@ impl Acquired<'_> {
     pub fn id(&self) -> TreeId {
         match self {
             Self::Known(tree) => tree.id(),
-            Self::New(new) => new.verified.id(),
+            Self::New(new) => new.complete.id,
         }
     }
 
     /// Returns what the pod calls the image by: one of the ids `named`, or the tree's id.
     pub fn called(&self, data_dir: &DataDir, named: &[ImageId]) -> Result<ImageId> {
         let name = match self {
-            Self::New(new) => {
-                new.verified.digests().sha512.map(ImageId::of_tar).filter(|id| named.contains(id))
-            }
+            Self::New(new) => new.complete.other_ids().find(|id| named.contains(id)),
             Self::Known(tree) => name_of(data_dir, tree.id(), named)?,
         };
         Ok(name.unwrap_or_else(|| self.id().as_image()))

@@ -32,7 +32,7 @@ mod verify;
 pub use alias::sweep as sweep_aliases;
 pub use data_dir::{DataDir, check_guarded};
 pub use gc::{Kept, Outcome, collect, forget_if_empty, remove};
-pub use import::{Acquired, Importer, NameOf};
+pub use import::{Acquired, Importer, Layered, NameOf};
 pub use info::{Info, TreeKind};
 pub use new::Stored;
 pub use references::References;

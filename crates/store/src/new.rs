@@ -16,6 +16,7 @@ use crate::import::NameOf;
 use crate::info::{Info, TreeKind, now};
 use crate::staging::{Locked, Published, Staging, Sync};
 use crate::tree::{self, Tree};
+use crate::unpacker::layers::Flattened;
 use crate::verify::{self, Verdict};
 use sys::InRoot;
 use sys::Interrupt;
@@ -31,9 +32,47 @@ pub struct New<'h> {
     pub(crate) name_of: NameOf,
     pub(crate) staging: Staging<'h>,
     pub(crate) kind: TreeKind,
-    pub(crate) verified: Verified,
+    pub(crate) complete: Complete,
     /// Path of the archive file that it came from.
     pub(crate) source: Option<String>,
+}
+
+/// A complete tree. Only a proof of that makes one: [`Verified`] or [`Flattened`].
+#[derive(Debug)]
+pub(crate) struct Complete {
+    pub(crate) id: TreeId,
+    size: u64,
+    objects: u64,
+    /// What else the tree is known by.
+    aliases: Vec<Alias>,
+}
+
+impl From<Verified> for Complete {
+    fn from(verified: Verified) -> Self {
+        let sha512 = verified.digests().sha512.map(|sha512| Alias::Image(ImageId::of_tar(sha512)));
+        Self {
+            id: verified.id(),
+            size: verified.size(),
+            objects: verified.objects(),
+            aliases: [Alias::File(verified.file())].into_iter().chain(sha512).collect(),
+        }
+    }
+}
+
+impl Complete {
+    /// Accepts the tree of an image of layers. Its id is the digest of the image's configuration, which states the
+    /// digests of the layers.
+    pub(crate) fn of_layers(id: TreeId, flattened: Flattened) -> Self {
+        Self { id, size: flattened.size(), objects: flattened.objects(), aliases: Vec::new() }
+    }
+
+    /// Returns the ids, beside the tree's, that an image is called by.
+    pub(crate) fn other_ids(&self) -> impl Iterator<Item = ImageId> {
+        self.aliases.iter().filter_map(|alias| match alias {
+            Alias::Image(id) => Some(*id),
+            Alias::File(_) => None,
+        })
+    }
 }
 
 /// How a tree got into the store.
@@ -62,13 +101,13 @@ impl New<'_> {
         let is_new = match self.enter()? {
             Entered::Known(tree) => {
                 drop(self.staging);
-                name(self.data_dir, &self.verified)?;
+                name(self.data_dir, &self.complete)?;
                 return Ok(Stored { tree: *tree, is_new: false });
             }
             Entered::First => true,
             Entered::Replacing => false,
         };
-        if let Err(error) = name(self.data_dir, &self.verified).and_then(|()| self.staging.share()) {
+        if let Err(error) = name(self.data_dir, &self.complete).and_then(|()| self.staging.share()) {
             if is_new {
                 self.take_out();
             }
@@ -84,7 +123,7 @@ impl New<'_> {
 
     /// Takes the tree out of the store again. A tree that can't be taken out is complete, and gc can remove it.
     fn take_out(self) {
-        let _ = self.staging.try_withdraw(&self.data_dir.trees, &tree::name(self.verified.id()));
+        let _ = self.staging.try_withdraw(&self.data_dir.trees, &tree::name(self.complete.id));
         drop(self.staging);
         let _ = alias::sweep(self.data_dir);
     }
@@ -108,11 +147,11 @@ impl New<'_> {
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
             .context("cannot examine the record")?;
         let info = Info {
-            id: self.verified.id(),
+            id: self.complete.id,
             kind: self.kind,
             name,
-            size: self.verified.size(),
-            objects: self.verified.objects(),
+            size: self.complete.size,
+            objects: self.complete.objects,
             record: u64::try_from(record.st_size).unwrap_or_default(),
             imported: now(),
             source: self.source.clone(),
@@ -126,7 +165,7 @@ impl New<'_> {
     /// If the store has the tree by now, that one is verified. If it is intact, it is used; if it is damaged, it is
     /// replaced.
     fn enter(&self) -> Result<Entered> {
-        let (data_dir, staging, id) = (self.data_dir, &self.staging, self.verified.id());
+        let (data_dir, staging, id) = (self.data_dir, &self.staging, self.complete.id);
         let name = tree::name(id);
         for _ in 0..ATTEMPTS {
             if staging.publish(&data_dir.trees, &name, Sync::FileSystem)? == Published::New {
@@ -153,9 +192,6 @@ fn replaces(id: TreeId, lines: &[String]) -> String {
 }
 
 /// Sets the aliases of a tree that is in the store.
-fn name(data_dir: &DataDir, verified: &Verified) -> Result<()> {
-    let id = verified.id();
-    Alias::File(verified.file()).set(data_dir, id)?;
-    let sha512 = verified.digests().sha512.map(ImageId::of_tar);
-    sha512.map_or(Ok(()), |image| Alias::Image(image).set(data_dir, id))
+fn name(data_dir: &DataDir, complete: &Complete) -> Result<()> {
+    complete.aliases.iter().try_for_each(|alias| alias.set(data_dir, complete.id))
 }

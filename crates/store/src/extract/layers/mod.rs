@@ -27,6 +27,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use pod::path::AbsolutePath;
 use pod::text::escape_bytes;
 
 use super::Unpacker;
@@ -61,6 +62,9 @@ pub struct Frame {
     pub directory: String,
     /// Files at the tree's top: root's, 0644, of 1970.
     pub files: Vec<FrameFile>,
+    /// Directories that are made after the last layer if nothing is there: root's, 0755, of 1970. Their paths are those
+    /// that an app sees.
+    pub made: Vec<AbsolutePath>,
 }
 
 /// A file at the tree's top: its name, and the part of a file that it is a copy of.
@@ -112,6 +116,9 @@ impl Unpacker {
             for (index, layer) in layers.iter().enumerate() {
                 let about = || format!("layer {} of {}, {}", index + 1, layers.len(), layer.diff_id);
                 all.unpack(layer, index == 0).within(about)?;
+            }
+            for path in &frame.made {
+                all.tree.make_missing(path).within(|| format!("directory {path}"))?;
             }
             let memory = self.limits.directories;
             all.tree.finish(Writer::new(record), root, frame, memory, &self.interrupt)

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use pod::path::RelativePath;
+use pod::path::{AbsolutePath, RelativePath};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Uid, fchown, linkat, makedev, mkdirat, mknodat, openat, statat,
     symlinkat,
@@ -190,6 +190,15 @@ impl Tree {
         let parent = Rc::new(Parent { written, real, directory });
         self.parent = Some(Rc::clone(&parent));
         Ok(parent)
+    }
+
+    /// Makes the directory `path` and those above it, unless something is there, or a file is above it.
+    pub(super) fn make_missing(&mut self, path: &AbsolutePath) -> Result<()> {
+        let path = RelativePath::from_bytes(path.as_str().trim_start_matches('/').as_bytes())?;
+        match resolve::directory(&self.root, &self.directories, &path)? {
+            Found::Missing(missing) => missing.into_iter().try_for_each(|path| self.imply(path)),
+            Found::Directory(_) | Found::Blocked(_) => Ok(()),
+        }
     }
 
     fn ensure(&mut self, path: &RelativePath) -> Result<RelativePath> {

@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use pod::path::AbsolutePath;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ struct List {
     layers: Vec<ListedLayer>,
     directory: String,
     files: Vec<(String, Part)>,
+    made: Vec<AbsolutePath>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,6 +59,7 @@ pub(super) fn write(layers: &[Layer], frame: &Frame) -> io::Result<Vec<Arc<File>
         layers,
         directory: frame.directory.clone(),
         files: frame.files.iter().map(of_frame).collect(),
+        made: frame.made.clone(),
     };
     let mut file = File::from(memfd_create("layers", MemfdFlags::CLOEXEC)?);
     file.write_all(&serde_json::to_vec(&list)?)?;
@@ -72,7 +75,7 @@ pub(super) fn read(files: Vec<OwnedFd>) -> Result<(Vec<Layer>, Frame)> {
     // The position is shared with the installer, which has written the list.
     list.rewind()?;
     list.read_to_end(&mut text)?;
-    let List { layers, directory, files: of_frame } =
+    let List { layers, directory, files: of_frame, made } =
         serde_json::from_slice(&text).map_err(io::Error::from)?;
     let files: Vec<_> = files.map(Arc::new).collect();
     let file = |part: Part| {
@@ -94,5 +97,5 @@ pub(super) fn read(files: Vec<OwnedFd>) -> Result<(Vec<Layer>, Frame)> {
     };
     let frame_files = of_frame.into_iter().map(frame_file).collect::<Result<_>>()?;
     let layers = layers.into_iter().map(layer).collect::<Result<_>>()?;
-    Ok((layers, Frame { directory, files: frame_files }))
+    Ok((layers, Frame { directory, files: frame_files, made }))
 }

@@ -107,20 +107,26 @@ pub(super) struct Unpacked {
     pub(super) result: Result<Sealed>,
 }
 
-fn frame() -> Frame {
+fn frame(made: &[&str]) -> Frame {
+    let made = made.iter().map(|path| path.parse().unwrap()).collect();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"xx{}").unwrap();
     let manifest = FrameFile { name: "manifest".into(), file: Arc::new(file), offset: 2, length: 2 };
-    Frame { directory: "rootfs".into(), files: vec![manifest] }
+    Frame { directory: "rootfs".into(), files: vec![manifest], made }
 }
 
 pub(super) fn unpack_with(limits: Limits, layers: &[Layer]) -> Unpacked {
+    unpack_and_make(limits, layers, &[])
+}
+
+/// Unpacks layers, and makes directories if nothing is there.
+pub(super) fn unpack_and_make(limits: Limits, layers: &[Layer], made: &[&str]) -> Unpacked {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("tree")).unwrap();
     let root = File::open(directory.path().join("tree")).unwrap().into();
     let record = File::create(directory.path().join("record")).unwrap();
     let unpacker = Unpacker { limits, ..Unpacker::default() };
-    let result = unpacker.unpack_layers(layers, &frame(), &root, record);
+    let result = unpacker.unpack_layers(layers, &frame(made), &root, record);
     Unpacked { directory, result }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::{MTIME, Tar, layer, unpack, unpack_with};
+use super::{MTIME, Tar, layer, layers, unpack, unpack_and_make, unpack_with};
 use archive::Limits;
 
 /// The lower layer of most cases: a directory with a file, one in it, a file, a link to a directory.
@@ -229,4 +229,13 @@ fn three_layers() {
         Tar::new().file("d/old", "again").file("d/.wh.two", ""),
     ]);
     assert_eq!(unpacked.tree(), base_but(&["d/old"], &["d/old = again"]));
+}
+
+#[test]
+fn directories_that_are_asked_for_are_made_if_nothing_is_there() {
+    let made = ["/d", "/f", "/f/below", "/w/x", "/lnk/y", "/real/r/z", "/"];
+    let unpacked = unpack_and_make(Limits::default(), &layers([base()]), &made);
+    assert_eq!(unpacked.tree(), base_but(&[], &["w/ 755", "w/x/ 755", "real/y/ 755"]));
+    let metadata = fs::metadata(unpacked.root().join("w")).unwrap();
+    assert_eq!((metadata.uid(), metadata.mtime()), (0, 0));
 }
