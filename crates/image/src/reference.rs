@@ -9,17 +9,24 @@ use pod::id::ImageId;
 use pod::text::escape_bytes;
 use store::Selector;
 
-/// An argument that refers to an image: `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; or an id, or the beginning of
-/// an id, of an image in the store.
+use crate::oci::reference::ImageRef;
+
+/// The beginnings of arguments that say which form of OCI image they mean.
+const FORMS: [&[u8]; 3] = [b"oci:", b"oci-archive:", b"docker-archive:"];
+
+/// An argument that refers to an image: `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; an OCI image as [`ImageRef`] has
+/// it; or an id, or the beginning of an id, of an image in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageArgument {
-    /// An image's file. If the file doesn't exist, it may be the name of an image in the store.
+    /// An image's file, or an OCI layout's directory. If the file doesn't exist, it may be the name of an image in the store.
     File {
         /// The path of the file.
         path: PathBuf,
         /// The id that the image must have.
         id: Option<ImageId>,
     },
+    /// An OCI image in a directory or a file, whose form is said.
+    Oci(ImageRef),
     /// An image in the store.
     Stored(Selector),
 }
@@ -33,6 +40,9 @@ impl ImageArgument {
         let bytes = argument.as_bytes();
         if let Some(selector) = argument.to_str().and_then(Selector::id) {
             return Ok(Self::Stored(selector));
+        }
+        if FORMS.iter().any(|form| bytes.starts_with(form)) {
+            return ImageRef::parse(argument).map(Self::Oci).map_err(|error| error.to_string());
         }
         let found = bytes.windows(8).rposition(|window| window == b"@sha256-" || window == b"@sha512-");
         let (path, id) = match found {
@@ -74,9 +84,19 @@ mod tests {
             assert_eq!(parse(id), stored(id));
         }
         assert_eq!(parse("./sha256-0"), image("./sha256-0", None));
-        for bad in
-            ["", &format!("@sha256-{hex}"), "a@sha256-", "a@sha256-../../x", &format!("a@sha256-{hex}0")]
-        {
+        for form in ["oci:dir:tag", "oci-archive:file", "docker-archive:file:name"] {
+            assert_eq!(parse(form), Ok(ImageArgument::Oci(ImageRef::parse(OsStr::new(form)).unwrap())));
+        }
+        assert_eq!(parse("./oci:dir"), image("./oci:dir", None));
+        for bad in [
+            "oci:",
+            "oci-archive:file:",
+            "",
+            &format!("@sha256-{hex}"),
+            "a@sha256-",
+            "a@sha256-../../x",
+            &format!("a@sha256-{hex}0"),
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

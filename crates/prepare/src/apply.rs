@@ -116,6 +116,9 @@ fn acquire_image<'h>(
     let shown = image.shown();
     let tree = match image {
         ImageInput::Stored(selector) => store::resolve(importer.data_dir, &selector).map(Acquired::Known),
+        ImageInput::Oci(image, _) => {
+            image::oci::layered(&image).and_then(|image| importer.acquire_layers(&image))
+        }
         ImageInput::File(mut source, id) => {
             let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
             importer.acquire(&mut source, TreeKind::Image, expected, named)

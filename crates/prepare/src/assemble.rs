@@ -42,7 +42,11 @@ impl<'a> Image<'a> {
         if id != of_tree && named.contains(&of_tree) {
             bail!("the pod manifest calls it {of_tree} and {id}: expected one of them");
         }
-        Ok(Self { id, manifest: image::manifest(&tree.in_root(".")?)?, tree, shown })
+        let directory = tree.in_root(".")?;
+        for line in image::oci::not_honoured(&directory).context("cannot read its configuration")? {
+            data_dir.listener.warn(&format!("image {shown}: {line}"));
+        }
+        Ok(Self { id, manifest: image::manifest(&directory)?, tree, shown })
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use pod::digest::Sha256;
 use pod::id::ImageId;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
@@ -15,6 +15,7 @@ use crate::request::{LayoutArgument, Request, VolumeArgument};
 use archive::Limits;
 use image::ImageArgument;
 use image::MANIFEST_MAX;
+use image::oci::{self, OciImage};
 use image::stage1;
 use report::Hint as _;
 use store::Selector;
@@ -42,17 +43,30 @@ pub struct Inputs {
 pub enum ImageInput {
     /// An archive file, and the id that the image must have.
     File(Box<InputFile>, Option<ImageId>),
+    /// An OCI image's directory or file, and what a person called it.
+    Oci(Box<OciImage>, String),
     /// The store.
     Stored(Selector),
 }
 
 impl ImageInput {
-    /// Opens an archive file. An argument that is not an existing file may be the name of an image in the store.
+    /// Opens an image's file or directory. An argument that is not an existing file may be the name of an image in the store.
     pub fn open(image: &ImageArgument) -> Result<Self> {
         match image {
             ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
+            ImageArgument::Oci(image) => {
+                let found = oci::open(image).context("image")?;
+                Ok(Self::Oci(Box::new(found), image.to_string()))
+            }
+            ImageArgument::File { path, id } if path.is_dir() => {
+                let found = oci::open_directory(path).context("image")?;
+                Self::oci(found, escape(&path.to_string_lossy()), *id)
+            }
             ImageArgument::File { path, id } => match InputFile::open(path) {
-                Ok(source) => Ok(Self::File(Box::new(source), *id)),
+                Ok(source) => match oci::open_file(source.file(), source.shown()).context("image")? {
+                    Some(found) => Self::oci(found, source.shown(), *id),
+                    None => Ok(Self::File(Box::new(source), *id)),
+                },
                 Err(error @ OpenError::Missing { .. }) => match path.to_str() {
                     Some(name) if is_name(name) && id.is_none() => {
                         Ok(Self::Stored(Selector::Name(name.to_owned())))
@@ -64,10 +78,19 @@ impl ImageInput {
         }
     }
 
+    fn oci(image: OciImage, shown: String, id: Option<ImageId>) -> Result<Self> {
+        if let Some(id) = id {
+            let (expected, found) = (id.to_string(), image.id.to_string().replacen(':', "-", 1));
+            ensure!(found == expected, "image {shown}: its id is {found}: expected {expected}");
+        }
+        Ok(Self::Oci(Box::new(image), shown))
+    }
+
     /// Returns the image's name for messages.
     pub fn shown(&self) -> String {
         match self {
             Self::File(source, _) => source.shown(),
+            Self::Oci(_, shown) => shown.clone(),
             Self::Stored(selector) => selector.shown(),
         }
     }

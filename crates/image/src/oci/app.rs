@@ -20,6 +20,7 @@ mod parts;
 use archive::layer::BlobDigest;
 use pod::manifest::ImageManifest;
 use pod::manifest::annotations::{GROUPS, HOME, MOUNT_POINTS, STOP_SIGNAL};
+use pod::path::AbsolutePath;
 use pod::signal::Signal;
 use serde_json::{Map, Value, json};
 
@@ -104,6 +105,19 @@ pub fn app(document: &str, config: &RunConfig, overrides: &Overrides) -> Result<
     app["annotations"] =
         annotations.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     Ok(Some(app))
+}
+
+/// Returns the directories that a configuration means to be there: the working directory and the volumes.
+///
+/// # Errors
+/// If one is no path. The error names the image `id`.
+pub fn directories(config: &Config, id: BlobDigest) -> Result<Vec<AbsolutePath>, Error> {
+    let RunConfig { working_dir, volumes, .. } = &config.config;
+    let named = volumes.iter().chain(Some(working_dir).filter(|directory| !directory.is_empty()));
+    let parsed = named.map(|path| parts::absolute(path).parse());
+    parsed
+        .collect::<pod::Result<_>>()
+        .map_err(|error| Error::invalid(&format!("config {id}"), error.to_string()))
 }
 
 /// Returns the program and its arguments; `None` if there are none.

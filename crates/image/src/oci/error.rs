@@ -4,6 +4,7 @@
 use std::io;
 
 use pod::text::escape;
+use report::Advice;
 
 use super::platform::Platform;
 
@@ -72,7 +73,7 @@ pub enum Error {
         error: io::Error,
     },
     /// An archive that can't be read as it is, since it is compressed.
-    #[error("{file} is compressed: expected it decompressed by the worker")]
+    #[error("{file} is compressed: expected a plain tar")]
     Compressed {
         /// The archive.
         file: String,
@@ -88,17 +89,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns what can be done about it, if there is something.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::SchemaOne { .. } => Some("push the image anew with a current tool"),
-            Self::NoPlatform { .. } => Some("--platform names another one"),
-            _ => None,
-        }
-    }
-
     pub(super) fn invalid(document: &str, why: impl Into<String>) -> Self {
         Self::Invalid { document: document.to_owned(), why: why.into() }
+    }
+}
+
+impl Advice for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::SchemaOne { .. } => Some("push the image anew with a current tool".into()),
+            Self::Compressed { .. } => Some("gzip -d, xz -d or zstd -d makes one".into()),
+            _ => None,
+        }
     }
 }
 

@@ -96,7 +96,6 @@ fn the_best_for_the_platform() {
         error.to_string().contains("no image for linux/riscv64: expected it among \"windows/amd64\""),
         "{error}"
     );
-    assert!(error.hint().is_some());
 }
 
 #[test]

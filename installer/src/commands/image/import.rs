@@ -9,7 +9,7 @@ use prepare::ImageInput;
 use report::Hint as _;
 use store::extract::Expected;
 use store::staging::Staging;
-use store::{DataDir, Importer, Stored, TreeKind};
+use store::{Acquired, DataDir, Importer, Stored, TreeKind};
 use sys::Interrupt;
 
 use crate::commands::Context;
@@ -23,6 +23,9 @@ use crate::ui::Ui;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Image files; with DIGEST (sha256-HEX or sha512-HEX), the uncompressed tar must have this digest
+    ///
+    /// OCI images: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME]; or the plain path of a layout or
+    /// archive with one image, whose id DIGEST is then.
     #[arg(value_name = "FILE[@DIGEST]", required = true, value_parser = image_parser())]
     images: Vec<ImageArgument>,
     #[command(flatten)]
@@ -46,19 +49,23 @@ fn import(
 ) -> Result<Exit> {
     Staging::sweep_or_warn(data_dir)?;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
+    let publish = |acquired: Acquired<'_>| {
+        interrupt.check()?;
+        acquired.publish()
+    };
     for image in images {
         let shown = image.shown();
         let imported = match image {
             ImageInput::Stored(selector) => Err(anyhow!("no such file: expected an image's file")).hint(
                 format!("{} may be in the store already: {} image list", selector.shown(), report::program()),
             ),
+            ImageInput::Oci(image, _) => {
+                let image = image::oci::layered(&image);
+                image.and_then(|image| importer.acquire_layers(&image)).and_then(publish)
+            }
             ImageInput::File(mut source, id) => {
                 let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
-                let acquired = importer.acquire(&mut source, TreeKind::Image, expected, &named(id));
-                acquired.and_then(|acquired| {
-                    interrupt.check()?;
-                    acquired.publish()
-                })
+                importer.acquire(&mut source, TreeKind::Image, expected, &named(id)).and_then(publish)
             }
         };
         let Stored { tree, .. } = imported.with_context(|| format!("image {shown}"))?;

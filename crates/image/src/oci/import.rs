@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From what was typed to what the store imports: an image's layers, and the frame around them.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use archive::layer::BlobDigest;
+use pod::id::TreeId;
+use pod::layout;
+use report::{hinted, told};
+use rustix::fs::{MemfdFlags, memfd_create};
+use store::Layered;
+use store::extract::layers::{Frame, FrameFile, Layer};
+use sys::in_root::{InRoot, is_missing};
+
+use super::app::{directories, image_manifest};
+use super::reference::ImageRef;
+use super::source::{Archive, Content, Form, ImageLayer, Layout, OciImage, Source, recognise};
+use super::{Config, DOCUMENT_MAX, Error, Platform};
+
+/// The file of an image's configuration in its tree, beside the manifest that was made from it.
+pub const CONFIG: &str = "config";
+
+/// Opens an image in a directory or file of a form that is said.
+///
+/// # Errors
+/// If there is none, it is not of this form, or one of its documents is refused.
+pub fn open(image: &ImageRef) -> Result<OciImage> {
+    let (source, form, name) = match image {
+        ImageRef::Oci { directory, image } => (Layout::open(directory).map(Source::Layout), Form::Oci, image),
+        ImageRef::OciArchive { file, image } => (archive(file)?, Form::Oci, image),
+        ImageRef::DockerArchive { file, image } => (archive(file)?, Form::DockerSave, image),
+        other => return Err(anyhow!("{other}: expected an image in a directory or a file")),
+    };
+    let found = source.and_then(|source| source.image(form, name.as_deref(), &Platform::host()));
+    found.map_err(told)
+}
+
+fn archive(file: &Path) -> Result<Result<Source, Error>> {
+    if file == Path::new("-") {
+        return Err(hinted(anyhow!("stdin: expected a file"), "./- is a file of this name"));
+    }
+    Ok(Archive::open_path(file).map(Source::Archive))
+}
+
+/// Opens the only image in an OCI layout's directory.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_directory(directory: &Path) -> Result<OciImage> {
+    open(&ImageRef::Oci { directory: directory.to_owned(), image: None })
+}
+
+/// Opens the only image in an archive, if the file is one of OCI images. `shown` is what messages call it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_file(file: &File, shown: String) -> Result<Option<OciImage>> {
+    let form = match recognise(file)? {
+        Content::Oci => Form::Either,
+        Content::DockerSave => Form::DockerSave,
+        Content::Aci | Content::Compressed | Content::Other => return Ok(None),
+    };
+    let source = Archive::open(file.try_clone()?, shown).map(Source::Archive);
+    source.and_then(|source| source.image(form, None, &Platform::host())).map(Some).map_err(told)
+}
+
+/// Returns what a tree's image asks for that pods don't do, one line each; nothing for an image that is no OCI image.
+///
+/// # Errors
+/// If the configuration in the tree can't be read.
+pub fn not_honoured(tree: &InRoot) -> Result<Vec<String>> {
+    let bytes = match tree.read_file(CONFIG, DOCUMENT_MAX) {
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        read => read?,
+    };
+    let config = Config::parse(CONFIG, &bytes)?.config;
+    let checks =
+        config.healthcheck.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+    Ok(checks.then(|| "its health check is not run".to_owned()).into_iter().collect())
+}
+
+/// Returns the image as the store imports it. Its tree is called by the digest of its configuration.
+///
+/// # Errors
+/// If the configuration asks for something that can't be had, or its digest is no sha256.
+pub fn layered(image: &OciImage) -> Result<Layered> {
+    let id = match image.id {
+        BlobDigest::Sha256(sha256) => TreeId::of_tar(sha256.into()),
+        BlobDigest::Sha512(_) => {
+            return Err(anyhow!("config {}: expected to be called by its sha256", image.id));
+        }
+    };
+    let manifest = image_manifest(&image.config, image.id, &image.names)?;
+    let files = vec![in_memory(layout::IMAGE_MANIFEST, &manifest)?, in_memory(CONFIG, &image.config_bytes)?];
+    let made = directories(&image.config, image.id)?;
+    let frame = Frame { directory: layout::IMAGE_ROOTFS.into(), files, made };
+    Ok(Layered { id, layers: image.layers.iter().map(layer).collect(), frame })
+}
+
+fn layer(ImageLayer { digest, diff_id, part, .. }: &ImageLayer) -> Layer {
+    let (file, offset, length) = (Arc::clone(&part.file), part.offset, part.length);
+    Layer { file, offset, length, blob: *digest, diff_id: *diff_id }
+}
+
+fn in_memory(name: &str, bytes: &[u8]) -> Result<FrameFile> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(FrameFile { name: name.into(), file: Arc::new(file), offset: 0, length: bytes.len() as u64 })
+}
