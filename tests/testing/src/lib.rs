@@ -8,6 +8,7 @@ pub mod host;
 pub mod image;
 pub mod launcher;
 pub mod layers;
+pub mod oci;
 pub mod one_call;
 pub mod packages;
 pub mod pods;

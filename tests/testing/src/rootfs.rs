@@ -192,6 +192,18 @@ impl Rootfs {
         tar.into_inner()?.flush()
     }
 
+    /// Returns the tree as a layer of an OCI image: a tar without what an image has around its tree.
+    ///
+    /// # Panics
+    /// Panics if it can't be written.
+    pub fn layer(&self) -> Vec<u8> {
+        let mut tar = Builder::new(Vec::new());
+        for (path, (node, owner)) in &self.0 {
+            append(&mut tar, path, node, *owner).expect("memory takes any layer");
+        }
+        tar.into_inner().expect("memory takes any layer")
+    }
+
     /// Writes an initial ramfs of this tree: a cpio archive in the kernel's "newc" format (its
     /// driver-api/early-userspace/buffer-format).
     ///
