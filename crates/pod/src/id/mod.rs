@@ -7,6 +7,8 @@
 //! | [`ImageId`] | what an app is made of, in a pod's manifest | a digest of the image's tar | `sha256-HEX` or `sha512-HEX` |
 //! | [`TreeId`] | a tree in the store | the SHA-256 of the tree's tar | `sha256-HEX` |
 //!
+//! For an OCI image, the configuration stands in the place of the tar: it states the digests of the layers' tars.
+//!
 //! One image has a single tree id, and it can have two image ids. No conversion between them is implicit:
 //! [`TreeId::as_image`] always works, [`ImageId::as_tree`] works for an id that is a SHA-256. To find the tree of any
 //! other image id, ask the store.
