@@ -2,7 +2,7 @@
 //! Pods as they are: found by what a person calls them, looked at, waited for, stopped and removed.
 //!
 //! There is no daemon and no list of pods. Each command reads the pod directories, and asks the kernel which of them
-//! are locked (`docs/design/12-states.md`).
+//! are locked (`docs/design/13-states.md`).
 //!
 //! Invariants: a state is what the kernel's locks say, never what a file says that a killed process has left. A process
 //! is signalled only through a descriptor of it (pidfd_open(2)) that was checked to hold its pod's lock.
