@@ -51,7 +51,13 @@ fn archive(file: &Path) -> Result<Result<Source, Error>> {
 /// # Errors
 /// As [`open`].
 pub fn open_directory(directory: &Path) -> Result<OciImage> {
-    open(&ImageRef::Oci { directory: directory.to_owned(), image: None })
+    let found = Layout::open(directory).and_then(|layout| {
+        Source::Layout(layout).image(Form::Oci, None, &Platform::host())
+    });
+    found.map_err(|error| match error {
+        Error::NoSource { file, .. } => anyhow!("cannot open {file}: expected a regular file or an OCI layout"),
+        error => told(error),
+    })
 }
 
 /// Opens the only image in an archive, if the file is one of OCI images. `shown` is what messages call it.
