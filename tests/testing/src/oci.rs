@@ -30,12 +30,12 @@ impl OciImage {
     /// Panics if a layer can't be written.
     pub fn new(layers: &[&Rootfs], config: &Value) -> Self {
         let layers: Vec<_> = layers.iter().map(|layer| layer.layer()).collect();
-        let diff_ids = layers.iter().map(|layer| oci_digest(layer)).collect();
-        Self::with_diff_ids(&layers, diff_ids, config)
+        let diff_ids: Vec<_> = layers.iter().map(|layer| oci_digest(layer)).collect();
+        Self::with_diff_ids(&layers, &diff_ids, config)
     }
 
     /// Makes an image whose configuration states these digests of the layers' tars.
-    pub fn with_diff_ids(layers: &[Vec<u8>], diff_ids: Vec<String>, config: &Value) -> Self {
+    pub fn with_diff_ids(layers: &[Vec<u8>], diff_ids: &[String], config: &Value) -> Self {
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         let config = json!({"os": "linux", "architecture": architecture, "config": config,
                             "rootfs": {"type": "layers", "diff_ids": diff_ids}});

@@ -129,9 +129,9 @@ fn damage_is_found_as_in_every_tree() {
 fn what_is_not_as_stated_is_refused_and_leaves_nothing() {
     let gantry = Gantry::new();
     let layers = [lower().layer(), upper().layer()];
-    let stated = vec![oci_digest(&layers[0]), oci_digest(b"other")];
+    let stated = [oci_digest(&layers[0]), oci_digest(b"other")];
     let wrong = gantry.beside("wrong-diff-id");
-    OciImage::with_diff_ids(&layers, stated, &config()).write_layout(&wrong);
+    OciImage::with_diff_ids(&layers, &stated, &config()).write_layout(&wrong);
     let other = oci_digest(b"other");
     refused(wrong.to_str().unwrap(), &gantry, &["layer 2 of 2", &other, "the tar's digest is"]);
 
@@ -151,7 +151,7 @@ fn what_is_not_as_stated_is_refused_and_leaves_nothing() {
 
     let empty = gantry.beside("empty");
     fs::create_dir(&empty).unwrap();
-    refused(empty.to_str().unwrap(), &gantry, &["empty", "expected an OCI layout"]);
+    refused(empty.to_str().unwrap(), &gantry, &["empty", "expected a regular file or an OCI layout"]);
     let good = gantry.beside("good");
     image().write_layout(&good);
     let id = format!("{}@sha256-{}", good.display(), "0".repeat(64));
