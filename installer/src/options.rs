@@ -45,7 +45,7 @@ pub(crate) struct PodOptions {
     /// Either a file: a tar of a file `manifest` and a directory `rootfs`, plain or compressed with gzip, bzip2, xz or
     /// zstd. With DIGEST (sha256-HEX or sha512-HEX), its uncompressed tar must have this digest; an image that is in the
     /// store by this digest is not read again. Or an OCI image: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-    /// docker-archive:FILE[:NAME], or the plain path of a layout or archive with one image, whose id DIGEST is then. Or
+    /// docker-archive:FILE[:NAME], docker://HOST/REPO[:TAG][@DIGEST], or the plain path of a layout or archive with one image, whose id DIGEST is then. Or
     /// an image in the store: its id, the beginning of its id, or its name.
     #[arg(long = "image", value_name = "FILE[@DIGEST]|ID|NAME", value_parser = image_parser())]
     pub(crate) images: Vec<ImageArgument>,

@@ -12,7 +12,7 @@ use store::Selector;
 use crate::oci::reference::ImageRef;
 
 /// The beginnings of arguments that say which form of OCI image they mean.
-const FORMS: [&[u8]; 3] = [b"oci:", b"oci-archive:", b"docker-archive:"];
+const FORMS: [&[u8]; 4] = [b"oci:", b"oci-archive:", b"docker-archive:", b"docker://"];
 
 /// An argument that refers to an image: `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; an OCI image as [`ImageRef`] has
 /// it; or an id, or the beginning of an id, of an image in the store.
@@ -25,7 +25,7 @@ pub enum ImageArgument {
         /// The id that the image must have.
         id: Option<ImageId>,
     },
-    /// An OCI image in a directory or a file, whose form is said.
+    /// An OCI image in a directory, a file or a registry, as its form is said.
     Oci(ImageRef),
     /// An image in the store.
     Stored(Selector),
@@ -84,13 +84,15 @@ mod tests {
             assert_eq!(parse(id), stored(id));
         }
         assert_eq!(parse("./sha256-0"), image("./sha256-0", None));
-        for form in ["oci:dir:tag", "oci-archive:file", "docker-archive:file:name"] {
+        for form in ["oci:dir:tag", "oci-archive:file", "docker-archive:file:name", "docker://r.io/a:1"] {
             assert_eq!(parse(form), Ok(ImageArgument::Oci(ImageRef::parse(OsStr::new(form)).unwrap())));
         }
         assert_eq!(parse("./oci:dir"), image("./oci:dir", None));
         for bad in [
             "oci:",
             "oci-archive:file:",
+            "docker://",
+            "docker://redis",
             "",
             &format!("@sha256-{hex}"),
             "a@sha256-",

@@ -116,6 +116,7 @@ fn acquire_image<'h>(
     let shown = image.shown();
     let tree = match image {
         ImageInput::Stored(selector) => store::resolve(importer.data_dir, &selector).map(Acquired::Known),
+        ImageInput::Remote(image) => image.acquire(importer),
         ImageInput::Oci(image, _) => {
             image::oci::layered(&image).and_then(|image| importer.acquire_layers(&image))
         }

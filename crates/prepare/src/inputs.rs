@@ -11,15 +11,18 @@ use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
 
 use crate::host_volume::open_source;
+use crate::pull::RemoteImage;
 use crate::request::{LayoutArgument, Request, VolumeArgument};
 use archive::Limits;
 use image::ImageArgument;
 use image::MANIFEST_MAX;
+use image::oci::reference::ImageRef;
 use image::oci::{self, OciImage};
 use image::stage1;
 use report::Hint as _;
 use store::Selector;
 use store::input::{InputFile, OpenError};
+use sys::Interrupt;
 
 /// The inputs of a pod directory, open.
 #[derive(Debug)]
@@ -45,15 +48,20 @@ pub enum ImageInput {
     File(Box<InputFile>, Option<ImageId>),
     /// An OCI image's directory or file, and what a person called it.
     Oci(Box<OciImage>, String),
+    /// A registry.
+    Remote(Box<RemoteImage>),
     /// The store.
     Stored(Selector),
 }
 
 impl ImageInput {
-    /// Opens an image's file or directory. An argument that is not an existing file may be the name of an image in the store.
-    pub fn open(image: &ImageArgument) -> Result<Self> {
+    /// Opens an image's file or directory, or finds it in its registry. An argument that is not an existing file may be the name of an image in the store.
+    pub fn open(image: &ImageArgument, interrupt: &Interrupt) -> Result<Self> {
         match image {
             ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
+            ImageArgument::Oci(ImageRef::Registry(name)) => {
+                RemoteImage::find(name, interrupt).map(Box::new).map(Self::Remote).context("image")
+            }
             ImageArgument::Oci(image) => {
                 let found = oci::open(image).context("image")?;
                 Ok(Self::Oci(Box::new(found), image.to_string()))
@@ -91,6 +99,7 @@ impl ImageInput {
         match self {
             Self::File(source, _) => source.shown(),
             Self::Oci(_, shown) => shown.clone(),
+            Self::Remote(image) => image.shown().to_owned(),
             Self::Stored(selector) => selector.shown(),
         }
     }
@@ -122,8 +131,9 @@ impl ManifestInput {
 
 impl Inputs {
     /// Opens everything that `request` names.
-    pub fn open(request: &Request) -> Result<Self> {
-        let images = request.images.iter().map(ImageInput::open).collect::<Result<_>>()?;
+    pub fn open(request: &Request, interrupt: &Interrupt) -> Result<Self> {
+        let images =
+            request.images.iter().map(|image| ImageInput::open(image, interrupt)).collect::<Result<_>>()?;
         let manifest = match &request.pod_manifest {
             None => ManifestInput::Generate(request.volumes.clone()),
             Some(path) => read_manifest(path)?,

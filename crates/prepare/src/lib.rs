@@ -7,8 +7,10 @@ mod check;
 mod host_volume;
 mod inputs;
 mod layout;
+mod pull;
 mod request;
 
 pub use apply::{Prepared, apply};
 pub use inputs::{ImageInput, Inputs};
+pub use pull::RemoteImage;
 pub use request::{LayoutArgument, Request, VolumeArgument};

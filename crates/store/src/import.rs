@@ -89,16 +89,24 @@ impl<'h> Importer<'h> {
         Ok(Acquired::New(self.unpack_new(source, kind, expected, named)?))
     }
 
+    /// Returns the tree of an image of layers, if the store has it.
+    ///
+    /// # Errors
+    /// If the system fails.
+    pub fn known_layers(&self, id: TreeId) -> Result<Option<Acquired<'h>>> {
+        Ok(Tree::open(self.data_dir, id, TreeKind::Image)?.map(Acquired::Known))
+    }
+
     /// Returns the tree of an image of layers, from the store or newly unpacked.
     ///
     /// # Errors
     /// If a layer is refused or is not the one that the image states, or the system fails. Nothing is left behind then.
     pub fn acquire_layers(&self, image: &Layered) -> Result<Acquired<'h>> {
-        let kind = TreeKind::Image;
-        if let Some(tree) = Tree::open(self.data_dir, image.id, kind)? {
-            return Ok(Acquired::Known(tree));
-        }
         let Layered { id, layers, frame } = image;
+        if let Some(known) = self.known_layers(*id)? {
+            return Ok(known);
+        }
+        let kind = TreeKind::Image;
         let staging = Staging::create(self.data_dir)?;
         let root = staging.make_directory(layout::TREE)?;
         let place = Destination { root: &root, record: staging.create_file(layout::TREE_RECORD)? };

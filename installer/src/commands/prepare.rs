@@ -30,7 +30,7 @@ impl Args {
 
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     Ui.check()?;
-    let inputs = Inputs::open(&args.options.request(context.dir.clone()))?;
+    let inputs = Inputs::open(&args.options.request(context.dir.clone()), &context.interrupt)?;
     prepare::apply(inputs, &context.interrupt, &Ui, announce).map(|_| Exit::Done)
 }
 

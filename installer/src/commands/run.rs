@@ -49,7 +49,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     let pod = match args.pod {
         Some(pod) => find(&pod, context)?,
         None => {
-            let inputs = Inputs::open(&args.options.request(context.dir.clone()))?;
+            let inputs = Inputs::open(&args.options.request(context.dir.clone()), &context.interrupt)?;
             prepare::apply(inputs, &context.interrupt, &Ui, |_| Ok(()))?.path
         }
     };

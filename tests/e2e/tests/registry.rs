@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
 use gate::root_test;
@@ -14,7 +14,10 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use registry::registries::Registries;
 use registry::{Blob, BlobDigest, Client, Name, Options, Silent, Sink, Wanted, auth, certs};
 use tempfile::TempDir;
+use testing::oci::OciImage;
 use testing::packages;
+use testing::pods::{Gantry, assert_says, text};
+use testing::rootfs::{Node, Rootfs};
 
 /// `user:secret`, as an auth file and as docker-registry's file of users have it.
 const AUTH: &str = "dXNlcjpzZWNyZXQ=";
@@ -34,17 +37,16 @@ fn document(layer: &[u8]) -> String {
     )
 }
 
-/// Lays out what docker-registry stores: the image `a/b:1`.
-fn store(root: &Path, layer: &[u8]) {
+/// Lays out what docker-registry stores: the image `a/b:1` of these blobs, of which the last is its manifest.
+fn store(root: &Path, blobs: &[&[u8]]) {
     let root = root.join("docker/registry/v2");
     let write = |path: String, content: &[u8]| {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     };
-    let document = document(layer);
-    let manifest = BlobDigest::sha256_of(document.as_bytes());
-    for content in [b"{}", layer, document.as_bytes()] {
+    let manifest = BlobDigest::sha256_of(blobs[blobs.len() - 1]);
+    for content in blobs {
         let digest = BlobDigest::sha256_of(content);
         let hex = digest.hex();
         write(format!("blobs/sha256/{}/{hex}/data", &hex[..2]), content);
@@ -67,10 +69,11 @@ struct Server {
 }
 
 impl Server {
-    fn start(layer: &[u8]) -> Self {
+    /// Starts it with the image `a/b:1` of these blobs.
+    fn start(blobs: &[&[u8]]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        store(&path("store"), layer);
+        store(&path("store"), blobs);
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         fs::write(path("cert.pem"), cert.pem()).unwrap();
@@ -144,7 +147,7 @@ fn port(line: &str) -> Option<u16> {
 #[root_test]
 fn images_come_from_docker_registry() {
     let layer = layer();
-    let server = Server::start(&layer);
+    let server = Server::start(&[b"{}", &layer, document(&layer).as_bytes()]);
 
     // Whom it does not know gets nothing, and it is not believed without its certificate.
     let stranger = Options { credentials: auth::Sources::default(), ..server.options() };
@@ -186,6 +189,69 @@ fn images_come_from_docker_registry() {
     assert_eq!(complete[0].sink, b"{}");
     assert!(complete[1].sink == layer, "the layer's bytes");
     assert_eq!(complete[1].appended, layer.len() - layer.len() / 2, "the rest alone was sent");
+}
+
+/// Runs the installer with these words, as a host that knows the registry, its certificate and a user of it.
+fn installer(gantry: &Gantry, server: &Server, words: &[&str]) -> Output {
+    let path = |name: &str| server.directory.path().join(name);
+    server.options();
+    fs::write(path("registries.conf"), "").unwrap();
+    let mut command = gantry.installer();
+    command.env("REGISTRY_AUTH_FILE", path("auth.json")).env("SSL_CERT_FILE", path("cert.pem"));
+    command.env("CONTAINERS_REGISTRIES_CONF", path("registries.conf"));
+    command.args(words).output().unwrap()
+}
+
+/// The files that docker-registry would hand out for this blob.
+fn data(server: &Server, blob: &[u8]) -> PathBuf {
+    let hex = BlobDigest::sha256_of(blob).hex();
+    server.directory.path().join(format!("store/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+}
+
+#[root_test]
+fn an_image_in_a_registry_runs() {
+    let gantry = Gantry::new();
+    let lower = Rootfs::busybox().unwrap().with("etc/word", Node::File(0o644, "lower\n".into()));
+    let upper = Rootfs::default().with("etc/word", Node::File(0o644, "upper\n".into()));
+    let config = serde_json::json!({"Entrypoint": ["/bin/cat"], "Cmd": ["/etc/word"]});
+    let image = OciImage::new(&[&lower, &upper], &config);
+    let server = Server::start(&image.blobs());
+    let name = format!("docker://localhost:{}/a/b:1", server.port);
+
+    let none = installer(
+        &gantry,
+        &server,
+        &["prepare", "--image", &format!("docker://localhost:{}/a/b:2", server.port)],
+    );
+    assert_eq!(none.status.code(), Some(1));
+    assert_says(&text(&none.stderr), &["404: it has no such image"]);
+    assert!(!gantry.dir().exists(), "nothing is written before the image is found");
+
+    let output = installer(&gantry, &server, &["run", "--image", &name]);
+    gantry.wait_all();
+    assert_eq!(
+        (text(&output.stdout), output.status.code()),
+        ("upper\n".into(), Some(0)),
+        "{}",
+        text(&output.stderr)
+    );
+    let staging = gantry.dir().join("staging");
+    assert_eq!(fs::read_dir(staging).unwrap().count(), 0, "no blob is left");
+
+    // Its layers aren't fetched again: the registry doesn't have them any more.
+    for layer in &image.blobs()[1..3] {
+        fs::remove_file(data(&server, layer)).unwrap();
+    }
+    let output = installer(&gantry, &server, &["image", "import", &name]);
+    assert_eq!(text(&output.stdout), format!("{}\n", image.id), "{}", text(&output.stderr));
+    let list = installer(&gantry, &server, &["image", "list"]);
+    assert_says(&text(&list.stdout), &[&format!("localhost-{}/a/b", server.port), &image.id[..19]]);
+
+    let other = Gantry::new();
+    let output = installer(&other, &server, &["image", "import", &name]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    assert_says(&text(&output.stderr), &["404"]);
+    assert!(!other.dir().join("staging").exists(), "a directory that was made for nothing goes");
 }
 
 /// Counts what is added to it.

@@ -53,6 +53,12 @@ impl OciImage {
         image
     }
 
+    /// Returns the contents of its blobs: the configuration, the layers and the manifest.
+    pub fn blobs(&self) -> Vec<&[u8]> {
+        let blobs = self.files.iter().filter(|(name, _)| name.starts_with("blobs/"));
+        blobs.map(|(_, content)| content.as_slice()).collect()
+    }
+
     fn blob(&mut self, kind: &str, bytes: Vec<u8>) -> Value {
         let digest = oci_digest(&bytes);
         let descriptor = json!({"mediaType": kind, "digest": digest, "size": bytes.len()});

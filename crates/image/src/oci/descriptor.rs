@@ -37,6 +37,19 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// Returns the descriptor of a document that has none, as it was asked for by its name.
+    pub fn of_document(media_type: &str, digest: BlobDigest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            platform: None,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+            urls: Vec::new(),
+        }
+    }
+
     /// Returns what its media type says.
     pub fn kind(&self) -> MediaType {
         MediaType::of(&self.media_type)

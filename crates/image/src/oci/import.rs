@@ -51,11 +51,12 @@ fn archive(file: &Path) -> Result<Result<Source, Error>> {
 /// # Errors
 /// As [`open`].
 pub fn open_directory(directory: &Path) -> Result<OciImage> {
-    let found = Layout::open(directory).and_then(|layout| {
-        Source::Layout(layout).image(Form::Oci, None, &Platform::host())
-    });
+    let found = Layout::open(directory)
+        .and_then(|layout| Source::Layout(layout).image(Form::Oci, None, &Platform::host()));
     found.map_err(|error| match error {
-        Error::NoSource { file, .. } => anyhow!("cannot open {file}: expected a regular file or an OCI layout"),
+        Error::NoSource { file, .. } => {
+            anyhow!("cannot open {file}: expected a regular file or an OCI layout")
+        }
         error => told(error),
     })
 }
@@ -94,17 +95,23 @@ pub fn not_honoured(tree: &InRoot) -> Result<Vec<String>> {
 /// # Errors
 /// If the configuration asks for something that can't be had, or its digest is no sha256.
 pub fn layered(image: &OciImage) -> Result<Layered> {
-    let id = match image.id {
-        BlobDigest::Sha256(sha256) => TreeId::of_tar(sha256.into()),
-        BlobDigest::Sha512(_) => {
-            return Err(anyhow!("config {}: expected to be called by its sha256", image.id));
-        }
-    };
+    let id = tree_id(image.id)?;
     let manifest = image_manifest(&image.config, image.id, &image.names)?;
     let files = vec![in_memory(layout::IMAGE_MANIFEST, &manifest)?, in_memory(CONFIG, &image.config_bytes)?];
     let made = directories(&image.config, image.id)?;
     let frame = Frame { directory: layout::IMAGE_ROOTFS.into(), files, made };
     Ok(Layered { id, layers: image.layers.iter().map(layer).collect(), frame })
+}
+
+/// Returns the id of the tree of the image whose configuration has this digest.
+///
+/// # Errors
+/// If the digest is no sha256.
+pub fn tree_id(config: BlobDigest) -> Result<TreeId> {
+    match config {
+        BlobDigest::Sha256(sha256) => Ok(TreeId::of_tar(sha256.into())),
+        BlobDigest::Sha512(_) => Err(anyhow!("config {config}: expected to be called by its sha256")),
+    }
 }
 
 fn layer(ImageLayer { digest, diff_id, part, .. }: &ImageLayer) -> Layer {

@@ -31,7 +31,7 @@ pub use descriptor::Descriptor;
 pub use docker_save::SavedImage;
 pub use document::{DOCUMENT_MAX, Document, Index, Manifest};
 pub use error::Error;
-pub use import::{CONFIG, layered, not_honoured, open, open_directory, open_file};
+pub use import::{CONFIG, layered, not_honoured, open, open_directory, open_file, tree_id};
 pub use media::MediaType;
 pub use platform::Platform;
 pub use select::{Documents, Selected, select, select_in};

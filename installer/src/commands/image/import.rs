@@ -24,7 +24,7 @@ use crate::ui::Ui;
 pub(crate) struct Args {
     /// Image files; with DIGEST (sha256-HEX or sha512-HEX), the uncompressed tar must have this digest
     ///
-    /// OCI images: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME]; or the plain path of a layout or
+    /// OCI images: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker://HOST/REPO[:TAG][@DIGEST]; or the plain path of a layout or
     /// archive with one image, whose id DIGEST is then.
     #[arg(value_name = "FILE[@DIGEST]", required = true, value_parser = image_parser())]
     images: Vec<ImageArgument>,
@@ -34,7 +34,11 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     Ui.check()?;
-    let images = args.images.iter().map(ImageInput::open).collect::<Result<Vec<_>>>()?;
+    let images = args
+        .images
+        .iter()
+        .map(|image| ImageInput::open(image, &context.interrupt))
+        .collect::<Result<Vec<_>>>()?;
     let data_dir = DataDir::open(&context.dir, &context.interrupt, &Ui)?;
     let exit = import(&data_dir, images, args.limits.limits(), &context.interrupt)?;
     data_dir.keep();
@@ -59,6 +63,7 @@ fn import(
             ImageInput::Stored(selector) => Err(anyhow!("no such file: expected an image's file")).hint(
                 format!("{} may be in the store already: {} image list", selector.shown(), report::program()),
             ),
+            ImageInput::Remote(image) => image.acquire(&importer).and_then(publish),
             ImageInput::Oci(image, _) => {
                 let image = image::oci::layered(&image);
                 image.and_then(|image| importer.acquire_layers(&image)).and_then(publish)

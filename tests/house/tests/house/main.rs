@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("archive", &["pod", "sys"]),
     ("store", &["archive", "pod", "report", "sys"]),
     ("image", &["archive", "pod", "report", "store", "sys"]),
-    ("prepare", &["archive", "image", "pod", "report", "store", "sys"]),
+    ("prepare", &["archive", "image", "pod", "registry", "report", "store", "sys"]),
     ("pods", &["pod", "report", "store", "sys"]),
     ("terminal", &["pod", "report", "sys"]),
     ("installer", &["archive", "image", "pod", "pods", "prepare", "report", "store", "sys", "terminal"]),

@@ -153,27 +153,39 @@ fn blob(files: &impl Files, descriptor: &Descriptor) -> Result<Part, Error> {
 }
 
 fn assemble(files: &impl Files, named: &Index, selected: Selected) -> Result<OciImage, Error> {
-    let Selected { manifest, digest, indices } = selected;
-    let name = format!("config {}", manifest.config.digest);
-    let config_bytes =
-        blob(files, &manifest.config)?.read_verified(&name, manifest.config.digest, manifest.config.size)?;
-    let config = Config::parse(&name, &config_bytes)?;
-    config.check_layers(&format!("manifest {digest}"), manifest.layers.len())?;
-    let layer = |(descriptor, diff_id): (&Descriptor, &_)| {
-        let media_type = Some(descriptor.media_type.clone());
-        let part = blob(files, descriptor)?;
-        Ok(ImageLayer { media_type, digest: Some(descriptor.digest), diff_id: *diff_id, part })
-    };
-    let layers = manifest.layers.iter().zip(config.diff_ids()).map(layer).collect::<Result<_, Error>>()?;
-    let way = |entry: &&Descriptor| entry.digest == digest || indices.contains(&entry.digest);
+    let Descriptor { digest, size, .. } = selected.manifest.config;
+    let name = format!("config {digest}");
+    let config = blob(files, &selected.manifest.config)?.read_verified(&name, digest, size)?;
+    let way =
+        |entry: &&Descriptor| entry.digest == selected.digest || selected.indices.contains(&entry.digest);
     let names: BTreeSet<_> = named.manifests.iter().filter(way).flat_map(names_of).collect();
-    Ok(OciImage {
-        id: manifest.config.digest,
-        manifest: Some(digest),
-        names: names.into_iter().map(str::to_owned).collect(),
-        indices,
-        config,
-        config_bytes,
-        layers,
-    })
+    let names = names.into_iter().map(str::to_owned).collect();
+    OciImage::assemble(selected, config, names, |layer| blob(files, layer))
+}
+
+impl OciImage {
+    /// Puts an image together of its manifest, and its configuration's bytes, which have the digest that the manifest
+    /// states. `part` returns where a layer's bytes are.
+    ///
+    /// # Errors
+    /// If the configuration is refused, or isn't one of these layers; the errors of `part`.
+    pub fn assemble(
+        selected: Selected,
+        config_bytes: Vec<u8>,
+        names: Vec<String>,
+        part: impl Fn(&Descriptor) -> Result<Part, Error>,
+    ) -> Result<Self, Error> {
+        let Selected { manifest, digest, indices } = selected;
+        let id = manifest.config.digest;
+        let config = Config::parse(&format!("config {id}"), &config_bytes)?;
+        config.check_layers(&format!("manifest {digest}"), manifest.layers.len())?;
+        let layer = |(descriptor, diff_id): (&Descriptor, &_)| {
+            let media_type = Some(descriptor.media_type.clone());
+            let part = part(descriptor)?;
+            Ok(ImageLayer { media_type, digest: Some(descriptor.digest), diff_id: *diff_id, part })
+        };
+        let layers = manifest.layers.iter().zip(config.diff_ids()).map(layer);
+        let layers = layers.collect::<Result<_, Error>>()?;
+        Ok(Self { id, manifest: Some(digest), indices, names, config, config_bytes, layers })
+    }
 }
