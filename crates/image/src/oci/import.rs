@@ -17,9 +17,12 @@ use store::extract::layers::{Frame, FrameFile, Layer};
 use sys::in_root::{InRoot, is_missing};
 
 use super::app::{directories, image_manifest};
+use super::config::Config;
+use super::document::DOCUMENT_MAX;
+use super::error::Error;
+use super::platform::Platform;
 use super::reference::ImageRef;
 use super::source::{Archive, Content, Form, ImageLayer, Layout, OciImage, Source, recognise};
-use super::{Config, DOCUMENT_MAX, Error, Platform};
 
 /// The file of an image's configuration in its tree, beside the manifest that was made from it.
 pub const CONFIG: &str = "config";

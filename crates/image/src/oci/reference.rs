@@ -15,12 +15,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use pod::text::{escape, escape_bytes};
+use pod::text::escape;
 
+mod invalid;
 mod registry;
 
+pub use invalid::InvalidRef;
+use invalid::invalid;
 use registry::names_a_host;
-pub use registry::{RegistryRef, is_same_name};
+pub use registry::{RegistryRef, is_same_name, short};
 
 /// What a person typed for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +55,6 @@ pub enum ImageRef {
     Path(PathBuf),
     /// The name, or an id, of an image in the store.
     Stored(String),
-}
-
-/// Why a text refers to no image.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid image {text}: {expected}")]
-pub struct InvalidRef {
-    text: String,
-    expected: String,
-}
-
-fn invalid(text: &[u8], expected: impl Into<String>) -> InvalidRef {
-    InvalidRef { text: escape_bytes(text), expected: expected.into() }
 }
 
 impl ImageRef {
@@ -105,16 +96,6 @@ impl ImageRef {
             Some(text) if !is_path && !matches!(bytes, b"." | b"..") => Ok(Self::Stored(text.to_owned())),
             _ => Ok(Self::Path(typed.into())),
         }
-    }
-
-    /// Returns the error for a short name that is no image of the store: what can be typed in its place.
-    pub fn short(name: &str) -> InvalidRef {
-        let repository = if name.contains('/') { name.to_owned() } else { format!("library/{name}") };
-        let full = match RegistryRef::parse(&format!("docker.io/{repository}")) {
-            Ok(full) => format!("expected a full name, such as {full}"),
-            Err(_) => "expected a full name, such as docker.io/library/redis".to_owned(),
-        };
-        invalid(name.as_bytes(), full)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use archive::layer::{BlobDigest, InvalidDigest};
 
-use super::{ImageRef, InvalidRef, invalid};
+use super::invalid::{InvalidRef, invalid};
 
 /// The longest name of a repository, with its host.
 const NAME_MAX: usize = 255;
@@ -32,6 +32,16 @@ fn is_host(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost"
 }
 
+/// Returns the error for a short name that is no image of the store: what can be typed in its place.
+pub fn short(name: &str) -> InvalidRef {
+    let repository = if name.contains('/') { name.to_owned() } else { format!("library/{name}") };
+    let full = match RegistryRef::parse(&format!("docker.io/{repository}")) {
+        Ok(full) => format!("expected a full name, such as {full}"),
+        Err(_) => "expected a full name, such as docker.io/library/redis".to_owned(),
+    };
+    invalid(name.as_bytes(), full)
+}
+
 impl RegistryRef {
     /// Parses `HOST/REPO[:TAG][@DIGEST]`.
     ///
@@ -46,9 +56,9 @@ impl RegistryRef {
             }
             None => (text, None),
         };
-        let (host, rest) = name.split_once('/').ok_or_else(|| ImageRef::short(text))?;
+        let (host, rest) = name.split_once('/').ok_or_else(|| short(text))?;
         if !is_host(host) {
-            return Err(ImageRef::short(text));
+            return Err(short(text));
         }
         let (repository, tag) = match rest.split_once(':') {
             Some((repository, tag)) => (repository, Some(tag)),

@@ -118,7 +118,7 @@ fn registry_names() {
 fn short_names_are_not_guessed() {
     let error = "invalid image \"redis:7\": expected a full name, such as docker.io/library/redis:7";
     assert_eq!(parse("docker://redis:7").unwrap_err().to_string(), error);
-    assert_eq!(ImageRef::short("redis:7").to_string(), error);
+    assert_eq!(short("redis:7").to_string(), error);
     assert_eq!(
         parse("docker://me/redis").unwrap_err().to_string(),
         "invalid image \"me/redis\": expected a full name, such as docker.io/me/redis"

@@ -15,7 +15,7 @@ use archive::members::{Members, Place};
 use pod::path::RelativePath;
 use rustix::fs::OFlags;
 
-use super::{Files, Part, unreadable};
+use super::contents::{Files, Part, unreadable};
 use crate::oci::error::Error;
 
 /// The number of bytes by which an archive is recognised.

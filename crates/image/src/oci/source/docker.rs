@@ -6,7 +6,7 @@ use std::path::Path;
 use archive::layer::BlobDigest;
 use pod::path::RelativePath;
 
-use super::{Files, ImageLayer, OciImage, Part};
+use super::contents::{Files, ImageLayer, OciImage, Part};
 use crate::oci::config::Config;
 use crate::oci::docker_save::SavedImage;
 use crate::oci::error::Error;

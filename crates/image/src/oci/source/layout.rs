@@ -13,7 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use sys::in_root::reopen;
 use sys::open_in_root;
 
-use super::{Files, Part, unreadable};
+use super::contents::{Files, Part, unreadable};
 use crate::oci::error::Error;
 
 /// An OCI layout's directory.

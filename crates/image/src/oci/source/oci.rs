@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use pod::path::RelativePath;
 use serde::Deserialize;
 
-use super::{Files, Form, ImageLayer, OciImage, Part};
+use super::contents::{Files, Form, ImageLayer, OciImage, Part};
 use crate::oci::config::Config;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::document::{Document, Index, object};

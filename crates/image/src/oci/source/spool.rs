@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 
-use super::unreadable;
+use super::contents::unreadable;
 use crate::oci::error::Error;
 
 /// Copies `input` into the empty file `into`, at most `most` bytes, and returns the file, rewound. `shown` is what

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+use archive::layer::{BlobDigest, Extent};
 use serde_json::{Value, json};
 
 use super::*;

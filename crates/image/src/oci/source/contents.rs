@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is in a source: files by name, parts of files, and images that are made of them.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::sync::Arc;
+
+use archive::layer::{Blob, BlobDigest, Extent};
+use pod::path::RelativePath;
+
+use crate::oci::config::Config;
+use crate::oci::document::check_length;
+use crate::oci::error::Error;
+
+/// Which of its indices a source is read by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `index.json`.
+    Oci,
+    /// `manifest.json`.
+    DockerSave,
+    /// `index.json` if it lists an image, else `manifest.json`: an archive may have both.
+    Either,
+}
+
+/// An image that can be unpacked: its configuration, and where its layers are.
+#[derive(Clone, Debug)]
+pub struct OciImage {
+    /// The image's id: the digest of its configuration.
+    pub id: BlobDigest,
+    /// The digest of its manifest. An archive of `docker save` has none.
+    pub manifest: Option<BlobDigest>,
+    /// The digests of the indices that led to the manifest, the outermost first.
+    pub indices: Vec<BlobDigest>,
+    /// What the source calls it.
+    pub names: Vec<String>,
+    /// The configuration.
+    pub config: Config,
+    /// The configuration's bytes, which have the digest `id`.
+    pub config_bytes: Vec<u8>,
+    /// The layers, the lowest first.
+    pub layers: Vec<ImageLayer>,
+}
+
+/// A layer, and where its bytes are.
+#[derive(Clone, Debug)]
+pub struct ImageLayer {
+    /// Its media type, as the manifest has it. Its compression is told by its content.
+    pub media_type: Option<String>,
+    /// The digest of its bytes. An archive of `docker save` states none.
+    pub digest: Option<BlobDigest>,
+    /// The digest of the tar inside of them.
+    pub diff_id: BlobDigest,
+    /// Where its bytes are.
+    pub part: Part,
+}
+
+/// A part of a file.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The file.
+    pub file: Arc<File>,
+    /// The offset of the part's first byte.
+    pub offset: u64,
+    /// The part's length in bytes.
+    pub length: u64,
+}
+
+impl Part {
+    /// Reads all of it, if it is no longer than a document may be.
+    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
+        check_length(name, self.length)?;
+        let mut bytes = Vec::new();
+        let mut extent = Extent::new(self.file.as_ref(), self.offset, self.length);
+        extent.read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
+        Ok(bytes)
+    }
+
+    /// Reads all of it, which must have this digest and size.
+    pub(super) fn read_verified(&self, name: &str, digest: BlobDigest, size: u64) -> Result<Vec<u8>, Error> {
+        check_length(name, size)?;
+        let extent = Extent::new(self.file.as_ref(), self.offset, self.length);
+        let mut bytes = Vec::new();
+        Blob::new(extent, digest, size).read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
+        Ok(bytes)
+    }
+}
+
+pub(super) fn unreadable(name: &str, error: io::Error) -> Error {
+    Error::Read { what: name.to_owned(), error }
+}
+
+/// Files by name: a layout's directory, or an archive's members.
+pub(super) trait Files {
+    /// Returns what messages call the source.
+    fn shown(&self) -> &str;
+
+    /// Finds a regular file; `None` if there is none of this name, or none inside of the source.
+    fn find(&self, name: &RelativePath) -> Result<Option<Part>, Error>;
+
+    /// Finds the file of a fixed name.
+    fn find_named(&self, name: &str) -> Result<Option<Part>, Error> {
+        let path = RelativePath::from_bytes(name.as_bytes());
+        path.map_or(Ok(None), |path| self.find(&path))
+    }
+
+    /// Reads a document of a fixed name.
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let shown = format!("{name} of {}", self.shown());
+        self.find_named(name)?.map(|part| part.read(&shown)).transpose()
+    }
+}
