@@ -137,17 +137,26 @@ struct Layers<'a> {
 impl Layers<'_> {
     fn unpack(&mut self, layer: &Layer, is_lowest: bool) -> Result<()> {
         let interrupt = &self.unpacker.interrupt;
+        let with_sha512 = matches!(layer.diff_id, BlobDigest::Sha512(_));
+        let options =
+            || pipeline::Options { with_sha512, decoder_memory: self.left.decoder_memory, interrupt };
         // Nothing is below the lowest layer that it could hide.
-        let hidden = match is_lowest {
-            true => None,
-            false => Some(scan::whiteouts(layer, self.left, interrupt)?),
+        let hidden = match (is_lowest, layer.blob) {
+            (true, _) => None,
+            (false, Some(_)) => Some(scan::whiteouts(layer, self.left, interrupt)?),
+            // Only the tar's digest tells that both passes read the same.
+            (false, None) => {
+                let scanned = pipeline::pass(layer.read(), options(), |stream| {
+                    scan::collect(&mut Reader::new(stream, self.left), self.left, interrupt)
+                })?;
+                check(&scanned.digests, layer.diff_id)?;
+                Some(scanned.value)
+            }
         };
         if let Some(hidden) = &hidden {
             self.tree.hide(hidden, interrupt)?;
         }
-        let with_sha512 = matches!(layer.diff_id, BlobDigest::Sha512(_));
-        let options = pipeline::Options { with_sha512, decoder_memory: self.left.decoder_memory, interrupt };
-        let passed = pipeline::pass(layer.read(), options, |stream| {
+        let passed = pipeline::pass(layer.read(), options(), |stream| {
             let mut reader = Reader::new(stream, self.left);
             write(&mut self.tree, &mut reader, hidden.as_ref(), interrupt)?;
             Ok::<_, Fault>((reader.offset(), reader.headers()))

@@ -15,12 +15,20 @@ const BUFFER: usize = 64 << 10;
 /// Whiteouts may take this part of the memory that directories may take, beside those.
 const PART: usize = 3;
 
-/// Returns what a layer hides.
+/// Returns what a layer hides whose file has a known digest.
 ///
-/// The tar is not hashed: the second pass does that, and checks that it finds the same.
+/// The tar is not hashed: the file's digest is checked, as it is by the second pass.
 pub(super) fn whiteouts(layer: &Layer, limits: Limits, interrupt: &Interrupt) -> Result<Whiteouts> {
     let (_, decoded) = decode(layer.read(), limits.decoder_memory)?;
-    let mut reader = Reader::new(Decoding::new(decoded), limits);
+    collect(&mut Reader::new(Decoding::new(decoded), limits), limits, interrupt)
+}
+
+/// Returns what the layer that is read hides.
+pub(super) fn collect(
+    reader: &mut Reader<impl Input>,
+    limits: Limits,
+    interrupt: &Interrupt,
+) -> Result<Whiteouts> {
     let mut found = Whiteouts::new(limits.directories / PART);
     while let Some(entry) = reader.next_entry()? {
         check(interrupt)?;

@@ -32,6 +32,18 @@ fn layers_that_are_not_the_images() {
     assert!(unpack_with(Limits::default(), &[long]).result.is_err());
 }
 
+/// Without a digest of its file, a layer could be another one while it is scanned for what it hides.
+#[test]
+fn a_layer_without_a_digest_of_its_file_hides_nothing_before_its_tar_is_known() {
+    let lower = Tar::new().file("keep", "1").bytes();
+    let other = Tar::new().file(".wh.keep", "").bytes();
+    let mut upper = layer(&other, &Tar::new().file("new", "2").bytes());
+    upper.blob = None;
+    let unpacked = unpack_with(Limits::default(), &[layer(&lower, &lower), upper]);
+    assert!(unpacked.error().contains("the tar's digest is"), "{}", unpacked.error());
+    assert_eq!(fs::read(unpacked.root().join("keep")).unwrap(), b"1");
+}
+
 #[test]
 fn names_that_hide_nothing_one_can_name() {
     for name in [".wh.", ".wh..", ".wh...", "d/.wh.", "d/.wh..", "d/.wh...", ".wh.x/y"] {
