@@ -12,6 +12,9 @@ use super::document::{check_length, object};
 use super::error::Error;
 use super::platform::Platform;
 
+/// The most entries of a list in a configuration: names are made of them, each different from the others.
+const LENGTH_MAX: usize = 1024;
+
 /// An image's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Config {
@@ -135,6 +138,16 @@ impl Config {
             let kind = pod::text::escape(&config.rootfs.kind);
             return Err(Error::invalid(name, format!("rootfs is of type {kind}: expected layers")));
         }
+        let run = &config.config;
+        let lists = [
+            ("Env", run.env.len()),
+            ("Volumes", run.volumes.len()),
+            ("ExposedPorts", run.exposed_ports.len()),
+        ];
+        if let Some((field, found)) = lists.into_iter().find(|(_, length)| *length > LENGTH_MAX) {
+            let why = format!("{field} has {found} entries: expected {LENGTH_MAX} or fewer");
+            return Err(Error::invalid(name, why));
+        }
         Ok(config)
     }
 
@@ -230,6 +243,7 @@ mod tests {
             ("config", json!({"Env": "A=1"})),
             ("config", json!({"Entrypoint": "/bin/sh"})),
             ("config", json!({"Volumes": ["/data"]})),
+            ("config", json!({"Env": vec!["A=1"; LENGTH_MAX + 1]})),
         ] {
             let mut config = good.clone();
             config[field] = bad.clone();
