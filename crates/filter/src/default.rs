@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The filter of every app that doesn't ask for another.
+//! The filter of every app that doesn't ask for another, and the floor below an app's own.
 //!
 //! ```text
 //! machine → its runs of numbers → binary search → the run's verdict, or a look at the arguments
@@ -32,6 +32,8 @@ const MACHINES: [(u32, &[Run]); 2] = [(0xc000_003e, runs::OWN), (0x4000_0003, ru
 #[cfg(target_arch = "aarch64")]
 const MACHINES: [(u32, &[Run]); 2] = [(0xc000_00b7, runs::OWN), (0x4000_0028, runs::OTHER)];
 
+/// Numbers from here on are x32's (asm/unistd.h, __X32_SYSCALL_BIT); other machines have none so high.
+const X32: u32 = 0x4000_0000;
 /// `CLONE_NEW*` (linux/sched.h): mounts, cgroups, host name, IPC, users, processes, network.
 const NAMESPACES: u32 = 0x7e02_0000;
 /// `CLONE_NEWTIME`, for unshare alone.
@@ -39,6 +41,9 @@ const TIME_NAMESPACE: u32 = 0x80;
 /// What a program may ask of its personality (linux/personality.h): Linux, 32 bits of it, each with the older layout
 /// of uname; and what it has.
 const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x0002_0000, 0x0002_0008, u32::MAX];
+const AF_NETLINK: u32 = 16;
+/// The kernel's audit log (linux/netlink.h).
+const NETLINK_AUDIT: u32 = 9;
 const AF_PACKET: u32 = 17;
 const AF_ALG: u32 = 38;
 const AF_VSOCK: u32 = 40;
@@ -50,10 +55,35 @@ const S_IFBLK: u32 = 0o060_000;
 
 /// Returns the program for an app with these capabilities, a bit each.
 pub fn default(capabilities: u64) -> Vec<Instruction> {
+    program(capabilities, |rule| rule)
+}
+
+/// Returns the program for an app with these capabilities that has a filter of its own, or asks for none.
+///
+/// It refuses what reaches beyond the pod: calls that need a capability the app doesn't have, and arguments of sockets,
+/// devices, namespaces and terminals. What the default filter refuses for other reasons is the app's own matter.
+pub fn floor(capabilities: u64) -> Vec<Instruction> {
+    program(capabilities, |rule| match rule {
+        Rule::Absent | Rule::Deny | Rule::Check(Check::Personality) => Rule::Allow,
+        other => other,
+    })
+}
+
+/// Returns the program for everything in a pod: no capability opens what it refuses, kinds of sockets that reach the
+/// host from any namespace.
+pub fn of_pod() -> Vec<Instruction> {
+    program(u64::MAX, |rule| match rule {
+        Rule::Check(Check::Socket) => rule,
+        _ => Rule::Allow,
+    })
+}
+
+fn program(capabilities: u64, rule: impl Fn(Rule) -> Rule) -> Vec<Instruction> {
     let mut program = vec![load(MACHINE)];
     for (machine, runs) in MACHINES {
-        let mut of_machine = vec![load(NUMBER)];
-        of_machine.extend(search(&merged(runs, capabilities), capabilities));
+        // x32 has the calls of x86-64 by other numbers, and no programs.
+        let mut of_machine = vec![load(NUMBER), when(IF_AT_LEAST, X32, 0, 1), end(error(ENOSYS))];
+        of_machine.extend(search(&merged(runs, capabilities, &rule), capabilities));
         program.push(when(IF_EQUAL, machine, 1, 0));
         program.push(skip(length(&of_machine)));
         program.extend(of_machine);
@@ -69,8 +99,9 @@ enum Outcome {
     Depends(Check),
 }
 
-fn merged(runs: &[Run], capabilities: u64) -> Vec<(u32, Outcome)> {
-    let mut merged: Vec<_> = runs.iter().map(|run| (run.from, outcome(run.rule, capabilities))).collect();
+fn merged(runs: &[Run], capabilities: u64, rule: impl Fn(Rule) -> Rule) -> Vec<(u32, Outcome)> {
+    let mut merged: Vec<_> =
+        runs.iter().map(|run| (run.from, outcome(rule(run.rule), capabilities))).collect();
     merged.dedup_by_key(|(_, outcome)| *outcome);
     merged
 }
@@ -128,7 +159,13 @@ fn look(check: Check, capabilities: u64) -> Vec<Instruction> {
                 [(AF_ALG, error(EAFNOSUPPORT)), (AF_VSOCK, error(EAFNOSUPPORT)), (AF_PACKET, packet)];
             let mut program = vec![load(argument(0))];
             program.extend(families.map(|(family, is)| [when(IF_EQUAL, family, 0, 1), end(is)]).concat());
-            program.push(end(ALLOW));
+            program.extend([
+                when(IF_EQUAL, AF_NETLINK, 0, 2),
+                load(argument(2)),
+                when(IF_EQUAL, NETLINK_AUDIT, 1, 0),
+                end(ALLOW),
+                end(error(EAFNOSUPPORT)),
+            ]);
             program
         }
         Check::Ioctl => vec![
@@ -172,9 +209,6 @@ mod tests {
     use super::*;
     use crate::bpf::tests::{Call, run};
     use crate::table::GROUPS;
-
-    /// The numbers from which x32's are (asm/unistd.h, __X32_SYSCALL_BIT).
-    const X32: u32 = 0x4000_0000;
 
     fn verdict(capabilities: u64, machine: u32, number: u32, arguments: &[u64]) -> u32 {
         let mut all = [0; 6];
@@ -282,6 +316,8 @@ mod tests {
             (0, "socket", &[1_u64][..], ALLOW),
             (0, "socket", &[2], ALLOW),
             (0, "socket", &[16, 3, 0], ALLOW),
+            (0, "socket", &[2, 3, 9], ALLOW),
+            (u64::MAX, "socket", &[16, 3, 9], no_family),
             (0, "socket", &[38], no_family),
             (0, "socket", &[1 << 32 | 40], no_family),
             (0, "socket", &[17, 3], error(EPERM)),
@@ -315,8 +351,45 @@ mod tests {
         }
         assert_eq!(said(21, &[]), error(EPERM), "mount");
         assert_eq!(said(310, &[0x1000_0000]), error(EPERM), "unshare");
-        assert_eq!(said(102, &[]), error(ENOSYS), "socketcall");
+        assert_eq!(said(102, &[]), ALLOW, "socketcall");
         assert_eq!(said(14, &[0, 0o60_644, 0x801]), error(EPERM), "mknod");
+    }
+
+    #[test]
+    fn the_floor_refuses_what_reaches_beyond_the_pod_alone() {
+        let said =
+            |number, arguments: [u64; 6]| run(&floor(0), Call { machine: MACHINES[0].0, number, arguments });
+        let first = |argument| [argument, 0, 0, 0, 0, 0];
+        for (call, arguments, expected) in [
+            ("io_uring_setup", first(0), ALLOW),
+            ("vmsplice", first(0), ALLOW),
+            ("personality", first(0x4_0000), ALLOW),
+            ("read", first(0), ALLOW),
+            ("keyctl", first(1), error(EPERM)),
+            ("open_by_handle_at", first(0), error(EPERM)),
+            ("unshare", first(0x1000_0000), error(EPERM)),
+            ("clone3", first(0), error(ENOSYS)),
+            ("socket", first(40), error(EAFNOSUPPORT)),
+            ("socket", [16, 3, 9, 0, 0, 0], error(EAFNOSUPPORT)),
+            ("mknodat", [0, 0, 0o60_644, 0x801, 0, 0], error(EPERM)),
+        ] {
+            assert_eq!(said(own(call), arguments), expected, "{call}");
+        }
+        // A call of tomorrow is the app's matter; x32's numbers for the others are not.
+        assert_eq!(said(5000, first(0)), ALLOW);
+        assert_eq!(said(X32 | own("unshare"), first(0x1000_0000)), error(ENOSYS));
+    }
+
+    #[test]
+    fn nothing_in_a_pod_writes_the_hosts_audit_log() {
+        let said =
+            |number, arguments: [u64; 6]| run(&of_pod(), Call { machine: MACHINES[0].0, number, arguments });
+        assert_eq!(said(own("socket"), [16, 3, 9, 0, 0, 0]), error(EAFNOSUPPORT));
+        for (call, arguments) in
+            [("socket", [16, 3, 0, 0, 0, 0]), ("socket", [17, 3, 9, 0, 0, 0]), ("mount", [0; 6])]
+        {
+            assert_eq!(said(own(call), arguments), ALLOW, "{call}");
+        }
     }
 
     #[test]

@@ -12,4 +12,4 @@ mod default;
 pub mod table;
 
 pub use bpf::Instruction;
-pub use default::default;
+pub use default::{default, floor, of_pod};

@@ -49,7 +49,7 @@ pub enum Check {
     Unshare,
     /// `personality`: Linux, 32 bits of it, or a question; nothing that weakens the layout of memory.
     Personality,
-    /// `socket`, `socketpair`: no `AF_ALG`, no `AF_VSOCK`; `AF_PACKET` with `CAP_NET_RAW`.
+    /// `socket`, `socketpair`: no `AF_ALG`, no `AF_VSOCK`, not the audit log; `AF_PACKET` with `CAP_NET_RAW`.
     Socket,
     /// `ioctl`: nothing that puts characters into a terminal's input.
     Ioctl,
@@ -137,6 +137,13 @@ pub const GROUPS: &[Group] = &[
         calls: "
             accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg
             recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown",
+    },
+    Group {
+        name: "sockets by one number",
+        why: "32-bit programs of most distributions make sockets by no other call. What kind is asked for stands in \
+              memory, where no filter can read it",
+        rule: Rule::Allow,
+        calls: "socketcall",
     },
     Group {
         name: "memory",
@@ -239,7 +246,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "making sockets",
         why: "AF_VSOCK knows no namespaces and reaches the machine's host; AF_ALG opens much of the kernel to \
-              attacks; AF_PACKET reads what others send",
+              attacks; AF_PACKET reads what others send; \
+              the audit log is the host's",
         rule: Rule::Check(Check::Socket),
         calls: "socket socketpair",
     },
@@ -377,13 +385,6 @@ pub const GROUPS: &[Group] = &[
         why: "does what other calls do, past this filter; programs go on with those",
         rule: Rule::Absent,
         calls: "io_uring_enter io_uring_register io_uring_setup",
-    },
-    Group {
-        name: "sockets and all that by one number",
-        why: "what kind of socket is asked for stands in memory, where no filter reads it; 32-bit programs of the \
-              last ten years have the calls themselves",
-        rule: Rule::Absent,
-        calls: "socketcall",
     },
     Group {
         name: "virtual machines of sixteen bits",

@@ -47,16 +47,12 @@ pub struct Launch {
     /// The sockets that it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Sockets>,
-    /// The capabilities that its default filter of system calls is for ([`filter::default`]). Absent if the app has its
-    /// own filter instead, or asks for none.
-    #[serde(default, with = "numbers_if_any", skip_serializing_if = "Option::is_none")]
-    pub default_filter: Option<CapabilitySet>,
-    /// The app's own filter of the system calls that it may make.
+    /// The app's own filter of the system calls that it may make. Without one, it has the default filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Filter>,
-    /// Whether it may make user namespaces. Only programs with `CAP_SYS_ADMIN` may, which allows no less anyway.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub user_namespaces: bool,
+    /// The capabilities that it may have.
+    #[serde(default, with = "numbers", skip_serializing_if = "is_empty")]
+    pub capabilities: CapabilitySet,
     /// The capabilities that only the launcher has; the program gets none of them.
     #[serde(default, with = "numbers", skip_serializing_if = "is_empty")]
     pub drop_capabilities: CapabilitySet,
@@ -83,6 +79,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Tells whether it filters anything: an app may ask for none.
+    pub(crate) fn filters(&self) -> bool {
+        self.retain || !self.calls.is_empty()
+    }
+
     /// Tells whether a call is allowed.
     pub(crate) fn allows(&self, call: i64) -> bool {
         self.calls.iter().any(|listed| i64::from(*listed) == call) == self.retain
@@ -173,27 +174,6 @@ mod numbers {
             set = set.union(one);
         }
         Ok(set)
-    }
-}
-
-/// The same, if there is one.
-mod numbers_if_any {
-    use pod::isolators::CapabilitySet;
-    use serde::{Deserializer, Serializer};
-
-    // Its shape is serde's.
-    #[allow(clippy::ref_option, reason = "serde passes a reference")]
-    pub(super) fn serialize<S: Serializer>(
-        set: &Option<CapabilitySet>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        super::numbers::serialize(&set.unwrap_or_default(), serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<CapabilitySet>, D::Error> {
-        super::numbers::deserialize(deserializer).map(Some)
     }
 }
 

@@ -40,7 +40,7 @@ use sys::process::{default_signals, exit_at_once, set_filter};
 use sys::{activation, open_without_magic};
 
 use super::{enter, seccomp};
-use crate::exchange::launch_file::{Launch, Sockets};
+use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::exchange::stdio_message;
 use crate::failure::report;
 
@@ -118,15 +118,11 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     }
     enter::root(launch.root.as_str()).context("cannot enter its root")?;
     // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
-    match launch.default_filter {
-        Some(capabilities) => {
-            set_filter(&mut seccomp::default(capabilities)).context("cannot filter its system calls")?;
-        }
-        None if !launch.user_namespaces => {
-            set_filter(&mut seccomp::no_user_namespaces()).context("cannot refuse user namespaces")?;
-        }
-        None => {}
-    }
+    let mut first = match launch.seccomp {
+        None => seccomp::default(launch.capabilities),
+        Some(_) => seccomp::floor(launch.capabilities),
+    };
+    set_filter(&mut first).context("cannot filter its system calls")?;
     give_up(launch).context("cannot give up the launcher's capabilities")?;
     enter_directory(launch)?;
     let passed = match &launch.sockets {
@@ -151,7 +147,8 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     // nothing is dropped after it.
     let mut message = Vec::with_capacity(MESSAGE_MAX);
     default_signals();
-    if let Some(filter) = &launch.seccomp {
+    let own = launch.seccomp.as_ref().filter(|own| own.filters());
+    if let Some(filter) = own {
         set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
     }
     let error = execute(&programs, &words, &environment);
@@ -216,7 +213,7 @@ fn give_up(launch: &Launch) -> Result<()> {
         remove_capability_from_bounding_set(one)?;
         dropped |= one;
     }
-    if launch.seccomp.is_some() {
+    if launch.seccomp.as_ref().is_some_and(Filter::filters) {
         dropped -= KernelSet::SYS_ADMIN;
     }
     clear_ambient_capability_set()?;

@@ -8,22 +8,14 @@
 //! any other → allow or deny
 //! ```
 //!
-//! A second program refuses user namespaces to apps that have such a list or ask for no filter. All others have the
-//! default filter ([`filter::default`]), which refuses them too. In its own user namespace, a program has every
-//! capability, and the kernel lets it do much with them. The program checks the call numbers of every machine whose
-//! programs this kernel runs, since apps may be 32-bit programs as well.
-//!
-//! ```text
-//! unshare or clone with CLONE_NEWUSER → EPERM
-//! clone3, whose flags are in memory → ENOSYS, by which C libraries and others take clone
-//! ```
+//! Before it, each app has another program (`crates/filter`): the default filter if it has no list of its own, else the
+//! floor below one.
 //!
 //! If two filters both return an error, the kernel takes the newer one's. It allows a call that both allow.
 
 use nix::libc::{
-    BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
-    CLONE_NEWUSER, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO,
-    SECCOMP_RET_KILL_PROCESS, sock_filter,
+    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_DATA,
+    SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, sock_filter,
 };
 
 use pod::isolators::CapabilitySet;
@@ -34,8 +26,6 @@ use crate::exchange::launch_file::Filter;
 const NUMBER: u32 = 0;
 /// The offset of the machine (linux/audit.h, AUDIT_ARCH_*).
 const ARCH: u32 = 4;
-/// The offset of the low half of the first argument: every machine here stores that half first.
-const ARGUMENT: u32 = 16;
 #[cfg(target_arch = "x86_64")]
 const OWN_ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
@@ -43,62 +33,23 @@ const OWN_ARCH: u32 = 0xc000_00b7;
 /// Numbers from here on are x32's (asm/unistd.h, __X32_SYSCALL_BIT); other machines have none so high.
 const X32: u32 = 0x4000_0000;
 
-/// The numbers of the calls that make user namespaces, on one machine.
-struct Machine {
-    arch: u32,
-    clone: u32,
-    unshare: u32,
-}
-
-/// The 64-bit and the 32-bit machine: x86-64, whose numbers x32 has too with an additional bit, and i386.
-#[cfg(target_arch = "x86_64")]
-const MACHINES: [Machine; 2] = [
-    Machine { arch: OWN_ARCH, clone: 56, unshare: 272 },
-    Machine { arch: 0x4000_0003, clone: 120, unshare: 310 },
-];
-/// The 64-bit and the 32-bit machine: aarch64 and arm.
-#[cfg(target_arch = "aarch64")]
-const MACHINES: [Machine; 2] = [
-    Machine { arch: OWN_ARCH, clone: 220, unshare: 97 },
-    Machine { arch: 0x4000_0028, clone: 120, unshare: 337 },
-];
-/// The number of clone3, the same on all machines.
-const CLONE3: u32 = 435;
-
-/// Returns the filter of an app with these capabilities that doesn't ask for another.
+/// Returns the filter of an app with these capabilities that has no list of its own.
 pub(crate) fn default(capabilities: CapabilitySet) -> Vec<sock_filter> {
-    let bits = capabilities.iter().map(|one| 1 << one.number()).fold(0, |bits: u64, bit: u64| bits | bit);
+    kernels(filter::default(bits(capabilities)))
+}
+
+/// Returns the floor below an app's own filter.
+pub(crate) fn floor(capabilities: CapabilitySet) -> Vec<sock_filter> {
+    kernels(filter::floor(bits(capabilities)))
+}
+
+fn bits(capabilities: CapabilitySet) -> u64 {
+    capabilities.iter().fold(0, |bits, one| bits | 1 << one.number())
+}
+
+fn kernels(program: Vec<filter::Instruction>) -> Vec<sock_filter> {
     let kernels = |one: filter::Instruction| sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
-    filter::default(bits).into_iter().map(kernels).collect()
-}
-
-/// Returns the program that refuses user namespaces and allows everything else.
-pub(crate) fn no_user_namespaces() -> Vec<sock_filter> {
-    let mut program = vec![load(ARCH)];
-    for Machine { arch, clone, unshare } in MACHINES {
-        let calls = [
-            load(NUMBER),
-            instruction(BPF_ALU | BPF_AND | BPF_K, !X32, 0, 0),
-            jump(BPF_JEQ, CLONE3, 6, 0),
-            jump(BPF_JEQ, clone, 1, 0),
-            jump(BPF_JEQ, unshare, 0, 2),
-            load(ARGUMENT),
-            jump(BPF_JSET, CLONE_NEWUSER.cast_unsigned(), 1, 0),
-            end(SECCOMP_RET_ALLOW),
-            end(error(EPERM)),
-            end(error(ENOSYS)),
-        ];
-        let length = u8::try_from(calls.len()).expect("it has ten instructions");
-        program.push(jump(BPF_JEQ, arch, 0, length));
-        program.extend(calls);
-    }
-    // The kernel runs programs of no other machine.
-    program.push(end(error(ENOSYS)));
-    program
-}
-
-fn error(number: i32) -> u32 {
-    SECCOMP_RET_ERRNO | number.cast_unsigned() & SECCOMP_RET_DATA
+    program.into_iter().map(kernels).collect()
 }
 
 /// Returns the program for a filter.
@@ -146,16 +97,8 @@ fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
 mod tests {
     use super::*;
 
-    /// A call, as the kernel shows it to a program.
-    #[derive(Clone, Copy)]
-    struct Data {
-        arch: u32,
-        number: u32,
-        argument: u64,
-    }
-
     /// Returns the kernel's verdict on a call. The instructions used here are run as the kernel runs them.
-    fn run(program: &[sock_filter], data: Data) -> u32 {
+    fn verdict(program: &[sock_filter], arch: u32, number: u32) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -164,63 +107,19 @@ mod tests {
             let holds = match (code & 0x07, code & 0xf0) {
                 (BPF_LD, _) => {
                     loaded = match k {
-                        NUMBER => data.number,
-                        ARCH => data.arch,
-                        ARGUMENT => u32::try_from(data.argument & u64::from(u32::MAX)).unwrap(),
+                        NUMBER => number,
+                        ARCH => arch,
                         other => panic!("nothing is at {other}"),
                     };
-                    continue;
-                }
-                (BPF_ALU, BPF_AND) => {
-                    loaded &= k;
                     continue;
                 }
                 (BPF_RET, _) => return k,
                 (BPF_JMP, BPF_JEQ) => loaded == k,
                 (BPF_JMP, BPF_JGE) => loaded >= k,
-                (BPF_JMP, BPF_JSET) => loaded & k != 0,
                 _ => panic!("an instruction that is not known here: {code:#x}"),
             };
             at += usize::from(if holds { jt } else { jf });
         }
-    }
-
-    fn verdict(program: &[sock_filter], arch: u32, number: u32) -> u32 {
-        run(program, Data { arch, number, argument: 0 })
-    }
-
-    #[test]
-    fn user_namespaces_are_refused_by_the_numbers_of_every_machine() {
-        let program = no_user_namespaces();
-        let flag = u64::from(CLONE_NEWUSER.cast_unsigned());
-        for Machine { arch, clone, unshare } in MACHINES {
-            let said = |number, argument| run(&program, Data { arch, number, argument });
-            for number in [clone, unshare, X32 | clone, X32 | unshare] {
-                assert_eq!(said(number, flag), error(EPERM), "{arch:#x} {number}");
-                // With other flags, and with bits above those that the kernel looks at.
-                assert_eq!(said(number, flag | 0x0c02_0011 | 1 << 40), error(EPERM), "{arch:#x} {number}");
-                for others in [0, 17, flag >> 1, flag << 1, flag << 32] {
-                    assert_eq!(said(number, others), SECCOMP_RET_ALLOW, "{arch:#x} {number} {others:#x}");
-                }
-            }
-            for number in [CLONE3, X32 | CLONE3] {
-                assert_eq!(said(number, 0), error(ENOSYS), "{arch:#x}");
-            }
-            for number in [0, clone - 1, clone + 1, unshare - 1, unshare + 1, CLONE3 - 1, CLONE3 + 1, X32 | 1]
-            {
-                assert_eq!(said(number, flag), SECCOMP_RET_ALLOW, "{arch:#x} {number}");
-            }
-        }
-        assert_eq!(verdict(&program, 0, 1), error(ENOSYS));
-    }
-
-    /// Compares the numbers with the tables of another crate.
-    #[test]
-    fn numbers_are_those_of_the_calls() {
-        let number = |name: &str| name.parse::<pod::isolators::Call>().unwrap().number();
-        let [own, _] = MACHINES;
-        assert_eq!((number("clone"), number("unshare")), (Some(own.clone), Some(own.unshare)));
-        assert_eq!(number("clone3"), Some(CLONE3));
     }
 
     #[test]

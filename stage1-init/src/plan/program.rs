@@ -27,9 +27,8 @@ pub(super) fn launch(
         groups: groups(credentials),
         handler: role != Role::App,
         sockets: sockets.filter(|_| role == Role::App),
-        default_filter: app.isolators.seccomp.is_none().then(|| rights::capabilities(app)),
-        seccomp: app.isolators.seccomp.as_ref().filter(|own| own.filters()).map(Filter::from),
-        user_namespaces: rights::may_administer(app),
+        seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
+        capabilities: rights::capabilities(app),
         drop_capabilities: rights::dropped_capabilities(app),
     }
 }

@@ -13,7 +13,7 @@
 //! record is locked as long as the worker exists. So what a killed installer leaves behind is not removed until its
 //! worker has ended, too.
 //!
-//! Invariants: not one byte of the archive is read before the worker is confined, and it is an error if the worker
+//! Invariants: not one byte of the archive is read by the worker before it is confined, and it is an error if the worker
 //! can't be confined. A [`Verified`](crate::extract::Verified) comes only from a worker's whole message, which a worker
 //! writes only once it has finished. A worker protects the host from an archive. What it reports about the archive is
 //! believed, except that the digest must be the expected one.

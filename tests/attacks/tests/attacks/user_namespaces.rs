@@ -61,7 +61,7 @@ fn user_namespaces_are_refused_beside_an_apps_own_filter() {
 fn the_launcher_defends_twice() {
     for pods in [Pods::Over, Pods::InPlace] {
         let attacks: Vec<_> = ["fresh-sysfs"].into_iter().chain(CALLS).collect();
-        assert_said(&launched(pods, &json!({"user_namespaces": true}), &attacks), |_, attack| match attack {
+        assert_said(&launched(pods, &json!({"capabilities": [21]}), &attacks), |_, attack| match attack {
             "fresh-sysfs" => "mount sysfs: EPERM".into(),
             _ => THROUGH.into(),
         });
