@@ -13,7 +13,6 @@ pub struct Instruction {
 }
 
 const LOAD: u16 = 0x20;
-const AND: u16 = 0x54;
 const JUMP: u16 = 0x05;
 pub(crate) const IF_EQUAL: u16 = 0x15;
 pub(crate) const IF_AT_LEAST: u16 = 0x35;
@@ -45,10 +44,6 @@ pub(crate) const fn error(number: u16) -> u32 {
 
 pub(crate) const fn load(offset: u32) -> Instruction {
     Instruction { code: LOAD, jt: 0, jf: 0, k: offset }
-}
-
-pub(crate) const fn and(mask: u32) -> Instruction {
-    Instruction { code: AND, jt: 0, jf: 0, k: mask }
 }
 
 /// Skips instructions.
@@ -86,10 +81,6 @@ pub(crate) mod tests {
             let holds = match code {
                 LOAD => {
                     loaded = field(call, k);
-                    continue;
-                }
-                AND => {
-                    loaded &= k;
                     continue;
                 }
                 JUMP => {

@@ -9,7 +9,7 @@
 //! The kernel keeps a map of the numbers for which a program always says yes, so those cost nothing.
 
 use crate::bpf::{
-    ALLOW, EAFNOSUPPORT, ENOSYS, EPERM, IF_ANY_OF, IF_AT_LEAST, IF_EQUAL, Instruction, MACHINE, NUMBER, and,
+    ALLOW, EAFNOSUPPORT, ENOSYS, EPERM, IF_ANY_OF, IF_AT_LEAST, IF_EQUAL, Instruction, MACHINE, NUMBER,
     argument, end, error, load, skip, when,
 };
 use crate::table::{Capability, Check, Rule};
@@ -49,9 +49,6 @@ const AF_ALG: u32 = 38;
 const AF_VSOCK: u32 = 40;
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
-const S_IFMT: u32 = 0o170_000;
-const S_IFCHR: u32 = 0o020_000;
-const S_IFBLK: u32 = 0o060_000;
 
 /// Returns the program for an app with these capabilities, a bit each.
 pub fn default(capabilities: u64) -> Vec<Instruction> {
@@ -61,7 +58,7 @@ pub fn default(capabilities: u64) -> Vec<Instruction> {
 /// Returns the program for an app with these capabilities that has a filter of its own, or asks for none.
 ///
 /// It refuses what reaches beyond the pod: calls that need a capability the app doesn't have, and arguments of sockets,
-/// devices, namespaces and terminals. What the default filter refuses for other reasons is the app's own matter.
+/// namespaces and terminals. What the default filter refuses for other reasons is the app's own matter.
 pub fn floor(capabilities: u64) -> Vec<Instruction> {
     program(capabilities, |rule| match rule {
         Rule::Absent | Rule::Deny | Rule::Check(Check::Personality) => Rule::Allow,
@@ -175,27 +172,11 @@ fn look(check: Check, capabilities: u64) -> Vec<Instruction> {
             end(error(EPERM)),
             end(ALLOW),
         ],
-        Check::Mknod => no_device(1),
-        Check::Mknodat => no_device(2),
     }
 }
 
 fn without_flags(flags: u32) -> Vec<Instruction> {
     vec![load(argument(0)), when(IF_ANY_OF, flags, 0, 1), end(error(EPERM)), end(ALLOW)]
-}
-
-/// `mode`: which argument says what kind of file is made; the next one says which device.
-fn no_device(mode: u32) -> Vec<Instruction> {
-    vec![
-        load(argument(mode)),
-        and(S_IFMT),
-        when(IF_EQUAL, S_IFBLK, 3, 0),
-        when(IF_EQUAL, S_IFCHR, 0, 3),
-        load(argument(mode + 1)),
-        when(IF_EQUAL, 0, 1, 0),
-        end(error(EPERM)),
-        end(ALLOW),
-    ]
 }
 
 fn length(program: &[Instruction]) -> u32 {
@@ -330,13 +311,6 @@ mod tests {
             (0, "ioctl", &[0, 0x5412], error(EPERM)),
             (0, "ioctl", &[0, 1 << 32 | 0x5412], error(EPERM)),
             (0, "ioctl", &[0, 0x541c], error(EPERM)),
-            (0, "mknodat", &[0, 0, 0o10_644, 0], ALLOW),
-            (0, "mknodat", &[0, 0, 0o100_644, 0x801], ALLOW),
-            (0, "mknodat", &[0, 0, 0o20_644, 0], ALLOW),
-            (0, "mknodat", &[0, 0, 0o20_644, 1 << 32], ALLOW),
-            (0, "mknodat", &[0, 0, 0o20_644, 0x103], error(EPERM)),
-            (u64::MAX, "mknodat", &[0, 0, 0o60_644, 0x801], error(EPERM)),
-            (u64::MAX, "mknodat", &[0, 0, 0o60_644, 0], error(EPERM)),
         ] {
             assert_eq!(said(capabilities, call, arguments), expected, "{call} {arguments:x?}");
         }
@@ -352,7 +326,6 @@ mod tests {
         assert_eq!(said(21, &[]), error(EPERM), "mount");
         assert_eq!(said(310, &[0x1000_0000]), error(EPERM), "unshare");
         assert_eq!(said(102, &[]), ALLOW, "socketcall");
-        assert_eq!(said(14, &[0, 0o60_644, 0x801]), error(EPERM), "mknod");
     }
 
     #[test]
@@ -371,7 +344,6 @@ mod tests {
             ("clone3", first(0), error(ENOSYS)),
             ("socket", first(40), error(EAFNOSUPPORT)),
             ("socket", [16, 3, 9, 0, 0, 0], error(EAFNOSUPPORT)),
-            ("mknodat", [0, 0, 0o60_644, 0x801, 0, 0], error(EPERM)),
         ] {
             assert_eq!(said(own(call), arguments), expected, "{call}");
         }
