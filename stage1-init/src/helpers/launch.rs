@@ -118,11 +118,11 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     }
     enter::root(launch.root.as_str()).context("cannot enter its root")?;
     // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
-    let mut first = match launch.seccomp {
+    set_filter(&mut match launch.seccomp {
         None => seccomp::default(launch.capabilities),
         Some(_) => seccomp::floor(launch.capabilities),
-    };
-    set_filter(&mut first).context("cannot filter its system calls")?;
+    })
+    .context("cannot filter its system calls")?;
     give_up(launch).context("cannot give up the launcher's capabilities")?;
     enter_directory(launch)?;
     let passed = match &launch.sockets {
@@ -146,10 +146,10 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     // A filter may allow neither to allocate nor to free memory, so there is room for the message before it is set, and
     // nothing is dropped after it.
     let mut message = Vec::with_capacity(MESSAGE_MAX);
+    let mut filter = launch.seccomp.as_ref().filter(|own| own.filters()).map(seccomp::program);
     default_signals();
-    let own = launch.seccomp.as_ref().filter(|own| own.filters());
-    if let Some(filter) = own {
-        set_filter(&mut seccomp::program(filter)).context("cannot filter its system calls")?;
+    if let Some(filter) = &mut filter {
+        set_filter(filter).context("cannot filter its system calls")?;
     }
     let error = execute(&programs, &words, &environment);
     let status = if error == Errno::ENOENT { NOT_FOUND } else { NOT_RUNNABLE };
