@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Runs a test only where it can run: as root, or on a machine that boots virtual machines.
 //!
-//! ```ignore
+//! ```text
 //! #[gate::root_test]
 //! fn a_pod_ends_with_its_app() { … }
 //! ```
