@@ -4,8 +4,17 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::*;
+
+/// Held by each test. A process that another test starts has this one's script open for writing until it executes its
+/// own program, and until then the script can't be executed (execve(2), ETXTBSY).
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Writes a helper called `x`, and returns how to run it.
 fn helper(directory: &Path, script: &str) -> Helpers {
@@ -28,6 +37,7 @@ fn echo(user: &str) -> String {
 
 #[test]
 fn a_helper_is_asked_for_one_registry_alone() {
+    let _alone = alone();
     for (host, key) in [("gcr.io", "gcr.io"), ("a.b:5000", "a.b:5000"), ("docker.io", DOCKER_KEY)] {
         let found = get(&format!("test \"$1\" = get; key=$(cat); {}", echo("u")), host).unwrap();
         let expected = Credentials::Basic { user: "u".to_owned(), password: Secret::new(key) };
@@ -37,12 +47,14 @@ fn a_helper_is_asked_for_one_registry_alone() {
 
 #[test]
 fn a_token_is_one_by_its_user() {
+    let _alone = alone();
     let found = get(&format!("key=$(cat); {}", echo(TOKEN_USER)), "a.b").unwrap();
     assert_eq!(found, Some(Credentials::IdentityToken(Secret::new("a.b"))));
 }
 
 #[test]
 fn a_helper_gets_the_environment_that_is_given_and_no_more() {
+    let _alone = alone();
     // What a shell sets itself is left out.
     let script = r#"cat > "$HOME/asked"; env | cut -d= -f1 | grep -vx -e PWD -e _ -e SHLVL -e OLDPWD | sort | tr '\n' ' ' > "$HOME/seen"; exit 1"#;
     let directory = tempfile::tempdir().unwrap();
@@ -53,6 +65,7 @@ fn a_helper_gets_the_environment_that_is_given_and_no_more() {
 
 #[test]
 fn having_nothing_is_no_failure_and_failing_is_one() {
+    let _alone = alone();
     assert_eq!(get("echo 'credentials not found in native keychain'; exit 1", "a.b").unwrap(), None);
     for script in ["exit 1", "echo secret; exit 0", "echo secret >&2; exit 3"] {
         let error = get(script, "a.b").unwrap_err();
@@ -62,6 +75,7 @@ fn having_nothing_is_no_failure_and_failing_is_one() {
 
 #[test]
 fn a_helper_that_does_not_end_is_ended() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let helpers =
         Helpers { timeout: Duration::from_millis(50), ..helper(directory.path(), "exec sleep 600") };
@@ -71,6 +85,7 @@ fn a_helper_that_does_not_end_is_ended() {
 
 #[test]
 fn a_helper_is_a_name_and_no_path() {
+    let _alone = alone();
     let error = Helpers::default().get("../../tmp/x", &Host::parse("a.b").unwrap()).unwrap_err();
     assert!(error.to_string().contains("names a credential helper"), "{error}");
     let error = Helpers::default().get("gone", &Host::parse("a.b").unwrap()).unwrap_err();
