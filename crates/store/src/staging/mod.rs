@@ -5,10 +5,10 @@
 //! `containers/` and the store is complete; an unlocked directory in `staging/` was left by a dead run, and the next
 //! run removes it. So a run may be killed at any moment.
 
-mod container;
 mod mounted;
 mod removal;
 mod sweep;
+mod take_out;
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -28,10 +28,10 @@ use crate::fault::{Fault, Within as _};
 use removal::Removal;
 use sys::{locks, open_beneath, xattrs};
 
-pub use container::remove_pod;
 pub use mounted::{Mounted, Unremoved, told_apart};
 pub use sweep::{Locked, lock};
 pub use sys::locks::is_called;
+pub use take_out::{remove_from_store, remove_pod};
 
 /// The maximum number of attempts to draw an id that is not taken, and to make a staging directory that no sweep takes
 /// for dead.
@@ -87,7 +87,7 @@ impl<'h> Staging<'h> {
     /// Creates and locks a new directory.
     pub fn create(data_dir: &'h DataDir) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            if let Some(staging) = Self::try_create(data_dir, random_id()?)? {
+            if let Some(staging) = Self::try_create(data_dir, PodId::from_random(random()?))? {
                 return Ok(staging);
             }
         }
@@ -253,37 +253,15 @@ impl AsFd for Staging<'_> {
     }
 }
 
-/// Removes the store's tree `name`, which is locked. A single rename takes it out of the store first. No sweep
-/// interferes, because of the lock.
-///
-/// # Errors
-/// If that fails. A tree that something is mounted in stays in the store, complete.
-pub fn remove_from_store(data_dir: &DataDir, name: &CStr, _locked: Locked) -> Result<(), Unremoved> {
-    mounted::check_tree(data_dir, name)?;
-    for _ in 0..ATTEMPTS {
-        let dead = name_of(random_id()?);
-        match renameat_with(&data_dir.trees, name, &data_dir.staging, &dead, RenameFlags::NOREPLACE) {
-            Err(Errno::EXIST) => {}
-            Err(Errno::NOENT) => return Ok(()),
-            done => {
-                done.within(|| "cannot take it out")?;
-                return mounted::remove_all(data_dir, &dead)
-                    .map_err(|error| error.within("cannot remove it"));
-            }
-        }
-    }
-    Err(Fault::System(io::Error::other(format!("cannot take it out: {ATTEMPTS} names were taken"))).into())
-}
-
 /// Returns the name of a staging directory.
 fn name_of(id: PodId) -> CString {
     CString::new(id.to_string()).expect("an id has no NUL")
 }
 
-fn random_id() -> Result<PodId, Fault> {
+fn random() -> Result<[u8; 16], Fault> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(io::Error::other).within(|| "cannot get random bytes")?;
-    Ok(PodId::from_random(random))
+    Ok(random)
 }
 
 /// Makes a directory in `parent` with mode 0755, whatever the umask.

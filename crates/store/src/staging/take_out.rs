@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Removes a pod directory: one rename takes it out of `containers/`, so that no half of it is ever seen there.
+//! Takes trees out of the store and pods out of `containers/`: one rename moves each into staging, so that no half of it
+//! is ever seen in its place, and it is removed there.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::OwnedFd;
 
 use pod::id::PodId;
 use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::{ATTEMPTS, Locked, Unremoved, mounted, name_of};
+use super::{ATTEMPTS, Locked, Unremoved, mounted, name_of, random};
 use crate::data_dir::DataDir;
 use crate::fault::{Fault, Within as _};
+
+/// Removes the store's tree `name`, which is locked, so that no sweep interferes.
+///
+/// # Errors
+/// If that fails. A tree that something is mounted in stays in the store, complete.
+pub fn remove_from_store(data_dir: &DataDir, name: &CStr, _locked: Locked) -> Result<(), Unremoved> {
+    mounted::check_tree(data_dir, name)?;
+    take_out(data_dir, &data_dir.trees, name, PodId::from_random)
+}
 
 /// Removes the pod directory `name`, which is locked, so that its pod can't be started and no sweep interferes.
 ///
@@ -21,9 +32,19 @@ use crate::fault::{Fault, Within as _};
 /// If that fails. A pod directory that something is mounted in stays in its place, complete.
 pub fn remove_pod(data_dir: &DataDir, name: &CStr, _locked: Locked) -> Result<(), Unremoved> {
     mounted::check_pod(data_dir, name)?;
+    take_out(data_dir, &data_dir.containers, name, PodId::for_removal)
+}
+
+/// Moves `name` from `parent` into staging, under a name that `id` makes of random bytes, and removes it there.
+fn take_out(
+    data_dir: &DataDir,
+    parent: &OwnedFd,
+    name: &CStr,
+    id: fn([u8; 16]) -> PodId,
+) -> Result<(), Unremoved> {
     for _ in 0..ATTEMPTS {
-        let dead: CString = name_of(removal_id()?);
-        match renameat_with(&data_dir.containers, name, &data_dir.staging, &dead, RenameFlags::NOREPLACE) {
+        let dead = name_of(id(random()?));
+        match renameat_with(parent, name, &data_dir.staging, &dead, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => return Ok(()),
             done => {
@@ -34,10 +55,4 @@ pub fn remove_pod(data_dir: &DataDir, name: &CStr, _locked: Locked) -> Result<()
         }
     }
     Err(Fault::System(io::Error::other(format!("cannot take it out: {ATTEMPTS} names were taken"))).into())
-}
-
-fn removal_id() -> Result<PodId, Fault> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(io::Error::other).within(|| "cannot get random bytes")?;
-    Ok(PodId::for_removal(random))
 }
