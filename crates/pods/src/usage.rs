@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, fstat, statat};
 use rustix::io::Errno;
+use sys::locks::identity;
 use sys::{Interrupt, open_on_mount};
 
 use crate::directory::Pod;
@@ -109,11 +110,6 @@ impl Sum {
 
 fn open(at: impl AsFd, name: impl AsRef<OsStr>) -> Result<OwnedFd, Errno> {
     Ok(open_on_mount(at, name, OFlags::RDONLY | OFlags::DIRECTORY)?)
-}
-
-fn identity(directory: &OwnedFd) -> Result<(u64, u64)> {
-    let stat = fstat(directory)?;
-    Ok((stat.st_dev, stat.st_ino))
 }
 
 #[cfg(test)]

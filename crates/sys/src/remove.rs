@@ -14,9 +14,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use pod::text::one_line;
-use rustix::fs::{AtFlags, Dir, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, StatxAttributes, StatxFlags, statx, unlinkat};
 use rustix::io::Errno;
 
+use crate::Error;
+use crate::locks::identity;
 use crate::open::open_on_mount;
 
 /// The maximum number of times a directory is emptied, as new objects may appear in it meanwhile.
@@ -50,6 +52,12 @@ impl Obstacle {
 impl From<Errno> for Obstacle {
     fn from(errno: Errno) -> Self {
         Self::System(errno)
+    }
+}
+
+impl From<Error> for Obstacle {
+    fn from(error: Error) -> Self {
+        Self::System(error.into())
     }
 }
 
@@ -203,11 +211,6 @@ fn open(parent: impl AsFd, name: &CStr) -> Result<OwnedFd> {
         Err(error) if error.errno == Errno::XDEV => Err(Obstacle::mounted(name)),
         opened => Ok(opened.map_err(Errno::from)?),
     }
-}
-
-fn identity(directory: &OwnedFd) -> Result<(u64, u64)> {
-    let stat = fstat(directory)?;
-    Ok((stat.st_dev, stat.st_ino))
 }
 
 #[cfg(test)]
