@@ -2,15 +2,8 @@
 //! Instructions of the kernel's classic BPF (Documentation/networking/filter.rst), as far as filters of system calls
 //! have a use for them.
 
-/// `struct sock_filter`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the kernel's")]
-pub struct Instruction {
-    pub code: u16,
-    pub jt: u8,
-    pub jf: u8,
-    pub k: u32,
-}
+/// One instruction, as the kernel takes it.
+pub use libc::sock_filter as Instruction;
 
 const LOAD: u16 = 0x20;
 const JUMP: u16 = 0x05;
@@ -26,6 +19,8 @@ pub(crate) const MACHINE: u32 = 4;
 
 /// The call is made.
 pub(crate) const ALLOW: u32 = 0x7fff_0000;
+/// The call isn't made, and SIGSYS ends the process.
+pub(crate) const KILL_PROCESS: u32 = 0x8000_0000;
 /// The call isn't made and returns an error.
 const ERROR: u32 = 0x0005_0000;
 

@@ -12,6 +12,7 @@ use crate::bpf::{
     ALLOW, EAFNOSUPPORT, ENOSYS, EPERM, IF_ANY_OF, IF_AT_LEAST, IF_EQUAL, Instruction, MACHINE, NUMBER,
     argument, end, error, load, skip, when,
 };
+use crate::machine::{OTHER, OWN, X32};
 use crate::table::{Capability, Check, Rule};
 
 /// Numbers from one on that have the same rule.
@@ -26,14 +27,9 @@ mod runs {
     include!(concat!(env!("OUT_DIR"), "/runs.rs"));
 }
 
-/// The machine that Gantry is built for, and the one whose programs its kernel runs as well (linux/audit.h).
-#[cfg(target_arch = "x86_64")]
-const MACHINES: [(u32, &[Run]); 2] = [(0xc000_003e, runs::OWN), (0x4000_0003, runs::OTHER)];
-#[cfg(target_arch = "aarch64")]
-const MACHINES: [(u32, &[Run]); 2] = [(0xc000_00b7, runs::OWN), (0x4000_0028, runs::OTHER)];
+/// The runs of each machine.
+const MACHINES: [(u32, &[Run]); 2] = [(OWN, runs::OWN), (OTHER, runs::OTHER)];
 
-/// Numbers from here on are x32's (asm/unistd.h, __X32_SYSCALL_BIT); other machines have none so high.
-const X32: u32 = 0x4000_0000;
 /// `CLONE_NEW*` (linux/sched.h): mounts, cgroups, host name, IPC, users, processes, network.
 const NAMESPACES: u32 = 0x7e02_0000;
 /// `CLONE_NEWTIME`, for unshare alone.
@@ -207,7 +203,7 @@ mod tests {
     }
 
     fn said(capabilities: u64, name: &str, arguments: &[u64]) -> u32 {
-        verdict(capabilities, MACHINES[0].0, own(name), arguments)
+        verdict(capabilities, OWN, own(name), arguments)
     }
 
     #[test]
@@ -220,7 +216,7 @@ mod tests {
         let mut seen = 0;
         for call in syscalls::Sysno::iter() {
             let number = u32::try_from(call.id()).unwrap();
-            let of = |program| run(program, Call { machine: MACHINES[0].0, number, arguments: [0; 6] });
+            let of = |program| run(program, Call { machine: OWN, number, arguments: [0; 6] });
             // Arguments of zero are harmless to each check.
             let (without, with) = match rules[call.name()] {
                 Rule::Allow | Rule::Check(_) => (ALLOW, ALLOW),
@@ -262,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_absent() {
         for number in [own("read") | X32, 5000, 0xffff, 0x1_0000, u32::MAX - 1] {
-            assert_eq!(verdict(u64::MAX, MACHINES[0].0, number, &[]), error(ENOSYS), "{number:#x}");
+            assert_eq!(verdict(u64::MAX, OWN, number, &[]), error(ENOSYS), "{number:#x}");
         }
         assert_eq!(verdict(u64::MAX, 0x1234, own("read"), &[]), error(ENOSYS));
     }
@@ -319,7 +315,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn programs_of_32_bits_have_their_own_numbers() {
-        let said = |number, arguments: &[u64]| verdict(0, MACHINES[1].0, number, arguments);
+        let said = |number, arguments: &[u64]| verdict(0, OTHER, number, arguments);
         for (number, name) in [(3, "read"), (11, "execve"), (45, "brk"), (403, "clock_gettime64")] {
             assert_eq!(said(number, &[]), ALLOW, "{name}");
         }
@@ -330,8 +326,7 @@ mod tests {
 
     #[test]
     fn the_floor_refuses_what_reaches_beyond_the_pod_alone() {
-        let said =
-            |number, arguments: [u64; 6]| run(&floor(0), Call { machine: MACHINES[0].0, number, arguments });
+        let said = |number, arguments: [u64; 6]| run(&floor(0), Call { machine: OWN, number, arguments });
         let first = |argument| [argument, 0, 0, 0, 0, 0];
         for (call, arguments, expected) in [
             ("io_uring_setup", first(0), ALLOW),
@@ -354,8 +349,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_pod_writes_the_hosts_audit_log() {
-        let said =
-            |number, arguments: [u64; 6]| run(&of_pod(), Call { machine: MACHINES[0].0, number, arguments });
+        let said = |number, arguments: [u64; 6]| run(&of_pod(), Call { machine: OWN, number, arguments });
         assert_eq!(said(own("socket"), [16, 3, 9, 0, 0, 0]), error(EAFNOSUPPORT));
         for (call, arguments) in
             [("socket", [16, 3, 0, 0, 0, 0]), ("socket", [17, 3, 9, 0, 0, 0]), ("mount", [0; 6])]

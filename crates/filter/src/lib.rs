@@ -9,7 +9,10 @@
 
 mod bpf;
 mod default;
+mod list;
+mod machine;
 pub mod table;
 
 pub use bpf::Instruction;
 pub use default::{default, floor, of_pod};
+pub use list::{List, of_list};

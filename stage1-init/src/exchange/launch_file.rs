@@ -7,6 +7,7 @@
 //!
 //! Invariant: what was valid when it was written is of the same type when it is read.
 
+use filter::List;
 use pod::exec::{Exec, Word};
 use pod::isolators::{Call, CapabilitySet, ErrorNumber, Rule, Seccomp};
 use pod::name::{AppName, EnvName, PortName};
@@ -79,6 +80,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Returns the list of calls that it is.
+    pub(crate) fn list(&self) -> List<'_> {
+        List { retain: self.retain, calls: &self.calls, errno: self.errno }
+    }
+
     /// Tells whether it filters anything: an app may ask for none.
     pub(crate) fn filters(&self) -> bool {
         self.retain || !self.calls.is_empty()

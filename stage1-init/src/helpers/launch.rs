@@ -39,7 +39,7 @@ use rustix::thread::{
 use sys::process::{default_signals, exit_at_once, set_filter};
 use sys::{activation, open_without_magic};
 
-use super::{enter, seccomp};
+use super::enter;
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::exchange::stdio_message;
 use crate::failure::report;
@@ -118,9 +118,10 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     }
     enter::root(launch.root.as_str()).context("cannot enter its root")?;
     // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
+    let capabilities = launch.capabilities.bits();
     set_filter(&mut match launch.seccomp {
-        None => seccomp::default(launch.capabilities),
-        Some(_) => seccomp::floor(launch.capabilities),
+        None => filter::default(capabilities),
+        Some(_) => filter::floor(capabilities),
     })
     .context("cannot filter its system calls")?;
     give_up(launch).context("cannot give up the launcher's capabilities")?;
@@ -146,7 +147,8 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     // A filter may allow neither to allocate nor to free memory, so there is room for the message before it is set, and
     // nothing is dropped after it.
     let mut message = Vec::with_capacity(MESSAGE_MAX);
-    let mut filter = launch.seccomp.as_ref().filter(|own| own.filters()).map(seccomp::program);
+    let mut filter =
+        launch.seccomp.as_ref().filter(|own| own.filters()).map(|own| filter::of_list(&own.list()));
     default_signals();
     if let Some(filter) = &mut filter {
         set_filter(filter).context("cannot filter its system calls")?;

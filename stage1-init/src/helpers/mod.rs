@@ -6,7 +6,6 @@ use nix::sys::signal::{SigSet, Signal};
 mod enter;
 pub(crate) mod launch;
 pub(crate) mod mounts;
-mod seccomp;
 pub(crate) mod status;
 mod terminated;
 

@@ -6,7 +6,6 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
-use nix::libc::sock_filter;
 use nix::unistd::execve;
 use pod::arch::Arch;
 use rustix::process::getpid;
@@ -54,9 +53,7 @@ pub(crate) fn exec(command: &Command, passed: Vec<OwnedFd>) -> Result<Infallible
         // nspawn's own filter would count for every app as well (docs/design/17-filter.md).
         "SYSTEMD_SECCOMP=0".into(),
     ];
-    let kernels = |one: filter::Instruction| sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
-    let mut filter: Vec<_> = filter::of_pod().into_iter().map(kernels).collect();
-    process::set_filter(&mut filter).context("cannot filter the pod's system calls")?;
+    process::set_filter(&mut filter::of_pod()).context("cannot filter the pod's system calls")?;
     let environment = environment.map(|text: String| CString::new(text).expect("it has no NUL"));
     execve(&command.loader, &command.words, &environment)
         .with_context(|| format!("cannot execute {}", command.loader.to_string_lossy()))

@@ -109,6 +109,11 @@ impl CapabilitySet {
         Self(bits & ((1 << NAMES.len()) - 1))
     }
 
+    /// Returns the set as bits, by capability number.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Returns the capabilities that are in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
