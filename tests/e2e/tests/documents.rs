@@ -12,6 +12,7 @@ use std::fs;
 
 use filter::table::{Capability, GROUPS, Rule};
 use gate::root_test;
+use pod::isolators::CapabilitySet;
 use serde_json::Value;
 use syscalls::{x86, x86_64};
 use testing::{packages, repository};
@@ -19,24 +20,6 @@ use testing::{packages, repository};
 const DOCUMENT: &str = "docs/system-calls.md";
 /// The Debian package that has the profile, and where it is in there.
 const PROFILE: (&str, &str) = ("golang-github-containers-common", "usr/share/containers/seccomp.json");
-/// The capabilities that an app has where its manifest says nothing (appc spec).
-const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SETUID",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETFCAP",
-    "CAP_SYS_CHROOT",
-];
-
 const HEAD: &str = "\
 # Which system calls an app may make
 
@@ -48,7 +31,7 @@ not allowed, `ENOSYS` that there is no such call, by which programs take an olde
 `crates/filter/src/table.rs` is the table; this page is made from it.
 ";
 
-/// What becomes of a call where an app has the capabilities above.
+/// What becomes of a call where an app has the default capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Allowed,
@@ -145,6 +128,11 @@ fn rule(rule: Rule) -> String {
     }
 }
 
+/// Tells whether an app has a capability where its manifest says nothing. It need not be one that is known here.
+fn is_default(capability: &str) -> bool {
+    capability.parse().is_ok_and(|capability| CapabilitySet::DEFAULT.contains(capability))
+}
+
 /// `SysAdmin` → `CAP_SYS_ADMIN`.
 fn shown(capability: Capability) -> String {
     let mut name = "CAP".to_owned();
@@ -161,7 +149,7 @@ fn own() -> BTreeMap<&'static str, (Verdict, &'static str)> {
         Rule::Allow => Verdict::Allowed,
         Rule::Deny => Verdict::Eperm,
         Rule::Absent => Verdict::Enosys,
-        Rule::Needs(one) if CAPABILITIES.contains(&&*shown(one)) => Verdict::Allowed,
+        Rule::Needs(one) if is_default(&shown(one)) => Verdict::Allowed,
         Rule::Needs(_) => Verdict::Eperm,
         Rule::AbsentWithout(_) => Verdict::Enosys,
         Rule::Check(_) => Verdict::ByArguments,
@@ -184,7 +172,7 @@ fn theirs(profile: &Value) -> BTreeMap<&str, Verdict> {
         all.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
     };
     for rule in profile["syscalls"].as_array().unwrap() {
-        let has = |name: &String| CAPABILITIES.contains(&name.as_str());
+        let has = |name: &String| is_default(name);
         let (needed, without) = (list(rule, "includes", "caps"), list(rule, "excludes", "caps"));
         let machines = list(rule, "includes", "arches");
         let here = machines.is_empty() || machines.iter().any(|machine| machine == "amd64");

@@ -37,11 +37,11 @@ const SCRIPT: &str =
 
 fn config() -> Value {
     json!({"Entrypoint": ["/bin/sh", "-c"], "Cmd": [SCRIPT, "zero"], "User": "app", "Env": ["GREETING=hello"],
-           "WorkingDir": "/work/here", "Volumes": {"/data": {}, "/missing": {}}, "ExposedPorts": {"80/tcp": {}},
+           "WorkingDir": "/srv/here", "Volumes": {"/data": {}, "/missing": {}}, "ExposedPorts": {"80/tcp": {}},
            "Labels": {"a": "b"}})
 }
 
-const SAYS: &str = "upper\n/data:\nnew\nold\n\n/old:\nnew\n/work/here\n\
+const SAYS: &str = "upper\n/data:\nnew\nold\n\n/old:\nnew\n/srv/here\n\
     uid=1000(app) gid=1000(app) groups=50(staff),1000(app)\n/ hello zero\n";
 
 fn image() -> OciImage {
