@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use archive::Limits;
-use archive::layer::BlobDigest;
 use image::oci::app::image_manifest;
 use image::oci::{Form, OciImage, Platform, Source};
+use pod::blob::BlobDigest;
 use store::extract::Refused;
 use store::extract::layers::{Frame, FrameFile, Layer};
 use store::unpacker::{Destination, layers};

@@ -110,7 +110,7 @@ impl fmt::Debug for Sha256 {
 }
 
 /// Reads exactly this many bytes, in lowercase hex digits.
-fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
+pub(crate) fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
     let digits = hex.as_bytes();
     if digits.len() != 2 * N {
         return None;

@@ -5,6 +5,7 @@
 //! that exists is valid, so no later code checks it again.
 
 pub mod arch;
+pub mod blob;
 pub mod digest;
 mod error;
 pub mod exec;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use pod::digest::Sha256;
+use pod::digest::{Digest, Sha256};
 use pod::id::ImageId;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
 use pod::text::escape;
@@ -88,7 +88,7 @@ impl ImageInput {
 
     fn oci(image: OciImage, shown: String, id: Option<ImageId>) -> Result<Self> {
         if let Some(id) = id {
-            let (expected, found) = (id.to_string(), image.id.to_string().replacen(':', "-", 1));
+            let (expected, found) = (id.to_string(), Digest::from(image.id).to_string());
             ensure!(found == expected, "image {shown}: its id is {found}: expected {expected}");
         }
         Ok(Self::Oci(Box::new(image), shown))

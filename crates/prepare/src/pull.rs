@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use archive::Exceeded;
-use archive::layer::BlobDigest;
 use image::oci::reference::RegistryRef;
 use image::oci::{
     DOCUMENT_MAX, Descriptor, Documents, OciImage, Part, Platform, Selected, layered, select, tree_id,
 };
+use pod::blob::BlobDigest;
 use registry::policy::Image;
 use registry::registries::{Plan, Registries};
 use registry::{
@@ -129,13 +129,13 @@ impl RemoteImage {
         let sizes: BTreeMap<_, _> = layers.iter().map(|layer| (layer.digest, layer.size)).collect();
         let wanted = sizes.into_iter().map(|(digest, size)| {
             let sink = staging.create_file(&digest.hex())?;
-            Ok(Wanted { blob: Blob { digest: of_registry(digest), size }, sink })
+            Ok(Wanted { blob: Blob { digest: digest, size }, sink })
         });
         let wanted = wanted.collect::<Result<_>>()?;
         let files = Mutex::new(BTreeMap::new());
         let keep = |blob: Blob, file: File| {
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-            files.insert(of_layer(blob.digest), Arc::new(file));
+            files.insert(blob.digest, Arc::new(file));
             Ok(())
         };
         client.pull(&self.plan).blobs(wanted, CONNECTIONS, &keep)?;
@@ -146,15 +146,15 @@ impl RemoteImage {
 /// Fetches the documents of the image for this machine, and verifies its signatures if the policy asks for some.
 fn documents(pull: &Pull<'_>, decision: &Decision) -> Result<(Selected, Vec<u8>)> {
     let top = pull.manifest()?;
-    let descriptor = Descriptor::of_document(top.media_type, of_layer(top.digest), top.bytes.len() as u64);
+    let descriptor = Descriptor::of_document(top.media_type, top.digest, top.bytes.len() as u64);
     let selected = select(&Remote { pull, top: &top }, &descriptor, &Platform::host()).map_err(told)?;
     if let Decision::Signed(signatures) = decision {
-        pull.verify(signatures, &[top.digest, of_registry(selected.digest)])?;
+        pull.verify(signatures, &[top.digest, selected.digest])?;
     }
     let Descriptor { digest, size, .. } = selected.manifest.config;
     ensure!(size <= DOCUMENT_MAX, "config {digest} of {size} bytes: expected at most {DOCUMENT_MAX}");
     let mut config = Vec::new();
-    pull.blob(of_registry(digest), size, &mut config)?;
+    pull.blob(digest, size, &mut config)?;
     Ok((selected, config))
 }
 
@@ -167,7 +167,7 @@ struct Remote<'a> {
 
 impl Documents for Remote<'_> {
     fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, image::oci::Error> {
-        let digest = of_registry(descriptor.digest);
+        let digest = descriptor.digest;
         let what = || format!("document {digest}");
         let bytes = if digest == self.top.digest {
             self.top.bytes.clone()
@@ -203,20 +203,6 @@ fn until<T>(interrupt: &Interrupt, cancel: &AtomicBool, work: impl FnOnce() -> R
     })
 }
 
-fn of_registry(digest: BlobDigest) -> registry::BlobDigest {
-    match digest {
-        BlobDigest::Sha256(bytes) => registry::BlobDigest::Sha256(bytes),
-        BlobDigest::Sha512(bytes) => registry::BlobDigest::Sha512(bytes),
-    }
-}
-
-fn of_layer(digest: registry::BlobDigest) -> BlobDigest {
-    match digest {
-        registry::BlobDigest::Sha256(bytes) => BlobDigest::Sha256(bytes),
-        registry::BlobDigest::Sha512(bytes) => BlobDigest::Sha512(bytes),
-    }
-}
-
 /// The user, as the client of registries tells them what it does.
 #[derive(Debug)]
 struct Told(&'static dyn Listener);
@@ -226,7 +212,7 @@ impl registry::Listener for Told {
         self.0.warn(note);
     }
 
-    fn begin(&self, blob: &registry::BlobDigest, size: u64) -> Box<dyn registry::Progress> {
+    fn begin(&self, blob: &BlobDigest, size: u64) -> Box<dyn registry::Progress> {
         Box::new(Step(self.0.begin(&format!("pulling {}", &blob.hex()[..SHORT]), size)))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pod::text::{escape, one_line};
 
-use crate::digest::BlobDigest;
+use pod::blob::BlobDigest;
 
 /// Why something could not be fetched, or not be allowed.
 #[derive(Debug, thiserror::Error)]

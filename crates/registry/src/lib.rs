@@ -69,7 +69,6 @@ mod cancel;
 pub mod certs;
 pub mod challenge;
 pub mod client;
-mod digest;
 mod document;
 mod error;
 mod host;
@@ -82,7 +81,6 @@ pub mod registries;
 mod signature;
 
 pub use client::{Blob, Client, Kind, Limits, Manifest, Options, Pull, Sink, Wanted};
-pub use digest::BlobDigest;
 pub use error::{Attempt, Error, Failure};
 pub use host::Host;
 pub use listener::{Listener, Progress, Silent};

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use crate::digest::BlobDigest;
+use pod::blob::BlobDigest;
 
 /// A receiver of messages for the user.
 pub trait Listener: Debug + Sync {

@@ -8,9 +8,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::digest::BlobDigest;
 use crate::error::Error;
 use crate::host::Host;
+use pod::blob::BlobDigest;
 
 /// The longest name, host and repository together (distribution, `reference.NameTotalLengthMax`).
 const LONGEST_NAME: usize = 255;

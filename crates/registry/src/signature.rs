@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use webpki::{RawPublicKeyEntity, ring};
 
-use crate::digest::BlobDigest;
 use crate::policy::{Identity, SignedBy, SignedName};
 use crate::reference::Reference;
+use pod::blob::BlobDigest;
 
 /// The type of a signature's payload.
 pub(crate) const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";

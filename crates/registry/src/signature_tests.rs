@@ -10,7 +10,7 @@ use super::*;
 const IMAGE: &str = "quay.io/a/b:1";
 
 fn digest() -> BlobDigest {
-    BlobDigest::sha256_of(b"manifest")
+    BlobDigest::sha256(b"manifest")
 }
 
 fn payload(reference: &str, digest: &str, kind: &str) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn a_signature_by_a_key_of_each_kind_is_good_and_altered_it_is_not() {
             (KeyPair::generate_for(algorithm).unwrap(), KeyPair::generate_for(algorithm).unwrap());
         let good = signed(&key, payload(IMAGE, &digest().to_string(), TYPE));
         let required = by(&[&other, &key], Identity::Exact);
-        good.check(&required, &image(), &[BlobDigest::sha256_of(b"index"), digest()]).unwrap();
+        good.check(&required, &image(), &[BlobDigest::sha256(b"index"), digest()]).unwrap();
         let error = good.check(&by(&[&other], Identity::Exact), &image(), &[digest()]).unwrap_err();
         assert_eq!(error, "a signature is not of one of its keys");
         for at in [0, 20, good.payload.len() - 1] {
@@ -63,7 +63,7 @@ fn what_is_signed_has_to_be_this_image() {
     let required = by(&[&key], Identity::Exact);
     let good = digest().to_string();
     let cases = [
-        (payload(IMAGE, &BlobDigest::sha256_of(b"other").to_string(), TYPE), "another manifest is signed"),
+        (payload(IMAGE, &BlobDigest::sha256(b"other").to_string(), TYPE), "another manifest is signed"),
         (payload("quay.io/a/c:1", &good, TYPE), "it is signed as quay.io/a/c:1"),
         (payload("quay.io/a/b", &good, TYPE), "it is signed as quay.io/a/b"),
         (payload("b", &good, TYPE), "is not an image's name"),

@@ -10,9 +10,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
 use gate::root_test;
+use pod::blob::BlobDigest;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use registry::registries::Registries;
-use registry::{Blob, BlobDigest, Client, Name, Options, Silent, Sink, Wanted, auth, certs};
+use registry::{Blob, Client, Name, Options, Silent, Sink, Wanted, auth, certs};
 use tempfile::TempDir;
 use testing::oci::OciImage;
 use testing::packages;
@@ -30,8 +31,8 @@ fn layer() -> Vec<u8> {
 }
 
 fn document(layer: &[u8]) -> String {
-    let (config, size) = (BlobDigest::sha256_of(b"{}"), layer.len());
-    let layer = BlobDigest::sha256_of(layer);
+    let (config, size) = (BlobDigest::sha256(b"{}"), layer.len());
+    let layer = BlobDigest::sha256(layer);
     format!(
         r#"{{"schemaVersion":2,"mediaType":"{OCI}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":2}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{size}}}]}}"#
     )
@@ -45,9 +46,9 @@ fn store(root: &Path, blobs: &[&[u8]]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     };
-    let manifest = BlobDigest::sha256_of(blobs[blobs.len() - 1]);
+    let manifest = BlobDigest::sha256(blobs[blobs.len() - 1]);
     for content in blobs {
-        let digest = BlobDigest::sha256_of(content);
+        let digest = BlobDigest::sha256(content);
         let hex = digest.hex();
         write(format!("blobs/sha256/{}/{hex}/data", &hex[..2]), content);
         let link = digest.to_string();
@@ -160,7 +161,7 @@ fn images_come_from_docker_registry() {
     assert!(error.contains("404: it has no such image"), "{error}");
 
     assert_eq!(server.manifest(server.options(), "a/b:1").unwrap(), document(&layer).as_bytes());
-    let digest = BlobDigest::sha256_of(document(&layer).as_bytes());
+    let digest = BlobDigest::sha256(document(&layer).as_bytes());
     assert_eq!(
         server.manifest(server.options(), &format!("a/b@{digest}")).unwrap(),
         document(&layer).as_bytes()
@@ -175,7 +176,7 @@ fn images_come_from_docker_registry() {
     assert_eq!(pull.current_digest().unwrap(), digest);
     let half = layer[..layer.len() / 2].to_vec();
     let wanted = [(half, layer.as_slice()), (Vec::new(), b"{}")].map(|(sink, content)| {
-        let blob = Blob { digest: BlobDigest::sha256_of(content), size: content.len() as u64 };
+        let blob = Blob { digest: BlobDigest::sha256(content), size: content.len() as u64 };
         Wanted { blob, sink: Counted { sink, appended: 0 } }
     });
     let complete = Mutex::new(Vec::new());
@@ -204,7 +205,7 @@ fn installer(gantry: &Gantry, server: &Server, words: &[&str]) -> Output {
 
 /// The files that docker-registry would hand out for this blob.
 fn data(server: &Server, blob: &[u8]) -> PathBuf {
-    let hex = BlobDigest::sha256_of(blob).hex();
+    let hex = BlobDigest::sha256(blob).hex();
     server.directory.path().join(format!("store/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
 }
 

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
-use super::digest::{BlobDigest, BlobHasher};
+use pod::blob::{BlobDigest, BlobHasher};
 
 /// A part of a file, read from its start without changing the file's position.
 #[derive(Clone, Debug)]

@@ -6,11 +6,9 @@
 //! what a layer hides, and blobs that are read and verified at the same time.
 
 mod blob;
-mod digest;
 mod mark;
 mod whiteouts;
 
 pub use blob::{Blob, Extent, Mismatch};
-pub use digest::{BlobDigest, BlobHasher, InvalidDigest};
 pub use mark::{InvalidMark, Mark};
 pub use whiteouts::{Hides, Whiteouts};

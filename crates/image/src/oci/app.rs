@@ -17,7 +17,7 @@
 mod name;
 mod parts;
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use pod::manifest::ImageManifest;
 use pod::manifest::annotations::{GROUPS, HOME, MOUNT_POINTS, STOP_SIGNAL};
 use pod::path::AbsolutePath;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use serde::{Deserialize, Serialize};
 
 use super::descriptor::or_null;

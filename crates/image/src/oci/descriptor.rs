@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use serde::{Deserialize, Deserializer};
 
 use super::media::MediaType;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Named cases of documents.
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use serde_json::{Value, json};
 
 use super::*;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use pod::id::TreeId;
 use pod::layout;
 use report::{hinted, told};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Selects one image in an index: the best for a platform, through nested indices.
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 
 use super::descriptor::Descriptor;
 use super::document::{Document, Index, Manifest, check_length};

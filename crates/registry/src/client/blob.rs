@@ -12,9 +12,9 @@ use super::failure::of;
 use super::sink::Sink;
 use super::{Client, Origin, Pull};
 use crate::cancel::Cancel;
-use crate::digest::{BlobDigest, Hasher};
 use crate::error::{Error, Failure};
 use crate::listener::Progress;
+use pod::blob::{BlobDigest, BlobHasher};
 
 /// How much is read at once.
 const PIECE: usize = 64 << 10;
@@ -25,7 +25,7 @@ struct Writing<'a, S> {
     size: u64,
     sink: &'a mut S,
     progress: &'a dyn Progress,
-    hasher: Hasher,
+    hasher: BlobHasher,
     at: u64,
 }
 
@@ -37,7 +37,7 @@ impl<'a, S: Sink> Writing<'a, S> {
         sink: &'a mut S,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
-        let mut hasher = Hasher::like(&digest);
+        let mut hasher = digest.hasher();
         let mut at = 0;
         let held = sink.held(&mut |piece| {
             hasher.update(piece);
@@ -58,7 +58,7 @@ impl<'a, S: Sink> Writing<'a, S> {
 
     fn clear(&mut self) -> Result<(), Error> {
         self.sink.clear().map_err(|source| unwritable(self.digest, source))?;
-        self.hasher = Hasher::like(&self.digest);
+        self.hasher = self.digest.hasher();
         self.at = 0;
         self.progress.reach(0);
         Ok(())

@@ -8,8 +8,8 @@ use std::thread;
 use super::Pull;
 use super::sink::Sink;
 use crate::cancel::Cancel;
-use crate::digest::BlobDigest;
 use crate::error::Error;
+use pod::blob::BlobDigest;
 
 /// What a manifest says of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use ureq::http::header::CONTENT_TYPE;
 use super::exchange::{Ask, whole};
 use super::{Client, Origin, Pull};
 use crate::cancel::Cancel;
-use crate::digest::BlobDigest;
 use crate::error::{Error, Failure};
 use crate::reference::Version;
+use pod::blob::BlobDigest;
 
 /// The largest manifest (OCI distribution specification, "Pushing Manifests").
 const LARGEST: u64 = 4 << 20;
@@ -130,7 +130,7 @@ impl Client<'_> {
             Version::Tag(_) => said,
         };
         let digest =
-            expected.map_or_else(|| BlobDigest::sha256_of(&bytes), |expected| expected.same_of(&bytes));
+            expected.map_or_else(|| BlobDigest::sha256(&bytes), |expected| expected.of_same_kind(&bytes));
         if let Some(expected) = expected.filter(|expected| *expected != digest) {
             return Err(Failure::Digest { expected: expected.into(), found: digest.into() });
         }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Pull;
-use crate::digest::BlobDigest;
 use crate::error::{Error, Failure};
 use crate::policy::Signatures;
 use crate::reference::{Tag, Version};
 use crate::signature::{ANNOTATION, PAYLOAD, Signature, check_all};
+use pod::blob::BlobDigest;
 
 /// How many signatures are looked at. Each costs a request.
 const MOST: usize = 64;
@@ -70,7 +70,7 @@ impl Pull<'_> {
 
     fn signature(&self, layer: &Layer, refuse: &dyn Fn(&str) -> Error) -> Result<Signature, Error> {
         let signature = layer.annotations.get(ANNOTATION).cloned().unwrap_or_default();
-        let digest = layer.digest.parse()?;
+        let digest = layer.digest.parse().map_err(|_| Error::Digest { text: layer.digest.clone() })?;
         if layer.size > LARGEST {
             return Err(refuse("a signature has a payload of more than 1 MiB"));
         }

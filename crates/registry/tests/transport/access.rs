@@ -49,7 +49,7 @@ fn a_token_that_has_ended_is_renewed_and_threads_share_it() {
     let client = Client::new(options(), &notes);
     let plan = plan(&[&server]);
     let pull = client.pull(&plan);
-    let blob = Blob { digest: BlobDigest::sha256_of(b"blob"), size: 4 };
+    let blob = Blob { digest: BlobDigest::sha256(b"blob"), size: 4 };
     for _ in 0..3 {
         let wanted = (0..4).map(|_| Wanted { blob, sink: Vec::new() }).collect();
         let complete = AtomicUsize::new(0);

@@ -206,7 +206,7 @@ fn what_can_not_be_written_ends_the_pull() {
     let notes = Notes::default();
     let client = Client::new(options(), &notes);
     let plan = plan(&[&one, &two]);
-    let digest = BlobDigest::sha256_of(BLOB);
+    let digest = BlobDigest::sha256(BLOB);
     let error = client.pull(&plan).blob(digest, 10, &mut Full).unwrap_err();
     assert!(matches!(error, Error::Write { .. }), "{error}");
     assert_eq!(two.connections(), 0, "another endpoint can't help");
@@ -214,8 +214,8 @@ fn what_can_not_be_written_ends_the_pull() {
 
 #[test]
 fn one_blob_that_fails_ends_the_others_and_whole_ones_are_kept() {
-    let good = BlobDigest::sha256_of(BLOB);
-    let slow = BlobDigest::sha256_of(b"slow");
+    let good = BlobDigest::sha256(BLOB);
+    let slow = BlobDigest::sha256(b"slow");
     // The bad one is answered once the good one is whole and the slow one has begun.
     let ready = Arc::new((Mutex::new(0), std::sync::Condvar::new()));
     let of_server = ready.clone();
@@ -241,7 +241,7 @@ fn one_blob_that_fails_ends_the_others_and_whole_ones_are_kept() {
         &notes,
     );
     let plan = plan(&[&server]);
-    let wanted = [(good, 10), (slow, 4), (BlobDigest::sha256_of(b"bad"), 3)];
+    let wanted = [(good, 10), (slow, 4), (BlobDigest::sha256(b"bad"), 3)];
     let wanted = wanted
         .map(|(digest, size)| Wanted { blob: Blob { digest, size }, sink: tempfile::tempfile().unwrap() });
     let complete = Mutex::new(Vec::new());

@@ -22,10 +22,10 @@ fn what_is_accepted_is_said() {
 #[test]
 fn a_digest_is_kept_to() {
     let server = Server::start(just_manifests);
-    let digest = BlobDigest::sha256_of(MANIFEST.as_bytes());
+    let digest = BlobDigest::sha256(MANIFEST.as_bytes());
     manifest(options(), &pinned(&server, digest)).unwrap();
     assert_eq!(server.paths(), [format!("/v2/a/b/manifests/{digest}")]);
-    let error = manifest(options(), &pinned(&server, BlobDigest::sha256_of(b"x"))).unwrap_err();
+    let error = manifest(options(), &pinned(&server, BlobDigest::sha256(b"x"))).unwrap_err();
     assert!(error.contains(&format!("its bytes have the digest {digest}, expected")), "{error}");
     let long: BlobDigest = format!("sha512:{}", "00".repeat(64)).parse().unwrap();
     let error = manifest(options(), &pinned(&server, long)).unwrap_err();
@@ -34,7 +34,7 @@ fn a_digest_is_kept_to() {
 
 #[test]
 fn a_registry_has_to_keep_to_its_own_digest() {
-    let said = BlobDigest::sha256_of(b"x").to_string();
+    let said = BlobDigest::sha256(b"x").to_string();
     let server = Server::start(move |seen| just_manifests(seen).with("Docker-Content-Digest", said.clone()));
     let error = manifest(options(), &plan(&[&server])).unwrap_err();
     assert!(error.contains("its bytes have the digest"), "{error}");
@@ -42,7 +42,7 @@ fn a_registry_has_to_keep_to_its_own_digest() {
 
 #[test]
 fn the_current_digest_needs_no_body() {
-    let digest = BlobDigest::sha256_of(MANIFEST.as_bytes());
+    let digest = BlobDigest::sha256(MANIFEST.as_bytes());
     for said in [Some(digest.to_string()), None] {
         let count = if said.is_some() { 1 } else { 2 };
         let server = Server::start(move |seen| match &said {

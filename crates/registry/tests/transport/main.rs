@@ -14,8 +14,9 @@ mod tls;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use pod::blob::BlobDigest;
 use registry::registries::{Endpoint, Plan};
-use registry::{BlobDigest, Client, Host, Limits, Listener, Options, Progress, Reference};
+use registry::{Client, Host, Limits, Listener, Options, Progress, Reference};
 use server::{Reply, Seen, Server};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -72,7 +73,7 @@ fn plan(servers: &[&Server]) -> Plan {
 fn fetch(options: Options, plan: &Plan, blob: &[u8], held: &mut Vec<u8>) -> Result<(), String> {
     let notes = Notes::default();
     let client = Client::new(options, &notes);
-    let digest = BlobDigest::sha256_of(blob);
+    let digest = BlobDigest::sha256(blob);
     client.pull(plan).blob(digest, blob.len() as u64, held).map_err(|error| error.to_string())
 }
 

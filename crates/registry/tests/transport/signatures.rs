@@ -17,14 +17,14 @@ fn signing(key: &KeyPair, signed: BlobDigest) -> Server {
         format!(r#"{{"identity":{identity},"image":{image},"type":"cosign container image signature"}}"#);
     let payload = format!(r#"{{"critical":{critical},"optional":null}}"#);
     let signature = BASE64_STANDARD.encode(key.sign(payload.as_bytes()).unwrap());
-    let digest = BlobDigest::sha256_of(payload.as_bytes());
+    let digest = BlobDigest::sha256(payload.as_bytes());
     let layer = format!(
         r#"{{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":"{digest}","size":{},
         "annotations":{{"dev.cosignproject.cosign/signature":"{signature}"}}}}"#,
         payload.len()
     );
     let document = format!(r#"{{"schemaVersion":2,"config":{{}},"layers":[{layer}]}}"#);
-    let tag = format!("/v2/a/b/manifests/sha256-{}.sig", BlobDigest::sha256_of(MANIFEST.as_bytes()).hex());
+    let tag = format!("/v2/a/b/manifests/sha256-{}.sig", BlobDigest::sha256(MANIFEST.as_bytes()).hex());
     Server::start(move |seen| {
         if seen.path == tag {
             return Reply::new(200, document.clone()).with("Content-Type", OCI);
@@ -61,21 +61,21 @@ fn verify(server: &Server, required: &Signatures) -> Result<(), Error> {
 #[test]
 fn a_signed_image_is_accepted() {
     let key = KeyPair::generate().unwrap();
-    let server = signing(&key, BlobDigest::sha256_of(MANIFEST.as_bytes()));
+    let server = signing(&key, BlobDigest::sha256(MANIFEST.as_bytes()));
     verify(&server, &required(&key)).unwrap();
 }
 
 #[test]
 fn another_key_another_manifest_and_no_signature_are_rejected() {
     let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-    let digest = BlobDigest::sha256_of(MANIFEST.as_bytes());
+    let digest = BlobDigest::sha256(MANIFEST.as_bytes());
     let unsigned =
         Server::start(
             |seen| if seen.path.ends_with("/1") { just_manifests(seen) } else { Reply::new(404, "") },
         );
     let cases = [
         (signing(&other, digest), "a signature is not of one of its keys"),
-        (signing(&key, BlobDigest::sha256_of(b"other")), "another manifest is signed, sha256:"),
+        (signing(&key, BlobDigest::sha256(b"other")), "another manifest is signed, sha256:"),
         (unsigned, "it has no signature"),
     ];
     for (server, expected) in cases {

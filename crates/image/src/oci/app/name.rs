@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an OCI image is called as an image of appc, whose names have fewer characters.
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use pod::name::Identifier;
 
 use crate::oci::reference::RegistryRef;

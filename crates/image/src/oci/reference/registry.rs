@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Full names of images in registries: `HOST/REPO[:TAG][@DIGEST]` (distribution spec, "Pulling manifests").
 
-use archive::layer::{BlobDigest, InvalidDigest};
+use pod::blob::{BlobDigest, InvalidDigest};
 
 use super::invalid::{InvalidRef, invalid};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Named cases of references.
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 
 use super::*;
 

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use archive::layer::{Blob, BlobDigest, Extent};
+use archive::layer::{Blob, Extent};
+use pod::blob::BlobDigest;
 use pod::path::RelativePath;
 
 use crate::oci::config::Config;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use pod::path::RelativePath;
 
 use super::contents::{Files, ImageLayer, OciImage, Part};

@@ -35,9 +35,10 @@ use super::metadata::Modes;
 use super::write_back::WriteBack;
 use crate::fault::{Fault, OrFault as _, Result, Within as _, check as check_interrupt, ensure};
 use crate::record::{Sealed, Writer};
-use archive::layer::{Blob, BlobDigest, Extent, Mark, Whiteouts};
+use archive::layer::{Blob, Extent, Mark, Whiteouts};
 use archive::pipeline::{self, Digests};
-use archive::{EntryKind, Input, Limits, Reader};
+use archive::{Input, Limits, Reader};
+use pod::blob::BlobDigest;
 use tree::Tree;
 
 /// One layer: a part of a file, and what the image says of it.
@@ -191,16 +192,7 @@ fn write(
 }
 
 fn check(found: &Digests, expected: BlobDigest) -> Result<()> {
-    let found = match expected {
-        BlobDigest::Sha256(_) => Some(found.sha256.into()),
-        BlobDigest::Sha512(_) => found.sha512,
-    };
-    let found = found.or_fault(|| "the tar's sha512 was not taken")?.to_string().replacen('-', ":", 1);
-    ensure!(found == expected.to_string(), "the tar's digest is {found}: expected {expected}");
+    let found: BlobDigest = found.like(expected.into()).or_fault(|| "the tar's sha512 was not taken")?.into();
+    ensure!(found == expected, "the tar's digest is {found}: expected {expected}");
     Ok(())
-}
-
-/// Tells whether an entry is a directory, for the first pass.
-fn is_directory(kind: &EntryKind) -> bool {
-    *kind == EntryKind::Directory
 }

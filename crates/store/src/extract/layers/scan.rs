@@ -3,12 +3,12 @@
 
 use pod::text::escape_bytes;
 
-use super::{Layer, is_directory};
+use super::Layer;
 use crate::fault::{Fault, Result, Within as _, check};
 use archive::decode::Decoded;
 use archive::decode::decode;
 use archive::layer::{Mark, Whiteouts};
-use archive::{Input, Limits, Reader};
+use archive::{EntryKind, Input, Limits, Reader};
 use sys::Interrupt;
 
 const BUFFER: usize = 64 << 10;
@@ -34,7 +34,7 @@ pub(super) fn collect(
         check(interrupt)?;
         let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
         let mark = Mark::of(&entry.path).map_err(Fault::content).within(about)?;
-        if mark == Mark::Object && is_directory(&entry.kind) {
+        if mark == Mark::Object && entry.kind == EntryKind::Directory {
             found.add_directory(&entry.path)?;
         }
         found.add(mark)?;

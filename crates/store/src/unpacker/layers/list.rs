@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::extract::layers::{Frame, FrameFile, Layer};
 use crate::fault::{OrFault as _, Result, ensure};
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct List {

@@ -8,7 +8,8 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use archive::layer::{BlobDigest, Extent};
+use archive::layer::Extent;
+use pod::blob::BlobDigest;
 use serde_json::{Value, json};
 
 use super::*;

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use super::{Tar, layer, layers, unpack, unpack_with};
 use crate::extract::Refused;
 use archive::Limits;
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use report::Advice as _;
 
 #[test]

@@ -16,7 +16,7 @@ use super::{Frame, FrameFile, Layer};
 use crate::extract::Unpacker;
 use crate::record::{Sealed, differences};
 use archive::Limits;
-use archive::layer::BlobDigest;
+use pod::blob::BlobDigest;
 use sys::Interrupt;
 
 /// The time of all entries.

@@ -5,9 +5,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use pod::text::escape;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
+
+use crate::digest::{Digest, bytes};
+use crate::text::escape;
 
 /// A digest of a blob, or of the tar inside of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,11 +66,7 @@ impl BlobDigest {
 
     /// Returns the digest in hex digits.
     pub fn hex(&self) -> String {
-        let bytes: &[u8] = match self {
-            Self::Sha256(bytes) => bytes,
-            Self::Sha512(bytes) => bytes,
-        };
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        Digest::from(*self).hex()
     }
 }
 
@@ -90,20 +88,22 @@ impl BlobHasher {
     }
 }
 
-fn from_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let mut bytes = [0; N];
-    if hex.len() != 2 * N {
-        return None;
+impl From<Digest> for BlobDigest {
+    fn from(digest: Digest) -> Self {
+        match digest {
+            Digest::Sha256(bytes) => Self::Sha256(bytes),
+            Digest::Sha512(bytes) => Self::Sha512(bytes),
+        }
     }
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+}
+
+impl From<BlobDigest> for Digest {
+    fn from(digest: BlobDigest) -> Self {
+        match digest {
+            BlobDigest::Sha256(bytes) => Self::Sha256(bytes),
+            BlobDigest::Sha512(bytes) => Self::Sha512(bytes),
+        }
     }
-    Some(bytes)
 }
 
 impl FromStr for BlobDigest {
@@ -111,8 +111,8 @@ impl FromStr for BlobDigest {
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let parsed = match text.split_once(':') {
-            Some(("sha256", hex)) => from_hex(hex).map(Self::Sha256),
-            Some(("sha512", hex)) => from_hex(hex).map(Self::Sha512),
+            Some(("sha256", hex)) => bytes(hex).map(Self::Sha256),
+            Some(("sha512", hex)) => bytes(hex).map(Self::Sha512),
             _ => None,
         };
         parsed.ok_or_else(|| InvalidDigest(text.to_owned()))
@@ -158,6 +158,9 @@ mod tests {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(BlobDigest::sha256(b"").to_string(), empty);
         assert_eq!(empty.parse::<BlobDigest>().unwrap().of_same_kind(b""), BlobDigest::sha256(b""));
+        let long: BlobDigest = format!("sha512:{}", "00".repeat(64)).parse().unwrap();
+        assert_eq!(long.of_same_kind(b"x").algorithm(), "sha512");
+        assert_eq!(BlobDigest::from(Digest::from(long)), long);
     }
 
     #[test]
@@ -166,6 +169,11 @@ mod tests {
         for bad in [
             String::new(),
             hex.clone(),
+            "sha256".into(),
+            "sha256:".into(),
+            "md5:00".into(),
+            "sha256:00".into(),
+            format!("sha256:{hex}").to_uppercase(),
             format!("sha256-{hex}"),
             format!("sha256:{}", hex.to_uppercase()),
             format!("sha256:{}", &hex[1..]),
