@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images in registries: their documents are fetched before anything is written, their layers once the store turns out
-//! not to have the image.
+//! Images in registries: their manifests are fetched before anything is written, configuration and layers once the store
+//! turns out not to have the image.
 //!
 //! What the host says about registries is obeyed as [`registry`] describes it. Layers go into files of a staging directory,
 //! and are decoded by a worker alone, like those of a local image.
@@ -39,13 +39,15 @@ const TICK: Duration = Duration::from_millis(100);
 /// The number of hex digits by which progress names a layer.
 const SHORT: usize = 12;
 
-/// An image in a registry, known by its documents.
+/// The layers that were fetched.
+type Files = BTreeMap<BlobDigest, Arc<File>>;
+
+/// An image in a registry, known by its manifests.
 #[derive(Debug)]
 pub struct RemoteImage {
     options: Options,
     plan: Plan,
     selected: Selected,
-    config: Vec<u8>,
     /// What it was asked for by.
     shown: String,
     /// Its name and tag.
@@ -71,12 +73,12 @@ impl RemoteImage {
             ..Options::default()
         };
         let plan = registries.plan(&reference)?;
-        let (selected, config) = until(interrupt, &options.cancel, || {
+        let selected = until(interrupt, &options.cancel, || {
             let client = Client::new(options.clone(), &Silent);
             documents(&client.pull(&plan), &decision)
         })?;
         let warnings = registries.warnings().to_vec();
-        Ok(Self { options, plan, selected, config, shown, name: name.tagged(), warnings })
+        Ok(Self { options, plan, selected, shown, name: name.tagged(), warnings })
     }
 
     /// Returns the image's name for messages.
@@ -104,7 +106,8 @@ impl RemoteImage {
         );
         // On drop, it is removed with the layers in it.
         let staging = Staging::create(importer.data_dir)?;
-        let files = until(importer.interrupt, &self.options.cancel, || self.fetch(&staging, listener))?;
+        let (config, files) =
+            until(importer.interrupt, &self.options.cancel, || self.fetch(&staging, listener))?;
         let part = |layer: &Descriptor| match files.get(&layer.digest) {
             Some(file) => Ok(Part { file: Arc::clone(file), offset: 0, length: layer.size }),
             None => Err(image::oci::Error::Invalid {
@@ -112,24 +115,25 @@ impl RemoteImage {
                 why: "was not fetched: expected it".into(),
             }),
         };
-        let image = OciImage::assemble(self.selected, self.config, vec![self.name], part).map_err(told)?;
+        let image = OciImage::assemble(self.selected, config, vec![self.name], part).map_err(told)?;
         importer.acquire_layers(&layered(&image)?)
     }
 
-    /// Fetches all layers into files.
-    fn fetch(
-        &self,
-        staging: &Staging<'_>,
-        listener: &'static dyn Listener,
-    ) -> Result<BTreeMap<BlobDigest, Arc<File>>> {
+    /// Fetches the configuration, and all layers into files.
+    fn fetch(&self, staging: &Staging<'_>, listener: &'static dyn Listener) -> Result<(Vec<u8>, Files)> {
         let told = Told(listener);
         let client = Client::new(self.options.clone(), &told);
+        let pull = client.pull(&self.plan);
+        let Descriptor { digest, size, .. } = self.selected.manifest.config;
+        ensure!(size <= DOCUMENT_MAX, "config {digest} of {size} bytes: expected at most {DOCUMENT_MAX}");
+        let mut config = Vec::new();
+        pull.blob(digest, size, &mut config)?;
         // A layer may stand twice in an image.
         let layers = &self.selected.manifest.layers;
         let sizes: BTreeMap<_, _> = layers.iter().map(|layer| (layer.digest, layer.size)).collect();
         let wanted = sizes.into_iter().map(|(digest, size)| {
             let sink = staging.create_file(&digest.hex())?;
-            Ok(Wanted { blob: Blob { digest: digest, size }, sink })
+            Ok(Wanted { blob: Blob { digest, size }, sink })
         });
         let wanted = wanted.collect::<Result<_>>()?;
         let files = Mutex::new(BTreeMap::new());
@@ -138,24 +142,20 @@ impl RemoteImage {
             files.insert(blob.digest, Arc::new(file));
             Ok(())
         };
-        client.pull(&self.plan).blobs(wanted, CONNECTIONS, &keep)?;
-        Ok(files.into_inner().unwrap_or_else(PoisonError::into_inner))
+        pull.blobs(wanted, CONNECTIONS, &keep)?;
+        Ok((config, files.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
-/// Fetches the documents of the image for this machine, and verifies its signatures if the policy asks for some.
-fn documents(pull: &Pull<'_>, decision: &Decision) -> Result<(Selected, Vec<u8>)> {
+/// Fetches the manifests of the image for this machine, and verifies its signatures if the policy asks for some.
+fn documents(pull: &Pull<'_>, decision: &Decision) -> Result<Selected> {
     let top = pull.manifest()?;
     let descriptor = Descriptor::of_document(top.media_type, top.digest, top.bytes.len() as u64);
     let selected = select(&Remote { pull, top: &top }, &descriptor, &Platform::host()).map_err(told)?;
     if let Decision::Signed(signatures) = decision {
         pull.verify(signatures, &[top.digest, selected.digest])?;
     }
-    let Descriptor { digest, size, .. } = selected.manifest.config;
-    ensure!(size <= DOCUMENT_MAX, "config {digest} of {size} bytes: expected at most {DOCUMENT_MAX}");
-    let mut config = Vec::new();
-    pull.blob(digest, size, &mut config)?;
-    Ok((selected, config))
+    Ok(selected)
 }
 
 /// The documents of a repository.

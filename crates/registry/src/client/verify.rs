@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signatures of an image, which stand in its repository at a tag that is made of the manifest's digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -41,7 +41,8 @@ impl Pull<'_> {
     /// Fails with [`Error::Rejected`] if a signature is missing or wrong, and like other fetches.
     pub fn verify(&self, required: &Signatures, manifests: &[BlobDigest]) -> Result<(), Error> {
         let mut signatures = Vec::new();
-        for manifest in manifests {
+        // Without an index, the same manifest is named twice.
+        for manifest in BTreeSet::from_iter(manifests) {
             signatures.extend(self.signatures(required, *manifest)?);
         }
         let checked = check_all(&signatures, &required.all, &self.reference, manifests);
