@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Certificates: whom a registry is believed to be, and what a registry that asks for one is shown.
+//! Certificates: the roots that a registry's certificate is checked against, and the client's own for registries that ask
+//! for one.
 //!
 //! Roots are those of the host's bundle; a host without one gets those of Mozilla's list that are linked.
 //! `certs.d/HOST[:PORT]` adds roots (`*.crt`) and may have a client's certificate (`*.cert`) with its key (`*.key`) for

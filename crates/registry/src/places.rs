@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Places: where a host keeps what it says about registries. The environment is read here, by who calls this where a
-//! program begins, and nowhere else.
+//! Places: where a host keeps what it says about registries. A program reads the
+//! environment here when it begins, and nowhere else.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! A pod's outcome: what the pod records about its own end, kept in memory where no app can reach, fill or remove it.
 //!
 //! The outcome is a directory of the private root's tmpfs, mounted in the pod as well. What is in it is listed in
-//! [`crate::names`], with who writes it and who reads it.
+//! [`crate::names`], with its writer and its reader.
 //!
 //! Invariant: a pod's exit code is one that is recorded here. nspawn's own exit code is no substitute: it is 1 if
 //! nspawn fails, and 0 if an app makes systemd end at once.

@@ -8,8 +8,8 @@
 //! sha256-…  sha256-BEGINNING  NAME                                          in the store
 //! ```
 //!
-//! Invariant: a short name such as `redis` is never completed by guessing. Whether one means an image in the store or a
-//! mistake is known only to who can look there.
+//! Invariant: a short name such as `redis` is never completed by guessing. The caller
+//! looks in the store for an image of that name; if there is none, the name is a mistake.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

@@ -2,7 +2,7 @@
 //! Finds in an app's tree what would make its start fail.
 //!
 //! - `mount_points`: whether everything that is mounted has a place.
-//! - `view`: the tree as the app will see it, walked as the kernel does. `access` and `acl` tell who may pass,
+//! - `view`: the tree as the app will see it, walked as the kernel does. `access` and `acl` tell which users may pass,
 //!   `kernel_files` what is in /proc and /sys.
 //! - `program`: what the kernel would execute. `format` and `binfmt_misc` tell the format of a file.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Credentials: who the host is to a registry, from auth files and credential helpers.
+//! Credentials: users and passwords or tokens for registries, from auth files and credential helpers.
 //!
 //! Auth files are asked in order. In a file, a helper for the registry comes first, then the entry for the longest
 //! prefix of `HOST/NAMESPACE/…/REPOSITORY`, then the helper for all registries. No other registry than the one that is
@@ -30,7 +30,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Returns the text, for who sends it.
+    /// Returns the text, which is to be sent and never shown.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! TLS with whoever answers, for registries that registries.conf calls insecure. Signatures of the handshake are still
-//! checked: the other end has the key of the certificate that it shows.
+//! TLS without a check of the server's name and certificate, for registries that registries.conf calls insecure.
+//! Signatures of the handshake are still checked: the other end has the key of the certificate that it shows.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};

@@ -72,7 +72,7 @@ impl Url {
         self.tls == other.tls && self.authority == other.authority
     }
 
-    /// Returns all of it, for who asks for it.
+    /// Returns all of it, for a request; it may have secrets in it.
     pub(super) fn reveal(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}{}", self.authority, self.path)

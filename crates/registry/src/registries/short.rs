@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Short names: what a name without a host means. It is an alias, or belongs to the one registry that is searched; it
-//! is never guessed, as whoever owns the name in a registry that is tried first would be trusted.
+//! is never guessed: that would trust the owner of this name in the first registry that has it.
 
 use super::Registries;
 use crate::error::Error;
