@@ -18,7 +18,7 @@ use pod::{Accounts, App, Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::launch_file::Launch;
 use stage1_init::plan::{Options, Plan, plan};
-use stage1_init::{Credentials, Loaded, Store, Tree, dry_run};
+use stage1_init::{Loaded, Store, Tree, dry_run};
 
 use crate::pods::{self, Chosen};
 use crate::{check_message, unit_rules};
@@ -74,7 +74,7 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
     for app in &pod.apps {
         let Accounts { uid, gid, supplementary, person } = app.accounts(&root).map_err(refused).ok()?;
         app.check_sizes(person.as_ref()).map_err(refused).ok()?;
-        credentials.insert(app.name.clone(), Credentials { uid, gid, supplementary, person });
+        credentials.insert(app.name.clone(), Accounts { uid, gid, supplementary, person });
     }
     let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
     let trees = trees.collect();
@@ -107,7 +107,7 @@ impl ImageRoot for Files<'_> {
 }
 
 /// Checks that each of the app's programs has a unit and a launch file, and that these say what was meant.
-fn check_app(app: &App, credentials: &Credentials, planned: &Plan) {
+fn check_app(app: &App, credentials: &Accounts, planned: &Plan) {
     let programs = [
         ("pre-start", app.pre_start.as_ref()),
         ("app", Some(&app.exec)),

@@ -25,7 +25,7 @@ pub use load::host;
 pub use load::store::Store;
 pub use load::trees::{Lower, Tree};
 pub use load::zone::{Zone, ZoneLink};
-pub use load::{Credentials, Loaded, load};
+pub use load::{Loaded, load};
 pub use plan::dry_run;
 
 use std::ffi::OsString;

@@ -108,11 +108,6 @@ impl Members {
         }
         None
     }
-
-    /// Tells whether there is a member of this name, whatever it leads to.
-    pub fn contains(&self, name: &RelativePath) -> bool {
-        self.0.contains_key(name)
-    }
 }
 
 /// Returns the name that a link at `path` leads to; `None` if that is not in the tar.

@@ -6,16 +6,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use pod::id::PodId;
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use store::DataDir;
+use store::staging::Mounted;
+use sys::locks::is_locked_alone;
 
 use crate::directory::{Pod, ids};
 use crate::history::{self, End, Moment};
-use crate::remove::{Refused, remove_locked};
+use crate::remove::remove_locked;
 use crate::state::{State, look};
 
 /// What became of a pod that ended long enough ago: `Ok` if it was removed.
-pub type Gone = (PodId, Result<(), Refused>);
+pub type Gone = (PodId, Result<(), Mounted>);
 
 /// Removes every pod that ended at least `grace` ago, and returns what became of these.
 ///
@@ -28,10 +29,9 @@ pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
         if !is_due(data_dir, &pod, grace)? {
             continue;
         }
-        match flock(&pod.directory, FlockOperation::NonBlockingLockExclusive) {
-            // It is being started, or looked at: the next collection sees it.
-            Err(Errno::WOULDBLOCK) => continue,
-            locked => locked.with_context(|| format!("cannot lock pod {id}"))?,
+        // It is being started, or looked at: the next collection sees it.
+        if !is_locked_alone(&pod.directory).with_context(|| format!("cannot lock pod {id}"))? {
+            continue;
         }
         // It may have been started, and have ended, before it was locked.
         if ended(&pod)?.is_some_and(|ended| ended.age() >= grace) || grace.is_zero() {

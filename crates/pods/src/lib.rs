@@ -32,6 +32,6 @@ pub use process::Process;
 pub use remove::{Refused, remove};
 pub use select::{Selector, missing, resolve};
 pub use state::{Seen, State, look, preparing};
-pub use stop::{Stop, Stopped, signal, stop};
+pub use stop::{Stop, signal, stop};
 pub use usage::{Usage, of as usage};
 pub use wait::{Waited, wait};

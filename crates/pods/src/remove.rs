@@ -9,10 +9,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use store::DataDir;
 use store::staging::{self, Locked, Mounted, is_called};
+use sys::locks::is_locked_alone;
 
 use crate::directory::Pod;
 use crate::state::{State, look};
@@ -38,10 +37,8 @@ pub fn remove(data_dir: &DataDir, pod: Pod) -> Result<Result<(), Refused>> {
     let about = format!("cannot remove pod {}", pod.id());
     let begun = Instant::now();
     loop {
-        match flock(&pod.directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => break,
-            Err(Errno::WOULDBLOCK) => {}
-            Err(error) => return Err(error).context(about),
+        if is_locked_alone(&pod.directory).with_context(|| about.clone())? {
+            break;
         }
         let state = look(&pod)?.state;
         if state == State::Running || begun.elapsed() > PATIENCE {
@@ -49,16 +46,17 @@ pub fn remove(data_dir: &DataDir, pod: Pod) -> Result<Result<(), Refused>> {
         }
         sleep(STEP);
     }
-    remove_locked(data_dir, pod).context(about)
+    let removed = remove_locked(data_dir, pod).context(about)?;
+    Ok(removed.map_err(Refused::Mounted))
 }
 
 /// Removes a pod whose lock this process holds.
-pub(crate) fn remove_locked(data_dir: &DataDir, pod: Pod) -> Result<Result<(), Refused>> {
+pub(crate) fn remove_locked(data_dir: &DataDir, pod: Pod) -> Result<Result<(), Mounted>> {
     let name = std::ffi::CString::new(pod.id().to_string())?;
     // Another command may have removed it before it was locked.
     if !is_called(&data_dir.containers, &name, &pod.directory)? {
         return Ok(Ok(()));
     }
     let removed = staging::remove_pod(data_dir, &name, Locked { directory: pod.directory });
-    Ok(staging::told_apart(removed)?.map_err(Refused::Mounted))
+    Ok(staging::told_apart(removed)?)
 }

@@ -32,27 +32,16 @@ pub struct Stop {
     pub force: bool,
 }
 
-/// How a pod was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// It did not run.
-    NotRunning,
-    /// In order.
-    InOrder,
-    /// By force.
-    ByForce,
-}
-
 /// Stops a pod and waits until nothing of it is left. A pod that doesn't run is left as it is.
 ///
 /// # Errors
 /// If the pod's process can't be reached, if `interrupt` has a signal (the pod goes on stopping then), or the system
 /// fails.
-pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<Stopped> {
+pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<()> {
     let about = || format!("cannot stop pod {}", pod.id());
     let seen = look(pod)?;
     if !seen.state.is_alive() {
-        return Ok(Stopped::NotRunning);
+        return Ok(());
     }
     if !how.force {
         if let Some(process) = reached(pod, &seen)? {
@@ -60,7 +49,7 @@ pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<Stopped> {
         }
         let until = how.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         if is_over(pod, until, interrupt).with_context(about)? {
-            return Ok(Stopped::InOrder);
+            return Ok(());
         }
     }
     // The process may be another one by now.
@@ -70,7 +59,7 @@ pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<Stopped> {
     } else if !is_over(pod, Instant::now().checked_add(REAP), interrupt).with_context(about)? {
         bail!("pod {} is not cleared after {} s: expected its reaper to do that", pod.id(), REAP.as_secs());
     }
-    Ok(Stopped::ByForce)
+    Ok(())
 }
 
 /// Sends a signal to the pod's process.

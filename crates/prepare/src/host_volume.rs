@@ -9,10 +9,9 @@ use std::os::fd::OwnedFd;
 use anyhow::{Result, bail};
 use pod::path::AbsolutePath;
 use pod::text::escape;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use sys::open_plainly;
+use sys::open_mounted;
 
 /// Opens a source with `O_PATH`.
 ///
@@ -28,11 +27,6 @@ pub(super) fn open_source(source: &AbsolutePath) -> Result<OwnedFd> {
     }
 }
 
-fn open(path: &str) -> rustix::io::Result<OwnedFd> {
-    // As a directory first: an automount point is mounted only then (open(2), O_PATH).
-    match open_plainly(path, OFlags::PATH | OFlags::DIRECTORY) {
-        Err(error) if error.errno == Errno::NOTDIR => open_plainly(path, OFlags::PATH),
-        opened => opened,
-    }
-    .map_err(Errno::from)
+fn open(path: &str) -> Result<OwnedFd, Errno> {
+    Ok(open_mounted(path)?)
 }

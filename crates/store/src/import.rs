@@ -205,7 +205,9 @@ impl Acquired<'_> {
     pub fn in_root(&self, path: &str) -> Result<InRoot> {
         let opened = match self {
             Self::Known(tree) => tree.in_root(path),
-            Self::New(new) => InRoot::open_at(&new.staging, &format!("{}/{path}", layout::TREE)),
+            Self::New(new) => {
+                InRoot::below(&new.staging, &format!("{}/{path}", layout::TREE)).map_err(std::io::Error::from)
+            }
         };
         opened.with_context(|| format!("cannot open its {path}"))
     }

@@ -139,7 +139,7 @@ impl New<'_> {
 
     /// Writes the tree's info.
     fn describe(&self) -> Result<Info> {
-        let root = InRoot::open_at(&self.staging, layout::TREE)?;
+        let root = InRoot::below(&self.staging, layout::TREE)?;
         let name = match self.kind {
             TreeKind::Stage1 => None,
             TreeKind::Image => Some((self.name_of)(&root)?),

@@ -105,7 +105,7 @@ impl Tree {
 
     /// Opens the directory `path` of the archive, to read in it as an app would.
     pub fn in_root(&self, path: &str) -> io::Result<InRoot> {
-        InRoot::open_at(&self.directory, &format!("{}/{path}", layout::TREE))
+        Ok(InRoot::below(&self.directory, &format!("{}/{path}", layout::TREE))?)
     }
 
     /// Opens the record of every object in the tree.

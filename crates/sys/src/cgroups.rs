@@ -48,7 +48,7 @@ pub struct Unremoved {
 
 impl Unremoved {
     /// Tells whether the cgroup is in use by now, or already removed.
-    pub fn is_no_matter(&self) -> bool {
+    fn is_no_matter(&self) -> bool {
         matches!(self.error.errno, Errno::WOULDBLOCK | Errno::BUSY | Errno::NOENT | Errno::NODEV)
     }
 }
@@ -117,7 +117,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// Returns the system's error.
-    pub fn is_empty(&self) -> io::Result<bool> {
+    fn is_empty(&self) -> io::Result<bool> {
         Ok(has(&self.read(EVENTS)?, "populated 0"))
     }
 

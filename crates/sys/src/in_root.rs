@@ -6,7 +6,7 @@ mod make;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use pod::path::AbsolutePath;
@@ -14,7 +14,7 @@ use pod::user::ImageRoot;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
-use crate::open::{open_beneath, open_in_root, proc_path};
+use crate::open::{open_in_root, proc_path};
 
 /// The kernel follows at most this many links in one path (path_resolution(7)).
 const LINKS_MAX: usize = 40;
@@ -24,11 +24,6 @@ const LINKS_MAX: usize = 40;
 pub struct InRoot(OwnedFd);
 
 impl InRoot {
-    /// Opens the directory `path`, relative to `parent`, as a root. Follows no link on the way there.
-    pub fn open_at(parent: impl AsFd, path: &str) -> io::Result<Self> {
-        Ok(Self(open_beneath(parent, path, OFlags::PATH | OFlags::DIRECTORY)?))
-    }
-
     fn open(&self, path: impl AsRef<OsStr>, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(open_in_root(&self.0, path, flags, Mode::empty())?)
     }
@@ -172,7 +167,7 @@ mod tests {
     fn what_is_no_regular_file_is_not_opened() {
         let outer = tempfile::tempdir().unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(outer.path().join("socket")).unwrap();
-        let root = InRoot::open_at(File::open(outer.path()).unwrap(), ".").unwrap();
+        let root = InRoot::below(File::open(outer.path()).unwrap(), ".").unwrap();
         let error = root.read_file("/socket", 100).unwrap_err();
         assert_eq!(error.to_string(), "expected a regular file");
     }
@@ -191,7 +186,7 @@ mod tests {
         symlink("link/../../ahead", root.join("twice")).unwrap();
         symlink("../..", root.join("up")).unwrap();
         symlink("round", root.join("round")).unwrap();
-        let root = InRoot::open_at(File::open(outer.path()).unwrap(), "root").unwrap();
+        let root = InRoot::below(File::open(outer.path()).unwrap(), "root").unwrap();
         assert!(root.read_file("/climb", 100).is_err());
         assert!(root.read_file("/absolute", 100).is_err());
         assert_eq!(root.read_file("/link/passwd", 6).unwrap(), b"inside");

@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, mount_move,
-    mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MoveMountFlags, UnmountFlags, mount_move, mount_remount, move_mount, unmount,
 };
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
 use crate::error::{CalledOn as _, Error};
 use crate::locks::identity;
+use crate::mounts::{Submounts, clone_tree, make_all_private};
 
 /// What became of the old root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn pivot() -> Result<OldRoot, Error> {
 /// # Errors
 /// Returns the system's error; `ESTALE` if something else is the root afterwards.
 pub fn enter_current_directory(flags: MountFlags) -> Result<(), Error> {
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).called_on("mount", "/")?;
+    make_all_private()?;
     let tree = attach_copy()?;
     fchdir(&tree).called_on("fchdir", "the tree")?;
     mount_remount(".", MountFlags::BIND | flags, "").called_on("mount", ".")?;
@@ -64,8 +64,7 @@ pub fn enter_current_directory(flags: MountFlags) -> Result<(), Error> {
 
 /// Copies the mount that the current directory is on, and attaches the copy there.
 fn attach_copy() -> Result<OwnedFd, Error> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(CWD, ".", flags).called_on("open_tree", ".")?;
+    let tree = clone_tree(".", Submounts::No)?;
     move_mount(tree.as_fd(), "", CWD, ".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .called_on("move_mount", ".")?;
     Ok(tree)

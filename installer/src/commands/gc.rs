@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use pods::Refused;
 use store::{DataDir, Kept, Outcome};
 
 use super::{Context, report_mounted, sweep};
@@ -44,10 +43,7 @@ fn collect(data_dir: &DataDir, grace: Duration) -> Result<Exit> {
     for (id, removed) in pods::collect(data_dir, grace)? {
         match removed {
             Ok(()) => lines.add(&format!("removed pod {id}")),
-            Err(Refused::Mounted(mounted)) => {
-                exit = report_mounted(format!("cannot remove pod {id}"), mounted);
-            }
-            Err(Refused::Is(_)) => {}
+            Err(mounted) => exit = report_mounted(format!("cannot remove pod {id}"), mounted),
         }
     }
     for (id, outcome) in store::collect(data_dir)? {

@@ -65,7 +65,7 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume], zone: Optio
     for Copied { at, .. } in COPIED {
         directory(&app, &path(at)?)?;
     }
-    tmp(&app, root.tmp_in_memory).context("/tmp")?;
+    tmp(&app, root.read_only).context("/tmp")?;
     if let Err(error) = zone::put(&app, zone) {
         warn(&format!("app {} has not the host's time zone: /etc/localtime: {error:#}", name(root)));
     }

@@ -13,7 +13,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use pod::layout;
 use pod::name::AppName;
@@ -74,9 +74,14 @@ pub(crate) fn reserve<'a>(
 fn reserve_file(directory: &OwnedFd, name: &str) -> Result<(), Error> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = openat(directory, name, flags, Mode::from_raw_mode(0o644)).called_on("openat", name)?;
-    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, BLOCK) {
+    reserve_block(&file, 0).called_on("fallocate", name)
+}
+
+/// Reserves a block for what is written to a file from `at` on. On a file system that can't, nothing is reserved.
+pub(crate) fn reserve_block(file: impl AsFd, at: u64) -> rustix::io::Result<()> {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, at, BLOCK) {
         Err(Errno::OPNOTSUPP) => Ok(()),
-        reserved => reserved.called_on("fallocate", name),
+        reserved => reserved,
     }
 }
 

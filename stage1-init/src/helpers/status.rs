@@ -19,11 +19,10 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use nix::sys::signal::Signal;
 use pod::name::AppName;
+use pod::signal::Signal;
 
 use sys::activation;
 
@@ -38,8 +37,6 @@ use crate::names::{
 
 /// The status of a process that a signal ended is this plus the signal's number.
 const SIGNALLED: u8 = 128;
-/// The first real-time signal, as systemd's C library counts them (signal(7)).
-const REAL_TIME: u8 = 34;
 
 /// The status of an app that systemd could not start; not a code of the app's.
 const NOT_STARTED: u8 = 254;
@@ -188,20 +185,13 @@ fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
         }
         "killed" | "dumped" => {
             let failed = !(asked && status == "TERM");
-            End { code: SIGNALLED + signal_number(status).unwrap_or(0), failed }
+            // The C library's own two signals have a number instead of a name.
+            let signal = status.parse().map_or(0, Signal::number);
+            End { code: SIGNALLED + signal, failed }
         }
         // It never ran. If the result is not a success, systemd could not start it.
         _ if result == "success" => End { code: 0, failed: false },
         _ => End { code: NOT_STARTED, failed: true },
-    }
-}
-
-/// Returns the number of a signal from systemd's name for it. The C library's own two signals have a number instead of
-/// a name.
-fn signal_number(name: &str) -> Option<u8> {
-    match name.strip_prefix("RTMIN+") {
-        Some(number) => Some(REAL_TIME + number.parse::<u8>().ok()?),
-        None => name.parse().ok().or_else(|| Some(Signal::from_str(&format!("SIG{name}")).ok()? as u8)),
     }
 }
 

@@ -16,7 +16,6 @@ use pod::id::{PodId, TreeId};
 use pod::layers::Layers;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::name::AppName;
-use pod::user::Person;
 use pod::{Accounts, Pod, layout};
 use sys::InRoot;
 
@@ -32,26 +31,13 @@ pub struct Loaded {
     /// The pod.
     pub pod: Pod,
     /// The user and group that each app runs as.
-    pub credentials: BTreeMap<AppName, Credentials>,
+    pub credentials: BTreeMap<AppName, Accounts>,
     /// Stage1's tree, if it is in the store.
     pub stage1: Option<TreeId>,
     /// Each app's tree.
     pub trees: BTreeMap<AppName, Tree>,
     /// The trees that are in the store. They can't be removed as long as this value exists.
     pub store: Store,
-}
-
-/// A user and its groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user's number.
-    pub uid: u32,
-    /// The primary group's number.
-    pub gid: u32,
-    /// The numbers of further groups.
-    pub supplementary: Vec<u32>,
-    /// What the image's account files say about the user, for apps whose environment includes that.
-    pub person: Option<Person>,
 }
 
 /// Loads the pod in the directory `dir`, whose name is `id`.
@@ -103,8 +89,8 @@ fn load_image(directory: &InRoot) -> Result<ImageManifest> {
     ImageManifest::parse(&manifest).context("its manifest")
 }
 
-fn credentials(root: &InRoot, app: &pod::App) -> Result<Credentials> {
-    let Accounts { uid, gid, supplementary, person } = app.accounts(root)?;
-    app.check_sizes(person.as_ref())?;
-    Ok(Credentials { uid, gid, supplementary, person })
+fn credentials(root: &InRoot, app: &pod::App) -> Result<Accounts> {
+    let accounts = app.accounts(root)?;
+    app.check_sizes(accounts.person.as_ref())?;
+    Ok(accounts)
 }

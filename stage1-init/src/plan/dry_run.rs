@@ -73,13 +73,13 @@ fn zone(zone: Option<&Zone>) -> Vec<String> {
 
 /// Describes what `/init` mounts for an app.
 fn of_root(root: &Root) -> Vec<String> {
-    let Root { at, tree, read_only, tmp_in_memory, supplied, mounts } = root;
+    let Root { at, tree, read_only, supplied, mounts } = root;
     let tree = match tree {
         Tree::Own(path) => path.clone(),
         Tree::Shared { lower, upper } => format!("{} with changes in {upper}", lower_path(lower)),
     };
     let mut lines = vec![format!("{at}: {tree}{}", writable(*read_only))];
-    lines.extend(tmp_in_memory.then(|| format!("  \"{TMP}\": in memory")));
+    lines.extend(read_only.then(|| format!("  \"{TMP}\": in memory")));
     let supplied = supplied.iter();
     lines.extend(supplied.map(|Supplied { at, source }| {
         format!("  \"{at}\": {source}, where the tree has none{}", writable(true))

@@ -21,12 +21,12 @@ use pod::id::TreeId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::Restart;
 use pod::name::AppName;
-use pod::{App, Socket, layout};
+use pod::{Accounts, App, Socket, layout};
 
 use crate::exchange::statuses::Writes;
+use crate::load::Loaded;
 use crate::load::host::Host;
 use crate::load::zone::Zone;
-use crate::load::{Credentials, Loaded};
 use crate::names::{self, Role};
 use limits::Limits;
 
@@ -140,7 +140,7 @@ impl Plan {
         self.files.insert(path.into(), File { mode: READABLE, content });
     }
 
-    fn add_app(&mut self, app: &App, credentials: &Credentials, limits: &Limits, sliced: bool) {
+    fn add_app(&mut self, app: &App, credentials: &Accounts, limits: &Limits, sliced: bool) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
         let main = Some(&app.exec);
@@ -177,7 +177,7 @@ impl Plan {
 /// meaning, and no app sees these files.
 fn accounts(loaded: &Loaded) -> (String, String) {
     let (mut uids, mut gids) = (BTreeSet::new(), BTreeSet::new());
-    for Credentials { uid, gid, .. } in loaded.credentials.values() {
+    for Accounts { uid, gid, .. } in loaded.credentials.values() {
         uids.insert(*uid);
         gids.insert(*gid);
     }

@@ -3,11 +3,10 @@
 
 use pod::exec::{Exec, Word};
 use pod::name::EnvName;
-use pod::{App, layout};
+use pod::{Accounts, App, layout};
 
 use super::rights;
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
-use crate::load::Credentials;
 use crate::names::Role;
 
 /// Returns the launch file of one of an app's programs.
@@ -15,7 +14,7 @@ pub(super) fn launch(
     role: Role,
     app: &App,
     exec: &Exec,
-    credentials: &Credentials,
+    credentials: &Accounts,
     sockets: Option<Sockets>,
 ) -> Launch {
     Launch {
@@ -34,7 +33,7 @@ pub(super) fn launch(
 }
 
 /// Returns the environment of an app. [`App::check_sizes`] has shown that each value can be one of a program's.
-fn environment(app: &App, credentials: &Credentials) -> Vec<(EnvName, Word)> {
+fn environment(app: &App, credentials: &Accounts) -> Vec<(EnvName, Word)> {
     let all = app.full_environment(credentials.person.as_ref());
     let typed = all.into_iter().map(|(name, value)| {
         let name = name.parse().expect("names are the manifest's, or Gantry's own");
@@ -47,7 +46,7 @@ fn environment(app: &App, credentials: &Credentials) -> Vec<(EnvName, Word)> {
 ///
 /// They include the primary group, as initgroups(3) does it: a process that gives up its primary group must not gain
 /// access to what that group is denied.
-fn groups(credentials: &Credentials) -> Vec<u32> {
+fn groups(credentials: &Accounts) -> Vec<u32> {
     let mut groups = credentials.supplementary.clone();
     if !groups.is_empty() && !groups.contains(&credentials.gid) {
         groups.push(credentials.gid);

@@ -13,10 +13,8 @@ pub struct Root {
     pub at: String,
     /// What is mounted there.
     pub tree: Tree,
-    /// Whether the app may not write to it.
+    /// Whether the app may not write to it. Its /tmp is a tmpfs then.
     pub read_only: bool,
-    /// Whether its /tmp is a tmpfs.
-    pub tmp_in_memory: bool,
     /// The files that it is supplied with, in this order.
     pub supplied: Vec<Supplied>,
     /// The volumes that are mounted in it last.
@@ -41,7 +39,6 @@ pub(super) fn root(app: &App, tree: &Tree, has_resolv_conf: bool) -> Root {
         at: layout::app(&app.name),
         tree: tree.clone(),
         read_only: app.read_only_root,
-        tmp_in_memory: app.read_only_root,
         supplied,
         mounts: app.mounts.clone(),
     }

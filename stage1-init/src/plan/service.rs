@@ -14,14 +14,13 @@
 //! The status writer decides whether a service ended well (`helpers::status`). For systemd, a service whose program
 //! ended well has failed if processes that the program left behind had to be killed.
 
-use pod::App;
 use pod::manifest::Restart;
 use pod::name::AppName;
+use pod::{Accounts, App};
 
 use super::limits::Limits;
 use super::unit::{Command, Unit};
 use crate::exchange::launch_file::launchers_capabilities;
-use crate::load::Credentials;
 use crate::names::{self, Role};
 
 /// How long an app or one of its handlers has to end after SIGTERM, in seconds, unless annotations say otherwise.
@@ -38,7 +37,7 @@ pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
 }
 
 /// Returns the unit of one of an app's services.
-pub(super) fn unit(role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
+pub(super) fn unit(role: Role, app: &App, credentials: &Accounts, limits: &Limits) -> Unit {
     let unit = match role {
         Role::App => app_unit(app),
         Role::PreStart => pre_start_unit(app),
@@ -148,7 +147,7 @@ fn vital(unit: Unit, role: Role, app: &App) -> Unit {
 ///
 /// The launcher enters the app's root. systemd would do so by chroot(2), which an app that may call chroot(2) itself
 /// can leave.
-fn run_as(unit: Unit, role: Role, app: &App, credentials: &Credentials, limits: &Limits) -> Unit {
+fn run_as(unit: Unit, role: Role, app: &App, credentials: &Accounts, limits: &Limits) -> Unit {
     let unit = unit
         .set("ExecStart", Command::new(names::LAUNCH_PATH, vec![]))
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))

@@ -13,15 +13,12 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::FileExt as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, fallocate, openat};
-use nix::sys::stat::Mode;
 use pod::layout;
+use rustix::fs::{Mode, OFlags, openat};
 
+use crate::exchange::statuses::reserve_block;
 use crate::failure::Failure;
 
-/// What is reserved for the end of a run: the usual size of a file system's block.
-const BLOCK: i64 = 4096;
 /// The file begins anew once it is longer than this.
 const LENGTH_MAX: u64 = 64 << 10;
 
@@ -36,9 +33,9 @@ pub(crate) struct History {
 impl History {
     /// Writes down that the pod is started. The pod directory is locked.
     pub(crate) fn begin(directory: impl AsFd) -> io::Result<Self> {
-        let flags = OFlag::O_CREAT | OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let mode = Mode::from_bits_truncate(0o600);
-        let file = File::from(openat(directory, layout::HISTORY, flags | OFlag::O_CLOEXEC, mode)?);
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = File::from(openat(directory, layout::HISTORY, flags | OFlags::CLOEXEC, mode)?);
         let mut length = file.metadata()?.len();
         if length > LENGTH_MAX {
             file.set_len(0)?;
@@ -50,10 +47,7 @@ impl History {
         }
         // A line that was cut off is ended first.
         let before = if last == [b'\n'] { "" } else { "\n" };
-        match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, length.cast_signed(), BLOCK) {
-            Ok(()) | Err(Errno::EOPNOTSUPP) => {}
-            Err(error) => return Err(error.into()),
-        }
+        reserve_block(&file, length)?;
         (&file).write_all(format!("{before}started {}\n", now()).as_bytes())?;
         let begun = file.metadata()?.len();
         Ok(Self { file, begun })

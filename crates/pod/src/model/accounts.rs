@@ -5,7 +5,7 @@ use super::App;
 use crate::error::Result;
 use crate::user::{ImageRoot, Person, groups_of, person, resolve_group, resolve_user};
 
-/// Who an app runs as, by the files of its image.
+/// The user and groups of an app, by the files of its image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accounts {
     /// The user's number.
@@ -19,7 +19,7 @@ pub struct Accounts {
 }
 
 impl App {
-    /// Finds out who the app runs as.
+    /// Looks up the user and groups that the app runs as.
     ///
     /// # Errors
     /// Fails if the image doesn't know the user or the group, or if one's number is not usable.

@@ -64,14 +64,14 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
     for RuntimeApp { name, image_id, isolators, annotations } in &manifest.apps {
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
-        let annotations = annotations.over(manifest.annotations);
-        let may_be_bare = may_be_bare(annotations, spec, image);
-        let mut app = app(name, *image_id, spec, image, annotations);
+        let annotations =
+            annotations.over(manifest.annotations).over(spec.annotations).over(image.annotations);
+        let mut app = app(name, *image_id, spec, annotations);
         app.names_user = true;
         app.isolators = isolators.clone().over(&app.isolators);
         check_seccomp(&app, image).map_err(within(name))?;
         app.mounts =
-            mounts::place(name, &points(spec, may_be_bare, &volumes), &volumes, &[]).map_err(within(name))?;
+            mounts::place(name, &points(spec, annotations, &volumes), &volumes, &[]).map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut HostPorts::none()).map_err(within(name))?;
         pod.apps.push(app);
     }
@@ -91,12 +91,12 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         let image = image_of(&id.id, images)?;
         id.check(image).map_err(within(name))?;
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
-        let annotations = annotations.over(manifest.annotations);
-        let may_be_bare = may_be_bare(annotations, spec, image);
-        let mut app = app(name, id.id, spec, image, annotations);
+        let annotations =
+            annotations.over(manifest.annotations).over(spec.annotations).over(image.annotations);
+        let mut app = app(name, id.id, spec, annotations);
         check_seccomp(&app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
-        app.mounts = mounts::place(name, &points(spec, may_be_bare, &volumes), &volumes, named)
+        app.mounts = mounts::place(name, &points(spec, annotations, &volumes), &volumes, named)
             .map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
         pod.apps.push(app);
@@ -133,15 +133,8 @@ impl Pod {
     }
 }
 
-/// Returns an app as its spec and annotations define it, without what depends on the rest of the pod.
-fn app(
-    name: &AppName,
-    image_id: ImageId,
-    spec: &AppSpec,
-    image: &ImageManifest,
-    annotations: Annotations,
-) -> App {
-    let annotations = annotations.over(spec.annotations).over(image.annotations);
+/// Returns an app as its spec and all of its annotations define it, without what depends on the rest of the pod.
+fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: Annotations) -> App {
     App {
         name: name.clone(),
         image: image_id,
@@ -167,14 +160,10 @@ fn app(
     }
 }
 
-/// Tells whether mount points of an app may be left without volumes.
-fn may_be_bare(annotations: Annotations, spec: &AppSpec, image: &ImageManifest) -> bool {
-    annotations.over(spec.annotations).over(image.annotations).mount_points.is_some()
-}
-
 /// Returns an app's mount points. Those that may be left without volumes, and are, are no mount points: the app has the
 /// image's own directory there, with all that the image has in it.
-fn points(spec: &AppSpec, may_be_bare: bool, volumes: &mounts::Volumes) -> Vec<MountPoint> {
+fn points(spec: &AppSpec, annotations: Annotations, volumes: &mounts::Volumes) -> Vec<MountPoint> {
+    let may_be_bare = annotations.mount_points.is_some();
     let has_volume = |point: &&MountPoint| !may_be_bare || volumes.contains_key(&point.name);
     spec.mount_points.iter().filter(has_volume).cloned().collect()
 }

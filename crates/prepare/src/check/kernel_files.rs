@@ -25,7 +25,7 @@ pub(super) fn look(path: &[u8]) -> KernelFile {
     let path = String::from_utf8_lossy(path);
     let (top, below) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let stat =
-        |top: &str| -> io::Result<_> { InRoot::open_at(File::open("/")?, top)?.stat(&format!("/{below}")) };
+        |top: &str| -> io::Result<_> { InRoot::below(File::open("/")?, top)?.stat(&format!("/{below}")) };
     match stat(top) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => KernelFile::Directory,
         Ok(_) => KernelFile::File,

@@ -63,22 +63,6 @@ pub fn unpack(
     place: Destination<'_>,
     interrupt: &Interrupt,
 ) -> Result<Flattened, Error> {
-    unpack_by(Path::new(PROGRAM), kind, limits, layers, frame, place, interrupt)
-}
-
-/// Works like [`unpack`], with `program` as the worker.
-///
-/// # Errors
-/// As [`unpack`].
-pub fn unpack_by(
-    program: &Path,
-    kind: TreeKind,
-    limits: Limits,
-    layers: &[Layer],
-    frame: &Frame,
-    place: Destination<'_>,
-    interrupt: &Interrupt,
-) -> Result<Flattened, Error> {
     let (message, result) = io::pipe().context("cannot make a pipe")?;
     let files = list::write(layers, frame).context("cannot list the layers")?;
     let files: Vec<_> = files.iter().map(|file| file.as_fd()).collect();
@@ -87,7 +71,7 @@ pub fn unpack_by(
     let Destination { root, record } = place;
     let descriptors =
         Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
-    let child = parent::start(program, NAME, kind, &job, descriptors)?;
+    let child = parent::start(Path::new(PROGRAM), NAME, kind, &job, descriptors)?;
     parent::supervise(child, message, &|| (), interrupt).map(Flattened)
 }
 

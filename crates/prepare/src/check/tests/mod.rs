@@ -142,7 +142,7 @@ impl Case {
         let manifest = Manifest::parse(pod.to_string().as_bytes()).unwrap();
         let mut pod = Pod::assemble(ID.parse().unwrap(), &manifest, &BTreeMap::from([(id, image)])).unwrap();
         pod.apps[0].names_user = self.names_user;
-        let root = InRoot::open_at(File::open(self.directory.path()).unwrap(), "root").unwrap();
+        let root = InRoot::below(File::open(self.directory.path()).unwrap(), "root").unwrap();
         super::check(&pod.apps[0], &root).map_err(|error| format!("{error:#}"))
     }
 

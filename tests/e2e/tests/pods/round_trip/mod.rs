@@ -17,10 +17,10 @@ use fastrand::Rng;
 use gate::root_test;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::user::Person;
-use pod::{Pod, layout};
+use pod::{Accounts, Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::plan::{Options, Plan, plan};
-use stage1_init::{Credentials, Loaded, Store, Tree};
+use stage1_init::{Loaded, Store, Tree};
 
 use generate::Meant;
 use oracle::Oracle;
@@ -46,7 +46,7 @@ fn plan_of(meant: &Meant) -> Plan {
         let person = pod.apps.iter().any(|app| app.names_user).then_some(person);
         let found = pod.apps.iter().find(|found| found.name.as_str() == app.name);
         let supplementary = found.map(|found| found.supplementary_gids.clone()).unwrap_or_default();
-        (app.name.parse().unwrap(), Credentials { uid: app.uid, gid: app.gid, supplementary, person })
+        (app.name.parse().unwrap(), Accounts { uid: app.uid, gid: app.gid, supplementary, person })
     });
     let host = Host {
         controllers: Controllers { cpu: true, memory: true },
