@@ -6,6 +6,7 @@
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
+use crate::decoder::Decode;
 use crate::error::{Error, Result};
 use crate::{xz, zstd};
 
@@ -43,12 +44,6 @@ impl Format {
             _ => None,
         }
     }
-}
-
-/// A decoder. It differs from [`Read`] by its error, which says whose fault it is.
-pub(super) trait Decode: Send {
-    /// Decodes the next bytes of the stream, and returns how many; none at its end.
-    fn decode(&mut self, into: &mut [u8]) -> Result<usize>;
 }
 
 /// A decoder of one of the crates that return no other errors than [`io::Error`].

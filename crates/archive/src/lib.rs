@@ -5,6 +5,7 @@
 //! differently; an archive is read successfully only if its end marker is there and nothing but zeros follows.
 
 pub mod decode;
+mod decoder;
 mod entry;
 mod error;
 pub mod layer;

@@ -10,7 +10,7 @@ use std::thread;
 
 use xz2::stream::{Action, Error as OfXz, MtStreamBuilder, Status, Stream};
 
-use crate::decode::Decode;
+use crate::decoder::Decode;
 use crate::error::{Error, Result, ensure};
 use crate::memory::TooLittle;
 

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read as _};
 
 use zstd::stream::read;
 
-use crate::decode::Decode;
+use crate::decoder::Decode;
 use crate::error::{Error, Result};
 use crate::memory::{self, TooLittle};
 

@@ -22,7 +22,7 @@ struct Run {
 }
 
 mod runs {
-    use super::Run;
+    use crate::default::Run;
     use crate::table::{Capability::*, Check::*, Rule::*};
     include!(concat!(env!("OUT_DIR"), "/runs.rs"));
 }

@@ -23,4 +23,6 @@ pub mod text;
 pub mod user;
 
 pub use error::{Error, Result};
-pub use model::{Accounts, App, Mount, Pod, Socket, Source, check_targets};
+pub use model::accounts::Accounts;
+pub use model::mounts::check_targets;
+pub use model::{App, Mount, Pod, Socket, Source};

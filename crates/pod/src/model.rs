@@ -2,14 +2,11 @@
 //! The model: what a pod's manifest and its images' manifests mean together. The rest of Gantry sees nothing else of
 //! them.
 
-mod accounts;
+pub(crate) mod accounts;
 mod assemble;
 mod environment;
-mod mounts;
+pub(crate) mod mounts;
 mod ports;
-
-pub use accounts::Accounts;
-pub use mounts::check_targets;
 
 use crate::exec::{Exec, Word};
 use crate::id::{ImageId, PodId};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::TreeId;
+use super::tree::TreeId;
 use crate::digest::{Digest, EXPECTED};
 use crate::error::{Error, Result};
 use crate::text::escape;
@@ -33,6 +33,13 @@ impl ImageId {
             Digest::Sha256(sha256) => Some(TreeId::of_tar(sha256.into())),
             Digest::Sha512(_) => None,
         }
+    }
+}
+
+impl TreeId {
+    /// Returns the id by which a pod may call the image whose tree this is.
+    pub fn as_image(self) -> ImageId {
+        ImageId::of_tar(self.sha256().into())
     }
 }
 

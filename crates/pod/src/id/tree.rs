@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ImageId;
 use crate::digest::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::text::escape;
@@ -25,11 +24,6 @@ impl TreeId {
     /// Returns the SHA-256 of the tree's tar.
     pub fn sha256(self) -> Sha256 {
         self.0
-    }
-
-    /// Returns the id by which a pod may call the image whose tree this is.
-    pub fn as_image(self) -> ImageId {
-        ImageId::of_tar(self.0.into())
     }
 }
 

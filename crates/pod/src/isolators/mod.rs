@@ -7,6 +7,7 @@
 mod capability;
 mod quantity;
 mod seccomp;
+mod value;
 
 use std::collections::BTreeSet;
 
@@ -19,6 +20,7 @@ pub use seccomp::{Call, ErrorNumber, Rule, Seccomp};
 
 use crate::error::{Error, Result};
 use crate::name::Identifier;
+use value::{number, quantity, set, text};
 
 /// Groups of isolators of which only one can be given: each says the same thing in another way.
 const ALTERNATIVES: [&[&str]; 4] = [
@@ -165,38 +167,6 @@ impl Resource {
 
 fn capabilities(value: &Value) -> Result<CapabilitySet> {
     set(value)?.into_iter().map(str::parse::<Capability>).collect()
-}
-
-/// Reads the texts in `{"set": […]}`.
-fn set(value: &Value) -> Result<Vec<&str>> {
-    let list = value.get("set").and_then(Value::as_array);
-    let texts = list.and_then(|list| list.iter().map(Value::as_str).collect());
-    texts.ok_or_else(|| Error::new("invalid value: expected an object with a \"set\" of names"))
-}
-
-fn text(value: &Value) -> Result<&str> {
-    value.as_str().ok_or_else(|| Error::new("invalid value: expected text"))
-}
-
-/// Reads a number, or a text that is one, as in 0.1.
-fn number<N: TryFrom<i64>>(value: &Value, least: i64, most: i64) -> Result<N> {
-    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
-    number
-        .filter(|number| (least..=most).contains(number))
-        .and_then(|number| N::try_from(number).ok())
-        .ok_or_else(|| Error::new(format!("invalid value: expected a number from {least} to {most}")))
-}
-
-fn quantity(value: &Value, unit: Unit) -> Result<Quantity> {
-    match value {
-        Value::Number(number) => {
-            let number = number.as_u64().ok_or_else(|| {
-                Error::new("invalid quantity: expected a whole number, or text such as \"0.5\"")
-            })?;
-            Quantity::parse(&number.to_string(), unit)
-        }
-        value => Quantity::parse(text(value)?, unit),
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde_json::Value;
 use syscalls::{aarch64, arm, x86, x86_64};
 
+use super::value;
 use crate::error::{Error, Result};
 use crate::text::escape;
 
@@ -63,10 +64,10 @@ impl Seccomp {
 
     /// Reads an isolator's value.
     pub(super) fn parse(rule: Rule, value: &Value) -> Result<Self> {
-        let set = super::set(value)?;
+        let set = value::set(value)?;
         let errno = match value.get("errno") {
             None | Some(Value::Null) => "",
-            Some(errno) => super::text(errno)?,
+            Some(errno) => value::text(errno)?,
         };
         if set.is_empty() {
             return Err(Error::new("empty set: expected names of system calls"));

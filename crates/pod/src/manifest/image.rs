@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::annotations::Annotations;
-use super::or_null;
+use super::field::or_null;
 use super::pairs::Pairs;
 use super::port::Port;
 use super::version::AcVersion;

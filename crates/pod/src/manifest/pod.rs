@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::annotations::Annotations;
+use super::field::{apps, of_0_8, or_null};
 use super::image::{AppSpec, ImageManifest, labels};
 use super::port::number_of;
 use super::volume::PodVolume;
-use super::{apps, of_0_8, or_null};
 use crate::error::{Error, Result};
 use crate::id::ImageId;
 use crate::isolators::Isolators;

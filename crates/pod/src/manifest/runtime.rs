@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::annotations::Annotations;
+use super::field::{apps, or_null};
 use super::version::AcVersion;
 use super::volume::RuntimeVolume;
-use super::{apps, or_null};
 use crate::id::{ImageId, PodId};
 use crate::isolators::Isolators;
 use crate::name::AppName;

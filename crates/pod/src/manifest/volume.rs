@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::or_null;
+use super::field::or_null;
 use crate::error::{Error, Result};
 use crate::name::VolumeName;
 use crate::path::AbsolutePath;
