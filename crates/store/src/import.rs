@@ -8,26 +8,20 @@
 use anyhow::{Context, Result};
 use pod::id::{ImageId, TreeId};
 use pod::layout;
-use pod::name::Identifier;
 
-use crate::TreeKind;
 use crate::alias::{self, Alias};
 use crate::data_dir::DataDir;
 use crate::extract::layers::{Frame, Layer};
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
+use crate::info::TreeKind;
 use crate::input::InputFile;
-use crate::new::{Complete, New, Stored};
+use crate::new::{Complete, NameOf, New, Stored};
 use crate::staging::Staging;
 use crate::tree::Tree;
 use crate::unpacker::{self, Destination, Job};
 use archive::Limits;
 use sys::InRoot;
 use sys::Interrupt;
-
-/// Reads the name that an image has given itself, in the image's tree.
-///
-/// This is a parameter because the store knows no image format.
-pub type NameOf = fn(&InRoot) -> Result<Identifier>;
 
 /// An importer of archive files into the store.
 #[derive(Clone, Copy, Debug)]

@@ -7,12 +7,12 @@
 use anyhow::{Context, Result, bail};
 use pod::id::{ImageId, TreeId};
 use pod::layout;
+use pod::name::Identifier;
 use rustix::fs::{AtFlags, statat};
 
 use crate::alias::{self, Alias};
 use crate::data_dir::DataDir;
 use crate::extract::Verified;
-use crate::import::NameOf;
 use crate::info::{Info, TreeKind, now};
 use crate::staging::{Locked, Published, Staging, Sync};
 use crate::tree::{self, Tree};
@@ -23,6 +23,11 @@ use sys::Interrupt;
 
 /// How often publishing is tried again after another process has published the tree and it was then removed.
 const ATTEMPTS: usize = 16;
+
+/// Reads the name that an image has given itself, in the image's tree.
+///
+/// This is a parameter because the store knows no image format.
+pub type NameOf = fn(&InRoot) -> Result<Identifier>;
 
 /// A new tree in staging.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ use rustix::io::Errno;
 use super::difference::{Difference, What};
 use super::disk::is_same;
 use super::inspect::{self, Opened};
-use super::{Object, ObjectKind, Reader};
+use super::object::{Object, ObjectKind};
+use super::reader::Reader;
 use crate::fault::{Result, Within as _, check, ensure};
 use sys::Interrupt;
 

@@ -13,8 +13,8 @@ use pod::text::escape_bytes;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
-use super::ObjectKind;
 use super::disk::{self, Attribute};
+use super::object::ObjectKind;
 use sys::xattrs::Named;
 use sys::{Interrupt, open_beneath, proc_path};
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use pod::path::RelativePath;
 
 use super::escape::{escape, from_hex, to_hex, unescape};
-use super::{Object, ObjectKind};
+use super::object::{Object, ObjectKind};
 use crate::fault::{OrFault as _, Result, ensure, refuse};
 use archive::{DeviceKind, Metadata, Timestamp, Xattr};
 

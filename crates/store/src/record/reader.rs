@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _};
 
 use super::escape::from_hex;
 use super::line::{self, number};
-use super::{FIRST, Object};
+use super::object::{FIRST, Object};
 use crate::fault::{OrFault as _, Result, Within as _, ensure, refuse};
 
 /// The maximum length of a line: a path and its attributes, escaped.

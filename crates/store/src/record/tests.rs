@@ -5,7 +5,9 @@ use std::fs::{self, File};
 
 use super::*;
 use crate::fault::{Fault, Result};
+use archive::{DeviceKind, Metadata};
 use archive::{Timestamp, Xattr};
+use pod::path::RelativePath;
 use sys::Interrupt;
 
 fn path(bytes: &[u8]) -> RelativePath {

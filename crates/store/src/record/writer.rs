@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::escape::to_hex;
 use super::line;
-use super::{FIRST, Object, ObjectKind};
+use super::object::{FIRST, Object, ObjectKind};
 use crate::fault::{Result, Within as _};
 
 /// The number of bytes that are written at once.

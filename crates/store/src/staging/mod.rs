@@ -6,13 +6,14 @@
 //! run removes it. So a run may be killed at any moment.
 
 mod mounted;
+mod name;
 mod removal;
 mod sweep;
 mod take_out;
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,7 @@ use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
 use crate::fault::{Fault, Within as _};
+use name::{ATTEMPTS, name_of, random};
 use removal::Removal;
 use sys::{locks, open_beneath, xattrs};
 
@@ -33,9 +35,6 @@ pub use sweep::{Locked, lock};
 pub use sys::locks::is_called;
 pub use take_out::{remove_from_store, remove_pod};
 
-/// The maximum number of attempts to draw an id that is not taken, and to make a staging directory that no sweep takes
-/// for dead.
-const ATTEMPTS: usize = 64;
 const DIRECTORY_MODE: Mode =
     Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -251,17 +250,6 @@ impl AsFd for Staging<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
-}
-
-/// Returns the name of a staging directory.
-fn name_of(id: PodId) -> CString {
-    CString::new(id.to_string()).expect("an id has no NUL")
-}
-
-fn random() -> Result<[u8; 16], Fault> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(io::Error::other).within(|| "cannot get random bytes")?;
-    Ok(random)
 }
 
 /// Makes a directory in `parent` with mode 0755, whatever the umask.

@@ -10,7 +10,9 @@ use pod::id::PodId;
 use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::{ATTEMPTS, Locked, Unremoved, mounted, name_of, random};
+use super::mounted::{self, Unremoved};
+use super::name::{ATTEMPTS, name_of, random};
+use super::sweep::Locked;
 use crate::data_dir::DataDir;
 use crate::fault::{Fault, Within as _};
 

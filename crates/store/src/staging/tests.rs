@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::fs::CWD;
-use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::*;
 use crate::listener::Silent;
@@ -20,15 +20,9 @@ const DEAD: &str = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
 /// one.
 pub static STARTING: RwLock<()> = RwLock::new(());
 
-/// Waits until no other test starts processes that would share this test's locks. Returns `None` if the test can't run:
-/// it needs root, which staging belongs to.
-pub fn can_run(test: &str) -> Option<RwLockReadGuard<'static, ()>> {
-    if geteuid().is_root() {
-        return Some(STARTING.read().unwrap_or_else(PoisonError::into_inner));
-    }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs root, and CI=true forbids a skip");
-    eprintln!("skipped: {test} needs root");
-    None
+/// Waits until no other test starts processes that would share this test's locks.
+pub fn nobody_starts() -> RwLockReadGuard<'static, ()> {
+    STARTING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn data_dir_in(dir: &Path) -> Result<DataDir> {
@@ -48,9 +42,9 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-#[test]
+#[gate::root_test]
 fn a_pod_directory_appears_whole() {
-    let Some(_nobody_starts) = can_run("a_pod_directory_appears_whole") else { return };
+    let _nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("a/b");
     let data_dir = data_dir_in(&dir).unwrap();
@@ -74,9 +68,9 @@ fn a_pod_directory_appears_whole() {
     assert_eq!(names(outer.path()), [""; 0], "nothing of it is left, nor what was made for it");
 }
 
-#[test]
+#[gate::root_test]
 fn what_is_there_stays_unless_it_is_to_be_replaced() {
-    let Some(_nobody_starts) = can_run("what_is_there_stays_unless_it_is_to_be_replaced") else { return };
+    let _nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     let data_dir = data_dir_in(outer.path()).unwrap();
     let publish = |content: &[u8], replace: bool| {
@@ -105,9 +99,9 @@ fn what_is_there_stays_unless_it_is_to_be_replaced() {
     assert_eq!(names(&outer.path().join("staging")).len(), 1);
 }
 
-#[test]
+#[gate::root_test]
 fn the_dead_are_swept_and_the_living_stay() {
-    let Some(_nobody_starts) = can_run("the_dead_are_swept_and_the_living_stay") else { return };
+    let _nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     let canary = outer.path().join("canary");
     fs::create_dir(&canary).unwrap();
@@ -145,14 +139,14 @@ fn deep_tree(top: &Path, depth: usize) {
 }
 
 /// Runs in a process of its own, with a descriptor limit that is a small part of the tree's depth.
-#[test]
+#[gate::root_test]
 fn a_dead_tree_of_any_depth_is_swept() {
     const CHILD: &str = "GANTRY_TEST_SWEEP_IN";
     if let Some(dir) = std::env::var_os(CHILD) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) }).unwrap();
         return drop(Staging::sweep(&data_dir_in(Path::new(&dir)).unwrap()).unwrap());
     }
-    let Some(nobody_starts) = can_run("a_dead_tree_of_any_depth_is_swept") else { return };
+    let nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     data_dir_in(outer.path()).unwrap().keep();
     let entries = outer.path().join("staging");
@@ -169,9 +163,9 @@ fn a_dead_tree_of_any_depth_is_swept() {
     assert_eq!(names(&entries), [""; 0]);
 }
 
-#[test]
+#[gate::root_test]
 fn what_a_worker_is_at_work_in_is_not_swept() {
-    let Some(_nobody_starts) = can_run("what_a_worker_is_at_work_in_is_not_swept") else { return };
+    let _nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     let data_dir = data_dir_in(outer.path()).unwrap();
     let entries = outer.path().join("staging");
@@ -185,9 +179,9 @@ fn what_a_worker_is_at_work_in_is_not_swept() {
     assert_eq!(names(&entries), [""; 0]);
 }
 
-#[test]
+#[gate::root_test]
 fn a_sweep_does_not_take_what_was_published_meanwhile() {
-    let Some(_nobody_starts) = can_run("a_sweep_does_not_take_what_was_published_meanwhile") else { return };
+    let _nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     let data_dir = data_dir_in(outer.path()).unwrap();
     let staging = Staging::create(&data_dir).unwrap();
@@ -200,9 +194,9 @@ fn a_sweep_does_not_take_what_was_published_meanwhile() {
     assert_eq!(names(&outer.path().join("containers")).len(), 1);
 }
 
-#[test]
+#[gate::root_test]
 fn a_directory_in_use_is_not_unmade() {
-    let Some(_nobody_starts) = can_run("a_directory_in_use_is_not_unmade") else { return };
+    let _nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("dir");
     let first = data_dir_in(&dir).unwrap();
@@ -212,9 +206,9 @@ fn a_directory_in_use_is_not_unmade() {
     Staging::create(&second).unwrap();
 }
 
-#[test]
+#[gate::root_test]
 fn directories_that_others_can_write_to_are_refused() {
-    let Some(_nobody_starts) = can_run("directories_that_others_can_write_to_are_refused") else { return };
+    let _nobody_starts = nobody_starts();
     let outer = tempfile::tempdir().unwrap();
     fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o777)).unwrap();
     assert!(format!("{:#}", data_dir_in(outer.path()).unwrap_err()).contains("others can write"));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The code that runs in the worker.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,25 +9,15 @@ use std::process::ExitCode;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::Serialize;
 
-use super::{Failure, Message, NAME, Order, Policies, confine, layers};
+use super::confine;
+use super::job::{Failure, Message, Order, Policies};
 use crate::extract::{Outcome, Refused, Unpacker};
 use crate::fault::{Result, Within as _};
 use report::Advice as _;
 use sys::Interrupt;
 
-/// Does a worker's job and reports the result, if this program was called as a worker.
-pub fn main(policies: Policies) -> Option<ExitCode> {
-    let mut arguments = std::env::args_os();
-    let (name, order) = (arguments.next()?, arguments.next().unwrap_or_default());
-    let is_called = |called: &str| name == OsStr::new(called);
-    if is_called(NAME) {
-        return Some(report(|| work(order.as_encoded_bytes(), policies)));
-    }
-    is_called(layers::NAME).then(|| report(|| layers::work(order.as_encoded_bytes())))
-}
-
 /// Does `work` and writes the message about it.
-fn report<T: Serialize>(work: impl FnOnce() -> Result<T>) -> ExitCode {
+pub(super) fn report<T: Serialize>(work: impl FnOnce() -> Result<T>) -> ExitCode {
     // stderr carries only the message. A worker that panics writes none, which the parent notices.
     std::panic::set_hook(Box::new(|_| {}));
     let (message, code) = match work() {
@@ -44,7 +33,7 @@ fn report<T: Serialize>(work: impl FnOnce() -> Result<T>) -> ExitCode {
     if told.is_ok() { code } else { ExitCode::FAILURE }
 }
 
-fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
+pub(super) fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
     let order: Order = serde_json::from_slice(order)
         .map_err(io::Error::from)
         .within(|| "cannot understand what a worker is to do")?;

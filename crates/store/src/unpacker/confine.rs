@@ -16,7 +16,8 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use super::{Order, calls};
+use super::calls;
+use super::job::Order;
 use crate::fault::{Result, Within as _};
 use archive::Limits;
 use sys::descriptors::close_others;

@@ -20,12 +20,13 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::child::{own, tree};
-use super::parent::{self, PROGRAM};
-use super::{Descriptors, Destination, Error, Job, Order, confine};
-use crate::TreeKind;
+use super::confine;
+use super::job::{Job, Order};
+use super::parent::{self, Descriptors, Destination, Error, PROGRAM};
 use crate::extract::layers::{Frame, Layer};
 use crate::extract::{Expected, Unpacker};
 use crate::fault::{self, Within as _};
+use crate::info::TreeKind;
 use crate::record::Sealed;
 use archive::Limits;
 use sys::Interrupt;

@@ -21,63 +21,24 @@
 mod calls;
 mod child;
 mod confine;
+mod job;
 pub mod layers;
 mod parent;
 
-use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::process::ExitCode;
 
-use crate::TreeKind;
-use crate::extract::{Expected, Policy};
-use archive::Limits;
-
-pub use child::main;
+pub use job::{Job, Policies};
 pub use parent::{Descriptors, is_at_work, spawn};
 pub use parent::{Destination, Error, unpack};
 
-/// The name (`argv[0]`) under which this program acts as a worker.
-const NAME: &str = "gantry-unpack";
-/// The maximum length of a message.
-const MESSAGE_MAX: usize = 64 << 10;
-
-/// The job of a worker.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Job {
-    /// The digest that the archive must have.
-    pub expected: Expected,
-    /// Whether the sha512 of the tar stream is computed too.
-    pub with_sha512: bool,
-    /// Limits on what the archive may ask for.
-    pub limits: Limits,
-}
-
-/// A function that makes the rules for a kind of archive. It is supplied by the program that acts as a worker, as this
-/// module doesn't know the rules.
-pub type Policies = fn(TreeKind) -> Box<dyn Policy>;
-
-/// The worker's one argument, as JSON.
-#[derive(Debug, Serialize, Deserialize)]
-struct Order {
-    job: Job,
-    kind: TreeKind,
-    /// The process id of the worker's parent.
-    parent: i32,
-}
-
-/// The message that a worker writes at its end, as JSON.
-#[derive(Debug, Serialize, Deserialize)]
-enum Message<T> {
-    /// The job succeeded.
-    Done(T),
-    /// The job failed.
-    Failed(Failure),
-}
-
-/// The reason why a worker failed, as JSON.
-#[derive(Debug, Serialize, Deserialize)]
-struct Failure {
-    why: String,
-    /// A hint to the way out, if there is one.
-    hint: Option<String>,
-    /// Whether it is the archive's fault, see [`Refused`](crate::extract::Refused).
-    is_refusal: bool,
+/// Does a worker's job and reports the result, if this program was called as a worker.
+pub fn main(policies: Policies) -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    let (name, order) = (arguments.next()?, arguments.next().unwrap_or_default());
+    let (is_called, order) = (|called: &str| name == OsStr::new(called), order.as_encoded_bytes());
+    if is_called(job::NAME) {
+        return Some(child::report(|| child::work(order, policies)));
+    }
+    is_called(layers::NAME).then(|| child::report(|| layers::work(order)))
 }

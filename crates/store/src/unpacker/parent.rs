@@ -15,9 +15,9 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
-use super::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
-use crate::TreeKind;
+use super::job::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
 use crate::extract::{Refused, Verified};
+use crate::info::TreeKind;
 use crate::input::InputFile;
 use sys::locks::is_locked_alone;
 use sys::{CalledOn as _, Interrupt, proc_path};

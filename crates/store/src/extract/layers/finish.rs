@@ -16,9 +16,9 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, mkdirat, openat, re
 use super::super::directories::Last;
 use super::super::metadata::{self, Modes};
 use super::super::open_directory;
+use super::layer::{Frame, FrameFile};
 use super::resolve::join;
 use super::tree::Tree;
-use super::{Frame, FrameFile};
 use crate::fault::{Fault, Result, Within as _, check, ensure, refuse};
 use crate::record::{self, Object, ObjectKind, Sealed, Writer};
 use archive::layer::Extent;

@@ -16,18 +16,16 @@
 
 mod finish;
 mod hide;
+mod layer;
 mod resolve;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
-use pod::path::AbsolutePath;
 use pod::text::escape_bytes;
 
 use super::Unpacker;
@@ -35,62 +33,13 @@ use super::metadata::Modes;
 use super::write_back::WriteBack;
 use crate::fault::{Fault, OrFault as _, Result, Within as _, check as check_interrupt, ensure};
 use crate::record::{Sealed, Writer};
-use archive::layer::{Blob, Extent, Mark, Whiteouts};
+use archive::layer::{Mark, Whiteouts};
 use archive::pipeline::{self, Digests};
 use archive::{Input, Limits, Reader};
 use pod::blob::BlobDigest;
 use tree::Tree;
 
-/// One layer: a part of a file, and what the image says of it.
-#[derive(Clone, Debug)]
-pub struct Layer {
-    /// The file that holds it.
-    pub file: Arc<File>,
-    /// The offset of its first byte in the file.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub length: u64,
-    /// The digest of these bytes, if the image states it.
-    pub blob: Option<BlobDigest>,
-    /// The digest of the tar inside of them.
-    pub diff_id: BlobDigest,
-}
-
-/// What surrounds the layers in the tree.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// The directory, at the tree's top, that the layers are unpacked into.
-    pub directory: String,
-    /// Files at the tree's top: root's, 0644, of 1970.
-    pub files: Vec<FrameFile>,
-    /// Directories that are made after the last layer if nothing is there: root's, 0755, of 1970. Their paths are those
-    /// that an app sees.
-    pub made: Vec<AbsolutePath>,
-}
-
-/// A file at the tree's top: its name, and the part of a file that it is a copy of.
-#[derive(Clone, Debug)]
-pub struct FrameFile {
-    /// Its name.
-    pub name: String,
-    /// The file that holds its content.
-    pub file: Arc<File>,
-    /// The offset of its first byte in that file.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub length: u64,
-}
-
-impl Layer {
-    /// Returns the layer's bytes, which are verified while they are read if the image states their digest.
-    fn read(&self) -> Box<dyn Read + Send> {
-        let extent = Extent::new(Arc::clone(&self.file), self.offset, self.length);
-        match self.blob {
-            Some(digest) => Box::new(Blob::new(extent, digest, self.length)),
-            None => Box::new(extent),
-        }
-    }
-}
+pub use layer::{Frame, FrameFile, Layer};
 
 impl Unpacker {
     /// Unpacks `layers`, the lowest first, into the empty directory `root`, and writes the tree's record to `record`.

@@ -3,7 +3,7 @@
 
 use pod::text::escape_bytes;
 
-use super::Layer;
+use super::layer::Layer;
 use crate::fault::{Fault, Result, Within as _, check};
 use archive::decode::Decoded;
 use archive::decode::decode;

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is unpacked: layers, and what surrounds them in the tree.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use pod::path::AbsolutePath;
+
+use archive::layer::{Blob, Extent};
+use pod::blob::BlobDigest;
+
+/// One layer: a part of a file, and what the image says of it.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The file that holds it.
+    pub file: Arc<File>,
+    /// The offset of its first byte in the file.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The digest of these bytes, if the image states it.
+    pub blob: Option<BlobDigest>,
+    /// The digest of the tar inside of them.
+    pub diff_id: BlobDigest,
+}
+
+/// What surrounds the layers in the tree.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The directory, at the tree's top, that the layers are unpacked into.
+    pub directory: String,
+    /// Files at the tree's top: root's, 0644, of 1970.
+    pub files: Vec<FrameFile>,
+    /// Directories that are made after the last layer if nothing is there: root's, 0755, of 1970. Their paths are those
+    /// that an app sees.
+    pub made: Vec<AbsolutePath>,
+}
+
+/// A file at the tree's top: its name, and the part of a file that it is a copy of.
+#[derive(Clone, Debug)]
+pub struct FrameFile {
+    /// Its name.
+    pub name: String,
+    /// The file that holds its content.
+    pub file: Arc<File>,
+    /// The offset of its first byte in that file.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+impl Layer {
+    /// Returns the layer's bytes, which are verified while they are read if the image states their digest.
+    pub(super) fn read(&self) -> Box<dyn Read + Send> {
+        let extent = Extent::new(Arc::clone(&self.file), self.offset, self.length);
+        match self.blob {
+            Some(digest) => Box::new(Blob::new(extent, digest, self.length)),
+            None => Box::new(extent),
+        }
+    }
+}

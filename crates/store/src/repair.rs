@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Repairs trees that are no longer what they were when they were extracted.
+//!
+//! Invariant: a damaged tree is taken out only if it is certain that its archive file no longer yields this tree. Any
+//! other failure, be it an interrupt, a limit or an error of the system, leaves the tree where it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use pod::id::{PodId, TreeId};
+use pod::text::{escape, one_line};
+use rustix::io::Errno;
+
+use crate::damage::told_apart;
+use crate::data_dir::DataDir;
+use crate::extract::Expected;
+use crate::import::Importer;
+use crate::info::{Info, TreeKind};
+use crate::input::InputFile;
+use crate::new::New;
+use crate::references::References;
+use crate::staging;
+use crate::tree::{self, Tree, Unlocked, read_info};
+use crate::unpacker;
+
+/// The result of repairing a damaged tree.
+#[derive(Debug)]
+pub enum Repair {
+    /// It was extracted again from the file it came from.
+    Renewed(Box<Tree>),
+    /// It can't be extracted again, for the given reason, and was taken out of the store. The given pods can't start
+    /// until its archive is imported again.
+    TakenOut(String, Vec<PodId>),
+    /// A pod runs on it, or another process is using it.
+    InUse,
+}
+
+/// What is known about trees, by the ids in their infos, whatever their directories are called.
+#[derive(Debug)]
+pub struct Known(BTreeMap<TreeId, Info>);
+
+impl Known {
+    /// Reads the infos of all trees in the store.
+    ///
+    /// # Errors
+    /// If one can't be examined for another reason than damage.
+    pub fn read(data_dir: &DataDir) -> Result<Self> {
+        let mut known = BTreeMap::new();
+        for id in tree::ids(data_dir)? {
+            let about = || format!("cannot look at tree {id}");
+            let directory = match tree::lock_shared(data_dir, id) {
+                // Something that is not a directory has no info, and must not keep other trees from being repaired.
+                Err(Unlocked::Open(Errno::NOTDIR | Errno::LOOP)) => continue,
+                locked => locked.with_context(about)?,
+            };
+            let info = directory.map_or(Ok(None), |directory| info(&directory)).with_context(about)?;
+            known.extend(info.map(|info| (info.id, info)));
+        }
+        Ok(Self(known))
+    }
+}
+
+/// Reads a tree's info; returns `None` if that is damaged.
+fn info(directory: &OwnedFd) -> Result<Option<Info>> {
+    Ok(told_apart(read_info(directory))?.ok())
+}
+
+/// Extracts a damaged tree again from the file it came from, or takes it out of the store.
+///
+/// The tree is taken out only if it can't be extracted any more. The tree's own info says which file it came from, or
+/// else what was `known` about the tree.
+///
+/// # Errors
+/// If neither can be done for now; the tree is still there then.
+pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repair> {
+    let data_dir = importer.data_dir;
+    let name = tree::name(id);
+    let Some(locked) = staging::lock(&data_dir.trees, &name).context("cannot lock it")? else {
+        return Ok(Repair::InUse);
+    };
+    let own = info(&locked.directory)?.filter(|info| info.id == id);
+    match again(importer, own.as_ref().or_else(|| known.0.get(&id)), id)? {
+        Again::Unpacked(new) => {
+            importer.interrupt.check()?;
+            Ok(Repair::Renewed(Box::new(new.replace(locked)?)))
+        }
+        Again::Impossible(why) => {
+            let pods = References::read(data_dir)?.to(id).to_vec();
+            staging::remove_from_store(data_dir, &name, locked)?;
+            Ok(Repair::TakenOut(why, pods))
+        }
+    }
+}
+
+/// What came of extracting a tree once more.
+enum Again<'h> {
+    /// The tree, in staging.
+    Unpacked(Box<New<'h>>),
+    /// It can never be extracted again, for this reason.
+    Impossible(String),
+}
+
+/// Extracts a tree from its file once more, whatever the store has.
+fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: TreeId) -> Result<Again<'h>> {
+    let Some((kind, path)) = info.and_then(|info| Some((info.kind, Path::new(info.source.as_ref()?)))) else {
+        return Ok(Again::Impossible("nothing says which file it came from".into()));
+    };
+    let shown = escape(&path.to_string_lossy());
+    if is_gone(path).with_context(|| format!("cannot look at {shown}"))? {
+        return Ok(Again::Impossible(format!("{shown} is not there any more")));
+    }
+    let about = format!("cannot extract it anew from {shown}");
+    match unpack(importer, path, kind, id) {
+        Ok(new) => Ok(Again::Unpacked(Box::new(new))),
+        Err(unpacker::Error::Refused(why)) => Ok(Again::Impossible(one_line(&format!("{about}: {why}")))),
+        Err(unpacker::Error::Failed(error)) => Err(error.context(about)),
+    }
+}
+
+fn is_gone(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(!metadata.is_file()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn unpack<'h>(
+    importer: &Importer<'h>,
+    path: &Path,
+    kind: TreeKind,
+    id: TreeId,
+) -> Result<New<'h>, unpacker::Error> {
+    let mut source = InputFile::open(path).map_err(anyhow::Error::from)?;
+    importer.unpack_new(&mut source, kind, Expected::Tar(id.sha256().into()), &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::Silent;
+    use crate::staging::tests::nobody_starts;
+    use crate::verify::verify;
+    use sys::Interrupt;
+
+    #[gate::root_test]
+    fn what_is_no_tree_at_all_is_passed_over() {
+        let _nobody_starts = nobody_starts();
+        let outer = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(outer.path(), &Interrupt::default(), &Silent).unwrap();
+        let id = TreeId::of_tar([7; 32].into());
+        fs::write(outer.path().join(pod::layout::TREES).join(id.to_string()), "").unwrap();
+        assert!(Known::read(&data_dir).unwrap().0.is_empty());
+        assert!(verify(&data_dir, id, &Interrupt::default()).is_err());
+    }
+}
