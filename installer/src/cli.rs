@@ -3,8 +3,7 @@
 //!
 //! Each command is a file in [`crate::commands`]. [`crate::exit`] has the codes.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -14,57 +13,16 @@ use pod::layout;
 use report::Hint as _;
 use sys::Interrupt;
 
-use crate::commands::{Command, Context};
+use crate::commands::Command;
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::options::{environment, invalid};
+use crate::help::{called_by, examples};
+use crate::options::environment;
 use crate::ui::Ui;
-
-/// The examples at the end of the help.
-const EXAMPLES: &str = "\
-Examples:
-  installer run --image hello.aci
-      prepare a pod of one image, and run it
-
-  cd \"$(installer prepare --image hello.aci)\" && ./stage1/init
-      the same in two steps
-
-  installer run --image web.aci --image redis.aci@sha256-9f86d0… \\
-      --volume data,kind=host,source=/srv/data,readOnly=true
-      run two apps in one pod; the second image must have this digest
-
-  installer image import web.aci && installer run --image example.com/web
-      run an image that is in the store, by its name (its id or the beginning of the id works, too)
-
-  installer list; installer stop 6733; installer rm 6733
-      pods, by their UUIDs or the beginnings of these
-
-Environment:
-  GANTRY_DIR     the directory of pods and images, without --dir [default: /var/lib/gantry]
-  GANTRY_STAGE1  the tarball of stage1, without --stage1
-
-Exit codes:
-  0 done, 1 failed (nothing is left behind), 2 wrong usage
-  run     the pod's; 254 if Gantry itself failed, 2 wrong usage
-  verify  1 if something is damaged and was not renewed, or can't be examined
-  130 or 143 if interrupted by SIGINT or SIGTERM before a pod runs";
-
-/// The names that this program may be called by; the first is the one where it is called otherwise.
-const NAMES: [&str; 2] = ["installer", "gantry"];
-
-/// Returns the examples at the end of the help, with the name that the program was called by.
-pub(crate) fn examples() -> String {
-    EXAMPLES.replace(NAMES[0], report::program())
-}
 
 /// Returns the parser of the command line, which has the name that the program was called by.
 pub(crate) fn command() -> clap::Command {
     Arguments::command().name(report::program()).bin_name(report::program())
-}
-
-/// Returns the name in [`NAMES`] that the program was called by.
-fn called_by(program: Option<&OsStr>) -> &'static str {
-    let name = program.and_then(|program| Path::new(program).file_name());
-    NAMES.into_iter().find(|known| name == Some(known.as_ref())).unwrap_or(NAMES[0])
 }
 
 /// Runs app images as pods.
@@ -109,8 +67,8 @@ fn parse() -> Result<Arguments, clap::Error> {
 
 /// Returns DIR and the command, once all arguments are checked.
 fn understood(arguments: Arguments) -> Result<(PathBuf, Command), clap::Error> {
-    let dir = directory(arguments.dir)?;
-    arguments.command.check()?;
+    let checked = arguments.command.check().and_then(|()| directory(arguments.dir));
+    let dir = checked.map_err(|error| error.format(&mut command()))?;
     Ok((dir, arguments.command))
 }
 
@@ -119,7 +77,10 @@ fn directory(given: Option<PathBuf>) -> Result<PathBuf, clap::Error> {
     let dir = given.or_else(|| environment("GANTRY_DIR")).unwrap_or_else(|| layout::DEFAULT_DIR.into());
     match std::path::absolute(&dir) {
         Ok(dir) if !dir.as_os_str().as_encoded_bytes().contains(&b'\n') => Ok(dir),
-        _ => Err(invalid(ErrorKind::ValueValidation, "invalid --dir: expected a path without newlines")),
+        _ => Err(clap::Error::raw(
+            ErrorKind::ValueValidation,
+            "invalid --dir: expected a path without newlines",
+        )),
     }
 }
 

@@ -2,6 +2,7 @@
 //! Which command lines are accepted, and which are refused.
 
 use super::*;
+use crate::help::called_by;
 
 #[test]
 fn arguments_are_consistent() {

@@ -7,7 +7,9 @@
 mod cgroups;
 mod cli;
 mod commands;
+mod context;
 mod exit;
+mod help;
 mod options;
 mod pod_json;
 mod pod_process;

@@ -14,8 +14,6 @@ use archive::Limits;
 use image::ImageArgument;
 use prepare::{LayoutArgument, Request, VolumeArgument};
 
-use crate::cli::command;
-
 /// How a pod gets its trees.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Layout {
@@ -90,7 +88,10 @@ impl PodOptions {
     /// Fails if no image is given.
     pub(crate) fn check(&self) -> Result<(), clap::Error> {
         match self.images.as_slice() {
-            [] => Err(invalid(ErrorKind::MissingRequiredArgument, "expected --image FILE, once or more")),
+            [] => Err(clap::Error::raw(
+                ErrorKind::MissingRequiredArgument,
+                "expected --image FILE, once or more",
+            )),
             _ => Ok(()),
         }
     }
@@ -107,11 +108,6 @@ impl PodOptions {
 /// Returns the path in an environment variable; an empty value counts as unset.
 pub(crate) fn environment(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-/// Makes a usage error in the parser's format.
-pub(crate) fn invalid(kind: ErrorKind, expected: &str) -> clap::Error {
-    command().error(kind, expected)
 }
 
 /// What archives may ask for at most.

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
 

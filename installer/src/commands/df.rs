@@ -6,7 +6,7 @@ use pods::{Pod, State};
 use serde_json::json;
 use store::{DataDir, References, Tree, TreeKind};
 
-use super::{Context, Format};
+use crate::context::{Context, Format};
 use crate::exit::Exit;
 use crate::table::{self, Align};
 use crate::ui::Ui;

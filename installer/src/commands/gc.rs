@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use store::{DataDir, Kept, Outcome};
 
-use super::{Context, report_mounted, sweep};
 use crate::cgroups;
+use crate::context::{Context, report_mounted, sweep};
 use crate::exit::Exit;
 use crate::time::span;
 use crate::ui::Ui;

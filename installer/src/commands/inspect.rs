@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use pods::Description;
 use serde_json::Value;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::pod_json;
 use crate::ui::Ui;

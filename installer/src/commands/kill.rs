@@ -6,7 +6,7 @@ use nix::sys::signal;
 use report::Hint as _;
 use rustix::process::Signal;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 
 /// The signals that mean something to a pod's process.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use store::DataDir;
 use store::listener::Listener as _;
 
-use super::{Context, Format};
+use crate::context::{Context, Format};
 use crate::exit::Exit;
 use crate::pod_json;
 use crate::table::{self, Align};

@@ -17,26 +17,11 @@ mod stop;
 mod verify;
 mod wait;
 
-use std::path::{Path, PathBuf};
+use anyhow::Result;
+use clap::Subcommand;
 
-use anyhow::{Result, bail};
-use clap::{Subcommand, ValueEnum};
-use pod::text::escape;
-use store::DataDir;
-use store::staging::{Mounted, Staging};
-use sys::Interrupt;
-
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::ui::Ui;
-
-/// What every command works with.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// The directory DIR, as an absolute path.
-    pub(crate) dir: PathBuf,
-    /// The signal that ends a command early.
-    pub(crate) interrupt: Interrupt,
-}
 
 /// What is to be done.
 #[derive(Debug, Subcommand)]
@@ -57,15 +42,6 @@ pub(crate) enum Command {
     Gc(gc::Args),
     Df(df::Args),
     Verify(verify::Args),
-}
-
-/// How something is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 impl Command {
@@ -105,37 +81,4 @@ impl Command {
             Self::Verify(args) => verify::run(&args, context),
         }
     }
-}
-
-impl Context {
-    /// Runs `task` on DIR's store, if there is one. Leaves no directories behind that opening the store has created.
-    fn in_store(&self, task: impl FnOnce(&DataDir) -> Result<Exit>) -> Result<Option<Exit>> {
-        let Some(data_dir) = DataDir::find(&self.dir, &self.interrupt, &Ui)? else { return Ok(None) };
-        // If the store was removed right before it was opened, then opening it has created it anew. It is not kept.
-        task(&data_dir).map(Some)
-    }
-
-    /// Checks that DIR is a directory. Its owner doesn't matter.
-    fn check_dir(&self) -> Result<()> {
-        if !Path::is_dir(&self.dir) {
-            let dir = escape(&self.dir.to_string_lossy());
-            bail!("no directory {dir}: expected --dir to name the directory of pods and images");
-        }
-        Ok(())
-    }
-}
-
-/// Sweeps staging. Directories that stay because something is mounted in them are reported, and are a failure.
-fn sweep(data_dir: &DataDir) -> Result<Exit> {
-    let mut exit = Exit::Done;
-    for mounted in Staging::sweep(data_dir)? {
-        exit = report_mounted("cannot remove what a dead run left".into(), mounted);
-    }
-    Ok(exit)
-}
-
-/// Reports what stays because something is mounted in it, which is a failure.
-fn report_mounted(what: String, mounted: Mounted) -> Exit {
-    Ui.error(&anyhow::Error::new(mounted).context(what));
-    Exit::Failed
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use pods::{Pod, Selector};
 use store::DataDir;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
 

@@ -5,9 +5,9 @@ use anyhow::Result;
 use prepare::{Inputs, Prepared};
 use store::listener::Listener as _;
 
-use super::Context;
-use crate::cli::examples;
+use crate::context::Context;
 use crate::exit::Exit;
+use crate::help::examples;
 use crate::options::PodOptions;
 use crate::ui::Ui;
 

@@ -8,7 +8,7 @@ use pods::{Refused, Stop};
 use report::Hint as _;
 use store::staging::Staging;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
 

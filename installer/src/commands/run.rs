@@ -9,9 +9,9 @@ use nix::sys::signal::{SigSet, Signal};
 use pods::Selector;
 use prepare::Inputs;
 
-use super::Context;
-use crate::cli::examples;
+use crate::context::Context;
 use crate::exit::Exit;
+use crate::help::examples;
 use crate::options::PodOptions;
 use crate::pod_process::{self, InitOptions};
 use crate::ui::Ui;

@@ -9,7 +9,7 @@ use pods::{Description, End, Waited};
 use report::Hint as _;
 
 use super::list::code;
-use super::{Context, Format};
+use crate::context::{Context, Format};
 use crate::exit::Exit;
 use crate::pod_json;
 use crate::time::{age, moment, span};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use pods::Stop;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::time::span;
 

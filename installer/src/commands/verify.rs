@@ -7,7 +7,7 @@ use pod::text::one_line;
 use store::{DataDir, Importer, Known, NoImage, References, Repair, Selector, Tree, TreeKind, Verdict, init};
 use terminal::output::Lines;
 
-use super::{Context, sweep};
+use crate::context::{Context, sweep};
 use crate::exit::Exit;
 use crate::options::LimitOptions;
 use crate::ui::Ui;

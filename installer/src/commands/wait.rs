@@ -4,7 +4,7 @@
 use anyhow::{Result, anyhow};
 use pods::{Run, Waited};
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
 

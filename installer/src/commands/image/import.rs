@@ -12,7 +12,7 @@ use store::staging::Staging;
 use store::{Acquired, DataDir, Importer, Stored, TreeKind};
 use sys::Interrupt;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::options::{LimitOptions, image_parser};
 use crate::ui::Ui;

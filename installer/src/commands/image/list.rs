@@ -9,7 +9,7 @@ use pod::id::TreeId;
 use serde_json::json;
 use store::{Info, References};
 
-use crate::commands::{Context, Format};
+use crate::context::{Context, Format};
 use crate::exit::Exit;
 use crate::time::age;
 use crate::ui::Ui;

@@ -8,7 +8,7 @@ mod rm;
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::Exit;
 
 /// Import, list and remove images in the store

@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow};
 use report::Hint as _;
 use store::{DataDir, Kept, NoImage, Outcome, Selector};
 
-use crate::commands::{Context, report_mounted, sweep};
+use crate::context::{Context, report_mounted, sweep};
 use crate::exit::Exit;
 use crate::ui::Ui;
 
