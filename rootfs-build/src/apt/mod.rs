@@ -20,9 +20,7 @@ use crate::progress::Step;
 use crate::publish;
 use list::Archive;
 use report::Hint as _;
-use root::Root;
-
-const OFFLINE: &str = "rootfs-build stage1 --debs DIR builds from a directory of packages, without apt";
+use root::{OFFLINE, Root};
 
 /// Downloads `packages` and everything they depend on into the directory `into`. Recommendations are left out.
 ///

@@ -21,6 +21,10 @@ use crate::interrupt;
 use crate::target::Target;
 use report::Hint as _;
 
+/// The way out where apt is missing or fails.
+pub(super) const OFFLINE: &str =
+    "rootfs-build stage1 --debs DIR builds from a directory of packages, without apt";
+
 const DIRECTORIES: &[&str] = &[
     "etc/apt/apt.conf.d",
     "etc/apt/auth.conf.d",
@@ -148,7 +152,7 @@ fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.spawn() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(anyhow!("{program} not found")).hint(super::OFFLINE)
+            Err(anyhow!("{program} not found")).hint(OFFLINE)
         }
         other => other.with_context(|| format!("run {program}")),
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{PACKAGES, Plan, plan, wanted};
+use super::plan::{PACKAGES, Plan, plan, wanted};
 use crate::index::Index;
 use crate::progress::Step;
 use crate::target::Target;

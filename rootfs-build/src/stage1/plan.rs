@@ -17,9 +17,6 @@ use crate::target::Target;
 use crate::tree::{Node, Tree};
 use crate::{closure, licenses};
 
-mod build;
-pub use build::{Inputs, Summary, build};
-
 /// The packages that stage1 is taken from; apt adds their dependencies. The libraries are listed because newer systemd
 /// only recommends them, see `closure`.
 pub(crate) const PACKAGES: &[&str] =
@@ -212,5 +209,5 @@ fn add_units(tree: &mut Tree<'_>, from: &Path, to: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "stage1_tests.rs"]
+#[path = "plan_tests.rs"]
 mod tests;

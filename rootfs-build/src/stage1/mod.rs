@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//! stage1: what is in it (`plan`), and how its tarball is built (`build`).
+
+mod build;
+mod plan;
+
+pub use build::{Inputs, Summary, build};
