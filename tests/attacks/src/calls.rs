@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 
-use crate::{Attack, io_step};
+use crate::attack::{Attack, io_step};
 
 pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("clone", || run("clone")),

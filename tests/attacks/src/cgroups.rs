@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::{Attack, io_step, step};
+use crate::attack::{Attack, io_step, step};
 
 pub(crate) const ATTACKS: &[(&str, Attack)] = &[("cgroup-v1", in_own_namespaces), ("cgroup-v1-as-is", take)];
 

@@ -12,7 +12,7 @@
 //! APP ATTACK: OUTCOME
 //! ```
 //!
-//! APP is the app's name (`AC_APP_NAME`). OUTCOME is [`THROUGH`], or the step that failed and its error: `unshare:
+//! APP is the app's name (`AC_APP_NAME`). OUTCOME is [`attack::THROUGH`], or the step that failed and its error: `unshare:
 //! EPERM`.
 //!
 //! An attack that gets through does no harm: it ends where it could begin to do some. It writes nothing to what it has
@@ -24,24 +24,20 @@
 //! | 2 | there is no such attack, or stdout can't be written to |
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
+mod attack;
 mod calls;
 mod cgroups;
 mod mounts;
 mod terminals;
 
 use std::env;
-use std::fmt::{Debug, Display};
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-/// The outcome of an attack that got through.
-const THROUGH: &str = "got through";
-
-/// Succeeds if the attack got through; the error says what stopped it.
-type Attack = fn() -> Result<(), String>;
+use attack::{Attack, THROUGH, outcome};
 
 /// All attacks, by name. A name with `inside` is the second half of an attack, made in the namespaces of the first
 /// half.
@@ -71,47 +67,14 @@ fn make(name: &str) -> Result<()> {
 /// Makes an attack in a process of its own, and prints its line.
 fn report(name: &str) -> Result<()> {
     let app = env::var("AC_APP_NAME").unwrap_or_else(|_| "-".into());
-    say(&format!("{app} {name}: {}", outcome(name)?))
+    let stdin = match terminals::has(name) {
+        true => io::stdout().as_fd().try_clone_to_owned().context("cannot duplicate stdout")?.into(),
+        false => Stdio::inherit(),
+    };
+    say(&format!("{app} {name}: {}", outcome(name, stdin)?))
 }
 
 /// Prints a line in one piece, since several apps may write to the same pipe.
 fn say(line: &str) -> Result<()> {
     io::stdout().write_all(format!("{line}\n").as_bytes()).context("cannot write to stdout")
-}
-
-/// Makes an attack in a process of its own, and returns its outcome.
-fn outcome(name: &str) -> Result<String> {
-    let stdin = match terminals::has(name) {
-        true => io::stdout().as_fd().try_clone_to_owned().context("cannot duplicate stdout")?.into(),
-        false => Stdio::inherit(),
-    };
-    let output = Command::new("/proc/self/exe").args(["--one", name]).stdin(stdin).output();
-    let output = output.context("cannot execute /proc/self/exe")?;
-    if !output.status.success() {
-        bail!("{name}: {}", ended(output.status) + &String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-}
-
-/// Makes the second half of an attack in a new process, which is in the namespaces made for children.
-fn go_on(name: &str) -> Result<(), String> {
-    match outcome(name).map_err(|error| format!("{error:#}"))? {
-        through if through == THROUGH => Ok(()),
-        stopped => Err(stopped),
-    }
-}
-
-fn ended(status: ExitStatus) -> String {
-    format!("it ended with {status} ")
-}
-
-/// Names the step that failed, and the error by its name.
-fn step<T, E: Debug>(what: impl Display, done: Result<T, E>) -> Result<T, String> {
-    done.map_err(|error| format!("{what}: {error:?}"))
-}
-
-/// Does the same for errors of the standard library.
-fn io_step<T>(what: impl Display, done: io::Result<T>) -> Result<T, String> {
-    let name = |error: io::Error| nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default());
-    step(what, done.map_err(name))
 }

@@ -13,7 +13,7 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set, set_capabilities,
 };
 
-use crate::{Attack, go_on, io_step, step};
+use crate::attack::{Attack, go_on, io_step, step};
 
 pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("fresh-proc", || in_own_namespaces(CloneFlags::CLONE_NEWPID, "proc-inside")),

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::fcntl::OFlag;
 
-use crate::{Attack, io_step};
+use crate::attack::{Attack, io_step};
 
 pub(crate) const ATTACKS: &[(&str, Attack)] =
     &[("terminal-read", read_stdin), ("terminal-reopen", || reopen("/proc/self/fd/0"))];

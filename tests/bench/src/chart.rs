@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 
 use crate::compare::{OURS, Row};
-use crate::goals::{median, seconds};
+use crate::goals::median;
+use crate::unit::seconds;
 
 const WIDTH: f64 = 900.0;
 const LABEL: f64 = 270.0;

@@ -10,7 +10,7 @@ use std::fs;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::goals::seconds;
+use crate::unit::seconds;
 use crate::work::Work;
 
 /// The beginning of Gantry's contenders' names.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is written to `docs/benchmarks`: every number, and how it was measured.
 
-use crate::Results;
 use crate::chart::{Panel, draw};
 use crate::compare::Row;
 use crate::engines;
-use crate::goals::{Goal, median, seconds};
+use crate::goals::{Goal, median};
 use crate::report::Report;
+use crate::results::Results;
 use crate::stdio;
+use crate::unit::seconds;
 
 const HEAD: &str = "\
 <!-- Written by `make bench`. -->

@@ -4,6 +4,7 @@
 use crate::cold::{self, Cold};
 use crate::compare::Row;
 use crate::memory::Peaks;
+use crate::unit::{mebibytes, seconds};
 use crate::warm::{self, Warm};
 
 /// A goal: an upper limit of a measured value.
@@ -20,17 +21,7 @@ pub(crate) struct Goal {
 
 /// Returns the median, or why there is none.
 pub(crate) fn median(row: &Row) -> Result<f64, &str> {
-    row.times.as_ref().map(super::compare::Times::median).map_err(String::as_str)
-}
-
-/// Formats seconds with a suitable unit.
-pub(crate) fn seconds(seconds: f64) -> String {
-    match seconds * 1e3 {
-        ms if ms < 10.0 => format!("{ms:.2} ms"),
-        ms if ms < 100.0 => format!("{ms:.1} ms"),
-        ms if ms < 1000.0 => format!("{ms:.0} ms"),
-        _ => format!("{seconds:.2} s"),
-    }
+    row.times.as_ref().map(crate::compare::Times::median).map_err(String::as_str)
 }
 
 /// Goals of cold prepares: at most a part of tar's time.
@@ -84,11 +75,6 @@ pub(crate) fn of_memory(peaks: &[Peaks]) -> Vec<Goal> {
         met: Some(most <= 64 * 1024),
     });
     goal.into_iter().collect()
-}
-
-/// Formats kilobytes of 1024 bytes, as in /proc.
-pub(crate) fn mebibytes(kilobytes: u64) -> String {
-    format!("{}.{} MiB", kilobytes / 1024, kilobytes % 1024 * 10 / 1024)
 }
 
 fn absolute(what: String, limit: f64, row: &Row) -> Goal {

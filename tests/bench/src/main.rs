@@ -20,7 +20,9 @@ mod images;
 mod machine;
 mod memory;
 mod report;
+mod results;
 mod stdio;
+mod unit;
 mod warm;
 mod whole;
 mod work;
@@ -32,13 +34,10 @@ use anyhow::{Context, Result, ensure};
 use testing::repository;
 use testing::rootfs::Rootfs;
 
-use cold::Cold;
-use compare::{Row, Turns};
-use goals::Goal;
+use compare::Turns;
 use images::Image;
-use memory::Peaks;
 use report::Report;
-use warm::Warm;
+use results::Results;
 use work::Work;
 
 /// How much is measured.
@@ -62,20 +61,6 @@ const QUICK: Amount = Amount {
     short: Turns { rounds: 1, runs: 3 },
     stdio: (10_000_000, Turns { rounds: 1, runs: 1 }),
 };
-
-/// Everything that was measured.
-#[derive(Debug)]
-struct Results {
-    /// The large image first.
-    images: Vec<Image>,
-    machine: Vec<(&'static str, String)>,
-    versions: Vec<(&'static str, String)>,
-    cold: Vec<Cold>,
-    warm: Warm,
-    whole: Vec<Row>,
-    memory: Vec<Peaks>,
-    stdio: Vec<Row>,
-}
 
 fn main() -> Result<()> {
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -118,17 +103,4 @@ fn measure(amount: &Amount, quick: bool) -> Result<Results> {
     let whole = whole::measure(&work, &images[images.len() - 1], amount.short)?;
     let stdio = stdio::measure(&work, amount.stdio)?;
     Ok(Results { images, machine, versions, cold, warm, whole, memory, stdio })
-}
-
-impl Results {
-    fn goals(&self) -> Vec<Goal> {
-        let mut goals = goals::of_cold(&self.cold);
-        goals.extend(goals::of_warm(&self.warm, &self.names()));
-        goals.extend(goals::of_memory(&self.memory));
-        goals
-    }
-
-    fn names(&self) -> Vec<&'static str> {
-        self.images.iter().map(|image| image.name).collect()
-    }
 }

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 
 use crate::compare::Row;
-use crate::goals::{Goal, mebibytes, median, seconds};
+use crate::goals::{Goal, median};
 use crate::memory::Peaks;
+use crate::unit::{mebibytes, seconds};
 use crate::warm::Disk;
 
 /// A document that is written from its beginning to its end.

@@ -1,27 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! System calls that are allowed or denied. Each is made by a child, `/proc/self/exe --call NAME`: its effects end with
-//! the child, and SIGSYS ends only the child.
+//! The system calls that `--call NAME` makes.
 
 use std::fmt::{self, Debug};
 use std::fs::{self, OpenOptions};
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknod};
 use nix::sys::utsname::uname;
 use nix::unistd::{chdir, chroot, getcwd, getpid, linkat, sethostname, unlink};
 use serde::Deserialize;
-
-use crate::expect::Expectations;
-use crate::report::{Report, each};
-use crate::writing::name;
 
 /// Makes a call and undoes its effects.
 type Make = fn() -> nix::Result<()>;
@@ -50,7 +44,7 @@ const CALLS: [(&str, Make); 13] = [
 pub(crate) struct Call(usize);
 
 impl Call {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         CALLS[self.0].0
     }
 }
@@ -67,30 +61,6 @@ impl TryFrom<String> for Call {
 impl Debug for Call {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name().fmt(formatter)
-    }
-}
-
-/// Checks `denied_calls` and `allowed_calls`.
-pub(crate) fn check(report: &mut Report, expected: &Expectations) {
-    report.check("denied_calls", &expected.denied_calls, |calls| each(calls.clone(), outcome));
-    report.check("allowed_calls", &expected.allowed_calls, |calls| {
-        each(calls.iter().map(|call| (*call, name(Ok(())))), outcome)
-    });
-}
-
-/// Makes a call in a child. Returns `success`, the name of the error, or that of the signal that ended the child.
-fn outcome(call: &Call) -> Result<String> {
-    let mut child = Command::new("/proc/self/exe");
-    let status = child.args(["--call", call.name()]).status().context("cannot execute /proc/self/exe")?;
-    if let Some(signal) = status.signal() {
-        return Ok(
-            Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string())
-        );
-    }
-    match status.code() {
-        Some(0) => Ok(name(Ok(()))),
-        Some(number) => Ok(name(Err(Errno::from_raw(number)))),
-        None => bail!("neither a signal nor a code: {status}"),
     }
 }
 

@@ -33,6 +33,7 @@ mod expect;
 mod files;
 mod meeting;
 mod mounts;
+mod permitted;
 mod process;
 mod report;
 mod sockets;
@@ -80,7 +81,7 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     files::check(&mut report, &expected);
     writing::check(&mut report, &expected);
     mounts::check(&mut report, &expected);
-    calls::check(&mut report, &expected);
+    permitted::check(&mut report, &expected);
     meeting::after(&mut report, &expected);
     Ok(report.exit(expected.exit))
 }

@@ -7,6 +7,7 @@
 
 mod calls;
 mod event;
+mod fault;
 mod point;
 mod registers;
 mod tracer;
@@ -15,23 +16,14 @@ use std::io::{self, Read, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::unistd::Pid;
 
 pub use event::{Done, End, Event, Id};
+pub use fault::Fault;
 pub use point::{Point, Points};
 
 use tracer::Tracer;
-
-/// A fault that replaces a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Every process of the program is killed.
-    Kill,
-    /// The call fails.
-    Error(Errno),
-}
 
 /// How a program ended, and what it did until then.
 #[derive(Debug)]

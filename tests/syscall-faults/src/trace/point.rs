@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Event;
+use super::event::Event;
 use pod::id::PodId;
 
 /// A call that changes something. Random ids in its paths are replaced by `ID`.

@@ -17,9 +17,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::Fault;
 use super::calls::Rule;
 use super::event::{At, Done, End, Event};
+use super::fault::Fault;
 use super::registers::Registers;
 
 /// A program that runs longer counts as hanging.
