@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -151,9 +151,6 @@ fn existing(path: &Path) -> Result<Vec<u8>, Error> {
     let missing = || Error::Read { path: path.to_owned(), source: io::ErrorKind::NotFound.into() };
     document::read(path)?.ok_or_else(missing)
 }
-
-/// The cryptography that all of this crate uses.
-pub(crate) type Provider = Arc<CryptoProvider>;
 
 #[cfg(test)]
 #[path = "certs_tests.rs"]

@@ -72,6 +72,7 @@ pub mod client;
 mod document;
 mod error;
 mod host;
+mod key;
 mod listener;
 mod places;
 pub mod policy;

@@ -4,11 +4,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use webpki::{RawPublicKeyEntity, ring};
 
 use crate::policy::{Identity, SignedBy, SignedName};
 use crate::reference::Reference;
@@ -20,37 +17,6 @@ pub(crate) const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+js
 pub(crate) const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 /// What a payload says that it is.
 const TYPE: &str = "cosign container image signature";
-
-/// How a key can sign. Each key fits one of them; the digest is SHA-256, as cosign makes it.
-const ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 4] =
-    [ring::ECDSA_P256_SHA256, ring::ECDSA_P384_SHA256, ring::ED25519, ring::RSA_PKCS1_2048_8192_SHA256];
-
-/// A public key.
-#[derive(Clone, Debug)]
-pub(crate) struct Key {
-    spki: SubjectPublicKeyInfoDer<'static>,
-}
-
-impl Key {
-    /// Parses a key in PEM; an error says what was expected.
-    pub(crate) fn parse(pem: &[u8]) -> Result<Self, String> {
-        let key = SubjectPublicKeyInfoDer::from_pem_slice(pem).ok().map(|spki| Self { spki });
-        let key = key.filter(Self::is_supported);
-        key.ok_or_else(|| "expected a public key as PEM: ECDSA (P-256, P-384), Ed25519 or RSA".to_owned())
-    }
-
-    /// Tells whether some algorithm takes the key: it then says that a signature is wrong, not that the key is.
-    fn is_supported(&self) -> bool {
-        let Ok(key) = RawPublicKeyEntity::try_from(&self.spki) else { return false };
-        let wrong = Err(webpki::Error::InvalidSignatureForPublicKey);
-        ALGORITHMS.iter().any(|algorithm| key.verify_signature(*algorithm, b"", b"") == wrong)
-    }
-
-    fn verifies(&self, payload: &[u8], signature: &[u8]) -> bool {
-        let Ok(key) = RawPublicKeyEntity::try_from(&self.spki) else { return false };
-        ALGORITHMS.iter().any(|algorithm| key.verify_signature(*algorithm, payload, signature).is_ok())
-    }
-}
 
 /// A signature as it comes from a registry. Nothing of it is believed yet.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use rcgen::{
 };
 
 use super::*;
+use crate::key::Key;
 
 const IMAGE: &str = "quay.io/a/b:1";
 

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use pod::text::escape;
 use serde::Deserialize;
 
-use super::{Credentials, Secret};
+use super::credentials::{Credentials, Secret};
 use crate::document::{self, Unique};
 use crate::error::Error;
 use crate::host::Host;

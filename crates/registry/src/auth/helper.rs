@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Credentials, Secret};
+use super::credentials::{Credentials, Secret};
 use crate::error::Error;
 use crate::host::Host;
 

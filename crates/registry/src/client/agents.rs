@@ -10,7 +10,7 @@ use ureq::config::{AutoHeaderValue, Config};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 
-use super::Options;
+use super::options::Options;
 use super::transport::{Tls, Watch};
 use crate::cancel::Cancel;
 use crate::certs::Verification;

@@ -9,8 +9,9 @@ use ureq::http::header::CONTENT_RANGE;
 
 use super::exchange::{Answer, Ask};
 use super::failure::of;
+use super::origin::Origin;
+use super::pull::{Client, Pull};
 use super::sink::Sink;
-use super::{Client, Origin, Pull};
 use crate::cancel::Cancel;
 use crate::error::{Error, Failure};
 use crate::listener::Progress;

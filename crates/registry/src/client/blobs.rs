@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::Pull;
+use super::pull::Pull;
 use super::sink::Sink;
 use crate::cancel::Cancel;
 use crate::error::Error;

@@ -2,19 +2,17 @@
 //! Exchanges: one request to an endpoint and its answer, with all that is between them: redirects, a token that has to be
 //! got or renewed, a registry that is busy.
 
-use std::io::Read;
-
-use ureq::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use ureq::Body;
+use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use ureq::http::{HeaderMap, HeaderName, Request, Response, StatusCode};
-use ureq::{AsSendBody, Body};
 
-use super::agents::Server;
-use super::failure::{of, refused};
-use super::patience::{Patience, is_busy};
+use super::failure::refused;
+use super::origin::Origin;
+use super::patience::is_busy;
+use super::pull::Client;
+use super::request::text;
+use super::token;
 use super::url::Url;
-use super::{Client, Origin};
 use crate::auth::Secret;
 use crate::cancel::Cancel;
 use crate::challenge;
@@ -22,8 +20,6 @@ use crate::error::Failure;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
-/// The longest answer of a token server.
-const LONGEST_TOKEN: u64 = 1 << 20;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -75,7 +71,7 @@ impl Client<'_> {
                 patience.wait(&server.authority, status, text(response.headers(), RETRY_AFTER))?;
                 continue;
             }
-            let is_own = server.is_same_server(&origin.url(ask));
+            let is_own = server.is_same_server(&origin.url(&ask.path));
             if status == StatusCode::UNAUTHORIZED && is_own && !renewed {
                 renewed = true;
                 let all = response
@@ -84,15 +80,11 @@ impl Client<'_> {
                     .iter()
                     .filter_map(|value| value.to_str().ok());
                 let challenges: Vec<_> = all.flat_map(challenge::parse).collect();
-                origin.access.renew(self, cancel, origin, &header, &challenges)?;
+                origin.access.replace(&header, || token::renew(self, cancel, origin, &challenges))?;
                 continue;
             }
             return answer(response, ask, header.value.is_some());
         }
-    }
-
-    fn patience<'a>(&'a self, cancel: &'a Cancel) -> Patience<'a> {
-        Patience::new(&self.options.limits, self.listener, cancel)
     }
 
     /// Sends a request and follows redirects. Only the endpoint itself sees `authorization`.
@@ -103,7 +95,7 @@ impl Client<'_> {
         ask: &Ask<'_>,
         authorization: Option<&Secret>,
     ) -> Result<(Url, Response<Body>), Failure> {
-        let first = origin.url(ask);
+        let first = origin.url(&ask.path);
         let mut url = first.clone();
         for _ in 0..=REDIRECTS {
             let is_own = url.is_same_server(&first);
@@ -131,91 +123,6 @@ impl Client<'_> {
         }
         Err(Failure::Redirect("there are too many of them"))
     }
-
-    /// Asks a token server; posts `form` if there is one. No redirect is followed: it would lead credentials away.
-    pub(super) fn token(
-        &self,
-        cancel: &Cancel,
-        origin: &Origin,
-        url: &Url,
-        authorization: Option<&Secret>,
-        form: Option<&str>,
-    ) -> Result<Vec<u8>, Failure> {
-        let mut patience = self.patience(cancel);
-        loop {
-            let mut request =
-                Request::builder().method(if form.is_some() { "POST" } else { "GET" }).uri(url.reveal());
-            if let Some(secret) = authorization {
-                request = request.header(AUTHORIZATION, secret.reveal());
-            }
-            let sent = match form {
-                Some(form) => {
-                    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-                    self.send(cancel, origin, url, request.body(form))
-                }
-                None => self.send(cancel, origin, url, request.body(())),
-            };
-            let response = match sent {
-                Ok(response) => response,
-                Err(failure) if patience.forgives(&failure) => continue,
-                Err(failure) => return Err(failure),
-            };
-            let status = response.status();
-            if is_busy(status) {
-                patience.wait(&url.authority, status, text(response.headers(), RETRY_AFTER))?;
-                continue;
-            }
-            if matches!(status.as_u16(), 400 | 401 | 403) {
-                let had = authorization.is_some() || form.is_some();
-                let reason = if had {
-                    "its token server refuses the host's credentials"
-                } else {
-                    "its token server refuses a guest"
-                };
-                return Err(Failure::Unauthorized { status: status.as_u16(), reason });
-            }
-            if status != StatusCode::OK {
-                return Err(Failure::Status { status: status.as_u16(), code: None });
-            }
-            return whole(response.into_body(), LONGEST_TOKEN, cancel);
-        }
-    }
-
-    /// Sends one request.
-    fn send<B: AsSendBody>(
-        &self,
-        cancel: &Cancel,
-        origin: &Origin,
-        url: &Url,
-        request: Result<Request<B>, ureq::http::Error>,
-    ) -> Result<Response<Body>, Failure> {
-        let is_own = url.authority == origin.authority();
-        let server = Server {
-            authority: url.authority.clone(),
-            tls: url.tls,
-            // Only the registry itself is called insecure by registries.conf, not where it leads.
-            verified: origin.transport.is_verified() || !is_own,
-            certificates: if is_own { origin.host.to_string() } else { url.authority.clone() },
-        };
-        let agent = self.agents.of(&self.options, &self.cancel, &server)?;
-        let request = request.map_err(|_| Failure::Protocol("a header that can't be sent".to_owned()))?;
-        agent.run(request).map_err(|error| of(error, cancel))
-    }
-}
-
-/// Reads all of a small body.
-pub(super) fn whole(body: Body, longest: u64, cancel: &Cancel) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let mut reader = body.into_with_config().limit(u64::MAX).reader().take(longest + 1);
-    reader.read_to_end(&mut bytes).map_err(|error| of(error.into(), cancel))?;
-    if bytes.len() as u64 > longest {
-        return Err(Failure::Protocol(format!("its answer is larger than {longest} bytes")));
-    }
-    Ok(bytes)
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
 }
 
 /// Takes the answers that a caller can go on with.

@@ -7,8 +7,10 @@ use serde::de::IgnoredAny;
 use ureq::http::HeaderName;
 use ureq::http::header::CONTENT_TYPE;
 
-use super::exchange::{Ask, whole};
-use super::{Client, Origin, Pull};
+use super::exchange::Ask;
+use super::origin::Origin;
+use super::pull::{Client, Pull};
+use super::request::whole;
 use crate::cancel::Cancel;
 use crate::error::{Error, Failure};
 use crate::reference::Version;

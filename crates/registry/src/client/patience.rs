@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use ureq::http::StatusCode;
 
-use super::Limits;
+use super::options::Limits;
 use crate::cancel::Cancel;
 use crate::error::Failure;
 use crate::listener::Listener;

@@ -1,30 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Access to a repository: the `Authorization` header that its endpoint asked for, shared by all threads.
+//! Tokens: what the challenges of an endpoint are answered with.
 //!
-//! A challenge is answered once for a request. A thread whose header was refused takes the one that another thread got
-//! meanwhile. (distribution, docs/content/spec/auth: token.md, oauth.md)
-
-use std::sync::{Mutex, PoisonError};
+//! (distribution, docs/content/spec/auth: token.md, oauth.md)
 
 use serde::Deserialize;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use ureq::http::{Request, StatusCode};
 
+use super::origin::Origin;
+use super::patience::is_busy;
+use super::pull::Client;
+use super::request::{text, whole};
 use super::url::{Url, encode};
-use super::{Client, Origin};
 use crate::auth::{Credentials, Secret};
 use crate::cancel::Cancel;
 use crate::challenge::Challenge;
 use crate::error::Failure;
 
-/// The header for an endpoint.
-#[derive(Debug, Default)]
-pub(super) struct Access(Mutex<Header>);
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Header {
-    /// Counts the headers, so that a refused one can be told from a newer one.
-    generation: u64,
-    pub(super) value: Option<Secret>,
-}
+/// The longest answer of a token server.
+const LONGEST_TOKEN: u64 = 1 << 20;
 
 /// What a token server answers. Old ones say `token`, those of OAuth 2 `access_token`.
 #[derive(Deserialize)]
@@ -33,34 +27,19 @@ struct Answer {
     access_token: Option<String>,
 }
 
-impl Access {
-    /// Returns the header to send.
-    pub(super) fn header(&self) -> Header {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Replaces the header that was refused, by what the challenges ask for.
-    ///
-    /// # Errors
-    /// Fails if there is nothing to answer the challenges with.
-    pub(super) fn renew(
-        &self,
-        client: &Client<'_>,
-        cancel: &Cancel,
-        origin: &Origin,
-        refused: &Header,
-        challenges: &[Challenge],
-    ) -> Result<(), Failure> {
-        let mut header = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if header.generation != refused.generation {
-            return Ok(());
-        }
-        let found = client.options.credentials.find(&origin.host, &origin.repository);
-        let credentials = found.map_err(|error| Failure::Credentials(Box::new(error)))?;
-        header.value = Some(answer(client, cancel, origin, challenges, credentials.as_ref())?);
-        header.generation += 1;
-        Ok(())
-    }
+/// Returns the header that the challenges of an endpoint ask for.
+///
+/// # Errors
+/// Fails if there is nothing to answer the challenges with.
+pub(super) fn renew(
+    client: &Client<'_>,
+    cancel: &Cancel,
+    origin: &Origin,
+    challenges: &[Challenge],
+) -> Result<Secret, Failure> {
+    let found = client.options.credentials.find(&origin.host, &origin.repository);
+    let credentials = found.map_err(|error| Failure::Credentials(Box::new(error)))?;
+    answer(client, cancel, origin, challenges, credentials.as_ref())
 }
 
 fn answer(
@@ -123,6 +102,57 @@ fn token(
     let token = token.filter(|token| !token.is_empty() && token.bytes().all(|c| c.is_ascii_graphic()));
     let token = token.ok_or_else(|| protocol("its token server answers without a token"))?;
     Ok(Secret::new(format!("Bearer {token}")))
+}
+
+impl Client<'_> {
+    /// Asks a token server; posts `form` if there is one. No redirect is followed: it would lead credentials away.
+    fn token(
+        &self,
+        cancel: &Cancel,
+        origin: &Origin,
+        url: &Url,
+        authorization: Option<&Secret>,
+        form: Option<&str>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut patience = self.patience(cancel);
+        loop {
+            let mut request =
+                Request::builder().method(if form.is_some() { "POST" } else { "GET" }).uri(url.reveal());
+            if let Some(secret) = authorization {
+                request = request.header(AUTHORIZATION, secret.reveal());
+            }
+            let sent = match form {
+                Some(form) => {
+                    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+                    self.send(cancel, origin, url, request.body(form))
+                }
+                None => self.send(cancel, origin, url, request.body(())),
+            };
+            let response = match sent {
+                Ok(response) => response,
+                Err(failure) if patience.forgives(&failure) => continue,
+                Err(failure) => return Err(failure),
+            };
+            let status = response.status();
+            if is_busy(status) {
+                patience.wait(&url.authority, status, text(response.headers(), RETRY_AFTER))?;
+                continue;
+            }
+            if matches!(status.as_u16(), 400 | 401 | 403) {
+                let had = authorization.is_some() || form.is_some();
+                let reason = if had {
+                    "its token server refuses the host's credentials"
+                } else {
+                    "its token server refuses a guest"
+                };
+                return Err(Failure::Unauthorized { status: status.as_u16(), reason });
+            }
+            if status != StatusCode::OK {
+                return Err(Failure::Status { status: status.as_u16(), code: None });
+            }
+            return whole(response.into_body(), LONGEST_TOKEN, cancel);
+        }
+    }
 }
 
 fn protocol(problem: &str) -> Failure {

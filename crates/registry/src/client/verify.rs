@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::Pull;
+use super::pull::Pull;
 use crate::error::{Error, Failure};
 use crate::policy::Signatures;
 use crate::reference::{Tag, Version};

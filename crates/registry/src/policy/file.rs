@@ -10,11 +10,21 @@ use pod::text::escape;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::identity::SignedName;
-use super::{Identity, Policy, Requirement, SignedBy, scope};
+use super::identity::{Identity, SignedName};
+use super::requirement::{Requirement, SignedBy};
+use super::scope;
 use crate::document::{self, Unique};
 use crate::error::Error;
-use crate::signature::Key;
+use crate::key::Key;
+
+/// Requirements by transport and scope.
+pub(super) type Transports = BTreeMap<String, BTreeMap<String, Vec<Requirement>>>;
+
+/// What a policy says.
+pub(super) struct Content {
+    pub(super) default: Vec<Requirement>,
+    pub(super) transports: Transports,
+}
 
 /// Requirements of one scope, as they are written.
 type List = Vec<Unique<Box<RawValue>>>;
@@ -57,7 +67,7 @@ struct OpenPgp {
 }
 
 /// Parses all of a policy, and reads its keys.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Error> {
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Content, Error> {
     let refuse = |problem: String| document::problem(path, problem);
     let top: Unique<Box<RawValue>> =
         serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
@@ -73,7 +83,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Error> {
         }
     }
     let default = default.ok_or_else(|| refuse("expected the field \"default\"".to_owned()))?;
-    Ok(Policy { path: path.to_owned(), default, transports })
+    Ok(Content { default, transports })
 }
 
 /// Reads part of a document. Errors have its place in the part, not in the file.
@@ -81,7 +91,7 @@ fn of_json<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T, String> {
     serde_json::from_str(value.get()).map_err(|error| error.to_string())
 }
 
-fn transports(value: &RawValue) -> Result<BTreeMap<String, BTreeMap<String, Vec<Requirement>>>, String> {
+fn transports(value: &RawValue) -> Result<Transports, String> {
     let all: Unique<Unique<List>> = of_json(value).map_err(|problem| format!("transports: {problem}"))?;
     let mut transports = BTreeMap::new();
     for (transport, scopes) in all.0 {

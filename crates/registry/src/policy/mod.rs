@@ -7,44 +7,26 @@
 
 mod file;
 mod identity;
+mod requirement;
 mod scope;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use identity::{Identity, SignedName};
+pub(crate) use requirement::SignedBy;
 pub use scope::Image;
 
 use crate::document;
 use crate::error::Error;
-use crate::signature::Key;
+use file::Transports;
+use requirement::Requirement;
 
 /// What the administrator allows.
 #[derive(Clone, Debug)]
 pub struct Policy {
     path: PathBuf,
     default: Vec<Requirement>,
-    /// Requirements by transport and scope.
-    transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
-}
-
-/// One requirement. Of a list, an image has to meet all.
-#[derive(Clone, Debug)]
-enum Requirement {
-    Accept,
-    Reject,
-    Signed(SignedBy),
-    /// Something that can't be checked, by its name.
-    Unsupported(&'static str),
-}
-
-/// A signature that an image has to have.
-#[derive(Clone, Debug)]
-pub(crate) struct SignedBy {
-    /// Keys. One of them has to have signed.
-    pub(crate) keys: Vec<Key>,
-    /// What a signature has to say that it signed.
-    pub(crate) identity: Identity,
+    transports: Transports,
 }
 
 /// What a policy says of an image.
@@ -95,7 +77,8 @@ impl Policy {
     /// # Errors
     /// Fails if it is not understood wholly.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        file::parse(path, bytes)
+        let file::Content { default, transports } = file::parse(path, bytes)?;
+        Ok(Self { path: path.to_owned(), default, transports })
     }
 
     /// Decides about an image.

@@ -9,7 +9,7 @@ use pod::text::escape;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Location, Mirror, Prefix, Pulls, Registries, Registry};
+use super::content::{Location, Mirror, Prefix, Pulls, Registries, Registry};
 use crate::document;
 use crate::error::Error;
 use crate::host::Host;

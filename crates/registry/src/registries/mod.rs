@@ -4,21 +4,20 @@
 //! It says which servers are asked for an image, in which order, and what a short name means. [`Registries::plan`] and
 //! [`Registries::resolve`] are pure.
 
+mod content;
 mod file;
 mod plan;
 mod short;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use content::Registries;
 pub use plan::{Endpoint, Plan};
 
 use crate::document;
 use crate::error::Error;
-use crate::host::Host;
-use crate::reference::Reference;
 
 /// Where registries.conf is.
 #[derive(Clone, Debug, Default)]
@@ -29,58 +28,6 @@ pub struct Sources {
     pub drop_ins: Vec<PathBuf>,
     /// Aliases that another program has recorded, such as podman.
     pub aliases: Option<PathBuf>,
-}
-
-/// What registries.conf says. The default says nothing: each image comes from the registry that its name says.
-#[derive(Clone, Debug, Default)]
-pub struct Registries {
-    search: Vec<Location>,
-    aliases: BTreeMap<String, Reference>,
-    registries: Vec<Registry>,
-    warnings: Vec<String>,
-}
-
-/// One `[[registry]]`.
-#[derive(Clone, Debug)]
-struct Registry {
-    prefix: Prefix,
-    /// What replaces the prefix; `None` keeps the name as it is.
-    location: Option<Location>,
-    insecure: bool,
-    blocked: bool,
-    mirrors: Vec<Mirror>,
-}
-
-/// One `[[registry.mirror]]`.
-#[derive(Clone, Debug)]
-struct Mirror {
-    location: Location,
-    insecure: bool,
-    pulls: Pulls,
-}
-
-/// Which references a mirror is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pulls {
-    All,
-    Digests,
-    Tags,
-}
-
-/// A host with the beginning of a repository, which may be empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Location {
-    host: Host,
-    path: String,
-}
-
-/// What the names of a registry's images begin with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Prefix {
-    /// A host, with the beginning of a repository or all of it.
-    At(Location),
-    /// All hosts below this domain.
-    Below(String),
 }
 
 impl Registries {
@@ -105,11 +52,6 @@ impl Registries {
             all.add_recorded_aliases(path, &text)?;
         }
         Ok(all)
-    }
-
-    /// Returns what was not understood, and is ignored, a line each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Plans: which endpoints are asked for an image, in order.
 
-use super::{Location, Prefix, Pulls, Registries, Registry};
+use super::content::{Location, Prefix, Pulls, Registries, Registry};
 use crate::error::Error;
 use crate::host::Host;
 use crate::reference::{Reference, Version};

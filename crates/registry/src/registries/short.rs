@@ -2,7 +2,7 @@
 //! Short names: what a name without a host means. It is an alias, or belongs to the one registry that is searched; it
 //! is never guessed: that would trust the owner of this name in the first registry that has it.
 
-use super::Registries;
+use super::content::Registries;
 use crate::error::Error;
 use crate::reference::{Name, Reference, ShortName};
 

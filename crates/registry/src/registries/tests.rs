@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::*;
-use crate::reference::Name;
+use crate::reference::{Name, Reference};
 
 const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

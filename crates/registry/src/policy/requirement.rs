@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Requirements: what an image has to be, or to be signed by.
+
+use super::identity::Identity;
+use crate::key::Key;
+
+/// One requirement. Of a list, an image has to meet all.
+#[derive(Clone, Debug)]
+pub(super) enum Requirement {
+    Accept,
+    Reject,
+    Signed(SignedBy),
+    /// Something that can't be checked, by its name.
+    Unsupported(&'static str),
+}
+
+/// A signature that an image has to have.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedBy {
+    /// Keys. One of them has to have signed.
+    pub(crate) keys: Vec<Key>,
+    /// What a signature has to say that it signed.
+    pub(crate) identity: Identity,
+}
