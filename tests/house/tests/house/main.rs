@@ -9,6 +9,7 @@ mod nevers;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -63,6 +64,8 @@ const NEVER_IN_INIT: [&str; 13] = [
 struct Workspace {
     /// The package ids of the workspace's own crates, by name.
     own: BTreeMap<String, String>,
+    /// The directories of these crates, from the repository's root.
+    directories: Vec<String>,
     /// The package ids that a package depends on outside of tests.
     needs: BTreeMap<String, BTreeSet<String>>,
     /// Package names by id.
@@ -84,10 +87,17 @@ impl Workspace {
         let packages = all["packages"].as_array().unwrap();
         let names: BTreeMap<_, _> =
             packages.iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
+        let manifest = |package: &Value| {
+            let path = text(&package["manifest_path"]);
+            let path = Path::new(&path).strip_prefix(testing::repository()).unwrap().parent().unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let is_own = |package: &&Value| members.contains(package["id"].as_str().unwrap());
+        let directories = packages.iter().filter(is_own).map(manifest).collect();
         let own = members.iter().map(|id| (names[id].clone(), id.clone())).collect();
         let nodes = all["resolve"]["nodes"].as_array().unwrap();
         let needs = nodes.iter().map(|node| (text(&node["id"]), needs(node))).collect();
-        Self { own, needs, names }
+        Self { own, directories, needs, names }
     }
 
     /// Returns the names of all crates that a crate depends on, directly or through others.

@@ -11,6 +11,11 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
+/// Tells whether a crate has sources beside its tests.
+pub(crate) fn has_sources(directory: &str) -> bool {
+    testing::repository().join(directory).join("src").exists()
+}
+
 /// Returns all lines of a crate's sources that are compiled into what is shipped.
 pub(crate) fn lines(directory: &str) -> Vec<Line> {
     let mut files = Vec::new();
@@ -34,11 +39,15 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns the lines before a file's own tests, which stand at its end.
+/// What a file's own tests begin with, which stand at its end. Other modules' tests may use them.
+const TESTS: [&str; 3] = ["mod tests {", "pub(crate) mod tests {", "pub(super) mod tests {"];
+
+/// Returns the lines before a file's own tests.
 fn of(file: &Path) -> Vec<Line> {
     let name = file.strip_prefix(testing::repository()).unwrap().to_string_lossy().into_owned();
     let text = fs::read_to_string(file).unwrap();
-    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let tests = TESTS.iter().filter_map(|begin| text.find(&format!("#[cfg(test)]\n{begin}"))).min();
+    let shipped = &text[..tests.unwrap_or(text.len())];
     shipped
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
