@@ -29,17 +29,8 @@ fn kib(field: &str) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-#[test]
+#[gate::root_test]
 fn paths_of_hard_links_are_not_kept() {
-    if !rustix::process::geteuid().is_root() {
-        assert_ne!(
-            std::env::var("CI").as_deref(),
-            Ok("true"),
-            "this test needs root, and CI=true forbids a skip"
-        );
-        eprintln!("skipped: paths_of_hard_links_are_not_kept needs root");
-        return;
-    }
     // In memory, of which files are not this program's: a disk would be slow.
     let outer = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let tree = outer.path().join("t");

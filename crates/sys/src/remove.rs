@@ -223,16 +223,8 @@ mod tests {
     use super::*;
 
     /// Another process can mount something between the two passes.
-    #[test]
+    #[gate::root_test]
     fn what_is_mounted_after_the_look_is_not_crossed() {
-        if !rustix::process::geteuid().is_root() {
-            assert_ne!(
-                std::env::var("CI").as_deref(),
-                Ok("true"),
-                "it needs root, and CI=true forbids a skip"
-            );
-            return eprintln!("skipped: what_is_mounted_after_the_look_is_not_crossed needs root");
-        }
         // Runs in a mount namespace of this thread, so that all mounts go away with it.
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let bind = |what: Option<&Path>, at: &Path, flags| mount(what, at, None::<&str>, flags, None::<&str>);

@@ -21,16 +21,6 @@ pub(crate) const INSTALLER: &str = env!("CARGO_BIN_EXE_installer");
 /// Milliseconds that a process may take for what it does at once.
 const PATIENCE: u16 = 20_000;
 
-/// Whether this test can run; namespaces need root.
-pub(crate) fn can_run(test: &str) -> bool {
-    if rustix::process::geteuid().is_root() {
-        return true;
-    }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs root, and CI=true forbids a skip");
-    eprintln!("skipped: {test} needs root");
-    false
-}
-
 pub(crate) fn job() -> Job {
     Job { expected: Expected::Anything, with_sha512: false, limits: Limits::default() }
 }

@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use fixture::{Waiting, can_run, ended, slow_image, worker_of};
+use fixture::{Waiting, ended, slow_image, worker_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use store::TreeKind;
@@ -23,11 +23,8 @@ use store::unpacker::{Descriptors, is_at_work, spawn};
 /// Set where this test program plays an installer that is killed.
 const ROLE: &str = "GANTRY_TEST_ROLE";
 
-#[test]
+#[gate::root_test]
 fn a_worker_sees_the_tree_and_nothing_else() {
-    if !can_run("a_worker_sees_the_tree_and_nothing_else") {
-        return;
-    }
     let waiting = Waiting::begin();
     let of = |file: &str| format!("/proc/{}/{file}", waiting.pid());
     let status = fs::read_to_string(of("status")).unwrap();
@@ -72,11 +69,8 @@ fn a_worker_sees_the_tree_and_nothing_else() {
     assert_eq!(fs::read(of("environ")).unwrap(), b"");
 }
 
-#[test]
+#[gate::root_test]
 fn a_worker_has_no_descriptor_that_leads_out() {
-    if !can_run("a_worker_has_no_descriptor_that_leads_out") {
-        return;
-    }
     // As a caller may have left it open: a duplicate survives exec.
     let leaked = rustix::io::dup(File::open("/").unwrap()).unwrap();
     let waiting = Waiting::begin();
@@ -98,11 +92,8 @@ fn a_worker_has_no_descriptor_that_leads_out() {
     assert_eq!(found, expected);
 }
 
-#[test]
+#[gate::root_test]
 fn a_worker_that_can_not_be_confined_reads_nothing() {
-    if !can_run("a_worker_that_can_not_be_confined_reads_nothing") {
-        return;
-    }
     let outer = tempfile::tempdir().unwrap();
     let mut archive = slow_image(outer.path());
     let (mut message, result) = std::io::pipe().unwrap();
@@ -138,11 +129,8 @@ fn an_installer() {
     waiting.wait();
 }
 
-#[test]
+#[gate::root_test]
 fn a_worker_ends_with_its_installer() {
-    if !can_run("a_worker_ends_with_its_installer") {
-        return;
-    }
     let mut installer = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "an_installer", "--nocapture"])
         .env(ROLE, "installer")
@@ -167,11 +155,8 @@ fn a_worker_ends_with_its_installer() {
     fs::remove_dir_all(place).unwrap();
 }
 
-#[test]
+#[gate::root_test]
 fn an_installer_whose_worker_is_killed_fails() {
-    if !can_run("an_installer_whose_worker_is_killed_fails") {
-        return;
-    }
     let outer = tempfile::tempdir().unwrap();
     let mut installer = fixture::prepare(outer.path());
     kill(worker_of(&mut installer), Signal::SIGKILL).unwrap();
@@ -181,11 +166,8 @@ fn an_installer_whose_worker_is_killed_fails() {
     assert!(!outer.path().join("dir").exists(), "something is left");
 }
 
-#[test]
+#[gate::root_test]
 fn an_interrupt_ends_the_worker() {
-    if !can_run("an_interrupt_ends_the_worker") {
-        return;
-    }
     let outer = tempfile::tempdir().unwrap();
     let mut installer = fixture::prepare(outer.path());
     let worker = ended(worker_of(&mut installer).as_raw());

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use tar::{Builder, EntryType, Header};
 
-use crate::fixture::{Waiting, can_run};
+use crate::fixture::Waiting;
 
 const MOST: u64 = 64_000_000;
 /// More than all buffers on an archive's way: what comes before it was consumed once it is in the pipe.
@@ -50,11 +50,8 @@ fn skippable() -> Vec<u8> {
     [b"\x50\x2a\x4d\x18".as_slice(), &PADDING.to_le_bytes(), &vec![0; PADDING as usize]].concat()
 }
 
-#[test]
+#[gate::root_test]
 fn an_image_that_takes_all_it_may_stays_below_the_limit() {
-    if !can_run("an_image_that_takes_all_it_may_stays_below_the_limit") {
-        return;
-    }
     let image = image();
     let mut xz = xz2::write::XzEncoder::new(Vec::new(), 8);
     xz.write_all(&image).unwrap();
@@ -73,11 +70,8 @@ fn an_image_that_takes_all_it_may_stays_below_the_limit() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn frames_that_are_decoded_ahead_stay_below_the_limit() {
-    if !can_run("frames_that_are_decoded_ahead_stay_below_the_limit") {
-        return;
-    }
     let mut random = fastrand::Rng::with_seed(0);
     let mut image = image();
     // Beside what all directories take: a file that is written more slowly than it is decoded.

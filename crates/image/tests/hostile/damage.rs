@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use store::record::What;
 
-use crate::ground;
+use crate::fixture::Ground;
 use crate::writer::Tar;
 
 /// Something of everything.
@@ -83,10 +83,10 @@ const DAMAGES: &[(Damage, &str, What)] = &[
     (join, "other", What::Identity),
 ];
 
-#[test]
+#[gate::root_test]
 fn every_kind_of_damage_is_found() {
     for (number, (damage, path, what)) in DAMAGES.iter().enumerate() {
-        let ground = ground!();
+        let ground = Ground::new();
         ground.accept(&tree());
         damage(&ground.at(""));
         let path = format!("rootfs/{path}");
@@ -101,9 +101,9 @@ fn every_kind_of_damage_is_found() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn damage_alone_is_found() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.accept(&tree());
     flip_in_silence(&ground.at(""));
     let found: Vec<_> = ground.differences().unwrap().iter().map(ToString::to_string).collect();
@@ -111,17 +111,17 @@ fn damage_alone_is_found() {
     assert!(found[0].starts_with(r#""rootfs/other": content: found "#), "{found:?}");
 }
 
-#[test]
+#[gate::root_test]
 fn names_outside_of_the_tree_are_no_difference() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.accept(&tree());
     fs::hard_link(ground.at("other"), ground.outer.path().join("root.link")).unwrap();
     assert_eq!(ground.differences().unwrap(), []);
 }
 
-#[test]
+#[gate::root_test]
 fn records_that_are_cut_altered_or_missing_are_refused() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.accept(&tree());
     let record = fs::read(ground.record()).unwrap();
     let digit = record.iter().position(u8::is_ascii_digit).unwrap();
@@ -144,9 +144,9 @@ fn records_that_are_cut_altered_or_missing_are_refused() {
 }
 
 /// What the kernel does with metadata is in the record, not what the archive asked for.
-#[test]
+#[gate::root_test]
 fn what_the_file_system_keeps_is_what_is_recorded() {
-    let ground = ground!();
+    let ground = Ground::new();
     // posix_acl_xattr.h: version 2; tag, permissions, id. The mask takes the group's write bit from the mode.
     let entry = |tag: u16, bits: u16, id: u32| {
         [&tag.to_le_bytes()[..], &bits.to_le_bytes(), &id.to_le_bytes()].concat()

@@ -17,20 +17,9 @@ use std::fs;
 use fixture::{Ground, MANIFEST};
 use writer::Tar;
 
-/// The test's ground, or an end of the test where it can't run.
-#[macro_export]
-macro_rules! ground {
-    () => {
-        match $crate::fixture::Ground::new(module_path!()) {
-            Some(ground) => ground,
-            None => return,
-        }
-    };
-}
-
-#[test]
+#[gate::root_test]
 fn case_01_file_through_a_symlink() {
-    let ground: Ground = ground!();
+    let ground = Ground::new();
     for name in ["canary", "canary.d", "canary.link"] {
         let linked = Tar::image().symlink("rootfs/l", &ground.canary(name));
         ground.refuse(&linked.clone().file("rootfs/l/x", b"evil").end(), "no directory");
@@ -39,9 +28,9 @@ fn case_01_file_through_a_symlink() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn case_02_deep_file_through_a_symlink_upwards() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(&Tar::image().symlink("rootfs/l", "..").file("rootfs/l/a/b/c", b"").end(), "no directory");
     ground.refuse(
         &Tar::image().symlink("rootfs/l", "../../canary.d").file("rootfs/l/x", b"").end(),
@@ -52,17 +41,17 @@ fn case_02_deep_file_through_a_symlink_upwards() {
     ground.refuse(&tar.end(), "stands twice");
 }
 
-#[test]
+#[gate::root_test]
 fn case_03_directory_over_a_symlink() {
-    let ground = ground!();
+    let ground = Ground::new();
     let linked = Tar::image().symlink("rootfs/l", &ground.canary("canary.d"));
     ground.refuse(&linked.clone().directory("rootfs/l/", 0o777).end(), "stands twice");
     ground.refuse(&linked.directory("rootfs/l/sub", 0o777).end(), "no directory");
 }
 
-#[test]
+#[gate::root_test]
 fn case_04_hard_link_to_the_outside() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(&Tar::image().hard_link("rootfs/h", "../canary").end(), "expected no \"..\"");
     ground.refuse(&Tar::image().hard_link("rootfs/h", "rootfs/../../canary").end(), "expected no \"..\"");
     ground.refuse(
@@ -79,24 +68,24 @@ fn case_04_hard_link_to_the_outside() {
     ground.refuse(&Tar::image().hard_link("rootfs/h", "manifest").end(), "expected a file in rootfs");
 }
 
-#[test]
+#[gate::root_test]
 fn case_05_file_over_a_hard_link_and_links_to_links() {
-    let ground = ground!();
+    let ground = Ground::new();
     let linked = Tar::image().file("rootfs/a", b"kept").hard_link("rootfs/h", "./rootfs/a");
     let over = linked.clone().file("rootfs/h", b"evil").end();
     let error = ground.unpack(&over).expect_err("a name stands twice");
     assert!(format!("{error:#}").contains("stands twice"));
     assert_eq!(fs::read(ground.at("a")).unwrap(), b"kept");
 
-    let ground = ground!();
+    let ground = Ground::new();
     ground.accept(&linked.symlink("rootfs/s", "/canary").hard_link("rootfs/t", "rootfs/s").end());
     assert_eq!(fs::read(ground.at("h")).unwrap(), b"kept");
     assert_eq!(fs::read_link(ground.at("t")).unwrap().to_str(), Some("/canary"));
 }
 
-#[test]
+#[gate::root_test]
 fn case_06_climbing_and_impossible_names() {
-    let ground = ground!();
+    let ground = Ground::new();
     for name in ["rootfs/a/../../x", "..", "rootfs/..", "../canary"] {
         ground.refuse(&Tar::image().file(name, b"").end(), "..");
     }
@@ -112,28 +101,28 @@ fn case_06_climbing_and_impossible_names() {
     ground.refuse(&Tar::image().file("rootfs/\x1b[2J", b"").file("rootfs/\x1b[2J", b"").end(), "u{1b}");
 }
 
-#[test]
+#[gate::root_test]
 fn case_07_absolute_names_are_of_the_root() {
-    let ground = ground!();
+    let ground = Ground::new();
     let tar = Tar::default().file("/manifest", MANIFEST).directory("//rootfs/.//", 0o755);
     ground.accept(&tar.file("/rootfs/etc/x", b"in").entry(b"rootfs/\xff", b'0', b"", |_| {}).end());
     assert_eq!(fs::read(ground.at("etc/x")).unwrap(), b"in");
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(&Tar::image().file("/etc/x", b"").end(), "only manifest and rootfs");
 }
 
-#[test]
+#[gate::root_test]
 fn case_08_the_root_as_something_else() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(&Tar::default().symlink("./", "/").end(), "directory");
     ground.refuse(&Tar::default().file("./.", b"").end(), "directory");
     let dotted = Tar::default().directory("./", 0o700).file("./manifest", b"{}").directory("./rootfs", 0o755);
     ground.accept(&dotted.end());
 }
 
-#[test]
+#[gate::root_test]
 fn case_09_rootfs_as_a_link() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(&Tar::image().symlink("rootfs", "/").end(), "rootfs to be a directory");
     let alone = Tar::default().file("manifest", MANIFEST);
     ground.refuse(
@@ -145,9 +134,9 @@ fn case_09_rootfs_as_a_link() {
     ground.refuse(&Tar::image().directory("rootfs", 0o755).end(), "stands twice");
 }
 
-#[test]
+#[gate::root_test]
 fn case_10_manifest_as_something_else() {
-    let ground = ground!();
+    let ground = Ground::new();
     let rootfs = || Tar::default().directory("rootfs", 0o755).file("rootfs/m", b"{}");
     for tar in [
         rootfs().symlink("manifest", "rootfs/m"),
@@ -163,9 +152,9 @@ fn case_10_manifest_as_something_else() {
     ground.accept(&rootfs().file("manifest", MANIFEST).end());
 }
 
-#[test]
+#[gate::root_test]
 fn case_11_two_manifests() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(&Tar::image().file("./manifest", b"[]").end(), "stands twice");
     ground.refuse(&Tar::image().file("extra", b"").end(), "only manifest and rootfs");
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{getxattr, major, minor};
 
-use crate::ground;
+use crate::fixture::Ground;
 use crate::writer::Tar;
 
 fn attribute(path: &Path, name: &str) -> Vec<u8> {
@@ -17,9 +17,9 @@ fn attribute(path: &Path, name: &str) -> Vec<u8> {
     value
 }
 
-#[test]
+#[gate::root_test]
 fn case_12_devices_and_fifos_are_what_they_say() {
-    let ground = ground!();
+    let ground = Ground::new();
     let tar = Tar::image().special("rootfs/null", b'3', 1, 3).special("rootfs/disk", b'4', 8, 1);
     ground.accept(&tar.special("rootfs/fifo", b'6', 0, 0).end());
     let null = fs::metadata(ground.at("null")).unwrap();
@@ -28,7 +28,7 @@ fn case_12_devices_and_fifos_are_what_they_say() {
     assert!(fs::metadata(ground.at("disk")).unwrap().file_type().is_block_device());
     assert!(fs::metadata(ground.at("fifo")).unwrap().file_type().is_fifo());
 
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(&Tar::image().special("rootfs/w", b'3', 0, 0).end(), "0:0");
     ground.refuse(&Tar::image().special("rootfs/d", b'3', 1 << 12, 0).end(), "expected at most");
     for unknown in [b's', b'7', b'V', b'S', b'D', 0xff] {
@@ -38,9 +38,9 @@ fn case_12_devices_and_fifos_are_what_they_say() {
 }
 
 /// Its owner and time, not those of what it leads to.
-#[test]
+#[gate::root_test]
 fn case_12_a_links_metadata_is_its_own() {
-    let ground = ground!();
+    let ground = Ground::new();
     let target = ground.canary("canary");
     let link = Tar::image().entry(b"rootfs/link", b'2', b"", |header| {
         header.set_uid(7);
@@ -53,9 +53,9 @@ fn case_12_a_links_metadata_is_its_own() {
     assert_eq!((link.uid(), link.gid(), link.mtime()), (7, 8, 5));
 }
 
-#[test]
+#[gate::root_test]
 fn case_13_pax_size_beats_the_header() {
-    let ground = ground!();
+    let ground = Ground::new();
     let content = [b'x'; 2000];
     let tar =
         Tar::image().pax(&[("size", b"2000")]).entry(b"rootfs/a", b'0', b"", |header| header.set_size(100));
@@ -64,16 +64,16 @@ fn case_13_pax_size_beats_the_header() {
     assert_eq!(fs::read(ground.at("b")).unwrap(), b"after");
 }
 
-#[test]
+#[gate::root_test]
 fn case_13_sparse_files_are_refused() {
-    let ground = ground!();
+    let ground = Ground::new();
     let tar = Tar::image().pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0")]);
     ground.refuse(&tar.file("rootfs/GNUSparseFile.1/x", b"").end(), "GNU.sparse");
 }
 
-#[test]
+#[gate::root_test]
 fn case_14_huge_extended_headers() {
-    let ground = ground!();
+    let ground = Ground::new();
     ground.refuse(
         &Tar::image().pax(&[("comment", &vec![b'x'; 2 << 20])]).file("rootfs/a", b"").end(),
         "1048576",
@@ -86,9 +86,9 @@ fn case_14_huge_extended_headers() {
     ground.refuse(&huge.end(), "1048576");
 }
 
-#[test]
+#[gate::root_test]
 fn case_14_ambiguous_extended_headers() {
-    let ground = ground!();
+    let ground = Ground::new();
     let twice = Tar::image().pax(&[("path", b"rootfs/a")]).pax(&[("path", b"rootfs/b")]).file("x", b"");
     ground.refuse(&twice.end(), "two pax headers");
     let both =
@@ -100,9 +100,9 @@ fn case_14_ambiguous_extended_headers() {
     ground.accept(&Tar::image().entry(b"p", b'g', b"13 comment=x\n", |_| {}).end());
 }
 
-#[test]
+#[gate::root_test]
 fn case_19_set_user_id_and_capabilities_survive_the_owner() {
-    let ground = ground!();
+    let ground = Ground::new();
     // vfs_cap_data, revision 2: effective, CAP_NET_RAW permitted (linux/capability.h).
     let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let records: &[(&str, &[u8])] =
@@ -123,9 +123,9 @@ fn case_19_set_user_id_and_capabilities_survive_the_owner() {
     assert_eq!(attribute(&ground.at("ping"), "user.a"), b"1\n2=3\0");
 }
 
-#[test]
+#[gate::root_test]
 fn case_20_attributes_that_steer_the_host() {
-    let ground = ground!();
+    let ground = Ground::new();
     for name in
         ["trusted.overlay.opaque", "user.overlay.opaque", "security.ima", "security.evm", "security.selinux"]
     {
@@ -141,9 +141,9 @@ fn case_20_attributes_that_steer_the_host() {
     ground.refuse(&on_link.end(), "files and directories alone");
 }
 
-#[test]
+#[gate::root_test]
 fn case_21_directories_and_times_are_exact() {
-    let ground = ground!();
+    let ground = Ground::new();
     let minus_one = |header: &mut tar::Header| header.as_old_mut().mtime = [0xff; 12];
     let tar = Tar::image()
         .entry(b"rootfs/d/", b'5', b"", |header| {
@@ -171,9 +171,9 @@ fn case_21_directories_and_times_are_exact() {
     assert_eq!(at("").mtime(), 1_600_000_000);
 }
 
-#[test]
+#[gate::root_test]
 fn case_21_ids_that_mean_unchanged() {
-    let ground = ground!();
+    let ground = Ground::new();
     let header_id = Tar::image().entry(b"rootfs/a", b'0', b"", |header| header.set_uid(u64::from(u32::MAX)));
     ground.refuse(&header_id.end(), "4294967294");
     ground.refuse(&Tar::image().pax(&[("gid", b"4294967296")]).file("rootfs/a", b"").end(), "4294967294");

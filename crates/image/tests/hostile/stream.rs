@@ -11,7 +11,7 @@ use pod::id::TreeId;
 use sha2::{Digest as _, Sha256};
 use store::extract::Expected;
 
-use crate::ground;
+use crate::fixture::Ground;
 use crate::writer::Tar;
 
 const FORMATS: &[Format] = &[Format::Gzip, Format::Bzip2, Format::Xz, Format::Zstd];
@@ -38,9 +38,9 @@ fn compress(format: Format, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn case_15_archives_cut_anywhere() {
-    let ground = ground!();
+    let ground = Ground::new();
     let whole = Tar::image().file("rootfs/a", &[b'x'; 700]).end();
     // Cut in the header, at the content, in it, at its padding, between entries, and in the end marker.
     let last = whole.len() - 1024 - 1024 - 512;
@@ -51,9 +51,9 @@ fn case_15_archives_cut_anywhere() {
     ground.accept(&whole);
 }
 
-#[test]
+#[gate::root_test]
 fn case_15_compressed_files_cut_anywhere() {
-    let ground = ground!();
+    let ground = Ground::new();
     let whole = Tar::image().file("rootfs/a", &[b'x'; 7000]).end();
     for format in FORMATS {
         let file = compress(*format, &whole);
@@ -65,11 +65,11 @@ fn case_15_compressed_files_cut_anywhere() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn case_16_every_member_is_read() {
     let whole = Tar::image().file("rootfs/first", b"1").file("rootfs/second", b"2").end();
     for format in FORMATS {
-        let ground = ground!();
+        let ground = Ground::new();
         let middle = whole.len() - 1024 - 1024;
         let file = [compress(*format, &whole[..middle]), compress(*format, &whole[middle..])].concat();
         let image = ground.accept(&file);
@@ -78,9 +78,9 @@ fn case_16_every_member_is_read() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn case_17_trailing_bytes() {
-    let ground = ground!();
+    let ground = Ground::new();
     let whole = Tar::image().end();
     ground.refuse(&[&whole[..], b"x"].concat(), "after the archive's end");
     ground.refuse(&[&whole[..], &vec![0; 9000], b"x"].concat(), "after the archive's end");
@@ -92,16 +92,16 @@ fn case_17_trailing_bytes() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn case_17_zeros_after_the_end_count_for_the_digest() {
-    let ground = ground!();
+    let ground = Ground::new();
     let padded = [Tar::image().end(), vec![0; 10_240]].concat();
     assert_eq!(ground.accept(&padded).id(), tree_of(&padded));
 }
 
-#[test]
+#[gate::root_test]
 fn case_18_files_of_no_bytes() {
-    let ground = ground!();
+    let ground = Ground::new();
     let sized = |size: &[u8]| Tar::image().pax(&[("size", size)]).file("rootfs/pax", b"");
     ground.accept(&sized(b"0").file("rootfs/a", b"").file("rootfs/b", b"after").end());
     for (name, content) in [("a", b"".as_slice()), ("pax", b""), ("b", b"after")] {
@@ -110,9 +110,9 @@ fn case_18_files_of_no_bytes() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn case_18_files_that_are_no_archive() {
-    let ground = ground!();
+    let ground = Ground::new();
     for file in [b"".as_slice(), b"x", &[0; 4096], &[b'x'; 4096], b"\x1f\x8b", b"BZh9"] {
         assert!(ground.unpack(file).is_err(), "{:?}", &file[..file.len().min(4)]);
     }
@@ -121,9 +121,9 @@ fn case_18_files_that_are_no_archive() {
     ground.refuse(&broken, "checksum");
 }
 
-#[test]
+#[gate::root_test]
 fn case_22_bombs_stop_at_the_limit() {
-    let ground = ground!();
+    let ground = Ground::new();
     let bomb = compress(Format::Gzip, &Tar::image().file("rootfs/zeros", &vec![0; 8 << 20]).end());
     assert!(bomb.len() < 64 << 10);
     let limits = Limits { bytes: 1 << 20, ..Limits::default() };
@@ -143,9 +143,9 @@ fn case_22_bombs_stop_at_the_limit() {
     assert!(ground.unpack_within(&padding, limits, Expected::Anything).is_err());
 }
 
-#[test]
+#[gate::root_test]
 fn case_23_entries_and_directories_are_bounded() {
-    let ground = ground!();
+    let ground = Ground::new();
     let many = (0..64).fold(Tar::image(), |tar, at| tar.directory(&format!("rootfs/{at}"), 0o755)).end();
     let entries = Limits { entries: 50, ..Limits::default() };
     let error = ground.unpack_within(&many, entries, Expected::Anything).unwrap_err();
@@ -156,9 +156,9 @@ fn case_23_entries_and_directories_are_bounded() {
     assert!(format!("{error:#}").contains("too many directories"), "{error:#}");
 }
 
-#[test]
+#[gate::root_test]
 fn case_22_decoders_that_want_much_memory() {
-    let ground = ground!();
+    let ground = Ground::new();
     let whole = Tar::image().file("rootfs/a", &[b'x'; 7000]).end();
     let xz = |preset| {
         let mut encoder = xz2::write::XzEncoder::new(Vec::new(), preset);
@@ -190,9 +190,9 @@ fn case_22_decoders_that_want_much_memory() {
     }
 }
 
-#[test]
+#[gate::root_test]
 fn case_24_wrong_digest() {
-    let ground = ground!();
+    let ground = Ground::new();
     let whole = Tar::image().end();
     let right = Digest::Sha256(Sha256::digest(&whole).into());
     let wrong = Digest::Sha256([7; 32]);
@@ -214,7 +214,7 @@ fn tree_of(tar: &[u8]) -> TreeId {
 }
 
 /// The tree's directory, empty again.
-fn clear(ground: &crate::fixture::Ground) {
+fn clear(ground: &Ground) {
     let root = ground.outer.path().join("root");
     fs::remove_dir_all(&root).unwrap();
     fs::create_dir(&root).unwrap();
