@@ -21,6 +21,7 @@ pub mod root;
 #[cfg(feature = "stdout")]
 pub mod stdout;
 pub mod terminals;
+pub mod users;
 pub mod xattrs;
 
 pub use error::{CalledOn, Error};

@@ -12,6 +12,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+// rustix has no lock of an open file description.
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -33,6 +36,29 @@ pub fn is_locked_alone(file: impl AsFd) -> Result<bool, Error> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Ok(false),
         done => done.map(|()| true).called_on("flock", "file"),
+    }
+}
+
+/// Locks all of `file` exclusively, by a lock of its open file description (fcntl(2), `F_OFD_SETLK`), which is another kind
+/// than the other locks here. Tells whether that worked; if not, another process has a lock on it.
+///
+/// # Errors
+/// Returns the system's error.
+pub fn is_record_locked(file: impl AsFd) -> Result<bool, Error> {
+    // From the start on, as far as it goes.
+    let whole = libc::flock {
+        l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
+        done => done
+            .map(|_| true)
+            .map_err(|error| Errno::from_raw_os_error(error as i32))
+            .called_on("fcntl", "file"),
     }
 }
 

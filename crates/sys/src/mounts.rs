@@ -97,12 +97,21 @@ pub enum Depth {
 /// # Errors
 /// Returns the system's error.
 pub fn set_attributes(mount: impl AsFd, attributes: MountAttrFlags, depth: Depth) -> Result<(), Error> {
-    set_attributes_of(mount.as_fd(), attributes, depth)
+    change(mount.as_fd(), u64::from(attributes.bits()), 0, depth)
 }
 
-fn set_attributes_of(mount: BorrowedFd<'_>, attributes: MountAttrFlags, depth: Depth) -> Result<(), Error> {
-    let attr_set = u64::from(attributes.bits());
-    let attr = libc::mount_attr { attr_set, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+/// Maps the ids of a mount that is mounted nowhere yet, and makes it private: an id on disk is what it is outside of this
+/// user namespace (mount_setattr(2), "ID-mapped mounts").
+///
+/// # Errors
+/// Returns the system's error; `EINVAL` if its file system can't map ids, `EPERM` if its ids are mapped already.
+pub fn map_ids(mount: impl AsFd, namespace: impl AsFd, depth: Depth) -> Result<(), Error> {
+    let namespace = u64::try_from(namespace.as_fd().as_raw_fd()).map_err(|_| Errno::BADF);
+    change(mount.as_fd(), libc::MOUNT_ATTR_IDMAP, namespace.called_on("mount_setattr", "mount")?, depth)
+}
+
+fn change(mount: BorrowedFd<'_>, attr_set: u64, userns_fd: u64, depth: Depth) -> Result<(), Error> {
+    let attr = libc::mount_attr { attr_set, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd };
     let flags = libc::AT_EMPTY_PATH | if depth == Depth::All { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a NUL-terminated empty string and `attr` outlives the call, with its own size.
     let result = unsafe {
