@@ -11,7 +11,7 @@ mod ports;
 use crate::exec::{Exec, Word};
 use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource};
-use crate::manifest::{Ownership, Protocol, Restart};
+use crate::manifest::{Ownership, Protocol, Restart, Users};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
 use crate::path::AbsolutePath;
 use crate::signal::Signal;
@@ -31,6 +31,8 @@ pub struct Pod {
     pub cpu: Resource,
     /// The memory that the whole pod may have.
     pub memory: Resource,
+    /// Whether its users are the host's.
+    pub has_hosts_users: bool,
     /// Requests that are not honoured, one line each.
     pub warnings: Vec<String>,
 }
@@ -80,6 +82,8 @@ pub struct App {
     pub stop_timeout: Option<u32>,
     /// How long its post-stop handler may run, in seconds; `None` means the default.
     pub post_stop_timeout: Option<u32>,
+    /// Whose users its users are; [`Users::Host`] only if the pod's are the host's.
+    pub users: Users,
 }
 
 /// A volume in an app's tree.

@@ -13,6 +13,11 @@
 //! - `gantry/home`: `of-user`: HOME is in the environment, by the image's passwd file, else `/`.
 //! - `gantry/mount-points`: `anonymous`: a mount point that no volume fulfils is no error. The app has what the image has
 //!   there, and its changes are the pod's.
+//!
+//! One counts only in a pod's manifest, since it is about the boundary between images:
+//!
+//! - `gantry/users`: `own`: the app's users are nobody outside of the app. `shared`: they are the pod's own users, as those
+//!   of every app with `shared`. `host`, for the whole pod: they are the host's users.
 
 use std::collections::BTreeSet;
 
@@ -35,8 +40,11 @@ pub const GROUPS: &str = "gantry/groups";
 pub const HOME: &str = "gantry/home";
 /// What happens to mount points without a volume.
 pub const MOUNT_POINTS: &str = "gantry/mount-points";
+/// Whose users an app's users are.
+pub const USERS: &str = "gantry/users";
 /// All of them.
-const KNOWN: [&str; 7] = [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, STOP_SIGNAL, GROUPS, HOME, MOUNT_POINTS];
+const KNOWN: [&str; 8] =
+    [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, STOP_SIGNAL, GROUPS, HOME, MOUNT_POINTS, USERS];
 /// The longest timeout: a day.
 const TIMEOUT_MAX: u32 = 86_400;
 
@@ -58,6 +66,20 @@ pub struct Annotations {
     pub home: Option<OfUser>,
     /// What happens to mount points without a volume; `None` means that they are an error.
     pub mount_points: Option<Anonymous>,
+    /// Whose users an app's users are.
+    pub users: Option<Users>,
+}
+
+/// Whose users an app's users are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Users {
+    /// The app's alone: to every other app and to the host they are nobody.
+    #[default]
+    Own,
+    /// The pod's: to the host they are nobody, and apps with the same value have the same users.
+    Shared,
+    /// The host's: root in the app is root on the host.
+    Host,
 }
 
 /// As the image's own files have it for the app's user.
@@ -92,6 +114,7 @@ impl Annotations {
             groups: self.groups.or(other.groups),
             home: self.home.or(other.home),
             mount_points: self.mount_points.or(other.mount_points),
+            users: self.users.or(other.users),
         }
     }
 }
@@ -128,6 +151,14 @@ impl TryFrom<Pairs> for Annotations {
                 HOME => all.home = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
                 MOUNT_POINTS => {
                     all.mount_points = Some(only(&value, "anonymous", Anonymous).map_err(invalid)?)
+                }
+                USERS => {
+                    all.users = Some(match value.as_str() {
+                        "own" => Users::Own,
+                        "shared" => Users::Shared,
+                        "host" => Users::Host,
+                        _ => return Err(invalid("expected own, shared or host".into())),
+                    });
                 }
                 own if own.starts_with(NAMESPACE) => {
                     let (name, known) = (escape(own), KNOWN.join(", "));
@@ -192,6 +223,15 @@ mod tests {
     }
 
     #[test]
+    fn whose_users_an_app_has_is_read() {
+        for (value, users) in [("own", Users::Own), ("shared", Users::Shared), ("host", Users::Host)] {
+            let read = from_value::<Annotations>(json!({"gantry/users": value})).unwrap();
+            assert_eq!(read.users, Some(users));
+            assert_eq!(Annotations::default().over(read).users, Some(users));
+        }
+    }
+
+    #[test]
     fn what_is_ours_is_checked() {
         let bad = |pairs: Value| assert!(from_value::<Annotations>(pairs.clone()).is_err(), "{pairs}");
         for value in ["0", "86401", "-1", "1s", ""] {
@@ -200,6 +240,7 @@ mod tests {
         }
         bad(json!({"gantry/restart": "sometimes"}));
         bad(json!({"gantry/restrat": "no"}));
+        bad(json!({"gantry/users": "private"}));
         bad(json!([{"name": "a", "value": ""}, {"name": "a", "value": ""}]));
     }
 }

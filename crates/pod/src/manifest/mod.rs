@@ -16,7 +16,7 @@ mod volume;
 
 use serde::Deserialize;
 
-pub use annotations::{Annotations, Restart};
+pub use annotations::{Annotations, Restart, Users};
 pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
 pub use pod::{PodApp, PodManifest, PodMount, PodPort};
 pub use port::{Port, Protocol};

@@ -2,8 +2,12 @@
 //! The numbers of the user and groups that an app runs as. `prepare` and `/init` come to the same result.
 
 use super::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::manifest::Users;
 use crate::user::{ImageRoot, Person, groups_of, person, resolve_group, resolve_user};
+
+/// How many users and groups an app has that are its own, from 0 on.
+const OWN_IDS: u32 = 1 << 16;
 
 /// The user and groups of an app, by the files of its image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,26 @@ impl App {
             }
             None => resolve_group(&self.group, root)?,
         };
-        Ok(Accounts { uid, gid, supplementary, person })
+        let accounts = Accounts { uid, gid, supplementary, person };
+        if self.users != Users::Host {
+            accounts.check_own()?;
+        }
+        Ok(accounts)
+    }
+}
+
+impl Accounts {
+    /// Checks that users of an app's own include these.
+    fn check_own(&self) -> Result<()> {
+        let all = [("user", self.uid), ("group", self.gid)].into_iter();
+        let beyond =
+            all.chain(self.supplementary.iter().map(|gid| ("group", *gid))).find(|(_, id)| *id >= OWN_IDS);
+        match beyond {
+            None => Ok(()),
+            Some((kind, id)) => Err(Error::new(format!(
+                "{kind} {id}: expected less than {OWN_IDS}, or a pod with the host's users (annotation gantry/users: \
+                 host)"
+            ))),
+        }
     }
 }

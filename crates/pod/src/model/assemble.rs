@@ -12,7 +12,7 @@ use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource, Seccomp};
 use crate::manifest::{
     Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, MountPoint, PodApp, PodManifest,
-    RuntimeApp,
+    RuntimeApp, Users,
 };
 use crate::name::AppName;
 
@@ -47,7 +47,7 @@ impl Pod {
 
     fn new(id: PodId) -> Self {
         let (cpu, memory) = (Resource::default(), Resource::default());
-        Self { id, apps: Vec::new(), cpu, memory, warnings: Vec::new() }
+        Self { id, apps: Vec::new(), cpu, memory, has_hosts_users: false, warnings: Vec::new() }
     }
 }
 
@@ -61,13 +61,16 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
     }
     let mut pod = Pod::new(id);
     pod.add_limits(&manifest.isolators);
+    pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
     for RuntimeApp { name, image_id, isolators, annotations } in &manifest.apps {
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
+        let users = users(*annotations, manifest.annotations).map_err(within(name))?;
         let annotations =
             annotations.over(manifest.annotations).over(spec.annotations).over(image.annotations);
         let mut app = app(name, *image_id, spec, annotations);
         app.names_user = true;
+        app.users = users;
         app.isolators = isolators.clone().over(&app.isolators);
         check_seccomp(&app, image).map_err(within(name))?;
         app.mounts =
@@ -85,17 +88,20 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
     }
     let mut pod = Pod::new(id);
     pod.add_limits(&manifest.isolators);
+    pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
     let mut ports = HostPorts::new(&manifest.ports)?;
     for entry in &manifest.apps {
         let PodApp { name, image: id, app: own, mounts: named, read_only_root, annotations } = entry;
         let image = image_of(&id.id, images)?;
         id.check(image).map_err(within(name))?;
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
+        let users = users(*annotations, manifest.annotations).map_err(within(name))?;
         let annotations =
             annotations.over(manifest.annotations).over(spec.annotations).over(image.annotations);
         let mut app = app(name, id.id, spec, annotations);
         check_seccomp(&app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
+        app.users = users;
         app.mounts = mounts::place(name, &points(spec, annotations, &volumes), &volumes, named)
             .map_err(within(name))?;
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
@@ -157,6 +163,24 @@ fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: Annotatio
         stop_signal: annotations.stop_signal,
         stop_timeout: annotations.stop_timeout,
         post_stop_timeout: annotations.post_stop_timeout,
+        users: Users::default(),
+    }
+}
+
+/// Returns whose users an app has by the annotations of a pod's manifest, those about the app and those about every app.
+/// An image doesn't decide that.
+///
+/// The host's users are the whole pod's or nobody's.
+fn users(own: Annotations, all: Annotations) -> Result<Users> {
+    match (own.users, all.users.unwrap_or_default()) {
+        (None | Some(Users::Host), Users::Host) => Ok(Users::Host),
+        (Some(_), Users::Host) => Err(Error::new(
+            "annotation gantry/users: expected none, since the whole pod has the host's users",
+        )),
+        (Some(Users::Host), _) => Err(Error::new(
+            "annotation gantry/users is host: expected own or shared, or that the whole pod has the host's users",
+        )),
+        (own, of_all) => Ok(own.unwrap_or(of_all)),
     }
 }
 
