@@ -16,6 +16,7 @@ use pod::path::AbsolutePath;
 use pod::user::ImageRoot;
 use pod::{Accounts, App, Pod, layout};
 use stage1_init::host::{Controllers, Host};
+use stage1_init::ids::Ids;
 use stage1_init::launch_file::Launch;
 use stage1_init::plan::{Options, Plan, plan};
 use stage1_init::{Loaded, Store, Tree, dry_run};
@@ -40,7 +41,6 @@ pub fn check(data: &[u8]) -> bool {
             unit_rules::check_unit(&file.content);
         }
     }
-    unit_rules::check_accounts(&planned.files["etc/passwd"].content, &planned.files["etc/group"].content);
     for (link, target) in &planned.links {
         unit_rules::check_path(link);
         let unit = target.strip_prefix("../").unwrap();
@@ -86,6 +86,7 @@ fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
         controllers: Controllers { cpu: choices.arbitrary()?, memory: choices.arbitrary()? },
         capabilities: CapabilitySet::from_bits(choices.arbitrary()?),
         oom_score_adjust: choices.int_in_range(-1000..=1000)?,
+        ids: choices.arbitrary::<bool>()?.then(|| Ids::new(0x4000_0000, 4)),
         resolv_conf: choices.arbitrary::<Option<&str>>()?.map(str::to_owned),
         zone: None,
     })
@@ -120,8 +121,6 @@ fn check_app(app: &App, credentials: &Accounts, planned: &Plan) {
         assert_eq!((unit.is_some(), launch.is_some()), (exec.is_some(), exec.is_some()), "{service}");
         let (Some(exec), Some(unit), Some(launch)) = (exec, unit, launch) else { continue };
         for line in [
-            format!("User={}", credentials.uid),
-            format!("Group={}", credentials.gid),
             "ExecStart=:/usr/lib/gantry/launch".into(),
             format!("StandardInput=file:/{}/launch/{service}", layout::OWN),
         ] {
@@ -131,7 +130,9 @@ fn check_app(app: &App, credentials: &Accounts, planned: &Plan) {
                 "{service}: {line}"
             );
         }
-        check_launch(app, exec, &serde_json::from_str(&launch.content).unwrap());
+        let launch: Launch = serde_json::from_str(&launch.content).unwrap();
+        assert_eq!((launch.user, launch.group), (credentials.uid, credentials.gid), "{service}");
+        check_launch(app, exec, &launch);
     }
 }
 

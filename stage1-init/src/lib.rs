@@ -22,6 +22,7 @@ mod start;
 pub use exchange::launch_file;
 pub use exchange::statuses::Writes;
 pub use load::host;
+pub use load::ids;
 pub use load::store::Store;
 pub use load::trees::{Lower, Tree};
 pub use load::zone::{Zone, ZoneLink};

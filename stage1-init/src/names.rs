@@ -25,6 +25,7 @@
 //! | [`APPS`] | `/init` | `/init`, `exit-code` | the names of the pod's apps, a line each |
 //! | [`BEGAN`] | `mounts` | `/init` | apps may have started |
 //! | [`ASKED`] | `/init` | the status writer, `exit-code` | `/init` was asked to stop the pod; its time is that of the request |
+//! | [`READY`] | `/init` | `mounts` | a socket: `/init` answers once apps may start ([`crate::exchange::ready`]) |
 //! | [`lost`] | the status writer | `exit-code` | why an app's status could not be written into the pod directory |
 //! | [`CODE`] | `exit-code` | `/init` | the pod's exit code, decimal and newline |
 //! | [`FAILURE`] | `mounts`, `exit-code`, `/init` | `/init`, the status writer | why no app decides the exit code: the number of a step and what failed there, a line each |
@@ -43,8 +44,9 @@ pub(crate) const OUTCOME_OF_HELPERS: &str = "/rkt/outcome";
 /// The socket that carries the caller's stdio: `ListenDatagram=` in `gantry-stdio.socket`, by which systemd recognises
 /// it.
 pub(crate) const STDIO: &str = "/run/gantry-stdio";
-/// The apps' /dev, in the pod.
-pub(crate) const DEV: &str = "/run/gantry/dev";
+
+/// The directory of the apps' own user namespaces, in the pod: a file by each app's name.
+pub(crate) const NAMESPACES: &str = "/run/gantry/users";
 
 /// The helper that becomes a program of an app's.
 pub(crate) const LAUNCH: &str = "launch";
@@ -89,10 +91,9 @@ pub(crate) const HOSTS: &str = "etc/gantry/hosts";
 pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
 /// The machine id of the pod's systemd (machine-id(5)), in stage1.
 pub(crate) const MACHINE_ID: &str = "etc/machine-id";
-/// The pod's own users, in stage1.
-pub(crate) const PASSWD: &str = "etc/passwd";
-/// The pod's own groups, in stage1.
-pub(crate) const GROUP: &str = "etc/group";
+/// The file that lists the apps with users of their own, in stage1: name, first id in the pod and number
+/// of ids, a line each.
+pub(crate) const USERS: &str = "etc/gantry/users";
 /// The time zone (localtime(5)), in stage1 and in the apps' roots.
 pub(crate) const LOCALTIME: &str = "etc/localtime";
 /// The directory of the zones that [`LOCALTIME`] may be a link to.
@@ -115,6 +116,8 @@ pub(crate) const APPS: &str = "apps";
 pub(crate) const BEGAN: &str = "began";
 /// The file of the outcome that shows a request to stop.
 pub(crate) const ASKED: &str = "asked";
+/// The socket of the outcome by which the pod tells `/init` that apps are about to start.
+pub(crate) const READY: &str = "ready";
 /// The file of the outcome with the exit code.
 pub(crate) const CODE: &str = "code";
 /// The file of the outcome with the reason why there is no exit code.

@@ -20,14 +20,17 @@ use crate::apply;
 use crate::args::{self, Args};
 use crate::enter::cgroup::Cgroup;
 use crate::enter::{private_root, rlimits, sockets, stdio};
+use crate::exchange::ready::Asked;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::load::host::{self, Controllers, Host};
+use crate::load::ids::{self, Ids, Locks};
 use crate::load::store::Store;
 use crate::load::zone::{self, Zone};
 use crate::load::{self, Loaded, lock};
 use crate::plan::{self, Options, Plan, dry_run};
 use crate::run::history::History;
 use crate::run::requests::Requests;
+use crate::run::supervisor::Started;
 use crate::run::{inotify, nspawn, reaper, supervisor};
 
 /// Runs the pod in the current directory.
@@ -58,8 +61,10 @@ fn show(options: &Options) -> Result<(), Failure> {
     let (directory, id) = pod_directory().at(Step::Load)?;
     let loaded = load::load(&directory, id).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
+    let has_own = !loaded.pod.has_hosts_users;
+    let ids = has_own.then(|| ids::first_choice(id, loaded.pod.apps.len())).transpose().at(Step::Load)?;
     let host =
-        host::look(cgroup.available().at(Step::Load)?, hosts_zone().at(Step::Units)?).at(Step::Load)?;
+        host::look(cgroup.available().at(Step::Load)?, hosts_zone().at(Step::Units)?, ids).at(Step::Load)?;
     print(&dry_run::text(&plan::plan(&loaded, &host, options))).at(Step::Load)
 }
 
@@ -79,19 +84,33 @@ fn start(options: &Options) -> Result<u8, Failure> {
     let loaded = load::load(&*lock, id).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let controllers = cgroup.delegate(Controllers::wanted_by(&loaded.pod)).at(Step::Load)?;
-    let host = host::look(controllers, hosts_zone().at(Step::Units)?).at(Step::Load)?;
+    let (ids, id_locks) = match loaded.pod.has_hosts_users {
+        true => (None, Locks::default()),
+        false => {
+            let (ids, locks) = ids::take(id, loaded.pod.apps.len()).at(Step::Namespace)?;
+            (Some(ids), locks)
+        }
+    };
+    let host = host::look(controllers, hosts_zone().at(Step::Units)?, ids).at(Step::Load)?;
 
     let history = History::begin(&*lock).context("cannot write the pod's history").at(Step::Units)?;
-    let done = boot(&lock, &loaded, cgroup, &host, &requests, &history, options);
+    let taken = Taken { cgroup, ids: id_locks };
+    let done = boot(&lock, &loaded, taken, &host, &requests, &history, options);
     history.end(&done);
     done
+}
+
+/// What of the host's is the pod's alone.
+struct Taken {
+    cgroup: Cgroup,
+    ids: Locks,
 }
 
 /// Writes what the pod is started with, runs it, and returns its exit code.
 fn boot(
     lock: &OwnedFd,
     loaded: &Loaded,
-    cgroup: Cgroup,
+    taken: Taken,
     host: &Host,
     requests: &Requests,
     history: &History,
@@ -104,14 +123,24 @@ fn boot(
     drop(stage1);
 
     inotify::check().at(Step::Namespace)?;
+    let Taken { cgroup, ids } = taken;
     let cgroup = cgroup.make(&plan.limits).at(Step::Namespace)?;
-    reaper::start(cgroup.cgroup(), lock, &loaded.store, history).at(Step::Namespace)?;
+    reaper::start(cgroup.cgroup(), lock, &loaded.store, &ids, history).at(Step::Namespace)?;
     let cgroup = cgroup.reaped();
-    let done = enter(&plan, &loaded.store, &cgroup, requests, options);
     // If this process is the first of a process namespace, the reaper ends with it.
-    if getpid().is_init() {
+    let is_first = getpid().is_init();
+    let ids = match is_first {
+        true => Some(ids),
+        false => {
+            ids.leave();
+            None
+        }
+    };
+    let done = enter(&plan, &loaded.store, &cgroup, requests, options);
+    if is_first {
         let _ = cgroup.remove();
     }
+    drop(ids);
     done
 }
 
@@ -124,13 +153,16 @@ fn enter(
     options: &Options,
 ) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
-    let stdio = stdio::take(plan.stdin).at(Step::Namespace)?;
+    let stdio = stdio::take(plan.stdin, plan.ids.is_some()).at(Step::Namespace)?;
     private_root::enter(plan, store).at(Step::Namespace)?;
+    let root = plan.ids.map_or(0, Ids::first);
+    let asked = Asked::listen(root).at(Step::Namespace)?;
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    supervisor::run(&command, stdio, offer, requests, cgroup, options.debug)
+    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, asked };
+    supervisor::run(started, stdio, requests, cgroup, options.debug)
 }
 
 /// Opens the current directory, and returns it with the pod id that is its name.

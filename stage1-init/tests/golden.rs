@@ -15,6 +15,7 @@ use pod::manifest::Manifest;
 use pod::path::RelativePath;
 use stage1_init::dry_run::text;
 use stage1_init::host::{Controllers, Host};
+use stage1_init::ids::Ids;
 use stage1_init::load;
 use stage1_init::plan::{Options, plan};
 use stage1_init::{Zone, ZoneLink};
@@ -96,6 +97,7 @@ fn host() -> Host {
         controllers: Controllers { cpu: true, memory: true },
         capabilities: CapabilitySet::from_bits(u64::MAX),
         oom_score_adjust: 0,
+        ids: None,
         resolv_conf: Some("nameserver 192.0.2.1\n".into()),
         zone: Some(Zone {
             content: b"TZif2".to_vec(),
@@ -112,7 +114,10 @@ fn check_on(name: &str, expected: &str, host: &Host, layout: Layout, options: &O
     let home = home(&case, layout);
     let pod = File::open(home.path().join("containers").join(ID)).unwrap();
     let loaded = load(pod, ID.parse().unwrap()).unwrap();
-    let found = text(&plan(&loaded, host, options));
+    // Only a host that can do everything has ids to give away.
+    let ids = (host.resolv_conf.is_some() && !loaded.pod.has_hosts_users)
+        .then(|| Ids::new(0x4000_0000, loaded.pod.apps.len()));
+    let found = text(&plan(&loaded, &Host { ids, ..host.clone() }, options));
     let expected = case.join(expected);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&expected, &found).unwrap();

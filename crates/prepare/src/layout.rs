@@ -52,15 +52,24 @@ pub(crate) fn lay_out(
     interrupt: &Interrupt,
 ) -> Result<FinishedLayout> {
     let stage1 = staging.make_directory(layout::STAGE1)?;
+    let own_users = !pod.has_hosts_users;
     if wanted == LayoutArgument::Copy {
+        if own_users {
+            overlay::map(&stage1).map_err(unmapped)?;
+        }
         return copies(&stage1, trees, pod, interrupt);
     }
     let work = staging.make_directory(layout::WORK)?;
     let lower = trees.stage1.root()?;
-    let possible = if overlay::is_known(data_dir)? { Ok(()) } else { overlay::probe(&lower, &stage1, &work) };
+    let possible = match own_users {
+        _ if overlay::is_known(data_dir, own_users)? => Ok(()),
+        false => overlay::probe(&lower, &stage1, &work),
+        true => overlay::probe_mapped(&lower, staging.directory(), layout::STAGE1, layout::WORK)
+            .map_err(unmapped)?,
+    };
     match possible {
         Ok(()) => {
-            overlay::remember(data_dir)?;
+            overlay::remember(data_dir, own_users)?;
             overlays(&stage1, &lower, trees, interrupt).context("cannot make its upper layer")
         }
         // This doesn't tell whether overlays work: the system is in trouble, and copies would add to it.
@@ -73,6 +82,21 @@ pub(crate) fn lay_out(
         }
         Err(error) => Err(error).context("no overlays here").hint("--layout copy works without overlays"),
     }
+}
+
+/// Names the way out for a pod that can't have users of its own there.
+fn unmapped(error: overlay::Unmapped) -> anyhow::Error {
+    let way_out = match &error {
+        overlay::Unmapped::System(_) => return error.into(),
+        overlay::Unmapped::FileSystem(_) => {
+            "another --dir may be on one that can; with the annotation gantry/users: host, the pod has the host's users"
+        }
+        overlay::Unmapped::Namespace(_) => {
+            "with the annotation gantry/users: host, the pod has the host's users"
+        }
+    };
+    let failed: Result<(), _> = Err(error).hint(way_out);
+    failed.expect_err("it is an error")
 }
 
 /// Makes an upper layer that contains only `/init`, which is executed before the overlay exists.

@@ -2,6 +2,7 @@
 //! What happens between the plan and nspawn: the private root, and everything that is mounted and opened for the pod.
 
 pub(crate) mod cgroup;
+pub(crate) mod devices;
 pub(crate) mod overlay;
 pub(crate) mod private_root;
 pub(crate) mod rlimits;
@@ -9,4 +10,5 @@ pub(crate) mod roots;
 pub(crate) mod sockets;
 pub(crate) mod stdio;
 pub(crate) mod terminal;
+pub(crate) mod users;
 pub(crate) mod volumes;

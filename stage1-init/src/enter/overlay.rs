@@ -18,6 +18,7 @@ use sys::overlay::{Layers, Unmade, make_with};
 use sys::{CalledOn as _, Error, InRoot, xattrs};
 
 use crate::apply::clear::{clear, readable};
+use crate::enter::users::{Shelf, Users};
 
 /// The upper layer with the changes to a tree; overlayfs's working directory is beside it.
 const CHANGES: &str = "changes";
@@ -29,37 +30,45 @@ const ATTRIBUTES: [&[u8]; 2] = [b"system.posix_acl_", b"user."];
 /// The directories that take the changes to a tree.
 #[derive(Debug)]
 pub(crate) struct Upper {
-    changes: InRoot,
-    work: InRoot,
+    /// What both are in: upper layer and working directory have to be of one mount.
+    directory: InRoot,
+    /// The name of the upper layer.
+    changes: &'static str,
 }
 
 impl Upper {
     /// Opens an app's directories at `path` in stage1, making them if they are missing.
     pub(crate) fn of_app(stage1: &InRoot, path: &str, lower: &InRoot) -> Result<Self> {
         let directory = stage1.make_dir(&RelativePath::from_bytes(path.as_bytes())?)?;
-        let changes = match InRoot::below(&directory, CHANGES) {
+        let directory = InRoot::below(directory, ".")?;
+        match InRoot::below(&directory, CHANGES) {
             Err(error) if error.errno == Errno::NOENT => {
                 make(&directory, NEW_CHANGES)?;
                 copy_metadata(lower, InRoot::below(&directory, NEW_CHANGES)?)?;
                 renameat(&directory, NEW_CHANGES, &directory, CHANGES)?;
-                InRoot::below(&directory, CHANGES)
             }
-            opened => opened,
-        };
-        Ok(Self { changes: changes.context(CHANGES)?, work: work(&directory)? })
+            opened => drop(opened.context(CHANGES)?),
+        }
+        empty_work(&directory)?;
+        Ok(Self { directory, changes: CHANGES })
     }
 
     /// Opens the pod's directories for the changes to stage1.
     pub(crate) fn of_stage1(pod: impl AsFd, lower: &InRoot) -> Result<Self> {
         let changes = InRoot::below(&pod, layout::STAGE1).context("cannot open stage1")?;
         copy_metadata(lower, &changes)?;
-        Ok(Self { changes, work: work(pod)? })
+        let directory = InRoot::below(&pod, ".").context("cannot open the pod directory")?;
+        empty_work(&directory)?;
+        Ok(Self { directory, changes: layout::STAGE1 })
     }
 }
 
-/// Makes a writable overlay on `lower`, mounted nowhere yet.
-pub(crate) fn mount(lower: &InRoot, upper: &Upper) -> Result<OwnedFd> {
-    let layers = Layers { lower, upper: &upper.changes, work: &upper.work };
+/// Makes a writable overlay on `lower` for these users, mounted nowhere yet.
+pub(crate) fn mount(lower: &InRoot, upper: &Upper, users: &Users, shelf: &Shelf) -> Result<OwnedFd> {
+    let (lower, both) = (users.layer(lower, shelf)?, users.layer(&upper.directory, shelf)?);
+    let changes = InRoot::below(&both, upper.changes).context("cannot open the upper layer")?;
+    let work = InRoot::below(&both, layout::WORK).context("cannot open the working directory")?;
+    let layers = Layers { lower: &lower, upper: &changes, work: &work };
     let options = [
         // The tree's directories can be renamed, as in a copy of the tree.
         ("redirect_dir", "on"),
@@ -68,7 +77,8 @@ pub(crate) fn mount(lower: &InRoot, upper: &Upper) -> Result<OwnedFd> {
         ("metacopy", "off"),
         ("index", "off"),
     ];
-    let made = make_with(&layers, &options, MountAttrFlags::MOUNT_ATTR_NODEV);
+    // The kernel makes files in the working directory as the user who mounts.
+    let made = users.act(|| Ok(make_with(&layers, &options, MountAttrFlags::MOUNT_ATTR_NODEV)))?;
     let made = made.map_err(|unmade| match unmade {
         Unmade::ReadOnly => anyhow!("the file system of the pod directory can't hold its changes"),
         unmade => unmade.into(),
@@ -76,15 +86,14 @@ pub(crate) fn mount(lower: &InRoot, upper: &Upper) -> Result<OwnedFd> {
     made.context("cannot make an overlay (a pod that is prepared with --layout copy needs none)")
 }
 
-/// Opens the working directory, emptied.
+/// Empties the working directory, making it if it is missing.
 ///
 /// The kernel clears it too, but uses it as it is if something prevents that.
-fn work(directory: impl AsFd) -> Result<InRoot> {
-    let empty = || -> Result<InRoot> {
-        make(&directory, layout::WORK)?;
-        let work = InRoot::below(&directory, layout::WORK)?;
-        clear(&directory, &readable(&work)?)?;
-        Ok(work)
+fn empty_work(directory: &InRoot) -> Result<()> {
+    let empty = || -> Result<()> {
+        make(directory, layout::WORK)?;
+        let work = InRoot::below(directory, layout::WORK)?;
+        clear(directory, &readable(&work)?)
     };
     empty().with_context(|| format!("cannot empty {}", layout::WORK))
 }

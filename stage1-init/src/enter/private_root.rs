@@ -19,6 +19,8 @@
 //! Invariant: every mount is made after the namespace became private, so none outlives the namespace's processes or
 //! shows on the host; and the host's own mounts are detached, so the pod pins none of them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
@@ -37,12 +39,17 @@ use sys::{InRoot, namespaces};
 
 use crate::enter::overlay::{self, Upper};
 use crate::enter::roots;
+use crate::enter::users::{Shelf, Users};
 use crate::enter::volumes::{self, Volume};
 use crate::exchange::outcome;
 use crate::failure::namespace;
+use crate::load::ids::Ids;
 use crate::load::store::Store;
 use crate::names;
-use crate::plan::Plan;
+use crate::plan::{Plan, Root};
+
+/// The directories of the private root that something is mounted on.
+const MOUNT_POINTS: [&str; 4] = ["pod", "dev", "proc", "sys"];
 
 /// The mounts that go into the private root, not attached yet.
 struct Trees {
@@ -51,6 +58,53 @@ struct Trees {
     status: OwnedFd,
     devices: OwnedFd,
     apps: Vec<(OwnedFd, Vec<Volume>)>,
+    users: AllUsers,
+}
+
+/// The users of the pod, and those of its apps by the host's id of their root.
+struct AllUsers {
+    pod: Users,
+    apps: BTreeMap<u32, Users>,
+}
+
+impl AllUsers {
+    fn of(plan: &Plan) -> Result<Self> {
+        let mut apps = BTreeMap::new();
+        for first in plan.roots.iter().filter_map(|root| root.first_id) {
+            if let Entry::Vacant(place) = apps.entry(first) {
+                place.insert(Users::new(Some(first))?);
+            }
+        }
+        Ok(Self { pod: Users::new(plan.ids.map(Ids::first))?, apps })
+    }
+
+    fn of_app(&self, root: &Root) -> &Users {
+        root.first_id.and_then(|first| self.apps.get(&first)).unwrap_or(&self.pod)
+    }
+}
+
+/// Takes the private root's mounts away from the pod: from every mount namespace but a new one of this process's.
+///
+/// nspawn 252 moves the pod's root over the private one, so that it stays below in the pod's mount namespace, with the
+/// host's devices and an unmasked /proc. All mounts there are locked, since they come from another user namespace
+/// (mount_namespaces(7), "Restrictions on mount namespaces"). But the kernel detaches what is mounted on a directory
+/// that is removed, in every mount namespace (rmdir(2) fails only where the directory is a mount point in the caller's).
+///
+/// To be called once nspawn has booted the pod, and before an app is started. nspawn itself needs nothing of it from then
+/// on.
+pub(crate) fn keep_alone() -> Result<()> {
+    namespace(namespaces::unshare_mounts(), "mount", "user.max_mnt_namespaces")?;
+    MOUNT_POINTS.iter().try_for_each(|name| {
+        let path = format!("/{name}");
+        let keep = || -> Result<()> {
+            let tree = clone_tree(&path, Submounts::Yes)?;
+            unmount(path.as_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
+            fs::remove_dir(&path)?;
+            fs::create_dir(&path)?;
+            Ok(attach(tree, File::open(&path)?)?)
+        };
+        keep().with_context(|| format!("cannot take {path} away from the pod"))
+    })
 }
 
 /// Moves this process from the pod directory into a private root that holds the pod.
@@ -66,12 +120,14 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
     fchdir(&root)?;
     fill(
         &trees,
-        &outcome::make(plan.statuses.iter().map(|(app, _)| app))
+        &outcome::make(plan.statuses.iter().map(|(app, _)| app), trees.users.pod.root())
             .context("cannot make a place for the pod's outcome")?,
     )?;
     switch_root().context("cannot enter the private root")?;
     plan.roots.iter().zip(&trees.apps).try_for_each(|(app, (tree, volumes))| {
-        roots::mount(app, tree, volumes, plan.zone.as_ref())
+        let users = trees.users.of_app(app);
+        users
+            .act(|| roots::mount(app, tree, volumes, plan.zone.as_ref(), users))
             .with_context(|| format!("root of app {}", roots::name(app)))
     })?;
     // The apps' statuses, roots and volumes are mounts of their own, so they are not affected.
@@ -84,26 +140,35 @@ fn take(plan: &Plan, store: &Store) -> Result<Trees> {
     let pod = File::open(".").context("cannot open the pod directory")?;
     let directory = InRoot::below(&pod, layout::STAGE1).context("cannot open stage1")?;
     let store = store.reopen(&pod)?;
+    let users = AllUsers::of(plan)?;
+    let shelf = Shelf::new().context("cannot make a place for layers")?;
     // The apps' overlays are made before stage1's: the kernel warns about an upper layer inside another one in use.
     let apps = plan.roots.iter().map(|app| {
-        let tree = roots::open(&app.tree, &directory, &store);
-        let both = tree.and_then(|tree| Ok((tree, volumes::open(&app.mounts)?)));
+        let owners = users.of_app(app);
+        let tree = roots::open(&app.tree, &directory, &store, owners, &shelf);
+        let both = tree.and_then(|tree| Ok((tree, volumes::open(&app.mounts, owners)?)));
         both.with_context(|| format!("root of app {}", roots::name(app)))
     });
     let apps = apps.collect::<Result<_>>()?;
     let stage1 = match &plan.stage1 {
-        None => clone_tree_at(&directory, Submounts::Yes).context("cannot take the stage1 tree")?,
-        Some(tree) => stage1(&pod, &store.tree(tree)?).context("stage1")?,
+        None => {
+            let tree = clone_tree_at(&directory, Submounts::Yes).context("cannot take the stage1 tree")?;
+            users.pod.own(&tree, Depth::All).context("stage1")?;
+            tree
+        }
+        Some(tree) => {
+            let lower = store.tree(tree)?;
+            let upper = Upper::of_stage1(&pod, &lower);
+            upper.and_then(|upper| overlay::mount(&lower, &upper, &users.pod, &shelf)).context("stage1")?
+        }
     };
     let status = status(&directory).context("stage1's directory of statuses")?;
+    users.pod.own(&status, Depth::One).context("stage1's directory of statuses")?;
+    shelf.clear(&pod)?;
     set_attributes(&stage1, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::All)
         .context("cannot restrict the stage1 tree")?;
     let devices = clone_tree("/dev", Submounts::Yes).context("cannot take /dev")?;
-    Ok(Trees { stage1, status, devices, apps })
-}
-
-fn stage1(pod: &File, lower: &InRoot) -> Result<OwnedFd> {
-    overlay::mount(lower, &Upper::of_stage1(pod, lower)?)
+    Ok(Trees { stage1, status, devices, apps, users })
 }
 
 /// Takes the pod directory's own directory of statuses.

@@ -2,7 +2,7 @@
 //! An app's root: its image's tree, and what an executor adds to it.
 //!
 //! The tree is the app's own, or an overlay on one that other apps use too. So no app sees what another one changes.
-//! Then these are added, in order: the places for the pod's /proc, /sys and /dev; /tmp; the host's time zone; hosts
+//! Then these are added, in order: the places for the pod's /proc and /sys; /dev; /tmp; the host's time zone; hosts
 //! and resolv.conf where the image has none; and the volumes. Invariant: everything is resolved in the app's root,
 //! which the app may have left in any state, and nothing is written through a volume.
 
@@ -21,9 +21,11 @@ use sys::mounts::{
 
 use crate::apply::clear::readable;
 use crate::apply::zone;
+use crate::enter::devices;
 use crate::enter::overlay::{self, Upper};
+use crate::enter::users::{Shelf, Users};
 use crate::enter::volumes::{self, Volume};
-use crate::exchange::view::{COPIED, Copied, TMP};
+use crate::exchange::view::{DEV, PLACES, TMP};
 use crate::failure::warn;
 use crate::load::store::Store;
 use crate::load::trees::{self, Tree};
@@ -41,14 +43,24 @@ pub(crate) fn name(root: &Root) -> &str {
 }
 
 /// Takes an app's tree from the pod directory and the store, mounted nowhere yet.
-pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<OwnedFd> {
+pub(crate) fn open(
+    tree: &Tree,
+    stage1: &InRoot,
+    store: &Store,
+    users: &Users,
+    shelf: &Shelf,
+) -> Result<OwnedFd> {
     let lower = trees::open(tree, stage1, store)?;
     let tree = match tree {
-        Tree::Own(_) => clone_tree_at(&lower, Submounts::No).context("cannot take its tree")?,
+        Tree::Own(_) => {
+            let tree = clone_tree_at(&lower, Submounts::No).context("cannot take its tree")?;
+            users.own(&tree, Depth::One)?;
+            tree
+        }
         Tree::Shared { upper: path, .. } => {
             let upper = Upper::of_app(stage1, path, &lower)
                 .with_context(|| format!("cannot make stage1's {path}"))?;
-            overlay::mount(&lower, &upper)?
+            overlay::mount(&lower, &upper, users, shelf)?
         }
     };
     set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_NODEV, Depth::One).context("cannot restrict it")?;
@@ -56,16 +68,27 @@ pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<OwnedF
 }
 
 /// Mounts an app's tree and its volumes as the app's root; the pod is at [`POD`].
-pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume], zone: Option<&Zone>) -> Result<()> {
+///
+/// This process must act as root of the app's users ([`Users::act`]).
+pub(crate) fn mount(
+    root: &Root,
+    tree: &OwnedFd,
+    volumes: &[Volume],
+    zone: Option<&Zone>,
+    users: &Users,
+) -> Result<()> {
     let at = format!("{POD}/{}", root.at);
     let place = File::open(&at).with_context(|| format!("cannot open {at}"))?;
     attach(tree, place).context("cannot mount it")?;
 
     let app = InRoot::below(tree, ".")?;
-    for Copied { at, .. } in COPIED {
-        directory(&app, &path(at)?)?;
+    for at in PLACES {
+        let place = directory(&app, &path(at)?)?;
+        if at == DEV {
+            devices::mount(&place, users).context(at)?;
+        }
     }
-    tmp(&app, root.read_only).context("/tmp")?;
+    tmp(&app, root.read_only, users).context("/tmp")?;
     if let Err(error) = zone::put(&app, zone) {
         warn(&format!("app {} has not the host's time zone: /etc/localtime: {error:#}", name(root)));
     }
@@ -77,14 +100,15 @@ pub(crate) fn mount(root: &Root, tree: &OwnedFd, volumes: &[Volume], zone: Optio
 }
 
 /// Provides a /tmp for all users: the image's, one made in its place, or a tmpfs.
-fn tmp(app: &InRoot, in_memory: bool) -> Result<()> {
+fn tmp(app: &InRoot, in_memory: bool, users: &Users) -> Result<()> {
     let path = path(TMP)?;
     // Whatever else is wrong with it shows when it is opened as a directory.
     let is_missing = matches!(app.find(&path), Ok(None));
     let directory = directory(app, &path)?;
     if in_memory {
         let safe = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        let memory = create("tmpfs", &[("mode", "1777")], safe)?;
+        let id = users.root().to_string();
+        let memory = create("tmpfs", &[("mode", "1777"), ("uid", &id), ("gid", &id)], safe)?;
         attach(memory, directory)?;
     } else if is_missing {
         fchmod(readable(&directory)?, TMP_MODE)?;

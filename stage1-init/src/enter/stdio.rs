@@ -8,12 +8,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::fs::{FileType, FsWord, Mode, OFlags, fchmod, fcntl_getfl, fstat, fstatfs};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::enter::terminal::{self, Input};
 use crate::enter::volumes::is_directory;
 use crate::exchange::stdio_message;
+
+/// The file system of pipes without a name (linux/magic.h, `PIPEFS_MAGIC`).
+const PIPEFS: FsWord = 0x5049_5045;
 
 /// Refuses a stdio that is more than a stream.
 ///
@@ -40,8 +43,9 @@ pub(crate) struct Stdio {
 
 /// Takes this process's stdio for the apps. Without `stdin`, their stdin is /dev/null.
 ///
-/// This process must still be in the caller's mount namespace.
-pub(crate) fn take(stdin: bool) -> Result<Stdio> {
+/// This process must still be in the caller's mount namespace. If the apps' users are not the host's, a pipe is opened to
+/// all: an app may open it again, by the name /dev/stdout, and no other process of the host can.
+pub(crate) fn take(stdin: bool, own_users: bool) -> Result<Stdio> {
     let caller = io::stdin();
     let (input, terminal) = match stdin {
         false => (File::open("/dev/null").context("cannot open /dev/null")?.into(), Input::None),
@@ -55,7 +59,22 @@ pub(crate) fn take(stdin: bool) -> Result<Stdio> {
         false => Ok(fd.try_clone_to_owned()?),
     };
     let (out, error) = (output(io::stdout().as_fd(), "stdout")?, output(io::stderr().as_fd(), "stderr")?);
-    Ok(Stdio { descriptors: [input, out, error], terminal })
+    let descriptors = [input, out, error];
+    for descriptor in descriptors.iter().filter(|_| own_users) {
+        if FileType::from_raw_mode(fstat(descriptor)?.st_mode) == FileType::Fifo {
+            open_to_all(descriptor).context("cannot give the apps a pipe of the caller's")?;
+        }
+    }
+    Ok(Stdio { descriptors, terminal })
+}
+
+/// Lets any user read and write a pipe that has no name. A named one is left as it is.
+fn open_to_all(pipe: &OwnedFd) -> Result<()> {
+    let is_named = fstatfs(pipe)?.f_type != PIPEFS;
+    if !is_named {
+        fchmod(pipe, Mode::from_raw_mode(0o666))?;
+    }
+    Ok(())
 }
 
 fn unusable(name: &str) -> String {

@@ -19,6 +19,7 @@ use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree_at, set_a
 use sys::{CalledOn as _, InRoot, open_mounted, proc_path};
 
 use crate::apply::clear::readable;
+use crate::enter::users::Users;
 
 /// A volume that is mounted nowhere yet.
 #[derive(Debug)]
@@ -28,12 +29,12 @@ pub(crate) struct Volume {
 }
 
 /// Opens an app's volumes; the current directory must be the pod directory.
-pub(crate) fn open(mounts: &[Mount]) -> Result<Vec<Volume>> {
-    let one = |mount: &Mount| open_one(mount).with_context(|| format!("volume at {}", mount.target));
+pub(crate) fn open(mounts: &[Mount], users: &Users) -> Result<Vec<Volume>> {
+    let one = |mount: &Mount| open_one(mount, users).with_context(|| format!("volume at {}", mount.target));
     mounts.iter().map(one).collect()
 }
 
-fn open_one(mount: &Mount) -> Result<Volume> {
+fn open_one(mount: &Mount, users: &Users) -> Result<Volume> {
     let (tree, depth) = match &mount.source {
         Source::Host { path, recursive } => {
             let submounts = if *recursive { Submounts::Yes } else { Submounts::No };
@@ -52,6 +53,10 @@ fn open_one(mount: &Mount) -> Result<Volume> {
     // If the volume itself is a device, it is meant to be used as one.
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, is_directory(&tree)?);
     set_attributes(&tree, attributes, depth).context("cannot restrict it")?;
+    // A device's owner stays the host's, since devtmpfs can't map ids: apps have what everybody may do with it.
+    if !is_device(&tree)? {
+        users.own(&tree, depth)?;
+    }
     Ok(Volume { tree, target: mount.target.clone() })
 }
 
@@ -145,6 +150,11 @@ fn real_path(file: &OwnedFd, root: &InRoot) -> Result<AbsolutePath> {
         .context("a target is not in the app's root")?;
     let path = format!("/{}", below.to_str().context("a target's name is not UTF-8")?);
     Ok(path.parse()?)
+}
+
+fn is_device(file: impl AsFd) -> Result<bool> {
+    let kind = FileType::from_raw_mode(fstat(file)?.st_mode);
+    Ok(matches!(kind, FileType::CharacterDevice | FileType::BlockDevice))
 }
 
 /// Tells whether an open file is a directory.

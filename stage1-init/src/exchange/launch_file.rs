@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 /// The capabilities that a launcher has beside its app's, until it is in the app's root (linux/capability.h).
 ///
 /// `CAP_SYS_ADMIN` (21) and `CAP_SYS_CHROOT` (18) are for entering that root, the first for setting a filter as well.
-/// `CAP_SETGID` (6) is for setting the app's groups, and `CAP_SETPCAP` (8) for losing all of these again.
-/// `CAP_SYS_PTRACE` (19) protects the launcher until then: without it, a process of an app's could have the same
+/// `CAP_SETGID` (6) and `CAP_SETUID` (7) are for becoming the app's user, and `CAP_SETPCAP` (8) for losing all of these
+/// again. `CAP_SYS_PTRACE` (19) protects the launcher until then: without it, a process of an app's could have the same
 /// capabilities.
 pub(crate) fn launchers_capabilities() -> CapabilitySet {
-    CapabilitySet::from_bits(1 << 21 | 1 << 18 | 1 << 6 | 1 << 8 | 1 << 19)
+    CapabilitySet::from_bits(1 << 21 | 1 << 18 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 19)
 }
 
 /// One of an app's programs: the app itself or a handler.
@@ -39,6 +39,13 @@ pub struct Launch {
     /// All of its environment; a name occurs once.
     #[serde(with = "map")]
     pub environment: Vec<(EnvName, Word)>,
+    /// Whether it runs in the app's own user namespace ([`crate::names::NAMESPACES`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_users: bool,
+    /// The user that it runs as.
+    pub user: u32,
+    /// Its primary group.
+    pub group: u32,
     /// Its supplementary groups, including the primary one; empty if the primary one is all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<u32>,
@@ -54,9 +61,6 @@ pub struct Launch {
     /// The capabilities that it may have.
     #[serde(default, with = "numbers", skip_serializing_if = "is_empty")]
     pub capabilities: CapabilitySet,
-    /// The capabilities that only the launcher has; the program gets none of them.
-    #[serde(default, with = "numbers", skip_serializing_if = "is_empty")]
-    pub drop_capabilities: CapabilitySet,
 }
 
 /// A consecutive range of the pod's sockets.

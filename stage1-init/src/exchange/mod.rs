@@ -3,6 +3,7 @@
 
 pub mod launch_file;
 pub(crate) mod outcome;
+pub(crate) mod ready;
 pub(crate) mod statuses;
 pub(crate) mod stdio_message;
 pub(crate) mod view;

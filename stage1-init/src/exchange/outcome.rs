@@ -10,7 +10,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -35,8 +35,11 @@ pub(crate) const REMOVED: &str = "the pod directory was removed while the pod ra
 pub(crate) struct Outcome(&'static str);
 
 /// Makes an outcome for these apps in the current directory, and returns the mount of it that goes into the pod.
-pub(crate) fn make<'a>(apps: impl Iterator<Item = &'a AppName>) -> Result<OwnedFd> {
+///
+/// The host's user `root` is root in the pod.
+pub(crate) fn make<'a>(apps: impl Iterator<Item = &'a AppName>, root: u32) -> Result<OwnedFd> {
     fs::create_dir(names::OUTCOME)?;
+    chown(names::OUTCOME, Some(root), Some(root))?;
     let apps: String = apps.map(|app| format!("{app}\n")).collect();
     fs::write(format!("{}/{}", names::OUTCOME, names::APPS), apps)?;
     let mount = clone_tree(names::OUTCOME, Submounts::No)?;

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What every app sees beside its tree and volumes. `/init` and the pod mount it, and `--dry-run` lists it.
 //!
-//! An app's root is completed in two parts. `/init` does the first (`enter::roots`): what the plan has for that root.
-//! The second needs the pod's namespaces and is done inside the pod (`helpers::mounts`), for all apps in the
-//! same way: the apps' /dev is made, then the pod's /proc and /sys are masked, then each root gets a copy of the three.
+//! An app's root is completed in two parts. `/init` does the first (`enter::roots`): a /dev, and what the plan has for that
+//! root. The second needs the pod's namespaces and is done inside the pod (`helpers::mounts`), for all apps in the same
+//! way: the pod's /proc and /sys are masked, then each root gets a copy of these, and of parts of the pod's /dev.
 
-use crate::names::DEV;
-
-/// Devices in [`DEV`], by name and number (admin-guide/devices). There is no console behind /dev/console: it behaves as
+/// Devices in an app's /dev, by name and number (admin-guide/devices). There is no console behind /dev/console: it behaves as
 /// /dev/null.
 pub(crate) const DEVICES: [(&str, u32, u32); 7] = [
     ("null", 1, 3),
@@ -26,7 +24,7 @@ pub(crate) const LINKS: [(&str, &str); 5] = [
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
 ];
-/// Parts of the pod's /dev that its apps share.
+/// The directories in it on which parts of the pod's /dev are mounted, which its apps share.
 pub(crate) const SHARED: [&str; 3] = ["pts", "shm", "mqueue"];
 /// Files and directories that reveal the host's hardware, memory or secrets. They are hidden, as OCI runtimes do by
 /// default (runtime-tools and containerd's default `maskedPaths`). Not every kernel has all of them.
@@ -60,11 +58,17 @@ pub(crate) struct Copied {
 }
 
 /// The last mounts that apps get. The pod's cgroups come with /sys.
-pub(crate) const COPIED: [Copied; 3] = [
+pub(crate) const COPIED: [Copied; 5] = [
     Copied { at: "/proc", source: "/proc", read_only: false },
     Copied { at: "/sys", source: "/sys", read_only: true },
-    Copied { at: "/dev", source: DEV, read_only: false },
+    Copied { at: "/dev/pts", source: "/dev/pts", read_only: false },
+    Copied { at: "/dev/shm", source: "/dev/shm", read_only: false },
+    Copied { at: "/dev/mqueue", source: "/dev/mqueue", read_only: false },
 ];
+/// The directories of an app's root that are mount points in every pod. A place that is missing is made.
+pub(crate) const PLACES: [&str; 3] = [DEV, "/proc", "/sys"];
+/// The app's own devices.
+pub(crate) const DEV: &str = "/dev";
 
 /// The directory that every user may write to: the app's own, or in memory.
 pub(crate) const TMP: &str = "/tmp";

@@ -9,6 +9,7 @@
 use std::fs::File;
 
 use anyhow::{Context, Result};
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{chdir, chroot, fchdir};
 use sys::mounts::{Submounts, attach, clone_tree};
@@ -22,9 +23,13 @@ pub(super) fn root(path: &str) -> Result<()> {
     unshare_mounts().context("cannot make a mount namespace")?;
     let own = File::open("/proc/self/ns/mnt").context("cannot open its mount namespace")?;
     let tree = clone_tree(path, Submounts::Yes).context("cannot take the tree")?;
-    unmount("/", UnmountFlags::DETACH).context("cannot detach the pod's root")?;
-    // Entering its own namespace again makes the topmost remaining mount the process's root (setns(2)).
-    enter_mounts(own).context("cannot enter its mount namespace")?;
+    match unmount("/", UnmountFlags::DETACH) {
+        // Entering its own namespace again makes the topmost remaining mount the process's root (setns(2)).
+        Ok(()) => enter_mounts(own).context("cannot enter its mount namespace")?,
+        // A pod with a user namespace can't reveal what was below when it was made. `/init` has taken that away.
+        Err(Errno::INVAL) => {}
+        Err(error) => return Err(error).context("cannot detach the pod's root"),
+    }
     attach(&tree, File::open("/")?).context("cannot mount the tree")?;
     fchdir(&tree)?;
     if pivot().context("cannot leave the private root")? == OldRoot::Stays {

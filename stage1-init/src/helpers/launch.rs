@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becomes one of an app's programs. systemd has already set its user, groups and limits; its stdin is the launch file,
-//! which says what to start ([`crate::exchange::launch_file`]).
+//! Becomes one of an app's programs. systemd has already set its limits; its stdin is the launch file, which says what to
+//! start ([`crate::exchange::launch_file`]).
 //!
-//! The launcher has capabilities that the app may not have. It gives them up as soon as it is in the app's root, which
-//! it enters in a mount namespace of the program's own ([`super::enter`]). Nothing of the pod's root is left there for
+//! The launcher starts as the pod's root, with capabilities that the app may not have. It enters the app's root, in a
+//! mount namespace of the program's own ([`super::enter`]), then the app's user namespace; then it becomes the app's
+//! user and gives its capabilities up ([`super::identity`]). Nothing of the pod's root is left in the mount namespace for
 //! chroot(2) to lead back to.
 //!
 //! Invariant: a process that is still in the pod's root has `CAP_SYS_PTRACE`; a process that looks up anything of an
@@ -30,17 +31,13 @@ use nix::unistd::execve;
 use pod::name::PortName;
 use pod::text::escape;
 use rustix::fs::OFlags;
-use rustix::process::{Gid, fchdir, getpid};
+use rustix::process::{fchdir, getpid};
 use rustix::stdio::dup2_stdin;
-use rustix::thread::{
-    CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_thread_groups,
-};
 use sys::process::{default_signals, exit_at_once, set_filter};
-use sys::{activation, open_without_magic};
+use sys::{activation, open_without_magic, users};
 
-use super::enter;
-use crate::exchange::launch_file::{Filter, Launch, Sockets};
+use super::{enter, identity};
+use crate::exchange::launch_file::{Launch, Sockets};
 use crate::exchange::stdio_message;
 use crate::failure::report;
 
@@ -111,12 +108,12 @@ fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
 
 fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, Failed> {
     let program = escape(launch.exec.program());
-    if !launch.groups.is_empty() {
-        // Not set by systemd, which takes quadratic time for them.
-        let groups: Vec<_> = launch.groups.iter().copied().map(Gid::from_raw).collect();
-        set_thread_groups(&groups).context("cannot set its groups")?;
-    }
+    // Opened while the launcher is in the pod's root.
+    let namespace = identity::namespace(launch).context("cannot find its user namespace")?;
     enter::root(launch.root.as_str()).context("cannot enter its root")?;
+    if let Some(namespace) = namespace {
+        users::enter(namespace).context("cannot enter its user namespace")?;
+    }
     // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
     let capabilities = launch.capabilities.bits();
     set_filter(&mut match launch.seccomp {
@@ -124,7 +121,7 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
         Some(_) => filter::floor(capabilities),
     })
     .context("cannot filter its system calls")?;
-    give_up(launch).context("cannot give up the launcher's capabilities")?;
+    identity::take_on(launch)?;
     enter_directory(launch)?;
     let passed = match &launch.sockets {
         Some(own) => pass(own, sockets).context("cannot pass its sockets on")?,
@@ -205,25 +202,6 @@ fn pass(own: &Sockets, all: Vec<OwnedFd>) -> Result<Vec<String>> {
     ])
 }
 
-/// Gives up the launcher's capabilities that the app may not have, for the launcher and the program.
-///
-/// Keeps `CAP_SYS_ADMIN` if a filter has to be set; exec takes it away.
-fn give_up(launch: &Launch) -> Result<()> {
-    let mut dropped = KernelSet::empty();
-    for capability in launch.drop_capabilities.iter() {
-        let one = KernelSet::from_bits_retain(1 << capability.number());
-        remove_capability_from_bounding_set(one)?;
-        dropped |= one;
-    }
-    if launch.seccomp.as_ref().is_some_and(Filter::filters) {
-        dropped -= KernelSet::SYS_ADMIN;
-    }
-    clear_ambient_capability_set()?;
-    let CapabilitySets { effective, permitted, .. } = capabilities(None)?;
-    let (effective, permitted) = (effective - dropped, permitted - dropped);
-    Ok(set_capabilities(None, CapabilitySets { effective, permitted, inheritable: KernelSet::empty() })?)
-}
-
 /// Lists the paths to try: the program itself if it is a path, else its name in every directory of the app's PATH.
 fn candidates(launch: &Launch) -> Vec<CString> {
     let program = launch.exec.program();
@@ -250,6 +228,7 @@ mod tests {
             let environment = serde_json::json!({"PATH": "/x::y:/z"});
             serde_json::from_value(serde_json::json!({
                 "app": "a", "root": "/r", "exec": [program], "directory": "/", "environment": environment,
+                "user": 0, "group": 0,
             }))
             .unwrap()
         };

@@ -4,6 +4,7 @@
 use nix::sys::signal::{SigSet, Signal};
 
 mod enter;
+mod identity;
 pub(crate) mod launch;
 pub(crate) mod mounts;
 pub(crate) mod status;

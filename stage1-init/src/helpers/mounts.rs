@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Gives every app its /proc, /sys and /dev: the pod's /proc and /sys with their sensitive parts masked, and a /dev of
-//! a few devices.
+//! Gives every app its /proc and /sys, which are the pod's with their sensitive parts masked, and the shared parts of
+//! /dev. Makes the apps' user namespaces, and asks `/init` whether apps may start.
 //!
 //! This needs the pod's namespaces, so it can't be done earlier. The mount targets are in the app's root. None is
 //! created there, because the volumes are already mounted.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pod::layout;
-use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, makedev, mknodat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount_remount};
-use rustix::process::umask;
 use sys::InRoot;
 use sys::mounts::{
-    Depth, MountAttrFlags, Submounts, attach, clone_tree, create, make_all_private, set_attributes,
+    Depth, MountAttrFlags, Submounts, attach, clone_tree, clone_tree_at, create, make_all_private,
+    set_attributes,
 };
+use sys::users::{self, Map};
 
 use crate::exchange::outcome::PODS;
-use crate::exchange::view::{COPIED, Copied, DEVICES, LINKS, MASKED, READ_ONLY, SHARED};
+use crate::exchange::ready;
+use crate::exchange::view::{COPIED, Copied, MASKED, READ_ONLY};
 use crate::failure::{Step, report};
-use crate::names::DEV;
+use crate::names::{NAMESPACES, USERS};
 
 /// Makes all mounts. On failure, reports why and returns a failure.
 pub(crate) fn run() -> ExitCode {
     // If this fails, systemd starts it again, because the message still waits on the socket. The first run has reported
     // why.
-    if fs::exists(DEV).unwrap_or(false) {
+    if fs::exists(NAMESPACES).unwrap_or(false) {
         return ExitCode::FAILURE;
     }
-    match PODS.begin().context("cannot note that apps may start").and_then(|()| mount_all()) {
+    match PODS.begin().context("cannot note that apps may start").and_then(|()| prepare()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // `/init` reports the error, and ends as it does when it can't make a mount itself.
@@ -46,40 +46,33 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn mount_all() -> Result<()> {
+fn prepare() -> Result<()> {
+    fs::create_dir_all(NAMESPACES)?;
     // systemd makes its mounts shared. What is mounted on a copy of a shared mount appears on the other copies, too.
     make_all_private().context("cannot make the pod's mounts private")?;
-    make_dev().context("cannot make the apps' /dev")?;
     hide().context("cannot mask what is sensitive")?;
     for app in fs::read_dir(format!("/{}", layout::APPS)).context("cannot list the apps")? {
         let root = app?.path();
         mount_into(&root).with_context(|| format!("cannot mount into {}", root.display()))?;
     }
-    Ok(())
+    make_namespaces().context("cannot make the apps' user namespaces")?;
+    ready::ask()
 }
 
-fn make_dev() -> Result<()> {
-    fs::create_dir_all(DEV)?;
-    let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    attach(create("tmpfs", &[("mode", "0755"), ("size", "64k")], safe)?, File::open(DEV)?)?;
-    let mode = Mode::from_raw_mode(0o666);
-    let usual = umask(Mode::empty());
-    for (name, major, minor) in DEVICES {
-        let device = makedev(major, minor);
-        mknodat(CWD, Path::new(DEV).join(name), FileType::CharacterDevice, mode, device)?;
+/// Makes a user namespace for each app with users of its own, and mounts it by the app's name, where launchers find it.
+fn make_namespaces() -> Result<()> {
+    let list = fs::read_to_string(format!("/{USERS}")).context("cannot list the apps' users")?;
+    for line in list.lines() {
+        let mut words = line.split(' ');
+        let (Some(app), Some(first), Some(count)) = (words.next(), words.next(), words.next()) else {
+            bail!("expected an app and its ids")
+        };
+        let number = |word: &str| word.parse().with_context(|| format!("app {app}: expected an id"));
+        let namespace = users::make(Map { inside: 0, outside: number(first)?, count: number(count)? });
+        let place = File::create(Path::new(NAMESPACES).join(app))?;
+        attach(clone_tree_at(namespace?, Submounts::No)?, place).with_context(|| format!("app {app}"))?;
     }
-    umask(usual);
-    for (name, target) in LINKS {
-        symlink(target, Path::new(DEV).join(name))?;
-    }
-    for name in SHARED {
-        let place = Path::new(DEV).join(name);
-        fs::create_dir(&place)?;
-        attach(clone_tree(&format!("/dev/{name}"), Submounts::Yes)?, File::open(place)?)?;
-    }
-    // No app may write to the only directory in which devices work. What is mounted below it stays writable.
-    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;
-    Ok(mount_remount(DEV, flags, "")?)
+    Ok(())
 }
 
 fn hide() -> Result<()> {
@@ -87,7 +80,7 @@ fn hide() -> Result<()> {
     for path in MASKED {
         let Some(place) = open(path)? else { continue };
         let is_directory = FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Directory;
-        let mask = if is_directory { empty()? } else { clone_tree(&format!("{DEV}/null"), Submounts::No)? };
+        let mask = if is_directory { empty()? } else { clone_tree("/dev/null", Submounts::No)? };
         attach(mask, place).context(path)?;
     }
     for path in READ_ONLY {

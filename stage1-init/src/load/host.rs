@@ -9,6 +9,7 @@ use pod::Pod;
 use pod::isolators::CapabilitySet;
 
 use crate::exchange::launch_file::launchers_capabilities;
+use crate::load::ids::Ids;
 use crate::load::zone::Zone;
 
 /// How much of a resolv.conf is read at most.
@@ -23,6 +24,8 @@ pub struct Host {
     pub capabilities: CapabilitySet,
     /// How readily the kernel ends this process when memory runs out. Lowering it needs `CAP_SYS_RESOURCE`.
     pub oom_score_adjust: i16,
+    /// The ids of the pod's users on the host; `None` means the host's own users.
+    pub ids: Option<Ids>,
     /// The host's /etc/resolv.conf.
     pub resolv_conf: Option<String>,
     /// The host's time zone; `None` means UTC.
@@ -49,8 +52,8 @@ impl Controllers {
     }
 }
 
-/// Inspects the host, whose controllers and time zone are known already.
-pub(crate) fn look(controllers: Controllers, zone: Option<Zone>) -> Result<Host> {
+/// Inspects the host, whose controllers and time zone are known already, and which has given the pod these ids.
+pub(crate) fn look(controllers: Controllers, zone: Option<Zone>, ids: Option<Ids>) -> Result<Host> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let score = std::fs::read_to_string("/proc/self/oom_score_adj").context("cannot read oom_score_adj")?;
     let capabilities = bounding_set(&status).context("no CapBnd in /proc/self/status")?;
@@ -60,6 +63,7 @@ pub(crate) fn look(controllers: Controllers, zone: Option<Zone>) -> Result<Host>
         controllers,
         capabilities,
         oom_score_adjust: score.trim().parse().context("oom_score_adj is not a number")?,
+        ids,
         resolv_conf: resolv_conf().context("cannot read the host's /etc/resolv.conf")?,
         zone,
     })

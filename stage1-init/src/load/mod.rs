@@ -2,6 +2,7 @@
 //! Loads a pod directory into a [`Pod`], and finds out the users and groups that its apps run as.
 
 pub mod host;
+pub mod ids;
 pub(crate) mod lock;
 pub(crate) mod store;
 pub(crate) mod trees;

@@ -8,10 +8,11 @@ use pod::text::one_line;
 use pod::{Mount, Socket, Source, layout};
 
 use crate::exchange::statuses::Writes;
-use crate::exchange::view::{COPIED, Copied, DEVICES, MASKED, READ_ONLY, SHARED, TMP};
+use crate::exchange::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, TMP};
+use crate::load::ids::BLOCK;
 use crate::load::trees::{Lower, Tree};
 use crate::load::zone::Zone;
-use crate::names::{DEV, LOCALTIME};
+use crate::names::LOCALTIME;
 use crate::plan::{Directory, File, Plan, Root, Supplied};
 
 /// Renders the plan as lines.
@@ -47,6 +48,11 @@ pub fn text(plan: &Plan) -> String {
         Writes::Once => layout::status(app),
         Writes::Again => format!("{}, at each end", layout::status(app)),
     }));
+    lines.push("== users ==".into());
+    lines.push(plan.ids.map_or("the host's".into(), |ids| {
+        format!("the pod's own: {} ids from the host's {} on", ids.count(), ids.first())
+    }));
+    lines.extend(plan.oom_score_least.map(|least| format!("oom_score_adj may be {least} at the least")));
     lines.push("== stdin ==".into());
     lines.push(if plan.stdin { "the caller's" } else { "/dev/null" }.into());
     lines.push("== command ==".into());
@@ -73,12 +79,19 @@ fn zone(zone: Option<&Zone>) -> Vec<String> {
 
 /// Describes what `/init` mounts for an app.
 fn of_root(root: &Root) -> Vec<String> {
-    let Root { at, tree, read_only, supplied, mounts } = root;
+    let Root { at, tree, first_id, read_only, supplied, mounts } = root;
     let tree = match tree {
         Tree::Own(path) => path.clone(),
         Tree::Shared { lower, upper } => format!("{} with changes in {upper}", lower_path(lower)),
     };
     let mut lines = vec![format!("{at}: {tree}{}", writable(*read_only))];
+    lines
+        .extend(first_id.map(|first| format!("  its ids are the host's {first} to {}", first + (BLOCK - 1))));
+    lines.push(format!(
+        "  \"{DEV}\": {}, in memory{}",
+        DEVICES.map(|(name, ..)| name).join(" "),
+        writable(true)
+    ));
     lines.extend(read_only.then(|| format!("  \"{TMP}\": in memory")));
     let supplied = supplied.iter();
     lines.extend(supplied.map(|Supplied { at, source }| {
@@ -100,10 +113,7 @@ fn of_root(root: &Root) -> Vec<String> {
 
 /// Describes what is mounted in the pod for all apps, once its namespaces exist.
 fn in_pod() -> Vec<String> {
-    let devices = DEVICES.map(|(name, ..)| name).join(" ");
-    let dev = format!("  \"{DEV}\": {devices}, in memory{}", writable(true));
-    let mut lines = vec!["in the pod:".to_owned(), dev];
-    lines.extend(SHARED.map(|name| format!("  \"{DEV}/{name}\": \"/dev/{name}\"")));
+    let mut lines = vec!["in the pod:".to_owned()];
     lines.extend(MASKED.map(|path| format!("  \"{path}\": nothing, where the kernel has it")));
     lines.extend(
         READ_ONLY.map(|path| format!("  \"{path}\": itself, where the kernel has it{}", writable(true))),

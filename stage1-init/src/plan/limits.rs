@@ -39,8 +39,7 @@ pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limi
         warnings.push(format!("{missing} {whose}: this process has no such capability to pass on"));
     }
     if let Some(score) = isolators.oom_score_adjust {
-        let may_lower = CapabilitySet::from_bits(SYS_RESOURCE).without(host.capabilities).is_empty();
-        match may_lower || score >= host.oom_score_adjust {
+        match may_lower(host) || score >= host.oom_score_adjust {
             true => directives.push(("OOMScoreAdjust", score.to_string())),
             false => warnings.push(format!(
                 "isolator os/linux/oom-score-adj {whose} is not enforced: less than {} takes CAP_SYS_RESOURCE",
@@ -56,6 +55,16 @@ pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limi
     let request = resources.memory.request.map(|request| ("MemoryLow", bytes(request)));
     let resources = [quota, weight, limit, request].into_iter().flatten().collect();
     Limits { capabilities: wanted.without(missing), directives, resources }
+}
+
+fn may_lower(host: &Host) -> bool {
+    CapabilitySet::from_bits(SYS_RESOURCE).without(host.capabilities).is_empty()
+}
+
+/// Returns the least score that an app has, if it is less than this process has.
+pub(super) fn least_oom_score(pod: &Pod, host: &Host) -> Option<i16> {
+    let least = pod.apps.iter().filter_map(|app| app.isolators.oom_score_adjust).min();
+    least.filter(|least| may_lower(host) && *least < host.oom_score_adjust)
 }
 
 /// Returns files of the pod's cgroup, and what to write to them.

@@ -13,8 +13,9 @@ mod rights;
 mod root;
 mod service;
 mod unit;
+mod users;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pod::arch::Arch;
 use pod::id::TreeId;
@@ -23,9 +24,11 @@ use pod::manifest::Restart;
 use pod::name::AppName;
 use pod::{Accounts, App, Socket, layout};
 
+use crate::exchange::launch_file::Launch;
 use crate::exchange::statuses::Writes;
 use crate::load::Loaded;
 use crate::load::host::Host;
+use crate::load::ids::{BLOCK, Ids};
 use crate::load::zone::Zone;
 use crate::names::{self, Role};
 use limits::Limits;
@@ -69,6 +72,11 @@ pub struct Plan {
     pub limits: Vec<(&'static str, String)>,
     /// Whether the app gets the caller's stdin, which it does if it is the pod's only one.
     pub stdin: bool,
+    /// The ids of the pod's users on the host; `None` means the host's own users.
+    pub ids: Option<Ids>,
+    /// How readily the kernel may be told to end an app's processes, at the least (proc_pid_oom_score_adj(5)); `None` if
+    /// no app asks for less than this process has.
+    pub oom_score_least: Option<i16>,
     /// The command line to execute: the bundled loader, with nspawn and its arguments.
     pub nspawn: Vec<String>,
     /// The exit code if the pod can't be started; `None` means that of the step that failed.
@@ -102,6 +110,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         stdin: pod.apps.len() == 1,
         stage1: loaded.stage1,
         zone: host.zone.clone(),
+        ids: host.ids,
         failure_code: options.failure_code,
         warnings: pod.warnings.clone(),
         ..Plan::default()
@@ -119,19 +128,23 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     let limits: Vec<_> = pod.apps.iter().map(|app| limits::of_app(app, host, &mut plan.warnings)).collect();
     // CPU shares are relative to neighbouring apps, so either every app is in a slice or none is.
     let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
-    for (app, limits) in pod.apps.iter().zip(&limits) {
-        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced);
-        let root = root::root(app, &loaded.trees[&app.name], host.resolv_conf.is_some());
+    plan.oom_score_least = limits::least_oom_score(pod, host);
+    let own_users = match host.ids {
+        None => vec![None; pod.apps.len()],
+        Some(_) => users::own(pod, &mut plan.warnings),
+    };
+    plan.write(names::USERS, users_file(pod, &own_users));
+    for ((app, limits), own) in pod.apps.iter().zip(&limits).zip(own_users) {
+        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, own.is_some());
+        let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
+        let root = root::root(app, &loaded.trees[&app.name], first_id, host.resolv_conf.is_some());
         plan.directories.push((root.at.clone(), Directory::Kept));
         plan.roots.push(root);
     }
-    let (passwd, group) = accounts(loaded);
-    plan.write(names::PASSWD, passwd);
-    plan.write(names::GROUP, group);
     let wanted =
         pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(rights::capabilities(app)));
     let pods_capabilities = wanted.without(CapabilitySet::DEFAULT);
-    plan.nspawn = nspawn::words(Arch::current(), pod.id, pods_capabilities, options.debug);
+    plan.nspawn = nspawn::words(Arch::current(), pod.id, host.ids, pods_capabilities, options.debug);
     plan
 }
 
@@ -140,7 +153,14 @@ impl Plan {
         self.files.insert(path.into(), File { mode: READABLE, content });
     }
 
-    fn add_app(&mut self, app: &App, credentials: &Accounts, limits: &Limits, sliced: bool) {
+    fn add_app(
+        &mut self,
+        app: &App,
+        credentials: &Accounts,
+        limits: &Limits,
+        sliced: bool,
+        has_own_users: bool,
+    ) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
         let main = Some(&app.exec);
@@ -150,10 +170,11 @@ impl Plan {
             (Role::PostStop, app.post_stop.as_ref()),
         ];
         for (role, exec) in programs.into_iter().filter_map(|(role, exec)| Some((role, exec?))) {
-            let launch = program::launch(role, app, exec, credentials, sockets.clone());
+            let launch = program::launch(role, app, exec, credentials, limits.capabilities, sockets.clone());
+            let launch = Launch { own_users: has_own_users, ..launch };
             let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON") + "\n";
             self.files.insert(role.launch_file(&app.name), File { mode: SECRET, content: launch });
-            let unit = service::unit(role, app, credentials, limits);
+            let unit = service::unit(role, app, limits);
             let unit = if sliced { unit.set("Slice", names::slice(&app.name)) } else { unit };
             self.write(names::unit_file(&role.unit(&app.name)), unit.into_text());
         }
@@ -171,19 +192,10 @@ impl Plan {
     }
 }
 
-/// Returns the content of the pod's own passwd and group files.
-///
-/// systemd accepts numbers for `User=` and `Group=` only if it can look them up (measured with 252). The names have no
-/// meaning, and no app sees these files.
-fn accounts(loaded: &Loaded) -> (String, String) {
-    let (mut uids, mut gids) = (BTreeSet::new(), BTreeSet::new());
-    for Accounts { uid, gid, .. } in loaded.credentials.values() {
-        uids.insert(*uid);
-        gids.insert(*gid);
-    }
-    let user = |uid| format!("gantry-{uid}:x:{uid}:0::/:/\n");
-    let group = |gid| format!("gantry-{gid}:x:{gid}:\n");
-    (uids.into_iter().map(user).collect(), gids.into_iter().map(group).collect())
+/// Returns the file that lists the apps with users of their own: name, first id in the pod and number of ids, a line each.
+fn users_file(pod: &pod::Pod, own: &[Option<u32>]) -> String {
+    let of = pod.apps.iter().zip(own).filter_map(|(app, first)| Some((&app.name, (*first)?)));
+    of.map(|(name, first)| format!("{name} {first} {BLOCK}\n")).collect()
 }
 
 fn hosts(host_name: &str) -> String {

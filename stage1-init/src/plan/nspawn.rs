@@ -9,6 +9,7 @@ use pod::arch::Arch;
 use pod::id::PodId;
 use pod::isolators::CapabilitySet;
 
+use crate::load::ids::Ids;
 use crate::names::POD;
 
 /// The index of nspawn's own path in the command line; the words before it are the loader's.
@@ -16,8 +17,14 @@ pub(crate) const NSPAWN: usize = 5;
 
 /// Builds nspawn's command line, beginning with the loader's path.
 ///
-/// `capabilities` are those that apps may have beyond nspawn's default.
-pub(crate) fn words(arch: &Arch, id: PodId, capabilities: CapabilitySet, debug: bool) -> Vec<String> {
+/// `ids` are those of the pod's users, and `capabilities` those that apps may have beyond nspawn's default.
+pub(crate) fn words(
+    arch: &Arch,
+    id: PodId,
+    ids: Option<Ids>,
+    capabilities: CapabilitySet,
+    debug: bool,
+) -> Vec<String> {
     let libraries = format!("{POD}/{}", arch.libraries);
     let mut words = vec![
         format!("{POD}/{}", arch.loader),
@@ -39,6 +46,11 @@ pub(crate) fn words(arch: &Arch, id: PodId, capabilities: CapabilitySet, debug: 
         format!("--machine={}", id.host_name()),
         format!("--directory={POD}"),
     ];
+    if let Some(ids) = ids {
+        // The ids were taken, and what is mounted belongs to them.
+        words.push(format!("--private-users={}:{}", ids.first(), ids.count()));
+        words.push("--private-users-ownership=off".into());
+    }
     let names: Vec<_> = capabilities.iter().map(|one| one.to_string()).collect();
     words.extend((!names.is_empty()).then(|| format!("--capability={}", names.join(","))));
     words.extend((!debug).then(|| "--quiet".into()));

@@ -2,19 +2,20 @@
 //! What an app's programs are started with.
 
 use pod::exec::{Exec, Word};
+use pod::isolators::CapabilitySet;
 use pod::name::EnvName;
 use pod::{Accounts, App, layout};
 
-use super::rights;
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::names::Role;
 
-/// Returns the launch file of one of an app's programs.
+/// Returns the launch file of one of an app's programs. It has these capabilities, and the pod's users.
 pub(super) fn launch(
     role: Role,
     app: &App,
     exec: &Exec,
     credentials: &Accounts,
+    capabilities: CapabilitySet,
     sockets: Option<Sockets>,
 ) -> Launch {
     Launch {
@@ -23,12 +24,14 @@ pub(super) fn launch(
         exec: exec.clone(),
         directory: app.working_directory.clone(),
         environment: environment(app, credentials),
+        own_users: false,
+        user: credentials.uid,
+        group: credentials.gid,
         groups: groups(credentials),
         handler: role != Role::App,
         sockets: sockets.filter(|_| role == Role::App),
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
-        capabilities: rights::capabilities(app),
-        drop_capabilities: rights::dropped_capabilities(app),
+        capabilities,
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Root {
     pub at: String,
     /// What is mounted there.
     pub tree: Tree,
+    /// The host's id of root in it, if that is not the host's root.
+    pub first_id: Option<u32>,
     /// Whether the app may not write to it. Its /tmp is a tmpfs then.
     pub read_only: bool,
     /// The files that it is supplied with, in this order.
@@ -31,13 +33,14 @@ pub struct Supplied {
 }
 
 /// Plans an app's root. `/etc/resolv.conf` is supplied only if the host has one.
-pub(super) fn root(app: &App, tree: &Tree, has_resolv_conf: bool) -> Root {
+pub(super) fn root(app: &App, tree: &Tree, first_id: Option<u32>, has_resolv_conf: bool) -> Root {
     let resolv_conf = Supplied { at: "/etc/resolv.conf", source: RESOLV_CONF };
     let mut supplied = vec![Supplied { at: "/etc/hosts", source: HOSTS }];
     supplied.extend(has_resolv_conf.then_some(resolv_conf));
     Root {
         at: layout::app(&app.name),
         tree: tree.clone(),
+        first_id,
         read_only: app.read_only_root,
         supplied,
         mounts: app.mounts.clone(),

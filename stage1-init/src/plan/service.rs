@@ -14,9 +14,9 @@
 //! The status writer decides whether a service ended well (`helpers::status`). For systemd, a service whose program
 //! ended well has failed if processes that the program left behind had to be killed.
 
+use pod::App;
 use pod::manifest::Restart;
 use pod::name::AppName;
-use pod::{Accounts, App};
 
 use super::limits::Limits;
 use super::unit::{Command, Unit};
@@ -37,13 +37,13 @@ pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
 }
 
 /// Returns the unit of one of an app's services.
-pub(super) fn unit(role: Role, app: &App, credentials: &Accounts, limits: &Limits) -> Unit {
+pub(super) fn unit(role: Role, app: &App, limits: &Limits) -> Unit {
     let unit = match role {
         Role::App => app_unit(app),
         Role::PreStart => pre_start_unit(app),
         Role::PostStop => post_stop_unit(app),
     };
-    run_as(unit, role, app, credentials, limits)
+    runs(unit, role, app, limits)
 }
 
 fn app_unit(app: &App) -> Unit {
@@ -143,11 +143,11 @@ fn vital(unit: Unit, role: Role, app: &App) -> Unit {
     }
 }
 
-/// Sets what a service runs, as which user and with which limits.
+/// Sets what a service runs, and with which limits.
 ///
-/// The launcher enters the app's root. systemd would do so by chroot(2), which an app that may call chroot(2) itself
-/// can leave.
-fn run_as(unit: Unit, role: Role, app: &App, credentials: &Accounts, limits: &Limits) -> Unit {
+/// The launcher enters the app's root and becomes the app's user. systemd would enter the root by chroot(2), which an app
+/// that may call chroot(2) itself can leave, and knows no users but the pod's.
+fn runs(unit: Unit, role: Role, app: &App, limits: &Limits) -> Unit {
     let unit = unit
         .set("ExecStart", Command::new(names::LAUNCH_PATH, vec![]))
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
@@ -158,12 +158,7 @@ fn run_as(unit: Unit, role: Role, app: &App, credentials: &Accounts, limits: &Li
         // The manifest decides what an app may use, not systemd's defaults.
         .set("TasksMax", "infinity")
         .set("OOMPolicy", "continue")
-        .set("User", credentials.uid)
-        .set("Group", credentials.gid);
-    let launchers = launchers_capabilities();
-    let unit = unit
-        .set("CapabilityBoundingSet", limits.capabilities.union(launchers))
-        .set("AmbientCapabilities", launchers);
+        .set("CapabilityBoundingSet", limits.capabilities.union(launchers_capabilities()));
     let no_new_privileges = app.isolators.no_new_privileges == Some(true);
     let unit = if no_new_privileges { unit.set("NoNewPrivileges", "yes") } else { unit };
     let unit = limits.directives.iter().fold(unit, |unit, (name, value)| unit.set(name, value));

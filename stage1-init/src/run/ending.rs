@@ -6,6 +6,7 @@ use std::io::{PipeReader, Read as _, Write as _};
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 use rustix::process::WaitStatus;
+use sys::users::acting_as;
 
 use crate::exchange::outcome::{OURS, REMOVED, is_removed};
 use crate::exchange::statuses;
@@ -16,17 +17,20 @@ use crate::run::inotify;
 /// Records the end of a pod that was asked to stop before anything ran in it.
 ///
 /// Each app gets the status of one that was asked to end before it could begin, and the pod's code is 0. If an app may
-/// have started, there is nothing to do.
-pub(crate) fn none_began() -> Result<()> {
+/// have started, there is nothing to do. The host's user `root` is root in the pod, whose the statuses are.
+pub(crate) fn none_began(root: u32) -> Result<()> {
     if OURS.has_begun()? {
         return Ok(());
     }
     let apps = OURS.apps()?;
-    for app in &apps {
-        let written = statuses::write(POD, app, statuses::ASKED_TO_END);
-        written.with_context(|| format!("cannot write the status of app {app}"))?;
-        statuses::tidy(POD, app);
-    }
+    acting_as(root, || {
+        apps.iter().try_for_each(|app| {
+            let written = statuses::write(POD, app, statuses::ASKED_TO_END);
+            written.with_context(|| format!("cannot write the status of app {app}"))?;
+            statuses::tidy(POD, app);
+            anyhow::Ok(())
+        })
+    })??;
     ensure!(!is_removed(POD), "{REMOVED}");
     OURS.decide(0).context("cannot record the pod's code")
 }

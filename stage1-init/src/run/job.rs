@@ -57,8 +57,8 @@ impl<'a> Job<'a> {
         Ok(Self { cgroup, input, frozen: false, ends: false })
     }
 
-    /// Waits until a signal arrives or [`Job::tend`] has something to do.
-    pub(crate) fn wait(&self, signals: &SignalFd) -> Result<()> {
+    /// Waits until a signal arrives, the pod asks for something or [`Job::tend`] has something to do.
+    pub(crate) fn wait(&self, signals: &SignalFd, asked: Option<&OwnedFd>) -> Result<()> {
         let (also, timeout) = match &self.input {
             _ if self.frozen => (None, Some(PAUSE)),
             Input::Fed(feed) => feed.awaits(),
@@ -66,7 +66,8 @@ impl<'a> Job<'a> {
         };
         let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
         let signals = PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN);
-        let mut awaited: Vec<_> = [signals].into_iter().chain(also).collect();
+        let asked = asked.map(|asked| PollFd::new(asked, PollFlags::IN));
+        let mut awaited: Vec<_> = [signals].into_iter().chain(asked).chain(also).collect();
         match poll(&mut awaited, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),

@@ -3,12 +3,14 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::fs;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::execve;
 use pod::arch::Arch;
 use rustix::process::getpid;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use sys::{activation, process};
 
 use crate::names::POD;
@@ -38,6 +40,20 @@ pub(crate) fn command(words: &[String]) -> Result<Command> {
     let words: Result<Vec<_>, _> = words.iter().map(|word| CString::new(word.as_str())).collect();
     let words = words.context("nspawn's command line")?;
     Ok(Command { loader: words[0].clone(), words })
+}
+
+/// Lets this process and those that it starts be told to end as readily as `least` says, which only a process with
+/// `CAP_SYS_RESOURCE` on the host can allow (the kernel's fs/proc/base.c, `__set_oom_adj`).
+pub(crate) fn allow_oom_score(least: i16) -> Result<()> {
+    let path = "/proc/self/oom_score_adj";
+    let own = fs::read_to_string(path)?;
+    fs::write(path, least.to_string())?;
+    // Written without that capability, the usual score leaves the least one as it is.
+    let sets = capabilities(None)?;
+    let effective = sets.effective - CapabilitySet::SYS_RESOURCE;
+    set_capabilities(None, CapabilitySets { effective, ..sets })?;
+    fs::write(path, own.trim())?;
+    Ok(set_capabilities(None, sets)?)
 }
 
 /// Replaces this process with nspawn, with descriptors that it passes on to systemd.

@@ -23,12 +23,19 @@ use sys::descriptors::close_others;
 use sys::process::{ForkResult, fork};
 
 use crate::enter::cgroup::Cgroup;
+use crate::load::ids::Locks;
 use crate::load::lock;
 use crate::load::store::Store;
 use crate::run::history::History;
 
-/// Starts the reaper of this process's pod. `lock` and the trees stay locked until the reaper ends.
-pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, history: &History) -> Result<()> {
+/// Starts the reaper of this process's pod. `lock`, the trees and the ids stay locked until the reaper ends.
+pub(crate) fn start(
+    cgroup: &Cgroup,
+    lock: &OwnedFd,
+    store: &Store,
+    ids: &Locks,
+    history: &History,
+) -> Result<()> {
     let pod = pidfd_open(getpid(), PidfdFlags::empty()).context("cannot open this process")?;
     let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
@@ -46,7 +53,7 @@ pub(crate) fn start(cgroup: &Cgroup, lock: &OwnedFd, store: &Store, history: &Hi
             Ok(ForkResult::Child) => {
                 // The reaper works even if some of that fails.
                 let _ = detach(&null);
-                exit(i32::from(reap(cgroup, lock, store, history, &pod, alive).is_err()))
+                exit(i32::from(reap(cgroup, lock, store, ids, history, &pod, alive).is_err()))
             }
             Ok(ForkResult::Parent { .. }) => exit(0),
             Err(_) => exit(1),
@@ -68,6 +75,7 @@ fn reap(
     cgroup: &Cgroup,
     lock: &OwnedFd,
     store: &Store,
+    ids: &Locks,
     history: &History,
     pod: &OwnedFd,
     alive: OwnedFd,
@@ -75,13 +83,17 @@ fn reap(
     let own = [lock.as_raw_fd(), history.descriptor(), pod.as_raw_fd(), alive.as_raw_fd()];
     let cgroups = cgroup.descriptors().map(|cgroup| cgroup.as_raw_fd());
     let trees = store.locks().map(|lock| lock.as_raw_fd());
-    let kept: Vec<_> = own.into_iter().chain(cgroups).chain(trees).collect();
+    let of_ids = ids.descriptors().map(|lock| lock.as_raw_fd());
+    let kept: Vec<_> = own.into_iter().chain(cgroups).chain(trees).chain(of_ids).collect();
     close_others(|number| kept.contains(&number))?;
     rustix::thread::set_name(c"gantry-reaper")?;
     cgroup.sweep();
+    ids.sweep();
     while poll(&mut [PollFd::new(pod, PollFlags::IN)], None).is_err() {}
     drop(alive);
     let removed = cgroup.remove();
+    // Nothing of the pod is left that could have them.
+    ids.give_back();
     history.killed();
     removed
 }

@@ -31,8 +31,10 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 use sys::process::{ForkResult, exit_at_once, fork};
 
 use crate::enter::cgroup::Cgroup;
+use crate::enter::private_root;
 use crate::enter::stdio::Stdio;
 use crate::exchange::outcome::OURS;
+use crate::exchange::ready::Asked;
 use crate::failure::{At, Failure, Step};
 use crate::run::ending::{conclude, none_began};
 use crate::run::halt::{Nspawn, halt};
@@ -47,13 +49,26 @@ fn job_signals() -> SigSet {
     SigSet::from_iter([Signal::SIGTSTP, Signal::SIGCONT, Signal::SIGTTIN, Signal::SIGPIPE])
 }
 
+/// What is to be run, and what its processes find.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) command: Command,
+    /// The host's user that is root in the pod.
+    pub(crate) root: u32,
+    /// The least score that an app asks for, if that is less than this process has.
+    pub(crate) oom_score_least: Option<i16>,
+    /// The socket that carries stdio and the pod's sockets.
+    pub(crate) offer: OwnedFd,
+    /// Where the pod asks whether apps may start.
+    pub(crate) asked: Asked,
+}
+
 /// Runs nspawn to its end and returns the pod's exit code.
 ///
 /// With `debug`, nspawn's messages go to stderr at once.
 pub(crate) fn run(
-    command: &Command,
+    started: Started,
     stdio: Stdio,
-    offer: OwnedFd,
     requests: &Requests,
     cgroup: &Cgroup,
     debug: bool,
@@ -67,11 +82,13 @@ pub(crate) fn run(
     let (said, says) = lossy_pipe().context("cannot make a pipe").at(Step::Exec)?;
     match fork().context("cannot fork").at(Step::Exec)? {
         ForkResult::Child => {
-            let passed = vec![offer, starting.into()];
+            let passed = vec![started.offer, starting.into()];
             let never = (|| {
                 cgroup.enter().at(Step::Namespace)?;
                 stdio.become_silent().at(Step::Exec)?;
-                become_nspawn(command, passed, (!debug).then_some(&says)).at(Step::Exec)
+                let allowed = started.oom_score_least.map(nspawn::allow_oom_score).transpose();
+                allowed.context("cannot set oom_score_adj").at(Step::Exec)?;
+                become_nspawn(&started.command, passed, (!debug).then_some(&says)).at(Step::Exec)
             })();
             let Err(Failure { step, error }) = never;
             // The parent reports the failure.
@@ -79,13 +96,16 @@ pub(crate) fn run(
             exit_at_once(u8::MAX)
         }
         ForkResult::Parent { child } => {
-            drop((offer, starting, says));
+            drop((started.offer, starting, says));
+            let root = started.root;
             let job = Job::new(cgroup, stdio.into_terminal()).at(Step::Exec)?;
             let child = Pid::from_raw(child.as_raw()).context("no process has the id 0").at(Step::Exec)?;
             // With `debug`, nspawn copies the pod's console.
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
-            let (name, ended) = supervise(child, listens, requests, job, halt).at(Step::Exec)?;
+            let (name, ended) =
+                supervise(child, listens, started.asked, requests, job, halt, || none_began(root))
+                    .at(Step::Exec)?;
             conclude(name, ended, said)
         }
     }
@@ -118,16 +138,24 @@ fn become_nspawn(command: &Command, passed: Vec<OwnedFd>, says: Option<&PipeWrit
 fn supervise(
     nspawn: Pid,
     mut listens: impl Read,
+    asked_to_start: Asked,
     requests: &Requests,
     mut job: Job<'_>,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
+    none_began: impl Fn() -> Result<()>,
 ) -> Result<(&'static str, WaitStatus)> {
     let mut pod = nspawn;
     let signals = SignalFd::with_flags(&requests.awaited(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut asked = false;
     let mut began = true;
+    let mut to_start = Some(asked_to_start);
     loop {
-        job.wait(&signals)?;
+        job.wait(&signals, to_start.as_ref().map(Asked::descriptor))?;
+        if let Some(question) = &to_start
+            && question.answer(private_root::keep_alone)?
+        {
+            to_start = None;
+        }
         while let Some(signal) = next(&signals)? {
             match signal {
                 Signal::SIGCHLD => {}

@@ -81,6 +81,8 @@ pub(crate) struct Expectations {
     pub(crate) read_only: Option<BTreeSet<String>>,
     /// Files that can't be opened for writing: `EROFS`. A user without the permission gets `EACCES` in any case.
     pub(crate) read_only_files: Option<BTreeSet<String>>,
+    /// Files of others', which can't be opened for writing.
+    pub(crate) others_files: Option<BTreeSet<String>>,
     /// Paths at which there is nothing to read.
     pub(crate) masked: Option<BTreeSet<String>>,
     /// Mount points, and per-mount options that they must have. Others are permitted.

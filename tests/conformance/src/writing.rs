@@ -20,6 +20,9 @@ pub(crate) fn check(report: &mut Report, expected: &Expectations) {
     report.check("read_only_files", &expected.read_only_files, |paths| {
         all(paths, &erofs(), |path| opening(path, OFlag::O_WRONLY))
     });
+    report.check("others_files", &expected.others_files, |paths| {
+        all(paths, &name(Err(Errno::EACCES)), |path| opening(path, OFlag::O_WRONLY))
+    });
 }
 
 fn success() -> String {

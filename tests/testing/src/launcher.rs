@@ -39,21 +39,20 @@ case $3 in
     Over) mount --move . / ;;
     InPlace) pivot_root . . && umount -l . ;;
 esac
-caps=+setpcap,+sys_chroot,+sys_ptrace,+sys_admin
-exec chroot . setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps $caps --ambient-caps $caps /mnt/launch 3<&1 1>&2"#;
+caps=+setuid,+setgid,+setpcap,+sys_chroot,+sys_ptrace,+sys_admin
+exec chroot . setpriv --bounding-set -all,$caps /mnt/launch 3<&1 1>&2"#;
 
 /// A launcher that waits for its instructions, in the test's own root.
 #[derive(Debug)]
 pub struct Launcher(Child);
 
 impl Launcher {
-    /// The launcher's capabilities beside those that the app may have: `CAP_SETPCAP`, `CAP_SYS_CHROOT`,
-    /// `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
-    pub const CAPABILITIES: [u8; 4] = [8, 18, 19, 21];
+    /// The user and group that tests let the app be.
+    pub const USER: u32 = 1000;
     /// The path at which the launcher finds the app's root.
     pub const ROOT: &str = "/mnt/root";
 
-    /// Starts a launcher as the user 1000, as systemd would. The app's stdout and stderr are `output`, its root is
+    /// Starts a launcher as root with a launcher's capabilities, as systemd would. The app's stdout and stderr are `output`, its root is
     /// `root`.
     ///
     /// # Panics

@@ -136,6 +136,11 @@ impl<'h> Staging<'h> {
         self.id
     }
 
+    /// Returns the directory.
+    pub fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
     /// Makes a subdirectory with mode 0755.
     pub fn make_directory(&self, name: &str) -> Result<OwnedFd> {
         make_directory(&self.directory, name)

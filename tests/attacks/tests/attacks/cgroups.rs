@@ -5,7 +5,9 @@ use std::fs;
 
 use gate::root_test;
 
-use crate::subject::{THROUGH, assert_said, attackers, in_pod, undefended, with_capabilities};
+use crate::subject::{
+    THROUGH, assert_said, attackers, in_pod, undefended, with_capabilities, with_hosts_users,
+};
 
 /// In a user namespace of the app's own, and without one.
 const ATTACKS: [&str; 2] = ["cgroup-v1", "cgroup-v1-as-is"];
@@ -26,11 +28,21 @@ fn no_app_mounts_cgroups_of_v1_without_the_capability() {
     });
 }
 
-/// This is what README says of hosts with cgroup v1.
+/// Where an app may mount them, they are the host's, and nothing in them is the app's to write.
 #[root_test]
-fn an_app_with_the_capability_mounts_cgroups_of_v1() {
+fn an_app_with_the_capability_can_not_write_to_cgroups_of_v1() {
     let attacker = with_capabilities("admin", 0, "CAP_SYS_ADMIN");
-    assert_said(&in_pod(&[attacker], &ATTACKS, "overlay"), |_, _| on_this_host().into());
+    assert_said(&in_pod(&[attacker], &ATTACKS, "overlay"), |_, _| match on_this_host() {
+        THROUGH => "open cgroup.procs: EACCES".into(),
+        other => other.into(),
+    });
+}
+
+/// This is what docs/security.md says of pods with the host's users.
+#[root_test]
+fn with_the_hosts_users_an_app_with_the_capability_mounts_cgroups_of_v1() {
+    let attacker = with_capabilities("admin", 0, "CAP_SYS_ADMIN");
+    assert_said(&with_hosts_users(&[attacker], &ATTACKS, "overlay"), |_, _| on_this_host().into());
 }
 
 #[root_test]

@@ -204,13 +204,16 @@ fn sidekick_sees() -> Value {
         "inheritable": [],
         "ambient": [],
         "no_new_privileges": false,
-        "denied_calls": {"mount": "EPERM", "unshare": "EPERM", "uname": "SIGSYS", "leave_root": "ENOENT"},
-        "allowed_calls": ["chroot", "mknod", "mkdir", "link", "socket_raw"],
+        // Devices and raw sockets are the host's matter and the network's, where an app's own users are nobody.
+        "denied_calls": {"mount": "EPERM", "unshare": "EPERM", "uname": "SIGSYS", "leave_root": "ENOENT",
+                         "mknod": "EPERM", "socket_raw": "EPERM"},
+        "allowed_calls": ["chroot", "mkdir", "link"],
         "oom_score_adjust": oom_score_adjust(),
         "descriptors": [0, 1, 2],
         "writable": ["/", "/tmp", "/data"],
         "read_only": ["/config", "/sys/fs/cgroup"],
-        "read_only_files": ["/proc/sys/kernel/panic", "/etc/hosts", "/config/expectations.json"],
+        "read_only_files": ["/config/expectations.json"],
+        "others_files": ["/proc/sys/kernel/panic", "/etc/hosts"],
         // Both apps have it in their image and write to their roots: each has its own.
         "missing": ["/var/scratch"],
     })

@@ -139,13 +139,16 @@ fn case_35_numbers_are_numbers_and_names_are_names() {
     let passwd = "root:x:0:0:::\n0day:x:123:7:::\n9:x:0:0:::\n".into();
     let rootfs = Rootfs::busybox().unwrap().with("etc/passwd", Node::File(0o644, passwd));
     let mut image = manifest("user", &["id", "-u"]);
-    for (user, uid) in [("0day", "123\n"), ("9", "9\n"), ("4294967294", "4294967294\n")] {
+    for (user, uid) in [("0day", "123\n"), ("9", "9\n"), ("65534", "65534\n")] {
         image["app"]["user"] = json!(user);
         assert_eq!(run(&rootfs, &image, &[]), uid, "{user}");
     }
     for (user, why) in [
         ("1day", "not found"),
         ("-1", "invalid user or group"),
+        // Users of an app's own end before it.
+        ("65536", "65536"),
+        ("4294967294", "4294967294"),
         ("4294967295", "4294967295"),
         ("65535", "65535"),
         ("4294967296", "4294967296"),

@@ -17,3 +17,4 @@ mod second_start;
 mod sockets;
 mod stop;
 mod terminal;
+mod users;

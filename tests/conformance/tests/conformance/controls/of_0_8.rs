@@ -54,6 +54,7 @@ pub(super) const CONTROLS: &[Control] = &[
         s.expect("main", "wait_for", json!(["/data/nobody-makes-it"]));
     }),
     // Things that no manifest can change.
+    (SIDEKICK, "others_files", |s| s.expect("sidekick", "others_files", json!(["/dev/null"]))),
     (MAIN, "umask", |s| s.expect("main", "umask", json!("0027"))),
     (MAIN, "inheritable", |s| s.expect("main", "inheritable", json!(["CAP_KILL"]))),
     (MAIN, "ambient", |s| s.expect("main", "ambient", json!(["CAP_KILL"]))),

@@ -68,7 +68,7 @@ fn resources(app: &App) -> Properties {
 }
 
 fn everywhere(app: &App, service: &str) -> Properties {
-    let launchers = ["SETGID", "SETPCAP", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"];
+    let launchers = ["SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"];
     let capability = |name: &&str| format!("cap_{}", name.to_lowercase());
     let mut bounding: Vec<_> = app.capabilities.iter().map(capability).collect();
     bounding.extend(launchers.iter().map(capability));
@@ -76,14 +76,7 @@ fn everywhere(app: &App, service: &str) -> Properties {
     let mut all = Properties::from([
         ("Unit Load State", vec!["loaded".into()]),
         ("DefaultDependencies", vec!["no".into()]),
-        ("User", vec![app.uid.to_string()]),
-        ("Group", vec![app.gid.to_string()]),
-        ("SupplementaryGroups", vec![]),
         ("CapabilityBoundingSet", words(&bounding.into_iter().collect())),
-        (
-            "AmbientCapabilities",
-            vec!["cap_setgid cap_setpcap cap_sys_admin cap_sys_chroot cap_sys_ptrace".into()],
-        ),
         ("TasksMax", vec![UNLIMITED.to_string()]),
         ("OOMPolicy", vec!["continue".into()]),
         ("UMask", vec!["0022".into()]),
@@ -170,7 +163,7 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
 /// Normalises a property of the dump: the order of words, and the notation of times.
 fn plain(key: &str, value: &str) -> String {
     match key {
-        "SupplementaryGroups" | "CapabilityBoundingSet" | "AmbientCapabilities" => {
+        "CapabilityBoundingSet" => {
             let words: BTreeSet<_> = value.split_whitespace().collect();
             words.into_iter().collect::<Vec<_>>().join(" ")
         }
@@ -231,16 +224,10 @@ fn launch(app: &App, exec: &[String], service: &str, plan: &Plan) -> Vec<String>
         .seccomp
         .map(|filter| (filter.retain, filter.calls.into_iter().collect::<BTreeSet<_>>(), filter.errno));
     compare("seccomp", format!("{filter:?}"), format!("{:?}", app.seccomp));
-    let administers = app.capabilities.contains("SYS_ADMIN");
-    compare(
-        "user namespaces",
-        found.capabilities.to_string().contains("SYS_ADMIN").to_string(),
-        administers.to_string(),
-    );
-    let dropped = [("SETGID", 6), ("SETPCAP", 8), ("SYS_CHROOT", 18), ("SYS_PTRACE", 19), ("SYS_ADMIN", 21)];
-    let dropped = dropped.into_iter().filter(|(name, _)| !app.capabilities.contains(name));
-    let dropped: Vec<u8> = dropped.map(|(_, number)| number).collect();
-    let found: Vec<u8> = found.drop_capabilities.iter().map(|one| one.number()).collect();
-    compare("capabilities to drop", format!("{found:?}"), format!("{dropped:?}"));
+    let found_set: BTreeSet<_> = found.capabilities.iter().map(|one| one.to_string()).collect();
+    let meant: BTreeSet<_> = app.capabilities.iter().map(|name| format!("CAP_{name}")).collect();
+    compare("capabilities", format!("{found_set:?}"), format!("{meant:?}"));
+    compare("user", found.user.to_string(), app.uid.to_string());
+    compare("group", found.group.to_string(), app.gid.to_string());
     differences
 }

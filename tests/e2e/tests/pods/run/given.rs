@@ -112,13 +112,13 @@ fn stdin_is_the_apps_and_not_its_handlers() {
 fn a_multitude_of_groups_takes_no_time() {
     let gantry = Gantry::new();
     let mut image = script("groups", "grep ^Groups: /proc/self/status | wc -w");
-    let groups: Vec<u32> = (2000..67_536).filter(|gid| *gid != 65_535).collect();
+    let groups: Vec<u32> = (0..65_535).collect();
     image["app"]["supplementaryGIDs"] = json!(groups);
     let image = gantry.image("groups", &Rootfs::busybox().unwrap(), &image);
     let pod = gantry.prepare(&[&image], &[]);
     let begun = std::time::Instant::now();
     let (code, output) = gantry.start(&pod).wait();
-    assert_eq!((code, text(&output.stdout).as_str()), (0, "65537\n"), "{}", text(&output.stderr));
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "65536\n"), "{}", text(&output.stderr));
     // Searching all groups for each of them would take most of a minute for half as many.
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -118,7 +118,7 @@ fn a_dry_run_shows_the_plan_and_does_nothing() {
     for part in [
         "== file etc/systemd/system/app-plan.service, 0644 ==",
         "== time zone ==",
-        "User=1000",
+        "\"user\": 1000",
         "echo never",
         "systemd-nspawn",
         "apps/plan: store/tree-v1/sha256-",

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An app's /dev: a few devices, in memory. `/init` makes it, since a pod with users of its own makes no devices
+//! (user_namespaces(7), "Effect of capabilities within a user namespace").
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+use rustix::fs::{FileType, Mode, makedev, mkdirat, mknodat, symlinkat};
+use rustix::process::umask;
+use sys::CalledOn as _;
+use sys::mounts::{Depth, MountAttrFlags, attach, create, set_attributes};
+
+use crate::enter::users::Users;
+use crate::exchange::view::{DEVICES, LINKS, SHARED};
+
+/// Mounts a /dev on `place`. This process must act as root of the app's users ([`Users::act`]).
+pub(crate) fn mount(place: &OwnedFd, users: &Users) -> Result<()> {
+    let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let root = users.root().to_string();
+    let options = [("mode", "0755"), ("size", "64k"), ("uid", root.as_str()), ("gid", root.as_str())];
+    let dev = create("tmpfs", &options, safe)?;
+    let usual = umask(Mode::empty());
+    let filled = fill(&dev);
+    umask(usual);
+    filled?;
+    // No app may write to the only directory in which devices work. What is mounted in it stays writable.
+    set_attributes(&dev, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)
+        .context("cannot make it read-only")?;
+    Ok(attach(dev, place)?)
+}
+
+fn fill(dev: &OwnedFd) -> Result<(), sys::Error> {
+    for (name, major, minor) in DEVICES {
+        let mode = Mode::from_raw_mode(0o666);
+        let made = mknodat(dev, name, FileType::CharacterDevice, mode, makedev(major, minor));
+        made.called_on("mknodat", name)?;
+    }
+    for (name, target) in LINKS {
+        symlinkat(target, dev, name).called_on("symlinkat", name)?;
+    }
+    for name in SHARED {
+        mkdirat(dev, name, Mode::from_raw_mode(0o755)).called_on("mkdirat", name)?;
+    }
+    Ok(())
+}

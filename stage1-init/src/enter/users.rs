@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whose users own what is in a mount. On disk, a tree's ids are those of its image, from 0 on. In a pod whose users are
+//! not the host's, a mount of the tree maps them to ids that the host has nothing else of, so nothing is changed on
+//! disk and any ids will do for the next start.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, mkdirat};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::fchdir;
+use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree_at, create, map_ids};
+use sys::users::{self, Map, acting_as};
+use sys::{CalledOn as _, InRoot};
+
+use crate::failure::namespace;
+use crate::load::ids::BLOCK;
+
+/// The users of a tree.
+#[derive(Debug)]
+pub(crate) struct Users(Option<Mapped>);
+
+/// A block of ids, and a namespace that maps 0 and what follows to it.
+#[derive(Debug)]
+struct Mapped {
+    first: u32,
+    namespace: OwnedFd,
+}
+
+impl Users {
+    /// Returns the users whose root is the host's user `first`; `None` means the host's own users.
+    pub(crate) fn new(first: Option<u32>) -> Result<Self> {
+        let mapped = first.map(|first| {
+            let made = users::make(Map { inside: 0, outside: first, count: BLOCK });
+            Ok::<_, anyhow::Error>(Mapped { first, namespace: checked(made)? })
+        });
+        Ok(Self(mapped.transpose()?))
+    }
+
+    /// Returns the id of root on the host.
+    pub(crate) fn root(&self) -> u32 {
+        self.0.as_ref().map_or(0, |mapped| mapped.first)
+    }
+
+    /// Gives a mount that is mounted nowhere yet to these users.
+    pub(crate) fn own(&self, mount: impl AsFd, depth: Depth) -> Result<()> {
+        let Some(mapped) = &self.0 else { return Ok(()) };
+        match map_ids(mount, &mapped.namespace, depth) {
+            Err(error) if matches!(error.errno, Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => bail!(
+                "its file system, or one mounted below it, can't give it to the pod's users ({}): expected one that \
+                 maps ids, or a pod with --userns=host",
+                error.errno
+            ),
+            owned => Ok(owned?),
+        }
+    }
+
+    /// Does `work` as root of these users, in what concerns files.
+    ///
+    /// Only these users have a place on a mount of theirs.
+    pub(crate) fn act<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.0 {
+            None => work(),
+            Some(mapped) => acting_as(mapped.first, work).context("cannot act as the pod's root")?,
+        }
+    }
+
+    /// Returns a directory as a layer of an overlay of these users.
+    pub(crate) fn layer(&self, directory: &InRoot, shelf: &Shelf) -> Result<InRoot> {
+        if self.0.is_none() {
+            return Ok(InRoot::below(directory, ".")?);
+        }
+        let tree = clone_tree_at(directory, Submounts::No).context("cannot take a layer")?;
+        self.own(&tree, Depth::One)?;
+        shelf.put(&tree).context("cannot mount a layer")?;
+        Ok(InRoot::below(tree, ".")?)
+    }
+}
+
+/// Names the way out where user namespaces can't be made.
+fn checked(made: Result<OwnedFd, sys::Error>) -> Result<OwnedFd> {
+    match made {
+        Ok(made) => Ok(made),
+        Err(error) if error.errno == Errno::NOSPC => {
+            namespace(Err(error.errno), "user", "user.max_user_namespaces")?;
+            Err(error.into())
+        }
+        Err(error) => Err(error).context(
+            "cannot make a user namespace, which keeps the pod's users apart from the host's (a pod with --userns=host \
+             needs none)",
+        ),
+    }
+}
+
+/// A place where layers are mounted as long as overlays are made of them: kernels before 6.5 take no others.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    root: OwnedFd,
+    count: Cell<u32>,
+}
+
+impl Shelf {
+    /// Mounts a shelf on the current directory, which can still be reached by its descriptors.
+    pub(crate) fn new() -> Result<Self> {
+        let root = create("tmpfs", &[("mode", "0700"), ("size", "1m")], MountAttrFlags::empty())?;
+        attach(&root, File::open(".")?)?;
+        Ok(Self { root, count: Cell::new(0) })
+    }
+
+    fn put(&self, tree: &OwnedFd) -> Result<()> {
+        let name = self.count.replace(self.count.get() + 1).to_string();
+        mkdirat(&self.root, &name, Mode::RWXU).called_on("mkdirat", &name)?;
+        Ok(attach(tree, InRoot::below(&self.root, &name)?)?)
+    }
+
+    /// Unmounts the shelf with its layers; overlays have mounts of their own of these.
+    ///
+    /// The current directory is `back` afterwards.
+    pub(crate) fn clear(self, back: impl AsFd) -> Result<()> {
+        fchdir(&self.root)?;
+        unmount(".", UnmountFlags::DETACH).context("cannot detach the layers")?;
+        Ok(fchdir(back)?)
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The question with which the pod tells `/init` that its apps are about to start, and the answer.
+//!
+//! `/init` listens on a socket of the outcome (unix(7)), which only the pod's root can connect to. `mounts` connects once
+//! the apps' roots are complete, and waits. `/init` does what it can only do once the pod is booted and before an app
+//! runs, and answers. No app is started without an answer.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
+
+use anyhow::{Context, Result, ensure};
+use rustix::io::{Errno, read, retry_on_intr, write};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
+};
+
+use crate::exchange::outcome::OURS;
+use crate::failure::Step;
+use crate::names::{OUTCOME_OF_HELPERS, OUTCOME_OF_INIT, READY};
+
+/// The answer: apps may start.
+const YES: &[u8] = b"1";
+
+/// Where the pod's question arrives.
+#[derive(Debug)]
+pub(crate) struct Asked(OwnedFd);
+
+impl Asked {
+    /// Listens for the question of the pod, whose root is the host's user `root`.
+    pub(crate) fn listen(root: u32) -> Result<Self> {
+        let path = format!("{OUTCOME_OF_INIT}/{READY}");
+        let listener = stream(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        bind(&listener, &SocketAddrUnix::new(&path)?).with_context(|| format!("cannot bind {path}"))?;
+        chown(&path, Some(root), Some(root)).with_context(|| format!("cannot give {path} away"))?;
+        listen(&listener, 1).with_context(|| format!("cannot listen on {path}"))?;
+        Ok(Self(listener))
+    }
+
+    /// Returns the descriptor that becomes readable with the question.
+    pub(crate) fn descriptor(&self) -> &OwnedFd {
+        &self.0
+    }
+
+    /// Does `work` if the question is there, and answers it; tells whether it was there.
+    ///
+    /// If `work` fails, that is recorded as the reason why the pod ends, and there is no answer.
+    pub(crate) fn answer(&self, work: impl FnOnce() -> Result<()>) -> Result<bool> {
+        let question = match accept_with(&self.0, SocketFlags::CLOEXEC) {
+            Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(false),
+            accepted => accepted.context("cannot hear the pod")?,
+        };
+        let _ = fs::remove_file(format!("{OUTCOME_OF_INIT}/{READY}"));
+        if let Err(error) = work() {
+            OURS.fail(Step::Namespace, &error)?;
+            return Ok(true);
+        }
+        // If the pod has ended since, nobody needs the answer.
+        let _ = write(question, YES);
+        Ok(true)
+    }
+}
+
+/// Asks `/init` whether apps may start, and waits for the answer.
+pub(crate) fn ask() -> Result<()> {
+    let socket = stream(SocketFlags::CLOEXEC)?;
+    let address = SocketAddrUnix::new(format!("{OUTCOME_OF_HELPERS}/{READY}"))?;
+    connect(&socket, &address).context("cannot reach the pod's process")?;
+    let mut answer = [0; 1];
+    let count = retry_on_intr(|| read(&socket, &mut answer)).context("cannot hear the pod's process")?;
+    ensure!(answer[..count] == *YES, "the pod's process has not let the apps start");
+    Ok(())
+}
+
+fn stream(flags: SocketFlags) -> Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).context("cannot make a socket")
+}
