@@ -16,7 +16,7 @@ use pod::text::escape;
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use rustix::process::{fchdir, geteuid};
 
-use store::{check_guarded, guarded};
+use store::{About as _, check_guarded, guarded};
 
 use crate::exit::Exit;
 
@@ -68,7 +68,7 @@ fn enter(pod: &Path) -> Result<OwnedFd> {
         openat(parent, name, by_name | flags, Mode::empty()).with_context(|| format!("cannot open {name}"))
     };
     let stage1 = open(&directory, layout::STAGE1, OFlags::DIRECTORY)?;
-    check_guarded(&stage1).context(layout::STAGE1)?;
+    check_guarded(&stage1).about(|| layout::STAGE1)?;
     let init = open(&stage1, layout::INIT, OFlags::empty())?;
     fchdir(&directory)?;
     Ok(init)

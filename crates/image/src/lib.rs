@@ -7,7 +7,6 @@ pub mod oci;
 mod reference;
 pub mod stage1;
 
-use anyhow::{Context as _, Result, ensure};
 use pod::layout;
 use pod::manifest::ImageManifest;
 use pod::name::Identifier;
@@ -15,7 +14,8 @@ use pod::path::RelativePath;
 
 use crate::stage1::Stage1Policy;
 use archive::{Entry, EntryKind};
-use store::extract::{Admission, Policy};
+use store::extract::{Admission, Breach, Policy};
+use store::fault::Fault;
 use sys::in_root::InRoot;
 
 pub use reference::{ImageArgument, Invalid};
@@ -27,16 +27,18 @@ pub const MANIFEST_MAX: u64 = 4 << 20;
 ///
 /// # Errors
 /// If it can't be read, or is not a valid manifest.
-pub fn manifest(tree: &InRoot) -> Result<ImageManifest> {
-    let text = tree.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read the manifest")?;
-    ImageManifest::parse(&text).context("manifest")
+pub fn manifest(tree: &InRoot) -> Result<ImageManifest, Fault> {
+    let text = tree
+        .read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX)
+        .map_err(|error| Fault::from(error).at("cannot read the manifest"))?;
+    ImageManifest::parse(&text).map_err(|error| Fault::from(error).at("manifest"))
 }
 
 /// Reads the name that an image has given itself.
 ///
 /// # Errors
 /// As [`manifest`].
-pub fn name(tree: &InRoot) -> Result<Identifier> {
+pub fn name(tree: &InRoot) -> Result<Identifier, Fault> {
     Ok(manifest(tree)?.name)
 }
 
@@ -56,34 +58,47 @@ pub struct ImagePolicy {
 }
 
 impl Policy for ImagePolicy {
-    fn admit(&mut self, entry: &Entry) -> Result<Admission> {
+    fn admit(&mut self, entry: &Entry) -> Result<Admission, Breach> {
         let mut components = entry.path.components();
         let Some(top) = components.next() else {
-            ensure!(entry.kind == EntryKind::Directory, "the image's root: expected a directory");
+            Breach::unless(entry.kind == EntryKind::Directory, || "the image's root: expected a directory")?;
             return Ok(Admission::Ignore);
         };
         let is_top = components.next().is_none();
         if top == layout::IMAGE_ROOTFS.as_bytes() {
-            ensure!(!is_top || entry.kind == EntryKind::Directory, "expected rootfs to be a directory");
+            Breach::unless(
+                !is_top || entry.kind == EntryKind::Directory,
+                || "expected rootfs to be a directory",
+            )?;
             self.has_rootfs |= is_top;
         } else {
-            ensure!(top == layout::IMAGE_MANIFEST.as_bytes(), "expected only manifest and rootfs");
+            Breach::unless(top == layout::IMAGE_MANIFEST.as_bytes(), || "expected only manifest and rootfs")?;
             let EntryKind::File { size } = entry.kind else {
-                anyhow::bail!("expected manifest to be a regular file")
+                return Err(Breach("expected manifest to be a regular file".into()));
             };
-            ensure!(is_top, "expected manifest to be a regular file");
-            ensure!(size <= MANIFEST_MAX, "{size} bytes of manifest: expected at most {MANIFEST_MAX}");
+            Breach::unless(is_top, || "expected manifest to be a regular file")?;
+            Breach::unless(size <= MANIFEST_MAX, || {
+                format!("{size} bytes of manifest: expected at most {MANIFEST_MAX}")
+            })?;
             self.has_manifest = true;
         }
         if let EntryKind::HardLink { target } = &entry.kind {
-            ensure!(is_in_rootfs(target), "hard link to {target}: expected a file in rootfs");
+            Breach::unless(is_in_rootfs(target), || {
+                format!("hard link to {target}: expected a file in rootfs")
+            })?;
         }
         Ok(Admission::Write)
     }
 
-    fn complete(&self) -> Result<()> {
-        ensure!(self.has_manifest, "the image has no manifest: expected a file of this name at its top");
-        ensure!(self.has_rootfs, "the image has no rootfs: expected an entry for the directory at its top");
+    fn complete(&self) -> Result<(), Breach> {
+        Breach::unless(
+            self.has_manifest,
+            || "the image has no manifest: expected a file of this name at its top",
+        )?;
+        Breach::unless(
+            self.has_rootfs,
+            || "the image has no rootfs: expected an entry for the directory at its top",
+        )?;
         Ok(())
     }
 }

@@ -6,14 +6,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use pod::digest::Sha256;
 use pod::layout;
 use pod::text::escape;
 
 use archive::{Entry, EntryKind};
 use report::Hint as _;
-use store::extract::{Admission, Policy};
+use store::extract::{Admission, Breach, Policy};
 use store::input::InputFile;
 
 /// The default path of stage1, relative to the program's directory.
@@ -63,17 +63,20 @@ pub struct Stage1Policy {
 }
 
 impl Policy for Stage1Policy {
-    fn admit(&mut self, entry: &Entry) -> Result<Admission> {
+    fn admit(&mut self, entry: &Entry) -> Result<Admission, Breach> {
         if entry.path.as_bytes() == layout::INIT.as_bytes() {
             let executable = matches!(entry.kind, EntryKind::File { .. }) && entry.metadata.mode & 0o111 != 0;
-            ensure!(executable, "expected stage1's init to be an executable file");
+            Breach::unless(executable, || "expected stage1's init to be an executable file")?;
             self.has_init = true;
         }
         Ok(Admission::Write)
     }
 
-    fn complete(&self) -> Result<()> {
-        ensure!(self.has_init, "stage1 has no init: expected an executable file of this name at its top");
+    fn complete(&self) -> Result<(), Breach> {
+        Breach::unless(
+            self.has_init,
+            || "stage1 has no init: expected an executable file of this name at its top",
+        )?;
         Ok(())
     }
 }

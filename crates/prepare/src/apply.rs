@@ -21,7 +21,7 @@ use store::DataDir;
 use store::extract::Expected;
 use store::listener::Listener;
 use store::staging::{Published, Staging};
-use store::{Acquired, Importer, Stored, Tree, TreeKind};
+use store::{About as _, Acquired, Importer, Stored, Tree, TreeKind};
 use sys::Interrupt;
 
 /// The pod directory that was made.
@@ -55,7 +55,7 @@ fn in_data_dir(
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
-    Staging::sweep_or_warn(data_dir).with_context(about)?;
+    Staging::sweep_or_warn(data_dir).about(about)?;
     let Inputs { stage1, images, layout, limits, manifest, .. } = inputs;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();
@@ -104,7 +104,7 @@ fn acquire<'h>(
         let of_stage1 = of_stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok::<_, anyhow::Error>((of_stage1, of_images))
     })?;
-    let tree = of_stage1.with_context(|| format!("stage1 {shown}"))?;
+    let tree = of_stage1.about(|| format!("stage1 {shown}"))?;
     Ok(AcquiredTrees { stage1: AcquiredTree { tree, shown }, images: of_images? })
 }
 
@@ -115,14 +115,16 @@ fn acquire_image<'h>(
 ) -> Result<AcquiredTree<'h>> {
     let shown = image.shown();
     let tree = match image {
-        ImageInput::Stored(selector) => store::resolve(importer.data_dir, &selector).map(Acquired::Known),
+        ImageInput::Stored(selector) => {
+            store::resolve(importer.data_dir, &selector).map(Acquired::Known).map_err(Into::into)
+        }
         ImageInput::Remote(image) => image.acquire(importer),
         ImageInput::Oci(image, _) => {
-            image::oci::layered(&image).and_then(|image| importer.acquire_layers(&image))
+            image::oci::layered(&image).and_then(|image| Ok(importer.acquire_layers(&image)?))
         }
         ImageInput::File(mut source, id) => {
             let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
-            importer.acquire(&mut source, TreeKind::Image, expected, named)
+            importer.acquire(&mut source, TreeKind::Image, expected, named).map_err(Into::into)
         }
     };
     let tree = tree.with_context(|| format!("image {shown}"))?;
@@ -182,14 +184,14 @@ impl<'h> Added<'h> {
         let mut images = BTreeMap::new();
         for image in acquired.images {
             let called = image.tree.called(self.data_dir, named);
-            let called = called.with_context(|| format!("cannot store {}", image.shown))?;
+            let called = called.about(|| format!("cannot store {}", image.shown))?;
             images.insert(called, self.publish_one(image)?);
         }
         Ok(Trees { stage1, images })
     }
 
     fn publish_one(&mut self, AcquiredTree { tree, shown }: AcquiredTree<'_>) -> Result<Tree> {
-        let Stored { tree, is_new } = tree.publish().with_context(|| format!("cannot store {shown}"))?;
+        let Stored { tree, is_new } = tree.publish().about(|| format!("cannot store {shown}"))?;
         self.trees.extend(is_new.then_some(tree.id()));
         Ok(tree)
     }

@@ -116,7 +116,7 @@ impl RemoteImage {
             }),
         };
         let image = OciImage::assemble(self.selected, config, vec![self.name], part).map_err(told)?;
-        importer.acquire_layers(&layered(&image)?)
+        Ok(importer.acquire_layers(&layered(&image)?)?)
     }
 
     /// Fetches the configuration, and all layers into files.

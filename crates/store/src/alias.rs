@@ -7,13 +7,13 @@
 
 use std::os::fd::AsFd as _;
 
-use anyhow::{Context, Result};
 use pod::id::{ImageId, TreeId};
 use pod::layout;
 use rustix::fs::{AtFlags, Dir, readlinkat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Result};
 use crate::extract::ArchiveFile;
 
 /// Another name of a tree.
@@ -37,7 +37,7 @@ impl Alias {
     pub(crate) fn find(self, data_dir: &DataDir) -> Result<Option<TreeId>> {
         match readlinkat(&data_dir.aliases, self.name(), Vec::new()) {
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
-            target => Ok(parse(target.context("cannot read the store's aliases")?.to_bytes())),
+            target => Ok(parse(target.about(|| "cannot read the store's aliases")?.to_bytes())),
         }
     }
 
@@ -59,7 +59,7 @@ impl Alias {
                 done => Ok(done?),
             }
         };
-        set().context("cannot set an alias in the store")
+        set().about(|| "cannot set an alias in the store")
     }
 
     /// Tells whether any tree came from an archive file of this length.
@@ -91,7 +91,7 @@ pub fn sweep(data_dir: &DataDir) -> Result<()> {
         if !tree.is_some_and(is_there) {
             match unlinkat(&data_dir.aliases, &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error).context("cannot remove an alias from the store"),
+                Err(error) => return Err(error).about(|| "cannot remove an alias from the store"),
             }
         }
     }
@@ -117,8 +117,8 @@ fn parse(target: &[u8]) -> Option<TreeId> {
 /// Lists Gantry's own names in the aliases' directory.
 fn names(data_dir: &DataDir) -> Result<Vec<String>> {
     let mut all = Vec::new();
-    for entry in Dir::read_from(&data_dir.aliases).context("cannot list the store's aliases")? {
-        let entry = entry.context("cannot list the store's aliases")?;
+    for entry in Dir::read_from(&data_dir.aliases).about(|| "cannot list the store's aliases")? {
+        let entry = entry.about(|| "cannot list the store's aliases")?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("file-") || name.starts_with("sha512-") {
             all.push(name);

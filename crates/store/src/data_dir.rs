@@ -16,17 +16,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
 use pod::layout;
 use pod::text::escape;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::error::{About as _, Error, Result};
 use crate::fault::Fault;
 use crate::guarded;
 use crate::listener::Listener;
-use report::{Hint as _, hinted};
 use sys::{Interrupt, locks};
 
 /// How often DIR is made or opened again after it has vanished in between.
@@ -70,7 +69,7 @@ impl DataDir {
     pub fn open(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Self> {
         let mut made = Made { path: path.to_owned(), directories: Vec::new() };
         let [staging, containers, trees, aliases] = open_parts(path, interrupt, &mut made)
-            .with_context(|| format!("directory {}", escape(&path.to_string_lossy())))?;
+            .about(|| format!("directory {}", escape(&path.to_string_lossy())))?;
         let (path, interrupt) = (path.to_owned(), interrupt.clone());
         Ok(Self { path, interrupt, listener, staging, containers, trees, aliases, made })
     }
@@ -109,11 +108,11 @@ impl DataDir {
 /// Opens the parts of DIR: staging, locked, containers, trees and aliases.
 fn open_parts(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<[OwnedFd; 4]> {
     let staging = lock_shared(path, interrupt, made)?;
-    let mut below = |name: &str| -> Result<OwnedFd> {
+    let mut below = |name: &'static str| -> Result<OwnedFd> {
         let below = path.join(name);
-        made.make(&below).with_context(|| format!("cannot create {name}"))?;
+        made.make(&below).about(|| format!("cannot create {name}"))?;
         let directory = open_part(&below, name)?;
-        check_guarded(&directory).with_context(|| name.to_owned())?;
+        check_guarded(&directory).about(|| name.to_owned())?;
         Ok(directory)
     };
     let containers = below(layout::CONTAINERS)?;
@@ -137,7 +136,7 @@ fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<Ow
             Err(Unopened::Other(error)) => return Err(error),
             Ok(staging) => staging,
         };
-        locks::share(&staging, interrupt).context("cannot lock it")?;
+        locks::share(&staging, interrupt).about(|| "cannot lock it")?;
         let locked = fstat(&staging)?;
         match fs::symlink_metadata(path.join(layout::STAGING)) {
             Ok(there) if (there.dev(), there.ino()) == (locked.st_dev, locked.st_ino) => {
@@ -146,30 +145,32 @@ fn lock_shared(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<Ow
             _ => {}
         }
     }
-    Err(last.unwrap_or_else(|| anyhow!("others removed it {ATTEMPTS} times: expected it to stay")))
+    Err(last.unwrap_or_else(|| {
+        Error::Contended(format!("others removed it {ATTEMPTS} times: expected it to stay"))
+    }))
 }
 
 /// Why a part of DIR could not be opened.
 enum Unopened {
     /// It, or something on the way to it, is missing.
-    Missing(anyhow::Error),
-    Other(anyhow::Error),
+    Missing(Error),
+    Other(Error),
 }
 
 impl Unopened {
-    fn by(errno: Errno, about: impl Display + Send + Sync + 'static) -> Self {
-        let error = anyhow::Error::new(errno).context(about);
+    fn by(errno: Errno, about: impl Display) -> Self {
+        let error = Error::from(errno).at(about);
         if errno == Errno::NOENT { Self::Missing(error) } else { Self::Other(error) }
     }
 }
 
-impl From<anyhow::Error> for Unopened {
-    fn from(error: anyhow::Error) -> Self {
+impl From<Error> for Unopened {
+    fn from(error: Error) -> Self {
         Self::Other(error)
     }
 }
 
-impl From<Unopened> for anyhow::Error {
+impl From<Unopened> for Error {
     fn from(unopened: Unopened) -> Self {
         let (Unopened::Missing(error) | Unopened::Other(error)) = unopened;
         error
@@ -185,7 +186,7 @@ fn open_staging(path: &Path, made: &mut Made) -> Result<OwnedFd, Unopened> {
     let (name, path) = (layout::STAGING, path.join(layout::STAGING));
     made.make(&path).map_err(|errno| Unopened::by(errno, format!("cannot create {name}")))?;
     let staging = open_part(&path, name)?;
-    check_private(&staging).context(name)?;
+    check_private(&staging).about(|| name)?;
     Ok(staging)
 }
 
@@ -201,18 +202,15 @@ fn open_dir(path: &Path, made: &mut Made) -> Result<OwnedFd, Unopened> {
     };
     match opened {
         Err(guarded::Error::System(errno)) => Err(Unopened::by(errno, ABOUT)),
-        Err(error) => Err(report::told(error).context(ABOUT).into()),
+        Err(error) => Err(Error::Unguarded(error).at(ABOUT).into()),
         Ok(dir) => openat(dir, ".", AS_DIRECTORY, Mode::empty()).map_err(|errno| Unopened::by(errno, ABOUT)),
     }
 }
 
 /// Opens the part of DIR that is called `name` in it, without following a link in its place.
-fn open_part(path: &Path, name: &str) -> Result<OwnedFd, Unopened> {
+fn open_part(path: &Path, name: &'static str) -> Result<OwnedFd, Unopened> {
     open(path, AS_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| match errno {
-        Errno::NOTDIR | Errno::LOOP => {
-            let error = anyhow!("{name} is a file or a link: expected a directory");
-            hinted(error, "--dir can name another directory").into()
-        }
+        Errno::NOTDIR | Errno::LOOP => Unopened::Other(Error::NoDirectory(name)),
         errno => Unopened::by(errno, format!("cannot open {name}")),
     })
 }
@@ -258,12 +256,13 @@ impl Drop for Made {
 
 /// Checks that only root can change what is in a directory.
 pub fn check_guarded(directory: &OwnedFd) -> Result<()> {
-    match check_owner(directory) {
-        Err(fault) if fault.is_contents() => {
-            Err(fault).hint("expected a directory of your own that nobody else can write to: chmod go-w DIR")
+    check_owner(directory).map_err(|fault| match fault {
+        Fault::Content(why) => {
+            let expected = "expected a directory of your own that nobody else can write to: chmod go-w DIR";
+            Error::Exposed { why, expected }
         }
-        done => Ok(done?),
-    }
+        fault => fault.into(),
+    })
 }
 
 /// Checks the same for a directory that may be damaged.
@@ -279,10 +278,11 @@ pub(crate) fn check_owner(directory: &OwnedFd) -> Result<(), Fault> {
 /// Checks that only root can open a directory, and so lock it.
 fn check_private(directory: &OwnedFd) -> Result<()> {
     check_guarded(directory)?;
-    let mode = fstat(directory)?.st_mode & 0o7777;
-    let is_private = || -> Result<()> {
-        ensure!(mode & 0o077 == 0, "others can open it, and lock it: mode {mode:04o}");
-        Ok(())
-    };
-    is_private().hint("expected a directory of your own that nobody else can open: chmod go= DIR/staging")
+    match fstat(directory)?.st_mode & 0o7777 {
+        mode if mode & 0o077 == 0 => Ok(()),
+        mode => Err(Error::Exposed {
+            why: format!("others can open it, and lock it: mode {mode:04o}"),
+            expected: "expected a directory of your own that nobody else can open: chmod go= DIR/staging",
+        }),
+    }
 }

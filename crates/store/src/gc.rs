@@ -5,11 +5,11 @@
 //! tree holds a lock on the tree. So either the exclusive lock can't be had, or the pod can already be seen. A store
 //! may have more trees than a process may have descriptors, so trees are locked and removed in small batches.
 
-use anyhow::{Context, Result};
 use pod::id::{PodId, TreeId};
 
 use crate::damage::told_apart;
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Result};
 use crate::overlay;
 use crate::references::References;
 use crate::staging::{self, Locked, Mounted};
@@ -69,7 +69,7 @@ fn remove_batch(data_dir: &DataDir, trees: &[TreeId], outcomes: &mut Vec<(TreeId
     let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
-        match staging::lock(&data_dir.trees, &name).with_context(|| format!("cannot lock tree {id}"))? {
+        match staging::lock(&data_dir.trees, &name).about(|| format!("cannot lock tree {id}"))? {
             Some(locked) => alone.push((*id, locked)),
             None if is_missing(data_dir, *id) => outcomes.push((*id, Outcome::Kept(Kept::Missing))),
             None => outcomes.push((*id, Outcome::Kept(Kept::InUse))),
@@ -81,9 +81,9 @@ fn remove_batch(data_dir: &DataDir, trees: &[TreeId], outcomes: &mut Vec<(TreeId
         let pods = references.to(id);
         if pods.is_empty() {
             let about = || format!("cannot remove tree {id}");
-            let info = told_apart(read_info(&locked.directory)).with_context(about)?.ok();
+            let info = told_apart(read_info(&locked.directory)).about(about)?.ok();
             let removed = staging::remove_from_store(data_dir, &tree::name(id), locked);
-            let outcome = match staging::told_apart(removed).with_context(about)? {
+            let outcome = match staging::told_apart(removed).about(about)? {
                 Ok(()) => Outcome::Removed(info),
                 Err(mounted) => Outcome::Kept(Kept::Mounted(mounted)),
             };

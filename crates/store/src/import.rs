@@ -5,12 +5,12 @@
 //! Nothing of the file is decoded then. Otherwise it is unpacked in staging, where its tree waits until the caller has
 //! found it good.
 
-use anyhow::{Context, Result};
 use pod::id::{ImageId, TreeId};
 use pod::layout;
 
 use crate::alias::{self, Alias};
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Result};
 use crate::extract::layers::{Frame, Layer};
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
 use crate::info::TreeKind;
@@ -117,7 +117,7 @@ impl<'h> Importer<'h> {
         kind: TreeKind,
         expected: Expected,
         named: &[ImageId],
-    ) -> Result<New<'h>, unpacker::Error> {
+    ) -> Result<New<'h>> {
         source.show_progress(self.data_dir.listener, "unpacking");
         let with_sha512 = named.iter().any(|id| id.as_tree().is_none());
         let job = Job { expected, with_sha512, limits: self.limits };
@@ -134,7 +134,7 @@ impl<'h> Importer<'h> {
         source: &InputFile,
         kind: TreeKind,
         job: &Job,
-    ) -> Result<Verified, unpacker::Error> {
+    ) -> Result<Verified> {
         let root = staging.make_directory(layout::TREE)?;
         let place = Destination { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
         unpacker::unpack(kind, job, source, place, self.interrupt)
@@ -203,7 +203,7 @@ impl Acquired<'_> {
                 InRoot::below(&new.staging, &format!("{}/{path}", layout::TREE)).map_err(std::io::Error::from)
             }
         };
-        opened.with_context(|| format!("cannot open its {path}"))
+        opened.about(|| format!("cannot open its {path}"))
     }
 
     /// Puts the tree into the store, if it is not there.

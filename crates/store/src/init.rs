@@ -8,7 +8,6 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
 use pod::id::PodId;
 use pod::layout;
 use pod::path::RelativePath;
@@ -17,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::copy;
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Result};
 use crate::record;
 use crate::staging::Staging;
 use crate::tree::Tree;
@@ -28,7 +28,7 @@ pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<(
         Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => {
             Ok(copy::file(lower, upper, layout::INIT, interrupt)?)
         }
-        done => done.with_context(|| format!("cannot link {}", layout::INIT)),
+        done => done.about(|| format!("cannot link {}", layout::INIT)),
     }
 }
 
@@ -49,9 +49,9 @@ pub fn renew(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrup
         match renameat(&new, layout::INIT, &upper, layout::INIT) {
             // The pod is being removed.
             Err(Errno::NOENT) => Ok(()),
-            done => done.context("cannot rename it to its place"),
+            done => done.about(|| "cannot rename it to its place"),
         }?;
-        fsync(&upper).context("cannot sync the directory above")
+        fsync(&upper).about(|| "cannot sync the directory above")
     };
     place()?;
     staging.remove()
@@ -62,6 +62,6 @@ fn open_upper(data_dir: &DataDir, pod: PodId) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     match open_beneath(&data_dir.containers, format!("{pod}/{}", layout::STAGE1), flags) {
         Err(error) if error.errno == Errno::NOENT => Ok(None),
-        opened => opened.map(Some).context("cannot open its stage1"),
+        opened => opened.map(Some).about(|| "cannot open its stage1"),
     }
 }

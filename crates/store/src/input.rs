@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
 use pod::digest::Sha256;
 use pod::text::escape;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::error::{About as _, Error, Result};
 use crate::extract::{FileDigest, FileHasher, check_file};
+use crate::fault::Fault;
 use crate::listener::{Listener, Progress};
 use sys::Interrupt;
 
@@ -44,6 +45,17 @@ pub enum OpenError {
         #[source]
         error: io::Error,
     },
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        let about = error.to_string();
+        Self::Fault(match error {
+            OpenError::Missing { error, .. } => Fault::from(error).at(about),
+            OpenError::System { error, .. } => Fault::from(error).at(about),
+            OpenError::NotAFile { .. } => Fault::System(io::Error::other(about)),
+        })
+    }
 }
 
 /// An open regular file.
@@ -104,7 +116,7 @@ impl InputFile {
             hasher.update(chunk);
             Ok(())
         })?;
-        self.file.rewind().context("cannot rewind")?;
+        self.file.rewind().about(|| "cannot rewind")?;
         Ok(hasher.finish())
     }
 
@@ -131,8 +143,10 @@ impl InputFile {
     /// Reads the rest of the file, which may have at most `max` bytes.
     pub fn read_all(&mut self, max: u64) -> Result<Vec<u8>> {
         let mut content = Vec::new();
-        (&self.file).take(max + 1).read_to_end(&mut content).context("cannot read")?;
-        ensure!(content.len() as u64 <= max, "{}: expected at most {max} bytes", self.shown());
+        (&self.file).take(max + 1).read_to_end(&mut content).about(|| "cannot read")?;
+        if content.len() as u64 > max {
+            return Err(Fault::Content(format!("{}: expected at most {max} bytes", self.shown())).into());
+        }
         Ok(content)
     }
 
@@ -140,7 +154,7 @@ impl InputFile {
     pub fn for_each(&mut self, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> Result<()> {
         let mut buffer = vec![0; BUFFER];
         loop {
-            match self.read(&mut buffer).context("cannot read")? {
+            match self.read(&mut buffer).about(|| "cannot read")? {
                 0 => return Ok(()),
                 count => sink(&buffer[..count])?,
             }

@@ -4,7 +4,8 @@
 //! Invariant: if it can't be published, nothing of it is left, and the store's content is as it was. It stays
 //! exclusively locked until all aliases exist, so no other process can be using it yet.
 
-use anyhow::{Context, Result, bail};
+use std::io;
+
 use pod::id::{ImageId, TreeId};
 use pod::layout;
 use pod::name::Identifier;
@@ -12,7 +13,9 @@ use rustix::fs::{AtFlags, statat};
 
 use crate::alias::{self, Alias};
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Error, Result};
 use crate::extract::Verified;
+use crate::fault::Fault;
 use crate::info::{Info, TreeKind, now};
 use crate::staging::{Locked, Published, Staging, Sync};
 use crate::tree::{self, Tree};
@@ -27,7 +30,7 @@ const ATTEMPTS: usize = 16;
 /// Reads the name that an image has given itself, in the image's tree.
 ///
 /// This is a parameter because the store knows no image format.
-pub type NameOf = fn(&InRoot) -> Result<Identifier>;
+pub type NameOf = fn(&InRoot) -> Result<Identifier, Fault>;
 
 /// A new tree in staging.
 #[derive(Debug)]
@@ -150,7 +153,7 @@ impl New<'_> {
             TreeKind::Image => Some((self.name_of)(&root)?),
         };
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
-            .context("cannot examine the record")?;
+            .about(|| "cannot examine the record")?;
         let info = Info {
             id: self.complete.id,
             kind: self.kind,
@@ -161,7 +164,7 @@ impl New<'_> {
             imported: now(),
             source: self.source.clone(),
         };
-        self.staging.write_file(layout::TREE_INFO, &serde_json::to_vec(&info)?)?;
+        self.staging.write_file(layout::TREE_INFO, &serde_json::to_vec(&info).map_err(io::Error::from)?)?;
         Ok(info)
     }
 
@@ -187,7 +190,9 @@ impl New<'_> {
                 }
             }
         }
-        bail!("tree {id} was added and removed by others {ATTEMPTS} times: expected it to stay")
+        Err(Error::Contended(format!(
+            "tree {id} was added and removed by others {ATTEMPTS} times: expected it to stay"
+        )))
     }
 }
 

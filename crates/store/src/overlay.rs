@@ -9,11 +9,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
-use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, Mode, fstat, mkdirat, readlinkat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Result};
 use sys::mounts::{
     Depth, MountAttrFlags, Submounts, attach, clone_tree_at, create, make_all_private, map_ids,
 };
@@ -42,7 +42,7 @@ pub fn is_known(data_dir: &DataDir, own_users: bool) -> Result<bool> {
     match readlinkat(&data_dir.aliases, KNOWN[usize::from(own_users)], Vec::new()) {
         Ok(known) => Ok(known.to_bytes() == here(data_dir)?.as_bytes()),
         Err(Errno::NOENT | Errno::INVAL) => Ok(false),
-        Err(error) => Err(error).context("cannot read the store's names"),
+        Err(error) => Err(error).about(|| "cannot read the store's names"),
     }
 }
 
@@ -56,7 +56,7 @@ pub fn remember(data_dir: &DataDir, own_users: bool) -> Result<()> {
     match symlinkat(here(data_dir)?, &data_dir.aliases, name) {
         // Another process has remembered it, too.
         Err(Errno::EXIST) => Ok(()),
-        done => done.context("cannot write into the store"),
+        done => done.about(|| "cannot write into the store"),
     }
 }
 
@@ -68,12 +68,12 @@ pub fn forget(data_dir: &DataDir) -> Result<()> {
 fn forget_one(data_dir: &DataDir, name: &str) -> Result<()> {
     match unlinkat(&data_dir.aliases, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error).context("cannot write into the store"),
+        Err(error) => Err(error).about(|| "cannot write into the store"),
     }
 }
 
 fn here(data_dir: &DataDir) -> Result<String> {
-    let boot = std::fs::read_to_string(BOOT).context("cannot tell this boot from others")?;
+    let boot = std::fs::read_to_string(BOOT).about(|| "cannot tell this boot from others")?;
     Ok(format!("{}-{}", boot.trim(), fstat(&data_dir.aliases)?.st_dev))
 }
 

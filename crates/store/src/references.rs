@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
 use pod::id::{PodId, TreeId};
 use pod::layers::Layers;
 use pod::layout;
@@ -14,6 +13,7 @@ use rustix::fs::{Dir, OFlags};
 use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Result};
 use sys::open_beneath;
 
 /// The maximum length of a pod's description of its layers in bytes, enough for some hundred images.
@@ -35,12 +35,12 @@ impl References {
     pub fn read(data_dir: &DataDir) -> Result<Self> {
         let mut references = Self::default();
         for (directory, are_complete) in [(&data_dir.containers, true), (&data_dir.staging, false)] {
-            for entry in Dir::read_from(directory).context("cannot list the pods")? {
-                let entry = entry.context("cannot list the pods")?;
+            for entry in Dir::read_from(directory).about(|| "cannot list the pods")? {
+                let entry = entry.about(|| "cannot list the pods")?;
                 let Some(id) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {
                     continue;
                 };
-                let layers = read(directory, id).with_context(|| format!("pod {id}: its {}", layout::LAYERS));
+                let layers = read(directory, id).about(|| format!("pod {id}: its {}", layout::LAYERS));
                 let Some(layers) = layers? else { continue };
                 for tree in layers.trees() {
                     references.all.entry(tree).or_default().push(id);

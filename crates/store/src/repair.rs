@@ -10,13 +10,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use pod::id::{PodId, TreeId};
 use pod::text::{escape, one_line};
 use rustix::io::Errno;
 
 use crate::damage::told_apart;
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Error, Result};
 use crate::extract::Expected;
 use crate::import::Importer;
 use crate::info::{Info, TreeKind};
@@ -25,7 +25,6 @@ use crate::new::New;
 use crate::references::References;
 use crate::staging;
 use crate::tree::{self, Tree, Unlocked, read_info};
-use crate::unpacker;
 
 /// The result of repairing a damaged tree.
 #[derive(Debug)]
@@ -55,9 +54,9 @@ impl Known {
             let directory = match tree::lock_shared(data_dir, id) {
                 // Something that is not a directory has no info, and must not keep other trees from being repaired.
                 Err(Unlocked::Open(Errno::NOTDIR | Errno::LOOP)) => continue,
-                locked => locked.with_context(about)?,
+                locked => locked.about(about)?,
             };
-            let info = directory.map_or(Ok(None), |directory| info(&directory)).with_context(about)?;
+            let info = directory.map_or(Ok(None), |directory| info(&directory)).about(about)?;
             known.extend(info.map(|info| (info.id, info)));
         }
         Ok(Self(known))
@@ -79,7 +78,7 @@ fn info(directory: &OwnedFd) -> Result<Option<Info>> {
 pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repair> {
     let data_dir = importer.data_dir;
     let name = tree::name(id);
-    let Some(locked) = staging::lock(&data_dir.trees, &name).context("cannot lock it")? else {
+    let Some(locked) = staging::lock(&data_dir.trees, &name).about(|| "cannot lock it")? else {
         return Ok(Repair::InUse);
     };
     let own = info(&locked.directory)?.filter(|info| info.id == id);
@@ -110,14 +109,14 @@ fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: TreeId) -> Result
         return Ok(Again::Impossible("nothing says which file it came from".into()));
     };
     let shown = escape(&path.to_string_lossy());
-    if is_gone(path).with_context(|| format!("cannot look at {shown}"))? {
+    if is_gone(path).about(|| format!("cannot look at {shown}"))? {
         return Ok(Again::Impossible(format!("{shown} is not there any more")));
     }
     let about = format!("cannot extract it anew from {shown}");
     match unpack(importer, path, kind, id) {
         Ok(new) => Ok(Again::Unpacked(Box::new(new))),
-        Err(unpacker::Error::Refused(why)) => Ok(Again::Impossible(one_line(&format!("{about}: {why}")))),
-        Err(unpacker::Error::Failed(error)) => Err(error.context(about)),
+        Err(Error::Refused(why)) => Ok(Again::Impossible(one_line(&format!("{about}: {why}")))),
+        Err(error) => Err(error.at(about)),
     }
 }
 
@@ -131,13 +130,8 @@ fn is_gone(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn unpack<'h>(
-    importer: &Importer<'h>,
-    path: &Path,
-    kind: TreeKind,
-    id: TreeId,
-) -> Result<New<'h>, unpacker::Error> {
-    let mut source = InputFile::open(path).map_err(anyhow::Error::from)?;
+fn unpack<'h>(importer: &Importer<'h>, path: &Path, kind: TreeKind, id: TreeId) -> Result<New<'h>> {
+    let mut source = InputFile::open(path)?;
     importer.unpack_new(&mut source, kind, Expected::Tar(id.sha256().into()), &[])
 }
 

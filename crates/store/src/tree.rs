@@ -6,17 +6,16 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
 use pod::id::TreeId;
 use pod::layout;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
 use crate::damage::told_apart;
 use crate::data_dir::{DataDir, check_owner};
+use crate::error::{About as _, Error, Result};
 use crate::fault::{Fault, Within as _, ensure};
 use crate::info::{INFO_MAX, Info, TreeKind};
 use crate::staging::{Locked, open_below};
-use report::hinted;
 use sys::InRoot;
 use sys::locks;
 
@@ -39,7 +38,7 @@ pub enum Found {
     /// A tree with all of its parts.
     Whole(Box<Tree>),
     /// Something other than a complete tree; the error says why.
-    Damaged(anyhow::Error),
+    Damaged(Fault),
 }
 
 impl Tree {
@@ -50,13 +49,7 @@ impl Tree {
     pub fn open(data_dir: &DataDir, id: TreeId, kind: TreeKind) -> Result<Option<Self>> {
         let Some(tree) = Self::open_any(data_dir, id)? else { return Ok(None) };
         let found = tree.info.kind;
-        anyhow::ensure!(
-            found == kind,
-            "{id} is no {}: it is in the store as {}",
-            kind.shown(),
-            found.shown()
-        );
-        Ok(Some(tree))
+        if found == kind { Ok(Some(tree)) } else { Err(Error::OtherKind { id, expected: kind, found }) }
     }
 
     /// Opens a tree like [`Self::open`], but of any kind.
@@ -64,7 +57,7 @@ impl Tree {
         match Self::look(data_dir, id)? {
             Found::Nothing => Ok(None),
             Found::Whole(tree) => Ok(Some(*tree)),
-            Found::Damaged(error) => Err(error),
+            Found::Damaged(fault) => Err(Error::Damaged(id, fault)),
         }
     }
 
@@ -74,12 +67,12 @@ impl Tree {
     /// If that can't be examined.
     pub fn look(data_dir: &DataDir, id: TreeId) -> Result<Found> {
         let about = || format!("cannot open tree {id}");
-        let Some(directory) = lock_shared(data_dir, id).with_context(about)? else {
+        let Some(directory) = lock_shared(data_dir, id).about(about)? else {
             return Ok(Found::Nothing);
         };
-        Ok(match told_apart(look(&directory, id)).with_context(about)? {
+        Ok(match told_apart(look(&directory, id)).about(about)? {
             Ok(info) => Found::Whole(Box::new(Self { id, info, directory })),
-            Err(fault) => Found::Damaged(damaged(id, fault.into())),
+            Err(fault) => Found::Damaged(fault),
         })
     }
 
@@ -116,11 +109,6 @@ impl Tree {
     }
 }
 
-fn damaged(id: TreeId, error: anyhow::Error) -> anyhow::Error {
-    let error = error.context(format!("tree {id} in the store is damaged"));
-    hinted(error, format!("{} verify --repair sets it right, or takes it out", report::program()))
-}
-
 /// Reads a tree's info, and checks that it is the tree `id` and that no other user can change it.
 fn look(directory: &OwnedFd, id: TreeId) -> Result<Info, Fault> {
     check_owner(directory)?;
@@ -153,8 +141,8 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info, Fault> {
 /// Returns the ids of all trees in the store.
 pub fn ids(data_dir: &DataDir) -> Result<Vec<TreeId>> {
     let mut all = Vec::new();
-    for entry in Dir::read_from(&data_dir.trees).context("cannot list the store")? {
-        let entry = entry.context("cannot list the store")?;
+    for entry in Dir::read_from(&data_dir.trees).about(|| "cannot list the store")? {
+        let entry = entry.about(|| "cannot list the store")?;
         // Gantry gives no names of another form, so those are not its own.
         all.extend(entry.file_name().to_str().ok().and_then(|name| name.parse::<TreeId>().ok()));
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Verifies that trees still are what they were when they were extracted.
 
-use anyhow::{Context, Result};
 use pod::id::TreeId;
 
 use crate::damage::told_apart;
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Error, Result};
 use crate::record;
 use crate::tree::{Found, Tree};
 use sys::Interrupt;
@@ -31,14 +31,14 @@ pub fn verify(data_dir: &DataDir, id: TreeId, interrupt: &Interrupt) -> Result<V
     let tree = match found {
         Found::Whole(tree) => tree,
         Found::Nothing => return Ok(Verdict::Missing),
-        Found::Damaged(error) => return Ok(Verdict::Damaged(vec![format!("{error:#}")])),
+        Found::Damaged(fault) => return Ok(Verdict::Damaged(vec![Error::Damaged(id, fault).to_string()])),
     };
     let differences = tree.root().and_then(|root| record::differences(tree.record()?, &root, interrupt));
     interrupt.check()?;
-    Ok(match told_apart(differences).with_context(|| format!("cannot look at tree {id}"))? {
+    Ok(match told_apart(differences).about(|| format!("cannot look at tree {id}"))? {
         Ok(differences) if differences.is_empty() => Verdict::Intact(tree),
         Ok(differences) => Verdict::Damaged(differences.iter().map(ToString::to_string).collect()),
-        Err(error) => Verdict::Damaged(vec![format!("{error:#}")]),
+        Err(fault) => Verdict::Damaged(vec![fault.to_string()]),
     })
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `installer df`: says what pods and images take on the disk.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use pods::{Pod, State};
 use serde_json::json;
 use store::{DataDir, References, Tree, TreeKind};
@@ -75,7 +75,7 @@ fn measure(data_dir: &DataDir, sums: &mut Sums) -> Result<()> {
     for id in store::ids(data_dir)? {
         data_dir.interrupt.check()?;
         // A damaged tree is for `verify` to report.
-        let Ok(Some(tree)) = Tree::open_any(data_dir, id).context("cannot look at a tree") else { continue };
+        let Ok(Some(tree)) = Tree::open_any(data_dir, id) else { continue };
         let is_active = references.to(id).iter().any(|pod| !exited.contains(pod));
         let sum = if tree.info().kind == TreeKind::Image { &mut *of_images } else { &mut *of_stage1s };
         sum.add(tree.info().size, is_active);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `installer verify`: compares each tree with its record, and repairs damaged ones on request.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use pod::id::TreeId;
 use pod::text::one_line;
-use store::{DataDir, Importer, Known, NoImage, References, Repair, Selector, Tree, TreeKind, Verdict, init};
+use store::{
+    About as _, DataDir, Importer, Known, NoImage, References, Repair, Selector, Tree, TreeKind, Verdict,
+    init,
+};
 use terminal::output::Lines;
 
 use crate::context::{Context, sweep};
@@ -108,8 +111,7 @@ impl Verification<'_> {
     /// Repairs a tree if that was asked for, and reports how. Returns the tree if it is intact now.
     fn repair(&mut self, id: TreeId) -> Result<Option<Tree>> {
         let Some(known) = &self.known else { return Ok(None) };
-        let repair =
-            store::repair(&self.importer, known, id).with_context(|| format!("cannot repair {id}"))?;
+        let repair = store::repair(&self.importer, known, id).about(|| format!("cannot repair {id}"))?;
         let said = match &repair {
             Repair::Renewed(_) => "renewed from its file".to_owned(),
             Repair::InUse => "in use, so not repaired: expected its pods to have ended".to_owned(),
@@ -140,7 +142,7 @@ impl Verification<'_> {
         let mut state = State::Intact;
         for pod in References::read(data_dir)?.as_stage1_to(id) {
             let is_another = init::differs(data_dir, tree, *pod, interrupt);
-            if !is_another.with_context(|| format!("cannot look at the init of pod {pod}"))? {
+            if !is_another.about(|| format!("cannot look at the init of pod {pod}"))? {
                 continue;
             }
             self.lines.add(&format!("{id}: pod {pod}: init: found another, expected this stage1's"));
@@ -149,7 +151,7 @@ impl Verification<'_> {
                 continue;
             }
             let renewed = init::renew(data_dir, tree, *pod, interrupt);
-            renewed.with_context(|| format!("cannot renew the init of pod {pod}"))?;
+            renewed.about(|| format!("cannot renew the init of pod {pod}"))?;
             self.lines.add(&format!("{id}: pod {pod}: init renewed"));
         }
         Ok(state)
@@ -158,7 +160,7 @@ impl Verification<'_> {
 
 fn ids(data_dir: &DataDir, images: &[String]) -> Result<Vec<TreeId>> {
     if images.is_empty() {
-        return store::ids(data_dir);
+        return Ok(store::ids(data_dir)?);
     }
     let id = |image: &String| {
         let selector = Selector::any(image);

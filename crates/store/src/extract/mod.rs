@@ -42,22 +42,43 @@ pub trait Policy {
     ///
     /// # Errors
     /// If the entry is not allowed in this kind of archive.
-    fn admit(&mut self, entry: &Entry) -> anyhow::Result<Admission>;
+    fn admit(&mut self, entry: &Entry) -> Result<Admission, Breach>;
 
     /// Checks for missing entries once the archive has ended.
     ///
     /// # Errors
     /// If an entry is missing.
-    fn complete(&self) -> anyhow::Result<()>;
+    fn complete(&self) -> Result<(), Breach>;
 }
 
 impl Policy for Box<dyn Policy> {
-    fn admit(&mut self, entry: &Entry) -> anyhow::Result<Admission> {
+    fn admit(&mut self, entry: &Entry) -> Result<Admission, Breach> {
         self.as_mut().admit(entry)
     }
 
-    fn complete(&self) -> anyhow::Result<()> {
+    fn complete(&self) -> Result<(), Breach> {
         self.as_ref().complete()
+    }
+}
+
+/// What an archive has against its format's rules. It is a fault of the content alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Breach(pub String);
+
+impl Breach {
+    /// Checks what a rule says.
+    ///
+    /// # Errors
+    /// Returns the breach for this reason unless the condition holds.
+    pub fn unless<W: Into<String>>(condition: bool, why: impl FnOnce() -> W) -> Result<(), Self> {
+        if condition { Ok(()) } else { Err(Self(why().into())) }
+    }
+}
+
+impl From<Breach> for Fault {
+    fn from(breach: Breach) -> Self {
+        Self::Content(breach.0)
     }
 }
 
@@ -112,7 +133,7 @@ impl Verified {
     ///
     /// # Errors
     /// If the reported digests differ from the `expected` one, in which case the worker should have failed.
-    pub fn by_worker(outcome: Outcome, expected: Expected) -> anyhow::Result<Self> {
+    pub fn by_worker(outcome: Outcome, expected: Expected) -> Result<Self> {
         expected.check(&outcome.digests, outcome.file.digest)?;
         Ok(Self(outcome))
     }
@@ -214,18 +235,13 @@ impl Unpacker {
         while let Some(entry) = reader.next_entry()? {
             check(&self.interrupt)?;
             let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
-            if policy.admit(&entry).map_err(|why| against_rules(&why)).within(about)? == Admission::Write {
+            if policy.admit(&entry).within(about)? == Admission::Write {
                 tree.add(&entry, &mut reader).within(about)?;
             }
         }
-        policy.complete().map_err(|why| against_rules(&why))?;
+        policy.complete()?;
         tree.finish()
     }
-}
-
-/// Gives what a format's rules say against an archive its meaning: they are about its content alone.
-fn against_rules(why: &anyhow::Error) -> Fault {
-    Fault::Content(format!("{why:#}"))
 }
 
 /// Checks that a file's digest is the expected one.

@@ -16,7 +16,6 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use anyhow::{Context, Result, bail};
 use pod::id::PodId;
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, fsync, mkdirat, openat, renameat_with,
@@ -25,12 +24,13 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Error, Result};
 use crate::fault::{Fault, Within as _};
 use name::{ATTEMPTS, name_of, random};
 use removal::Removal;
 use sys::{locks, open_beneath, xattrs};
 
-pub use mounted::{Mounted, Unremoved, told_apart};
+pub use crate::unremoved::{Mounted, Unremoved, told_apart};
 pub use sweep::{Locked, lock};
 pub use sys::locks::is_called;
 pub use take_out::{remove_from_store, remove_pod};
@@ -90,18 +90,18 @@ impl<'h> Staging<'h> {
                 return Ok(staging);
             }
         }
-        bail!("cannot create a staging directory: {ATTEMPTS} names were taken")
+        Err(Error::Contended(format!("cannot create a staging directory: {ATTEMPTS} names were taken")))
     }
 
     fn try_create(data_dir: &'h DataDir, id: PodId) -> Result<Option<Self>> {
         let name = name_of(id);
         match statat(&data_dir.containers, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
-            other => return other.map(|_| None).context("cannot look into containers"),
+            other => return other.map(|_| None).about(|| "cannot look into containers"),
         }
         match mkdirat(&data_dir.staging, &name, Mode::RWXU) {
             Err(Errno::EXIST) => return Ok(None),
-            done => done.context("cannot create a staging directory")?,
+            done => done.about(|| "cannot create a staging directory")?,
         }
         // A sweep may lock it before this process does, and remove it as dead.
         let Locked { directory } = match lock(&data_dir.staging, &name) {
@@ -110,11 +110,11 @@ impl<'h> Staging<'h> {
             Err(error) => {
                 // Usually only the process with the lock removes a directory; but no other process draws this name.
                 let _ = unlinkat(&data_dir.staging, &name, AtFlags::REMOVEDIR);
-                return Err(error).context("cannot lock the staging directory");
+                return Err(error).about(|| "cannot lock the staging directory");
             }
         };
         let removal = Removal::of(data_dir, name.clone(), &directory)
-            .context("cannot look at the staging directory")?;
+            .about(|| "cannot look at the staging directory")?;
         let staging = Self { removal, data_dir, id, name, directory };
         staging.forget_inherited()?;
         Ok(Some(staging))
@@ -124,11 +124,11 @@ impl<'h> Staging<'h> {
     /// it.
     fn forget_inherited(&self) -> Result<()> {
         for name in [b"system.posix_acl_default".as_slice(), b"system.posix_acl_access"] {
-            xattrs::remove(&self.directory, name).context("cannot remove the staging directory's ACL")?;
+            xattrs::remove(&self.directory, name).about(|| "cannot remove the staging directory's ACL")?;
         }
         fchown(&self.directory, Some(Uid::ROOT), Some(Gid::ROOT))
-            .context("cannot set the staging directory's owner")?;
-        fchmod(&self.directory, Mode::RWXU).context("cannot set the staging directory's mode")
+            .about(|| "cannot set the staging directory's owner")?;
+        fchmod(&self.directory, Mode::RWXU).about(|| "cannot set the staging directory's mode")
     }
 
     /// Returns the directory's name, which is the pod's id if it is a pod's.
@@ -153,7 +153,7 @@ impl<'h> Staging<'h> {
             file.write_all(content)?;
             Ok(fsync(&file)?)
         };
-        write().with_context(|| format!("cannot write {name}"))
+        write().about(|| format!("cannot write {name}"))
     }
 
     /// Makes an empty file with mode 0600 in the directory.
@@ -164,7 +164,7 @@ impl<'h> Staging<'h> {
             fchmod(&file, FILE_MODE)?;
             Ok(file)
         };
-        Ok(File::from(create().with_context(|| format!("cannot create {name}"))?))
+        Ok(File::from(create().about(|| format!("cannot create {name}"))?))
     }
 
     /// Syncs the directory to disk and renames it to `name` in `parent`. `self` keeps the lock.
@@ -176,15 +176,15 @@ impl<'h> Staging<'h> {
             Sync::FileSystem => syncfs(&self.directory),
             Sync::Files => fsync(&self.directory),
         }
-        .context("cannot sync the staging directory")?;
+        .about(|| "cannot sync the staging directory")?;
         match renameat_with(&self.data_dir.staging, &self.name, parent, name, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => return Ok(Published::Taken),
-            done => done.context("cannot rename the staging directory to its place")?,
+            done => done.about(|| "cannot rename the staging directory to its place")?,
         }
         self.removal.set_due(false);
         if let Err(error) = fsync(parent) {
             self.withdraw(parent, name);
-            return Err(error).context("cannot sync the directory above");
+            return Err(error).about(|| "cannot sync the directory above");
         }
         Ok(Published::New)
     }
@@ -196,9 +196,9 @@ impl<'h> Staging<'h> {
     /// If that fails, or something is mounted in the tree. Both are in their old places then.
     pub fn replace(&self, name: &CStr) -> Result<()> {
         let parent = &self.data_dir.trees;
-        mounted::check_tree(self.data_dir, name).context("cannot replace what is there")?;
-        syncfs(&self.directory).context("cannot sync the staging directory")?;
-        self.exchange(parent, name).context("cannot change places with what is there")?;
+        mounted::check_tree(self.data_dir, name).about(|| "cannot replace what is there")?;
+        syncfs(&self.directory).about(|| "cannot sync the staging directory")?;
+        self.exchange(parent, name).about(|| "cannot change places with what is there")?;
         self.removal.set_due(false);
         let synced = fsync(parent);
         if synced.is_err() {
@@ -210,7 +210,7 @@ impl<'h> Staging<'h> {
                 }
             }
         }
-        synced.context("cannot sync the directory above")
+        synced.about(|| "cannot sync the directory above")
     }
 
     fn exchange(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
@@ -220,8 +220,7 @@ impl<'h> Staging<'h> {
     /// Removes the locked directory that has its name in staging: itself, or the tree that it was exchanged with.
     pub fn remove(&self) -> Result<()> {
         self.removal.set_due(false);
-        mounted::remove_all(self.data_dir, &self.name)
-            .with_context(|| format!("cannot remove staging/{}", self.id))
+        mounted::remove_all(self.data_dir, &self.name).about(|| format!("cannot remove staging/{}", self.id))
     }
 
     /// Moves a published directory back into staging, or warns.
@@ -242,7 +241,7 @@ impl<'h> Staging<'h> {
 
     /// Downgrades the lock of the published directory, so that other processes can share it.
     pub fn share(&self) -> Result<()> {
-        locks::downgrade(&self.directory).context("cannot share the lock")
+        locks::downgrade(&self.directory).about(|| "cannot share the lock")
     }
 
     /// Returns the published directory with its lock.
@@ -259,9 +258,9 @@ impl AsFd for Staging<'_> {
 
 /// Makes a directory in `parent` with mode 0755, whatever the umask.
 pub fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
-    mkdirat(parent, name, Mode::RWXU).with_context(|| format!("cannot create {name}"))?;
+    mkdirat(parent, name, Mode::RWXU).about(|| format!("cannot create {name}"))?;
     let directory = open_below(parent, name)?;
-    fchmod(&directory, DIRECTORY_MODE).with_context(|| format!("cannot set the mode of {name}"))?;
+    fchmod(&directory, DIRECTORY_MODE).about(|| format!("cannot set the mode of {name}"))?;
     Ok(directory)
 }
 

@@ -4,40 +4,13 @@
 //! Such a directory stays, and the mount point is reported: a person has mounted it, and would lose data unexpectedly.
 
 use std::ffi::CStr;
-use std::path::PathBuf;
 
 use pod::layout;
-use pod::text::one_line;
 
 use crate::data_dir::DataDir;
 use crate::fault::Fault;
+use crate::unremoved::{Mounted, Unremoved};
 use sys::remove::{self, Obstacle};
-
-/// The path of a mount point in a directory that is to be removed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is a mount point: expected none in what is to be removed", one_line(&.0.to_string_lossy()))]
-pub struct Mounted(PathBuf);
-
-/// The reason why something in DIR was not removed.
-#[derive(Debug, thiserror::Error)]
-pub enum Unremoved {
-    /// Something is mounted in it.
-    #[error(transparent)]
-    Mounted(#[from] Mounted),
-    /// Any other error.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-}
-
-impl Unremoved {
-    /// Says in which step of a removal an error is. A mount point needs no such explanation.
-    pub(super) fn within(self, about: &str) -> Self {
-        match self {
-            Self::Fault(fault) => Self::Fault(fault.at(about)),
-            mounted => mounted,
-        }
-    }
-}
 
 /// Checks that nothing is mounted in the store's tree `name`.
 pub(super) fn check_tree(data_dir: &DataDir, name: &CStr) -> Result<(), Unremoved> {
@@ -62,18 +35,6 @@ pub(super) fn remove_all(data_dir: &DataDir, name: &CStr) -> Result<(), Unremove
         let _ = remove(data_dir, name);
     }
     removed
-}
-
-/// Separates mounts from all other errors of a removal.
-///
-/// # Errors
-/// All errors except for a mount.
-pub fn told_apart<T>(removed: Result<T, Unremoved>) -> Result<Result<T, Mounted>, Fault> {
-    match removed {
-        Ok(done) => Ok(Ok(done)),
-        Err(Unremoved::Mounted(mounted)) => Ok(Err(mounted)),
-        Err(Unremoved::Fault(fault)) => Err(fault),
-    }
 }
 
 fn in_words(data_dir: &DataDir, directory: &str, removed: Result<(), Obstacle>) -> Result<(), Unremoved> {

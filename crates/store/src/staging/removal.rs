@@ -8,9 +8,10 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, fstat, statat};
 use rustix::io::Errno;
 
-use super::mounted::{self, Unremoved};
+use super::mounted;
 use crate::data_dir::DataDir;
 use crate::fault::Fault;
+use crate::unremoved::Unremoved;
 
 /// Removes a locked directory of staging on drop, as long as the removal is due.
 #[derive(Debug)]

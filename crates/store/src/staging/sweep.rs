@@ -4,26 +4,27 @@
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
 use pod::id::PodId;
 use rustix::fs::Dir;
 
-use super::mounted::{self, Mounted, Unremoved};
+use super::mounted;
 use crate::data_dir::DataDir;
+use crate::error::{About as _, Result};
 use crate::fault::Fault;
 use crate::unpacker;
+use crate::unremoved::{Mounted, Unremoved, told_apart};
 use sys::locks::lock_alone;
 
 /// Removes every dead entry of `staging/`, and returns those that stay because something is mounted in them. Entries
 /// with names that Gantry doesn't use are not its own and stay as well.
 pub(super) fn sweep(data_dir: &DataDir) -> Result<Vec<Mounted>> {
     let mut all = Vec::new();
-    for entry in Dir::read_from(&data_dir.staging).context("cannot list staging")? {
-        let entry = entry.context("cannot list staging")?;
+    for entry in Dir::read_from(&data_dir.staging).about(|| "cannot list staging")? {
+        let entry = entry.about(|| "cannot list staging")?;
         let name = entry.file_name();
         if name.to_str().is_ok_and(|name| name.parse::<PodId>().is_ok()) {
-            let swept = mounted::told_apart(sweep_one(data_dir, name))
-                .with_context(|| format!("cannot remove the dead staging/{}", name.to_string_lossy()))?;
+            let swept = told_apart(sweep_one(data_dir, name))
+                .about(|| format!("cannot remove the dead staging/{}", name.to_string_lossy()))?;
             all.extend(swept.err());
         }
     }

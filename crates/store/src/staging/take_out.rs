@@ -10,11 +10,12 @@ use pod::id::PodId;
 use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::mounted::{self, Unremoved};
+use super::mounted;
 use super::name::{ATTEMPTS, name_of, random};
 use super::sweep::Locked;
 use crate::data_dir::DataDir;
 use crate::fault::{Fault, Within as _};
+use crate::unremoved::Unremoved;
 
 /// Removes the store's tree `name`, which is locked, so that no sweep interferes.
 ///

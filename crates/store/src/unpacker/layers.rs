@@ -17,12 +17,11 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use super::child::{own, tree};
 use super::confine;
 use super::job::{Job, Order};
-use super::parent::{self, Descriptors, Destination, Error, PROGRAM};
+use super::parent::{self, Descriptors, Destination, PROGRAM};
+use crate::error::{About as _, Result};
 use crate::extract::layers::{Frame, Layer};
 use crate::extract::{Expected, Unpacker};
 use crate::fault::{self, Within as _};
@@ -63,11 +62,11 @@ pub fn unpack(
     frame: &Frame,
     place: Destination<'_>,
     interrupt: &Interrupt,
-) -> Result<Flattened, Error> {
-    let (message, result) = io::pipe().context("cannot make a pipe")?;
-    let files = list::write(layers, frame).context("cannot list the layers")?;
+) -> Result<Flattened> {
+    let (message, result) = io::pipe().about(|| "cannot make a pipe")?;
+    let files = list::write(layers, frame).about(|| "cannot list the layers")?;
     let files: Vec<_> = files.iter().map(|file| file.as_fd()).collect();
-    let archive = passing::send(&files).context("cannot hand over the layers")?;
+    let archive = passing::send(&files).about(|| "cannot hand over the layers")?;
     let job = Job { expected: Expected::Anything, with_sha512: false, limits };
     let Destination { root, record } = place;
     let descriptors =

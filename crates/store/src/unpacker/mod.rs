@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 pub use job::{Job, Policies};
 pub use parent::{Descriptors, is_at_work, spawn};
-pub use parent::{Destination, Error, unpack};
+pub use parent::{Destination, unpack};
 
 /// Does a worker's job and reports the result, if this program was called as a worker.
 pub fn main(policies: Policies) -> Option<ExitCode> {

@@ -8,7 +8,6 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result, anyhow, ensure};
 use pod::layout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, openat};
@@ -16,6 +15,7 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
 use super::job::{Failure, Job, MESSAGE_MAX, Message, NAME, Order};
+use crate::error::{About as _, Error, Result};
 use crate::extract::{Refused, Verified};
 use crate::info::TreeKind;
 use crate::input::InputFile;
@@ -38,30 +38,6 @@ pub struct Descriptors<'a> {
     pub result: OwnedFd,
     /// The empty directory that becomes the tree.
     pub root: BorrowedFd<'a>,
-}
-
-/// Why an archive was not unpacked.
-#[derive(Debug)]
-pub enum Error {
-    /// The archive is refused, and would be again.
-    Refused(Refused),
-    /// It could not be unpacked this time.
-    Failed(anyhow::Error),
-}
-
-impl From<anyhow::Error> for Error {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<Error> for anyhow::Error {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Refused(refused) => refused.into(),
-            Error::Failed(error) => error,
-        }
-    }
 }
 
 /// Where a tree is to be.
@@ -105,9 +81,11 @@ pub(super) fn start(
 ) -> Result<Child> {
     let Descriptors { archive, record, result, root } = descriptors;
     // The lock belongs to the open file description, so it lasts until the worker's last descriptor for it is closed.
-    ensure!(is_locked_alone(&record).context("cannot lock the record")?, "another worker has the record");
+    if !is_locked_alone(&record).about(|| "cannot lock the record")? {
+        return Err(Error::Contended("another worker has the record".to_owned()));
+    }
     let parent = rustix::process::getpid().as_raw_pid();
-    let order = serde_json::to_string(&Order { job: *job, kind, parent })?;
+    let order = serde_json::to_string(&Order { job: *job, kind, parent }).map_err(io::Error::from)?;
     Command::new(program)
         .arg0(name)
         .arg(order)
@@ -119,7 +97,7 @@ pub(super) fn start(
         .stdout(Stdio::from(record))
         .stderr(Stdio::from(result))
         .spawn()
-        .context("cannot start the unpacking process")
+        .about(|| "cannot start the unpacking process")
 }
 
 /// Unpacks `source` in a worker.
@@ -134,9 +112,9 @@ pub fn unpack(
     source: &InputFile,
     place: Destination<'_>,
     interrupt: &Interrupt,
-) -> Result<Verified, Error> {
-    let (message, result) = io::pipe().context("cannot make a pipe")?;
-    let archive = source.file().try_clone().context("cannot duplicate a descriptor")?.into();
+) -> Result<Verified> {
+    let (message, result) = io::pipe().about(|| "cannot make a pipe")?;
+    let archive = source.file().try_clone().about(|| "cannot duplicate a descriptor")?.into();
     let Destination { root, record } = place;
     let descriptors =
         Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
@@ -151,13 +129,13 @@ pub(super) fn supervise<T: DeserializeOwned>(
     message: io::PipeReader,
     progress: &dyn Fn(),
     interrupt: &Interrupt,
-) -> Result<T, Error> {
+) -> Result<T> {
     let (text, status) = wait(child, message, progress, interrupt)?;
     match serde_json::from_slice(&text) {
         // A whole message comes from a worker that has finished its job.
         Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => Ok(outcome),
         Ok(Message::Failed(failure)) => Err(failure.into_error()),
-        _ => Err(died(status).into()),
+        _ => Err(died(status)),
     }
 }
 
@@ -170,13 +148,13 @@ fn wait(
 ) -> Result<(Vec<u8>, Option<ExitStatus>)> {
     let listened = listen(&mut message, progress, interrupt);
     if listened.is_err() {
-        child.kill().context("cannot end the unpacking process")?;
+        child.kill().about(|| "cannot end the unpacking process")?;
     }
     let status = match child.wait() {
         // If SIGCHLD is ignored, the kernel doesn't report how children end (wait(2)). The installer may have inherited
         // that from its caller.
         Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => None,
-        status => Some(status.context("cannot wait for the unpacking process")?),
+        status => Some(status.about(|| "cannot wait for the unpacking process")?),
     };
     Ok((listened?, status))
 }
@@ -188,15 +166,18 @@ fn listen(message: &mut io::PipeReader, progress: &dyn Fn(), interrupt: &Interru
         interrupt.check()?;
         let ready = match poll(&mut [PollFd::new(message, PollFlags::IN)], Some(&TICK)) {
             Err(Errno::INTR) => 0,
-            ready => ready.context("cannot wait for the unpacking process")?,
+            ready => ready.about(|| "cannot wait for the unpacking process")?,
         };
         progress();
         if ready > 0 {
-            match message.read(&mut buffer).context("cannot read from the unpacking process")? {
+            match message.read(&mut buffer).about(|| "cannot read from the unpacking process")? {
                 0 => return Ok(text),
                 count => text.extend(&buffer[..count]),
             }
-            ensure!(text.len() <= MESSAGE_MAX, "the unpacking process says too much: expected one message");
+            if text.len() > MESSAGE_MAX {
+                let why = "the unpacking process says too much: expected one message";
+                return Err(Error::Worker(why.to_owned(), None));
+            }
         }
     }
 }
@@ -204,18 +185,17 @@ fn listen(message: &mut io::PipeReader, progress: &dyn Fn(), interrupt: &Interru
 impl Failure {
     fn into_error(self) -> Error {
         let Self { why, hint, is_refusal } = self;
-        match hint {
-            _ if is_refusal => Error::Refused(Refused::by_worker(why)),
-            Some(hint) => Error::Failed(report::hinted(anyhow!(why), hint)),
-            None => Error::Failed(anyhow!(why)),
+        match is_refusal {
+            true => Error::Refused(Refused::by_worker(why)),
+            false => Error::Worker(why, hint),
         }
     }
 }
 
-fn died(status: Option<ExitStatus>) -> anyhow::Error {
+fn died(status: Option<ExitStatus>) -> Error {
     let how = match (status.and_then(|status| status.signal()), status.and_then(|status| status.code())) {
         (Some(signal), _) => format!("was ended by signal {signal}"),
         (None, code) => format!("ended with code {} and no word", code.unwrap_or_default()),
     };
-    anyhow!("the unpacking process {how}: expected it to finish")
+    Error::Worker(format!("the unpacking process {how}: expected it to finish"), None)
 }

@@ -55,7 +55,7 @@ fn import(
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     let publish = |acquired: Acquired<'_>| {
         interrupt.check()?;
-        acquired.publish()
+        Ok(acquired.publish()?)
     };
     for image in images {
         let shown = image.shown();
@@ -66,11 +66,12 @@ fn import(
             ImageInput::Remote(image) => image.acquire(&importer).and_then(publish),
             ImageInput::Oci(image, _) => {
                 let image = image::oci::layered(&image);
-                image.and_then(|image| importer.acquire_layers(&image)).and_then(publish)
+                image.and_then(|image| Ok(importer.acquire_layers(&image)?)).and_then(publish)
             }
             ImageInput::File(mut source, id) => {
                 let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
-                importer.acquire(&mut source, TreeKind::Image, expected, &named(id)).and_then(publish)
+                let acquired = importer.acquire(&mut source, TreeKind::Image, expected, &named(id));
+                acquired.map_err(Into::into).and_then(publish)
             }
         };
         let Stored { tree, .. } = imported.with_context(|| format!("image {shown}"))?;
