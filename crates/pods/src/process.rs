@@ -10,12 +10,12 @@
 //! Invariant: a signal goes to the process that was checked, or to none.
 
 use std::fs;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -75,9 +75,10 @@ impl Process {
 
     /// Waits for the end, at most for this time. A signal to this process ends the wait early.
     pub(crate) fn ends_within(&self, time: Duration) -> Result<bool> {
-        let milliseconds = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)], milliseconds) {
-            Err(nix::errno::Errno::EINTR) => Ok(false),
+        // A time that is too long to be told is waited for without an end.
+        let time = Timespec::try_from(time).ok();
+        match poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], time.as_ref()) {
+            Err(Errno::INTR) => Ok(false),
             ready => Ok(ready.context("cannot wait for a process")? > 0),
         }
     }

@@ -6,7 +6,6 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use nix::libc;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 pub use rustix::mount::MountAttrFlags;

@@ -5,7 +5,6 @@
 use std::io;
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 // rustix has no fork.
 pub use nix::unistd::ForkResult;

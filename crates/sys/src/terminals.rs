@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 
 use nix::errno::Errno;
-use nix::libc;
 
 /// Returns the device number of a terminal, whatever name it was opened by: `TIOCGDEV` (linux/tty_io.c).
 ///

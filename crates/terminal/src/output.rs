@@ -9,10 +9,9 @@
 //! runtime's buffer.
 
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result, ensure};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{Errno, write};
 use sys::stdout::was_open;
@@ -28,11 +27,10 @@ pub fn check() -> Result<()> {
         let stdout = io::stdout();
         let access = fcntl_getfl(&stdout)? & OFlags::RWMODE;
         ensure!(access != OFlags::RDONLY, "it is open for reading only");
-        let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-        poll(&mut polled, PollTimeout::ZERO)?;
-        let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
-        let is_read = !polled[0].revents().is_some_and(|found| found.intersects(gone));
-        ensure!(is_read, "its reader is gone");
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        poll(&mut polled, Some(&Timespec::default()))?;
+        let is_gone = polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP);
+        ensure!(!is_gone, "its reader is gone");
         Ok(())
     };
     look().context(FAILED)

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use nix::libc::{POLLIN, SYS_ppoll, SYS_pselect6, SYS_read, SYS_readv, SYS_restart_syscall, SYS_splice};
+use libc::{POLLIN, SYS_ppoll, SYS_pselect6, SYS_read, SYS_readv, SYS_restart_syscall, SYS_splice};
 #[cfg(target_arch = "x86_64")]
-use nix::libc::{SYS_poll, SYS_select};
+use libc::{SYS_poll, SYS_select};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::fstat;
 use rustix::io::{Errno, read, write};
@@ -185,7 +185,7 @@ mod tests {
     fn what_a_thread_waits_for() {
         let parse = |number: i64, rest: &str| Waits::parse(&format!("{number} {rest}"));
         assert_eq!(parse(SYS_read, "0x11 0x7ffc 0x400\n"), Some(Waits::Read(17)));
-        assert_eq!(parse(nix::libc::SYS_write, "0x0 0x7ffc\n"), None);
+        assert_eq!(parse(libc::SYS_write, "0x0 0x7ffc\n"), None);
         assert_eq!(parse(SYS_ppoll, "0x7ffc 0x1\n"), Some(Waits::Poll(0x7ffc)));
         assert_eq!(parse(SYS_ppoll, "0x7ffc 0x2\n"), None, "for something else as well");
         assert_eq!(Waits::parse("running\n"), None);
