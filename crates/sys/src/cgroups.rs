@@ -178,10 +178,18 @@ impl Cgroup {
         Ok(found)
     }
 
+    /// Lists the processes of this cgroup alone.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub fn own_processes(&self) -> io::Result<Vec<Pid>> {
+        let listed = self.read("cgroup.procs")?;
+        Ok(listed.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect())
+    }
+
     fn list(&self, depth: usize, found: &mut Vec<Pid>) -> io::Result<()> {
         // A cgroup of threads (admin-guide/cgroup-v2, "Threads") has no list; its processes are in the one above.
-        let listed = read(&mut self.open_file("cgroup.procs", OFlags::RDONLY)?).unwrap_or_default();
-        found.extend(listed.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)));
+        found.extend(self.own_processes().unwrap_or_default());
         for name in children(&self.0)?.iter().take(if depth == 0 { 0 } else { usize::MAX }) {
             // It may be gone by now.
             if let Ok(below) = open(&self.0, name) {

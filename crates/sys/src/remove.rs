@@ -107,6 +107,22 @@ pub fn remove_tree(parent: impl AsFd, name: &CStr) -> Result<()> {
     remove_empty(&parent, name)
 }
 
+/// Checks that nothing is mounted below an open directory.
+///
+/// # Errors
+/// See [`Obstacle`].
+pub fn check_content(directory: impl AsFd) -> Result<()> {
+    walk(open(directory, c".")?, Pass::Look)
+}
+
+/// Removes what is in an open directory. What is mounted there is not removed, and ends the removal.
+///
+/// # Errors
+/// See [`Obstacle`].
+pub fn remove_content(directory: impl AsFd) -> Result<()> {
+    walk(open(directory, c".")?, Pass::Remove)
+}
+
 /// Removes an object that is not a directory. Tells whether the name is gone.
 fn is_removed(parent: impl AsFd, name: &CStr) -> Result<bool> {
     match unlinkat(parent, name, AtFlags::empty()) {
