@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Cancellation: a flag of the caller's, which ends what waits for the network within a fraction of a second.
+//! Cancellation: a flag set by the caller ends all waits for the network within a fraction of a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::error::Error;
 /// How often a waiting thread looks at the flag.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
-/// The caller's flag, and one of a group of threads that end together.
+/// The caller's flag, and the flag of a group of threads that are ended together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cancel {
     caller: Arc<AtomicBool>,

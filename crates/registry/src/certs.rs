@@ -24,13 +24,13 @@ mod unverified;
 /// Where certificates are looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// A bundle that must be there, as `SSL_CERT_FILE` names it; others are not looked at then.
+    /// The bundle that `SSL_CERT_FILE` names. It must exist, and no other bundle is read then.
     pub bundle: Option<PathBuf>,
-    /// Bundles of the host's. The first one that is there counts.
+    /// The host's bundles. The first one that exists is used.
     pub bundles: Vec<PathBuf>,
-    /// Directories that have one for each host. The first one that has the host's counts.
+    /// Directories with a subdirectory for each host. The first one that has a subdirectory for the host is used.
     pub hosts: Vec<PathBuf>,
-    /// A directory with certificates for all hosts (`--cert-dir`); `hosts` is not looked at then.
+    /// A directory with certificates for all hosts (`--cert-dir`). `hosts` is ignored then.
     pub all_hosts: Option<PathBuf>,
 }
 
@@ -77,7 +77,7 @@ impl Sources {
         if bundle.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        // A bundle may have a certificate of a form that rustls does not take: others are still good.
+        // rustls may not accept every certificate in a bundle; the others are still used.
         roots.add_parsable_certificates(bundle);
         for (path, certificate) in &own.roots {
             let added = roots.add(certificate.clone());
@@ -86,7 +86,7 @@ impl Sources {
         Ok(roots)
     }
 
-    /// Returns the certificates of the host's bundle, none if it has no bundle.
+    /// Returns the certificates in the host's bundle, or none if it has no bundle.
     fn bundle(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
         if let Some(path) = &self.bundle {
             return certificates(path);

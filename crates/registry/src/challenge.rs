@@ -20,7 +20,8 @@ impl Challenge {
     }
 }
 
-/// Parses one `WWW-Authenticate` header. What can't be understood ends the list: challenges before it are kept.
+/// Parses one `WWW-Authenticate` header. Parsing stops at the first part that can't be understood; challenges before it
+/// are kept.
 pub fn parse(header: &str) -> Vec<Challenge> {
     let mut rest = Rest(header);
     let mut challenges: Vec<Challenge> = Vec::new();

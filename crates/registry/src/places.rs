@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Places: where a host keeps what it says about registries. A program reads the
-//! environment here when it begins, and nowhere else.
+//! Places: where a host keeps its configuration of registries. A program reads the environment here once, when it
+//! starts.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,8 @@ impl Places {
     }
 }
 
-/// A file that is named stands alone. Else the host's counts, with its drop-ins and then the user's.
+/// A file that the environment names is the only one. Otherwise the host's file is read, then its drop-ins, then the
+/// user's.
 fn registries_of(named: Option<PathBuf>, config: Option<&Path>) -> registries::Sources {
     if let Some(file) = named {
         return registries::Sources { file, ..registries::Sources::default() };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Proxies: which host is reached through which proxy. Read from the environment once, where a program begins.
+//! Proxies: which host is reached through which proxy. The environment is read once, when a program starts.
 
 use std::net::IpAddr;
 
@@ -17,11 +17,11 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Reads `http_proxy`, `HTTPS_PROXY`, `https_proxy`, `ALL_PROXY`, `all_proxy`, `NO_PROXY` and `no_proxy`. `HTTP_PROXY`
-    /// is not read: where a program serves CGI, a stranger sets it.
+    /// Reads `http_proxy`, `HTTPS_PROXY`, `https_proxy`, `ALL_PROXY`, `all_proxy`, `NO_PROXY` and `no_proxy`.
+    /// `HTTP_PROXY` is not read, since a remote client can set it for a program that serves CGI.
     ///
     /// # Errors
-    /// Fails if a proxy's URL is none, or its kind isn't supported: only `http` and `https` are.
+    /// Fails if a proxy's URL is invalid, or its scheme is neither `http` nor `https`.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let first = |names: &[&'static str]| {
             let all = names.iter().map(|name| (*name, variable(name).unwrap_or_default()));

@@ -77,7 +77,7 @@ impl fmt::Display for Version {
 pub enum Name {
     /// A name with a host.
     Full(Reference),
-    /// A name without one. It is never guessed: [`crate::registries::Registries::resolve`] may know it.
+    /// A name without a host. The host is never guessed; [`crate::registries::Registries::resolve`] may know it.
     Short(ShortName),
 }
 
@@ -174,7 +174,7 @@ impl Reference {
         self.digest
     }
 
-    /// Returns what is asked for. Of a tag and a digest, the digest wins.
+    /// Returns the version to ask for: the digest if there is one, otherwise the tag.
     pub fn version(&self) -> Version {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => Version::Digest(*digest),

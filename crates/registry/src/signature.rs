@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Signatures as cosign makes them with a key: a small document that says which manifest is signed under which name, and
-//! a signature of its bytes (cosign, specs/SIGNATURE_SPEC.md). All is checked offline: keys are the administrator's.
+//! Signatures as cosign makes them with a key: a small document that says which manifest is signed under which name,
+//! and a signature of its bytes (cosign, specs/SIGNATURE_SPEC.md). Everything is checked offline, with the
+//! administrator's keys.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -18,7 +19,7 @@ pub(crate) const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 /// What a payload says that it is.
 const TYPE: &str = "cosign container image signature";
 
-/// A signature as it comes from a registry. Nothing of it is believed yet.
+/// A signature as it comes from a registry. Nothing in it is trusted yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Signature {
     pub(crate) payload: Vec<u8>,
@@ -68,7 +69,7 @@ impl Signature {
     ) -> Result<(), String> {
         let signature =
             BASE64_STANDARD.decode(&self.signature).map_err(|_| "a signature is not in base64")?;
-        // Nothing of the payload is read before its signature is known to be good.
+        // The payload is not parsed before its signature has been verified.
         if !by.keys.iter().any(|key| key.verifies(&self.payload, &signature)) {
             return Err("a signature is not of one of its keys".to_owned());
         }

@@ -16,7 +16,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Returns the text, which is to be sent and never shown.
+    /// Returns the text. It may be sent, but must not be shown.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -38,7 +38,7 @@ pub enum Credentials {
         /// The password.
         password: Secret,
     },
-    /// A refresh token, exchanged for a token of the registry's.
+    /// A refresh token, which is exchanged for an access token.
     IdentityToken(Secret),
 }
 

@@ -13,7 +13,7 @@ use crate::document::{self, Unique};
 use crate::error::Error;
 use crate::host::Host;
 
-/// An auth file. Fields that are no business of a client that pulls are ignored: `config.json` has many.
+/// An auth file. Other fields are ignored: `config.json` has many that a pull doesn't need.
 #[derive(Debug)]
 pub(super) struct AuthFile {
     path: PathBuf,

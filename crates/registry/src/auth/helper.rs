@@ -17,9 +17,9 @@ use super::credentials::{Credentials, Secret};
 use crate::error::Error;
 use crate::host::Host;
 
-/// What Docker's registry is called among helpers.
+/// The name that helpers know Docker's registry by.
 const DOCKER_KEY: &str = "https://index.docker.io/v1/";
-/// What a helper says, on stdout, where it has nothing.
+/// The output of a helper that has no credentials for the registry.
 const NOT_FOUND: &str = "credentials not found";
 /// The user that a helper says of an identity token.
 const TOKEN_USER: &str = "<token>";
@@ -29,7 +29,7 @@ const LONGEST: u64 = 64 << 10;
 /// How credential helpers are run.
 #[derive(Clone, Debug)]
 pub struct Helpers {
-    /// All of the environment that they get. `PATH` is also where they are looked for.
+    /// The whole environment that helpers get. They are also searched for in its `PATH`.
     pub environment: Vec<(OsString, OsString)>,
     /// How long one may take before it is ended.
     pub timeout: Duration,
@@ -77,7 +77,7 @@ impl Helpers {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|_| fail(program, "cannot be run"))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A helper that does not read what it is asked for still answers, or fails.
+            // A helper that doesn't read its stdin still answers, or fails.
             let _ = stdin.write_all(key.as_bytes());
         }
         let answer = self.answer(&mut child);
@@ -88,11 +88,12 @@ impl Helpers {
         answer.map(|answer| (status, answer)).ok_or_else(|| fail(program, "took too long, or said too much"))
     }
 
-    /// Returns all that a helper says, or nothing if that does not end in time.
+    /// Returns the whole output of a helper; nothing if it doesn't end in time.
     fn answer(&self, child: &mut Child) -> Option<Vec<u8>> {
         let stdout = child.stdout.take()?;
         let (send, receive) = mpsc::channel();
-        // It ends with the pipe. One that a helper's own child keeps open costs a thread until then.
+        // The thread ends when the pipe is closed. If a child of the helper keeps the pipe open, the thread stays until
+        // then.
         let reader = move || {
             let mut bytes = Vec::new();
             let read = stdout.take(LONGEST + 1).read_to_end(&mut bytes);

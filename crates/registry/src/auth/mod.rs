@@ -2,8 +2,8 @@
 //! Credentials: users and passwords or tokens for registries, from auth files and credential helpers.
 //!
 //! Auth files are asked in order. In a file, a helper for the registry comes first, then the entry for the longest
-//! prefix of `HOST/NAMESPACE/…/REPOSITORY`, then the helper for all registries. No other registry than the one that is
-//! asked is named to a helper. (containers-auth.json(5), docker-login(1))
+//! prefix of `HOST/NAMESPACE/…/REPOSITORY`, then the helper for all registries. A helper is told only the registry that
+//! is being asked. (containers-auth.json(5), docker-login(1))
 
 mod credentials;
 mod file;
@@ -23,7 +23,7 @@ use file::AuthFile;
 pub struct Sources {
     /// Auth files, the first one first.
     pub files: Vec<PathBuf>,
-    /// A file that must be there, as the caller named it: no other is looked at then.
+    /// A file that the caller named. It must exist, and no other file is read then.
     pub named: Option<PathBuf>,
     /// How credential helpers are run.
     pub helpers: Helpers,

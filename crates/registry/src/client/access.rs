@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Access to a repository: the `Authorization` header that its endpoint asked for, shared by all threads.
 //!
-//! A challenge is answered once for a request. A thread whose header was refused takes the one that another thread got
-//! meanwhile. (distribution, docs/content/spec/auth: token.md, oauth.md)
+//! Each request answers challenges at most once. If a thread's header is refused and another thread has got a newer one
+//! meanwhile, that one is used. (distribution, docs/content/spec/auth: token.md, oauth.md)
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ pub(super) struct Access(Mutex<Header>);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Header {
-    /// Counts the headers, so that a refused one can be told from a newer one.
+    /// Counts the headers, to tell a refused one from a newer one.
     generation: u64,
     pub(super) value: Option<Secret>,
 }

@@ -64,7 +64,7 @@ fn agent(options: &Options, cancel: &Cancel, server: &Server) -> Result<Agent, E
         .timeout_recv_response(Some(limits.answer))
         .timeout_per_read(Some(limits.stall))
         .build();
-    // A proxy that is spoken to by TLS is verified with the server's roots.
+    // A proxy that is reached by TLS is verified with the same roots as the server.
     let verification = if server.verified { Verification::Full } else { Verification::None };
     let proxied_by_tls = config.proxy().is_some_and(|proxy| proxy.protocol() == ureq::ProxyProtocol::Https);
     let connector =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Blobs: streamed into a place of the caller's, with size and digest checked. A transfer that breaks goes on where it
-//! ended, also one of an earlier process.
+//! Blobs: streamed into a sink of the caller, with size and digest checked. An interrupted transfer is resumed, even
+//! one of an earlier process.
 
 use std::io::{self, Read};
 
@@ -31,7 +31,7 @@ struct Writing<'a, S> {
 }
 
 impl<'a, S: Sink> Writing<'a, S> {
-    /// Begins with what the sink holds. Too much of it can't be the blob's.
+    /// Starts with what the sink holds already. More than the blob's size can't be the blob's beginning.
     fn begin(
         digest: BlobDigest,
         size: u64,
@@ -78,7 +78,7 @@ impl<'a, S: Sink> Writing<'a, S> {
         Ok(())
     }
 
-    /// Checks that the blob is whole; what is not its bytes is removed.
+    /// Checks whether the blob is complete. Bytes that are not the blob's are removed.
     fn finish(&mut self) -> Result<(), Failure> {
         let found = self.hasher.clone().finish();
         if found == self.digest {
@@ -94,8 +94,8 @@ fn unwritable(blob: BlobDigest, source: io::Error) -> Error {
 }
 
 impl Pull<'_> {
-    /// Fetches one blob into `sink`, and asks no endpoint if it holds the blob already. Whatever fails, the sink holds
-    /// the blob's beginning or nothing, as far as is known.
+    /// Fetches one blob into `sink`. If the sink holds the blob already, no endpoint is asked. After any failure, the
+    /// sink holds the blob's beginning or nothing, as far as is known.
     ///
     /// # Errors
     /// Fails if no endpoint gives it, or it can't be written.
@@ -137,7 +137,8 @@ impl Client<'_> {
             let ask = Ask { path, what: "blob", accept: "", from: writing.at, head: false };
             let answer = self.ask(cancel, origin, &ask)?;
             if answer.status == StatusCode::RANGE_NOT_SATISFIABLE {
-                // It has fewer bytes than it once sent: what is here can't be trusted to be its beginning.
+                // The registry has fewer bytes now than it has sent before, so what the sink holds may not be the
+                // blob's beginning.
                 if std::mem::replace(&mut restarted, true) {
                     return Err(Failure::Status { status: answer.status.as_u16(), code: None });
                 }
@@ -151,7 +152,7 @@ impl Client<'_> {
             receive(answer, cancel, writing)?;
             if writing.at == writing.size {
                 match writing.finish() {
-                    // Its beginning came from another answer, which may be what is wrong.
+                    // The beginning came from an earlier answer, which may have been wrong.
                     Err(Failure::Digest { .. }) if before > 0 && !std::mem::replace(&mut restarted, true) => {
                         continue;
                     }
@@ -202,7 +203,7 @@ fn range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     Some((first.parse().ok()?, last.parse().ok()?, total))
 }
 
-/// Writes an answer's body until it ends or breaks. What arrived stays; whether it is all of it is for the caller.
+/// Writes an answer's body until it ends or breaks. What arrived is kept; the caller checks whether it is complete.
 fn receive<S: Sink>(answer: Answer, cancel: &Cancel, writing: &mut Writing<'_, S>) -> Result<(), Failure> {
     let mut reader = answer.body.into_with_config().limit(u64::MAX).reader();
     let mut piece = vec![0; PIECE];

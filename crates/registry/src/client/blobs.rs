@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Blobs side by side: a few threads fetch those of an image, the largest first, and share one access to the registry.
+//! Fetches the blobs of an image in parallel: a few threads take the largest first, and share one access to the
+//! registry.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -30,11 +31,11 @@ pub struct Wanted<S> {
 }
 
 impl Pull<'_> {
-    /// Fetches blobs with at most `threads` connections. `complete` takes each as soon as it is whole and checked, so
-    /// that those are kept whatever happens to the others.
+    /// Fetches blobs with at most `threads` connections. `complete` gets each blob as soon as it is whole and checked,
+    /// so finished blobs are kept even if others fail.
     ///
     /// # Errors
-    /// Fails with the first error, and ends the other transfers then; what their sinks hold can be gone on with.
+    /// Fails with the first error and ends the other transfers. What their sinks hold can be resumed later.
     pub fn blobs<S: Sink + Send>(
         &self,
         mut wanted: Vec<Wanted<S>>,
@@ -48,14 +49,14 @@ impl Pull<'_> {
         let failed = Mutex::new(None);
         let worker = || {
             if let Err(error) = self.work(&cancel, &queue, complete) {
-                // The first one is the cause. Others are ended by it.
+                // The first error is the cause; the others follow from it.
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 cancel.end_group();
             }
         };
         thread::scope(|scope| {
             for _ in 1..threads {
-                // Where no more threads can be had, fewer do the work.
+                // If the system allows no more threads, fewer do the work.
                 let _ = thread::Builder::new().spawn_scoped(scope, worker);
             }
             worker();
@@ -63,7 +64,7 @@ impl Pull<'_> {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Fetches one blob after the other until none is left.
+    /// Fetches blobs, one at a time, until none is left.
     fn work<S: Sink>(
         &self,
         cancel: &Cancel,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Exchanges: one request to an endpoint and its answer, with all that is between them: redirects, a token that has to be
-//! got or renewed, a registry that is busy.
+//! Exchanges: one request to an endpoint and its answer. That includes redirects, getting or renewing a token, and
+//! waiting for a busy registry.
 
 use ureq::Body;
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -35,7 +35,7 @@ pub(super) struct Ask<'a> {
     pub(super) head: bool,
 }
 
-/// An answer that is a success, or one of the statuses of a range.
+/// A successful answer, or one whose status is about a range.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -54,7 +54,7 @@ impl Answer {
 }
 
 impl Client<'_> {
-    /// Asks an endpoint. A token is got or renewed at most once.
+    /// Asks an endpoint. Gets or renews a token at most once.
     pub(super) fn ask(&self, cancel: &Cancel, origin: &Origin, ask: &Ask<'_>) -> Result<Answer, Failure> {
         let mut patience = self.patience(cancel);
         let mut renewed = false;
@@ -125,7 +125,7 @@ impl Client<'_> {
     }
 }
 
-/// Takes the answers that a caller can go on with.
+/// Accepts the answers that a caller can use.
 fn answer(response: Response<Body>, ask: &Ask<'_>, had_credentials: bool) -> Result<Answer, Failure> {
     let status = response.status();
     let is_range = matches!(status.as_u16(), 206 | 416) && ask.from > 0;

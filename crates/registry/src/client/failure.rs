@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Failures: what ureq, TLS and a registry's status mean to a caller.
+//! Translates errors of ureq and TLS, and statuses of a registry, into failures.
 
 use std::io::{self, Read};
 
@@ -56,7 +56,7 @@ struct Word {
     code: String,
 }
 
-/// Says what a status means that is no success.
+/// Translates a status other than success into a failure.
 pub(super) fn refused(response: Response<Body>, what: &'static str, had_credentials: bool) -> Failure {
     let status = response.status().as_u16();
     match status {
@@ -70,7 +70,8 @@ pub(super) fn refused(response: Response<Body>, what: &'static str, had_credenti
     }
 }
 
-/// Returns the code, which is capitals; its message could be anything, and isn't shown.
+/// Returns the registry's error code, which consists of capitals. Its message could contain anything, so it isn't
+/// shown.
 fn code(response: Response<Body>) -> Option<String> {
     let mut bytes = Vec::new();
     response.into_body().into_reader().take(WORDS).read_to_end(&mut bytes).ok()?;

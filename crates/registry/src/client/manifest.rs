@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Manifests: fetched whole, checked against the digest, and known for what they are by what both the registry and they
-//! themselves say.
+//! Manifests: fetched whole and checked against the digest. The registry and the document must agree on what it is.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -30,9 +29,9 @@ const SCHEMA_1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 ];
-/// Content types that say nothing: servers of plain files send them.
+/// Content types that carry no information; servers of plain files send them.
 const NO_TYPES: [&str; 4] = ["", "application/json", "application/octet-stream", "text/plain"];
-/// Where a registry says the digest of a manifest.
+/// The header with the digest of a manifest.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// What a document is.
@@ -51,9 +50,9 @@ pub struct Manifest {
     pub bytes: Vec<u8>,
     /// What it is.
     pub kind: Kind,
-    /// Its media type; an assumed one if neither the registry nor the document says it.
+    /// Its media type; a default if neither the registry nor the document states one.
     pub media_type: &'static str,
-    /// Its digest: the one that was asked for, or else its SHA-256.
+    /// Its digest: the requested one, or else its SHA-256.
     pub digest: BlobDigest,
 }
 
@@ -141,7 +140,7 @@ impl Client<'_> {
     }
 }
 
-/// Tells what a document is. What the registry and the document say has to agree.
+/// Determines what a document is. The registry and the document must agree.
 fn known(content_type: &str, bytes: &[u8]) -> Result<(&'static str, Kind), Failure> {
     let refuse = |problem: String| Err(Failure::Document(problem));
     let header = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

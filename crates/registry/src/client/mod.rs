@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The client: asks the endpoints of a plan for manifests and blobs, and believes none of them. Bytes that it returns
+//! The client: asks the endpoints of a plan for manifests and blobs, and trusts none of them. All bytes that it returns
 //! have the digest that was asked for.
 
 mod access;

@@ -8,22 +8,22 @@ use std::time::Duration;
 use crate::proxy::Proxies;
 use crate::{auth, certs};
 
-/// How long is waited for what, and how often something is tried.
+/// Time limits and numbers of attempts.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// For an address, and for a connection with its TLS.
+    /// The time limit for resolving an address, and for a connection with its TLS handshake.
     pub connect: Duration,
     /// For the header of an answer.
     pub answer: Duration,
     /// For the next bytes of an answer.
     pub stall: Duration,
-    /// How often a busy registry is waited for, in one request.
+    /// The maximum number of waits for a busy registry, in one request.
     pub waits: u32,
-    /// The first of these waits, if the registry does not say how long. Each is twice the one before.
+    /// The first wait, if the registry doesn't say how long. Each further wait is twice as long.
     pub first_wait: Duration,
-    /// The longest wait. A registry that asks for more is given up.
+    /// The longest wait. If a registry asks for more, the next endpoint is tried.
     pub longest_wait: Duration,
-    /// How often in a row a transfer may break without one more byte.
+    /// The maximum number of times in a row that a transfer may break without any progress.
     pub cuts: u32,
 }
 
@@ -41,10 +41,11 @@ impl Default for Limits {
     }
 }
 
-/// What a client works with. The default has no credentials, no certificates but those that are linked, and no proxy.
+/// The options of a client. By default there are no credentials, no certificates but those that are linked, and no
+/// proxy.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where credentials are looked for, when a registry asks for some.
+    /// Where to look for credentials when a registry asks for some.
     pub credentials: auth::Sources,
     /// Where certificates are looked for.
     pub certificates: certs::Sources,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Patience: how long a busy registry is waited for. A wait that it asks for is kept to if it is short enough; else the
-//! next endpoint is asked at once.
+//! Patience: how long to wait for a busy registry. If it asks for a wait that is short enough, the client waits;
+//! otherwise it asks the next endpoint at once.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,10 +25,10 @@ impl<'a> Patience<'a> {
         Self { limits, listener, cancel, waits: 0, broken: false }
     }
 
-    /// Waits before the next try.
+    /// Waits before the next attempt.
     ///
     /// # Errors
-    /// Fails if there is no next try.
+    /// Fails if no attempt is left.
     pub(super) fn wait(
         &mut self,
         host: &str,
@@ -46,7 +46,7 @@ impl<'a> Patience<'a> {
         Ok(self.cancel.wait(wait)?)
     }
 
-    /// Allows one more try after a connection that was kept open broke: the registry may have closed it meanwhile.
+    /// Allows one more attempt if a kept connection broke, since the registry may have closed it meanwhile.
     pub(super) fn forgives(&mut self, failure: &Failure) -> bool {
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         let is_broken = matches!(failure, Failure::Connection(error)
@@ -55,7 +55,7 @@ impl<'a> Patience<'a> {
     }
 }
 
-/// Tells whether a status is one that waiting may help against.
+/// Tells whether waiting may help against a status.
 pub(super) fn is_busy(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }

@@ -12,7 +12,7 @@ use crate::listener::Listener;
 use crate::reference::Reference;
 use crate::registries::Plan;
 
-/// A client of registries. One serves a whole program; its connections are kept open.
+/// A client of registries. One client serves a whole program, and keeps its connections open.
 #[derive(Debug)]
 pub struct Client<'a> {
     pub(super) options: Options,
@@ -51,7 +51,7 @@ impl Pull<'_> {
         &self.reference
     }
 
-    /// Tries the endpoints until one gives what is asked for. Names all attempts if none does.
+    /// Tries the endpoints until one gives what is asked for. If none does, the error names all attempts.
     pub(super) fn try_each<T>(
         &self,
         what: &str,
@@ -63,7 +63,7 @@ impl Pull<'_> {
         let mut answered: Vec<&Origin> = Vec::new();
         for index in [first].into_iter().chain(others) {
             let origin = &self.origins[index];
-            // What has answered in one way isn't asked in another.
+            // A server that has answered over one transport isn't asked over another.
             if answered.iter().any(|other| other.is_same_place(origin)) {
                 continue;
             }

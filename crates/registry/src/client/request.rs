@@ -33,7 +33,7 @@ impl Client<'_> {
         let server = Server {
             authority: url.authority.clone(),
             tls: url.tls,
-            // Only the registry itself is called insecure by registries.conf, not where it leads.
+            // registries.conf calls only the registry itself insecure, not the servers that it leads to.
             verified: origin.transport.is_verified() || !is_own,
             certificates: if is_own { origin.host.to_string() } else { url.authority.clone() },
         };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sinks: where blobs are written to. Files, and bytes in memory for small ones.
+//! Sinks: where blobs are written to. These are files, or memory for small blobs.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,9 +7,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 /// How much is read at once.
 const PIECE: usize = 64 << 10;
 
-/// A place that a blob is written to. What it holds already, from an earlier try, counts.
+/// A place that a blob is written to. It may hold the blob's beginning from an earlier attempt.
 pub trait Sink {
-    /// Gives all that it holds to `each`, and goes to its end.
+    /// Passes all that it holds to `each`, and moves to its end.
     ///
     /// # Errors
     /// Fails if it can't be read.

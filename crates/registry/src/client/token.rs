@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tokens: what the challenges of an endpoint are answered with.
+//! Tokens: answers the challenges of an endpoint.
 //!
 //! (distribution, docs/content/spec/auth: token.md, oauth.md)
 
@@ -20,7 +20,7 @@ use crate::error::Failure;
 /// The longest answer of a token server.
 const LONGEST_TOKEN: u64 = 1 << 20;
 
-/// What a token server answers. Old ones say `token`, those of OAuth 2 `access_token`.
+/// The answer of a token server. Old servers call it `token`, those of OAuth 2 `access_token`.
 #[derive(Deserialize)]
 struct Answer {
     token: Option<String>,
@@ -105,7 +105,8 @@ fn token(
 }
 
 impl Client<'_> {
-    /// Asks a token server; posts `form` if there is one. No redirect is followed: it would lead credentials away.
+    /// Asks a token server; posts `form` if there is one. No redirect is followed, since it could send credentials
+    /// elsewhere.
     fn token(
         &self,
         cancel: &Cancel,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Transports: what HTTP runs on. A socket whose reads end when the caller's flag is set, and TLS above it.
+//! Transports: a socket whose reads end when the caller's flag is set, and TLS above it.
 //!
-//! ureq's own TLS is not used: it takes either the host's roots or those it links, not both with a directory's; it
-//! panics where a client's certificate does not fit its key; and its reads can't be ended.
+//! ureq's own TLS is not used: it can't add a directory's roots to the host's, it panics if a client's certificate
+//! doesn't fit its key, and its reads can't be ended early.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{
 
 use crate::cancel::{Cancel, LOOK};
 
-/// Makes the reads of what is below it end when the caller's flag is set.
+/// Ends the reads of the transport below it when the caller's flag is set.
 #[derive(Debug)]
 pub(super) struct Watch(pub(super) Cancel);
 
@@ -46,7 +46,7 @@ impl<In: Transport> Transport for Watched<In> {
         self.inner.transmit_output(amount, timeout)
     }
 
-    /// Waits in slices. Only the last one is a timeout of the caller's.
+    /// Waits in short slices. Only the last one counts as the caller's timeout.
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let mut left = timeout.for_read();
         left.per_read = None;

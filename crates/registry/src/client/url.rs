@@ -67,12 +67,12 @@ impl Url {
         self
     }
 
-    /// Tells whether two URLs are of one server: what is secret to one isn't to the other.
+    /// Tells whether two URLs lead to the same server, so that secrets for one may be sent to the other.
     pub(super) fn is_same_server(&self, other: &Self) -> bool {
         self.tls == other.tls && self.authority == other.authority
     }
 
-    /// Returns all of it, for a request; it may have secrets in it.
+    /// Returns the whole URL, for a request. It may contain secrets.
     pub(super) fn reveal(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}{}", self.authority, self.path)

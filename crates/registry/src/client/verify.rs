@@ -12,7 +12,7 @@ use crate::reference::{Tag, Version};
 use crate::signature::{ANNOTATION, PAYLOAD, Signature, check_all};
 use pod::blob::BlobDigest;
 
-/// How many signatures are looked at. Each costs a request.
+/// The maximum number of signatures that are checked. Each costs a request.
 const MOST: usize = 64;
 /// The largest payload.
 const LARGEST: u64 = 1 << 20;

@@ -86,7 +86,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Content, Error> {
     Ok(Content { default, transports })
 }
 
-/// Reads part of a document. Errors have its place in the part, not in the file.
+/// Reads part of a document. Positions in errors are relative to the part, not to the file.
 fn of_json<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T, String> {
     serde_json::from_str(value.get()).map_err(|error| error.to_string())
 }
@@ -134,7 +134,8 @@ fn requirement(fields: &Unique<Box<RawValue>>) -> Result<Requirement, String> {
     }
 }
 
-/// Reads fields as a struct, now that it is known which one: a list in its place, which serde would take, can't be.
+/// Reads fields as a struct, now that it is known which one. So a list in place of the object, which serde would
+/// accept, is refused.
 fn again<T: for<'a> Deserialize<'a>>(fields: &Unique<Box<RawValue>>) -> Result<T, String> {
     let fields: Vec<_> =
         fields.0.iter().map(|(name, value)| format!("{}:{}", json(name), value.get())).collect();

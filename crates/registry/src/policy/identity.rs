@@ -57,7 +57,7 @@ impl SignedName {
         self.version.as_ref().is_some_and(|version| version.starts_with('@'))
     }
 
-    /// Tells whether both are the same name with a version. Without one, a name is exactly nothing.
+    /// Tells whether both are the same name with the same version. A name without a version equals no other.
     fn is_exactly(&self, other: &Self) -> bool {
         self.version.is_some() && self == other
     }

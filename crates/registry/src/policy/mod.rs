@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Policy: which images the host's administrator allows, `policy.json` (containers-policy.json(5)).
 //!
-//! The file is read strictly: an unknown field, a field that is there twice or an unknown kind of requirement refuses
-//! all of it. What is known and can't be checked here, such as OpenPGP signatures, refuses the images that it is asked
-//! for. A decision is about an image as it is called, not about the endpoint that it comes from.
+//! The file is read strictly: an unknown field, a duplicate field or an unknown kind of requirement makes the whole
+//! file invalid. A requirement that is known and can't be checked here, such as an OpenPGP signature, rejects the
+//! images that it applies to. A decision is about an image's name, not about the endpoint that it comes from.
 
 mod file;
 mod identity;
@@ -59,7 +59,7 @@ impl Signatures {
 }
 
 impl Policy {
-    /// Reads the first policy that is there. `None` means that the host has none, and allows all images.
+    /// Reads the first policy that exists. `None` means that the host has none, so all images are allowed.
     ///
     /// # Errors
     /// Fails if it can't be read or understood.
@@ -75,7 +75,7 @@ impl Policy {
     /// Parses a policy, and reads the keys that it names.
     ///
     /// # Errors
-    /// Fails if it is not understood wholly.
+    /// Fails if any part of it is not understood.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let file::Content { default, transports } = file::parse(path, bytes)?;
         Ok(Self { path: path.to_owned(), default, transports })
@@ -84,7 +84,7 @@ impl Policy {
     /// Decides about an image.
     ///
     /// # Errors
-    /// Fails if the policy rejects it, or asks for what can't be checked.
+    /// Fails if the policy rejects it, or requires something that can't be checked.
     pub fn decide(&self, image: &Image<'_>) -> Result<Decision, Error> {
         let (scope, requirements) = self.requirements(image);
         let refuse = |reason: &str| Error::Rejected {
@@ -115,7 +115,8 @@ impl Policy {
 
     /// Returns the requirements of the narrowest scope that the image is in, and that scope for messages.
     ///
-    /// An image with a tag and a digest has to meet what is said of both: neither leads around the other.
+    /// An image with a tag and a digest must meet the requirements of both, so neither can be used to avoid the
+    /// other's.
     fn requirements(&self, image: &Image<'_>) -> (String, Vec<&Requirement>) {
         let transport = image.transport();
         let scopes = self.transports.get(transport);

@@ -4,13 +4,13 @@
 use super::identity::Identity;
 use crate::key::Key;
 
-/// One requirement. Of a list, an image has to meet all.
+/// One requirement. An image must meet all requirements of a list.
 #[derive(Clone, Debug)]
 pub(super) enum Requirement {
     Accept,
     Reject,
     Signed(SignedBy),
-    /// Something that can't be checked, by its name.
+    /// A requirement that can't be checked, by its name.
     Unsupported(&'static str),
 }
 

@@ -25,7 +25,7 @@ pub enum Image<'a> {
     },
     /// An archive of `docker save`, which has no scopes.
     DockerArchive(&'a Path),
-    /// Any other file, such as an ACI: only the policy's default is about it.
+    /// Any other file, such as an ACI. Only the policy's default applies to it.
     Other(&'a Path),
 }
 
@@ -57,7 +57,7 @@ impl Image<'_> {
         matches!(self, Self::Registry(_))
     }
 
-    /// Returns the scopes that are this version of the image alone.
+    /// Returns the scopes that match only this version of the image.
     pub(super) fn versions(&self) -> Vec<String> {
         match self {
             Self::Registry(reference) => {
@@ -122,7 +122,7 @@ fn above_path(path: &Path) -> Vec<String> {
     above.map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
-/// Checks a scope that a policy's author wrote. One that no image can be in is a mistake.
+/// Checks a scope that a policy's author wrote. A scope that no image can be in is a mistake.
 pub(super) fn check(transport: &str, scope: &str) -> Result<(), &'static str> {
     match transport {
         _ if scope.is_empty() => Ok(()),

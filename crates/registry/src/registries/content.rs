@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::host::Host;
 use crate::reference::Reference;
 
-/// What registries.conf says. The default says nothing: each image comes from the registry that its name says.
+/// The content of registries.conf. By default it is empty, and each image comes from the registry in its name.
 #[derive(Clone, Debug, Default)]
 pub struct Registries {
     pub(super) search: Vec<Location>,

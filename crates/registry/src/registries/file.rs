@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One file of registries.conf's: what it says is added to what files before it said. A registry with a known prefix
-//! replaces that one, a search list replaces the list, aliases are replaced one by one.
+//! Reads one of the files that make up registries.conf, and adds its content to that of earlier files. A registry with
+//! a known prefix replaces that one, a search list replaces the list, aliases are replaced one by one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -94,7 +94,7 @@ impl Registries {
         self.add_aliases(&file.aliases, true).map_err(refuse)
     }
 
-    /// Adds the aliases that another program has recorded. Those that an administrator wrote count more.
+    /// Adds the aliases that another program has recorded. Those that an administrator wrote take precedence.
     pub(super) fn add_recorded_aliases(&mut self, path: &Path, text: &str) -> Result<(), Error> {
         let file: Recorded = toml::from_str(text).map_err(|error| invalid(path, &error))?;
         self.add_aliases(&file.aliases, false).map_err(|problem| document::problem(path, problem))
@@ -107,7 +107,7 @@ impl Registries {
                 return Err(format!("alias {}: expected a name without a host and a tag", escape(short)));
             }
             if full.is_empty() {
-                // An empty value takes an alias away that a file before has.
+                // An empty value removes an alias that an earlier file has set.
                 self.aliases.remove(short);
                 continue;
             }

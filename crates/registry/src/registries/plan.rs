@@ -30,7 +30,7 @@ impl Registries {
     /// Plans which endpoints are asked for `reference`: mirrors first, then the registry itself.
     ///
     /// # Errors
-    /// Fails if the registry is blocked, or a rewritten name is no name.
+    /// Fails if the registry is blocked, or a rewritten name is invalid.
     pub fn plan(&self, reference: &Reference) -> Result<Plan, Error> {
         let found = self.registries.iter().filter(|registry| registry.prefix.matches(reference));
         let Some(registry) = found.max_by_key(|registry| registry.prefix.len()) else {
@@ -76,7 +76,7 @@ impl Prefix {
         }
     }
 
-    /// How much of a name it fixes: the longest prefix counts, and any host more than a wildcard.
+    /// Returns how specific it is: the longest prefix wins, and any host wins over a wildcard.
     fn len(&self) -> (bool, usize) {
         match self {
             Self::Below(domain) => (false, domain.len()),

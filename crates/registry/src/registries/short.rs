@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Short names: what a name without a host means. It is an alias, or belongs to the one registry that is searched; it
-//! is never guessed: that would trust the owner of this name in the first registry that has it.
+//! Short names: what a name without a host means. It is an alias, or belongs to the only registry that is searched. It
+//! is never guessed, since a guess would trust whoever owns this name in the first registry that has it.
 
 use super::content::Registries;
 use crate::error::Error;
 use crate::reference::{Name, Reference, ShortName};
 
-/// What a person may have meant where the host says nothing.
+/// What a person may have meant if the host has no configuration.
 const USUAL: &str = "docker.io/library";
 
 impl Registries {
