@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Turns the table of system calls into runs of numbers for the machine that is built for and for its 32-bit
-//! programs. Fails where a call of theirs stands in no group, or a name in two.
+//! Turns the table of system calls into runs of numbers, for the target machine and for its 32-bit programs. Fails if a
+//! call of theirs is in no group, or a name is in two.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

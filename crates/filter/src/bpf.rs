@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Instructions of the kernel's classic BPF (Documentation/networking/filter.rst), as far as filters of system calls
-//! have a use for them.
+//! need them.
 
 /// One instruction, as the kernel takes it.
 pub use libc::sock_filter as Instruction;
@@ -46,7 +46,7 @@ pub(crate) const fn skip(count: u32) -> Instruction {
     Instruction { code: JUMP, jt: 0, jf: 0, k: count }
 }
 
-/// Skips `holds` instructions where the comparison with what is loaded holds, else `fails`.
+/// Compares what is loaded with a value. Skips `holds` instructions if the comparison holds, else `fails`.
 pub(crate) const fn when(comparison: u16, with: u32, holds: u8, fails: u8) -> Instruction {
     Instruction { code: comparison, jt: holds, jf: fails, k: with }
 }

@@ -34,8 +34,8 @@ const MACHINES: [(u32, &[Run]); 2] = [(OWN, runs::OWN), (OTHER, runs::OTHER)];
 const NAMESPACES: u32 = 0x7e02_0000;
 /// `CLONE_NEWTIME`, for unshare alone.
 const TIME_NAMESPACE: u32 = 0x80;
-/// What a program may ask of its personality (linux/personality.h): Linux, 32 bits of it, each with the older layout
-/// of uname; and what it has.
+/// The arguments of personality(2) that are allowed (linux/personality.h): Linux and its 32-bit variant, each also with
+/// the older form of uname, and the question for the current value.
 const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x0002_0000, 0x0002_0008, u32::MAX];
 const AF_NETLINK: u32 = 16;
 /// The kernel's audit log (linux/netlink.h).
@@ -54,7 +54,7 @@ pub fn default(capabilities: u64) -> Vec<Instruction> {
 /// Returns the program for an app with these capabilities that has a filter of its own, or asks for none.
 ///
 /// It refuses what reaches beyond the pod: calls that need a capability the app doesn't have, and arguments of sockets,
-/// namespaces and terminals. What the default filter refuses for other reasons is the app's own matter.
+/// namespaces and terminals. What the default filter refuses for other reasons is left to the app.
 pub fn floor(capabilities: u64) -> Vec<Instruction> {
     program(capabilities, |rule| match rule {
         Rule::Absent | Rule::Deny | Rule::Check(Check::Personality) => Rule::Allow,
@@ -62,8 +62,8 @@ pub fn floor(capabilities: u64) -> Vec<Instruction> {
     })
 }
 
-/// Returns the program for everything in a pod: no capability opens what it refuses, kinds of sockets that reach the
-/// host from any namespace.
+/// Returns the program for all processes of a pod. It refuses kinds of sockets that reach the host from any namespace,
+/// whatever capabilities a process has.
 pub fn of_pod() -> Vec<Instruction> {
     program(u64::MAX, |rule| match rule {
         Rule::Check(Check::Socket) => rule,
@@ -74,7 +74,7 @@ pub fn of_pod() -> Vec<Instruction> {
 fn program(capabilities: u64, rule: impl Fn(Rule) -> Rule) -> Vec<Instruction> {
     let mut program = vec![load(MACHINE)];
     for (machine, runs) in MACHINES {
-        // x32 has the calls of x86-64 by other numbers, and no programs.
+        // x32 has x86-64's calls under other numbers, and no programs use it.
         let mut of_machine = vec![load(NUMBER), when(IF_AT_LEAST, X32, 0, 1), end(error(ENOSYS))];
         of_machine.extend(search(&merged(runs, capabilities, &rule), capabilities));
         program.push(when(IF_EQUAL, machine, 1, 0));

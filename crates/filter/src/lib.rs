@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which system calls an app may make, as programs that the kernel runs on each call (seccomp(2), classic BPF).
 //!
-//! [`default`] is what every app has that doesn't ask for another: a table ([`table`]) says of each call of Linux what
-//! becomes of it, and why. The table is turned into runs of numbers when Gantry is built. What is left for the start
-//! is to look which capabilities the app has.
+//! [`default`] makes the filter of every app that doesn't ask for another one. A table ([`table`]) says what becomes of
+//! each call of Linux, and why. It is turned into runs of numbers when Gantry is built, so only the app's capabilities
+//! are looked at when the app starts.
 //!
 //! Invariant: nothing here does anything. The programs are data; `/init`'s launcher gives them to the kernel.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Machines, as the kernel tells programs of whose numbers a call is (linux/audit.h, AUDIT_ARCH_*).
+//! Machines: the kernel tells a filter which machine's numbers a call uses (linux/audit.h, AUDIT_ARCH_*).
 
 /// The machine that Gantry is built for.
 #[cfg(target_arch = "x86_64")]

@@ -50,7 +50,8 @@ impl Pod {
     pub(crate) fn read(&self, path: &str, max: u64) -> Result<Option<(Vec<u8>, Stat)>> {
         let Some(file) = self.open_file(path, OFlags::RDONLY)? else { return Ok(None) };
         let stat = fstat(&file)?;
-        // With room for one byte more, the end is found without growing: it saves half of the system calls of a list.
+        // With room for one more byte, the end is found without growing the buffer. That saves half of the system calls
+        // of a list.
         let size = u64::try_from(stat.st_size).unwrap_or_default().min(max);
         let mut content = Vec::with_capacity(usize::try_from(size + 1)?);
         File::from(file)

@@ -50,7 +50,7 @@ impl Process {
             opened => opened.with_context(|| format!("cannot open process {pid}"))?,
         };
         let process = Self { pid, handle };
-        // In this order: what was true of a process that has not ended yet was true of this one.
+        // The order matters: if the opened process has not ended by now, what was just found is true of it.
         let is_it = is_it(pid);
         Ok((is_it && !process.has_ended()?).then_some(process))
     }
@@ -75,7 +75,7 @@ impl Process {
 
     /// Waits for the end, at most for this time. A signal to this process ends the wait early.
     pub(crate) fn ends_within(&self, time: Duration) -> Result<bool> {
-        // A time that is too long to be told is waited for without an end.
+        // A time that is too long for the call means no limit.
         let time = Timespec::try_from(time).ok();
         match poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], time.as_ref()) {
             Err(Errno::INTR) => Ok(false),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Removes pod directories, of pods that nothing runs of.
+//! Removes the directories of pods that don't run.
 //!
 //! The pod's lock is taken first, as a start of it would. So a pod that is removed can't be started, and one that runs
 //! can't be removed. The directory is moved into staging by one rename, and removed there: what a killed command leaves
@@ -16,7 +16,7 @@ use sys::locks::is_locked_alone;
 use crate::directory::Pod;
 use crate::state::{State, look};
 
-/// How long others may have the lock that only look at the pod, or that reap it.
+/// How long to wait for a lock that a command holds to look at the pod, or that the pod's reaper holds.
 const PATIENCE: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(1);
 

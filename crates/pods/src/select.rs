@@ -130,7 +130,7 @@ fn named(ids: &[PodId]) -> String {
     shown.join(" or ")
 }
 
-/// Returns the only pod whose id begins like `text`, but for one character that is another, missing or one too many.
+/// Returns the only pod whose id begins like `text`, except for one character that differs, is missing or is extra.
 fn suggestion(text: &str, all: &[PodId]) -> Option<PodId> {
     if text.len() < 3 {
         return None;

@@ -27,7 +27,7 @@ use sys::open_beneath;
 use crate::directory::{Pod, names};
 use crate::process::{Holder, Process, holder};
 
-/// How often a pod is looked at again whose lock changes hands meanwhile, one `STEP` apart.
+/// How often to look again at a pod whose lock changes hands meanwhile, one `STEP` apart.
 const ATTEMPTS: usize = 200;
 const STEP: Duration = Duration::from_millis(1);
 /// Where `/init` sees the pod's outcome (`stage1-init/src/exchange/outcome.rs`), and what in it says that the pod ends.

@@ -26,9 +26,9 @@ pub enum Waited {
     TimeOver,
 }
 
-/// Waits until the run of a pod that is going on has ended and nothing of it is left.
+/// Waits until a pod's current run has ended and nothing of it is left.
 ///
-/// `time` is the most to wait; `None` means as long as it takes. A pod that doesn't run has ended.
+/// `time` limits the wait; `None` means as long as it takes. A pod that doesn't run has ended.
 ///
 /// # Errors
 /// If `interrupt` has a signal, or the system fails.

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         all.push(context.on_pod(name, |_, pod| {
             let mut object = pod_json::object(&Description::of(&pod)?);
             let manifest = pod.manifest().with_context(|| format!("pod {}", pod.id()))?;
-            // A manifest that is no JSON is what the member `problem` says.
+            // A manifest that is not JSON is reported in the member `problem`.
             object["manifest"] = serde_json::from_slice(&manifest).unwrap_or(Value::Null);
             Ok(object)
         })?);

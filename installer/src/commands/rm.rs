@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
 
-/// How long a pod has to stop in order that is to be removed by force.
+/// How long a pod that is removed by force has to stop in order.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Remove pods, with everything that their apps have written

@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     }
 }
 
-/// A verification that goes on, and what it has found so far.
+/// A running verification, and what it has found so far.
 struct Verification<'a> {
     importer: Importer<'a>,
     /// What is known about trees, if damaged ones are to be repaired.
