@@ -3,6 +3,7 @@
 //!
 //! Invariant: the manifest has no name in the tree that the app gets, so no app can change what it is.
 
+mod app;
 pub mod oci;
 mod reference;
 pub mod stage1;
@@ -18,10 +19,8 @@ use store::extract::{Admission, Breach, Policy};
 use store::fault::Fault;
 use sys::in_root::InRoot;
 
+pub use app::{MANIFEST_MAX, app_with};
 pub use reference::{ImageArgument, Invalid};
-
-/// The maximum length of a manifest; `/init` has the same.
-pub const MANIFEST_MAX: u64 = 4 << 20;
 
 /// Reads the manifest in an image's tree.
 ///

@@ -29,6 +29,9 @@
 //!       etc/gantry/                what apps are started with
 //!     work/                        overlayfs's working directory, for stage1
 //!     history                      when the pod was started and how it ended, each time
+//!     name                         the pod's name, if it has one
+//!     removed-at-end               there if the pod is removed when it has ended
+//!     logs/APP.log                 what an app of a detached pod has written
 //! ```
 //!
 //! APP and NAME are names of apps and volumes, escaped if they are not plain ([`crate::name`]). Names are relative to
@@ -61,6 +64,12 @@ pub const LAYERS: &str = "layers";
 pub const WORK: &str = "work";
 /// When the pod was started and how it ended, in the pod directory.
 pub const HISTORY: &str = "history";
+/// The pod's name and a newline, in the pod directory; absent if it has none.
+pub const NAME: &str = "name";
+/// A file that is there if the pod is removed when it has ended, in the pod directory.
+pub const REMOVED_AT_END: &str = "removed-at-end";
+/// What a detached pod's apps have written, in the pod directory.
+pub const LOGS: &str = "logs";
 /// The pod's manifest, in the pod directory.
 pub const MANIFEST: &str = "container";
 /// Stage1's root, in the pod directory.

@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod blob;
+mod called;
 pub mod digest;
 mod error;
 pub mod exec;
@@ -14,6 +15,7 @@ pub mod isolators;
 pub mod json;
 pub mod layers;
 pub mod layout;
+pub mod logs;
 pub mod manifest;
 mod model;
 pub mod name;
@@ -22,6 +24,7 @@ pub mod signal;
 pub mod text;
 pub mod user;
 
+pub use called::{HostName, PodName};
 pub use error::{Error, Result};
 pub use model::accounts::Accounts;
 pub use model::mounts::check_targets;

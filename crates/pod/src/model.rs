@@ -8,6 +8,7 @@ mod environment;
 pub(crate) mod mounts;
 mod ports;
 
+use crate::called::HostName;
 use crate::exec::{Exec, Word};
 use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource};
@@ -33,6 +34,8 @@ pub struct Pod {
     pub memory: Resource,
     /// Whether its users are the host's.
     pub has_hosts_users: bool,
+    /// Its host name; `None` means the one that is made from its id.
+    pub host_name: Option<HostName>,
     /// Requests that are not honoured, one line each.
     pub warnings: Vec<String>,
 }

@@ -75,14 +75,32 @@ pub fn downgrade(file: impl AsFd) -> Result<(), Error> {
 /// # Errors
 /// Fails if `interrupt` has a signal, and with the system's error.
 pub fn share(file: impl AsFd, interrupt: &Interrupt) -> io::Result<()> {
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
+    wait(file, FlockOperation::NonBlockingLockShared, FlockOperation::LockShared, interrupt)
+}
+
+/// Takes an exclusive lock on `file`, and waits for processes that have one.
+///
+/// # Errors
+/// As [`share`].
+pub fn alone(file: impl AsFd, interrupt: &Interrupt) -> io::Result<()> {
+    wait(file, FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive, interrupt)
+}
+
+/// Tries to take a lock, and then waits for it.
+fn wait(
+    file: impl AsFd,
+    now: FlockOperation,
+    in_time: FlockOperation,
+    interrupt: &Interrupt,
+) -> io::Result<()> {
+    match flock(&file, now) {
         Err(Errno::WOULDBLOCK) => {}
         done => return Ok(done?),
     }
     let (tell, told) = mpsc::channel();
     let waiting = file.as_fd().try_clone_to_owned()?;
     thread::Builder::new().name("lock".into()).spawn(move || {
-        let locked = retry_on_intr(|| flock(&waiting, FlockOperation::LockShared));
+        let locked = retry_on_intr(|| flock(&waiting, in_time));
         // From here on, only the caller's descriptor holds the lock.
         drop(waiting);
         // A caller that was interrupted no longer receives this.

@@ -2,6 +2,7 @@
 //! What `/init` and the helpers in the pod tell each other: launch files, the outcome, statuses, and what each does of the apps' mounts.
 
 pub mod launch_file;
+pub(crate) mod log_pipes;
 pub(crate) mod outcome;
 pub(crate) mod ready;
 pub(crate) mod statuses;

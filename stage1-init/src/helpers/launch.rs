@@ -38,7 +38,7 @@ use sys::{activation, open_without_magic, users};
 
 use super::{enter, identity};
 use crate::exchange::launch_file::{Launch, Sockets};
-use crate::exchange::stdio_message;
+use crate::exchange::{log_pipes, stdio_message};
 use crate::failure::report;
 
 /// The exit status of a shell that can't find a program (POSIX, Shell Command Language, 2.8.2).
@@ -100,6 +100,7 @@ fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
     io::stdin().read_to_end(&mut launch)?;
     let launch: Result<Launch> = serde_json::from_slice(&launch).context("cannot read what to start");
     let sockets = stdio_message::receive(&socket)?;
+    launch.as_ref().map_or(Ok(()), |launch| log_pipes::hand_over(&launch.app))?;
     if matches!(&launch, Ok(Launch { handler: true, .. })) {
         dup2_stdin(File::open("/dev/null")?)?;
     }

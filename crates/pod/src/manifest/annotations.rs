@@ -29,9 +29,11 @@ use crate::signal::Signal;
 use crate::text::escape;
 
 const NAMESPACE: &str = "gantry/";
-const STOP_TIMEOUT: &str = "gantry/stop-timeout";
+/// How long an app has to end.
+pub const STOP_TIMEOUT: &str = "gantry/stop-timeout";
 const POST_STOP_TIMEOUT: &str = "gantry/post-stop-timeout";
-const RESTART: &str = "gantry/restart";
+/// When an app is started again.
+pub const RESTART: &str = "gantry/restart";
 /// The signal that stops an app.
 pub const STOP_SIGNAL: &str = "gantry/stop-signal";
 /// Whose groups an app has.
@@ -46,7 +48,7 @@ pub const USERS: &str = "gantry/users";
 const KNOWN: [&str; 8] =
     [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, STOP_SIGNAL, GROUPS, HOME, MOUNT_POINTS, USERS];
 /// The longest timeout: a day.
-const TIMEOUT_MAX: u32 = 86_400;
+pub const TIMEOUT_MAX: u32 = 86_400;
 
 /// The annotations that Gantry reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -102,6 +104,22 @@ pub enum Restart {
     Always,
 }
 
+impl Restart {
+    /// Returns what it is called in an annotation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+        }
+    }
+
+    /// Returns the one that is called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::No, Self::OnFailure, Self::Always].into_iter().find(|restart| restart.name() == name)
+    }
+}
+
 impl Annotations {
     /// Returns these annotations, completed by those of `other`.
     #[must_use]
@@ -136,12 +154,9 @@ impl TryFrom<Pairs> for Annotations {
                 STOP_TIMEOUT => all.stop_timeout = Some(seconds()?),
                 POST_STOP_TIMEOUT => all.post_stop_timeout = Some(seconds()?),
                 RESTART => {
-                    all.restart = Some(match value.as_str() {
-                        "no" => Restart::No,
-                        "on-failure" => Restart::OnFailure,
-                        "always" => Restart::Always,
-                        _ => return Err(invalid("expected no, on-failure or always".into())),
-                    });
+                    let restart = Restart::named(&value);
+                    all.restart =
+                        Some(restart.ok_or_else(|| invalid("expected no, on-failure or always".into()))?);
                 }
                 STOP_SIGNAL => {
                     let signal = value.parse().map_err(|error: Error| error.within(STOP_SIGNAL))?;

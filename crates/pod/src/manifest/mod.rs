@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 pub use annotations::{Annotations, Restart, Users};
 pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
-pub use pod::{PodApp, PodManifest, PodMount, PodPort};
+pub use pod::{HOST_NAME, PodApp, PodManifest, PodMount, PodPort, UserAnnotations};
 pub use port::{Port, Protocol};
 pub use runtime::{ContainerRuntimeManifest, RuntimeApp};
 pub use version::AcVersion;

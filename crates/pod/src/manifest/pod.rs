@@ -13,6 +13,7 @@ use super::field::{apps, of_0_8, or_null};
 use super::image::{AppSpec, ImageManifest, labels};
 use super::port::number_of;
 use super::volume::PodVolume;
+use crate::called::HostName;
 use crate::error::{Error, Result};
 use crate::id::ImageId;
 use crate::isolators::Isolators;
@@ -39,7 +40,21 @@ pub struct PodManifest {
     /// The apps' ports on the host.
     #[serde(default, deserialize_with = "or_null")]
     pub ports: Vec<PodPort>,
+    /// What the user has said about the pod.
+    #[serde(default, deserialize_with = "or_null")]
+    pub user_annotations: UserAnnotations,
 }
+
+/// The annotations that a user adds to a pod; those that Gantry knows.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct UserAnnotations {
+    /// The pod's host name; `None` means one that is made from its id.
+    #[serde(default, rename = "gantry/hostname")]
+    pub host_name: Option<HostName>,
+}
+
+/// The user annotation of a pod's host name.
+pub const HOST_NAME: &str = "gantry/hostname";
 
 /// An app of a pod.
 #[derive(Clone, Debug, Deserialize)]

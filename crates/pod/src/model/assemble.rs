@@ -47,7 +47,15 @@ impl Pod {
 
     fn new(id: PodId) -> Self {
         let (cpu, memory) = (Resource::default(), Resource::default());
-        Self { id, apps: Vec::new(), cpu, memory, has_hosts_users: false, warnings: Vec::new() }
+        Self {
+            id,
+            apps: Vec::new(),
+            cpu,
+            memory,
+            has_hosts_users: false,
+            host_name: None,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -87,6 +95,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         mounts::add_volume(&mut volumes, &entry.name, &entry.volume)?;
     }
     let mut pod = Pod::new(id);
+    pod.host_name = manifest.user_annotations.host_name.clone();
     pod.add_limits(&manifest.isolators);
     pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
     let mut ports = HostPorts::new(&manifest.ports)?;
