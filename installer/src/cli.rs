@@ -13,6 +13,7 @@ use pod::layout;
 use report::Hint as _;
 use sys::Interrupt;
 
+use crate::attendant;
 use crate::commands::Command;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -46,7 +47,7 @@ pub(crate) struct Arguments {
 
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
-    if let Some(code) = store::unpacker::main(image::policy) {
+    if let Some(code) = store::unpacker::main(image::policy).or_else(attendant::main) {
         return code;
     }
     report::set_program(called_by(std::env::args_os().next().as_deref()));

@@ -4,15 +4,19 @@
 //! Arguments → plan → staging → publish. Invariant: a pod directory in `containers/` is complete, and a failed run
 //! leaves nothing of its own.
 
+mod apps;
+mod attendant;
 mod cgroups;
 mod cli;
 mod commands;
 mod context;
+mod detached;
 mod exit;
 mod help;
 mod options;
 mod pod_json;
 mod pod_process;
+mod remover;
 mod table;
 mod time;
 mod ui;

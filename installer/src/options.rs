@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Options that several commands have. Comments on them are the help that a person reads.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use pod::digest::Sha256;
 use pod::isolators::{Quantity, Unit};
+use pod::{HostName, PodName};
 
 use archive::Limits;
-use image::ImageArgument;
-use prepare::{LayoutArgument, Request, VolumeArgument};
+use pods::logs::{Driver, LogOptions};
+use prepare::apps::{Grouped, PodSettings, Setting};
+use prepare::{LayoutArgument, PodEntry, Request};
+
+use crate::apps::{self, Apps};
+
+/// The heading of options about the pod as a whole.
+const POD: &str = "Options of the pod";
 
 /// How a pod gets its trees.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Layout {
     /// Overlays where they can be made, copies elsewhere
     Auto,
@@ -38,27 +43,30 @@ impl From<Layout> for LayoutArgument {
 /// What a pod is made of.
 #[derive(Debug, Args)]
 pub(crate) struct PodOptions {
-    /// An app image; repeat the option for each app
-    ///
-    /// Either a file: a tar of a file `manifest` and a directory `rootfs`, plain or compressed with gzip, bzip2, xz or
-    /// zstd. With DIGEST (sha256-HEX or sha512-HEX), its uncompressed tar must have this digest; an image that is in the
-    /// store by this digest is not read again. Or an OCI image: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-    /// docker-archive:FILE[:NAME], docker://HOST/REPO[:TAG][@DIGEST], or the plain path of a layout or archive with one image, whose id DIGEST is then. Or
-    /// an image in the store: its id, the beginning of its id, or its name.
-    #[arg(long = "image", value_name = "FILE[@DIGEST]|ID|NAME", value_parser = image_parser())]
-    pub(crate) images: Vec<ImageArgument>,
-    /// A volume for the apps' mount points called NAME
-    ///
-    /// kind=host is a file or directory of the host: `data,kind=host,source=/srv/data`. File systems mounted below it
-    /// are included, unless recursive=false. kind=empty is a new directory that belongs to the pod:
-    /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With readOnly=true, apps
-    /// can't write to the volume.
+    #[command(flatten)]
+    pub(crate) apps: Apps,
+    /// The pod's name, which no other pod in DIR has; it can be used wherever a POD is named
+    #[arg(long, value_name = "NAME", help_heading = POD)]
+    pub(crate) name: Option<PodName>,
+    /// The host name that the apps see [default: gantry- and the first digits of the pod's UUID]
+    #[arg(long, value_name = "NAME", conflicts_with = "pod_manifest", help_heading = POD)]
+    pub(crate) hostname: Option<HostName>,
+    /// A label of the pod; it is in its manifest
     #[arg(
-        long = "volume",
-        value_name = "NAME,kind=host,source=PATH|NAME,kind=empty[,FIELD=VALUE…]",
-        value_parser = VolumeArgument::parse
+        long = "label",
+        short = 'l',
+        value_name = "NAME[=VALUE]",
+        value_parser = label,
+        conflicts_with = "pod_manifest",
+        help_heading = POD
     )]
-    pub(crate) volumes: Vec<VolumeArgument>,
+    pub(crate) labels: Vec<(String, String)>,
+    /// Remove the pod when it has ended
+    #[arg(long = "rm", help_heading = POD)]
+    pub(crate) is_removed_at_end: bool,
+    /// Write the pod's UUID to FILE, before the pod runs
+    #[arg(long, value_name = "FILE", alias = "cidfile", help_heading = POD)]
+    pub(crate) uuid_file: Option<PathBuf>,
     /// The tarball of stage1 [default: $GANTRY_STAGE1 or ../lib/gantry/stage1.tar.xz beside this program]
     ///
     /// Its sha256 is checked before it is unpacked. The expected one is in FILE.sha256, in sha256sum's format, or is
@@ -70,9 +78,9 @@ pub(crate) struct PodOptions {
     pub(crate) stage1_sha256: Option<Sha256>,
     /// An appc PodManifest, instead of one generated from the images
     ///
-    /// It names the apps, their images (by the digests of those given with --image) and the volumes. It is stored
-    /// unchanged.
-    #[arg(long, value_name = "FILE", conflicts_with = "volumes")]
+    /// It names the apps, their images (by the digests of those given with --image; without any, those are taken from
+    /// the store) and the volumes. It is stored unchanged.
+    #[arg(long, value_name = "FILE", conflicts_with_all = apps::OF_MANIFEST)]
     pub(crate) pod_manifest: Option<PathBuf>,
     /// How the pod gets the files of its images
     #[arg(long, value_enum, default_value_t = Layout::Auto)]
@@ -85,23 +93,116 @@ impl PodOptions {
     /// Checks what the parser can't.
     ///
     /// # Errors
-    /// Fails if no image is given.
+    /// Fails if nothing says what the pod is made of.
     pub(crate) fn check(&self) -> Result<(), clap::Error> {
-        match self.images.as_slice() {
-            [] => Err(clap::Error::raw(
+        if self.apps.grouped.images.is_empty() && self.pod_manifest.is_none() {
+            return Err(clap::Error::raw(
                 ErrorKind::MissingRequiredArgument,
-                "expected --image FILE, once or more",
-            )),
-            _ => Ok(()),
+                "expected an image, or several",
+            ));
         }
+        Ok(())
+    }
+
+    /// Tells whether something is said about how a pod is made, beside an image.
+    pub(crate) fn has_more(&self) -> bool {
+        let Self { apps, name, hostname, labels, is_removed_at_end, stage1, .. } = self;
+        let of_apps = apps.grouped.apps.iter().any(|app| !app.is_empty()) || !apps.grouped.volumes.is_empty();
+        let of_pod = name.is_some() || hostname.is_some() || !labels.is_empty() || *is_removed_at_end;
+        let of_layout = stage1.is_some() || self.stage1_sha256.is_some() || self.layout != Layout::Auto;
+        of_apps || of_pod || of_layout || self.pod_manifest.is_some()
     }
 
     /// Returns the request for a pod in `dir`.
     pub(crate) fn request(self, dir: PathBuf) -> Request {
-        let Self { images, volumes, stage1, stage1_sha256, pod_manifest, layout, limits } = self;
-        let stage1 = stage1.or_else(|| environment("GANTRY_STAGE1"));
-        let (layout, limits) = (layout.into(), limits.limits());
-        Request { dir, images, volumes, stage1, stage1_digest: stage1_sha256, pod_manifest, layout, limits }
+        let Grouped { images, apps, volumes } = self.apps.grouped;
+        Request {
+            dir,
+            images,
+            apps,
+            settings: PodSettings { host_name: self.hostname, labels: self.labels.into_iter().collect() },
+            entry: PodEntry { name: self.name, is_removed_at_end: self.is_removed_at_end },
+            volumes,
+            stage1: self.stage1.or_else(|| environment("GANTRY_STAGE1")),
+            stage1_digest: self.stage1_sha256,
+            pod_manifest: self.pod_manifest,
+            layout: self.layout.into(),
+            limits: self.limits.limits(),
+        }
+    }
+}
+
+/// Parses a label: a name and maybe a value.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    if name.is_empty() {
+        return Err(format!("invalid label {}: expected NAME=VALUE", pod::text::escape(text)));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// How the output of a pod in the background is kept.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// What becomes of what the apps of a pod in the background write
+    #[arg(long, value_enum, value_name = "DRIVER")]
+    log_driver: Option<LogDriver>,
+    /// How logs are kept: max-size=BYTES (or unlimited), max-file=N [default: max-size=10m, max-file=5]
+    #[arg(long = "log-opt", value_name = "NAME=VALUE", value_parser = log_option)]
+    log_options: Vec<LogOption>,
+}
+
+/// What becomes of what apps write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogDriver {
+    /// It is written to a file for each app; `logs` shows it
+    File,
+    /// It is dropped
+    None,
+}
+
+/// A setting of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LogOption {
+    Size(Option<u64>),
+    Files(u32),
+}
+
+impl LogArgs {
+    /// Tells whether something is said.
+    pub(crate) fn is_given(&self) -> bool {
+        self.log_driver.is_some() || !self.log_options.is_empty()
+    }
+
+    /// Returns how logs are written.
+    pub(crate) fn options(&self) -> LogOptions {
+        let mut options = LogOptions::default();
+        if self.log_driver == Some(LogDriver::None) {
+            options.driver = Driver::None;
+        }
+        for option in &self.log_options {
+            match option {
+                LogOption::Size(size) => options.size = *size,
+                LogOption::Files(files) => options.files = *files,
+            }
+        }
+        options
+    }
+}
+
+fn log_option(text: &str) -> Result<LogOption, String> {
+    let expected = || "expected max-size=BYTES, max-size=unlimited or max-file=N, N from 1 to 100".to_owned();
+    match text.split_once('=').ok_or_else(expected)? {
+        ("max-size", "unlimited" | "-1") => Ok(LogOption::Size(None)),
+        ("max-size", size) => match Setting::memory(size) {
+            Ok(Setting::Memory(size)) => Ok(LogOption::Size(Some(size.units()))),
+            _ => Err(expected()),
+        },
+        ("max-file", files) => match files.parse() {
+            Ok(files @ 1..=100) => Ok(LogOption::Files(files)),
+            _ => Err(expected()),
+        },
+        _ => Err(expected()),
     }
 }
 
@@ -141,11 +242,6 @@ impl LimitOptions {
             ..Limits::default()
         }
     }
-}
-
-/// Returns the parser of image arguments.
-pub(crate) fn image_parser() -> impl clap::builder::TypedValueParser<Value = ImageArgument> {
-    OsStringValueParser::new().try_map(|argument: OsString| ImageArgument::parse(&argument))
 }
 
 fn bytes(text: &str) -> pod::Result<Quantity> {

@@ -9,6 +9,7 @@ pub(crate) fn object(pod: &Description) -> Value {
     let last = pod.last();
     json!({
         "id": pod.id.to_string(),
+        "name": pod.name.as_ref().map(|name| name.as_str()),
         "state": pod.state.name(),
         "directory": pod.path.to_string_lossy(),
         "process": pod.process,
@@ -68,6 +69,7 @@ mod tests {
         let image = "sha256-".to_owned() + &"0123456789abcdef".repeat(4);
         let pod = Description {
             id: "6733c088-a507-4694-aabf-ae0bc1ccaaff".parse().unwrap(),
+            name: Some("web".parse().unwrap()),
             path: "/d/containers/6733c088-a507-4694-aabf-ae0bc1ccaaff".into(),
             state: State::Exited,
             process: None,
@@ -81,6 +83,7 @@ mod tests {
         };
         let expected = json!({
             "id": "6733c088-a507-4694-aabf-ae0bc1ccaaff",
+            "name": "web",
             "state": "exited",
             "directory": "/d/containers/6733c088-a507-4694-aabf-ae0bc1ccaaff",
             "process": null,

@@ -13,12 +13,13 @@ use nix::unistd::execveat;
 use pod::id::PodId;
 use pod::layout;
 use pod::text::escape;
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::process::{fchdir, geteuid};
 
 use store::{About as _, check_guarded, guarded};
 
 use crate::exit::Exit;
+use crate::remover;
 
 /// How `/init` is started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +49,9 @@ pub(crate) fn exec(pod: &Path, options: &InitOptions) -> Result<Infallible> {
     let init = enter(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
     let program = || format!("{}/{} of pod directory {shown}", layout::STAGE1, layout::INIT);
     check_program(&init).with_context(program)?;
+    if statat(CWD, layout::REMOVED_AT_END, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        remover::start(&std::env::current_dir()?)?;
+    }
     let mut words = vec![CString::new(format!("./{}/{}", layout::STAGE1, layout::INIT))?];
     words.extend(options.debug.then(|| c"debug".to_owned()));
     words.push(CString::new(format!("--failure-code={}", Exit::NoPod.code()))?);

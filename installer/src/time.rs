@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pods::Moment;
+use pods::{Moment, Utc};
 
 /// The units of a time span, with their milliseconds.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -37,26 +37,9 @@ pub(crate) fn moment(moment: Moment) -> String {
 
 /// Formats a moment as date and time of UTC.
 fn utc(moment: Moment) -> String {
-    let seconds = moment.milliseconds() / 1000;
-    let (year, month, day) = date(seconds / SECONDS_A_DAY);
-    let of_day = seconds % SECONDS_A_DAY;
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let Utc { date: (year, month, day), time: (hour, minute, second) } =
+        Utc::of(moment.milliseconds() / 1000);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
-
-/// Returns the date of a day that is this many days after 1970-01-01, in the Gregorian calendar.
-///
-/// Years are counted from March, so that the day that may be missing is a year's last. An era is 400 years.
-fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_AN_ERA: u64 = 146_097;
-    let since = days + 719_468;
-    let (era, of_era) = (since / DAYS_AN_ERA, since % DAYS_AN_ERA);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year + u64::from(month < 3), month, day)
 }
 
 #[cfg(test)]

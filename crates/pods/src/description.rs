@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use pod::PodName;
 use pod::id::PodId;
 use pod::layout;
 use store::DataDir;
@@ -18,6 +19,8 @@ use crate::state::{State, look};
 pub struct Description {
     /// The pod's id.
     pub id: PodId,
+    /// The pod's name.
+    pub name: Option<PodName>,
     /// The pod's directory.
     pub path: PathBuf,
     /// The state.
@@ -46,10 +49,11 @@ impl Description {
         let seen = look(pod)?;
         let process = seen.process.map(|process| process.id());
         let mut description = Self { process, ..Self::empty(pod.id(), pod.path().to_owned(), seen.state) };
-        let contents = pod.contents().and_then(|contents| Ok((contents, history::read(pod)?)));
+        let contents = pod.contents().and_then(|contents| Ok((contents, history::read(pod)?, pod.name()?)));
         match contents {
-            Ok(((created, apps), runs)) => {
+            Ok(((created, apps), runs, name)) => {
                 (description.created, description.apps, description.runs) = (Some(created), apps, runs);
+                description.name = name;
             }
             Err(error) => description.problem = Some(format!("{error:#}")),
         }
@@ -64,6 +68,7 @@ impl Description {
     fn empty(id: PodId, path: PathBuf, state: State) -> Self {
         Self {
             id,
+            name: None,
             path,
             state,
             process: None,

@@ -7,12 +7,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use pod::PodName;
 use pod::id::PodId;
 use pod::layout;
 use rustix::fs::{Dir, FileType, OFlags, Stat, fstat};
 use rustix::io::Errno;
 use store::DataDir;
 use sys::open_beneath;
+
+/// The maximum length of a name, with its newline.
+const NAME_MAX: u64 = 65;
 
 /// A pod's directory. It may be removed at any moment, unless somebody has locked it.
 #[derive(Debug)]
@@ -74,6 +78,24 @@ impl Pod {
         Ok(Some(file))
     }
 
+    /// Returns the pod's name, if it has one.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn name(&self) -> Result<Option<PodName>> {
+        let Some((text, _)) = self.read(layout::NAME, NAME_MAX)? else { return Ok(None) };
+        let name = std::str::from_utf8(&text).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok());
+        name.map(Some).with_context(|| format!("pod {}: its name is damaged", self.id))
+    }
+
+    /// Tells whether the pod is removed when it has ended.
+    ///
+    /// # Errors
+    /// If that can't be looked up.
+    pub fn is_removed_at_end(&self) -> Result<bool> {
+        self.has(layout::REMOVED_AT_END)
+    }
+
     /// Tells whether there is something at this path.
     pub(crate) fn has(&self, path: &str) -> Result<bool> {
         match open_beneath(&self.directory, path, OFlags::PATH).map_err(Errno::from) {
@@ -85,19 +107,33 @@ impl Pod {
 
 /// Lists the ids of all pods that are complete, in order.
 pub fn ids(data_dir: &DataDir) -> Result<Vec<PodId>> {
-    let mut all: Vec<_> = names(&data_dir.containers)?.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut all: Vec<_> =
+        entries(&data_dir.containers)?.iter().filter_map(|name| name.parse().ok()).collect();
     all.sort_unstable();
+    Ok(all)
+}
+
+/// Lists the names of pods. A pod whose name can't be read has none here.
+pub fn names(data_dir: &DataDir) -> Result<Vec<(PodName, PodId)>> {
+    let mut all = Vec::new();
+    for id in ids(data_dir)? {
+        if let Some(pod) = Pod::open(data_dir, id)?
+            && let Ok(Some(name)) = pod.name()
+        {
+            all.push((name, id));
+        }
+    }
     Ok(all)
 }
 
 /// Lists the names among the pods' that are no pod's.
 pub fn strangers(data_dir: &DataDir) -> Result<Vec<String>> {
-    let mut all = names(&data_dir.containers)?;
+    let mut all = entries(&data_dir.containers)?;
     all.retain(|name| name.parse::<PodId>().is_err());
     Ok(all)
 }
 
-pub(crate) fn names(directory: &OwnedFd) -> Result<Vec<String>> {
+pub(crate) fn entries(directory: &OwnedFd) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(directory).context("cannot list the pods")? {
         let entry = entry.context("cannot list the pods")?;

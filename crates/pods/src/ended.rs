@@ -4,21 +4,22 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use pod::PodName;
 use pod::id::PodId;
 use rustix::fs::{FlockOperation, flock};
 use store::DataDir;
 use store::staging::Mounted;
 use sys::locks::is_locked_alone;
 
-use crate::directory::{Pod, ids};
+use crate::directory::{Pod, ids, names};
 use crate::history::{self, End, Moment};
-use crate::remove::remove_locked;
+use crate::remove::{remove, remove_locked};
 use crate::state::{State, look};
 
 /// What became of a pod that ended long enough ago: `Ok` if it was removed.
 pub type Gone = (PodId, Result<(), Mounted>);
 
-/// Removes every pod that ended at least `grace` ago, and returns what became of these.
+/// Removes every pod that ended at least `grace` ago or is to be removed at its end, and returns what became of these.
 ///
 /// If nobody has recorded when a pod ended, that is written down now, and counts from now on.
 pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
@@ -34,7 +35,8 @@ pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
             continue;
         }
         // It may have been started, and have ended, before it was locked.
-        if ended(&pod)?.is_some_and(|ended| ended.age() >= grace) || grace.is_zero() {
+        let is_due = grace.is_zero() || pod.is_removed_at_end()?;
+        if is_due || ended(&pod)?.is_some_and(|ended| ended.age() >= grace) {
             let removed = remove_locked(data_dir, pod).with_context(|| format!("cannot remove pod {id}"))?;
             gone.push((id, removed));
         }
@@ -42,10 +44,32 @@ pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
     Ok(gone)
 }
 
+/// Removes the pod of this name, if it is to be removed at its end and has ended.
+///
+/// # Errors
+/// If that fails.
+pub fn release(data_dir: &DataDir, name: &PodName) -> Result<()> {
+    for (other, id) in names(data_dir)? {
+        if other != *name {
+            continue;
+        }
+        let Some(pod) = Pod::open(data_dir, id)? else { continue };
+        if pod.is_removed_at_end()? && look(&pod)?.state == State::Exited {
+            // If something keeps it there, the name is taken, which is said then.
+            let _ = remove(data_dir, pod)?;
+        }
+    }
+    Ok(())
+}
+
 /// Tells whether a pod ended at least `grace` ago. Writes down that it was found ended if nobody has done so.
 fn is_due(data_dir: &DataDir, pod: &Pod, grace: Duration) -> Result<bool> {
     if look(pod)?.state != State::Exited {
         return Ok(false);
+    }
+    // What was to remove it has been killed.
+    if pod.is_removed_at_end()? {
+        return Ok(true);
     }
     let Some(ended) = ended(pod)? else {
         if grace.is_zero() {

@@ -8,30 +8,35 @@
 //! is signalled only through a descriptor of it (pidfd_open(2)) that was checked to hold its pod's lock.
 
 mod app;
+mod calendar;
 mod cgroup;
 mod contents;
 mod description;
 mod directory;
 mod ended;
 mod history;
+pub mod logs;
 mod process;
 mod remove;
 mod select;
 mod state;
 mod stop;
+mod up;
 mod usage;
 mod wait;
 
 pub use app::signal as signal_app;
+pub use calendar::{Utc, stamp};
 pub use contents::{App, Status};
 pub use description::Description;
-pub use directory::{Pod, ids, strangers};
-pub use ended::{Gone, collect};
+pub use directory::{Pod, ids, names, strangers};
+pub use ended::{Gone, collect, release};
 pub use history::{End, Moment, Outcome, Run};
 pub use process::Process;
 pub use remove::{Refused, remove};
 pub use select::{Selector, missing, resolve};
 pub use state::{Seen, State, look, preparing};
 pub use stop::{Stop, signal, stop};
+pub use up::{Begun, runs, wait_for_begin};
 pub use usage::{Usage, of as usage};
 pub use wait::{Waited, wait};

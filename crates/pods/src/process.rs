@@ -55,6 +55,16 @@ impl Process {
         Ok((is_it && !process.has_ended()?).then_some(process))
     }
 
+    /// Opens a child of this process that has not been waited for, or its parent.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub fn of_family(id: u32) -> Result<Self> {
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("no such process")?;
+        let handle = pidfd_open(pid, PidfdFlags::empty());
+        Ok(Self { pid, handle: handle.with_context(|| format!("cannot open process {pid}"))? })
+    }
+
     /// Returns the process's id, as this process sees it.
     pub fn id(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
@@ -71,6 +81,15 @@ impl Process {
     /// Tells whether the process has ended.
     pub(crate) fn has_ended(&self) -> Result<bool> {
         self.ends_within(Duration::ZERO)
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn wait(&self) -> Result<()> {
+        while !self.ends_within(Duration::from_secs(3600))? {}
+        Ok(())
     }
 
     /// Waits for the end, at most for this time. A signal to this process ends the wait early.

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Finds the pod that a person means: by its UUID, by the beginning of one, or by its directory.
+//! Finds the pod that a person means: by its UUID, its name, the beginning of its UUID, or its directory.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use pod::PodName;
 use pod::id::PodId;
 use pod::layout;
 use pod::text::escape;
 use report::{Hint as _, hinted};
 use store::DataDir;
 
-use crate::directory::ids;
+use crate::directory::{ids, names};
 
 /// How many pods a message names.
 const NAMED: usize = 3;
@@ -20,8 +21,8 @@ const NAMED: usize = 3;
 pub enum Selector {
     /// Its whole id.
     Id(PodId),
-    /// The beginning of its id, in lowercase.
-    Prefix(String),
+    /// Its name, or the beginning of its id. A name counts first.
+    Called(String),
     /// Its directory.
     Directory(PathBuf),
     /// Something that no pod is called.
@@ -40,9 +41,8 @@ impl Selector {
         if text.contains('/') || matches!(text, "." | "..") {
             return Self::Directory(text.into());
         }
-        let is_prefix = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-        if (1..36).contains(&text.len()) && text.bytes().all(is_prefix) {
-            return Self::Prefix(lower);
+        if text.parse::<PodName>().is_ok() {
+            return Self::Called(text.to_owned());
         }
         Self::Other(text.to_owned())
     }
@@ -51,18 +51,21 @@ impl Selector {
     fn shown(&self) -> String {
         match self {
             Self::Id(id) => id.to_string(),
-            Self::Prefix(text) => text.clone(),
+            Self::Called(text) if is_beginning(text) => text.to_ascii_lowercase(),
+            Self::Called(text) => escape(text),
             Self::Directory(path) => escape(&path.to_string_lossy()),
             Self::Other(text) => escape(text),
         }
     }
 
-    /// Returns the pod that may have been meant.
-    fn near(&self, all: &[PodId]) -> Option<PodId> {
+    /// Returns what the pod is called that may have been meant.
+    fn near(&self, all: &[PodId], names: &[(PodName, PodId)]) -> Option<String> {
+        let id = |text: &str| suggestion(text, all).map(|id| id.to_string());
         match self {
-            Self::Id(id) => suggestion(&id.to_string(), all),
-            Self::Prefix(text) => suggestion(text, all),
-            Self::Other(text) => suggestion(&text.to_ascii_lowercase(), all),
+            Self::Id(text) => id(&text.to_string()),
+            Self::Called(text) | Self::Other(text) => {
+                nearest(text, names).or_else(|| id(&text.to_ascii_lowercase()))
+            }
             Self::Directory(_) => None,
         }
     }
@@ -95,26 +98,45 @@ fn in_data_directory(path: &Path) -> Option<(PathBuf, PodId)> {
 /// If there is none, or if there are several.
 pub fn resolve(data_dir: &DataDir, selector: &Selector) -> Result<PodId> {
     let all = ids(data_dir)?;
-    match selector {
-        Selector::Id(id) => all.contains(id).then_some(*id).ok_or_else(|| missing(selector, &all)),
-        Selector::Prefix(prefix) => {
-            let found: Vec<_> = all.iter().filter(|id| id.to_string().starts_with(prefix)).copied().collect();
-            ensure!(found.len() < 2, "{prefix} could be {}: expected one pod's id", named(&found));
-            found.first().copied().ok_or_else(|| missing(selector, &all))
+    let whole = |id: &PodId| all.contains(id).then_some(*id);
+    let (found, names) = match selector {
+        Selector::Id(id) => (whole(id), Vec::new()),
+        Selector::Called(text) => {
+            let names = names(data_dir)?;
+            (called(text, &all, &names)?, names)
         }
         Selector::Directory(_) => {
             let (_, id) = selector.data_directory()?.context("it is a directory")?;
-            all.contains(&id).then_some(id).ok_or_else(|| missing(selector, &all))
+            (whole(&id), Vec::new())
         }
-        Selector::Other(_) => Err(missing(selector, &all)),
-    }
+        Selector::Other(_) => (None, names(data_dir)?),
+    };
+    found.ok_or_else(|| missing(selector, &all, &names))
 }
 
-/// Returns the error for a selector that no pod matches; `all` are the pods that there are.
-pub fn missing(selector: &Selector, all: &[PodId]) -> anyhow::Error {
+/// Tells whether an id can begin like this.
+fn is_beginning(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+/// Returns the pod of this name, or else the one whose id begins like this.
+fn called(text: &str, all: &[PodId], names: &[(PodName, PodId)]) -> Result<Option<PodId>> {
+    let of_name: Vec<_> = names.iter().filter(|(name, _)| name.as_str() == text).map(|(_, id)| *id).collect();
+    ensure!(of_name.len() < 2, "{text} is the name of {}: expected one pod's id", named(&of_name));
+    if let Some(id) = of_name.first() {
+        return Ok(Some(*id));
+    }
+    let lower = text.to_ascii_lowercase();
+    let found: Vec<_> = all.iter().filter(|id| id.to_string().starts_with(&lower)).copied().collect();
+    ensure!(found.len() < 2, "{text} could be {}: expected one pod's id", named(&found));
+    Ok(found.first().copied())
+}
+
+/// Returns the error for a selector that no pod matches; `all` are the pods that there are, and `names` their names.
+pub fn missing(selector: &Selector, all: &[PodId], names: &[(PodName, PodId)]) -> anyhow::Error {
     let error = anyhow!("no pod {}", selector.shown());
-    match selector.near(all) {
-        Some(id) => hinted(error, format!("did you mean {id}?")),
+    match selector.near(all, names) {
+        Some(near) => hinted(error, format!("did you mean {near}?")),
         None => Err::<(), _>(error)
             .hint(format!("{} list shows what there is", report::program()))
             .expect_err("it is an error"),
@@ -128,6 +150,38 @@ fn named(ids: &[PodId]) -> String {
         shown.push(format!("{} others", ids.len() - NAMED));
     }
     shown.join(" or ")
+}
+
+/// Returns the only name that differs from `text` in one or two places, the fewest of all.
+fn nearest(text: &str, names: &[(PodName, PodId)]) -> Option<String> {
+    let most = if text.chars().count() < 5 { 1 } else { 2 };
+    let mut close: Vec<_> = names
+        .iter()
+        .map(|(name, _)| (distance(text, name.as_str()), name))
+        .filter(|(distance, _)| *distance <= most)
+        .collect();
+    close.sort_unstable();
+    match close.as_slice() {
+        [(first, name), rest @ ..] if rest.first().is_none_or(|(second, _)| second > first) => {
+            Some(name.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Returns how many characters have to be added, removed or replaced to make one text of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
+        for (column, b) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// Returns the only pod whose id begins like `text`, except for one character that differs, is missing or is extra.
@@ -157,13 +211,13 @@ mod tests {
     fn ids_their_beginnings_and_paths_are_told_apart() {
         assert_eq!(Selector::parse(ID), Selector::Id(ID.parse().unwrap()));
         assert_eq!(Selector::parse(&ID.to_uppercase()), Selector::Id(ID.parse().unwrap()));
-        for (prefix, lower) in [("6", "6"), ("6733C088-A5", "6733c088-a5"), (&ID[..35], &ID[..35])] {
-            assert_eq!(Selector::parse(prefix), Selector::Prefix(lower.into()));
+        for called in ["6", "6733C088-A5", &ID[..35], "web", "6733c088_", &format!("{ID}0")] {
+            assert_eq!(Selector::parse(called), Selector::Called(called.into()));
         }
         for path in [".", "..", "./6733", "/a", "6733/"] {
             assert_eq!(Selector::parse(path), Selector::Directory(path.into()));
         }
-        for other in ["", "web", "6733c088_", &format!("{ID}0")] {
+        for other in ["", "-", "a b", "a\n"] {
             assert_eq!(Selector::parse(other), Selector::Other(other.into()));
         }
     }
@@ -184,17 +238,30 @@ mod tests {
         let all: Vec<PodId> =
             [ID, "9944c088-a507-4694-aabf-ae0bc1ccaaff"].iter().map(|id| id.parse().unwrap()).collect();
         let first = Some(all[0]);
+        let names: Vec<(PodName, PodId)> =
+            ["web", "worker-1", "worker-2"].iter().map(|name| (name.parse().unwrap(), all[0])).collect();
         for near in ["6743c088", "673c088", "67333c088", "x733c088", &format!("{}0", &ID[..35])] {
             assert_eq!(suggestion(near, &all), first, "{near}");
         }
-        assert_eq!(
-            Selector::parse("6733X088").near(&all),
-            first,
-            "also if it can't be the beginning of an id"
-        );
+        let near = |text: &str| Selector::parse(text).near(&all, &names);
+        assert_eq!(near("6733X088"), Some(all[0].to_string()), "also if it can't be the beginning of an id");
+        assert_eq!(near("wep"), Some("web".into()));
+        assert_eq!(near("wroker-1"), Some("worker-1".into()));
+        assert_eq!(near("worker-3"), None, "it is as near to another");
+        assert_eq!(near("wx"), None);
         for far in ["67", "6755", "web", "9999", "é3c088", ""] {
             assert_eq!(suggestion(far, &all), None, "{far}");
         }
+    }
+
+    #[test]
+    fn a_name_counts_before_the_beginning_of_an_id() {
+        let all = [PodId::from_random([0xca; 16]), PodId::from_random([0xcb; 16])];
+        let names = [("cac".parse().unwrap(), all[1])];
+        let found = |text: &str| called(text, &all, &names).unwrap();
+        assert_eq!((found("cac"), found("CAC"), found("caca")), (Some(all[1]), Some(all[0]), Some(all[0])));
+        assert_eq!(found("web"), None);
+        assert!(called("c", &all, &names).is_err());
     }
 
     #[test]

@@ -24,7 +24,7 @@ use rustix::io::Errno;
 use store::DataDir;
 use sys::open_beneath;
 
-use crate::directory::{Pod, names};
+use crate::directory::{Pod, entries};
 use crate::process::{Holder, Process, holder};
 
 /// How often to look again at a pod whose lock changes hands meanwhile, one `STEP` apart.
@@ -151,12 +151,17 @@ pub(crate) fn is_locked(directory: &OwnedFd) -> Result<bool> {
 /// The outcome is in `/init`'s private root, which no app can reach. Until `/init` has entered that root, it can't have
 /// been asked.
 fn is_ending(process: &Process) -> bool {
+    outcome_says(process, &ENDS)
+}
+
+/// Tells whether one of these files is in the pod's outcome.
+pub(crate) fn outcome_says(process: &Process, names: &[&str]) -> bool {
     let place = |path: &str| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     let root = format!("/proc/{}/root", process.id());
     if place(&root).is_none() || place(&root) == place("/") {
         return false;
     }
-    ENDS.iter().any(|name| fs::exists(format!("/proc/{}/{OUTCOME}/{name}", process.id())).unwrap_or(false))
+    names.iter().any(|name| fs::exists(format!("/proc/{}/{OUTCOME}/{name}", process.id())).unwrap_or(false))
 }
 
 /// Lists the pods that are being laid out.
@@ -165,7 +170,7 @@ fn is_ending(process: &Process) -> bool {
 /// version ([`store::staging::remove_pod`]).
 pub fn preparing(data_dir: &DataDir) -> Result<Vec<PodId>> {
     let mut all = Vec::new();
-    for name in names(&data_dir.staging)? {
+    for name in entries(&data_dir.staging)? {
         let Some(id) = name.parse::<PodId>().ok().filter(|id| !id.is_for_removal()) else { continue };
         // Its builder has locked it before making anything in it, so the look at the lock comes to no harm.
         let open = |path: &str| open_beneath(&data_dir.staging, path, OFlags::RDONLY | OFlags::DIRECTORY);

@@ -4,7 +4,7 @@
 //! Invariant: on any failure, everything that was written is removed again, including directories made for it. What the
 //! store had before stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -17,11 +17,13 @@ use pod::text::escape;
 use crate::assemble::{self, Image};
 use crate::inputs::{ImageInput, Inputs, ManifestInput};
 use crate::layout::{self, Trees};
+use crate::name::Claim;
+use crate::request::PodEntry;
 use store::DataDir;
 use store::extract::Expected;
 use store::listener::Listener;
 use store::staging::{Published, Staging};
-use store::{About as _, Acquired, Importer, Stored, Tree, TreeKind};
+use store::{About as _, Acquired, Importer, Selector, Stored, Tree, TreeKind};
 use sys::Interrupt;
 
 /// The pod directory that was made.
@@ -56,9 +58,10 @@ fn in_data_dir(
 ) -> Result<Prepared> {
     let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
     Staging::sweep_or_warn(data_dir).about(about)?;
-    let Inputs { stage1, images, layout, limits, manifest, .. } = inputs;
+    let Inputs { stage1, images, layout, limits, manifest, entry, .. } = inputs;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();
+    let images = with_named(images, &named);
     // Dropped last: a tree is taken out of the store only once nothing uses it or refers to it.
     let mut added = Added::to(data_dir);
     let acquired = acquire(&importer, stage1, images, &named)?;
@@ -66,9 +69,20 @@ fn in_data_dir(
     interrupt.check()?;
     let trees = added.publish(acquired, &named)?;
     let laid = layout::lay_out(data_dir, &staging, &trees, &pod, layout, interrupt)?;
-    let prepared = publish(data_dir, &staging, (pod, &manifest), laid, announce)?;
+    let prepared = publish(data_dir, &staging, (pod, &manifest), laid, &entry, announce)?;
     added.keep();
     Ok(prepared)
+}
+
+/// Adds the images that the pod's manifest names and nobody has given: they are in the store, if they are anywhere.
+///
+/// If images are given, they are to be all of them.
+fn with_named(mut images: Vec<ImageInput>, named: &[ImageId]) -> Vec<ImageInput> {
+    if images.is_empty() {
+        let distinct: BTreeSet<_> = named.iter().copied().collect();
+        images.extend(distinct.into_iter().map(|id| ImageInput::Stored(Selector::Id(id))));
+    }
+    images
 }
 
 /// What a pod is made of, before it is in the store. On drop, what isn't there is removed.
@@ -154,8 +168,8 @@ fn put_together<'h>(
     }
     let staging = Staging::create(data_dir)?;
     let manifest = match manifest {
-        ManifestInput::Generate(volumes) => {
-            assemble::generate(staging.id(), &images, &volumes, data_dir.listener)?
+        ManifestInput::Generate(described) => {
+            assemble::generate(staging.id(), &images, &described, data_dir.listener)?
         }
         ManifestInput::Given(bytes, manifest) => {
             assemble::check_images(&manifest, &images)?;
@@ -217,8 +231,17 @@ fn publish(
     staging: &Staging<'_>,
     (pod, manifest): (pod::Pod, &[u8]),
     laid: layout::FinishedLayout,
+    entry: &PodEntry,
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
+    if let Some(name) = &entry.name {
+        staging.write_file(names::NAME, format!("{name}\n").as_bytes())?;
+    }
+    if entry.is_removed_at_end {
+        staging.write_file(names::REMOVED_AT_END, b"")?;
+    }
+    // Held until the pod has its place: no other pod gets the same name meanwhile.
+    let _claim = entry.name.as_ref().map(|name| Claim::on(data_dir, name)).transpose()?;
     staging.write_file(names::MANIFEST, manifest)?;
     staging.write_file(names::LAYERS, laid.layers.to_json().as_bytes())?;
     let name = std::ffi::CString::new(staging.id().to_string())?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
+use pod::exec::Word;
 use pod::id::{ImageId, PodId};
 use pod::isolators::Isolators;
 use pod::manifest::{
@@ -12,8 +13,11 @@ use pod::manifest::{
 use pod::name::AppName;
 use pod::{Pod, layout};
 
+use crate::apps::{self, AppOptions, MountSource};
 use crate::check;
-use crate::request::VolumeArgument;
+use crate::inputs::Described;
+use crate::volume_argument::VolumeArgument;
+use image::oci::app::Overrides;
 use report::Hint as _;
 use store::Acquired;
 use store::DataDir;
@@ -50,16 +54,49 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Generates a manifest with one app for each image.
+/// Generates a manifest with one app for each image: of 0.8 if something is said that only that can say.
 pub(crate) fn generate(
     id: PodId,
     images: &[Image<'_>],
-    volumes: &[VolumeArgument],
+    described: &Described,
     listener: &dyn Listener,
 ) -> Result<Vec<u8>> {
-    let mut names: BTreeMap<AppName, &Image<'_>> = BTreeMap::new();
+    let names = names(images)?;
+    warn_of_unused(images, described, listener);
+    if described.is_plain() {
+        let apps = names.into_iter().zip(images).map(|(name, image)| RuntimeApp {
+            name,
+            image_id: image.id,
+            isolators: Isolators::default(),
+            annotations: Annotations::default(),
+        });
+        let volumes = described.volumes.iter().map(|volume| RuntimeVolume {
+            volume: volume.volume.clone(),
+            fulfills: vec![volume.name.clone()],
+        });
+        let manifest = ContainerRuntimeManifest::new(id, apps.collect(), volumes.collect());
+        return Ok(manifest.to_json().into_bytes());
+    }
+    let nothing = AppOptions::default();
     let mut apps = Vec::new();
-    for image in images {
+    for (index, (name, image)) in names.into_iter().zip(images).enumerate() {
+        let options = described.apps.get(index).unwrap_or(&nothing);
+        let texts = |words: &[Word]| words.iter().map(|word| word.as_str().to_owned()).collect();
+        let overrides = Overrides {
+            program: options.program.as_ref().map(|program| texts(std::slice::from_ref(program))),
+            arguments: options.arguments.as_deref().map(texts),
+        };
+        let app = image::app_with(&image.tree.in_root(".")?, &overrides);
+        let app = app.with_context(|| format!("image {}", image.shown))?;
+        apps.push(apps::Described { name, id: image.id, image: image.manifest.name.clone(), app, options });
+    }
+    apps::pod_manifest(apps, &described.settings, &described.volumes)
+}
+
+/// Returns the apps' names, in the images' order.
+fn names<'i>(images: &'i [Image<'i>]) -> Result<Vec<AppName>> {
+    let mut names: BTreeMap<AppName, &Image<'_>> = BTreeMap::new();
+    let mut one = |image: &'i Image<'i>| {
         let name = AppName::of_image(&image.manifest.name)?;
         if let Some(other) = names.insert(name.clone(), image) {
             let (one, two) = (&other.shown, &image.shown);
@@ -68,22 +105,22 @@ pub(crate) fn generate(
             ))
             .hint("a pod manifest can name apps as it likes: --pod-manifest");
         }
-        apps.push(RuntimeApp {
-            name,
-            image_id: image.id,
-            isolators: Isolators::default(),
-            annotations: Annotations::default(),
-        });
-    }
+        Ok(name)
+    };
+    images.iter().map(&mut one).collect()
+}
+
+/// Warns of volumes that are mounted nowhere.
+fn warn_of_unused(images: &[Image<'_>], described: &Described, listener: &dyn Listener) {
     let points =
         || images.iter().filter_map(|image| image.manifest.app.as_ref()).flat_map(|app| &app.mount_points);
-    for volume in volumes.iter().filter(|volume| points().all(|point| point.name != volume.name)) {
-        listener.warn(&format!("no app has a mount point {} for the volume", volume.name));
+    let mounts = || described.apps.iter().flat_map(|app| &app.mounts).map(|mount| &mount.source);
+    for VolumeArgument { name, .. } in &described.volumes {
+        let is_mounted = mounts().any(|source| matches!(source, MountSource::OfPod(of) if of == name));
+        if !is_mounted && points().all(|point| point.name != *name) {
+            listener.warn(&format!("no app has a mount point {name} for the volume"));
+        }
     }
-    let volumes = volumes
-        .iter()
-        .map(|volume| RuntimeVolume { volume: volume.volume.clone(), fulfills: vec![volume.name.clone()] });
-    Ok(ContainerRuntimeManifest::new(id, apps, volumes.collect()).to_json().into_bytes())
 }
 
 /// Checks that the given images are exactly those that the manifest names.

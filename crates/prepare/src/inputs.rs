@@ -4,15 +4,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use pod::digest::{Digest, Sha256};
+use pod::exec::Word;
 use pod::id::ImageId;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
+use pod::name::EnvName;
 use pod::text::escape;
 
+use crate::apps::{AppOptions, MountSource, PodSettings, environment_file};
 use crate::host_volume::open_source;
 use crate::pull::RemoteImage;
-use crate::request::{LayoutArgument, Request, VolumeArgument};
+use crate::request::{LayoutArgument, PodEntry, Request};
+use crate::volume_argument::VolumeArgument;
 use archive::Limits;
 use image::ImageArgument;
 use image::MANIFEST_MAX;
@@ -39,6 +43,8 @@ pub struct Inputs {
     pub limits: Limits,
     /// The source of the pod's manifest.
     pub manifest: ManifestInput,
+    /// What the pod is called, and what becomes of it.
+    pub entry: PodEntry,
 }
 
 /// Where an image comes from.
@@ -110,11 +116,60 @@ fn is_name(text: &str) -> bool {
     !text.starts_with(['/', '.']) && text.parse::<pod::name::Identifier>().is_ok()
 }
 
+/// What a generated manifest is made of, beside the images.
+#[derive(Debug)]
+pub struct Described {
+    /// The volumes.
+    pub volumes: Vec<VolumeArgument>,
+    /// What is said about the app of each image, in the images' order.
+    pub apps: Vec<AppOptions>,
+    /// What is said about the pod.
+    pub settings: PodSettings,
+}
+
+impl Described {
+    /// Opens what `request` says, and reads the files that it names.
+    fn open(request: &Request) -> Result<Self> {
+        let mut apps = request.apps.clone();
+        for app in &mut apps {
+            let mut all = Vec::new();
+            for path in &app.environment_files {
+                all.extend(read_environment(path)?);
+            }
+            all.append(&mut app.environment);
+            app.environment = all;
+            for mount in &app.mounts {
+                if let MountSource::Own(volume) = &mount.source {
+                    check_volume(&format!("at {}", mount.target), volume)?;
+                }
+            }
+        }
+        request.volumes.iter().try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?;
+        Ok(Self { volumes: request.volumes.clone(), apps, settings: request.settings.clone() })
+    }
+
+    /// Tells whether nothing is said that only a manifest of 0.8 can say.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.settings == PodSettings::default() && self.apps.iter().all(AppOptions::is_empty)
+    }
+}
+
+/// The maximum length of a file of variables.
+const ENVIRONMENT_MAX: u64 = 4 << 20;
+
+/// Reads a file of variables. A name without a value has that of this process.
+fn read_environment(path: &Path) -> Result<Vec<(EnvName, Word)>> {
+    let bytes = InputFile::open(path).context("file of variables")?.read_all(ENVIRONMENT_MAX)?;
+    let about = || format!("file of variables {}", escape(&path.to_string_lossy()));
+    let text = String::from_utf8(bytes).context("expected UTF-8").with_context(about)?;
+    environment_file(&text, |name| std::env::var(name).ok()).map_err(|why| anyhow!(why)).with_context(about)
+}
+
 /// Where the pod's manifest comes from.
 #[derive(Debug)]
 pub enum ManifestInput {
-    /// A manifest is generated, with an app for each image and these volumes.
-    Generate(Vec<VolumeArgument>),
+    /// A manifest is generated, with an app for each image.
+    Generate(Box<Described>),
     /// The given manifest is stored as it is.
     Given(Vec<u8>, Box<PodManifest>),
 }
@@ -135,16 +190,13 @@ impl Inputs {
         let images =
             request.images.iter().map(|image| ImageInput::open(image, interrupt)).collect::<Result<_>>()?;
         let manifest = match &request.pod_manifest {
-            None => ManifestInput::Generate(request.volumes.clone()),
+            None => ManifestInput::Generate(Box::new(Described::open(request)?)),
             Some(path) => read_manifest(path)?,
         };
-        match &manifest {
-            ManifestInput::Generate(volumes) => {
-                volumes.iter().try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?;
-            }
-            ManifestInput::Given(_, manifest) => manifest
+        if let ManifestInput::Given(_, manifest) = &manifest {
+            manifest
                 .all_volumes()
-                .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?,
+                .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?;
         }
         Ok(Self {
             dir: request.dir.clone(),
@@ -153,6 +205,7 @@ impl Inputs {
             layout: request.layout,
             limits: request.limits,
             manifest,
+            entry: request.entry.clone(),
         })
     }
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request for a pod directory, parsed from command-line arguments.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use pod::PodName;
 use pod::digest::Sha256;
-use pod::manifest::{Ownership, Volume, VolumeKind};
-use pod::name::VolumeName;
-use pod::text::escape;
 
+use crate::apps::{AppOptions, PodSettings};
+use crate::volume_argument::VolumeArgument;
 use archive::Limits;
-use image::{ImageArgument, Invalid};
+use image::ImageArgument;
 
 /// A pod directory to prepare.
 #[derive(Clone, Debug)]
@@ -19,6 +18,12 @@ pub struct Request {
     pub dir: PathBuf,
     /// The images, at least one.
     pub images: Vec<ImageArgument>,
+    /// What is said about the app of each image, in the order of `images`; nothing of those that are missing.
+    pub apps: Vec<AppOptions>,
+    /// What is said about the pod.
+    pub settings: PodSettings,
+    /// What the pod is called, and what becomes of it.
+    pub entry: PodEntry,
     /// The volumes.
     pub volumes: Vec<VolumeArgument>,
     /// Stage1's file; `None` for this program's own.
@@ -33,6 +38,15 @@ pub struct Request {
     pub limits: Limits,
 }
 
+/// What is known of a pod beside its manifest: files of its own in the pod directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodEntry {
+    /// Its name, which no other pod in DIR has.
+    pub name: Option<PodName>,
+    /// Whether it is removed when it has ended.
+    pub is_removed_at_end: bool,
+}
+
 /// How a pod gets its trees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LayoutArgument {
@@ -43,124 +57,4 @@ pub enum LayoutArgument {
     Overlay,
     /// As copies of its own, by reflink where the file system can
     Copy,
-}
-
-/// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]` or
-/// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,readOnly=BOOL]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeArgument {
-    /// The name of the mount points that it fulfils.
-    pub name: VolumeName,
-    /// The volume itself.
-    pub volume: Volume,
-}
-
-impl VolumeArgument {
-    /// Parses an argument. The name comes first, the fields in any order. A path can't contain a comma here; in a pod
-    /// manifest it can.
-    pub fn parse(argument: &str) -> Result<Self, Invalid> {
-        let invalid = |expected: &str| format!("invalid volume {}: expected {expected}", escape(argument));
-        let text = |error: pod::Error| error.to_string();
-        let mut parts = argument.split(',');
-        let name = parts.next().unwrap_or_default().parse::<VolumeName>().map_err(text)?;
-        let mut fields = BTreeMap::new();
-        for part in parts {
-            let (field, value) = part.split_once('=').ok_or_else(|| invalid("FIELD=VALUE after the name"))?;
-            if fields.insert(field, value).is_some() {
-                return Err(invalid("each field once"));
-            }
-        }
-        let kind = match fields.remove("kind") {
-            Some("host") => VolumeKind::Host {
-                source: fields
-                    .remove("source")
-                    .ok_or_else(|| invalid("source=PATH"))?
-                    .parse()
-                    .map_err(text)?,
-                recursive: flag(fields.remove("recursive"), true)
-                    .ok_or_else(|| invalid("recursive=true or recursive=false"))?,
-            },
-            Some("empty") => {
-                let default = Ownership::default();
-                let id = |value: Option<&str>, default| match value {
-                    None => Ok(default),
-                    Some(value) => value.parse().ok().map_or_else(
-                        || Err(invalid("a number for uid and gid")),
-                        |id| Ownership::check_id(id).map_err(text),
-                    ),
-                };
-                let mode =
-                    fields.remove("mode").map_or(Ok(default.mode), Ownership::parse_mode).map_err(text)?;
-                let (uid, gid) =
-                    (id(fields.remove("uid"), default.uid)?, id(fields.remove("gid"), default.gid)?);
-                VolumeKind::Empty(Ownership { mode, uid, gid })
-            }
-            _ => return Err(invalid("kind=host or kind=empty")),
-        };
-        let read_only = flag(fields.remove("readOnly"), false)
-            .ok_or_else(|| invalid("readOnly=true or readOnly=false"))?;
-        match fields.keys().next() {
-            None => Ok(Self { name, volume: Volume { kind, read_only } }),
-            Some(unknown) => Err(invalid(&format!("no field {} for this kind", escape(unknown)))),
-        }
-    }
-}
-
-fn flag(value: Option<&str>, default: bool) -> Option<bool> {
-    match value {
-        None => Some(default),
-        Some("true") => Some(true),
-        Some("false") => Some(false),
-        Some(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn volumes() {
-        let host = |source: &str, recursive, read_only| {
-            let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive };
-            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only } })
-        };
-        let empty = |mode, uid, gid| {
-            let kind = VolumeKind::Empty(Ownership { mode, uid, gid });
-            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only: false } })
-        };
-        let parse = VolumeArgument::parse;
-        assert_eq!(parse("data,kind=host,source=/srv"), host("/srv", true, false));
-        assert_eq!(parse("data,readOnly=true,source=/a=b:c,kind=host"), host("/a=b:c", true, true));
-        assert_eq!(
-            parse("data,kind=host,source=/srv,readOnly=false,recursive=false"),
-            host("/srv", false, false)
-        );
-        assert_eq!(parse("data,kind=empty"), empty(0o755, 0, 0));
-        assert_eq!(parse("data,kind=empty,mode=1777,uid=7,gid=8"), empty(0o1777, 7, 8));
-        for bad in [
-            "",
-            "data",
-            "Data,kind=host,source=/srv",
-            "data,source=/srv",
-            "data,kind=empty,source=/srv",
-            "data,kind=empty,mode=8",
-            "data,kind=empty,uid=4294967295",
-            "data,kind=empty,uid=root",
-            "data,kind=host,source=/srv,mode=0755",
-            "data,kind=host,source=/srv,recursive=1",
-            "data,kind=tmpfs",
-            "data,kind=host",
-            "data,kind=host,source=",
-            "data,kind=host,source=srv",
-            "data,kind=host,source=/a/../b",
-            "data,kind=host,source=/srv,readOnly=yes",
-            "data,kind=host,source=/srv,readonly=true",
-            "data,kind=host,source=/srv,source=/other",
-            "data,kind=host,source=/a,b",
-            "kind=host,source=/srv",
-        ] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -10,7 +10,7 @@ use crate::ui::Ui;
 /// Print a pod's manifest, as it is stored
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A pod's UUID, the beginning of one, or its directory
+    /// A pod's UUID, the beginning of one, its name, or its directory
     #[arg(value_name = "POD")]
     pod: String,
 }

@@ -13,7 +13,7 @@ use crate::ui::Ui;
 /// Print all that is known about pods, with their manifests, as JSON
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Pods by UUID, the beginning of one, or directory
+    /// Pods by UUID, the beginning of one, name, or directory
     #[arg(value_name = "POD", required = true)]
     pods: Vec<String>,
 }

@@ -19,7 +19,7 @@ const POD_SIGNALS: [Signal; 7] =
 /// it go on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Pods by UUID, the beginning of one, or directory
+    /// Pods by UUID, the beginning of one, name, or directory
     #[arg(value_name = "POD", required = true)]
     pods: Vec<String>,
     /// The signal, by name or number

@@ -90,6 +90,7 @@ fn table(pods: &[Description], full: bool) -> String {
             pod.state.to_string(),
             code(pod),
             since(pod),
+            pod.name.as_ref().map_or_else(String::new, ToString::to_string),
             if pod.problem.is_some() { "(damaged)".to_owned() } else { apps.join(", ") },
         ]
     };
@@ -98,6 +99,7 @@ fn table(pods: &[Description], full: bool) -> String {
         ("STATE", Align::Left),
         ("CODE", Align::Right),
         ("SINCE", Align::Right),
+        ("NAME", Align::Left),
         ("APPS", Align::Left),
     ];
     table::format(heading, &pods.iter().map(row).collect::<Vec<_>>())
@@ -142,6 +144,7 @@ mod tests {
         let end = outcome.map(|outcome| End::At(Moment::now(), outcome));
         Description {
             id: id.parse().unwrap(),
+            name: None,
             path: "/".into(),
             state,
             process: None,

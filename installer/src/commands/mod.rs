@@ -8,10 +8,12 @@ mod image;
 mod inspect;
 mod kill;
 mod list;
+mod logs;
 mod named;
 mod prepare;
 mod rm;
 mod run;
+mod start;
 mod status;
 mod stop;
 mod verify;
@@ -28,8 +30,10 @@ use crate::exit::Exit;
 pub(crate) enum Command {
     Prepare(prepare::Args),
     Run(run::Args),
+    Start(start::Args),
     #[command(visible_alias = "ps")]
     List(list::Args),
+    Logs(logs::Args),
     Status(status::Args),
     Inspect(inspect::Args),
     CatManifest(cat_manifest::Args),
@@ -50,6 +54,7 @@ impl Command {
         match self {
             Self::Prepare(args) => args.check(),
             Self::Run(args) => args.check(),
+            Self::Start(args) => args.check(),
             _ => Ok(()),
         }
     }
@@ -67,6 +72,8 @@ impl Command {
         match self {
             Self::Prepare(args) => prepare::run(args, context),
             Self::Run(args) => run::run(args, context),
+            Self::Start(args) => start::run(&args, context),
+            Self::Logs(args) => logs::run(&args, context),
             Self::Image(command) => image::run(command, context),
             Self::Gc(args) => gc::run(&args, context),
             Self::List(args) => list::run(&args, context),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pods that a command line names, each by its UUID, the beginning of one, or its directory.
+//! The pods that a command line names, each by its UUID, the beginning of one, its name, or its directory.
 
 use anyhow::Result;
 use pods::{Pod, Selector};
@@ -18,12 +18,12 @@ impl Context {
             if dir.is_none() {
                 self.check_dir()?;
             }
-            return Err(pods::missing(&selector, &[]));
+            return Err(pods::missing(&selector, &[], &[]));
         };
         pods::resolve(&data_dir, &selector).and_then(|id| match Pod::open(&data_dir, id)? {
             Some(pod) => task(&data_dir, pod),
             // It was removed in this moment.
-            None => Err(pods::missing(&selector, &[])),
+            None => Err(pods::missing(&selector, &[], &[])),
         })
     }
 

@@ -5,6 +5,7 @@ use anyhow::Result;
 use prepare::{Inputs, Prepared};
 use store::listener::Listener as _;
 
+use super::run::write_uuid;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::help::examples;
@@ -30,8 +31,16 @@ impl Args {
 
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     Ui.check()?;
+    let uuid_file = args.options.uuid_file.clone();
+    if let Some(name) = &args.options.name {
+        context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
+    }
     let inputs = Inputs::open(&args.options.request(context.dir.clone()), &context.interrupt)?;
-    prepare::apply(inputs, &context.interrupt, &Ui, announce).map(|_| Exit::Done)
+    let tell = |pod: &Prepared| {
+        write_uuid(uuid_file.as_deref(), pod)?;
+        announce(pod)
+    };
+    prepare::apply(inputs, &context.interrupt, &Ui, tell).map(|_| Exit::Done)
 }
 
 fn announce(pod: &Prepared) -> Result<()> {

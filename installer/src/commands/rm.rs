@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// What is in volumes of the host's stays, and so do images: `gc` removes those that no pod refers to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Pods by UUID, the beginning of one, or directory
+    /// Pods by UUID, the beginning of one, name, or directory
     #[arg(value_name = "POD", required = true)]
     pods: Vec<String>,
     /// Stop those that run first: in order, after 10 seconds by force

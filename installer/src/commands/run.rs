@@ -1,34 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `installer run`: prepares a pod, or takes a prepared one, and becomes it.
+//! `installer run`: prepares a pod, or takes a prepared one, and becomes it or starts it in the background.
 
-use std::convert::Infallible;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::{SigSet, Signal};
+use clap::error::ErrorKind;
+use image::ImageArgument;
 use pods::Selector;
-use prepare::Inputs;
+use prepare::{Inputs, Prepared};
 
+use super::start::{Start, start};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::help::examples;
-use crate::options::PodOptions;
+use crate::options::{LogArgs, PodOptions};
 use crate::pod_process::{self, InitOptions};
 use crate::ui::Ui;
 
-/// Run a pod: a prepared one, or a new one made of images
+/// Run a pod: a new one made of images, or a prepared one
 ///
 /// This process becomes the pod: it keeps stdin, stdout and stderr, and ends with the pod's exit code. Of its
-/// environment, the pod gets TERM alone. SIGTERM stops the pod in order.
+/// environment, the pod gets TERM alone. SIGTERM stops the pod in order. With --detach, the pod runs in the background.
+///
+/// In place of images, a prepared pod may be given: its UUID, the beginning of one, or its directory.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = examples())]
 pub(crate) struct Args {
-    /// A pod directory, or the UUID of a pod in DIR, or the beginning of one
-    #[arg(
-        value_name = "POD",
-        conflicts_with_all = ["images", "volumes", "stage1", "stage1_sha256", "pod_manifest", "layout"]
-    )]
-    pod: Option<PathBuf>,
+    /// Run the pod in the background, and print its UUID once it runs
+    #[arg(long, short, help_heading = "Options of the pod")]
+    detach: bool,
+    #[command(flatten)]
+    logs: LogArgs,
     /// Show the messages of systemd-nspawn and systemd
     #[arg(long)]
     debug: bool,
@@ -38,36 +41,82 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn check(&self) -> Result<(), clap::Error> {
-        match self.pod {
-            Some(_) => Ok(()),
-            None => self.options.check(),
+        if self.logs.is_given() && !self.detach {
+            return Err(clap::Error::raw(
+                ErrorKind::ArgumentConflict,
+                "--log-driver and --log-opt are for --detach",
+            ));
         }
+        self.options.check()
     }
 }
 
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
-    let pod = match args.pod {
-        Some(pod) => find(&pod, context)?,
-        None => {
-            let inputs = Inputs::open(&args.options.request(context.dir.clone()), &context.interrupt)?;
-            prepare::apply(inputs, &context.interrupt, &Ui, |_| Ok(()))?.path
+    let how =
+        Start { detach: args.detach.then(|| args.logs.options()), init: InitOptions { debug: args.debug } };
+    if args.detach {
+        Ui.check()?;
+    }
+    let path = match given(&args.options, context)? {
+        Some(pod) => {
+            if args.options.has_more() || args.options.apps.has_arguments {
+                anyhow::bail!(
+                    "{} is a prepared pod: expected no options about how it is made",
+                    pod.display()
+                );
+            }
+            pod
         }
+        None => prepare(args.options, context)?,
     };
-    // A signal from here on stays pending until `/init` takes it as a request to stop.
-    let requests = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
-    requests.thread_block().context("cannot hold signals back")?;
-    context.interrupt.check()?;
-    let never: Infallible = pod_process::exec(&pod, &InitOptions { debug: args.debug })?;
-    match never {}
+    start(&path, &how, context)
 }
 
-/// Returns the directory of the pod that a command line names.
-fn find(pod: &Path, context: &Context) -> Result<PathBuf> {
-    match pod.to_str().map(|name| (name, Selector::parse(name))) {
-        // A directory may be called like the beginning of an id.
-        Some((name, Selector::Prefix(_))) if !pod.exists() => {
-            context.on_pod(name, |_, pod| Ok(pod.path().to_owned()))
-        }
-        _ => Ok(pod_process::find(pod, &context.dir)),
+/// Prepares the pod and returns its directory.
+fn prepare(options: PodOptions, context: &Context) -> Result<PathBuf> {
+    let (uuid_file, name) = (options.uuid_file.clone(), options.name.clone());
+    let inputs = Inputs::open(&options.request(context.dir.clone()), &context.interrupt)?;
+    if let Some(name) = &name {
+        context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
     }
+    let prepared =
+        prepare::apply(inputs, &context.interrupt, &Ui, |pod| write_uuid(uuid_file.as_deref(), pod))?;
+    Ok(prepared.path)
+}
+
+/// Writes the pod's UUID to a file, if there is to be one.
+pub(super) fn write_uuid(file: Option<&Path>, pod: &Prepared) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let id = pod.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let shown = || format!("cannot write the pod's UUID to {}", pod::text::escape(&file.to_string_lossy()));
+    fs::write(file, id + "\n").with_context(shown)
+}
+
+/// Returns the directory of the pod that is given in place of images.
+fn given(options: &PodOptions, context: &Context) -> Result<Option<PathBuf>> {
+    let Some(ImageArgument::File { path, id: None }) = &options.apps.only_argument else { return Ok(None) };
+    let Some(text) = path.to_str() else { return Ok(None) };
+    match Selector::parse(text) {
+        Selector::Id(_) => Ok(Some(pod_process::find(path, &context.dir))),
+        Selector::Directory(_) => Ok(is_pod(path).then(|| path.clone())),
+        // A file or an image may be called like the beginning of an id. Names of pods don't count here: `start` takes
+        // them.
+        Selector::Called(text) if !path.exists() && is_beginning(&text) => {
+            let found = context.on_pod(&text, |_, pod| {
+                let is_it = pod.id().to_string().starts_with(&text.to_ascii_lowercase());
+                Ok(is_it.then(|| pod.path().to_owned()))
+            });
+            Ok(found.ok().flatten())
+        }
+        Selector::Called(_) | Selector::Other(_) => Ok(is_pod(path).then(|| path.clone())),
+    }
+}
+
+/// Tells whether this is a directory as a pod's is.
+fn is_pod(path: &Path) -> bool {
+    path.join(pod::layout::MANIFEST).is_file() && path.join(pod::layout::STAGE1).is_dir()
+}
+
+fn is_beginning(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }

@@ -18,7 +18,7 @@ use crate::ui::Ui;
 /// Show a pod's state, times, exit code, and the exit code of each app
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A pod's UUID, the beginning of one, or its directory
+    /// A pod's UUID, the beginning of one, its name, or its directory
     #[arg(value_name = "POD")]
     pod: String,
     /// Wait until the pod has ended; fail if that takes longer than TIME
@@ -56,6 +56,7 @@ fn text(pod: &Description) -> String {
         ("state", pod.state.to_string()),
         ("directory", pod.path.to_string_lossy().into_owned()),
     ];
+    lines.extend(pod.name.as_ref().map(|name| ("name", name.to_string())));
     let last = pod.last();
     lines.extend(pod.created.map(|created| ("prepared", moment(created))));
     lines.extend(last.and_then(|run| run.started).map(|started| ("started", moment(started))));

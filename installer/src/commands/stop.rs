@@ -16,7 +16,7 @@ use crate::time::span;
 /// already, is no error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Pods by UUID, the beginning of one, or directory
+    /// Pods by UUID, the beginning of one, name, or directory
     #[arg(value_name = "POD", required = true)]
     pods: Vec<String>,
     /// End a pod by force that has not ended after TIME [default: as long as its apps may take]

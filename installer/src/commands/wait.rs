@@ -14,7 +14,7 @@ use crate::ui::Ui;
 /// Gantry itself failed, nothing is printed for it, and the command fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Pods by UUID, the beginning of one, or directory
+    /// Pods by UUID, the beginning of one, name, or directory
     #[arg(value_name = "POD", required = true)]
     pods: Vec<String>,
 }

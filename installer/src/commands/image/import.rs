@@ -12,9 +12,10 @@ use store::staging::Staging;
 use store::{Acquired, DataDir, Importer, Stored, TreeKind};
 use sys::Interrupt;
 
+use crate::apps::image_parser;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::options::{LimitOptions, image_parser};
+use crate::options::LimitOptions;
 use crate::ui::Ui;
 
 /// Unpack images into the store and print their ids

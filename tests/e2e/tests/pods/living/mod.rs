@@ -2,8 +2,11 @@
 //! Living with pods: the commands that list, look at, stop and remove them tell the truth at every moment, and do what
 //! they say.
 
+mod detached;
 mod ends;
+mod logs;
 mod names;
+mod options;
 mod removal;
 mod states;
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Takes from the log writer what it has no use for: everything but its directory and its descriptors.
+
+use std::io;
+
+use rustix::mount::MountFlags;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
+use sys::descriptors::close_others;
+use sys::{namespaces, root};
+
+/// The most memory for data.
+const DATA_MAX: u64 = 64 << 20;
+
+/// Confines this process, which must have one thread, to its current directory.
+pub(super) fn enter() -> io::Result<()> {
+    umask(rustix::fs::Mode::from_raw_mode(0o077));
+    close_others(|_| false)?;
+    for (resource, most) in [(Resource::Core, 0), (Resource::Data, DATA_MAX)] {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    namespaces::isolate()?;
+    root::enter_current_directory(MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC)?;
+    set_no_new_privs(true)?;
+    clear_ambient_capability_set()?;
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(capability) {
+            // The kernel has no more capabilities.
+            Err(rustix::io::Errno::INVAL) => break,
+            Ok(false) => {}
+            is_in => {
+                is_in?;
+                remove_capability_from_bounding_set(capability)?;
+            }
+        }
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}

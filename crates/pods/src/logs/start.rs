@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Starts a log writer, and makes what a pod gets as stdout and stderr in its place.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use pod::layout;
+use pod::logs::{LOST, OF_POD};
+use pod::text::one_line;
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, ftruncate, mkdirat, openat};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
+    socketpair,
+};
+use sys::{Interrupt, locks, proc_path};
+
+use crate::directory::Pod;
+
+/// The name (`argv[0]`) under which this program acts as a log writer.
+pub(super) const NAME: &str = "gantry-log";
+/// What is reserved for the note of what was lost.
+pub(super) const NOTE_MAX: usize = 4096;
+/// This program's file, even if it was replaced or removed meanwhile.
+const PROGRAM: &str = "/proc/self/exe";
+
+/// What becomes of what apps write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// It is written to files.
+    File,
+    /// It is dropped.
+    None,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// What becomes of what apps write.
+    pub driver: Driver,
+    /// The longest file; `None` means any length.
+    pub size: Option<u64>,
+    /// How many files an app has at most.
+    pub files: u32,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { driver: Driver::File, size: Some(10 << 20), files: 5 }
+    }
+}
+
+impl LogOptions {
+    /// Returns the log writer's one argument.
+    fn order(&self) -> String {
+        let driver = if self.driver == Driver::File { "file" } else { "none" };
+        format!("{driver} {} {}", self.size.unwrap_or_default(), self.files)
+    }
+
+    /// Reads the log writer's one argument.
+    pub(super) fn of_order(order: &str) -> Option<Self> {
+        let mut words = order.split(' ');
+        let driver = if words.next()? == "file" { Driver::File } else { Driver::None };
+        let size = words.next()?.parse().ok()?;
+        Some(Self { driver, size: (size > 0).then_some(size), files: words.next()?.parse().ok()? })
+    }
+}
+
+/// What a pod gets in place of a caller's stdout and stderr.
+#[derive(Debug)]
+pub struct Logging {
+    /// The socket to the log writer.
+    pub stdout: OwnedFd,
+    /// The pipe of the pod's own messages.
+    pub stderr: OwnedFd,
+}
+
+/// Starts a log writer for the next run of a pod. Waits until that of the last run has ended.
+///
+/// # Errors
+/// If the logs can't be made, or the log writer can't be started or confined.
+pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<Logging> {
+    let about = || format!("cannot log what pod {} writes", pod.id());
+    let directory = logs(pod).with_context(about)?;
+    let note = note(&directory, interrupt).with_context(about)?;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .context("cannot make a socket")?;
+    let (messages, stderr) = io::pipe().context("cannot make a pipe")?;
+    send(&ours, OF_POD, &[messages.into()]).context("cannot hand over a pipe")?;
+    let (mut said, says) = io::pipe().context("cannot make a pipe")?;
+    let mut command = Command::new(PROGRAM);
+    command.arg0(NAME).arg(options.order()).env_clear().current_dir(proc_path(&directory));
+    command.stdin(Stdio::from(theirs)).stdout(Stdio::from(note)).stderr(Stdio::from(OwnedFd::from(says)));
+    command.spawn().context("cannot start the log writer")?;
+    // It holds the pipe's other end as well.
+    drop(command);
+    let mut text = String::new();
+    said.read_to_string(&mut text).context("cannot hear from the log writer")?;
+    if !text.is_empty() {
+        bail!("cannot log what pod {} writes: {}", pod.id(), one_line(&text));
+    }
+    Ok(Logging { stdout: ours, stderr: stderr.into() })
+}
+
+/// Opens the logs' directory, and makes it if it is missing.
+fn logs(pod: &Pod) -> Result<OwnedFd> {
+    match mkdirat(&pod.directory, layout::LOGS, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error).context("cannot create logs"),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(&pod.directory, layout::LOGS, flags, Mode::empty()).context("cannot open logs")
+}
+
+/// Opens the note of what is lost, locks it, and reserves its space.
+fn note(directory: &OwnedFd, interrupt: &Interrupt) -> Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let note = openat(directory, LOST, flags, Mode::RUSR | Mode::WUSR).context("cannot open the note")?;
+    locks::alone(&note, interrupt).context("cannot lock the note")?;
+    ftruncate(&note, 0).context("cannot empty the note")?;
+    // Some file systems can't reserve space: a full one then says nothing.
+    let _ = fallocate(&note, FallocateFlags::KEEP_SIZE, 0, NOTE_MAX as u64);
+    Ok(note)
+}
+
+/// Sends pipes' reading ends to the log writer.
+fn send(socket: &OwnedFd, name: &str, pipes: &[OwnedFd]) -> Result<()> {
+    let descriptors: Vec<_> = pipes.iter().map(OwnedFd::as_fd).collect();
+    let rights = SendAncillaryMessage::ScmRights(&descriptors);
+    let mut space = vec![MaybeUninit::uninit(); rights.size()];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(rights);
+    sendmsg(socket, &[IoSlice::new(name.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Opens a file in the logs' directory of a pod, if there is one.
+pub(super) fn open(pod: &Pod, name: &str) -> Result<Option<File>> {
+    Ok(pod.open_file(&format!("{}/{name}", layout::LOGS), OFlags::RDONLY)?.map(File::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_understood() {
+        for options in [LogOptions::default(), LogOptions { driver: Driver::None, size: None, files: 1 }] {
+            assert_eq!(LogOptions::of_order(&options.order()), Some(options));
+        }
+        for bad in ["", "file", "file x 1", "file 1"] {
+            assert_eq!(LogOptions::of_order(bad), None, "{bad}");
+        }
+    }
+}

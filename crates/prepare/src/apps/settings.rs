@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can be said about a pod and its apps, as values that can't be bad.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pod::HostName;
+use pod::exec::Word;
+use pod::isolators::{CapabilitySet, Quantity};
+use pod::manifest::{Restart, Volume};
+use pod::name::{EnvName, VolumeName};
+use pod::path::AbsolutePath;
+use pod::signal::Signal;
+use pod::user::Account;
+
+use crate::volume_argument::VolumeArgument;
+
+/// What is said about a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodSettings {
+    /// Its host name.
+    pub host_name: Option<HostName>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One thing that is said about an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// The program, in place of the image's.
+    Program(Word),
+    /// A variable of its environment; without a value, nothing.
+    Environment(EnvName, Option<Word>),
+    /// A file of variables.
+    EnvironmentFile(PathBuf),
+    /// The user, and maybe the group.
+    User(Account, Option<Account>),
+    /// The working directory.
+    Directory(AbsolutePath),
+    /// A mount.
+    Mount(AppMount),
+    /// The most memory.
+    Memory(Quantity),
+    /// The most CPU time.
+    Cpu(Quantity),
+    /// Capabilities that it has beside those of the image.
+    Add(Capabilities),
+    /// Capabilities that it doesn't have.
+    Drop(Capabilities),
+    /// Whether its root is read-only.
+    ReadOnly(bool),
+    /// When it is started again.
+    Restart(Restart),
+    /// How long it has to end, in seconds.
+    StopTimeout(u32),
+    /// The signal that stops it.
+    StopSignal(Signal),
+}
+
+/// What is said about an app. What is not said is as its image has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppOptions {
+    /// The program.
+    pub program: Option<Word>,
+    /// The arguments, in place of the image's.
+    pub arguments: Option<Vec<Word>>,
+    /// Files of variables; these count less than `environment`.
+    pub environment_files: Vec<PathBuf>,
+    /// Variables; of equal names the last one counts.
+    pub environment: Vec<(EnvName, Word)>,
+    /// The user, and maybe the group.
+    pub user: Option<(Account, Option<Account>)>,
+    /// The working directory.
+    pub directory: Option<AbsolutePath>,
+    /// The mounts.
+    pub mounts: Vec<AppMount>,
+    /// The most memory.
+    pub memory: Option<Quantity>,
+    /// The most CPU time.
+    pub cpu: Option<Quantity>,
+    /// Capabilities that it has beside those of the image.
+    pub add: Capabilities,
+    /// Capabilities that it doesn't have.
+    pub drop: Capabilities,
+    /// Whether its root is read-only.
+    pub read_only: bool,
+    /// When it is started again.
+    pub restart: Option<Restart>,
+    /// How long it has to end, in seconds.
+    pub stop_timeout: Option<u32>,
+    /// The signal that stops it.
+    pub stop_signal: Option<Signal>,
+}
+
+/// Capabilities, or all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Those that are named.
+    pub named: CapabilitySet,
+    /// Whether all are meant.
+    pub all: bool,
+}
+
+/// A mount in an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppMount {
+    /// Its place in the app's root.
+    pub target: AbsolutePath,
+    /// What is mounted.
+    pub source: MountSource,
+}
+
+/// What is mounted in an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountSource {
+    /// A volume of the app's own.
+    Own(Volume),
+    /// The pod's volume of this name.
+    OfPod(VolumeName),
+}
+
+/// The value of an option that defines a volume of the pod, or mounts something in an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeOption {
+    /// A volume of the pod.
+    Volume(VolumeArgument),
+    /// A mount in an app.
+    Mount(AppMount),
+}
+
+impl AppOptions {
+    /// Adds a setting. Of what can be said once, the last one counts.
+    pub fn add(&mut self, setting: Setting) {
+        match setting {
+            Setting::Program(program) => self.program = Some(program),
+            Setting::Environment(name, value) => self.environment.extend(value.map(|value| (name, value))),
+            Setting::EnvironmentFile(path) => self.environment_files.push(path),
+            Setting::User(user, group) => self.user = Some((user, group)),
+            Setting::Directory(directory) => self.directory = Some(directory),
+            Setting::Mount(mount) => self.mounts.push(mount),
+            Setting::Memory(memory) => self.memory = Some(memory),
+            Setting::Cpu(cpu) => self.cpu = Some(cpu),
+            Setting::Add(capabilities) => self.add = self.add.union(capabilities),
+            Setting::Drop(capabilities) => self.drop = self.drop.union(capabilities),
+            Setting::ReadOnly(read_only) => self.read_only = read_only,
+            Setting::Restart(restart) => self.restart = Some(restart),
+            Setting::StopTimeout(seconds) => self.stop_timeout = Some(seconds),
+            Setting::StopSignal(signal) => self.stop_signal = Some(signal),
+        }
+    }
+
+    /// Tells whether the app is as its image has it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Capabilities {
+    fn union(self, other: Self) -> Self {
+        Self { named: self.named.union(other.named), all: self.all || other.all }
+    }
+}
