@@ -30,9 +30,9 @@ MEASURING := hyperfine tar gzip xz zstd /usr/bin/time
 MEASURING_PACKAGES := hyperfine tar gzip xz-utils zstd time
 OTHERS := podman:podman runc:runc crun:crun umoci:umoci skopeo:skopeo systemd-nspawn:systemd-container
 
-.PHONY: all build stage1 run test mutants bench check fuzz install setup images help clean
+.PHONY: all build stage1 one man run test mutants bench check fuzz install setup images help clean
 
-all: build stage1 ## Build the programs and stage1
+all: build stage1 one ## Build the programs and stage1
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | sort | while IFS='	' read -r name what; do \
@@ -46,10 +46,10 @@ setup: ## Install what is needed: the toolchain, its musl target, gcc, musl-gcc 
 		apt-get -q update && apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
 build: setup ## Build the programs
-	cargo build --release --workspace --exclude stage1-init --bins
+	cargo build --release --workspace --exclude stage1-init --exclude onefile --bins
 	cargo build --profile init --package stage1-init --bin init
 
-$(INIT) $(RELEASE)/rootfs-build: build ;
+$(INIT) $(RELEASE)/rootfs-build $(RELEASE)/installer: build ;
 
 # Without unwind tables: /init aborts where it would panic, so nobody reads them, and they are a tenth of it.
 dist/init: $(INIT)
@@ -61,6 +61,16 @@ stage1: $(STAGE1) ## Build dist/stage1-ARCH.tar.xz from the distribution's packa
 $(STAGE1): dist/init $(RELEASE)/rootfs-build $(UNITS)
 	$(RELEASE)/rootfs-build stage1 --init dist/init --units stage1-init/units \
 		--cache .cache/stage1 --output $(STAGE1)
+
+one: dist/gantry ## Build dist/gantry: one program that has stage1 built in
+
+dist/gantry: $(STAGE1) $(RELEASE)/installer
+	GANTRY_BUILT_IN=$(abspath $(STAGE1)) cargo build --release --package onefile --bin gantry
+	install -m 0755 $(RELEASE)/gantry $@
+
+man: build ## Write man pages and completions below dist/manual
+	rm -rf dist/manual
+	$(RELEASE)/manual dist/manual
 
 images: build ## Build the demo's images from Debian packages
 	$(RELEASE)/demo-images dist/demo
@@ -110,9 +120,10 @@ fuzz: setup ## Fuzz each target for FUZZ_SECONDS, 60 by default
 			exit 1; }; \
 	done
 
-install: all ## Install below DESTDIR and PREFIX
+install: all man ## Install below DESTDIR and PREFIX
 	install -D -m 0755 $(RELEASE)/installer $(DESTDIR)$(PREFIX)/bin/gantry
 	ln -sf gantry $(DESTDIR)$(PREFIX)/bin/installer
+	cd dist/manual && find share -type f -exec install -D -m 0644 '{}' '$(DESTDIR)$(PREFIX)/{}' ';'
 	install -D -m 0644 $(STAGE1) $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz
 	sed 's/stage1-$(ARCH)\.tar\.xz/stage1.tar.xz/' $(STAGE1).sha256 > $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz.sha256
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use image::stage1::BuiltIn;
 use pod::layout;
 use report::Hint as _;
 use sys::Interrupt;
@@ -22,7 +23,7 @@ use crate::options::environment;
 use crate::ui::Ui;
 
 /// Returns the parser of the command line, which has the name that the program was called by.
-pub(crate) fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     Arguments::command().name(report::program()).bin_name(report::program())
 }
 
@@ -47,12 +48,17 @@ pub(crate) struct Arguments {
 
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
+    main_with(None)
+}
+
+/// Runs the program with a stage1 that is built into it, and returns its exit code.
+pub fn main_with(built_in: Option<&'static BuiltIn>) -> ExitCode {
     if let Some(code) = store::unpacker::main(image::policy).or_else(attendant::main) {
         return code;
     }
     report::set_program(called_by(std::env::args_os().next().as_deref()));
     match parse().and_then(understood) {
-        Ok((dir, command)) => execute(dir, command),
+        Ok((dir, command)) => execute(dir, command, built_in),
         Err(error) => Ui.usage(&error),
     }
     .into()
@@ -86,11 +92,11 @@ fn directory(given: Option<PathBuf>) -> Result<PathBuf, clap::Error> {
 }
 
 /// Runs a command and reports its failure.
-fn execute(dir: PathBuf, command: Command) -> Exit {
+fn execute(dir: PathBuf, command: Command, built_in: Option<&'static BuiltIn>) -> Exit {
     let failure = command.failure();
     let (interrupt, done) = match watch() {
         Ok(interrupt) => {
-            let context = Context { dir, interrupt };
+            let context = Context { dir, interrupt, built_in };
             let done = command.run(&context);
             (context.interrupt, done)
         }

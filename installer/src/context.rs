@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use image::stage1::BuiltIn;
 use pod::text::escape;
 use store::DataDir;
 use store::staging::{Mounted, Staging};
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) dir: PathBuf,
     /// The signal that ends a command early.
     pub(crate) interrupt: Interrupt,
+    /// The stage1 that is built into this program.
+    pub(crate) built_in: Option<&'static BuiltIn>,
 }
 
 /// How something is printed.

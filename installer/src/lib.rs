@@ -21,4 +21,5 @@ mod table;
 mod time;
 mod ui;
 
-pub use cli::main;
+pub use cli::{command, main, main_with};
+pub use image::stage1::BuiltIn;

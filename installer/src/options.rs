@@ -15,6 +15,7 @@ use prepare::apps::{Grouped, PodSettings, Setting};
 use prepare::{LayoutArgument, PodEntry, Request};
 
 use crate::apps::{self, Apps};
+use crate::context::Context;
 
 /// The heading of options about the pod as a whole.
 const POD: &str = "Options of the pod";
@@ -67,7 +68,8 @@ pub(crate) struct PodOptions {
     /// Write the pod's UUID to FILE, before the pod runs
     #[arg(long, value_name = "FILE", alias = "cidfile", help_heading = POD)]
     pub(crate) uuid_file: Option<PathBuf>,
-    /// The tarball of stage1 [default: $GANTRY_STAGE1 or ../lib/gantry/stage1.tar.xz beside this program]
+    /// The tarball of stage1 [default: $GANTRY_STAGE1, the one that is built into this program, or
+    /// ../lib/gantry/stage1.tar.xz beside it]
     ///
     /// Its sha256 is checked before it is unpacked. The expected one is in FILE.sha256, in sha256sum's format, or is
     /// given with --stage1-sha256.
@@ -76,6 +78,9 @@ pub(crate) struct PodOptions {
     /// The expected sha256 of stage1's tarball, instead of FILE.sha256
     #[arg(long, value_name = "HEX", value_parser = Sha256::from_hex)]
     pub(crate) stage1_sha256: Option<Sha256>,
+    /// A program that the pod has in place of stage1's /init
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stage1_init: Option<PathBuf>,
     /// An appc PodManifest, instead of one generated from the images
     ///
     /// It names the apps, their images (by the digests of those given with --image; without any, those are taken from
@@ -109,15 +114,18 @@ impl PodOptions {
         let Self { apps, name, hostname, labels, is_removed_at_end, stage1, .. } = self;
         let of_apps = apps.grouped.apps.iter().any(|app| !app.is_empty()) || !apps.grouped.volumes.is_empty();
         let of_pod = name.is_some() || hostname.is_some() || !labels.is_empty() || *is_removed_at_end;
-        let of_layout = stage1.is_some() || self.stage1_sha256.is_some() || self.layout != Layout::Auto;
+        let of_layout = stage1.is_some()
+            || self.stage1_sha256.is_some()
+            || self.stage1_init.is_some()
+            || self.layout != Layout::Auto;
         of_apps || of_pod || of_layout || self.pod_manifest.is_some()
     }
 
-    /// Returns the request for a pod in `dir`.
-    pub(crate) fn request(self, dir: PathBuf) -> Request {
+    /// Returns the request for a pod.
+    pub(crate) fn request(self, context: &Context) -> Request {
         let Grouped { images, apps, volumes } = self.apps.grouped;
         Request {
-            dir,
+            dir: context.dir.clone(),
             images,
             apps,
             settings: PodSettings { host_name: self.hostname, labels: self.labels.into_iter().collect() },
@@ -125,6 +133,8 @@ impl PodOptions {
             volumes,
             stage1: self.stage1.or_else(|| environment("GANTRY_STAGE1")),
             stage1_digest: self.stage1_sha256,
+            stage1_init: self.stage1_init,
+            built_in: context.built_in,
             pod_manifest: self.pod_manifest,
             layout: self.layout.into(),
             limits: self.limits.limits(),

@@ -21,6 +21,23 @@ const BESIDE_PROGRAM: &str = "../lib/gantry/stage1.tar.xz";
 /// The maximum length of a file of digests.
 const SUMS_MAX: u64 = 1 << 20;
 
+/// A stage1 that is part of a program.
+#[derive(Debug)]
+pub struct BuiltIn {
+    /// The tarball.
+    pub bytes: &'static [u8],
+    /// Its sha256, as it was when the program was built.
+    pub sha256: [u8; 32],
+}
+
+impl BuiltIn {
+    /// Opens it as a file in memory, and returns its digest.
+    pub fn open(&self) -> Result<(InputFile, Sha256)> {
+        let file = InputFile::in_memory("of this program", self.bytes).context("stage1")?;
+        Ok((file, self.sha256.into()))
+    }
+}
+
 /// Returns the path of this program's own stage1.
 pub fn default_path() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;

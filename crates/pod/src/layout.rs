@@ -66,6 +66,8 @@ pub const WORK: &str = "work";
 pub const HISTORY: &str = "history";
 /// The pod's name and a newline, in the pod directory; absent if it has none.
 pub const NAME: &str = "name";
+/// A file that is there if the pod has another `/init` than its stage1, in the pod directory.
+pub const OWN_INIT: &str = "own-init";
 /// A file that is there if the pod is removed when it has ended, in the pod directory.
 pub const REMOVED_AT_END: &str = "removed-at-end";
 /// What a detached pod's apps have written, in the pod directory.

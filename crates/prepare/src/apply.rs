@@ -58,7 +58,7 @@ fn in_data_dir(
 ) -> Result<Prepared> {
     let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
     Staging::sweep_or_warn(data_dir).about(about)?;
-    let Inputs { stage1, images, layout, limits, manifest, entry, .. } = inputs;
+    let Inputs { stage1, images, layout, limits, manifest, entry, stage1_init, .. } = inputs;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
     let named = manifest.named_images();
     let images = with_named(images, &named);
@@ -69,6 +69,9 @@ fn in_data_dir(
     interrupt.check()?;
     let trees = added.publish(acquired, &named)?;
     let laid = layout::lay_out(data_dir, &staging, &trees, &pod, layout, interrupt)?;
+    if let Some(init) = stage1_init {
+        layout::replace_init(&staging, init).context("cannot give the pod its /init")?;
+    }
     let prepared = publish(data_dir, &staging, (pod, &manifest), laid, &entry, announce)?;
     added.keep();
     Ok(prepared)

@@ -45,6 +45,8 @@ pub struct Inputs {
     pub manifest: ManifestInput,
     /// What the pod is called, and what becomes of it.
     pub entry: PodEntry,
+    /// The program that the pod has in place of stage1's `/init`.
+    pub stage1_init: Option<InputFile>,
 }
 
 /// Where an image comes from.
@@ -206,11 +208,19 @@ impl Inputs {
             limits: request.limits,
             manifest,
             entry: request.entry.clone(),
+            stage1_init: request
+                .stage1_init
+                .as_deref()
+                .map(|path| InputFile::open(path).context("/init of stage1"))
+                .transpose()?,
         })
     }
 }
 
 fn open_stage1(request: &Request) -> Result<(InputFile, Sha256)> {
+    if let (None, None, Some(built_in)) = (&request.stage1, &request.stage1_digest, request.built_in) {
+        return built_in.open();
+    }
     let path = request.stage1.clone().map_or_else(stage1::default_path, Ok)?;
     let source = InputFile::open(&path)
         .context("stage1")

@@ -2,6 +2,8 @@
 //! Fills the pod directory from trees of the store: with the upper layers of overlays, or with copies.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
@@ -9,17 +11,21 @@ use pod::Pod;
 use pod::id::ImageId;
 use pod::layers::Layers;
 use pod::layout;
-use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, fsync, statat};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, fsync, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::request::LayoutArgument;
 use report::Hint as _;
 use store::DataDir;
 use store::copy::{self, Means};
+use store::input::InputFile;
 use store::overlay;
 use store::staging::{self, Staging, Sync, open_below};
 use store::{Tree, init};
 use sys::Interrupt;
+
+/// The mode of `/init`.
+const INIT_MODE: u32 = 0o555;
 
 /// The trees of a pod, in the store.
 #[derive(Debug)]
@@ -115,6 +121,19 @@ fn overlays(
     let images = trees.images.iter().map(|(called, tree)| (*called, tree.id())).collect();
     let layers = Layers::Overlay { stage1: trees.stage1.id(), images };
     Ok(FinishedLayout { layers, sync: Sync::Files, shown: "overlays".into() })
+}
+
+/// Gives the pod this program in place of stage1's `/init`.
+pub(crate) fn replace_init(staging: &Staging<'_>, mut init: InputFile) -> Result<()> {
+    let stage1 = open_below(staging, layout::STAGE1)?;
+    unlinkat(&stage1, layout::INIT, AtFlags::empty()).context("cannot remove stage1's")?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&stage1, layout::INIT, flags, Mode::RUSR | Mode::WUSR)?);
+    init.for_each(|chunk| file.write_all(chunk))?;
+    fchmod(&file, Mode::from_raw_mode(INIT_MODE))?;
+    fsync(&file)?;
+    fsync(&stage1)?;
+    staging.write_file(layout::OWN_INIT, b"")
 }
 
 /// Makes a copy of stage1, and a copy of its image for every app.

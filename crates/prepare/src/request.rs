@@ -10,6 +10,7 @@ use crate::apps::{AppOptions, PodSettings};
 use crate::volume_argument::VolumeArgument;
 use archive::Limits;
 use image::ImageArgument;
+use image::stage1::BuiltIn;
 
 /// A pod directory to prepare.
 #[derive(Clone, Debug)]
@@ -30,6 +31,10 @@ pub struct Request {
     pub stage1: Option<PathBuf>,
     /// Stage1's digest; `None` if a file beside stage1 has it.
     pub stage1_digest: Option<Sha256>,
+    /// The program that the pod has in place of stage1's `/init`.
+    pub stage1_init: Option<PathBuf>,
+    /// The stage1 of this program, which is used where `stage1` is `None`.
+    pub built_in: Option<&'static BuiltIn>,
     /// The file of the pod's manifest; `None` to generate one.
     pub pod_manifest: Option<PathBuf>,
     /// How the pod gets its trees.

@@ -35,6 +35,10 @@ pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<(
 /// Tells whether a pod of overlays has another `init` than its stage1, or none.
 pub fn differs(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<bool> {
     let Some(upper) = open_upper(data_dir, pod)? else { return Ok(false) };
+    let own = open_beneath(&data_dir.containers, format!("{pod}/{}", layout::OWN_INIT), OFlags::PATH);
+    if own.is_ok() {
+        return Ok(false);
+    }
     let init = RelativePath::from_bytes(layout::INIT.as_bytes())?;
     Ok(!record::is_same_file(&stage1.root()?, &upper, &init, interrupt)?)
 }

@@ -2,12 +2,12 @@
 //! Input files: opened once, before anything is written, and read through that descriptor from then on.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use pod::digest::Sha256;
 use pod::text::escape;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{About as _, Error, Result};
@@ -62,6 +62,8 @@ impl From<OpenError> for Error {
 #[derive(Debug)]
 pub struct InputFile {
     path: PathBuf,
+    /// Whether the path leads to the file.
+    has_path: bool,
     file: File,
     length: u64,
     progress: Option<Box<dyn Progress>>,
@@ -86,7 +88,19 @@ impl InputFile {
         if !metadata.is_file() {
             return Err(OpenError::NotAFile { path: escape(&path.to_string_lossy()) });
         }
-        Ok(Self { path: path.to_owned(), file, length: metadata.len(), progress: None })
+        Ok(Self { path: path.to_owned(), has_path: true, file, length: metadata.len(), progress: None })
+    }
+
+    /// Makes a file in memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn in_memory(name: &str, bytes: &[u8]) -> io::Result<Self> {
+        let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+        file.write_all(bytes)?;
+        file.rewind()?;
+        let length = bytes.len() as u64;
+        Ok(Self { path: name.into(), has_path: false, file, length, progress: None })
     }
 
     /// Returns its name for messages.
@@ -104,8 +118,11 @@ impl InputFile {
         self.length
     }
 
-    /// Returns its absolute path, if that is UTF-8.
+    /// Returns its absolute path, if it has one that is UTF-8.
     pub fn absolute(&self) -> Option<String> {
+        if !self.has_path {
+            return None;
+        }
         std::path::absolute(&self.path).ok()?.into_os_string().into_string().ok()
     }
 

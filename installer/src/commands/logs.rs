@@ -55,7 +55,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
 
 fn show(pod: &Pod, args: &Args, context: &Context) -> Result<()> {
     let wanted = wanted(pod, args)?;
-    let mut printer = Printer { with_names: wanted.len() > 1, with_times: args.timestamps };
+    let mut printer =
+        Printer { with_names: wanted.len() > 1, with_times: args.timestamps, collected: Vec::new() };
     let mut reader = Reader::open(pod, wanted)?;
     let mut last = args.last.map(|count| (count, VecDeque::new()));
     loop {
@@ -78,6 +79,7 @@ fn show(pod: &Pod, args: &Args, context: &Context) -> Result<()> {
                 None => printer.print(&line)?,
             }
         }
+        printer.flush()?;
         // A pod that has ended may have a writer that is about to end.
         if !may_come || (!args.follow && state.is_alive()) {
             break;
@@ -95,6 +97,7 @@ fn show(pod: &Pod, args: &Args, context: &Context) -> Result<()> {
     for line in reader.rest() {
         printer.print(&line)?;
     }
+    printer.flush()?;
     reader.lost()?.iter().for_each(|lost| Ui.warn(lost));
     Ok(())
 }
@@ -123,9 +126,14 @@ fn wanted(pod: &Pod, args: &Args) -> Result<Vec<Wanted>> {
     args.apps.iter().map(one).collect()
 }
 
+/// How much is collected before it is printed.
+const CHUNK: usize = 64 << 10;
+
 struct Printer {
     with_names: bool,
     with_times: bool,
+    /// What goes to stdout.
+    collected: Vec<u8>,
 }
 
 impl Printer {
@@ -142,13 +150,27 @@ impl Printer {
         bytes.extend_from_slice(&line.text);
         bytes.extend(line.is_whole.then_some(b'\n'));
         match line.stream {
-            Stream::Out => Ui.print(&bytes),
+            Stream::Out => {
+                self.collected.append(&mut bytes);
+                if self.collected.len() < CHUNK { Ok(()) } else { self.flush() }
+            }
             Stream::Err => {
+                // In the order in which it was written, for those who see both.
+                self.flush()?;
                 // Whether a message can be written changes nothing.
                 let _ = io::stderr().write_all(&bytes);
                 Ok(())
             }
         }
+    }
+
+    /// Prints what was collected.
+    fn flush(&mut self) -> Result<()> {
+        if !self.collected.is_empty() {
+            Ui.print(&self.collected)?;
+            self.collected.clear();
+        }
+        Ok(())
     }
 }
 

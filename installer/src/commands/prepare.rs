@@ -35,7 +35,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     if let Some(name) = &args.options.name {
         context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
     }
-    let inputs = Inputs::open(&args.options.request(context.dir.clone()), &context.interrupt)?;
+    let inputs = Inputs::open(&args.options.request(context), &context.interrupt)?;
     let tell = |pod: &Prepared| {
         write_uuid(uuid_file.as_deref(), pod)?;
         announce(pod)

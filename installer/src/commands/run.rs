@@ -75,7 +75,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
 /// Prepares the pod and returns its directory.
 fn prepare(options: PodOptions, context: &Context) -> Result<PathBuf> {
     let (uuid_file, name) = (options.uuid_file.clone(), options.name.clone());
-    let inputs = Inputs::open(&options.request(context.dir.clone()), &context.interrupt)?;
+    let inputs = Inputs::open(&options.request(context), &context.interrupt)?;
     if let Some(name) = &name {
         context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
     }

@@ -15,7 +15,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace that each crate may use outside of its tests.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 26] = [
     ("pod", &[]),
     ("filter", &[]),
     ("sys", &["pod"]),
@@ -28,6 +28,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("pods", &["pod", "report", "store", "sys"]),
     ("terminal", &["pod", "report", "sys"]),
     ("installer", &["archive", "image", "pod", "pods", "prepare", "report", "store", "sys", "terminal"]),
+    ("manual", &["installer"]),
+    ("onefile", &["installer"]),
     ("stage1-init", &["filter", "pod", "sys"]),
     ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
     ("gate", &["gate-attribute"]),

@@ -6,6 +6,7 @@ mod detached;
 mod ends;
 mod logs;
 mod names;
+mod one_file;
 mod options;
 mod removal;
 mod states;
