@@ -19,6 +19,7 @@ pub mod logs;
 pub mod manifest;
 mod model;
 pub mod name;
+pub mod network;
 pub mod path;
 pub mod signal;
 pub mod text;
