@@ -2,10 +2,11 @@
 //! Namespaces of a process (namespaces(7)).
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 // rustix has no safe function for this.
 use nix::sched::{CloneFlags, unshare};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -31,4 +32,18 @@ pub fn unshare_mounts() -> Result<(), Errno> {
 /// Returns the system's error.
 pub fn enter_mounts(namespace: impl AsFd) -> Result<(), Errno> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+}
+
+/// Runs `visit` in another network namespace, and moves this thread back. Sockets that it opens stay in that namespace.
+///
+/// # Errors
+/// Returns the system's error. If the thread can't be moved back, it stays there.
+pub fn in_network<T>(namespace: impl AsFd, visit: impl FnOnce() -> T) -> Result<T, Errno> {
+    let enter =
+        |namespace: BorrowedFd<'_>| move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network));
+    let own = openat(CWD, "/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    enter(namespace.as_fd())?;
+    let visited = visit();
+    enter(own.as_fd())?;
+    Ok(visited)
 }

@@ -15,10 +15,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace that each crate may use outside of its tests.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("pod", &[]),
     ("filter", &[]),
     ("sys", &["pod"]),
+    ("network", &["pod", "sys"]),
     ("registry", &["pod"]),
     ("report", &["pod"]),
     ("archive", &["pod", "sys"]),

@@ -4,9 +4,10 @@
 use crate::sources::lines;
 
 /// Libraries print nothing: they return it to their callers.
-const LIBRARIES: [&str; 9] = [
+const LIBRARIES: [&str; 10] = [
     "crates/archive",
     "crates/image",
+    "crates/network",
     "crates/pod",
     "crates/pods",
     "crates/prepare",

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel's firewall, `nf_tables`: a table for each pod, which the kernel removes with the last descriptor of the
+//! socket that made it, and what tables of others do to pods.
+
+mod encode;
+pub mod foreign;
+pub mod rules;
+pub(crate) mod table;
+
+/// `NFNL_SUBSYS_NFTABLES`, in a message's kind.
+const SUBSYSTEM: u16 = 10 << 8;
+/// `NFPROTO_*`.
+const INET: u8 = 1;
+const V4: u8 = 2;
+const V6: u8 = 10;
+
+/// `struct nfgenmsg`.
+fn header(family: u8) -> [u8; 4] {
+    [family, 0, 0, 0]
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reserves published ports: a socket is bound to each, so that no program of the host's, and no other pod, can have it.
+//!
+//! Nothing ever listens there: connections are redirected before they would reach the socket.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use pod::manifest::Protocol;
+use pod::network::Published;
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+
+use crate::error::Error;
+
+/// Reserves all ports.
+pub(crate) fn reserve(published: &[Published], has_ipv6: bool) -> Result<Vec<OwnedFd>, Error> {
+    let mut reserved = Vec::new();
+    for ports in published {
+        let addresses = match ports.address() {
+            Some(address @ IpAddr::V6(_)) if !has_ipv6 => {
+                let port = ports.pairs().next().map_or(0, |(host, _)| host);
+                return Err(Error::NoIpv6 { address, port });
+            }
+            Some(address) => vec![address],
+            None if has_ipv6 => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            None => vec![Ipv4Addr::UNSPECIFIED.into()],
+        };
+        for (port, _) in ports.pairs() {
+            for address in &addresses {
+                reserved.push(reserve_one(*address, port, ports.protocol())?);
+            }
+        }
+    }
+    Ok(reserved)
+}
+
+fn reserve_one(address: IpAddr, port: u16, protocol: Protocol) -> Result<OwnedFd, Error> {
+    let bound = || {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let kind = match protocol {
+            Protocol::Tcp => SocketType::STREAM,
+            Protocol::Udp => SocketType::DGRAM,
+        };
+        let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        if address.is_ipv6() {
+            set_ipv6_v6only(&socket, true)?;
+        }
+        // Connections of a server that has ended don't matter; a second server does. UDP has no such connections, and there
+        // the option would let others share the port.
+        set_socket_reuseaddr(&socket, protocol == Protocol::Tcp)?;
+        bind(&socket, &SocketAddr::new(address, port))?;
+        set_socket_reuseaddr(&socket, false)?;
+        Ok(socket)
+    };
+    bound().map_err(|errno| match errno {
+        Errno::ADDRINUSE => Error::Taken { port, protocol, by: holder(port, protocol) },
+        Errno::ADDRNOTAVAIL => Error::NotOfHost { address, port, protocol },
+        errno => Error::Kernel { what: format!("reserve port {port}/{protocol} of {address}"), errno },
+    })
+}
+
+/// Finds a process that has a port of the host, for a message.
+fn holder(port: u16, protocol: Protocol) -> Option<String> {
+    let mut tables =
+        ["", "6"].iter().filter_map(|v6| fs::read_to_string(format!("/proc/net/{protocol}{v6}")).ok());
+    let inode = tables.find_map(|table| table.lines().find_map(|line| inode_of(line, port)))?;
+    let link = format!("socket:[{inode}]");
+    let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
+    let mut holders = processes.filter(|process| {
+        let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        descriptors
+            .map(|entry| entry.path())
+            .any(|path| fs::read_link(path).is_ok_and(|to| to.as_os_str() == link.as_str()))
+    });
+    let process = holders.next()?;
+    let name = fs::read_to_string(process.join("comm")).ok()?;
+    let number = process.file_name()?.to_string_lossy().into_owned();
+    Some(format!("process {number} ({})", pod::text::escape(name.trim_end())))
+}
+
+/// Reads a line of /proc/net/tcp or udp (proc_pid_net(5)): the inode of the socket, if its local port is this one and it
+/// is connected to nothing.
+fn inode_of(line: &str, port: u16) -> Option<u64> {
+    let words: Vec<_> = line.split_ascii_whitespace().collect();
+    let (_, local) = words.get(1)?.rsplit_once(':')?;
+    let (_, remote) = words.get(2)?.rsplit_once(':')?;
+    let is_it = u16::from_str_radix(local, 16) == Ok(port) && remote == "0000";
+    is_it.then(|| words.get(9)?.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_of_a_port_is_found_in_the_kernels_table() {
+        let line =
+            "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 4242 1 0 100";
+        assert_eq!(inode_of(line, 8080), Some(4242));
+        assert_eq!(inode_of(line, 80), None);
+        assert_eq!(inode_of("  sl  local_address rem_address", 80), None);
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Carries a plan out, in two steps: what has to be the pod's before anything of it runs is reserved, and once the pod's
+//! network namespace is there, it is connected.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pod::id::PodId;
+use pod::network::Published;
+use rustix::io::Errno;
+use sys::namespaces::in_network;
+
+use crate::addresses::{Range, preferred, v6};
+use crate::conntrack;
+use crate::error::Error;
+use crate::firewall::{foreign, table};
+use crate::netlink::socket::Socket;
+use crate::plan::{POD_LINK, Plan, veth};
+use crate::ports;
+use crate::route;
+use crate::sysctls::Sysctls;
+
+/// An address that is nobody's (RFC 5737): what leads there leads out.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// The size of the largest packet where there is no way out.
+const USUAL_MTU: u32 = 1500;
+/// The smallest one that IPv6 works with (RFC 8200).
+const LEAST_MTU: u32 = 1280;
+const FORWARDING_V4: &str = "net.ipv4.ip_forward";
+
+/// What a pod asks for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The pod.
+    pub pod: PodId,
+    /// Its published ports.
+    pub published: Vec<Published>,
+    /// The ranges that its address may come from, the best one first.
+    pub ranges: Vec<Range>,
+    /// What is done about a host that forwards nothing.
+    pub forwarding: Forwarding,
+}
+
+/// What is done about a host that forwards nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It is left as it is.
+    #[default]
+    Keep,
+    /// It is made to forward IPv4.
+    Set,
+}
+
+/// What is reserved for a pod. It stays so until the last process that has [`Reserved::descriptors`] ends.
+#[derive(Debug)]
+pub struct Reserved {
+    /// The plan.
+    pub plan: Plan,
+    /// What the pod can't do, one line each.
+    pub warnings: Vec<String>,
+    sysctls: Sysctls,
+    route: Socket,
+    table: Socket,
+    ports: Vec<OwnedFd>,
+}
+
+/// Plans a pod's network without reserving anything: its address may be another's by the time it starts.
+///
+/// # Errors
+/// Fails if no range is free.
+pub fn preview(wanted: &Wanted) -> Result<Plan, Error> {
+    let (sysctls, route) = (Sysctls::open()?, route_socket()?);
+    let (range, index) = ranges(wanted, &route)?;
+    plan(wanted, range, index, &sysctls, &route)
+}
+
+/// Reserves an index, with its address, and the published ports.
+///
+/// # Errors
+/// Fails if one of them is not to be had, or if the host can't give pods a network.
+pub fn reserve(wanted: &Wanted) -> Result<Reserved, Error> {
+    let (sysctls, route) = (Sysctls::open()?, route_socket()?);
+    let warnings = forwarding(wanted, &sysctls)?;
+    let ports = ports::reserve(&wanted.published, sysctls.has_ipv6())?;
+    let (range, first) = ranges(wanted, &route)?;
+    let table = table::socket()?;
+    let index = take_index(&table, &route, wanted.pod, range, first)?;
+    let plan = plan(wanted, range, index, &sysctls, &route)?;
+    Ok(Reserved { plan, warnings, sysctls, route, table, ports })
+}
+
+impl Reserved {
+    /// Returns what a process must keep open for as long as the pod is to have its network.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [self.table.as_fd()].into_iter().chain(self.ports.iter().map(AsFd::as_fd))
+    }
+
+    /// Connects the pod whose network namespace this is. Returns what may keep it from being reached, one line each.
+    ///
+    /// # Errors
+    /// Fails if the kernel refuses something. What was made until then goes with the pod.
+    pub fn connect(&self, namespace: BorrowedFd<'_>) -> Result<Vec<String>, Error> {
+        let Self { plan, sysctls, route, table, .. } = self;
+        let (veth, alias) = (plan.veth(), format!("pod {}", plan.pod));
+        route.all(&[route::new_pair(&veth, &alias, POD_LINK, namespace, plan.mtu)]).map_err(no_veth)?;
+        let index = index_of(route, &veth)?;
+        // The rules come before what they guard against becomes possible.
+        table::fill(table, &veth, &plan.rules())?;
+        plan.host_sysctls().iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
+        route.all(&plan.host_requests(index))?;
+        let connected = in_network(namespace, || self.connect_pod());
+        connected.map_err(|errno| Error::Kernel { what: "enter the pod's network".into(), errno })??;
+        conntrack::forget(&plan.published)?;
+        Ok(foreign::find()?.iter().map(ToString::to_string).collect())
+    }
+
+    /// Makes the pod's part, in the pod's namespace.
+    fn connect_pod(&self) -> Result<(), Error> {
+        let route = route_socket()?;
+        let index = index_of(&route, POD_LINK)?;
+        self.plan.pod_sysctls().iter().try_for_each(|(name, value)| self.sysctls.write(name, value))?;
+        route.all(&self.plan.pod_requests(index))
+    }
+}
+
+/// Checks whether the host forwards what it has to. Returns a warning if it only keeps the pod from the outside.
+fn forwarding(wanted: &Wanted, sysctls: &Sysctls) -> Result<Vec<String>, Error> {
+    if sysctls.is_on("ipv4/ip_forward") {
+        return Ok(Vec::new());
+    }
+    if wanted.forwarding == Forwarding::Set {
+        return sysctls.write("ipv4/ip_forward", "1").map(|()| Vec::new());
+    }
+    let is_for_outside = |ports: &Published| match ports.address() {
+        Some(IpAddr::V4(address)) => !address.is_loopback(),
+        Some(IpAddr::V6(_)) => false,
+        None => true,
+    };
+    if wanted.published.iter().any(is_for_outside) {
+        return Err(Error::NoForwarding { sysctl: FORWARDING_V4 });
+    }
+    Ok(vec![format!(
+        "the pod reaches the host alone: {FORWARDING_V4} is 0: expected 1, as with sysctl -w {FORWARDING_V4}=1"
+    )])
+}
+
+/// Finds a range that no route of the host's covers, and the index in it at which to begin.
+fn ranges<'a>(wanted: &'a Wanted, socket: &Socket) -> Result<(&'a Range, u32), Error> {
+    let mut taken = Vec::new();
+    for range in &wanted.ranges {
+        let index = preferred(wanted.pod, range);
+        match route::route(socket, range.address(index))? {
+            Some(found) if found.prefix > 0 && !is_of_pod(socket, found.link) => {
+                let by = found.link.and_then(|link| route::name_of(socket, link));
+                let by = by.map_or(String::new(), |link| format!(" by {link}"));
+                taken.push(format!("{range} has a route{by} to {}/{}", range.address(index), found.prefix));
+            }
+            _ => return Ok((range, index)),
+        }
+    }
+    Err(Error::RangesTaken { taken: taken.join(", and ") })
+}
+
+/// Tells whether a link is the veth of a pod: its address is another's, and the search goes on from there.
+fn is_of_pod(socket: &Socket, link: Option<u32>) -> bool {
+    let name = link.and_then(|link| route::name_of(socket, link));
+    name.is_some_and(|name| name.starts_with(crate::firewall::rules::VETHS))
+}
+
+/// Takes the first free index. The pod's table is what makes it the pod's.
+fn take_index(table: &Socket, socket: &Socket, pod: PodId, range: &Range, first: u32) -> Result<u32, Error> {
+    for more in 0..range.capacity() {
+        let index = (first + more) % range.capacity();
+        let name = veth(index);
+        // A pod whose processes were killed may have its veth for a moment longer than its table.
+        let is_free = route::link(socket, &name)?.is_none();
+        if is_free && table::make(table, &name, &format!("pod {pod}"))? {
+            return Ok(index);
+        }
+    }
+    Err(Error::RangeFull { range: range.to_string() })
+}
+
+fn plan(
+    wanted: &Wanted,
+    range: &Range,
+    index: u32,
+    sysctls: &Sysctls,
+    socket: &Socket,
+) -> Result<Plan, Error> {
+    let way_out = route::route(socket, OUTSIDE)?.and_then(|route| route.link);
+    let mtu = match way_out {
+        Some(link) => {
+            route::link_at(socket, link)?.map_or(USUAL_MTU, |link| link.mtu.clamp(LEAST_MTU, 65_535))
+        }
+        None => USUAL_MTU,
+    };
+    Ok(Plan {
+        pod: wanted.pod,
+        index,
+        v4: range.address(index),
+        v6: sysctls.has_ipv6().then(|| v6(wanted.pod)),
+        mtu,
+        published: wanted.published.clone(),
+        forwards_v6: sysctls.is_on("ipv6/conf/all/forwarding"),
+    })
+}
+
+fn route_socket() -> Result<Socket, Error> {
+    Socket::open(None).map_err(|errno| Error::Kernel { what: "open a netlink socket".into(), errno })
+}
+
+fn index_of(socket: &Socket, name: &str) -> Result<u32, Error> {
+    let missing = || Error::Kernel { what: format!("look for {name}"), errno: Errno::NODEV };
+    route::link(socket, name)?.map(|link| link.index).ok_or_else(missing)
+}
+
+fn no_veth(error: Error) -> Error {
+    match error {
+        Error::Kernel { errno: errno @ Errno::OPNOTSUPP, .. } => Error::NoVeth { errno },
+        other => other,
+    }
+}
