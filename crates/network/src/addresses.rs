@@ -28,7 +28,7 @@ const RANGES: [Range; 3] = [
 /// The numbers of hosts in 256 addresses: those that end with 0 or 255 are left out, which some programs refuse.
 const PER_BLOCK: u32 = 254;
 
-/// A range of IPv4 addresses for pods, `10.177.0.0/18`: of 256 to 65536 of them.
+/// A range of IPv4 addresses for pods, `10.177.0.0/18`: of 4 to 65536 of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     first: Ipv4Addr,
@@ -43,7 +43,10 @@ impl Range {
 
     /// Returns how many pods can have an address of it.
     pub fn capacity(&self) -> u32 {
-        (1 << (24 - self.prefix)) * PER_BLOCK
+        match self.prefix {
+            prefix @ ..=24 => (1 << (24 - prefix)) * PER_BLOCK,
+            prefix => (1 << (32 - prefix)) - 2,
+        }
     }
 
     /// Returns the address of an index below its capacity.
@@ -67,13 +70,13 @@ impl FromStr for Range {
             let (first, prefix) = text.split_once('/')?;
             let (first, prefix) = (first.parse::<Ipv4Addr>().ok()?, prefix.parse::<u8>().ok()?);
             let fits =
-                (16..=24).contains(&prefix) && first.to_bits().trailing_zeros() >= 32 - u32::from(prefix);
+                (16..=30).contains(&prefix) && first.to_bits().trailing_zeros() >= 32 - u32::from(prefix);
             let usable = !first.is_loopback() && !first.is_multicast() && !first.is_unspecified();
             (fits && usable).then_some(Self { first, prefix })
         };
         read().ok_or_else(|| {
             Error::new(format!(
-                "invalid range of addresses {}: expected one as 10.177.0.0/18, of /16 to /24",
+                "invalid range of addresses {}: expected one as 10.177.0.0/18, of /16 to /30",
                 escape(text)
             ))
         })
@@ -114,6 +117,8 @@ mod tests {
         }
         let range: Range = "10.1.2.0/24".parse().unwrap();
         assert_eq!((range.capacity(), range.address(253)), (254, Ipv4Addr::new(10, 1, 2, 254)));
+        let range: Range = "10.1.2.8/29".parse().unwrap();
+        assert_eq!((range.capacity(), range.address(5)), (6, Ipv4Addr::new(10, 1, 2, 14)));
     }
 
     #[test]
@@ -122,7 +127,7 @@ mod tests {
             "",
             "10.0.0.0",
             "10.0.0.0/15",
-            "10.0.0.0/25",
+            "10.0.0.0/31",
             "10.0.0.1/24",
             "127.0.0.0/24",
             "0.0.0.0/16",

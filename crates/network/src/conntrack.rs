@@ -5,7 +5,6 @@
 //! to a published port would not reach this pod, but an earlier one, or nothing, for as long as it sends.
 
 use rustix::io::Errno;
-use rustix::net::netlink::NETFILTER;
 
 use pod::manifest::Protocol;
 use pod::network::Published;
@@ -27,14 +26,12 @@ const UDP: u8 = 17;
 /// The length of the family's header.
 const HEADER: usize = 4;
 
-/// Forgets connections to published UDP ports.
-pub(crate) fn forget(published: &[Published]) -> Result<(), Error> {
+/// Forgets connections to published UDP ports. The socket is one of netfilter's.
+pub(crate) fn forget(socket: &Socket, published: &[Published]) -> Result<(), Error> {
     let udp: Vec<_> = published.iter().filter(|ports| ports.protocol() == Protocol::Udp).collect();
     if udp.is_empty() {
         return Ok(());
     }
-    let failed = |errno| Error::Kernel { what: "look for old connections".into(), errno };
-    let socket = Socket::open(Some(NETFILTER)).map_err(failed)?;
     let list = Request::new("list connections", Message::new(GET, DUMP, &[0; HEADER]));
     for object in socket.ask(&list)? {
         let Some((original, port)) = destination(&object) else { continue };

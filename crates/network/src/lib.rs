@@ -18,3 +18,7 @@ pub mod setup;
 pub mod sysctls;
 
 pub use error::Error;
+
+#[cfg(test)]
+#[allow(clippy::print_stdout, reason = "a measurement")]
+mod tests;

@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use pod::manifest::Protocol;
 use pod::network::Published;
@@ -64,11 +65,14 @@ fn reserve_one(address: IpAddr, port: u16, protocol: Protocol) -> Result<OwnedFd
 
 /// Finds a process that has a port of the host, for a message.
 fn holder(port: u16, protocol: Protocol) -> Option<String> {
-    let mut tables =
-        ["", "6"].iter().filter_map(|v6| fs::read_to_string(format!("/proc/net/{protocol}{v6}")).ok());
+    let mut tables = ["", "6"]
+        .iter()
+        .filter_map(|v6| fs::read_to_string(format!("/proc/thread-self/net/{protocol}{v6}")).ok());
     let inode = tables.find_map(|table| table.lines().find_map(|line| inode_of(line, port)))?;
     let link = format!("socket:[{inode}]");
-    let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
+    let is_process =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit());
+    let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path()).filter(is_process);
     let mut holders = processes.filter(|process| {
         let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
         descriptors

@@ -108,6 +108,14 @@ pub(crate) fn up(name: &str, index: u32) -> Request {
     Request::new(format!("set {name} up"), Message::new(NEW_LINK, 0, &link_header(index, UP)))
 }
 
+/// Asks for a link to be down.
+#[cfg(test)]
+pub(crate) fn down(name: &str, index: u32) -> Request {
+    let mut header = link_header(index, UP);
+    header[8..12].fill(0);
+    Request::new(format!("set {name} down"), Message::new(NEW_LINK, 0, &header))
+}
+
 /// Asks for an address, of which the link is all that is near.
 pub(crate) fn address(name: &str, index: u32, address: IpAddr) -> Request {
     let (bytes, family, prefix) = parts(address);
@@ -140,11 +148,11 @@ pub(crate) fn default_route(name: &str, index: u32, gateway: IpAddr) -> Request 
 ///
 /// The kernel looks for a route to `::1` on the very link that a packet came by (the kernel's net/ipv6/route.c,
 /// `rt6_need_strict`). Such packets are answers to connections from `::1`, whose address was changed on the way out; a
-/// packet that has the address on the wire is dropped before (`ip6_rcv_core`).
+/// packet that has the address on the wire is dropped before (`ip6_rcv_core`). Each veth has such a route.
 pub(crate) fn loopback_route(name: &str, index: u32) -> Request {
     let (bytes, family, prefix) = parts(IpAddr::V6(Ipv6Addr::LOCALHOST));
     let header = route_header(family, prefix, LOCAL_TABLE, LINK_SCOPE, LOCAL_ROUTE, 0);
-    let message = Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &header)
+    let message = Message::new(NEW_ROUTE, CREATE, &header)
         .bytes(DESTINATION, &bytes)
         .number(DEVICE, index)
         .number(PRIORITY, LAST);

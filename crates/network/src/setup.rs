@@ -110,8 +110,8 @@ impl Reserved {
         route.all(&plan.host_requests(index))?;
         let connected = in_network(namespace, || self.connect_pod());
         connected.map_err(|errno| Error::Kernel { what: "enter the pod's network".into(), errno })??;
-        conntrack::forget(&plan.published)?;
-        Ok(foreign::find()?.iter().map(ToString::to_string).collect())
+        conntrack::forget(table, &plan.published)?;
+        Ok(foreign::find(table)?.iter().map(ToString::to_string).collect())
     }
 
     /// Makes the pod's part, in the pod's namespace.

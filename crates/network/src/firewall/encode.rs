@@ -199,6 +199,13 @@ fn link_name(name: &str) -> [u8; LINK_NAME] {
     bytes
 }
 
+/// Accepts what comes or goes by the links of pods, as the rules that a warning names do.
+#[cfg(test)]
+pub(crate) fn accept_pods(message: Message, key: u32) -> Message {
+    let message = compare(meta(message, key), Is::Equal, super::rules::VETHS.as_bytes());
+    part(message, &Part::Accept)
+}
+
 #[cfg(all(test, target_endian = "little"))]
 mod tests {
     use super::*;

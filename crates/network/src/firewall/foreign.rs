@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use rustix::net::netlink::NETFILTER;
-
 use super::rules::VETHS;
 use super::{INET, SUBSYSTEM, V4, V6, header};
 use crate::error::Error;
@@ -52,15 +50,13 @@ impl fmt::Display for DropsForwarded {
 
 /// Finds all chains that drop what pods send and receive.
 ///
-/// # Errors
-/// Fails with the kernel's error.
-pub fn find() -> Result<Vec<DropsForwarded>, Error> {
-    let socket = Socket::open(Some(NETFILTER)).map_err(|errno| Error::NoTables { errno })?;
+/// The socket is the one that owns the pod's table. The kernel takes milliseconds to close one, so it is the only one.
+pub(crate) fn find(socket: &Socket) -> Result<Vec<DropsForwarded>, Error> {
     let request = Request::new("list the chains of nf_tables", Message::new(GET_CHAIN, DUMP, &header(0)));
     let mut found = Vec::new();
     for object in socket.ask(&request)? {
         let Some((chain, drops)) = forwards(&object) else { continue };
-        let rules = rules_of(&socket, &chain)?;
+        let rules = rules_of(socket, &chain)?;
         let drops = drops || rules.iter().any(|rule| drops_all(rule));
         if drops && !rules.iter().any(|rule| mentions_pods(rule)) {
             found.push(chain);

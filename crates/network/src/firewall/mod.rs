@@ -7,14 +7,17 @@ pub mod foreign;
 pub mod rules;
 pub(crate) mod table;
 
+#[cfg(test)]
+pub(crate) use encode::accept_pods;
+
 /// `NFNL_SUBSYS_NFTABLES`, in a message's kind.
 const SUBSYSTEM: u16 = 10 << 8;
 /// `NFPROTO_*`.
 const INET: u8 = 1;
-const V4: u8 = 2;
+pub(crate) const V4: u8 = 2;
 const V6: u8 = 10;
 
 /// `struct nfgenmsg`.
-fn header(family: u8) -> [u8; 4] {
+pub(crate) fn header(family: u8) -> [u8; 4] {
     [family, 0, 0, 0]
 }

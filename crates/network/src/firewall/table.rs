@@ -44,8 +44,9 @@ pub(crate) fn make(socket: &Socket, table: &str, comment: &str) -> Result<bool, 
     let request = Request::new(format!("make nf_tables table {table}"), message);
     match transaction(socket, &[request]) {
         Ok(()) => Ok(true),
-        Err(Error::Kernel { errno: Errno::EXIST, .. }) => Ok(false),
-        // OPNOTSUPP: no nf_tables, or no owners. EPERM: another's table of this name has an owner.
+        // PERM: another socket owns the table of this name.
+        Err(Error::Kernel { errno: Errno::EXIST | Errno::PERM, .. }) => Ok(false),
+        // The kernel does not know about owners.
         Err(Error::Kernel { errno: errno @ (Errno::OPNOTSUPP | Errno::INVAL), .. }) => {
             Err(Error::NoTables { errno })
         }
@@ -93,7 +94,7 @@ fn new_rule(table: &str, rule: &Rule) -> Request {
 }
 
 /// Carries out requests as a whole, or none of them.
-fn transaction(socket: &Socket, requests: &[Request]) -> Result<(), Error> {
+pub(crate) fn transaction(socket: &Socket, requests: &[Request]) -> Result<(), Error> {
     // Which subsystem is meant is in the big-endian half of the header.
     let edge = |kind, sequence| Message::new(kind, 0, &[0, 0, 0, 10]).finish(sequence);
     let mut bytes = edge(BATCH_BEGIN, 0);
@@ -118,8 +119,9 @@ fn transaction(socket: &Socket, requests: &[Request]) -> Result<(), Error> {
     answered.map_err(|errno| first.failed(errno))?;
     match failed {
         Some((sequence, errno)) => {
-            // An error of the whole transaction's is one of its first message's.
-            let index = usize::try_from(sequence).unwrap_or_default().saturating_sub(1);
+            // An error of the message that begins the transaction means that the kernel takes none.
+            let Some(index) = sequence.checked_sub(1) else { return Err(Error::NoTables { errno }) };
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
             Err(requests.get(index).unwrap_or(first).failed(errno))
         }
         None if done => Ok(()),

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is made stays as long as it has to, and no longer.
+
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, pause};
+
+use super::world::{Namespace, World};
+use crate::firewall::table;
+
+/// Waits until something is so; the kernel takes namespaces apart in its own time.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        thread::yield_now();
+    }
+}
+
+fn has_table(world: &World, name: &str) -> bool {
+    // The table's socket is dropped at once, and the table goes with it.
+    world.host.run(|| !table::make(&table::socket().unwrap(), name, "").unwrap_or(false))
+}
+
+#[gate::root_test]
+fn a_killed_holder_leaves_nothing_on_the_host() {
+    let world = World::new();
+    let pod = world.pod(&["8080:80"]);
+    let veth = pod.reserved.plan.veth();
+    // A process that holds the descriptors, as the reaper does.
+    let ForkResult::Parent { child } = sys::process::fork().unwrap() else {
+        pause();
+        sys::process::exit_at_once(0);
+    };
+    let super::world::Pod { namespace, reserved, .. } = pod;
+    drop(reserved);
+    assert!(has_table(&world, &veth), "its holder lives");
+    assert_eq!(world.outside.tcp("192.0.2.1:8080").unwrap(), "192.0.2.2");
+
+    kill(child, Signal::SIGKILL).unwrap();
+    waitpid(child, None).unwrap();
+    until("the table is gone", || !has_table(&world, &veth));
+    until("the port is free", || world.host.run(|| TcpListener::bind("0.0.0.0:8080").is_ok()));
+    assert!(world.outside.is_barred("192.0.2.1:8080"));
+    assert!(world.host.has_link(&veth), "the pod's namespace is still there");
+    // Its servers' threads have sockets in the namespace.
+    drop(namespace);
+}
+
+#[gate::root_test]
+fn a_veth_goes_with_the_pods_namespace() {
+    let world = World::new();
+    let namespace = Namespace::new();
+    let reserved = world.reserve(&[]).unwrap();
+    world.host.run(|| reserved.connect(namespace.as_fd())).unwrap();
+    let veth = reserved.plan.veth();
+    assert!(world.host.has_link(&veth));
+    drop(namespace);
+    until("the veth is gone", || !world.host.has_link(&veth));
+}
+
+#[gate::root_test]
+fn an_index_whose_veth_is_still_there_is_passed_over() {
+    let world = World::new();
+    let namespace = Namespace::new();
+    let asked = super::world::wanted(&[]);
+    let reserve = || world.host.run(|| crate::setup::reserve(&asked)).unwrap();
+    let first = reserve();
+    world.host.run(|| first.connect(namespace.as_fd())).unwrap();
+    let index = first.plan.index;
+    assert_eq!(reserve().plan.index, index + 1, "its table is there");
+    drop(first);
+    assert_eq!(reserve().plan.index, index + 1, "its veth is there");
+    drop(namespace);
+    until("the index is free", || reserve().plan.index == index);
+}
+
+#[gate::root_test]
+fn what_fails_half_way_goes_with_the_pod() {
+    let world = World::new();
+    let namespace = Namespace::new();
+    let reserved = world.reserve(&[]).unwrap();
+    let veth = reserved.plan.veth();
+    world.host.run(|| reserved.connect(namespace.as_fd())).unwrap();
+    let error = world.host.run(|| reserved.connect(namespace.as_fd())).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot make veth {veth}"));
+    drop((namespace, reserved));
+    until("all is gone", || !world.host.has_link(&veth) && !has_table(&world, &veth));
+}
+
+#[gate::root_test]
+fn fifty_pods_at_once_are_all_reached_and_all_gone_after() {
+    let world = World::new();
+    let start = |number: u16| {
+        let world = &world;
+        move || world.pod(&[&format!("{}:80", 10_000 + number)])
+    };
+    let pods: Vec<_> = thread::scope(|scope| {
+        let all: Vec<_> = (0..50).map(|number| scope.spawn(start(number))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for number in 0..50 {
+        assert_eq!(world.outside.tcp(&format!("192.0.2.1:{}", 10_000 + number)).unwrap(), "192.0.2.2");
+    }
+    let names: Vec<_> = pods.iter().map(|pod| pod.reserved.plan.veth()).collect();
+    drop(pods);
+    until("all tables are gone", || names.iter().all(|name| !has_table(&world, name)));
+}
