@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pod::id::PodId;
-use pod::network::Published;
+use pod::network::{Forwarding, Published};
 use rustix::io::Errno;
 use sys::namespaces::in_network;
 
@@ -39,16 +39,6 @@ pub struct Wanted {
     pub ranges: Vec<Range>,
     /// What is done about a host that forwards nothing.
     pub forwarding: Forwarding,
-}
-
-/// What is done about a host that forwards nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forwarding {
-    /// It is left as it is.
-    #[default]
-    Keep,
-    /// It is made to forward IPv4.
-    Set,
 }
 
 /// What is reserved for a pod. It stays so until the last process that has [`Reserved::descriptors`] ends.
@@ -95,11 +85,11 @@ impl Reserved {
         [self.table.as_fd()].into_iter().chain(self.ports.iter().map(AsFd::as_fd))
     }
 
-    /// Connects the pod whose network namespace this is. Returns what may keep it from being reached, one line each.
+    /// Connects the pod whose network namespace this is.
     ///
     /// # Errors
     /// Fails if the kernel refuses something. What was made until then goes with the pod.
-    pub fn connect(&self, namespace: BorrowedFd<'_>) -> Result<Vec<String>, Error> {
+    pub fn connect(&self, namespace: BorrowedFd<'_>) -> Result<(), Error> {
         let Self { plan, sysctls, route, table, .. } = self;
         let (veth, alias) = (plan.veth(), format!("pod {}", plan.pod));
         route.all(&[route::new_pair(&veth, &alias, POD_LINK, namespace, plan.mtu)]).map_err(no_veth)?;
@@ -110,8 +100,16 @@ impl Reserved {
         route.all(&plan.host_requests(index))?;
         let connected = in_network(namespace, || self.connect_pod());
         connected.map_err(|errno| Error::Kernel { what: "enter the pod's network".into(), errno })??;
-        conntrack::forget(table, &plan.published)?;
-        Ok(foreign::find(table)?.iter().map(ToString::to_string).collect())
+        Ok(())
+    }
+
+    /// Does what the pod's apps need not wait for. Returns what may keep the pod from being reached, one line each.
+    ///
+    /// # Errors
+    /// Fails if the kernel refuses something.
+    pub fn settle(&self) -> Result<Vec<String>, Error> {
+        conntrack::forget(&self.table, &self.plan.published)?;
+        Ok(foreign::find(&self.table)?.iter().map(ToString::to_string).collect())
     }
 
     /// Makes the pod's part, in the pod's namespace.

@@ -14,6 +14,7 @@ use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource};
 use crate::manifest::{Ownership, Protocol, Restart, Users};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
+use crate::network::{Published, Settings};
 use crate::path::AbsolutePath;
 use crate::signal::Signal;
 use crate::user::Account;
@@ -36,6 +37,10 @@ pub struct Pod {
     pub has_hosts_users: bool,
     /// Its host name; `None` means the one that is made from its id.
     pub host_name: Option<HostName>,
+    /// Which network it has.
+    pub network: Settings,
+    /// The published ports; none unless it has a network of its own.
+    pub published: Vec<Published>,
     /// Requests that are not honoured, one line each.
     pub warnings: Vec<String>,
 }

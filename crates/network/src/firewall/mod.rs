@@ -2,13 +2,10 @@
 //! The kernel's firewall, `nf_tables`: a table for each pod, which the kernel removes with the last descriptor of the
 //! socket that made it, and what tables of others do to pods.
 
-mod encode;
+pub(crate) mod encode;
 pub mod foreign;
 pub mod rules;
 pub(crate) mod table;
-
-#[cfg(test)]
-pub(crate) use encode::accept_pods;
 
 /// `NFNL_SUBSYS_NFTABLES`, in a message's kind.
 const SUBSYSTEM: u16 = 10 << 8;

@@ -183,8 +183,8 @@ fn a_table_of_others_that_drops_is_named_with_the_rule_that_helps() {
         )
     };
     let rules = [
-        accept(|message| message.nest(4, |message| crate::firewall::accept_pods(message, 6))),
-        accept(|message| message.nest(4, |message| crate::firewall::accept_pods(message, 7))),
+        accept(|message| message.nest(4, |message| crate::firewall::encode::accept_pods(message, 6))),
+        accept(|message| message.nest(4, |message| crate::firewall::encode::accept_pods(message, 7))),
     ];
     table::transaction(&socket, &rules).unwrap();
     world.outside.tcp("192.0.2.1:8080").unwrap();

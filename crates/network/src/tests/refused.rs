@@ -3,9 +3,11 @@
 
 use std::net::{TcpListener, UdpSocket};
 
+use pod::network::Forwarding;
+
 use super::world::{World, wanted};
 use crate::addresses::Range;
-use crate::setup::{Forwarding, preview, reserve};
+use crate::setup::{preview, reserve};
 
 fn refused(world: &World, published: &[&str]) -> String {
     world.reserve(published).unwrap_err().to_string()

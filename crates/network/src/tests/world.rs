@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use pod::id::PodId;
+use pod::network::Forwarding;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use sys::namespaces::in_network;
 
 use crate::addresses::Range;
 use crate::netlink::socket::Socket;
 use crate::route;
-use crate::setup::{Forwarding, Reserved, Wanted, reserve};
+use crate::setup::{Reserved, Wanted, reserve};
 use crate::sysctls::Sysctls;
 
 /// How long to wait for an answer that is to come, and for one that is not.
@@ -169,7 +170,8 @@ impl World {
     pub(super) fn pod(&self, published: &[&str]) -> Pod {
         let namespace = Namespace::new();
         let reserved = self.reserve(published).unwrap();
-        let warnings = self.host.run(|| reserved.connect(namespace.as_fd())).unwrap();
+        self.host.run(|| reserved.connect(namespace.as_fd())).unwrap();
+        let warnings = reserved.settle().unwrap();
         namespace.serve_tcp(80);
         namespace.serve_udp(53);
         Pod { namespace, reserved, warnings }

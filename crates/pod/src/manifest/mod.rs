@@ -9,6 +9,7 @@ mod field;
 mod image;
 mod pairs;
 mod pod;
+mod pod_annotations;
 mod port;
 mod runtime;
 mod version;
@@ -16,10 +17,12 @@ mod volume;
 
 use serde::Deserialize;
 
+pub use crate::network::Protocol;
 pub use annotations::{Annotations, Restart, Users};
 pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
 pub use pod::{HOST_NAME, PodApp, PodManifest, PodMount, PodPort, UserAnnotations};
-pub use port::{Port, Protocol};
+pub use pod_annotations::PodAnnotations;
+pub use port::Port;
 pub use runtime::{ContainerRuntimeManifest, RuntimeApp};
 pub use version::AcVersion;
 pub use volume::{Ownership, PodVolume, RuntimeVolume, Volume, VolumeKind};

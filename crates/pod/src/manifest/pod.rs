@@ -5,13 +5,15 @@
 //! ports of that version.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
 use super::annotations::Annotations;
 use super::field::{apps, of_0_8, or_null};
 use super::image::{AppSpec, ImageManifest, labels};
-use super::port::number_of;
+use super::pod_annotations::PodAnnotations;
+use super::port::{Port, number_of};
 use super::volume::PodVolume;
 use crate::called::HostName;
 use crate::error::{Error, Result};
@@ -34,9 +36,9 @@ pub struct PodManifest {
     /// Limits for the whole pod.
     #[serde(default, deserialize_with = "or_null")]
     pub isolators: Isolators,
-    /// The annotations for Gantry about every app.
+    /// The annotations for Gantry about the pod and about every app.
     #[serde(default, deserialize_with = "or_null")]
-    pub annotations: Annotations,
+    pub annotations: PodAnnotations,
     /// The apps' ports on the host.
     #[serde(default, deserialize_with = "or_null")]
     pub ports: Vec<PodPort>,
@@ -111,6 +113,10 @@ pub struct PodPort {
     pub name: PortName,
     /// Its number on the host.
     pub host_port: u16,
+    /// The host's address that it is published on; `None` means all.
+    pub host_ip: Option<IpAddr>,
+    /// The port in the pod, if the pod defines it. `None`: an app has a port of this name.
+    pub pod_port: Option<Port>,
 }
 
 #[derive(Deserialize)]
@@ -120,10 +126,8 @@ struct RawPort {
     host_port: i64,
     #[serde(rename = "hostIP")]
     host_ip: Option<String>,
+    pod_port: Option<Port>,
 }
-
-/// Values of `hostIP` that mean every address of the host, which is where sockets listen.
-const EVERY_ADDRESS: [&str; 4] = ["", "0.0.0.0", "::", "[::]"];
 
 impl PodManifest {
     /// Returns every volume that is defined: the pod's and the apps' own.
@@ -162,14 +166,17 @@ impl PodImage {
 impl TryFrom<RawPort> for PodPort {
     type Error = Error;
 
-    fn try_from(RawPort { name, host_port, host_ip }: RawPort) -> Result<Self> {
-        if let Some(address) = host_ip.filter(|address| !EVERY_ADDRESS.contains(&address.as_str())) {
-            let address = escape(&address);
-            return Err(Error::new(format!(
-                "port {name} has hostIP {address}: expected none, or 0.0.0.0 or [::] for every address"
-            )));
-        }
+    fn try_from(RawPort { name, host_port, host_ip, pod_port }: RawPort) -> Result<Self> {
+        let host_ip = host_ip.filter(|address| !address.is_empty()).map(|address| {
+            address.trim_matches(['[', ']']).parse::<IpAddr>().map_err(|_| {
+                let address = escape(&address);
+                Error::new(format!(
+                    "port {name} has hostIP {address}: expected an address, or none, 0.0.0.0 or [::] for every one"
+                ))
+            })
+        });
+        let host_ip = host_ip.transpose()?.filter(|address| !address.is_unspecified());
         let number = number_of(host_port).map_err(|error| error.within(format_args!("port {name}")));
-        Ok(Self { host_port: number?, name })
+        Ok(Self { host_port: number?, name, host_ip, pod_port })
     }
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Ports that an app listens on (appc spec, image manifest, ports).
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::name::PortName;
+use crate::network::Protocol;
 use crate::text::escape;
 
 /// One port or a range of them; every number is from 1 to 65535.
@@ -25,16 +24,6 @@ pub struct Port {
     pub socket_activated: bool,
 }
 
-/// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
@@ -46,18 +35,14 @@ struct Raw {
 }
 
 impl Port {
+    /// Returns how many ports there are.
+    pub fn count(&self) -> usize {
+        self.numbers().count()
+    }
+
     /// Returns the ports' numbers.
     pub fn numbers(&self) -> impl Iterator<Item = u16> + use<> {
         self.first..=self.last
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
     }
 }
 

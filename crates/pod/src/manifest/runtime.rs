@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::annotations::Annotations;
 use super::field::{apps, or_null};
+use super::pod_annotations::PodAnnotations;
 use super::version::AcVersion;
 use super::volume::RuntimeVolume;
 use crate::id::{ImageId, PodId};
@@ -28,9 +29,9 @@ pub struct ContainerRuntimeManifest {
     /// Limits for the whole pod.
     #[serde(default, deserialize_with = "or_null", skip_serializing)]
     pub isolators: Isolators,
-    /// The annotations for Gantry about every app.
+    /// The annotations for Gantry about the pod and about every app.
     #[serde(default, deserialize_with = "or_null", skip_serializing)]
-    pub annotations: Annotations,
+    pub annotations: PodAnnotations,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ impl ContainerRuntimeManifest {
             apps,
             volumes,
             isolators: Isolators::default(),
-            annotations: Annotations::default(),
+            annotations: PodAnnotations::default(),
         }
     }
 

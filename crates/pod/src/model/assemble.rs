@@ -15,6 +15,7 @@ use crate::manifest::{
     RuntimeApp, Users,
 };
 use crate::name::AppName;
+use crate::network::Settings;
 
 type Images = BTreeMap<ImageId, ImageManifest>;
 
@@ -36,7 +37,7 @@ impl Pod {
         if let Some(app) = pod.apps.iter().find(|app| !names.insert(&app.name)) {
             return Err(Error::new(format!("two apps are called {}: expected distinct names", app.name)));
         }
-        super::ports::check_distinct(&pod.apps)?;
+        super::ports::check_sockets(&pod.apps)?;
         let unknown = pod.apps.iter().flat_map(|app| {
             let of_app = |name| format!("isolator {name} of app {} is not known, and not enforced", app.name);
             app.isolators.unknown.iter().map(of_app)
@@ -46,14 +47,15 @@ impl Pod {
     }
 
     fn new(id: PodId) -> Self {
-        let (cpu, memory) = (Resource::default(), Resource::default());
         Self {
             id,
             apps: Vec::new(),
-            cpu,
-            memory,
+            cpu: Resource::default(),
+            memory: Resource::default(),
             has_hosts_users: false,
             host_name: None,
+            network: Settings::default(),
+            published: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -70,12 +72,13 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
     let mut pod = Pod::new(id);
     pod.add_limits(&manifest.isolators);
     pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
+    pod.network = manifest.annotations.network.clone();
     for RuntimeApp { name, image_id, isolators, annotations } in &manifest.apps {
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
-        let users = users(*annotations, manifest.annotations).map_err(within(name))?;
+        let users = users(*annotations, *manifest.annotations).map_err(within(name))?;
         let annotations =
-            annotations.over(manifest.annotations).over(spec.annotations).over(image.annotations);
+            annotations.over(*manifest.annotations).over(spec.annotations).over(image.annotations);
         let mut app = app(name, *image_id, spec, annotations);
         app.names_user = true;
         app.users = users;
@@ -98,15 +101,16 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
     pod.host_name = manifest.user_annotations.host_name.clone();
     pod.add_limits(&manifest.isolators);
     pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
-    let mut ports = HostPorts::new(&manifest.ports)?;
+    pod.network = manifest.annotations.network.clone();
+    let mut ports = HostPorts::new(&manifest.ports, pod.network.mode)?;
     for entry in &manifest.apps {
         let PodApp { name, image: id, app: own, mounts: named, read_only_root, annotations } = entry;
         let image = image_of(&id.id, images)?;
         id.check(image).map_err(within(name))?;
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
-        let users = users(*annotations, manifest.annotations).map_err(within(name))?;
+        let users = users(*annotations, *manifest.annotations).map_err(within(name))?;
         let annotations =
-            annotations.over(manifest.annotations).over(spec.annotations).over(image.annotations);
+            annotations.over(*manifest.annotations).over(spec.annotations).over(image.annotations);
         let mut app = app(name, id.id, spec, annotations);
         check_seccomp(&app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
@@ -116,7 +120,8 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
         pod.apps.push(app);
     }
-    pod.warnings.extend(ports.finish()?);
+    let (published, warnings) = ports.finish()?;
+    (pod.published, pod.warnings) = (published, [pod.warnings, warnings].concat());
     Ok(pod)
 }
 

@@ -2,68 +2,106 @@
 //! Assignment of sockets: which ones an app is started with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::{App, Socket};
 use crate::error::{Error, Result};
 use crate::manifest::{PodPort, Port};
 use crate::name::PortName;
+use crate::network::{Mode, Published, check_distinct};
 
 /// The most sockets that a pod can be given: one message carries them and the caller's stdio (linux/net.h, SCM_MAX_FD:
 /// 253).
 const SOCKETS_MAX: usize = 250;
 
-/// The host's ports by the names of the apps' ports.
+/// The most ports that a pod can publish: each takes two descriptors and a rule for each protocol.
+const PUBLISHED_MAX: usize = 250;
+
+/// The pod's ports on the host, by the names of the apps' ports.
 pub(super) struct HostPorts {
-    ports: BTreeMap<PortName, u16>,
+    mode: Mode,
+    ports: BTreeMap<PortName, (u16, Option<IpAddr>)>,
     met: BTreeSet<PortName>,
+    published: Vec<Published>,
     warnings: Vec<String>,
 }
 
 impl HostPorts {
     pub(super) fn none() -> Self {
-        Self { ports: BTreeMap::new(), met: BTreeSet::new(), warnings: Vec::new() }
+        let (mode, ports, met) = (Mode::Host, BTreeMap::new(), BTreeSet::new());
+        Self { mode, ports, met, published: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn new(list: &[PodPort]) -> Result<Self> {
-        let mut all = Self::none();
-        for PodPort { name, host_port } in list {
-            if all.ports.insert(name.clone(), *host_port).is_some() {
+    pub(super) fn new(list: &[PodPort], mode: Mode) -> Result<Self> {
+        let mut all = Self { mode, ..Self::none() };
+        let mut names = BTreeSet::new();
+        for PodPort { name, host_port, host_ip, pod_port } in list {
+            if !names.insert(name) {
                 return Err(Error::new(format!("two ports {name} of the pod: expected distinct names")));
+            }
+            match pod_port {
+                None => drop(all.ports.insert(name.clone(), (*host_port, *host_ip))),
+                Some(port) => all.publish(name, port, *host_port, *host_ip)?,
             }
         }
         Ok(all)
     }
 
-    /// Returns the host's port for a port's first number, if the pod gives one.
+    /// Returns the host's port for a socket-activated port's first number, if the pod gives one. Publishes other ports.
     fn host_port(&mut self, port: &Port) -> Result<Option<u16>> {
-        let Some(host_port) = self.ports.get(&port.name).copied() else { return Ok(None) };
-        if !self.met.insert(port.name.clone()) {
-            let name = &port.name;
+        let name = &port.name;
+        let Some((host_port, address)) = self.ports.get(name).copied() else { return Ok(None) };
+        if !self.met.insert(name.clone()) {
             return Err(Error::new(format!(
                 "port {name} of the pod: expected one app with a port of this name"
             )));
         }
-        if !port.socket_activated && port.numbers().next() != Some(host_port) {
-            self.warnings.push(format!(
-                "hostPort {host_port} of port {} is not enforced: the pod has the host's network",
-                port.name
-            ));
+        match (port.socket_activated, address) {
+            (true, None) => {}
+            (true, Some(address)) => {
+                return Err(Error::new(format!(
+                    "port {name} has hostIP {address}: expected none, or 0.0.0.0 or [::], where its sockets listen"
+                )));
+            }
+            (false, _) => self.publish(name, port, host_port, address)?,
         }
         Ok(Some(host_port))
     }
 
-    /// Returns warnings about what is not enforced. A port that no app has is an error.
-    pub(super) fn finish(self) -> Result<Vec<String>> {
-        match self.ports.keys().find(|name| !self.met.contains(*name)) {
-            Some(name) => {
-                Err(Error::new(format!("port {name} of the pod: expected an app with a port of this name")))
+    fn publish(&mut self, name: &PortName, port: &Port, host: u16, address: Option<IpAddr>) -> Result<()> {
+        let first = port.numbers().next().expect("a range of ports has a first one");
+        let has = match self.mode {
+            Mode::Private => {
+                let published = Published::new(address, port.protocol, host, first, port.count());
+                self.published.push(published.map_err(|error| error.within(format_args!("port {name}")))?);
+                return Ok(());
             }
-            None => Ok(self.warnings),
+            Mode::Host if host == first => return Ok(()),
+            Mode::Host => "the host's network",
+            Mode::None => "no network",
+        };
+        self.warnings.push(format!("hostPort {host} of port {name} is not enforced: the pod has {has}"));
+        Ok(())
+    }
+
+    /// Returns the published ports, and warnings about what is not enforced. A port that no app has is an error.
+    pub(super) fn finish(self) -> Result<(Vec<Published>, Vec<String>)> {
+        if let Some(name) = self.ports.keys().find(|name| !self.met.contains(*name)) {
+            return Err(Error::new(format!(
+                "port {name} of the pod: expected an app with a port of this name"
+            )));
         }
+        check_distinct(&self.published)?;
+        let count: usize = self.published.iter().map(Published::count).sum();
+        if count > PUBLISHED_MAX {
+            return Err(Error::new(format!("{count} published ports: expected at most {PUBLISHED_MAX}")));
+        }
+        Ok((self.published, self.warnings))
     }
 }
 
-/// Returns the sockets for an app's ports. The pod has the host's network, so a socket listens at the host's port.
+/// Returns the sockets for an app's ports. They are opened on the host, whichever network the pod has, so a socket listens
+/// at the host's port.
 pub(super) fn sockets(ports: &[Port], host: &mut HostPorts) -> Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     let mut names = BTreeSet::new();
@@ -91,7 +129,7 @@ pub(super) fn sockets(ports: &[Port], host: &mut HostPorts) -> Result<Vec<Socket
 }
 
 /// Checks that all of a pod's sockets can exist at the same time.
-pub(super) fn check_distinct(apps: &[App]) -> Result<()> {
+pub(super) fn check_sockets(apps: &[App]) -> Result<()> {
     let mut taken = BTreeMap::new();
     for (app, socket) in apps.iter().flat_map(|app| app.sockets.iter().map(move |socket| (app, socket))) {
         if let Some(other) = taken.insert((socket.protocol, socket.port), &app.name) {

@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use super::protocol::Protocol;
 use crate::error::{Error, Result};
-use crate::manifest::Protocol;
 use crate::text::escape;
 
 /// One port or a range of them; the host's and the pod's numbers count up together, and all are from 1 to 65535.

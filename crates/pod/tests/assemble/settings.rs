@@ -125,21 +125,55 @@ fn sockets_are_for_the_ports_that_ask_for_them() {
         assert!(sockets(&pod_manifest(&entry, &json!({"ports": [port]}))).is_ok(), "{every}");
     }
     assert_eq!(moved[..2], ["web tcp 8080", "web tcp 8081"]);
+    assert_eq!(warnings, Vec::<String>::new());
+    let of_host = json!({"ports": ports["ports"], "annotations": [{"name": "gantry/net", "value": "host"}]});
+    let (_, warnings) = sockets(&pod_manifest(&entry, &of_host)).unwrap();
     assert!(warnings[0].contains("hostPort 98 of port own is not enforced"), "{warnings:?}");
     for (ports, why) in [
         (json!([{"name": "none", "hostPort": 1}]), "expected an app with a port of this name"),
         (json!([{"name": "web", "hostPort": 65_535}]), "above 65535"),
         (json!([{"name": "web", "hostPort": 0}]), "invalid port number 0"),
-        (
-            json!([{"name": "web", "hostPort": 1, "hostIP": "127.0.0.1"}]),
-            "hostIP \"127.0.0.1\": expected none",
-        ),
+        (json!([{"name": "web", "hostPort": 1, "hostIP": "127.0.0.1"}]), "hostIP 127.0.0.1: expected none"),
         (json!([{"name": "web", "hostPort": 1}, {"name": "web", "hostPort": 2}]), "two ports web"),
     ] {
         refused(&pod_manifest(&entry, &json!({"ports": ports})), &image, why);
     }
     let both = json!([{"name": "a", "imageID": digest(1)}, {"name": "b", "imageID": digest(1)}]);
     refused(&runtime(&both, &json!([])), &image, "as one of app a");
+}
+
+#[test]
+fn ports_are_published_if_the_pod_has_a_network_of_its_own() {
+    let mut spec = app();
+    spec["ports"] = json!([{"name": "web", "protocol": "tcp", "port": 80, "count": 2}]);
+    let entry = json!({"name": "a", "image": {"id": digest(1)}});
+    let published = |ports: Value, net: &str| {
+        let more = json!({"ports": ports, "annotations": [{"name": "gantry/net", "value": net}]});
+        let pod = assemble(&pod_manifest(&entry, &more), &image(&spec))?;
+        let texts = pod.published.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Ok::<_, pod::Error>((texts, pod.warnings))
+    };
+    let port = json!({"name": "dns", "protocol": "udp", "port": 53});
+    let all = json!([{"name": "web", "hostPort": 8080, "hostIP": "127.0.0.1"},
+                     {"name": "more", "hostPort": 5353, "podPort": port}]);
+    let expected = ["5353:53/udp", "127.0.0.1:8080-8081:80-81/tcp"];
+    assert_eq!(published(all.clone(), "private").unwrap(), (expected.map(str::to_owned).to_vec(), vec![]));
+    let (none, warnings) = published(all.clone(), "none").unwrap();
+    assert_eq!((none.len(), warnings.len()), (0, 2));
+    assert!(warnings[0].contains("the pod has no network"), "{warnings:?}");
+    assert_eq!(published(all, "host").unwrap().1.len(), 2);
+    let same = json!([{"name": "web", "hostPort": 80}]);
+    assert_eq!(published(same, "host").unwrap(), (vec![], vec![]));
+    for (ports, why) in [
+        (json!([{"name": "web", "hostPort": 1, "hostIP": "here"}]), "hostIP \"here\": expected an address"),
+        (json!([{"name": "web", "hostPort": 65_535}]), "the last port is 65536"),
+        (
+            json!([{"name": "web", "hostPort": 53}, {"name": "x", "hostPort": 54, "podPort": {"name": "x", "protocol": "tcp", "port": 1}}]),
+            "in common",
+        ),
+    ] {
+        assert!(published(ports, "private").unwrap_err().to_string().contains(why), "{why}");
+    }
 }
 
 /// What OCI images ask for works for every image.

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a pod's manifest says about its network, in annotations of the pod:
+//!
+//! - `gantry/net`: `private`, `none` or `host`.
+//! - `gantry/forwarding`: `set`: a host that does not forward IPv4 is made to.
+//! - `gantry/dns`: nameservers in place of the host's, with commas between them; `gantry/dns-search`: domains.
+//! - `gantry/hosts`: `own`, `host` or `none`.
+//! - `gantry/add-host`: `NAME=ADDRESS`, with commas between them: more lines for the hosts file.
+//!
+//! An image has none of them: which network a pod has is decided by those who run it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::mode::Mode;
+use crate::error::{Error, Result};
+use crate::text::escape;
+
+/// The annotations' names.
+pub const NET: &str = "gantry/net";
+const FORWARDING: &str = "gantry/forwarding";
+const DNS: &str = "gantry/dns";
+const DNS_SEARCH: &str = "gantry/dns-search";
+const HOSTS: &str = "gantry/hosts";
+const ADD_HOST: &str = "gantry/add-host";
+
+/// The longest name of a host (RFC 1035, section 2.3.4).
+const NAME_MAX: usize = 253;
+
+/// What is said about a pod's network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Which network it has.
+    pub mode: Mode,
+    /// What is done about a host that forwards nothing.
+    pub forwarding: Forwarding,
+    /// Nameservers in place of the host's.
+    pub servers: Vec<IpAddr>,
+    /// Domains in place of the host's, that names are looked for in.
+    pub search: Vec<HostName>,
+    /// Where the hosts file is from.
+    pub hosts: HostsFile,
+    /// More lines for it.
+    pub more_hosts: Vec<MoreHost>,
+}
+
+/// What is done about a host that forwards nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It is left as it is.
+    #[default]
+    Keep,
+    /// It is made to forward IPv4.
+    Set,
+}
+
+/// Where a pod's hosts file is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostsFile {
+    /// The image's, completed by the pod's own name and loopback.
+    #[default]
+    Own,
+    /// The host's, completed in the same way.
+    Host,
+    /// The image's as it is.
+    None,
+}
+
+/// The name of a host or a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(String);
+
+/// A line of a hosts file: `NAME=ADDRESS`, or `NAME:ADDRESS` as others write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoreHost {
+    /// The name.
+    pub name: HostName,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+impl Settings {
+    /// Reads an annotation. Returns whether it is one of these.
+    ///
+    /// # Errors
+    /// Fails if its value is none that it can have.
+    pub fn read(&mut self, name: &str, value: &str) -> Result<bool> {
+        let within = |error: Error| error.within(format_args!("annotation {name}"));
+        match name {
+            NET => self.mode = value.parse().map_err(within)?,
+            FORWARDING if value == "set" => self.forwarding = Forwarding::Set,
+            FORWARDING => {
+                return Err(within(Error::new(format!("invalid value {}: expected set", escape(value)))));
+            }
+            DNS => self.servers = list(value, address).map_err(within)?,
+            DNS_SEARCH => self.search = list(value, str::parse).map_err(within)?,
+            HOSTS => self.hosts = value.parse().map_err(within)?,
+            ADD_HOST => self.more_hosts = list(value, str::parse).map_err(within)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Returns annotations that say the same, without those that say what is usual.
+    pub fn annotations(&self) -> Vec<(&'static str, String)> {
+        let usual = Self::default();
+        let joined = |list: Vec<String>| list.join(",");
+        let all = [
+            (self.mode != usual.mode).then(|| (NET, self.mode.to_string())),
+            (self.forwarding == Forwarding::Set).then(|| (FORWARDING, "set".into())),
+            (!self.servers.is_empty())
+                .then(|| (DNS, joined(self.servers.iter().map(ToString::to_string).collect()))),
+            (!self.search.is_empty())
+                .then(|| (DNS_SEARCH, joined(self.search.iter().map(ToString::to_string).collect()))),
+            (self.hosts != usual.hosts).then(|| (HOSTS, self.hosts.to_string())),
+            (!self.more_hosts.is_empty())
+                .then(|| (ADD_HOST, joined(self.more_hosts.iter().map(ToString::to_string).collect()))),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+fn list<T>(value: &str, read: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
+    value.split(',').map(|word| read(word.trim())).collect()
+}
+
+fn address(text: &str) -> Result<IpAddr> {
+    text.parse()
+        .map_err(|_| Error::new(format!("invalid address {}: expected one as 192.0.2.1", escape(text))))
+}
+
+impl FromStr for HostName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_name = !text.is_empty() && text.len() <= NAME_MAX && text.bytes().all(is_allowed);
+        if !is_name || text.starts_with('-') || text.contains("..") {
+            return Err(Error::new(format!(
+                "invalid host name {}: expected one as db.example",
+                escape(text)
+            )));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for MoreHost {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, of_host) = text.split_once(['=', ':']).ok_or_else(|| {
+            Error::new(format!("invalid host {}: expected NAME=ADDRESS, as db=192.0.2.7", escape(text)))
+        })?;
+        Ok(Self { name: name.parse()?, address: address(of_host.trim_matches(['[', ']']))? })
+    }
+}
+
+impl fmt::Display for MoreHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.address)
+    }
+}
+
+impl FromStr for HostsFile {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::Own, Self::Host, Self::None];
+        all.into_iter().find(|file| file.to_string() == text).ok_or_else(|| {
+            Error::new(format!("invalid hosts file {}: expected own, host or none", escape(text)))
+        })
+    }
+}
+
+impl fmt::Display for HostsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own => "own",
+            Self::Host => "host",
+            Self::None => "none",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_say_what_the_settings_are() {
+        let all = [
+            (NET, "host"),
+            (FORWARDING, "set"),
+            (DNS, "192.0.2.53,2001:db8::53"),
+            (DNS_SEARCH, "a.example,."),
+            (HOSTS, "none"),
+            (ADD_HOST, "db=192.0.2.7,v6=2001:db8::1"),
+        ];
+        let mut settings = Settings::default();
+        assert_eq!(settings.annotations(), []);
+        for (name, value) in all {
+            assert_eq!(settings.read(name, value), Ok(true), "{name}");
+        }
+        let said = settings.annotations();
+        assert_eq!(said.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(), all);
+        assert_eq!(settings.read("gantry/restart", "no"), Ok(false));
+        assert_eq!("db:192.0.2.7".parse::<MoreHost>(), "db=192.0.2.7".parse());
+        assert_eq!("db:[::1]".parse::<MoreHost>(), "db=::1".parse());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_annotation() {
+        for (name, value, expected) in [
+            (NET, "bridge", "unknown network \"bridge\": expected private, none or host"),
+            (FORWARDING, "yes", "invalid value \"yes\": expected set"),
+            (DNS, "", "invalid address \"\": expected one as 192.0.2.1"),
+            (DNS, "192.0.2.1,dns.example", "invalid address \"dns.example\": expected one as 192.0.2.1"),
+            (DNS_SEARCH, "a b", "invalid host name \"a b\": expected one as db.example"),
+            (HOSTS, "image", "invalid hosts file \"image\": expected own, host or none"),
+            (ADD_HOST, "db", "invalid host \"db\": expected NAME=ADDRESS, as db=192.0.2.7"),
+            (ADD_HOST, "a\n=192.0.2.1", "invalid host name \"a\\n\": expected one as db.example"),
+        ] {
+            let error = Settings::default().read(name, value).unwrap_err().to_string();
+            assert_eq!(error, format!("annotation {name}: {expected}"));
+        }
+    }
+}
