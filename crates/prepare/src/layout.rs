@@ -133,7 +133,7 @@ pub(crate) fn replace_init(staging: &Staging<'_>, mut init: InputFile) -> Result
     fchmod(&file, Mode::from_raw_mode(INIT_MODE))?;
     fsync(&file)?;
     fsync(&stage1)?;
-    staging.write_file(layout::OWN_INIT, b"")
+    Ok(staging.write_file(layout::OWN_INIT, b"")?)
 }
 
 /// Makes a copy of stage1, and a copy of its image for every app.
