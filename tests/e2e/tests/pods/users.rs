@@ -227,7 +227,7 @@ fn apps_can_not_reach_each_other_or_systemd() {
         let pod = gantry.prepare(&[&image], &["--pod-manifest", path.to_str().unwrap()]);
         let mut running = gantry.start(&pod);
         let said = running.read_until(if safe { "done\n" } else { "got through" });
-        assert_eq!(said.contains("got through"), !safe, "{users}: {said}");
+        assert!(!said.contains("got through"), "{users}: {said}");
         running.signal(nix::sys::signal::Signal::SIGTERM);
         running.wait();
         gantry.wait_all();

@@ -32,8 +32,12 @@ fn two_apps(gantry: &Gantry) -> (std::path::PathBuf, std::path::PathBuf) {
 
 fn prepare(gantry: &Gantry, layout: &str) -> (std::path::PathBuf, String) {
     let (file, pod) = two_apps(gantry);
+    prepare_of(gantry, &file, &pod, layout)
+}
+
+fn prepare_of(gantry: &Gantry, file: &Path, pod: &Path, layout: &str) -> (std::path::PathBuf, String) {
     let arguments = ["--pod-manifest", pod.to_str().unwrap(), "--layout", layout];
-    let output = gantry.with_images("prepare", &[&file], &arguments).output().unwrap();
+    let output = gantry.with_images("prepare", &[file], &arguments).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{error}");
     (Path::new(String::from_utf8(output.stdout).unwrap().trim()).to_owned(), error)
@@ -95,15 +99,22 @@ fn overlays_are_what_is_made_where_they_can_be() {
 fn where_overlays_can_not_be_made_trees_are_copied() {
     let gantry = Gantry::new();
     let over = OnOverlay::new(&gantry);
-    let (pod, said) = prepare(&gantry, "auto");
+    let (file, pod) = two_apps(&gantry);
+    let arguments = ["--pod-manifest", pod.to_str().unwrap()];
+    let output = gantry.with_images("prepare", &[&file], &arguments).output().unwrap();
+    refused(&output, &["can't map ids", "gantry/users: host"]);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&pod).unwrap()).unwrap();
+    manifest["annotations"] = serde_json::json!([{"name": "gantry/users", "value": "host"}]);
+    fs::write(&pod, manifest.to_string()).unwrap();
+    let (prepared, said) = prepare_of(&gantry, &file, &pod, "auto");
     let lines: Vec<_> = said.lines().collect();
     assert!(
         lines.len() == 2 && lines[0].starts_with("warning: no overlays here") && lines[1] == "layout: copies",
         "{said}"
     );
-    runs(&gantry, &pod);
-    let file = image(&gantry, "other", "word");
-    let output = gantry.with_images("prepare", &[&file], &["--layout", "overlay"]).output().unwrap();
+    runs(&gantry, &prepared);
+    let arguments = ["--pod-manifest", pod.to_str().unwrap(), "--layout", "overlay"];
+    let output = gantry.with_images("prepare", &[&file], &arguments).output().unwrap();
     refused(&output, &["no overlays here", "--layout copy"]);
     drop(over);
 }
