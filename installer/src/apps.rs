@@ -68,7 +68,8 @@ struct Words {
     /// Either a file: a tar of a file `manifest` and a directory `rootfs`, plain or compressed with gzip, bzip2, xz or
     /// zstd. With DIGEST (sha256-HEX or sha512-HEX), its uncompressed tar must have this digest; an image that is in the
     /// store by this digest is not read again. Or an OCI image: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-    /// docker-archive:FILE[:NAME], docker://HOST/REPO[:TAG][@DIGEST], or the plain path of a layout or archive with one image, whose id DIGEST is then. Or
+    /// docker-archive:FILE[:NAME], or the plain path of a layout or archive with one image, whose id DIGEST is then;
+    /// HOST/REPO[:TAG][@DIGEST] or docker://HOST/… in a registry. Or
     /// an image in the store: its id, the beginning of its id, or its name.
     #[arg(value_name = "IMAGE", value_parser = image_parser())]
     named: Vec<ImageArgument>,
@@ -89,13 +90,14 @@ struct Words {
     ///
     /// kind=host is a file or directory of the host: `data,kind=host,source=/srv/data`. File systems mounted below it
     /// are included, unless recursive=false. kind=empty is a new directory that belongs to the pod:
-    /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With readOnly=true, apps
+    /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. kind=image is the same, but
+    /// begins with what the image has at the mount point: content, owner and mode. With readOnly=true, apps
     /// can't write to the volume. SRC:DST mounts a file or directory of the host's, or the pod's volume SRC, at DST in
     /// an app; DST alone a new directory of the pod's.
     #[arg(
         long = "volume",
         short = 'v',
-        value_name = "NAME,kind=host,source=PATH|NAME,kind=empty[,FIELD=VALUE…]|[SRC:]DST[:ro]",
+        value_name = "NAME,kind=host,source=PATH|NAME,kind=empty|NAME,kind=image[,FIELD=VALUE…]|[SRC:]DST[:ro]",
         value_parser = VolumeOption::parse
     )]
     volumes: Vec<VolumeOption>,

@@ -16,6 +16,7 @@ mod help;
 mod options;
 mod pod_json;
 mod pod_process;
+mod pull_options;
 mod remover;
 mod table;
 mod time;

@@ -12,10 +12,11 @@ use pod::{HostName, PodName};
 use archive::Limits;
 use pods::logs::{Driver, LogOptions};
 use prepare::apps::{Grouped, PodSettings, Setting};
-use prepare::{LayoutArgument, PodEntry, Request};
+use prepare::{LayoutArgument, PodEntry, Request, When};
 
 use crate::apps::{self, Apps};
 use crate::context::Context;
+use crate::pull_options::PullOptions;
 
 /// The heading of options about the pod as a whole.
 const POD: &str = "Options of the pod";
@@ -91,6 +92,8 @@ pub(crate) struct PodOptions {
     #[arg(long, value_enum, default_value_t = Layout::Auto)]
     pub(crate) layout: Layout,
     #[command(flatten)]
+    pub(crate) pull: PullOptions,
+    #[command(flatten)]
     pub(crate) limits: LimitOptions,
 }
 
@@ -138,6 +141,7 @@ impl PodOptions {
             pod_manifest: self.pod_manifest,
             layout: self.layout.into(),
             limits: self.limits.limits(),
+            pulling: self.pull.pulling(When::Missing),
         }
     }
 }

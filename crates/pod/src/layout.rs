@@ -11,6 +11,8 @@
 //!     alias-v1/                    links to trees:
 //!       file-LENGTH-sha256-HEX     by the length and digest of the archive file that the tree came from
 //!       sha512-HEX                 by the sha512 of its tar
+//!     name-v1/names                what images are called, and which blobs they are made of: JSON
+//!     blob-v1/sha256-HEX           a blob of an OCI image: a layer, a configuration, a manifest; complete
 //!   staging/ID/                    a pod directory or tree being built, locked by its builder
 //!   containers/ID/                 a pod directory, 0700
 //!     container                    the pod's manifest
@@ -52,6 +54,12 @@ pub const STORE: &str = "store";
 pub const TREES: &str = "store/tree-v1";
 /// Links from other names to trees, in DIR.
 pub const ALIASES: &str = "store/alias-v1";
+/// The directory of the names of images, in DIR.
+pub const NAMES: &str = "store/name-v1";
+/// The file of these names, in its directory.
+pub const NAMES_FILE: &str = "names";
+/// Blobs of OCI images by their digests, in DIR.
+pub const BLOBS: &str = "store/blob-v1";
 /// The file that describes a tree, in a tree's directory.
 pub const TREE_INFO: &str = "info";
 /// The file that describes a tree's objects, in a tree's directory.

@@ -11,18 +11,23 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use pod::digest::Sha256;
 use pod::id::{ImageId, TreeId};
-use pod::layout as names;
+use pod::layout as files;
 use pod::text::escape;
 
 use crate::assemble::{self, Image};
-use crate::inputs::{ImageInput, Inputs, ManifestInput};
+use crate::copied;
+use crate::find::ImageInput;
+use crate::inputs::{Inputs, ManifestInput};
 use crate::layout::{self, Trees};
 use crate::name::Claim;
+use crate::pull::Pulled;
 use crate::request::PodEntry;
 use store::DataDir;
+use store::blobs::Blobs;
 use store::extract::Expected;
 use store::listener::Listener;
-use store::staging::{Published, Staging};
+use store::names::{self, NamedImage};
+use store::staging::{Published, Staging, Sync};
 use store::{About as _, Acquired, Importer, Selector, Stored, Tree, TreeKind};
 use sys::Interrupt;
 
@@ -39,7 +44,7 @@ pub struct Prepared {
 
 /// Prepares the pod directory and calls `announce` with it. If `announce` fails, the directory is removed again.
 pub fn apply(
-    inputs: Inputs,
+    inputs: Inputs<'_>,
     interrupt: &Interrupt,
     listener: &'static dyn Listener,
     announce: impl FnOnce(&Prepared) -> Result<()>,
@@ -51,7 +56,7 @@ pub fn apply(
 }
 
 fn in_data_dir(
-    inputs: Inputs,
+    inputs: Inputs<'_>,
     data_dir: &DataDir,
     interrupt: &Interrupt,
     announce: impl FnOnce(&Prepared) -> Result<()>,
@@ -65,10 +70,14 @@ fn in_data_dir(
     // Dropped last: a tree is taken out of the store only once nothing uses it or refers to it.
     let mut added = Added::to(data_dir);
     let acquired = acquire(&importer, stage1, images, &named)?;
+    let copied = manifest.copied();
     let Assembled { staging, pod, manifest } = put_together(data_dir, &acquired.images, manifest, &named)?;
     interrupt.check()?;
     let trees = added.publish(acquired, &named)?;
-    let laid = layout::lay_out(data_dir, &staging, &trees, &pod, layout, interrupt)?;
+    let mut laid = layout::lay_out(data_dir, &staging, &trees, &pod, layout, interrupt)?;
+    if copied::fill(&staging, &trees, &pod, &copied, interrupt)? {
+        laid.sync = Sync::FileSystem;
+    }
     if let Some(init) = stage1_init {
         layout::replace_init(&staging, init).context("cannot give the pod its /init")?;
     }
@@ -80,7 +89,7 @@ fn in_data_dir(
 /// Adds the images that the pod's manifest names and nobody has given: they are in the store, if they are anywhere.
 ///
 /// If images are given, they are to be all of them.
-fn with_named(mut images: Vec<ImageInput>, named: &[ImageId]) -> Vec<ImageInput> {
+fn with_named<'s>(mut images: Vec<ImageInput<'s>>, named: &[ImageId]) -> Vec<ImageInput<'s>> {
     if images.is_empty() {
         let distinct: BTreeSet<_> = named.iter().copied().collect();
         images.extend(distinct.into_iter().map(|id| ImageInput::Stored(Selector::Id(id))));
@@ -98,13 +107,17 @@ struct AcquiredTrees<'h> {
 struct AcquiredTree<'h> {
     tree: Acquired<'h>,
     shown: String,
+    /// What it is called from now on.
+    named: NamedImage,
+    /// Keeps its blobs until it is.
+    _blobs: Option<Blobs<'h>>,
 }
 
 /// Finds or unpacks all trees: stage1's and the images' in parallel.
 fn acquire<'h>(
     importer: &Importer<'h>,
     (mut stage1, digest): (store::input::InputFile, Sha256),
-    images: Vec<ImageInput>,
+    images: Vec<ImageInput<'_>>,
     named: &[ImageId],
 ) -> Result<AcquiredTrees<'h>> {
     let shown = stage1.shown();
@@ -122,30 +135,19 @@ fn acquire<'h>(
         Ok::<_, anyhow::Error>((of_stage1, of_images))
     })?;
     let tree = of_stage1.about(|| format!("stage1 {shown}"))?;
-    Ok(AcquiredTrees { stage1: AcquiredTree { tree, shown }, images: of_images? })
+    let stage1 = AcquiredTree { tree, shown, named: NamedImage::default(), _blobs: None };
+    Ok(AcquiredTrees { stage1, images: of_images? })
 }
 
 fn acquire_image<'h>(
     importer: &Importer<'h>,
-    image: ImageInput,
+    image: ImageInput<'_>,
     named: &[ImageId],
 ) -> Result<AcquiredTree<'h>> {
     let shown = image.shown();
-    let tree = match image {
-        ImageInput::Stored(selector) => {
-            store::resolve(importer.data_dir, &selector).map(Acquired::Known).map_err(Into::into)
-        }
-        ImageInput::Remote(image) => image.acquire(importer),
-        ImageInput::Oci(image, _) => {
-            image::oci::layered(&image).and_then(|image| Ok(importer.acquire_layers(&image)?))
-        }
-        ImageInput::File(mut source, id) => {
-            let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
-            importer.acquire(&mut source, TreeKind::Image, expected, named).map_err(Into::into)
-        }
-    };
-    let tree = tree.with_context(|| format!("image {shown}"))?;
-    Ok(AcquiredTree { tree, shown })
+    let Pulled { tree, named, blobs } =
+        image.acquire(importer, named).with_context(|| format!("image {shown}"))?;
+    Ok(AcquiredTree { tree, shown, named, _blobs: blobs })
 }
 
 /// A pod that was checked, and its staging directory, which is empty.
@@ -163,7 +165,7 @@ fn put_together<'h>(
     named: &[ImageId],
 ) -> Result<Assembled<'h>> {
     let mut images: Vec<Image<'_>> = Vec::new();
-    for AcquiredTree { tree, shown } in acquired {
+    for AcquiredTree { tree, shown, .. } in acquired {
         let image = Image::read(data_dir, tree, shown, named).with_context(|| format!("image {shown}"))?;
         let is_new = images.iter().all(|other| other.id != image.id);
         ensure!(is_new, "image {shown}: {} is given twice: expected each image once", image.id);
@@ -207,9 +209,11 @@ impl<'h> Added<'h> {
         Ok(Trees { stage1, images })
     }
 
-    fn publish_one(&mut self, AcquiredTree { tree, shown }: AcquiredTree<'_>) -> Result<Tree> {
+    fn publish_one(&mut self, image: AcquiredTree<'_>) -> Result<Tree> {
+        let AcquiredTree { tree, shown, named, _blobs } = image;
         let Stored { tree, is_new } = tree.publish().about(|| format!("cannot store {shown}"))?;
         self.trees.extend(is_new.then_some(tree.id()));
+        names::add(self.data_dir, tree.id(), named)?;
         Ok(tree)
     }
 
@@ -224,7 +228,7 @@ impl Drop for Added<'_> {
             return;
         }
         let removed =
-            store::remove(self.data_dir, &self.trees).and_then(|_| store::sweep_aliases(self.data_dir));
+            store::remove(self.data_dir, &self.trees).and_then(|_| store::sweep_names(self.data_dir));
         let _ = removed.and_then(|()| store::forget_if_empty(self.data_dir));
     }
 }
@@ -238,20 +242,20 @@ fn publish(
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     if let Some(name) = &entry.name {
-        staging.write_file(names::NAME, format!("{name}\n").as_bytes())?;
+        staging.write_file(files::NAME, format!("{name}\n").as_bytes())?;
     }
     if entry.is_removed_at_end {
-        staging.write_file(names::REMOVED_AT_END, b"")?;
+        staging.write_file(files::REMOVED_AT_END, b"")?;
     }
     // Held until the pod has its place: no other pod gets the same name meanwhile.
     let _claim = entry.name.as_ref().map(|name| Claim::on(data_dir, name)).transpose()?;
-    staging.write_file(names::MANIFEST, manifest)?;
-    staging.write_file(names::LAYERS, laid.layers.to_json().as_bytes())?;
+    staging.write_file(files::MANIFEST, manifest)?;
+    staging.write_file(files::LAYERS, laid.layers.to_json().as_bytes())?;
     let name = std::ffi::CString::new(staging.id().to_string())?;
     let published = staging.publish(&data_dir.containers, &name, laid.sync)?;
     ensure!(published == Published::New, "pod {} is there already", staging.id());
     let path: &Path = data_dir.path();
-    let path = path.join(names::CONTAINERS).join(staging.id().to_string());
+    let path = path.join(files::CONTAINERS).join(staging.id().to_string());
     let prepared = Prepared { path, layout: laid.shown, warnings: pod.warnings };
     match announce(&prepared) {
         Ok(()) => Ok(prepared),

@@ -2,41 +2,38 @@
 //! Inputs: everything that a request names, open and checked. Invariant: nothing has been written, and no file is looked
 //! up again.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use pod::digest::{Digest, Sha256};
+use anyhow::{Context, Result, anyhow, bail};
+use pod::digest::Sha256;
 use pod::exec::Word;
 use pod::id::ImageId;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
-use pod::name::EnvName;
+use pod::name::{EnvName, VolumeName};
 use pod::text::escape;
 
 use crate::apps::{AppOptions, MountSource, PodSettings, environment_file};
+use crate::find::{Finder, ImageInput};
 use crate::host_volume::open_source;
-use crate::pull::RemoteImage;
 use crate::request::{LayoutArgument, PodEntry, Request};
+use crate::session::Session;
 use crate::volume_argument::VolumeArgument;
 use archive::Limits;
-use image::ImageArgument;
 use image::MANIFEST_MAX;
-use image::oci::reference::ImageRef;
-use image::oci::{self, OciImage};
 use image::stage1;
 use report::Hint as _;
-use store::Selector;
-use store::input::{InputFile, OpenError};
-use sys::Interrupt;
+use store::input::InputFile;
 
 /// The inputs of a pod directory, open.
 #[derive(Debug)]
-pub struct Inputs {
+pub struct Inputs<'s> {
     /// DIR.
     pub dir: PathBuf,
     /// Stage1, and the digest that its file must have.
     pub stage1: (InputFile, Sha256),
     /// The images.
-    pub images: Vec<ImageInput>,
+    pub images: Vec<ImageInput<'s>>,
     /// How the pod gets its trees.
     pub layout: LayoutArgument,
     /// Limits on what archives may ask for.
@@ -47,75 +44,6 @@ pub struct Inputs {
     pub entry: PodEntry,
     /// The program that the pod has in place of stage1's `/init`.
     pub stage1_init: Option<InputFile>,
-}
-
-/// Where an image comes from.
-#[derive(Debug)]
-pub enum ImageInput {
-    /// An archive file, and the id that the image must have.
-    File(Box<InputFile>, Option<ImageId>),
-    /// An OCI image's directory or file, and what a person called it.
-    Oci(Box<OciImage>, String),
-    /// A registry.
-    Remote(Box<RemoteImage>),
-    /// The store.
-    Stored(Selector),
-}
-
-impl ImageInput {
-    /// Opens an image's file or directory, or finds it in its registry. An argument that is not an existing file may be the name of an image in the store.
-    pub fn open(image: &ImageArgument, interrupt: &Interrupt) -> Result<Self> {
-        match image {
-            ImageArgument::Stored(selector) => Ok(Self::Stored(selector.clone())),
-            ImageArgument::Oci(ImageRef::Registry(name)) => {
-                RemoteImage::find(name, interrupt).map(Box::new).map(Self::Remote).context("image")
-            }
-            ImageArgument::Oci(image) => {
-                let found = oci::open(image).context("image")?;
-                Ok(Self::Oci(Box::new(found), image.to_string()))
-            }
-            ImageArgument::File { path, id } if path.is_dir() => {
-                let found = oci::open_directory(path).context("image")?;
-                Self::oci(found, escape(&path.to_string_lossy()), *id)
-            }
-            ImageArgument::File { path, id } => match InputFile::open(path) {
-                Ok(source) => match oci::open_file(source.file(), source.shown()).context("image")? {
-                    Some(found) => Self::oci(found, source.shown(), *id),
-                    None => Ok(Self::File(Box::new(source), *id)),
-                },
-                Err(error @ OpenError::Missing { .. }) => match path.to_str() {
-                    Some(name) if is_name(name) && id.is_none() => {
-                        Ok(Self::Stored(Selector::Name(name.to_owned())))
-                    }
-                    _ => Err(error).context("image"),
-                },
-                Err(error) => Err(error).context("image"),
-            },
-        }
-    }
-
-    fn oci(image: OciImage, shown: String, id: Option<ImageId>) -> Result<Self> {
-        if let Some(id) = id {
-            let (expected, found) = (id.to_string(), Digest::from(image.id).to_string());
-            ensure!(found == expected, "image {shown}: its id is {found}: expected {expected}");
-        }
-        Ok(Self::Oci(Box::new(image), shown))
-    }
-
-    /// Returns the image's name for messages.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::File(source, _) => source.shown(),
-            Self::Oci(_, shown) => shown.clone(),
-            Self::Remote(image) => image.shown().to_owned(),
-            Self::Stored(selector) => selector.shown(),
-        }
-    }
-}
-
-/// Tells whether `text` can be an image's name. A path that begins with a slash or a dot is always a path.
-fn is_name(text: &str) -> bool {
-    !text.starts_with(['/', '.']) && text.parse::<pod::name::Identifier>().is_ok()
 }
 
 /// What a generated manifest is made of, beside the images.
@@ -177,6 +105,17 @@ pub enum ManifestInput {
 }
 
 impl ManifestInput {
+    /// Returns the volumes that begin with what their images have, as far as a command line says so.
+    pub(crate) fn copied(&self) -> BTreeSet<VolumeName> {
+        match self {
+            Self::Generate(described) => {
+                let copied = described.volumes.iter().filter(|volume| volume.is_copied);
+                copied.map(|volume| volume.name.clone()).collect()
+            }
+            Self::Given(..) => BTreeSet::new(),
+        }
+    }
+
     /// Returns the images that the manifest names; none for a generated one, which takes the given images.
     pub fn named_images(&self) -> Vec<ImageId> {
         match self {
@@ -186,11 +125,11 @@ impl ManifestInput {
     }
 }
 
-impl Inputs {
+impl<'s> Inputs<'s> {
     /// Opens everything that `request` names.
-    pub fn open(request: &Request, interrupt: &Interrupt) -> Result<Self> {
-        let images =
-            request.images.iter().map(|image| ImageInput::open(image, interrupt)).collect::<Result<_>>()?;
+    pub fn open(request: &Request, session: &'s Session<'s>) -> Result<Self> {
+        let finder = Finder { dir: &request.dir, pulling: &request.pulling, session };
+        let images = request.images.iter().map(|image| finder.find(image)).collect::<Result<_>>()?;
         let manifest = match &request.pod_manifest {
             None => ManifestInput::Generate(Box::new(Described::open(request)?)),
             Some(path) => read_manifest(path)?,

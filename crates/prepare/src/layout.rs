@@ -170,7 +170,7 @@ fn copies(stage1: &OwnedFd, trees: &Trees, pod: &Pod, interrupt: &Interrupt) -> 
 }
 
 /// Makes a directory and its missing parents.
-fn make_all(root: &OwnedFd, path: &str) -> Result<OwnedFd> {
+pub(crate) fn make_all(root: &OwnedFd, path: &str) -> Result<OwnedFd> {
     let mut directory = open_below(root, ".")?;
     for name in path.split('/') {
         directory = match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -3,18 +3,17 @@
 //! turns out not to have the image.
 //!
 //! What the host says about registries is obeyed as [`registry`] describes it. Layers go into files of a staging directory,
-//! and are decoded by a worker alone, like those of a local image.
+//! and from there to the store's blobs, each as soon as it is complete. A blob that is there is not fetched again. Layers
+//! are decoded by a worker alone, like those of a local image.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use archive::Exceeded;
 use image::oci::reference::RegistryRef;
 use image::oci::{
@@ -22,92 +21,87 @@ use image::oci::{
 };
 use pod::blob::BlobDigest;
 use registry::policy::Image;
-use registry::registries::{Plan, Registries};
-use registry::{
-    Blob, Client, Decision, Manifest, Name, Options, Places, Policy, Proxies, Pull, Silent, Version, Wanted,
-};
+use registry::{Blob, Decision, Manifest, Pull, Version, Wanted};
 use report::told;
-use store::listener::{Listener, Progress};
+use store::blobs::Blobs;
+use store::names::{BlobKind, KeptBlob, NamedImage};
 use store::staging::Staging;
 use store::{Acquired, Importer};
-use sys::Interrupt;
+
+use crate::pulling::Pulling;
+use crate::session::Session;
 
 /// How many layers are fetched at the same time.
 const CONNECTIONS: usize = 4;
-/// How often the interrupt is looked at.
-const TICK: Duration = Duration::from_millis(100);
-/// The number of hex digits by which progress names a layer.
-const SHORT: usize = 12;
 
-/// The layers that were fetched.
+/// Blobs that were found or fetched.
 type Files = BTreeMap<BlobDigest, Arc<File>>;
+
+/// The documents that led to an image, with their media types, by their digests.
+type Read = BTreeMap<BlobDigest, (String, Vec<u8>)>;
 
 /// An image in a registry, known by its manifests.
 #[derive(Debug)]
-pub struct RemoteImage {
-    options: Options,
-    plan: Plan,
+pub struct RemoteImage<'s> {
+    session: &'s Session<'s>,
+    pull: Pull<'s>,
     selected: Selected,
+    documents: Read,
     /// What it was asked for by.
-    shown: String,
-    /// Its name and tag.
-    name: String,
-    warnings: Vec<String>,
+    name: RegistryRef,
+    drops_blobs: bool,
 }
 
-impl RemoteImage {
-    /// Finds an image for this machine, and checks that the host's policy allows it.
-    pub(crate) fn find(name: &RegistryRef, interrupt: &Interrupt) -> Result<Self> {
-        let shown = format!("docker://{name}");
-        let places = Places::from_environment(|name| std::env::var_os(name));
-        let registries = Registries::load(&places.registries)?;
-        let reference = registries.resolve(&Name::parse(&name.to_string())?)?;
-        let decision = match Policy::load(&places.policies)? {
-            Some(policy) => policy.decide(&Image::Registry(&reference))?,
-            None => Decision::Accept,
-        };
-        let options = Options {
-            credentials: places.credentials,
-            certificates: places.certificates,
-            proxies: Proxies::from_environment(|name| std::env::var(name).ok())?,
-            ..Options::default()
-        };
-        let plan = registries.plan(&reference)?;
-        let selected = until(interrupt, &options.cancel, || {
-            let client = Client::new(options.clone(), &Silent);
-            documents(&client.pull(&plan), &decision)
-        })?;
-        let warnings = registries.warnings().to_vec();
-        Ok(Self { options, plan, selected, shown, name: name.tagged(), warnings })
+/// An image's tree, and what it is called from now on.
+#[derive(Debug)]
+pub struct Pulled<'h> {
+    /// The tree, in the store or ready for it.
+    pub tree: Acquired<'h>,
+    /// What [`store::names::add`] is to be told once the tree is in the store.
+    pub named: NamedImage,
+    /// Keeps its blobs until then.
+    pub(crate) blobs: Option<Blobs<'h>>,
+}
+
+impl<'h> Pulled<'h> {
+    /// Returns a tree that gets no name.
+    pub(crate) fn unnamed(tree: Acquired<'h>) -> Self {
+        Self { tree, named: NamedImage::default(), blobs: None }
+    }
+}
+
+impl<'s> RemoteImage<'s> {
+    /// Finds an image, and checks that the host's policy allows it.
+    pub(crate) fn find(name: &RegistryRef, pulling: &Pulling, session: &'s Session<'s>) -> Result<Self> {
+        let reference = session.resolve(&name.to_string())?;
+        let decision = session.decide(&Image::Registry(&reference))?;
+        let pull = session.pull(&reference)?;
+        let (selected, documents) = session.until(|| documents(&pull, &decision, &pulling.platform()))?;
+        let (name, drops_blobs) = (name.clone(), pulling.drops_blobs);
+        Ok(Self { session, pull, selected, documents, name, drops_blobs })
     }
 
     /// Returns the image's name for messages.
-    pub(crate) fn shown(&self) -> &str {
-        &self.shown
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.name)
     }
 
     /// Returns the image's tree, from the store or from layers that are fetched.
     ///
     /// # Errors
-    /// If a layer can't be fetched or is refused, or the system fails. Nothing is left behind then.
-    pub fn acquire<'h>(self, importer: &Importer<'h>) -> Result<Acquired<'h>> {
-        let listener = importer.data_dir.listener;
-        self.warnings.iter().for_each(|warning| listener.warn(warning));
-        if let Some(known) = importer.known_layers(tree_id(self.selected.manifest.config.digest)?)? {
-            return Ok(known);
+    /// If a layer can't be fetched or is refused, or the system fails. Nothing but complete blobs is left behind then.
+    pub(crate) fn acquire<'h>(self, importer: &Importer<'h>) -> Result<Pulled<'h>> {
+        let blobs = Blobs::open(importer.data_dir)?;
+        let config = self.selected.manifest.config.digest;
+        if let Some(tree) = importer.known_layers(tree_id(config)?)? {
+            let all = self.blobs();
+            let kept = if blobs.has_all(&all)? { all } else { Vec::new() };
+            return Ok(Pulled { tree, named: self.named(kept), blobs: Some(blobs) });
         }
-        let most = importer.limits.bytes;
-        let size: u64 =
-            self.selected.manifest.layers.iter().fold(0, |sum, layer| layer.size.saturating_add(sum));
-        let too_large = || format!("{}: layers of {size} bytes: expected at most {most}", self.shown);
-        ensure!(
-            size <= most,
-            told(store::fault::Fault::from(Exceeded::raised_by("--max-bytes", too_large())))
-        );
-        // On drop, it is removed with the layers in it.
+        self.check_size(importer.limits.bytes)?;
+        // On drop, it is removed with the blobs in it.
         let staging = Staging::create(importer.data_dir)?;
-        let (config, files) =
-            until(importer.interrupt, &self.options.cancel, || self.fetch(&staging, listener))?;
+        let (config, files) = self.session.until(|| self.fetch(&staging, &blobs))?;
         let part = |layer: &Descriptor| match files.get(&layer.digest) {
             Some(file) => Ok(Part { file: Arc::clone(file), offset: 0, length: layer.size }),
             None => Err(image::oci::Error::Invalid {
@@ -115,47 +109,133 @@ impl RemoteImage {
                 why: "was not fetched: expected it".into(),
             }),
         };
-        let image = OciImage::assemble(self.selected, config, vec![self.name], part).map_err(told)?;
-        Ok(importer.acquire_layers(&layered(&image)?)?)
+        let names = vec![self.name.tagged()];
+        let image = OciImage::assemble(self.selected.clone(), config, names, part).map_err(told)?;
+        let tree = importer.acquire_layers(&layered(&image)?)?;
+        let kept = if self.drops_blobs { Vec::new() } else { self.blobs() };
+        Ok(Pulled { tree, named: self.named(kept), blobs: Some(blobs) })
     }
 
-    /// Fetches the configuration, and all layers into files.
-    fn fetch(&self, staging: &Staging<'_>, listener: &'static dyn Listener) -> Result<(Vec<u8>, Files)> {
-        let told = Told(listener);
-        let client = Client::new(self.options.clone(), &told);
-        let pull = client.pull(&self.plan);
-        let Descriptor { digest, size, .. } = self.selected.manifest.config;
-        ensure!(size <= DOCUMENT_MAX, "config {digest} of {size} bytes: expected at most {DOCUMENT_MAX}");
-        let mut config = Vec::new();
-        pull.blob(digest, size, &mut config)?;
+    fn check_size(&self, most: u64) -> Result<()> {
+        let layers = &self.selected.manifest.layers;
+        let size: u64 = layers.iter().fold(0, |sum, layer| layer.size.saturating_add(sum));
+        let too_large = || format!("{}: layers of {size} bytes: expected at most {most}", self.shown());
+        ensure!(
+            size <= most,
+            told(store::fault::Fault::from(Exceeded::raised_by("--max-bytes", too_large())))
+        );
+        Ok(())
+    }
+
+    /// Returns what the image is called now: by its tag, and by the digest that the registry has it by.
+    fn named(&self, blobs: Vec<KeptBlob>) -> NamedImage {
+        let Selected { digest, indices, .. } = &self.selected;
+        let repository = format!("{}/{}", self.name.host, self.name.repository);
+        let digests =
+            [digest].into_iter().chain(indices.first()).map(|digest| format!("{repository}@{digest}"));
+        // An image that is asked for by its digest has no tag that is known.
+        let names = self.name.digest.is_none().then(|| self.name.tagged());
+        NamedImage { names: names.into_iter().collect(), digests: digests.collect(), blobs }
+    }
+
+    /// Lists the blobs that the image is made of.
+    fn blobs(&self) -> Vec<KeptBlob> {
+        let Selected { manifest, digest, indices } = &self.selected;
+        let document = |kind, digest: &BlobDigest| {
+            let read = self.documents.get(digest);
+            let size = read.map_or(0, |(_, bytes)| bytes.len() as u64);
+            KeptBlob { kind, media_type: read.map(|(kind, _)| kind.clone()), digest: *digest, size }
+        };
+        let blob = |kind, from: &Descriptor| {
+            let media_type = Some(from.media_type.clone());
+            KeptBlob { kind, media_type, digest: from.digest, size: from.size }
+        };
+        let indices = indices.iter().map(|digest| document(BlobKind::Index, digest));
+        let mut all: Vec<_> = indices.chain([document(BlobKind::Manifest, digest)]).collect();
+        all.push(blob(BlobKind::Config, &manifest.config));
+        all.extend(manifest.layers.iter().map(|layer| blob(BlobKind::Layer, layer)));
+        all
+    }
+
+    /// Fetches what the blobs don't have of the image's configuration and layers, and keeps them and the documents.
+    fn fetch(&self, staging: &Staging<'_>, blobs: &Blobs<'_>) -> Result<(Vec<u8>, Files)> {
+        let config = self.config(staging, blobs)?;
         // A layer may stand twice in an image.
         let layers = &self.selected.manifest.layers;
         let sizes: BTreeMap<_, _> = layers.iter().map(|layer| (layer.digest, layer.size)).collect();
-        let wanted = sizes.into_iter().map(|(digest, size)| {
-            let sink = staging.create_file(&digest.hex())?;
-            Ok(Wanted { blob: Blob { digest, size }, sink })
-        });
-        let wanted = wanted.collect::<Result<_>>()?;
-        let files = Mutex::new(BTreeMap::new());
+        let (mut found, mut wanted) = (Files::new(), Vec::new());
+        for (digest, size) in sizes {
+            match blobs.find_intact(digest, size)? {
+                Some(file) => drop(found.insert(digest, Arc::new(file))),
+                None => {
+                    let sink = staging.create_file(&digest.hex())?;
+                    wanted.push(Wanted { blob: Blob { digest, size }, sink });
+                }
+            }
+        }
+        let files = Mutex::new(found);
+        let (keeps, directory) = (!self.drops_blobs, staging.as_fd());
         let keep = |blob: Blob, file: File| {
+            if keeps {
+                let kept = blobs.publish(directory, &blob.digest.hex(), blob.digest);
+                kept.map_err(|error| io::Error::other(error.to_string()))?;
+            }
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
             files.insert(blob.digest, Arc::new(file));
             Ok(())
         };
-        pull.blobs(wanted, CONNECTIONS, &keep)?;
+        self.pull.blobs(wanted, CONNECTIONS, &keep)?;
+        if keeps {
+            for (digest, (_, bytes)) in &self.documents {
+                keep_document(staging, blobs, *digest, bytes)?;
+            }
+            blobs.sync()?;
+        }
         Ok((config, files.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn config(&self, staging: &Staging<'_>, blobs: &Blobs<'_>) -> Result<Vec<u8>> {
+        let Descriptor { digest, size, .. } = self.selected.manifest.config;
+        ensure!(size <= DOCUMENT_MAX, "config {digest} of {size} bytes: expected at most {DOCUMENT_MAX}");
+        let mut config = Vec::new();
+        if let Some(mut file) = blobs.find_intact(digest, size)? {
+            file.read_to_end(&mut config)?;
+            return Ok(config);
+        }
+        self.pull.blob(digest, size, &mut config)?;
+        if !self.drops_blobs {
+            keep_document(staging, blobs, digest, &config)?;
+        }
+        Ok(config)
     }
 }
 
-/// Fetches the manifests of the image for this machine, and verifies its signatures if the policy asks for some.
-fn documents(pull: &Pull<'_>, decision: &Decision) -> Result<Selected> {
+/// Returns what messages call an image of a registry.
+pub(crate) fn shown(name: &RegistryRef) -> String {
+    format!("docker://{name}")
+}
+
+fn keep_document(staging: &Staging<'_>, blobs: &Blobs<'_>, digest: BlobDigest, bytes: &[u8]) -> Result<()> {
+    if blobs.find(digest, bytes.len() as u64)?.is_some() {
+        return Ok(());
+    }
+    staging.write_file(&digest.hex(), bytes)?;
+    Ok(blobs.publish(staging, &digest.hex(), digest)?)
+}
+
+/// Fetches the manifests of the image for a platform, and verifies its signatures if the policy asks for some. Returns
+/// those that led to the image, too.
+fn documents(pull: &Pull<'_>, decision: &Decision, platform: &Platform) -> Result<(Selected, Read)> {
     let top = pull.manifest()?;
     let descriptor = Descriptor::of_document(top.media_type, top.digest, top.bytes.len() as u64);
-    let selected = select(&Remote { pull, top: &top }, &descriptor, &Platform::host()).map_err(told)?;
+    let remote = Remote { pull, top: &top, read: RefCell::default() };
+    let selected = select(&remote, &descriptor, platform).map_err(told)?;
     if let Decision::Signed(signatures) = decision {
         pull.verify(signatures, &[top.digest, selected.digest])?;
     }
-    Ok(selected)
+    let mut read = remote.read.into_inner();
+    read.retain(|digest, _| *digest == selected.digest || selected.indices.contains(digest));
+    Ok((selected, read))
 }
 
 /// The documents of a repository.
@@ -163,6 +243,8 @@ struct Remote<'a> {
     pull: &'a Pull<'a>,
     /// The one that was asked for.
     top: &'a Manifest,
+    /// Those that were read so far.
+    read: RefCell<Read>,
 }
 
 impl Documents for Remote<'_> {
@@ -181,47 +263,7 @@ impl Documents for Remote<'_> {
             let why = format!("has {} bytes: expected {}", bytes.len(), descriptor.size);
             return Err(image::oci::Error::Invalid { document: what(), why });
         }
+        self.read.borrow_mut().insert(digest, (descriptor.media_type.clone(), bytes.clone()));
         Ok(bytes)
-    }
-}
-
-/// Does `work`, which ends early once `cancel` is set: that is, once a signal asks for it.
-fn until<T>(interrupt: &Interrupt, cancel: &AtomicBool, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let (done, end) = channel::<()>();
-    let watch = move || {
-        while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            if interrupt.signal().is_some() {
-                cancel.store(true, Ordering::Relaxed);
-            }
-        }
-    };
-    thread::scope(|scope| {
-        thread::Builder::new().spawn_scoped(scope, watch).context("cannot start a thread")?;
-        let result = work();
-        drop(done);
-        result
-    })
-}
-
-/// The user, as the client of registries tells them what it does.
-#[derive(Debug)]
-struct Told(&'static dyn Listener);
-
-impl registry::Listener for Told {
-    fn note(&self, note: &str) {
-        self.0.warn(note);
-    }
-
-    fn begin(&self, blob: &BlobDigest, size: u64) -> Box<dyn registry::Progress> {
-        Box::new(Step(self.0.begin(&format!("pulling {}", &blob.hex()[..SHORT]), size)))
-    }
-}
-
-#[derive(Debug)]
-struct Step(Box<dyn Progress>);
-
-impl registry::Progress for Step {
-    fn reach(&self, bytes: u64) {
-        self.0.reach(bytes);
     }
 }

@@ -7,6 +7,7 @@ use pod::PodName;
 use pod::digest::Sha256;
 
 use crate::apps::{AppOptions, PodSettings};
+use crate::pulling::Pulling;
 use crate::volume_argument::VolumeArgument;
 use archive::Limits;
 use image::ImageArgument;
@@ -41,6 +42,8 @@ pub struct Request {
     pub layout: LayoutArgument,
     /// Limits on what archives may ask for.
     pub limits: Limits,
+    /// How images are had from registries.
+    pub pulling: Pulling,
 }
 
 /// What is known of a pod beside its manifest: files of its own in the pod directory.

@@ -9,14 +9,16 @@ use pod::text::escape;
 
 use image::Invalid;
 
-/// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]` or
-/// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,readOnly=BOOL]`.
+/// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]`,
+/// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,readOnly=BOOL]` or `NAME,kind=image[,readOnly=BOOL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeArgument {
     /// The name of the mount points that it fulfils.
     pub name: VolumeName,
     /// The volume itself.
     pub volume: Volume,
+    /// Whether it begins with what the image has at its mount point.
+    pub is_copied: bool,
 }
 
 impl VolumeArgument {
@@ -34,7 +36,10 @@ impl VolumeArgument {
                 return Err(invalid("each field once"));
             }
         }
-        let kind = match fields.remove("kind") {
+        let kind = fields.remove("kind");
+        let is_copied = kind == Some("image");
+        let kind = match kind {
+            Some("image") => VolumeKind::Empty(Ownership::default()),
             Some("host") => VolumeKind::Host {
                 source: fields
                     .remove("source")
@@ -59,12 +64,12 @@ impl VolumeArgument {
                     (id(fields.remove("uid"), default.uid)?, id(fields.remove("gid"), default.gid)?);
                 VolumeKind::Empty(Ownership { mode, uid, gid })
             }
-            _ => return Err(invalid("kind=host or kind=empty")),
+            _ => return Err(invalid("kind=host, kind=empty or kind=image")),
         };
         let read_only = flag(fields.remove("readOnly"), false)
             .ok_or_else(|| invalid("readOnly=true or readOnly=false"))?;
         match fields.keys().next() {
-            None => Ok(Self { name, volume: Volume { kind, read_only } }),
+            None => Ok(Self { name, volume: Volume { kind, read_only }, is_copied }),
             Some(unknown) => Err(invalid(&format!("no field {} for this kind", escape(unknown)))),
         }
     }
@@ -87,11 +92,19 @@ mod tests {
     fn volumes() {
         let host = |source: &str, recursive, read_only| {
             let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive };
-            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only } })
+            Ok(VolumeArgument {
+                name: "data".parse().unwrap(),
+                volume: Volume { kind, read_only },
+                is_copied: false,
+            })
         };
         let empty = |mode, uid, gid| {
             let kind = VolumeKind::Empty(Ownership { mode, uid, gid });
-            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only: false } })
+            Ok(VolumeArgument {
+                name: "data".parse().unwrap(),
+                volume: Volume { kind, read_only: false },
+                is_copied: false,
+            })
         };
         let parse = VolumeArgument::parse;
         assert_eq!(parse("data,kind=host,source=/srv"), host("/srv", true, false));
@@ -101,6 +114,8 @@ mod tests {
             host("/srv", false, false)
         );
         assert_eq!(parse("data,kind=empty"), empty(0o755, 0, 0));
+        let copied = VolumeArgument { is_copied: true, ..empty(0o755, 0, 0).unwrap() };
+        assert_eq!(parse("data,kind=image"), Ok(copied));
         assert_eq!(parse("data,kind=empty,mode=1777,uid=7,gid=8"), empty(0o1777, 7, 8));
         for bad in [
             "",
@@ -109,6 +124,8 @@ mod tests {
             "data,source=/srv",
             "data,kind=empty,source=/srv",
             "data,kind=empty,mode=8",
+            "data,kind=image,mode=0755",
+            "data,kind=image,source=/srv",
             "data,kind=empty,uid=4294967295",
             "data,kind=empty,uid=root",
             "data,kind=host,source=/srv,mode=0755",

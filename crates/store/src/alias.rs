@@ -75,7 +75,7 @@ pub(crate) fn tree_of(data_dir: &DataDir, image: ImageId) -> Result<Option<TreeI
 }
 
 /// Removes the aliases that lead nowhere.
-pub fn sweep(data_dir: &DataDir) -> Result<()> {
+pub(crate) fn sweep(data_dir: &DataDir) -> Result<()> {
     for name in names(data_dir)? {
         let found = readlinkat(&data_dir.aliases, &name, Vec::new());
         let tree = found.ok().and_then(|target| parse(target.to_bytes()));

@@ -32,7 +32,15 @@ use sys::{Interrupt, locks};
 const ATTEMPTS: usize = 64;
 const AS_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// The directories that DIR consists of, each after its parent.
-const PARTS: [&str; 5] = [layout::STAGING, layout::CONTAINERS, layout::STORE, layout::TREES, layout::ALIASES];
+const PARTS: [&str; 7] = [
+    layout::STAGING,
+    layout::CONTAINERS,
+    layout::STORE,
+    layout::TREES,
+    layout::ALIASES,
+    layout::NAMES,
+    layout::BLOBS,
+];
 
 /// The data directory DIR, locked against removal.
 #[derive(Debug)]
@@ -50,6 +58,10 @@ pub struct DataDir {
     pub trees: OwnedFd,
     /// The store's aliases, which are other names of trees.
     pub aliases: OwnedFd,
+    /// The directory of the file of images' names.
+    pub(crate) names: OwnedFd,
+    /// Blobs of OCI images.
+    pub(crate) blobs: OwnedFd,
     /// The directories that this run made. Dropped after `staging`, whose lock would keep it from removing them.
     made: Made,
 }
@@ -68,10 +80,10 @@ impl DataDir {
     /// Opens DIR, an absolute path, and makes its missing parts with mode 0700.
     pub fn open(path: &Path, interrupt: &Interrupt, listener: &'static dyn Listener) -> Result<Self> {
         let mut made = Made { path: path.to_owned(), directories: Vec::new() };
-        let [staging, containers, trees, aliases] = open_parts(path, interrupt, &mut made)
+        let [staging, containers, trees, aliases, names, blobs] = open_parts(path, interrupt, &mut made)
             .about(|| format!("directory {}", escape(&path.to_string_lossy())))?;
         let (path, interrupt) = (path.to_owned(), interrupt.clone());
-        Ok(Self { path, interrupt, listener, staging, containers, trees, aliases, made })
+        Ok(Self { path, interrupt, listener, staging, containers, trees, aliases, names, blobs, made })
     }
 
     /// Opens DIR if it has a store.
@@ -105,8 +117,8 @@ impl DataDir {
     }
 }
 
-/// Opens the parts of DIR: staging, locked, containers, trees and aliases.
-fn open_parts(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<[OwnedFd; 4]> {
+/// Opens the parts of DIR: staging, locked, containers, trees, aliases, names and blobs.
+fn open_parts(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<[OwnedFd; 6]> {
     let staging = lock_shared(path, interrupt, made)?;
     let mut below = |name: &'static str| -> Result<OwnedFd> {
         let below = path.join(name);
@@ -117,7 +129,8 @@ fn open_parts(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<[Ow
     };
     let containers = below(layout::CONTAINERS)?;
     below(layout::STORE)?;
-    Ok([staging, containers, below(layout::TREES)?, below(layout::ALIASES)?])
+    let (trees, aliases) = (below(layout::TREES)?, below(layout::ALIASES)?);
+    Ok([staging, containers, trees, aliases, below(layout::NAMES)?, below(layout::BLOBS)?])
 }
 
 /// Opens `staging/` in DIR and takes a shared lock on it.

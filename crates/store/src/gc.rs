@@ -14,7 +14,7 @@ use crate::overlay;
 use crate::references::References;
 use crate::staging::{self, Locked, Mounted};
 use crate::tree::{self, ids, read_info};
-use crate::{alias, info::Info};
+use crate::{alias, blobs, info::Info, names};
 
 /// How many trees are locked at once.
 const BATCH: usize = 32;
@@ -41,12 +41,30 @@ pub enum Outcome {
     Kept(Kept),
 }
 
-/// Removes every tree that no pod refers to and no process uses, and all aliases that lead nowhere.
+/// Removes every tree that no pod refers to and no process uses, and what belongs to trees that are not there.
 pub fn collect(data_dir: &DataDir) -> Result<Vec<(TreeId, Outcome)>> {
     let outcomes = remove(data_dir, &ids(data_dir)?)?;
-    alias::sweep(data_dir)?;
+    sweep(data_dir)?;
     forget_if_empty(data_dir)?;
     Ok(outcomes)
+}
+
+/// Removes what belongs to trees that are not there: aliases, names, and then the blobs that no image is made of.
+///
+/// # Errors
+/// If the system fails, or the names can't be understood.
+pub fn sweep(data_dir: &DataDir) -> Result<()> {
+    sweep_names(data_dir)?;
+    blobs::sweep(data_dir)
+}
+
+/// Does the same, but leaves all blobs: a command that failed finds them when it is repeated.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn sweep_names(data_dir: &DataDir) -> Result<()> {
+    alias::sweep(data_dir)?;
+    names::sweep(data_dir)
 }
 
 /// Forgets what is known about overlays if the store has no trees.

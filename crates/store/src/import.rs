@@ -96,10 +96,15 @@ impl<'h> Importer<'h> {
     /// # Errors
     /// If a layer is refused or is not the one that the image states, or the system fails. Nothing is left behind then.
     pub fn acquire_layers(&self, image: &Layered) -> Result<Acquired<'h>> {
-        let Layered { id, layers, frame } = image;
-        if let Some(known) = self.known_layers(*id)? {
-            return Ok(known);
+        match self.known_layers(image.id)? {
+            Some(known) => Ok(known),
+            None => Ok(Acquired::New(self.unpack_layers(image)?)),
         }
+    }
+
+    /// Unpacks an image of layers in staging, whether or not the store has its tree.
+    pub(crate) fn unpack_layers(&self, image: &Layered) -> Result<New<'h>> {
+        let Layered { id, layers, frame } = image;
         let kind = TreeKind::Image;
         let staging = Staging::create(self.data_dir)?;
         let root = staging.make_directory(layout::TREE)?;
@@ -107,7 +112,7 @@ impl<'h> Importer<'h> {
         let flattened = unpacker::layers::unpack(kind, self.limits, layers, frame, place, self.interrupt)?;
         let Self { data_dir, interrupt, name_of, .. } = *self;
         let complete = Complete::of_layers(*id, flattened);
-        Ok(Acquired::New(New { data_dir, interrupt, name_of, staging, kind, complete, source: None }))
+        Ok(New { data_dir, interrupt, name_of, staging, kind, complete, source: None })
     }
 
     /// Unpacks an archive file in staging, whether or not the store has its tree.

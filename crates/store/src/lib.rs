@@ -7,6 +7,7 @@
 //! vanishes.
 
 mod alias;
+pub mod blobs;
 pub mod copy;
 mod damage;
 mod data_dir;
@@ -20,6 +21,7 @@ mod info;
 pub mod init;
 pub mod input;
 pub mod listener;
+pub mod names;
 mod new;
 pub mod overlay;
 pub mod record;
@@ -33,16 +35,15 @@ pub mod unpacker;
 mod unremoved;
 mod verify;
 
-pub use alias::sweep as sweep_aliases;
 pub use data_dir::{DataDir, check_guarded};
 pub use error::{About, Error, Result};
-pub use gc::{Kept, Outcome, collect, forget_if_empty, remove};
+pub use gc::{Kept, Outcome, collect, forget_if_empty, remove, sweep, sweep_names};
 pub use import::{Acquired, Importer, Layered};
 pub use info::{Info, TreeKind};
 pub use new::{NameOf, Stored};
 pub use references::References;
-pub use repair::{Known, Repair, repair};
-pub use select::{images, resolve};
+pub use repair::{Known, LayeredOf, Repair, repair};
+pub use select::{find, images, resolve};
 pub use selector::{NoImage, Selector};
 pub use tree::{Tree, ids};
 pub use verify::{Verdict, verify};

@@ -18,7 +18,8 @@ use crate::damage::told_apart;
 use crate::data_dir::DataDir;
 use crate::error::{About as _, Error, Result};
 use crate::extract::Expected;
-use crate::import::Importer;
+use crate::fault::Fault;
+use crate::import::{Importer, Layered};
 use crate::info::{Info, TreeKind};
 use crate::input::InputFile;
 use crate::new::New;
@@ -68,21 +69,31 @@ fn info(directory: &OwnedFd) -> Result<Option<Info>> {
     Ok(told_apart(read_info(directory))?.ok())
 }
 
-/// Extracts a damaged tree again from the file it came from, or takes it out of the store.
+/// Makes an image of layers of the blobs that the store keeps; `None` if it doesn't keep all of them.
+///
+/// This is a parameter because the store knows no image format.
+pub type LayeredOf = fn(&DataDir, TreeId) -> Result<Option<Layered>, Fault>;
+
+/// Extracts a damaged tree again from the file or the blobs it came from, or takes it out of the store.
 ///
 /// The tree is taken out only if it can't be extracted any more. The tree's own info says which file it came from, or
 /// else what was `known` about the tree.
 ///
 /// # Errors
 /// If neither can be done for now; the tree is still there then.
-pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId) -> Result<Repair> {
+pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId, layered_of: LayeredOf) -> Result<Repair> {
     let data_dir = importer.data_dir;
     let name = tree::name(id);
     let Some(locked) = staging::lock(&data_dir.trees, &name).about(|| "cannot lock it")? else {
         return Ok(Repair::InUse);
     };
     let own = info(&locked.directory)?.filter(|info| info.id == id);
-    match again(importer, own.as_ref().or_else(|| known.0.get(&id)), id)? {
+    let info = own.as_ref().or_else(|| known.0.get(&id));
+    let again = match info.and_then(|info| Some((info.kind, info.source.as_ref()?))) {
+        Some((kind, path)) => from_file(importer, kind, Path::new(path), id)?,
+        None => from_blobs(importer, id, layered_of)?,
+    };
+    match again {
         Again::Unpacked(new) => {
             importer.interrupt.check()?;
             Ok(Repair::Renewed(Box::new(new.replace(locked)?)))
@@ -103,21 +114,31 @@ enum Again<'h> {
     Impossible(String),
 }
 
+impl<'h> Again<'h> {
+    fn of(unpacked: Result<New<'h>>, about: &str) -> Result<Self> {
+        match unpacked {
+            Ok(new) => Ok(Self::Unpacked(Box::new(new))),
+            Err(Error::Refused(why)) => Ok(Self::Impossible(one_line(&format!("{about}: {why}")))),
+            Err(error) => Err(error.at(about)),
+        }
+    }
+}
+
+/// Extracts a tree once more from the blobs that are kept of its image.
+fn from_blobs<'h>(importer: &Importer<'h>, id: TreeId, layered_of: LayeredOf) -> Result<Again<'h>> {
+    match layered_of(importer.data_dir, id)? {
+        Some(image) => Again::of(importer.unpack_layers(&image), "cannot extract it anew from its blobs"),
+        None => Ok(Again::Impossible("nothing says which file it came from".into())),
+    }
+}
+
 /// Extracts a tree from its file once more, whatever the store has.
-fn again<'h>(importer: &Importer<'h>, info: Option<&Info>, id: TreeId) -> Result<Again<'h>> {
-    let Some((kind, path)) = info.and_then(|info| Some((info.kind, Path::new(info.source.as_ref()?)))) else {
-        return Ok(Again::Impossible("nothing says which file it came from".into()));
-    };
+fn from_file<'h>(importer: &Importer<'h>, kind: TreeKind, path: &Path, id: TreeId) -> Result<Again<'h>> {
     let shown = escape(&path.to_string_lossy());
     if is_gone(path).about(|| format!("cannot look at {shown}"))? {
         return Ok(Again::Impossible(format!("{shown} is not there any more")));
     }
-    let about = format!("cannot extract it anew from {shown}");
-    match unpack(importer, path, kind, id) {
-        Ok(new) => Ok(Again::Unpacked(Box::new(new))),
-        Err(Error::Refused(why)) => Ok(Again::Impossible(one_line(&format!("{about}: {why}")))),
-        Err(error) => Err(error.at(about)),
-    }
+    Again::of(unpack(importer, path, kind, id), &format!("cannot extract it anew from {shown}"))
 }
 
 fn is_gone(path: &Path) -> io::Result<bool> {

@@ -7,6 +7,7 @@ use crate::alias;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::info::{Info, TreeKind};
+use crate::names::Names;
 use crate::selector::{NoImage, Selector};
 use crate::tree::{Found, Tree, ids};
 
@@ -18,14 +19,22 @@ const ATTEMPTS: usize = 16;
 /// # Errors
 /// If the store has none or several.
 pub fn resolve(data_dir: &DataDir, selector: &Selector) -> Result<Tree> {
+    find(data_dir, selector)?.ok_or_else(|| Error::NoImage(NoImage(selector.clone())))
+}
+
+/// Returns the one image that is meant, if the store has any that may be.
+///
+/// # Errors
+/// If the store has several.
+pub fn find(data_dir: &DataDir, selector: &Selector) -> Result<Option<Tree>> {
     for _ in 0..ATTEMPTS {
         let Some(id) = one(&candidates(data_dir, selector)?, selector)? else { break };
         // No tree was open in between, so the image may be gone, and another one may be meant now.
         if let Some(tree) = Tree::open(data_dir, id, TreeKind::Image)? {
-            return Ok(tree);
+            return Ok(Some(tree));
         }
     }
-    Err(Error::NoImage(NoImage(selector.clone())))
+    Ok(None)
 }
 
 /// Returns the trees of the images that can be meant.
@@ -36,12 +45,25 @@ fn candidates(data_dir: &DataDir, selector: &Selector) -> Result<Vec<TreeId>> {
             images(data_dir, ids(data_dir)?.into_iter().filter(|id| id.to_string().starts_with(prefix)))?
         }
         Selector::Name(name) => {
+            let called = called(data_dir, name)?;
+            if !called.is_empty() {
+                return Ok(called);
+            }
             let mut images = images(data_dir, ids(data_dir)?)?;
             images.retain(|(_, info)| info.name.as_ref().is_some_and(|of_image| of_image.as_str() == name));
             images
         }
     };
     Ok(images.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Returns the images in the store that have been given a name.
+fn called(data_dir: &DataDir, name: &str) -> Result<Vec<TreeId>> {
+    let names = Names::read(data_dir)?;
+    let mut found: Vec<_> = names.find(name).into_iter().map(|(id, _)| id).collect();
+    found.sort_unstable();
+    found.dedup();
+    Ok(images(data_dir, found)?.into_iter().map(|(id, _)| id).collect())
 }
 
 fn one(found: &[TreeId], selector: &Selector) -> Result<Option<TreeId>> {

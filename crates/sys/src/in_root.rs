@@ -46,6 +46,11 @@ impl InRoot {
         }
     }
 
+    /// Opens the directory `path`, following links inside the root.
+    pub fn open_directory(&self, path: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
+        self.open(path, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
     /// Opens `path` for inspection only. A link is opened itself, not followed.
     pub fn open_itself(&self, path: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
         self.open(path, OFlags::PATH | OFlags::NOFOLLOW)

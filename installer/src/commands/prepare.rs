@@ -2,7 +2,7 @@
 //! `installer prepare`: lays out a pod directory and prints its path.
 
 use anyhow::Result;
-use prepare::{Inputs, Prepared};
+use prepare::{Inputs, Prepared, Session, Told};
 use store::listener::Listener as _;
 
 use super::run::write_uuid;
@@ -35,7 +35,9 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     if let Some(name) = &args.options.name {
         context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
     }
-    let inputs = Inputs::open(&args.options.request(context), &context.interrupt)?;
+    let told = Told(&Ui);
+    let session = Session::new(&told, &context.interrupt);
+    let inputs = Inputs::open(&args.options.request(context), &session)?;
     let tell = |pod: &Prepared| {
         write_uuid(uuid_file.as_deref(), pod)?;
         announce(pod)

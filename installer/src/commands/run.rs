@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::error::ErrorKind;
 use image::ImageArgument;
 use pods::Selector;
-use prepare::{Inputs, Prepared};
+use prepare::{Inputs, Prepared, Session, Told};
 
 use super::start::{Start, start};
 use crate::context::Context;
@@ -75,7 +75,9 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
 /// Prepares the pod and returns its directory.
 fn prepare(options: PodOptions, context: &Context) -> Result<PathBuf> {
     let (uuid_file, name) = (options.uuid_file.clone(), options.name.clone());
-    let inputs = Inputs::open(&options.request(context), &context.interrupt)?;
+    let told = Told(&Ui);
+    let session = Session::new(&told, &context.interrupt);
+    let inputs = Inputs::open(&options.request(context), &session)?;
     if let Some(name) = &name {
         context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
     }

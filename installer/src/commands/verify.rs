@@ -24,7 +24,8 @@ pub(crate) struct Args {
     /// Extract damaged ones again from the files they came from
     ///
     /// If the file is gone, or has another content by now, the damaged one is taken out of the store. If the file can't
-    /// be unpacked for another reason, it stays as it is.
+    /// be unpacked for another reason, it stays as it is. Images of registries are extracted from their layers, which
+    /// the store keeps.
     #[arg(long)]
     repair: bool,
     /// Images, by id, the beginning of an id, or name [default: everything in the store]
@@ -111,8 +112,10 @@ impl Verification<'_> {
     /// Repairs a tree if that was asked for, and reports how. Returns the tree if it is intact now.
     fn repair(&mut self, id: TreeId) -> Result<Option<Tree>> {
         let Some(known) = &self.known else { return Ok(None) };
-        let repair = store::repair(&self.importer, known, id).about(|| format!("cannot repair {id}"))?;
+        let repair = store::repair(&self.importer, known, id, image::oci::layered_of)
+            .about(|| format!("cannot repair {id}"))?;
         let said = match &repair {
+            Repair::Renewed(tree) if tree.info().source.is_none() => "renewed from its blobs".to_owned(),
             Repair::Renewed(_) => "renewed from its file".to_owned(),
             Repair::InUse => "in use, so not repaired: expected its pods to have ended".to_owned(),
             Repair::TakenOut(why, pods) => match pods.as_slice() {

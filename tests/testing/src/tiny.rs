@@ -16,9 +16,10 @@ use tempfile::TempDir;
 use xz2::write::XzEncoder;
 
 use crate::image::manifest;
+use crate::oci::OciImage;
 use crate::pods::image_id;
 use crate::program;
-use crate::rootfs::Node;
+use crate::rootfs::{Node, Rootfs};
 
 /// The modification time of every object in the archives.
 pub const MTIME: u64 = 1_600_000_000;
@@ -74,8 +75,20 @@ impl Tiny {
         path
     }
 
-    /// Returns an installer command for DIR. In `words`, `NAME.aci` stands for the image of that name, and `NAME.id`
-    /// for its id.
+    /// Returns the OCI layout of this name, of two layers, and writes it if it doesn't exist yet.
+    pub fn layout(&self, name: &str) -> PathBuf {
+        let path = self.path().join(format!("{name}.oci"));
+        if !path.exists() {
+            let lower = Rootfs::default().with("bin/a", Node::File(0o755, name.into()));
+            let upper = Rootfs::default().with("bin/.wh.none", Node::File(0o644, "".into()));
+            let upper = upper.with("etc/word", Node::File(0o644, "word".into()));
+            OciImage::new(&[&lower, &upper], &serde_json::json!({"Cmd": ["/bin/a"]})).write_layout(&path);
+        }
+        path
+    }
+
+    /// Returns an installer command for DIR. In `words`, `NAME.aci` stands for the image of that name, `NAME.id` for its
+    /// id, and `NAME.oci` for the OCI layout of that name.
     ///
     /// # Panics
     /// Panics if an image can't be written.
@@ -85,6 +98,7 @@ impl Tiny {
         for word in words {
             match word.rsplit_once('.') {
                 Some((name, "aci")) => command.arg(self.image(name)),
+                Some((name, "oci")) => command.arg(self.layout(name)),
                 Some((name, "id")) => command.arg(image_id(&self.image(name))),
                 _ => command.arg(word),
             };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From what was typed to what the store imports: an image's layers, and the frame around them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -22,7 +23,7 @@ use super::document::DOCUMENT_MAX;
 use super::error::Error;
 use super::platform::Platform;
 use super::reference::ImageRef;
-use super::source::{Archive, Content, Form, ImageLayer, Layout, OciImage, Source, recognise};
+use super::source::{Archive, Content, Form, ImageLayer, Layout, OciImage, Source};
 
 /// The file of an image's configuration in its tree, beside the manifest that was made from it.
 pub const CONFIG: &str = "config";
@@ -31,14 +32,14 @@ pub const CONFIG: &str = "config";
 ///
 /// # Errors
 /// If there is none, it is not of this form, or one of its documents is refused.
-pub fn open(image: &ImageRef) -> Result<OciImage> {
+pub fn open(image: &ImageRef, platform: &Platform) -> Result<OciImage> {
     let (source, form, name) = match image {
         ImageRef::Oci { directory, image } => (Layout::open(directory).map(Source::Layout), Form::Oci, image),
         ImageRef::OciArchive { file, image } => (archive(file)?, Form::Oci, image),
         ImageRef::DockerArchive { file, image } => (archive(file)?, Form::DockerSave, image),
         other => return Err(anyhow!("{other}: expected an image in a directory or a file")),
     };
-    let found = source.and_then(|source| source.image(form, name.as_deref(), &Platform::host()));
+    let found = source.and_then(|source| source.image(form, name.as_deref(), platform));
     found.map_err(told)
 }
 
@@ -53,9 +54,9 @@ fn archive(file: &Path) -> Result<Result<Source, Error>> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_directory(directory: &Path) -> Result<OciImage> {
-    let found = Layout::open(directory)
-        .and_then(|layout| Source::Layout(layout).image(Form::Oci, None, &Platform::host()));
+pub fn open_directory(directory: &Path, platform: &Platform) -> Result<OciImage> {
+    let found =
+        Layout::open(directory).and_then(|layout| Source::Layout(layout).image(Form::Oci, None, platform));
     found.map_err(|error| match error {
         Error::NoSource { file, .. } => {
             anyhow!("cannot open {file}: expected a regular file or an OCI layout")
@@ -64,18 +65,24 @@ pub fn open_directory(directory: &Path) -> Result<OciImage> {
     })
 }
 
-/// Opens the only image in an archive, if the file is one of OCI images. `shown` is what messages call it.
+/// Opens the only image in an archive, if the file is one of OCI images by its content, which was recognised. `shown` is
+/// what messages call it.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_file(file: &File, shown: String) -> Result<Option<OciImage>> {
-    let form = match recognise(file)? {
+pub fn open_file(
+    file: &File,
+    shown: String,
+    content: Content,
+    platform: &Platform,
+) -> Result<Option<OciImage>> {
+    let form = match content {
         Content::Oci => Form::Either,
         Content::DockerSave => Form::DockerSave,
         Content::Aci | Content::Compressed | Content::Other => return Ok(None),
     };
     let source = Archive::open(file.try_clone()?, shown).map(Source::Archive);
-    source.and_then(|source| source.image(form, None, &Platform::host())).map(Some).map_err(told)
+    source.and_then(|source| source.image(form, None, platform)).map(Some).map_err(told)
 }
 
 /// Returns what a tree's image asks for that pods don't do, one line each; nothing for an image that is no OCI image.
@@ -91,6 +98,29 @@ pub fn not_honoured(tree: &InRoot) -> Result<Vec<String>> {
     let checks =
         config.healthcheck.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
     Ok(checks.then(|| "its health check is not run".to_owned()).into_iter().collect())
+}
+
+/// Returns the labels of a tree's image; none for an image that is no OCI image.
+///
+/// # Errors
+/// If the configuration in the tree can't be read.
+pub fn labels(tree: &InRoot) -> Result<BTreeMap<String, String>> {
+    match tree.read_file(CONFIG, DOCUMENT_MAX) {
+        Err(error) if is_missing(&error) => Ok(BTreeMap::new()),
+        read => Ok(Config::parse(CONFIG, &read?)?.config.labels),
+    }
+}
+
+/// Tells whether a tree's image is for a platform. What is no OCI image is for the one that its manifest says.
+///
+/// # Errors
+/// If the configuration in the tree can't be read.
+pub fn is_for(tree: &InRoot, platform: &Platform) -> Result<bool> {
+    let bytes = match tree.read_file(CONFIG, DOCUMENT_MAX) {
+        Err(error) if is_missing(&error) => return Ok(true),
+        read => read?,
+    };
+    Ok(platform.rank(&Config::parse(CONFIG, &bytes)?.platform()).is_some())
 }
 
 /// Returns the image as the store imports it. Its tree is called by the digest of its configuration.

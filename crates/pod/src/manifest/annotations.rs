@@ -12,7 +12,8 @@
 //!   these don't know the user.
 //! - `gantry/home`: `of-user`: HOME is in the environment, by the image's passwd file, else `/`.
 //! - `gantry/mount-points`: `anonymous`: a mount point that no volume fulfils is no error. The app has what the image has
-//!   there, and its changes are the pod's.
+//!   there, and its changes are the pod's. `copied`: the same, and volumes of kind `empty` begin with what the image has
+//!   at their mount points.
 //!
 //! One counts only in a pod's manifest, since it is about the boundary between images:
 //!
@@ -67,7 +68,7 @@ pub struct Annotations {
     /// Which HOME an app has; `None` means that none is supplied.
     pub home: Option<OfUser>,
     /// What happens to mount points without a volume; `None` means that they are an error.
-    pub mount_points: Option<Anonymous>,
+    pub mount_points: Option<MountPoints>,
     /// Whose users an app's users are.
     pub users: Option<Users>,
 }
@@ -88,9 +89,14 @@ pub enum Users {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfUser;
 
-/// They are the image's own directories.
+/// What an image's own directories mean at its mount points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Anonymous;
+pub enum MountPoints {
+    /// Without a volume, the app has them.
+    Anonymous,
+    /// The same; and empty volumes begin as copies of them.
+    Copied,
+}
 
 /// When an app that has ended is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,7 +171,11 @@ impl TryFrom<Pairs> for Annotations {
                 GROUPS => all.groups = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
                 HOME => all.home = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
                 MOUNT_POINTS => {
-                    all.mount_points = Some(only(&value, "anonymous", Anonymous).map_err(invalid)?)
+                    all.mount_points = Some(match value.as_str() {
+                        "anonymous" => MountPoints::Anonymous,
+                        "copied" => MountPoints::Copied,
+                        _ => return Err(invalid("expected anonymous or copied".into())),
+                    });
                 }
                 USERS => {
                     all.users = Some(match value.as_str() {
@@ -227,7 +237,7 @@ mod tests {
             stop_signal: Some("2".parse().unwrap()),
             groups: Some(OfUser),
             home: Some(OfUser),
-            mount_points: Some(Anonymous),
+            mount_points: Some(MountPoints::Anonymous),
             ..Annotations::default()
         };
         assert_eq!(from_value::<Annotations>(said).unwrap(), expected);

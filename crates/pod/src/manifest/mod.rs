@@ -18,7 +18,7 @@ mod volume;
 use serde::Deserialize;
 
 pub use crate::network::Protocol;
-pub use annotations::{Annotations, Restart, Users};
+pub use annotations::{Annotations, MountPoints, Restart, Users};
 pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
 pub use pod::{HOST_NAME, PodApp, PodManifest, PodMount, PodPort, UserAnnotations};
 pub use pod_annotations::PodAnnotations;

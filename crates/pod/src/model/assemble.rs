@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::id::{ImageId, PodId};
 use crate::isolators::{Isolators, Resource, Seccomp};
 use crate::manifest::{
-    Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, MountPoint, PodApp, PodManifest,
-    RuntimeApp, Users,
+    Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, MountPoint, MountPoints, PodApp,
+    PodManifest, RuntimeApp, Users,
 };
 use crate::name::AppName;
 use crate::network::Settings;
@@ -171,6 +171,7 @@ fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: Annotatio
         post_stop: spec.event_handlers.post_stop.clone(),
         read_only_root: false,
         mounts: Vec::new(),
+        copies_volumes: annotations.mount_points == Some(MountPoints::Copied),
         sockets: Vec::new(),
         isolators: spec.isolators.clone(),
         restart: annotations.restart.unwrap_or_default(),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use identity::{Identity, SignedName};
 pub(crate) use requirement::SignedBy;
-pub use scope::Image;
+pub use scope::{Image, Layout};
 
 use crate::document;
 use crate::error::Error;

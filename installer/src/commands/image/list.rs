@@ -1,69 +1,163 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `installer image list`: lists the images in the store, as a table for people or as JSON for programs.
 
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
-use pod::id::TreeId;
+use pod::blob::BlobDigest;
+use pod::id::{PodId, TreeId};
 use serde_json::json;
-use store::{Info, References};
+use store::names::{NamedImage, Names};
+use store::{DataDir, Info, References, Selector, Tree};
 
 use crate::context::{Context, Format};
 use crate::exit::Exit;
+use crate::table::{self, Align};
 use crate::time::age;
 use crate::ui::Ui;
 
 /// List the images in the store
+///
+/// Each name of an image has a line. SIZE is what its files take, LAYERS what is kept of it as it was fetched, and SHARED
+/// how much of that other images need, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Only images with these names or ids
+    #[arg(value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Only images with this label, and this value if one is given; repeat the option for more labels
+    #[arg(long = "label", value_name = "KEY[=VALUE]")]
+    labels: Vec<String>,
     /// The format of the list
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
+/// An image, and all that is listed of it.
+struct Row {
+    id: TreeId,
+    info: Info,
+    named: NamedImage,
+    labels: BTreeMap<String, String>,
+    /// What is kept of it as it was fetched.
+    layers: u64,
+    /// How much of that other images need.
+    shared: u64,
+    pods: Vec<PodId>,
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let in_store = context.in_store(|data_dir| {
-        let references = References::read(data_dir)?;
-        print_list(&store::images(data_dir, store::ids(data_dir)?)?, &references, args.format)
+        let mut rows = rows(data_dir)?;
+        let given: Vec<_> = args.images.iter().map(|image| Selector::any(image)).collect();
+        let names = Names::read(data_dir)?;
+        rows.retain(|row| given.is_empty() || given.iter().any(|selector| row.is(selector, &names)));
+        rows.retain(|row| args.labels.iter().all(|label| row.has(label)));
+        print_list(&rows, args.format)
     });
     match in_store? {
         Some(exit) => Ok(exit),
-        None => print_list(&[], &References::default(), args.format),
+        None => print_list(&[], args.format),
     }
 }
 
-fn print_list(images: &[(TreeId, Info)], references: &References, format: Format) -> Result<Exit> {
+fn rows(data_dir: &DataDir) -> Result<Vec<Row>> {
+    let (references, names) = (References::read(data_dir)?, Names::read(data_dir)?);
+    let mut needed: BTreeMap<BlobDigest, BTreeSet<TreeId>> = BTreeMap::new();
+    for (id, image) in names.iter() {
+        for blob in &image.blobs {
+            needed.entry(blob.digest).or_default().insert(id);
+        }
+    }
+    let mut rows = Vec::new();
+    for (id, info) in store::images(data_dir, store::ids(data_dir)?)? {
+        let named = names.of(id).cloned().unwrap_or_default();
+        let sizes: BTreeMap<_, _> = named.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+        let shared = sizes.iter().filter(|(digest, _)| needed.get(digest).is_some_and(|ids| ids.len() > 1));
+        let (layers, shared) = (sizes.values().sum(), shared.map(|(_, size)| size).sum());
+        let labels = labels(data_dir, id)?;
+        rows.push(Row { id, info, named, labels, layers, shared, pods: references.to(id).to_vec() });
+    }
+    Ok(rows)
+}
+
+/// Reads an image's labels; none if it is gone or damaged, of which `images` has warned.
+fn labels(data_dir: &DataDir, id: TreeId) -> Result<BTreeMap<String, String>> {
+    match Tree::open_any(data_dir, id) {
+        Ok(Some(tree)) => image::oci::labels(&tree.in_root(".")?),
+        _ => Ok(BTreeMap::new()),
+    }
+}
+
+impl Row {
+    fn is(&self, selector: &Selector, names: &Names) -> bool {
+        match selector {
+            Selector::Id(id) => *id == self.id.as_image(),
+            Selector::Prefix(prefix) => self.id.to_string().starts_with(prefix),
+            Selector::Name(name) => {
+                let own = self.info.name.as_ref().is_some_and(|own| own.as_str() == name);
+                own || names.find(name).iter().any(|(id, _)| *id == self.id)
+            }
+        }
+    }
+
+    fn has(&self, label: &str) -> bool {
+        match label.split_once('=') {
+            Some((key, value)) => self.labels.get(key).is_some_and(|found| found == value),
+            None => self.labels.contains_key(label),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        if self.named.names.is_empty() {
+            return vec![self.info.name.as_ref().map(ToString::to_string).unwrap_or_default()];
+        }
+        self.named.names.iter().cloned().collect()
+    }
+}
+
+fn print_list(rows: &[Row], format: Format) -> Result<Exit> {
     let text = match format {
-        Format::Table => table(images, references),
-        Format::Json => array(images, references)?,
+        Format::Table => format_table(rows),
+        Format::Json => array(rows)?,
     };
     Ui.print(text.as_bytes())?;
     Ok(Exit::Done)
 }
 
-fn array(images: &[(TreeId, Info)], references: &References) -> Result<String> {
-    let one = |(id, info): &(TreeId, Info)| {
+fn array(rows: &[Row]) -> Result<String> {
+    let one = |row: &Row| {
+        let Row { id, info, named, labels, layers, shared, pods } = row;
         json!({
-            "id": id, "name": info.name, "size": info.size, "objects": info.objects,
-            "imported": info.imported, "pods": references.to(*id),
+            "id": id, "name": info.name, "names": named.names, "digests": named.digests, "labels": labels,
+            "size": info.size, "objects": info.objects, "layers": layers, "shared": shared,
+            "imported": info.imported, "pods": pods,
         })
     };
-    Ok(serde_json::to_string_pretty(&images.iter().map(one).collect::<Vec<_>>())? + "\n")
+    Ok(serde_json::to_string_pretty(&rows.iter().map(one).collect::<Vec<_>>())? + "\n")
 }
 
-fn table(images: &[(TreeId, Info)], references: &References) -> String {
-    let mut text = format!("{:<19}  {:>9}  {:>7}  {:>4}  NAME\n", "ID", "SIZE", "AGE", "PODS");
-    for (id, info) in images {
-        let name = info.name.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (id, pods) = (id.to_string(), references.to(*id).len());
-        let size = indicatif::BinaryBytes(info.size).to_string();
-        let _ = writeln!(
-            text,
-            "{:<19}  {size:>9}  {:>7}  {pods:>4}  {name}",
-            &id[..19],
-            age(Duration::from_secs(info.age()))
-        );
-    }
-    text
+fn format_table(rows: &[Row]) -> String {
+    let bytes = |bytes| indicatif::BinaryBytes(bytes).to_string();
+    let cells = |row: &Row| {
+        let age = age(Duration::from_secs(row.info.age()));
+        let id = row.id.to_string()[..19].to_owned();
+        let sizes = [bytes(row.info.size), bytes(row.layers), bytes(row.shared)];
+        let pods = row.pods.len().to_string();
+        row.names().into_iter().map(move |name| {
+            let [size, layers, shared] = sizes.clone();
+            [id.clone(), size, layers, shared, age.clone(), pods.clone(), name]
+        })
+    };
+    let heading = [
+        ("ID", Align::Left),
+        ("SIZE", Align::Right),
+        ("LAYERS", Align::Right),
+        ("SHARED", Align::Right),
+        ("AGE", Align::Right),
+        ("PODS", Align::Right),
+        ("NAME", Align::Left),
+    ];
+    table::format(heading, &rows.iter().flat_map(cells).collect::<Vec<_>>())
 }

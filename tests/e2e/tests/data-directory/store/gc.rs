@@ -26,7 +26,8 @@ fn gc_takes_what_no_pod_refers_to() {
     // A killed run leaves such a directory.
     fs::create_dir(gantry.dir().join("staging/6733c088-a507-4694-aabf-ae0bc1ccaaff")).unwrap();
     assert_eq!(said(&gantry, &["gc"]).lines().count(), 2, "the other image and stage1");
-    for left in ["store/tree-v1", "store/alias-v1", "staging", "containers"] {
+    for left in ["store/tree-v1", "store/alias-v1", "store/name-v1", "store/blob-v1", "staging", "containers"]
+    {
         assert!(is_empty(&gantry.dir().join(left)), "{left}");
     }
 }

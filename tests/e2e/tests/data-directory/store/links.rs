@@ -30,7 +30,15 @@ fn a_part_of_dir_that_is_a_link_or_a_file_is_refused_by_every_command() {
     let to_nothing = |at: &Path| symlink("nothing", at).unwrap();
     let file = |at: &Path| fs::write(at, "").unwrap();
     let all: [&dyn Fn(&Path); 3] = [&to_directory, &to_nothing, &file];
-    for part in ["staging", "containers", "store", "store/tree-v1", "store/alias-v1"] {
+    for part in [
+        "staging",
+        "containers",
+        "store",
+        "store/tree-v1",
+        "store/alias-v1",
+        "store/name-v1",
+        "store/blob-v1",
+    ] {
         for (number, put) in all.iter().enumerate() {
             let at = tiny.dir().join(part);
             fs::create_dir_all(at.parent().unwrap()).unwrap();

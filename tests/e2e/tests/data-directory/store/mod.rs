@@ -211,7 +211,7 @@ fn a_store_that_others_can_write_to_is_refused() {
     let gantry = Gantry::new();
     let file = image(&gantry, "a", "word");
     let pod = gantry.prepare(&[&file], &[]);
-    for name in ["store", "store/tree-v1", "store/alias-v1"] {
+    for name in ["store", "store/tree-v1", "store/alias-v1", "store/name-v1", "store/blob-v1"] {
         let directory = gantry.dir().join(name);
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
         let output = gantry.with_images("prepare", &[&file], &[]).output().unwrap();

@@ -79,6 +79,13 @@ operations! {
     // It copies both trees, object by object.
     a_prepare_of_copies: [Step::Run(PREPARE)], PREPARE_COPY, Succeeds, 2 * tiny::OBJECTS;
     an_import: [], IMPORT, Succeeds, tiny::OBJECTS / 2;
+    // Two layers, and the image's name.
+    an_import_of_layers: [], &["image", "import", "tiny.oci"], Succeeds, 10;
+    // A file in staging, its names, and syncs.
+    a_name_for_an_image: [Step::Run(IMPORT)], &["image", "tag", "tiny.id", "web"], Succeeds, 5;
+    a_name_that_moves:
+        [Step::Run(IMPORT), Step::Run(&["image", "import", "other.oci"]), Step::Run(&["image", "tag", "tiny.id", "web"])],
+        &["image", "tag", "registry.example/hello:1", "web"], Succeeds, 5;
     // The imported image is removed, object by object, and its name; the pod's image stays.
     a_gc_beside_a_pod: [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], &["gc"], Succeeds, tiny::OBJECTS / 2;
     // The pod is removed, and then everything that it was made of. Few of the calls take space.

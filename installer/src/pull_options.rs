@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Options about images of registries, for the commands that fetch some. Comments on them are the help that a person
+//! reads.
+
+use clap::{Args, ValueEnum};
+use image::oci::Platform;
+use prepare::{Pulling, When};
+
+/// When a registry is asked for an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pull {
+    /// If the store has no image of this name
+    Missing,
+    /// Each time; it is an error if that fails
+    Always,
+    /// Each time, but if that fails, the image in the store is taken
+    Newer,
+    /// Never
+    Never,
+}
+
+impl From<Pull> for When {
+    fn from(pull: Pull) -> Self {
+        match pull {
+            Pull::Missing => Self::Missing,
+            Pull::Always => Self::Always,
+            Pull::Newer => Self::Newer,
+            Pull::Never => Self::Never,
+        }
+    }
+}
+
+/// How images are had from registries.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "OCI images")]
+pub(crate) struct PullOptions {
+    /// The platform of images that are for several [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// When a registry is asked for an image that the store may have [default: missing; import: always]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pull: Option<Pull>,
+    /// Don't keep the layers of images of registries as they were fetched
+    ///
+    /// Kept layers take space beside the images, as much as was fetched. An image that shares some with another doesn't
+    /// fetch them again; `verify --repair` extracts damaged images anew from them, and `image save` writes them.
+    #[arg(long)]
+    no_keep_blobs: bool,
+}
+
+impl PullOptions {
+    /// Converts these options to how images are had.
+    pub(crate) fn pulling(&self, default: When) -> Pulling {
+        let when = self.pull.map_or(default, When::from);
+        Pulling { platform: self.platform.clone(), when, drops_blobs: self.no_keep_blobs }
+    }
+}
