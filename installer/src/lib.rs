@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod context;
 mod detached;
+mod entered;
 mod exit;
 mod help;
 mod options;

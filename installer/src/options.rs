@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use pod::digest::Sha256;
 use pod::isolators::{Quantity, Unit};
+use pod::manifest::Users;
 use pod::{HostName, PodName};
 
 use archive::Limits;
@@ -53,6 +54,15 @@ pub(crate) struct PodOptions {
     /// The host name that the apps see [default: gantry- and the first digits of the pod's UUID]
     #[arg(long, value_name = "NAME", conflicts_with = "pod_manifest", help_heading = POD)]
     pub(crate) hostname: Option<HostName>,
+    /// Whose users the apps' users are: own, each app's alone; shared, the pod's; host, the host's [default: own]
+    #[arg(
+        long,
+        value_name = "USERS",
+        value_parser = users,
+        conflicts_with = "pod_manifest",
+        help_heading = POD
+    )]
+    pub(crate) userns: Option<Users>,
     /// A label of the pod; it is in its manifest
     #[arg(
         long = "label",
@@ -116,7 +126,11 @@ impl PodOptions {
     pub(crate) fn has_more(&self) -> bool {
         let Self { apps, name, hostname, labels, is_removed_at_end, stage1, .. } = self;
         let of_apps = apps.grouped.apps.iter().any(|app| !app.is_empty()) || !apps.grouped.volumes.is_empty();
-        let of_pod = name.is_some() || hostname.is_some() || !labels.is_empty() || *is_removed_at_end;
+        let of_pod = name.is_some()
+            || hostname.is_some()
+            || self.userns.is_some()
+            || !labels.is_empty()
+            || *is_removed_at_end;
         let of_layout = stage1.is_some()
             || self.stage1_sha256.is_some()
             || self.stage1_init.is_some()
@@ -131,7 +145,11 @@ impl PodOptions {
             dir: context.dir.clone(),
             images,
             apps,
-            settings: PodSettings { host_name: self.hostname, labels: self.labels.into_iter().collect() },
+            settings: PodSettings {
+                host_name: self.hostname,
+                users: self.userns,
+                labels: self.labels.into_iter().collect(),
+            },
             entry: PodEntry { name: self.name, is_removed_at_end: self.is_removed_at_end },
             volumes,
             stage1: self.stage1.or_else(|| environment("GANTRY_STAGE1")),
@@ -144,6 +162,11 @@ impl PodOptions {
             pulling: self.pull.pulling(When::Missing),
         }
     }
+}
+
+/// Parses whose users apps' users are.
+fn users(text: &str) -> Result<Users, String> {
+    Users::named(text).ok_or_else(|| "expected own, shared or host".to_owned())
 }
 
 /// Parses a label: a name and maybe a value.

@@ -63,6 +63,17 @@ pub(crate) fn exec(pod: &Path, options: &InitOptions) -> Result<Infallible> {
         .with_context(|| format!("cannot execute {}", program()))
 }
 
+/// Opens the `/init` of a pod, once it was found to be root's alone.
+///
+/// # Errors
+/// As [`exec`].
+pub(crate) fn program(pod: &Path) -> Result<OwnedFd> {
+    let shown = escape(&pod.to_string_lossy());
+    let init = enter(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
+    check_program(&init).with_context(|| format!("{}/{} of pod {shown}", layout::STAGE1, layout::INIT))?;
+    Ok(init)
+}
+
 /// Makes the pod directory the current one, and opens its program.
 fn enter(pod: &Path) -> Result<OwnedFd> {
     let directory = guarded::open(&std::path::absolute(pod)?).map_err(report::told)?;

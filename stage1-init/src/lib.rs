@@ -43,6 +43,7 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     }
     match name.to_str() {
         Some(names::LAUNCH) => helpers::launch::run(),
+        Some(names::ENTER) => helpers::launch::enter(),
         Some(names::MOUNTS) => helpers::mounts::run(),
         Some(names::STATUS) => helpers::status::run(&args),
         Some(names::EXIT_CODE) => helpers::status::exit_code(),

@@ -50,6 +50,8 @@ pub(crate) const NAMESPACES: &str = "/run/gantry/users";
 
 /// The helper that becomes a program of an app's.
 pub(crate) const LAUNCH: &str = "launch";
+/// The helper that becomes a program beside an app, for somebody who enters the pod.
+pub(crate) const ENTER: &str = "enter";
 /// The helper that gives every app its /proc, /sys and /dev.
 pub(crate) const MOUNTS: &str = "mounts";
 /// The helper that writes how an app ended.

@@ -33,7 +33,7 @@ pub fn signal(pod: &Pod, app: &str, signal: Signal) -> Result<()> {
     let seen = look(pod)?;
     let process = seen.process.with_context(|| not_running(pod, seen.state))?;
     let cgroup = Cgroup::of(pod.id(), &process)?;
-    let first = cgroup.map_or(Ok(None), |cgroup| first(&cgroup, &found.name))?;
+    let first = cgroup.map_or(Ok(None), |cgroup| first(&cgroup, &found.name))?.map(|(first, _)| first);
     let sent = first.map_or(Ok(false), |first| first.signal(signal))?;
     if sent { Ok(()) } else { Err(anyhow!("app {} of pod {} does not run", found.name, pod.id())) }
 }
@@ -41,16 +41,42 @@ pub fn signal(pod: &Pod, app: &str, signal: Signal) -> Result<()> {
 /// Opens an app's first process: the oldest of those in its unit's cgroup that the pod's systemd is the parent of.
 ///
 /// Processes that an app has left are systemd's children, too, but younger.
-fn first(cgroup: &Cgroup, app: &AppName) -> Result<Option<Process>> {
-    let unit = format!("{SERVICES}/app-{app}.service");
+pub(crate) fn first(cgroup: &Cgroup, app: &AppName) -> Result<Option<(Process, String)>> {
     let systemds = cgroup.processes(SYSTEMD)?;
-    let candidates = cgroup.processes(&unit)?;
-    let children = candidates.into_iter().filter_map(|pid| Some((start(pid, &systemds)?, pid)));
+    for unit in units(app) {
+        if let Some(process) = first_in(cgroup, &unit, &systemds)? {
+            return Ok(Some((process, unit)));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns where an app's unit may be: among the services, or, if the app is limited, in a slice of its own.
+fn units(app: &AppName) -> [String; 2] {
+    let service = format!("app-{app}.service");
+    let slice = format!("app-{}.slice", app.as_str().replace('-', r"\x2d"));
+    [format!("{SERVICES}/{service}"), format!("payload/app.slice/{slice}/{service}")]
+}
+
+/// Opens the pod's systemd.
+pub(crate) fn systemd(cgroup: &Cgroup) -> Result<Option<Process>> {
+    for pid in cgroup.processes(SYSTEMD)? {
+        let is_there = |pid| cgroup.processes(SYSTEMD).is_ok_and(|now| now.contains(&pid));
+        if let Some(process) = Process::open(pid, is_there)? {
+            return Ok(Some(process));
+        }
+    }
+    Ok(None)
+}
+
+fn first_in(cgroup: &Cgroup, unit: &str, systemds: &[Pid]) -> Result<Option<Process>> {
+    let candidates = cgroup.processes(unit)?;
+    let children = candidates.into_iter().filter_map(|pid| Some((start(pid, systemds)?, pid)));
     let Some((begun, pid)) = children.min_by_key(|(begun, _)| *begun) else { return Ok(None) };
     // Once it is open, its number can't be another's.
     Process::open(pid, |pid| {
-        let is_there = cgroup.processes(&unit).is_ok_and(|now| now.contains(&pid));
-        is_there && start(pid, &systemds) == Some(begun)
+        let is_there = cgroup.processes(unit).is_ok_and(|now| now.contains(&pid));
+        is_there && start(pid, systemds) == Some(begun)
     })
 }
 

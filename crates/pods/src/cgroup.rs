@@ -39,6 +39,12 @@ impl Cgroup {
         }
     }
 
+    /// Opens the cgroup `path` below this one.
+    pub(crate) fn below(&self, path: &str) -> Result<cgroups::Cgroup> {
+        let about = || format!("cannot open cgroup {path}");
+        self.0.child(path).with_context(about)?.with_context(about)
+    }
+
     /// Lists the processes of the cgroup `path` below this one, without those further below.
     pub(crate) fn processes(&self, path: &str) -> Result<Vec<Pid>> {
         let about = || format!("cannot read cgroup {path}");

@@ -3,6 +3,7 @@
 
 mod cat_manifest;
 mod df;
+mod enter;
 mod gc;
 mod image;
 mod inspect;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Start(start::Args),
     #[command(visible_alias = "ps")]
     List(list::Args),
+    #[command(visible_alias = "exec")]
+    Enter(enter::Args),
     Logs(logs::Args),
     Status(status::Args),
     Inspect(inspect::Args),
@@ -62,7 +65,7 @@ impl Command {
     /// Returns how the command ends if it fails.
     pub(crate) fn failure(&self) -> Exit {
         match self {
-            Self::Run(_) => Exit::NoPod,
+            Self::Run(_) | Self::Enter(_) => Exit::NoPod,
             _ => Exit::Failed,
         }
     }
@@ -73,6 +76,7 @@ impl Command {
             Self::Prepare(args) => prepare::run(args, context),
             Self::Run(args) => run::run(args, context),
             Self::Start(args) => start::run(&args, context),
+            Self::Enter(args) => enter::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
             Self::Image(command) => image::run(command, context),
             Self::Gc(args) => gc::run(&args, context),

@@ -79,6 +79,22 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 pub(crate) fn run() -> ExitCode {
     // Without the caller's stdio there is nowhere to report an error.
     let Ok((launch, sockets)) = receive() else { return ExitCode::from(NOT_RUNNABLE) };
+    become_or_report(launch, sockets)
+}
+
+/// Becomes a program beside the app, with the app's rights and with the stdio that this process has.
+///
+/// `gantry enter` runs it in the pod's root. What to start comes as the first descriptor after stdio.
+pub(crate) fn enter() -> ExitCode {
+    let read = || -> Result<Launch> {
+        let mut launch = Vec::new();
+        File::from(activation::take_first()?).read_to_end(&mut launch)?;
+        Ok(serde_json::from_slice(&launch)?)
+    };
+    become_or_report(read().context("cannot read what to start"), Vec::new())
+}
+
+fn become_or_report(launch: Result<Launch>, sockets: Vec<OwnedFd>) -> ExitCode {
     let done = launch.map_err(Failed::from).and_then(|launch| {
         let app = format!("app {}", launch.app);
         become_program(&launch, sockets).map_err(|failed| failed.context(app))

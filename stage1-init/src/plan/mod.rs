@@ -120,7 +120,8 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     }
     plan.directories.push((layout::OUTCOME.into(), Directory::Kept));
     plan.write(names::MACHINE_ID, format!("{}\n", pod.id.machine_id()));
-    plan.write(names::HOSTS, hosts(&pod.id.host_name()));
+    let host_name = pod.host_name.as_ref().map_or_else(|| pod.id.host_name(), ToString::to_string);
+    plan.write(names::HOSTS, hosts(&host_name));
     plan.limits = limits::of_pod(pod, host.controllers, &mut plan.warnings);
     if let Some(resolv_conf) = &host.resolv_conf {
         plan.write(names::RESOLV_CONF, resolv_conf.clone());
@@ -144,7 +145,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     let wanted =
         pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(rights::capabilities(app)));
     let pods_capabilities = wanted.without(CapabilitySet::DEFAULT);
-    plan.nspawn = nspawn::words(Arch::current(), pod.id, host.ids, pods_capabilities, options.debug);
+    plan.nspawn = nspawn::words(Arch::current(), pod, host.ids, pods_capabilities, options.debug);
     plan
 }
 

@@ -5,8 +5,8 @@
 //! explains the options. `--keep-unit` is there because `--register=no` alone fails without a system bus,
 //! `--console=pipe` because it keeps nspawn from putting a terminal between the apps and the caller.
 
+use pod::Pod;
 use pod::arch::Arch;
-use pod::id::PodId;
 use pod::isolators::CapabilitySet;
 
 use crate::load::ids::Ids;
@@ -20,7 +20,7 @@ pub(crate) const NSPAWN: usize = 5;
 /// `ids` are those of the pod's users, and `capabilities` those that apps may have beyond nspawn's default.
 pub(crate) fn words(
     arch: &Arch,
-    id: PodId,
+    pod: &Pod,
     ids: Option<Ids>,
     capabilities: CapabilitySet,
     debug: bool,
@@ -42,10 +42,11 @@ pub(crate) fn words(
         "--resolv-conf=off".into(),
         "--timezone=off".into(),
         "--link-journal=no".into(),
-        format!("--uuid={id}"),
-        format!("--machine={}", id.host_name()),
+        format!("--uuid={}", pod.id),
+        format!("--machine={}", pod.id.host_name()),
         format!("--directory={POD}"),
     ];
+    words.extend(pod.host_name.as_ref().map(|name| format!("--hostname={name}")));
     if let Some(ids) = ids {
         // The ids were taken, and what is mounted belongs to them.
         words.push(format!("--private-users={}:{}", ids.first(), ids.count()));

@@ -85,6 +85,22 @@ pub enum Users {
     Host,
 }
 
+impl Users {
+    /// Returns what it is called in an annotation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Shared => "shared",
+            Self::Host => "host",
+        }
+    }
+
+    /// Returns the one that is called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Own, Self::Shared, Self::Host].into_iter().find(|users| users.name() == name)
+    }
+}
+
 /// As the image's own files have it for the app's user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfUser;
@@ -178,12 +194,8 @@ impl TryFrom<Pairs> for Annotations {
                     });
                 }
                 USERS => {
-                    all.users = Some(match value.as_str() {
-                        "own" => Users::Own,
-                        "shared" => Users::Shared,
-                        "host" => Users::Host,
-                        _ => return Err(invalid("expected own, shared or host".into())),
-                    });
+                    let users = Users::named(&value);
+                    all.users = Some(users.ok_or_else(|| invalid("expected own, shared or host".into()))?);
                 }
                 own if own.starts_with(NAMESPACE) => {
                     let (name, known) = (escape(own), KNOWN.join(", "));

@@ -7,7 +7,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use pod::id::ImageId;
 use pod::isolators::CapabilitySet;
-use pod::manifest::annotations::{GROUPS, HOME, RESTART, STOP_SIGNAL, STOP_TIMEOUT};
+use pod::manifest::annotations::{GROUPS, HOME, RESTART, STOP_SIGNAL, STOP_TIMEOUT, USERS};
 use pod::manifest::{AppSpec, HOST_NAME, RuntimeVolume, Volume};
 use pod::name::{AppName, Identifier};
 use serde_json::{Map, Value, json};
@@ -55,6 +55,9 @@ pub(crate) fn pod_manifest(
     if !volumes.is_empty() {
         let volumes = volumes.iter().map(|volume| named(volume.name.as_str(), &volume.volume));
         manifest["volumes"] = volumes.collect::<Result<Vec<_>>>()?.into();
+    }
+    if let Some(users) = settings.users {
+        manifest["annotations"] = json!([{"name": USERS, "value": users.name()}]);
     }
     if let Some(host_name) = &settings.host_name {
         manifest["userAnnotations"] = json!({HOST_NAME: host_name.as_str()});

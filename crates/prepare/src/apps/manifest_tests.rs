@@ -144,6 +144,7 @@ fn an_image_without_an_app_needs_a_program() {
 fn the_pod_has_labels_a_host_name_and_volumes() {
     let settings = PodSettings {
         host_name: Some("web1".parse().unwrap()),
+        users: Some(pod::manifest::Users::Host),
         labels: [("tier".to_owned(), "front".to_owned())].into(),
     };
     let volumes = [VolumeArgument::parse("data,kind=empty,mode=1777").unwrap()];
@@ -152,4 +153,5 @@ fn the_pod_has_labels_a_host_name_and_volumes() {
     assert_eq!(manifest["userLabels"], json!({"tier": "front"}));
     assert_eq!(manifest["userAnnotations"], json!({"gantry/hostname": "web1"}));
     assert_eq!(manifest["volumes"][0]["name"], "data");
+    assert_eq!(manifest["annotations"], json!([{"name": "gantry/users", "value": "host"}]));
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use pod::HostName;
 use pod::exec::Word;
 use pod::isolators::{CapabilitySet, Quantity};
-use pod::manifest::{Restart, Volume};
+use pod::manifest::{Restart, Users, Volume};
 use pod::name::{EnvName, VolumeName};
 use pod::path::AbsolutePath;
 use pod::signal::Signal;
@@ -20,6 +20,8 @@ use crate::volume_argument::VolumeArgument;
 pub struct PodSettings {
     /// Its host name.
     pub host_name: Option<HostName>,
+    /// Whose users its apps' users are.
+    pub users: Option<Users>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }

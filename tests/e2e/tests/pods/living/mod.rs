@@ -4,6 +4,7 @@
 
 mod detached;
 mod ends;
+mod entered;
 mod logs;
 mod names;
 mod one_file;
