@@ -212,7 +212,7 @@ mod tests {
         let blob = KeptBlob { kind: BlobKind::Layer, media_type: None, digest, size };
         let keep = |names: &mut Names| {
             names.of_mut(TreeId::of_tar([7; 32].into())).blobs.push(blob);
-            Ok(())
+            Ok::<(), crate::Error>(())
         };
         Names::change(data_dir, keep).unwrap();
     }

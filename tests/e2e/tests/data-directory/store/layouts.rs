@@ -16,7 +16,7 @@ use testing::state::State;
 use testing::tiny::Tiny;
 use testing::trees;
 
-use super::{image, refused};
+use super::refused;
 
 /// Prepares two apps of one image. Each must find its own root as the image has it.
 fn two_apps(gantry: &Gantry) -> (std::path::PathBuf, std::path::PathBuf) {
