@@ -35,6 +35,9 @@ fn enter(gantry: &Gantry, pod: &str, script: &str) -> Output {
     output(gantry, &["enter", pod, "--", "/bin/sh", "-c", script])
 }
 
+/// A name, a change to the image's manifest, and options of the run.
+type Case<'a> = (&'a str, &'a dyn Fn(&mut Value), &'a [&'a str]);
+
 #[root_test]
 fn a_program_beside_an_app_is_what_the_app_is() {
     let root = |manifest: &mut Value| manifest["app"]["user"] = "0".into();
@@ -43,7 +46,7 @@ fn a_program_beside_an_app_is_what_the_app_is() {
         manifest["app"]["isolators"] =
             serde_json::json!([{"name": "os/linux/no-new-privileges", "value": true}]);
     };
-    let cases: [(&str, &dyn Fn(&mut Value), &[&str]); 5] = [
+    let cases: [Case<'_>; 5] = [
         ("a user's", &none, &[]),
         ("root's", &root, &["-e", "A=b c"]),
         ("limited", &root, &["--cap-drop", "ALL", "-m", "64m"]),
@@ -83,7 +86,8 @@ fn it_can_do_no_more_than_the_app() {
     }
     // No descriptor of the host's, and no variable, comes along.
     let seen = enter(&gantry, &pod, "ls -l /proc/self/fd | grep -c /; env | sort | cut -d= -f1");
-    let (count, variables) = text(&seen.stdout).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (count, variables) =
+        text(&seen.stdout).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     assert_eq!(count, "2", "/dev/null and the directory that is listed");
     assert!(!variables.contains("GANTRY") && variables.contains("AC_APP_NAME"), "{variables}");
     said(&gantry, &["stop", &pod, "-t", "0"]);
@@ -101,7 +105,14 @@ fn stdio_codes_and_signals_pass_through() {
     assert_eq!(missing.status.code(), Some(127), "{missing:?}");
     assert!(text(&missing.stderr).contains("cannot run \"/none\""), "{missing:?}");
     let mut command = gantry.installer();
-    command.args(["enter", "web", "--", "/bin/sh", "-c", "trap 'exit 9' TERM; cat; echo ready; while :; do sleep 1; done"]);
+    command.args([
+        "enter",
+        "web",
+        "--",
+        "/bin/sh",
+        "-c",
+        "trap 'exit 9' TERM; cat; echo ready; while :; do sleep 1; done",
+    ]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"typed\n").unwrap();
     let mut out = child.stdout.take().unwrap();
