@@ -15,12 +15,18 @@ use testing::vm::{Step, Vm};
 /// One machine for all tests, since booting takes longer than what they do.
 static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| boot().unwrap());
 
-/// Debian's kernel has overlayfs as a module, which this machine lacks: so copies, without the warning.
-const RUN: &str = "installer --dir /var/gantry run --layout copy --stage1 /stage1.tar.xz --stage1-sha256";
+const RUN: &str = "installer --dir /var/gantry run --stage1 /stage1.tar.xz --stage1-sha256";
+/// A file system that can't map ids before Linux 6.3.
+const ON_TMPFS: &str = "installer --dir /tmp/gantry prepare --stage1 /stage1.tar.xz --stage1-sha256";
 
 fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
     let run = format!("{RUN} {}", testing::stage1_sha256());
+    let other = run.replace("/var/gantry", "/var/other");
     let hello = script("hello", "echo hello from a pod; exit 7");
+    let users = testing::image::manifest(
+        "users",
+        &["/bin/sh", "-c", "cat /proc/self/uid_map; touch /made && stat -c %u /made /proc/1"],
+    );
     let waits = script("waits", "trap 'exit 0' TERM; sleep 1000 & echo up; wait");
     let (limited, pod) = limited()?;
     let greedy = "dd if=/dev/zero of=/dev/shm/file bs=1M count=100 2>/dev/null; exit $?";
@@ -30,6 +36,7 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
         .image("limited", &Rootfs::busybox()?, &limited)?
         .image("greedy", &Rootfs::busybox()?, &greedy)?
         .file("pod.json", 0o644, pod.to_string())
+        .image("users", &Rootfs::busybox()?, &users)?
         .image("hello", &Rootfs::busybox()?, &hello)?
         .image("waits", &Rootfs::busybox()?, &waits)?
         .step("before", LEFT)
@@ -41,6 +48,12 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
         .step("limits", &format!("set -- {run}\n{LIMITS}"))
         .step("greedy", &format!("{run} --image /greedy.aci"))
+        .step("users", &format!("{other} --image /users.aci 2>/dev/null"))
+        .step(
+            "layout",
+            &format!("{} --image /hello.aci 2>&1 >/dev/null", other.replace(" run ", " prepare ")),
+        )
+        .step("tmpfs", &format!("{ON_TMPFS} {} --image /hello.aci 2>&1", testing::stage1_sha256()))
         .boot()
 }
 
@@ -127,6 +140,16 @@ fn a_host_with_nothing_runs_a_pod() {
         STEPS["before"]
     );
     assert_eq!(STEPS["after"], STEPS["before"]);
+}
+
+/// Debian 12's kernel, 6.1, makes overlays of mapped layers only if they are mounted, and maps no ids on tmpfs.
+#[vm_test]
+fn users_of_a_pod_are_nobody_on_an_older_kernel() {
+    assert_eq!(STEPS["layout"], Step { code: 0, output: "layout: overlays\n".into() });
+    let words: Vec<_> = STEPS["users"].output.split_whitespace().collect();
+    assert_eq!(words, ["0", "65536", "65536", "0", "65534"], "{:?}", STEPS["users"]);
+    let Step { code, output } = &STEPS["tmpfs"];
+    assert!(*code == 0 || output.contains("can't map ids"), "{code}: {output}");
 }
 
 #[vm_test]

@@ -8,9 +8,14 @@
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for directory in /run /tmp /var; do
+for directory in /run /tmp; do
     mount -t tmpfs tmpfs $directory
 done
+for module in /modules/*; do
+    insmod $module
+done
+mount -t ext4 /dev/vda /var
+rmdir /var/lost+found
 # No carriage returns before newlines.
 stty -onlcr </dev/console
 

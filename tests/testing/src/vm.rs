@@ -2,15 +2,16 @@
 //! A virtual machine with a minimal host: the distribution's kernel in qemu, with an initial ramfs that holds busybox,
 //! the installer, stage1 and what a test adds.
 //!
-//! It provides what the host of the tests may lack: a root that can't be pivoted away, and cgroup v2 with every
-//! controller. Invariant: the machine reaches neither a disk nor a network, and ends within two minutes.
+//! It provides what the host of the tests may lack: a root that can't be pivoted away, cgroup v2 with every controller, and
+//! an older kernel. Its /var is a disk of its own, with ext4. Invariant: the machine reaches no other disk and no network,
+//! and ends within two minutes.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::rootfs::{Node, Rootfs};
@@ -19,9 +20,23 @@ use crate::{packages, program, stage1};
 /// The time limit of a machine, in seconds. Booting and running a pod or two takes a tenth of that.
 const LIMIT: &str = "120";
 
+/// The size of its disk, which takes as much on the host as is written to it.
+const DISK: u64 = 1 << 30;
+/// The modules that the machine loads, in this order, as far as they aren't built into its kernel.
+const MODULES: [&str; 7] = [
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "overlay",
+];
+
 /// A machine, before it boots.
 #[derive(Debug)]
 pub struct Vm {
+    kernel: Vec<u8>,
     root: Rootfs,
     steps: usize,
 }
@@ -37,7 +52,7 @@ pub struct Step {
 
 impl Vm {
     /// Makes a machine that has busybox and `installer` in its PATH, and `/stage1.tar.xz`. /run, /tmp and /var are
-    /// empty.
+    /// empty, and /var is on its disk.
     ///
     /// # Errors
     /// Fails if a package is unavailable, or a program was not built.
@@ -48,7 +63,11 @@ impl Vm {
             .with("stage1.tar.xz", Node::File(0o644, read(&stage1())?));
         let mounts = ["proc", "sys", "dev", "run", "var"];
         let root = mounts.iter().fold(root, |root, path| root.with(path, Node::Directory(0o755)));
-        Ok(Self { root, steps: 0 })
+        let Kernel { image, modules } = fetch_kernel()?;
+        let root = modules.into_iter().fold(root, |root, (order, content)| {
+            root.with(&format!("modules/{order}.ko"), Node::File(0o644, content))
+        });
+        Ok(Self { kernel: image, root, steps: 0 })
     }
 
     /// Puts a file into the machine's root.
@@ -84,13 +103,20 @@ impl Vm {
     pub fn boot(&self) -> Result<BTreeMap<String, Step>> {
         let directory = tempfile::tempdir()?;
         let (kernel, initrd) = (directory.path().join("kernel"), directory.path().join("initrd"));
-        fs::write(&kernel, fetch_kernel()?)?;
+        fs::write(&kernel, &self.kernel)?;
+        let disk = directory.path().join("disk");
+        fs::File::create(&disk)?.set_len(DISK)?;
+        let made =
+            Command::new("mkfs.ext4").arg("-q").arg(&disk).status().context("cannot execute mkfs.ext4")?;
+        ensure!(made.success(), "mkfs.ext4, {made}");
         self.root.write_initramfs(fs::File::create(&initrd)?)?;
         // timeout(1) ends qemu even if the test itself is gone.
         let output = Command::new("timeout")
             .args(["--foreground", "--signal=KILL", LIMIT, "qemu-system-x86_64"])
             .args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults", "-no-reboot"])
             .args(["-display", "none", "-serial", "stdio", "-append", "console=ttyS0 quiet panic=-1"])
+            .arg("-drive")
+            .arg(format!("if=virtio,format=raw,file={}", disk.display()))
             .arg("-kernel")
             .arg(kernel)
             .arg("-initrd")
@@ -125,20 +151,35 @@ fn parse(console: &str) -> BTreeMap<String, Step> {
     ended.collect()
 }
 
-/// Returns the distribution's kernel for virtual machines. Everything Gantry needs is built into it, so no modules are
-/// loaded.
-fn fetch_kernel() -> Result<Vec<u8>> {
+/// A kernel, and its modules by their order in [`MODULES`].
+struct Kernel {
+    image: Vec<u8>,
+    modules: BTreeMap<usize, Vec<u8>>,
+}
+
+/// Returns the distribution's kernel for virtual machines.
+fn fetch_kernel() -> Result<Kernel> {
     let is_ubuntu = fs::read_to_string("/etc/os-release")?.lines().any(|line| line == "ID=ubuntu");
     let name = if is_ubuntu { "linux-image-virtual" } else { "linux-image-cloud-amd64" };
     let is_kernel = |path: &Path| {
         path.parent() == Some(Path::new("boot"))
             && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-"))
     };
+    let order = |path: &Path| {
+        let file = path.file_name()?.to_str()?.strip_suffix(".ko")?;
+        MODULES.iter().position(|module| *module == file.replace('-', "_"))
+    };
     for package in packages::fetch(name)?.iter().filter(|package| package.name.starts_with("linux-image-")) {
-        let mut kernel = None;
-        package.visit(|path, _| is_kernel(path), |entry| kernel = Some(entry.contents))?;
-        if let Some(kernel) = kernel {
-            return Ok(kernel);
+        let (mut image, mut modules) = (None, BTreeMap::new());
+        package.visit(
+            |path, _| is_kernel(path) || order(path).is_some(),
+            |entry| match order(&entry.path) {
+                Some(order) => drop(modules.insert(order, entry.contents)),
+                None => image = Some(entry.contents),
+            },
+        )?;
+        if let Some(image) = image {
+            return Ok(Kernel { image, modules });
         }
     }
     bail!("package {name} and those it depends on have no boot/vmlinuz-*")

@@ -2,13 +2,14 @@
 //! Identifies a call across runs: by its name, the objects it names, and the number of equal calls before it.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::event::Event;
 use pod::id::PodId;
 
-/// A call that changes something. Random ids in its paths are replaced by `ID`.
+/// A call that changes something. Random ids in its paths are replaced by `ID`, and those of processes by `PID`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point {
     /// The call's name.
@@ -34,7 +35,15 @@ impl Points {
 
 fn without_ids(path: &Path) -> PathBuf {
     let is_id = |name: &str| name.parse::<PodId>().is_ok();
-    path.iter().map(|name| if name.to_str().is_some_and(is_id) { "ID".as_ref() } else { name }).collect()
+    let is_process = |name: &str| path.starts_with("/proc") && name.parse::<u32>().is_ok();
+    let part = |name: &'_ OsStr| -> OsString {
+        match name.to_str() {
+            Some(text) if is_id(text) => "ID".into(),
+            Some(text) if is_process(text) => "PID".into(),
+            _ => name.to_owned(),
+        }
+    };
+    path.iter().map(part).collect()
 }
 
 impl fmt::Display for Point {
