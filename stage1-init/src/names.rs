@@ -93,8 +93,8 @@ pub(crate) const HOSTS: &str = "etc/gantry/hosts";
 pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
 /// The machine id of the pod's systemd (machine-id(5)), in stage1.
 pub(crate) const MACHINE_ID: &str = "etc/machine-id";
-/// The file that lists the apps with users of their own, in stage1: name, first id in the pod and number
-/// of ids, a line each.
+/// The file that lists the apps with users of their own, in stage1, a line each: name, first id in the
+/// pod, number of ids, the pod's user who owns the namespace, and how many processes and threads there may be.
 pub(crate) const USERS: &str = "etc/gantry/users";
 /// The time zone (localtime(5)), in stage1 and in the apps' roots.
 pub(crate) const LOCALTIME: &str = "etc/localtime";

@@ -153,7 +153,7 @@ fn enter(
     options: &Options,
 ) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
-    let stdio = stdio::take(plan.stdin, plan.ids.is_some()).at(Step::Namespace)?;
+    let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
     private_root::enter(plan, store).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
     let asked = Asked::listen(root).at(Step::Namespace)?;

@@ -104,7 +104,7 @@ pub enum Unmapped {
 /// # Errors
 /// See [`Unmapped`].
 pub fn map(directory: impl AsFd) -> Result<OwnedFd, Unmapped> {
-    let namespace = users::make(PROBED).map_err(Unmapped::Namespace)?;
+    let namespace = users::make(PROBED, None).map_err(Unmapped::Namespace)?;
     let tree = clone_tree_at(directory, Submounts::No)?;
     map_ids(&tree, &namespace, Depth::One).map_err(Unmapped::FileSystem)?;
     Ok(namespace)

@@ -9,8 +9,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid as FileGroup, Uid as FileUser, setfsgid, setfsuid};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use rustix::thread::{LinkNameSpaceType, capabilities, move_into_link_name_space, set_capabilities};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, Uid, WaitOptions, getrlimit, kill_process, setrlimit, waitpid,
+};
+use rustix::thread::{
+    LinkNameSpaceType, capabilities, move_into_link_name_space, set_capabilities, set_thread_res_uid,
+};
 
 use crate::error::{CalledOn as _, Error};
 use crate::process::{ForkResult, exit_at_once, fork};
@@ -26,13 +30,22 @@ pub struct Map {
     pub count: u32,
 }
 
+/// The owner of a user namespace, by whom the kernel counts what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// A user of the namespace above who owns no other one.
+    pub user: u32,
+    /// How many processes and threads there may be in the namespace at a time (the kernel's kernel/ucount.c,
+    /// `is_rlimit_overlimit`). Only the host's root is not counted.
+    pub tasks: u64,
+}
+
 /// Makes a user namespace below this process's own, with this map for users and for groups. No process stays in it.
-///
-/// The process must have one thread.
+/// Without an owner, it is this process's user, and there is no limit.
 ///
 /// # Errors
 /// Returns the system's error; `ENOSPC` if `user.max_user_namespaces` is used up, `EINVAL` if the kernel has none.
-pub fn make(map: Map) -> Result<OwnedFd, Error> {
+pub fn make(map: Map, owner: Option<Owner>) -> Result<OwnedFd, Error> {
     let object = "user namespace";
     let called = |call: &'static str, error: io::Error| {
         Error::new(call, object.as_ref(), Errno::from_io_error(&error).unwrap_or(Errno::IO))
@@ -44,7 +57,10 @@ pub fn make(map: Map) -> Result<OwnedFd, Error> {
         ForkResult::Parent { child } => Pid::from_raw(child.as_raw()).expect("no process has the id 0"),
         ForkResult::Child => {
             drop(ends);
-            let made = unshare(CloneFlags::CLONE_NEWUSER).map_or_else(|error| -(error as i32), |()| number());
+            let made = owner.map_or(Ok(()), become_owner).and_then(|()| {
+                unshare(CloneFlags::CLONE_NEWUSER).map_err(|error| Errno::from_raw_os_error(error as i32))
+            });
+            let made = made.map_or_else(|error| -error.raw_os_error(), |()| number());
             let _ = answers.write_all(&made.to_ne_bytes());
             drop(answers);
             // Ends with the parent, too, which has the other end.
@@ -64,6 +80,15 @@ pub fn make(map: Map) -> Result<OwnedFd, Error> {
     let _ = kill_process(child, Signal::KILL);
     let _ = waitpid(Some(child), WaitOptions::empty());
     namespace
+}
+
+/// Becomes the owner of a namespace that is to be made.
+fn become_owner(Owner { user, tasks }: Owner) -> Result<(), Errno> {
+    // A host with little memory allows fewer, and no process may raise that.
+    let most = getrlimit(Resource::Nproc).maximum.map_or(tasks, |most| tasks.min(most));
+    setrlimit(Resource::Nproc, Rlimit { current: Some(most), maximum: Some(most) })?;
+    let user = Uid::from_raw(user);
+    set_thread_res_uid(user, user, user)
 }
 
 /// Returns this process's id in the process namespace that /proc is of, which may not be its own; −`ESRCH` if there is none.
@@ -127,7 +152,7 @@ mod tests {
 
     #[gate::root_test]
     fn a_namespace_has_the_map_it_was_made_with() {
-        let namespace = make(Map { inside: 0, outside: 70_000, count: 10 }).unwrap();
+        let namespace = make(Map { inside: 0, outside: 70_000, count: 10 }, None).unwrap();
         let (mut told, mut tells) = pipe().unwrap();
         let ForkResult::Parent { child } = fork().unwrap() else {
             let map = enter(&namespace).ok().and_then(|()| fs::read_to_string("/proc/self/uid_map").ok());

@@ -44,13 +44,14 @@ pub(crate) struct Stdio {
 /// Takes this process's stdio for the apps. Without `stdin`, their stdin is /dev/null.
 ///
 /// This process must still be in the caller's mount namespace. If the apps' users are not the host's, a pipe is opened to
-/// all: an app may open it again, by the name /dev/stdout, and no other process of the host can.
-pub(crate) fn take(stdin: bool, own_users: bool) -> Result<Stdio> {
+/// all: an app may open it again, by the name /dev/stdout, and no other process of the host can. A terminal that the only
+/// app holds belongs to the host's user `terminal_user` meanwhile.
+pub(crate) fn take(stdin: bool, own_users: bool, terminal_user: Option<u32>) -> Result<Stdio> {
     let caller = io::stdin();
     let (input, terminal) = match stdin {
         false => (File::open("/dev/null").context("cannot open /dev/null")?.into(), Input::None),
         true if terminal::is_terminal(&caller) => {
-            terminal::input(caller.as_fd()).context(unusable("stdin"))?
+            terminal::input(caller.as_fd(), terminal_user).context(unusable("stdin"))?
         }
         true => (caller.as_fd().try_clone_to_owned()?, Input::None),
     };

@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use rustix::fs::{CWD, Mode, OFlags, fcntl_setfl, openat};
+use rustix::fs::{CWD, Mode, OFlags, Uid, fchown, fcntl_setfl, fstat, openat};
 use rustix::io::{Errno, read};
 use rustix::termios::tcgetpgrp;
 use sys::locks::identity;
@@ -32,8 +32,8 @@ use sys::{proc_path, terminals};
 pub(crate) enum Input {
     /// They have none, or it is not the terminal of this process's session.
     None,
-    /// They have the terminal itself. The descriptor is this process's own, to ask the kernel about the terminal.
-    Held(OwnedFd),
+    /// They have the terminal itself.
+    Held(Held),
     /// They have a pipe that this process fills from the terminal.
     Fed {
         /// The terminal, opened with `O_NONBLOCK`.
@@ -43,14 +43,50 @@ pub(crate) enum Input {
     },
 }
 
-/// Opens the apps' stdin, if the caller's is a terminal.
-pub(crate) fn input(caller: BorrowedFd<'_>) -> Result<(OwnedFd, Input)> {
+/// A terminal that the only app reads and writes. The descriptor is this process's own, to ask the kernel about the
+/// terminal.
+#[derive(Debug)]
+pub(crate) struct Held {
+    terminal: OwnedFd,
+    /// The owner whom the terminal had before it was the app's.
+    owner: Option<Uid>,
+}
+
+impl Held {
+    /// Takes a terminal, and gives it to the host's user `user` if there is one.
+    ///
+    /// Otherwise an app with users of its own could not open it anew, by the name /dev/stdout. Only this process's user
+    /// is kept from it meanwhile, and only by its permissions.
+    fn new(terminal: OwnedFd, user: Option<u32>) -> Result<Self> {
+        let owner = Uid::from_raw(fstat(&terminal)?.st_uid);
+        let Some(user) = user else { return Ok(Self { terminal, owner: None }) };
+        fchown(&terminal, Some(Uid::from_raw(user)), None).context("cannot give it to the app's user")?;
+        Ok(Self { terminal, owner: Some(owner) })
+    }
+
+    /// Returns the terminal, opened with `O_NONBLOCK`.
+    pub(crate) fn terminal(&self) -> &OwnedFd {
+        &self.terminal
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(owner) = self.owner {
+            // A terminal that has gone has no owner.
+            let _ = fchown(&self.terminal, Some(owner), None);
+        }
+    }
+}
+
+/// Opens the apps' stdin, if the caller's is a terminal. It belongs to the host's user `user` as long as the apps have it.
+pub(crate) fn input(caller: BorrowedFd<'_>, user: Option<u32>) -> Result<(OwnedFd, Input)> {
     let own = reopen(caller, OFlags::RDONLY | OFlags::NONBLOCK)?;
     if tcgetpgrp(&own).is_err() {
         return Ok((reopen(caller, OFlags::RDONLY)?, Input::None));
     }
     if !is_background(&own)? {
-        return Ok((reopen(caller, OFlags::RDONLY)?, Input::Held(own)));
+        return Ok((reopen(caller, OFlags::RDONLY)?, Input::Held(Held::new(own, user)?)));
     }
     let (reader, writer) = pipe().context("cannot make a pipe")?;
     let writer = OwnedFd::from(writer);
@@ -60,7 +96,7 @@ pub(crate) fn input(caller: BorrowedFd<'_>) -> Result<(OwnedFd, Input)> {
 
 /// Opens a terminal that the apps write to. An app whose stdin is the same terminal may open it again.
 pub(crate) fn output(caller: BorrowedFd<'_>, input: &Input) -> Result<OwnedFd> {
-    if matches!(input, Input::Held(terminal) if identity(terminal)? == identity(caller)?) {
+    if matches!(input, Input::Held(held) if identity(held.terminal())? == identity(caller)?) {
         return reopen(caller, OFlags::WRONLY);
     }
     let mount = mount_of(caller).context("cannot take its mount")?;

@@ -34,7 +34,7 @@ impl Users {
     /// Returns the users whose root is the host's user `first`; `None` means the host's own users.
     pub(crate) fn new(first: Option<u32>) -> Result<Self> {
         let mapped = first.map(|first| {
-            let made = users::make(Map { inside: 0, outside: first, count: BLOCK });
+            let made = users::make(Map { inside: 0, outside: first, count: BLOCK }, None);
             Ok::<_, anyhow::Error>(Mapped { first, namespace: checked(made)? })
         });
         Ok(Self(mapped.transpose()?))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hands a program's output over to the log writer of a pod in the background ([`pod::logs`]).
 //!
-//! The caller's stdout is the log writer's socket then. The program gets the writing ends of two new pipes, which belong
-//! to its user, so that it can open /dev/stdout. The log writer gets the reading ends, and the program never has the
+//! The caller's stdout is the log writer's socket then. The program gets the writing ends of two new pipes, which are open
+//! to all, so that its user can open /dev/stdout. The log writer gets the reading ends, and the program never has the
 //! socket.
 
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context, Result};
 use pod::name::AppName;
+use rustix::fs::{Mode, fchmod};
 use rustix::net::sockopt::socket_type;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, sendmsg};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -32,6 +33,7 @@ pub(crate) fn hand_over(app: &AppName) -> Result<()> {
     let ((out, to_out), (error, to_error)) = (pipe()?, pipe()?);
     for end in [&to_out, &to_error] {
         let _ = fcntl_setpipe_size(end, PIPE_SIZE);
+        fchmod(end, Mode::from_raw_mode(0o666)).context("cannot open its output to its user")?;
     }
     if send(stdout.as_fd(), app, [&out, &error]).is_err() {
         let null = File::options().write(true).open("/dev/null").context("cannot open /dev/null")?;

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use pod::layout;
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 use rustix::io::Errno;
@@ -19,7 +19,7 @@ use sys::mounts::{
     Depth, MountAttrFlags, Submounts, attach, clone_tree, clone_tree_at, create, make_all_private,
     set_attributes,
 };
-use sys::users::{self, Map};
+use sys::users::{self, Map, Owner};
 
 use crate::exchange::outcome::PODS;
 use crate::exchange::ready;
@@ -64,11 +64,16 @@ fn make_namespaces() -> Result<()> {
     let list = fs::read_to_string(format!("/{USERS}")).context("cannot list the apps' users")?;
     for line in list.lines() {
         let mut words = line.split(' ');
-        let (Some(app), Some(first), Some(count)) = (words.next(), words.next(), words.next()) else {
-            bail!("expected an app and its ids")
+        let app = words.next().context("expected an app")?;
+        let mut number = || -> Result<u32> {
+            words
+                .next()
+                .and_then(|word| word.parse().ok())
+                .with_context(|| format!("app {app}: expected a number"))
         };
-        let number = |word: &str| word.parse().with_context(|| format!("app {app}: expected an id"));
-        let namespace = users::make(Map { inside: 0, outside: number(first)?, count: number(count)? });
+        let (outside, count, user, tasks) = (number()?, number()?, number()?, number()?);
+        let owner = Owner { user, tasks: tasks.into() };
+        let namespace = users::make(Map { inside: 0, outside, count }, Some(owner));
         let place = File::create(Path::new(NAMESPACES).join(app))?;
         attach(clone_tree_at(namespace?, Submounts::No)?, place).with_context(|| format!("app {app}"))?;
     }

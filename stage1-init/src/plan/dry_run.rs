@@ -53,6 +53,7 @@ pub fn text(plan: &Plan) -> String {
         format!("the pod's own: {} ids from the host's {} on", ids.count(), ids.first())
     }));
     lines.extend(plan.oom_score_least.map(|least| format!("oom_score_adj may be {least} at the least")));
+    lines.extend(plan.terminal_user.map(|user| format!("a terminal belongs to the host's {user} meanwhile")));
     lines.push("== stdin ==".into());
     lines.push(if plan.stdin { "the caller's" } else { "/dev/null" }.into());
     lines.push("== command ==".into());

@@ -15,6 +15,8 @@ const PERIOD: u64 = 100_000;
 const QUOTA_MIN: u64 = 1000;
 /// The largest CPU weight; the smallest is 1, and the default is 100, which corresponds to 1024 shares.
 const WEIGHT_MAX: u64 = 10_000;
+/// How many processes and threads an app may have, unless its isolators say otherwise.
+const TASKS: u32 = 4096;
 /// `CAP_SYS_RESOURCE` (linux/capability.h).
 const SYS_RESOURCE: u64 = 1 << 24;
 
@@ -29,10 +31,19 @@ pub(super) struct Limits {
     pub(super) resources: Vec<(&'static str, String)>,
 }
 
-pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limits {
+/// Returns an app's limits. One with users of its own has its number of tasks limited by their namespace.
+pub(super) fn of_app(app: &App, host: &Host, has_own_users: bool, warnings: &mut Vec<String>) -> Limits {
     let isolators = &app.isolators;
-    let mut directives = Vec::new();
     let whose = format!("of app {}", app.name);
+    // Otherwise systemd's own default counts.
+    let mut directives =
+        vec![("TasksMax", if has_own_users { "infinity".into() } else { tasks(app).to_string() })];
+    if isolators.tasks.is_some() && !has_own_users {
+        warnings.push(format!(
+            "isolator resource/tasks {whose}: enforced only where the pod's cgroup has a pids controller, since the app \
+             has no users of its own"
+        ));
+    }
     let wanted = rights::capabilities(app);
     let missing = wanted.without(host.capabilities);
     if !missing.is_empty() {
@@ -55,6 +66,11 @@ pub(super) fn of_app(app: &App, host: &Host, warnings: &mut Vec<String>) -> Limi
     let request = resources.memory.request.map(|request| ("MemoryLow", bytes(request)));
     let resources = [quota, weight, limit, request].into_iter().flatten().collect();
     Limits { capabilities: wanted.without(missing), directives, resources }
+}
+
+/// Returns how many processes and threads an app may have at a time.
+pub(super) fn tasks(app: &App) -> u32 {
+    app.isolators.tasks.unwrap_or(TASKS)
 }
 
 fn may_lower(host: &Host) -> bool {

@@ -74,6 +74,8 @@ pub struct Plan {
     pub stdin: bool,
     /// The ids of the pod's users on the host; `None` means the host's own users.
     pub ids: Option<Ids>,
+    /// The host's id of the only app's user, who may open the caller's terminal anew; `None` if that changes nothing.
+    pub terminal_user: Option<u32>,
     /// How readily the kernel may be told to end an app's processes, at the least (proc_pid_oom_score_adj(5)); `None` if
     /// no app asks for less than this process has.
     pub oom_score_least: Option<i16>,
@@ -126,15 +128,20 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     if let Some(resolv_conf) = &host.resolv_conf {
         plan.write(names::RESOLV_CONF, resolv_conf.clone());
     }
-    let limits: Vec<_> = pod.apps.iter().map(|app| limits::of_app(app, host, &mut plan.warnings)).collect();
-    // CPU shares are relative to neighbouring apps, so either every app is in a slice or none is.
-    let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
-    plan.oom_score_least = limits::least_oom_score(pod, host);
     let own_users = match host.ids {
         None => vec![None; pod.apps.len()],
         Some(_) => users::own(pod, &mut plan.warnings),
     };
+    let each = pod.apps.iter().zip(&own_users);
+    let limits: Vec<_> =
+        each.map(|(app, own)| limits::of_app(app, host, own.is_some(), &mut plan.warnings)).collect();
+    // CPU shares are relative to neighbouring apps, so either every app is in a slice or none is.
+    let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
+    plan.oom_score_least = limits::least_oom_score(pod, host);
     plan.write(names::USERS, users_file(pod, &own_users));
+    if let ([app], [own], Some(ids)) = (pod.apps.as_slice(), own_users.as_slice(), host.ids) {
+        plan.terminal_user = Some(ids.first() + own.unwrap_or_default() + loaded.credentials[&app.name].uid);
+    }
     for ((app, limits), own) in pod.apps.iter().zip(&limits).zip(own_users) {
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, own.is_some());
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
@@ -193,10 +200,15 @@ impl Plan {
     }
 }
 
-/// Returns the file that lists the apps with users of their own: name, first id in the pod and number of ids, a line each.
+/// Returns the file that lists the apps with users of their own ([`names::USERS`]).
+///
+/// The owner of an app's namespace has the number of the app's block, so no two apps are counted together.
 fn users_file(pod: &pod::Pod, own: &[Option<u32>]) -> String {
-    let of = pod.apps.iter().zip(own).filter_map(|(app, first)| Some((&app.name, (*first)?)));
-    of.map(|(name, first)| format!("{name} {first} {BLOCK}\n")).collect()
+    let of = pod.apps.iter().zip(own).filter_map(|(app, first)| Some((app, (*first)?)));
+    let line = |(app, first): (&App, u32)| {
+        format!("{} {first} {BLOCK} {} {}\n", app.name, first / BLOCK, limits::tasks(app))
+    };
+    of.map(line).collect()
 }
 
 fn hosts(host_name: &str) -> String {

@@ -155,8 +155,6 @@ fn runs(unit: Unit, role: Role, app: &App, limits: &Limits) -> Unit {
         .set("StandardInput", format_args!("file:/{}", role.launch_file(&app.name)))
         .set("StandardOutput", "null")
         .set("StandardError", "null")
-        // The manifest decides what an app may use, not systemd's defaults.
-        .set("TasksMax", "infinity")
         .set("OOMPolicy", "continue")
         .set("CapabilityBoundingSet", limits.capabilities.union(launchers_capabilities()));
     let no_new_privileges = app.isolators.no_new_privileges == Some(true);

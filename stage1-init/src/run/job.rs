@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use rustix::process::kill_current_process_group;
 
 use crate::enter::cgroup::Cgroup;
-use crate::enter::terminal::{self, is_background};
+use crate::enter::terminal::{self, Held, is_background};
 use crate::run::feed::Feed;
 
 /// How often to check whether a frozen pod that could not be stopped is in the foreground.
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 enum Input {
     None,
-    Held(OwnedFd),
+    Held(Held),
     Fed(Feed),
 }
 
@@ -51,7 +51,7 @@ impl<'a> Job<'a> {
     pub(crate) fn new(cgroup: &'a Cgroup, input: terminal::Input) -> Result<Self> {
         let input = match input {
             terminal::Input::None => Input::None,
-            terminal::Input::Held(terminal) => Input::Held(terminal),
+            terminal::Input::Held(held) => Input::Held(held),
             terminal::Input::Fed { terminal, pipe } => Input::Fed(Feed::new(terminal, pipe)?),
         };
         Ok(Self { cgroup, input, frozen: false, ends: false })
@@ -118,7 +118,7 @@ impl<'a> Job<'a> {
             _ if self.ends => false,
             Input::None => false,
             // It was in the foreground before it was frozen.
-            Input::Held(terminal) => self.frozen && is_background(terminal)?,
+            Input::Held(held) => self.frozen && is_background(held.terminal())?,
             Input::Fed(feed) if !self.frozen => feed.tend(|| self.cgroup.processes())?,
             Input::Fed(_) => false,
         };

@@ -30,6 +30,9 @@ const ALTERNATIVES: [&[&str]; 4] = [
     &["resource/memory", "memory/limit"],
 ];
 
+/// The most that the kernel has of processes and threads (proc_sys_kernel(5), `threads-max`, `pid_max`).
+const TASKS_MAX: i64 = 4_194_304;
+
 /// The isolators of an app, an image or a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<Raw>")]
@@ -48,6 +51,8 @@ pub struct Isolators {
     pub cpu: Resource,
     /// Memory, in bytes.
     pub memory: Resource,
+    /// How many processes and threads it may have at a time; `None` means the default.
+    pub tasks: Option<u32>,
     /// The names of unknown isolators.
     pub unknown: Vec<Identifier>,
 }
@@ -107,6 +112,7 @@ impl Isolators {
             cpu_shares: self.cpu_shares.or(other.cpu_shares),
             cpu: self.cpu.over(other.cpu),
             memory: self.memory.over(other.memory),
+            tasks: self.tasks.or(other.tasks),
             unknown: self.unknown.iter().cloned().chain(unknown).collect(),
         }
     }
@@ -133,6 +139,11 @@ impl Isolators {
             "os/linux/cpu-shares" | "cpu/shares" => self.cpu_shares = Some(number(value, 2, 262_144)?),
             "resource/cpu" => self.cpu = Resource::parse(value, Unit::Core)?,
             "resource/memory" => self.memory = Resource::parse(value, Unit::Byte)?,
+            // Gantry's own, in the form of the specification's resources.
+            "resource/tasks" => {
+                let limit = value.get("limit").ok_or_else(|| Error::new("expected a limit"))?;
+                self.tasks = Some(number(limit, 1, TASKS_MAX)?);
+            }
             // From 0.1, which has no request.
             "memory/limit" => self.memory.limit = Some(quantity(value, Unit::Byte)?),
             _ => self.unknown.push(name.clone()),

@@ -136,6 +136,7 @@ impl Pod {
             cpu_shares,
             cpu,
             memory,
+            tasks,
             unknown,
         } = isolators;
         (self.cpu, self.memory) = (*cpu, *memory);
@@ -146,6 +147,7 @@ impl Pod {
             (seccomp.is_some(), "os/linux/seccomp-*-set"),
             (oom_score_adjust.is_some(), "os/linux/oom-score-adj"),
             (cpu_shares.is_some(), "os/linux/cpu-shares"),
+            (tasks.is_some(), "resource/tasks"),
         ];
         let of_apps = of_apps.into_iter().filter(|(there, _)| *there).map(|(_, name)| name.to_owned());
         let warning = |name| format!("isolator {name} of the pod is not known for pods, and not enforced");

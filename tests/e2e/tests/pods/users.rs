@@ -233,3 +233,25 @@ fn apps_can_not_reach_each_other_or_systemd() {
         gantry.wait_all();
     }
 }
+
+/// A limit of one app's is none of the other's.
+#[root_test]
+fn processes_of_an_app_are_limited() {
+    let gantry = Gantry::new();
+    let image = gantry.image("both", &Rootfs::busybox().unwrap(), &manifest("both", &["true"]));
+    let id = image_id(&image);
+    let many = "(for i in $(seq 40); do sleep 1000 & done; echo $AC_APP_NAME many; kill $(jobs -p)) 2>/dev/null || echo limited";
+    let limit = json!([{"name": "resource/tasks", "value": {"limit": 20}}]);
+    let entry = |name: &str, isolators: &Value| {
+        let app = json!({"exec": ["/bin/sh", "-c", many], "user": "0", "group": "0", "isolators": isolators});
+        json!({"name": name, "image": {"id": id}, "app": app})
+    };
+    let apps = [entry("limited", &limit), entry("free", &json!([]))];
+    let pod = json!({"acKind": "PodManifest", "acVersion": "0.8.11", "apps": apps});
+    let path = gantry.beside("limits.json");
+    fs::write(&path, pod.to_string()).unwrap();
+    let pod = gantry.prepare(&[&image], &["--pod-manifest", path.to_str().unwrap()]);
+    let found = succeed(&gantry, &pod);
+    let said: BTreeSet<_> = found.lines().collect();
+    assert_eq!(said, BTreeSet::from(["free many", "limited"]));
+}

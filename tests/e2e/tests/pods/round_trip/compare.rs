@@ -67,6 +67,9 @@ fn resources(app: &App) -> Properties {
     ])
 }
 
+/// How many processes an app without users of its own may have.
+const TASKS: u32 = 4096;
+
 fn everywhere(app: &App, service: &str) -> Properties {
     let launchers = ["SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"];
     let capability = |name: &&str| format!("cap_{}", name.to_lowercase());
@@ -77,7 +80,7 @@ fn everywhere(app: &App, service: &str) -> Properties {
         ("Unit Load State", vec!["loaded".into()]),
         ("DefaultDependencies", vec!["no".into()]),
         ("CapabilityBoundingSet", words(&bounding.into_iter().collect())),
-        ("TasksMax", vec![UNLIMITED.to_string()]),
+        ("TasksMax", vec![TASKS.to_string()]),
         ("OOMPolicy", vec!["continue".into()]),
         ("UMask", vec!["0022".into()]),
         ("IgnoreSIGPIPE", vec!["no".into()]),
