@@ -40,5 +40,5 @@ pub use select::{Selector, missing, resolve};
 pub use state::{Seen, State, look, preparing};
 pub use stop::{Stop, signal, stop};
 pub use up::{Begun, runs, wait_for_begin};
-pub use usage::{Usage, of as usage};
+pub use usage::of as usage;
 pub use wait::{Waited, wait};

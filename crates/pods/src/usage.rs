@@ -19,25 +19,18 @@ use crate::directory::Pod;
 /// The size of the blocks that stat(2) counts.
 const BLOCK: u64 = 512;
 
-/// What a directory takes on the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Bytes of blocks.
-    pub bytes: u64,
-    /// Whether all of it was seen: parts may have moved away meanwhile.
-    pub is_whole: bool,
-}
-
-/// Returns what a pod's directory takes, without the trees of the store that it is made of.
-pub fn of(pod: &Pod, interrupt: &Interrupt) -> Result<Usage> {
+/// Returns how many bytes a pod's directory takes on the disk, without the trees of the store that it is made of.
+///
+/// What is moved away or removed meanwhile does not count.
+pub fn of(pod: &Pod, interrupt: &Interrupt) -> Result<u64> {
     of_directory(&pod.directory, interrupt).with_context(|| format!("cannot measure pod {}", pod.id()))
 }
 
 /// A directory above the present one: its identity, and the directories in it that are still to be entered.
 type Above = ((u64, u64), Vec<CString>);
 
-fn of_directory(directory: &OwnedFd, interrupt: &Interrupt) -> Result<Usage> {
-    let mut sum = Sum { seen: BTreeSet::new(), usage: Usage { bytes: 0, is_whole: true } };
+fn of_directory(directory: &OwnedFd, interrupt: &Interrupt) -> Result<u64> {
+    let mut sum = Sum { seen: BTreeSet::new(), bytes: 0 };
     let mut here = open(directory, ".")?;
     sum.add(&fstat(&here)?);
     let mut left = sum.entries(&here)?;
@@ -52,17 +45,16 @@ fn of_directory(directory: &OwnedFd, interrupt: &Interrupt) -> Result<Usage> {
                     here = below;
                 }
                 // It is a mount point, or is gone.
-                Err(Errno::XDEV) => {}
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => sum.usage.is_whole = false,
+                Err(Errno::XDEV | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(error) => return Err(error.into()),
             }
             continue;
         }
-        let Some((above, names)) = way.pop() else { return Ok(sum.usage) };
+        let Some((above, names)) = way.pop() else { return Ok(sum.bytes) };
         here = match open(&here, "..") {
             Ok(parent) if identity(&parent)? == above => parent,
             // It was moved while it was walked through: there is no way back.
-            _ => return Ok(Usage { is_whole: false, ..sum.usage }),
+            _ => return Ok(sum.bytes),
         };
         left = names;
     }
@@ -71,7 +63,8 @@ fn of_directory(directory: &OwnedFd, interrupt: &Interrupt) -> Result<Usage> {
 struct Sum {
     /// Files with several names that were counted.
     seen: BTreeSet<(u64, u64)>,
-    usage: Usage,
+    /// Bytes of blocks.
+    bytes: u64,
 }
 
 impl Sum {
@@ -80,7 +73,7 @@ impl Sum {
             || FileType::from_raw_mode(stat.st_mode) == FileType::Directory
             || self.seen.insert((stat.st_dev, stat.st_ino))
         {
-            self.usage.bytes += u64::try_from(stat.st_blocks).unwrap_or_default() * BLOCK;
+            self.bytes += u64::try_from(stat.st_blocks).unwrap_or_default() * BLOCK;
         }
     }
 
@@ -94,7 +87,7 @@ impl Sum {
                 continue;
             }
             match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT) {
-                Err(Errno::NOENT) => self.usage.is_whole = false,
+                Err(Errno::NOENT) => {}
                 stat => {
                     let stat = stat?;
                     self.add(&stat);
@@ -130,18 +123,24 @@ mod tests {
         let paths = ["", "a", "a/b", "a/b/c", "empty", "a/b/file", "a/link"];
         let blocks = paths.map(|path| fs::symlink_metadata(top.path().join(path)).unwrap().blocks());
         let found = of_directory(&File::open(&top).unwrap().into(), &Interrupt::default()).unwrap();
-        assert_eq!(found, Usage { bytes: blocks.iter().sum::<u64>() * BLOCK, is_whole: true });
+        assert_eq!(found, blocks.iter().sum::<u64>() * BLOCK);
     }
 
     #[test]
     fn what_is_deeper_than_a_path_can_reach_counts() {
         let top = tempfile::tempdir().unwrap();
-        let mut here = OwnedFd::from(File::open(&top).unwrap());
+        let mut all = vec![OwnedFd::from(File::open(&top).unwrap())];
         for _ in 0..300 {
-            rustix::fs::mkdirat(&here, "n".repeat(50), rustix::fs::Mode::RWXU).unwrap();
-            here = open(&here, "n".repeat(50)).unwrap();
+            let here = all.last().unwrap();
+            rustix::fs::mkdirat(here, "n".repeat(50), rustix::fs::Mode::RWXU).unwrap();
+            all.push(open(here, "n".repeat(50)).unwrap());
         }
-        rustix::fs::openat(&here, "file", OFlags::CREATE | OFlags::WRONLY, rustix::fs::Mode::RUSR).unwrap();
-        assert!(of_directory(&File::open(&top).unwrap().into(), &Interrupt::default()).unwrap().is_whole);
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        let file = rustix::fs::openat(all.last().unwrap(), "file", flags, rustix::fs::Mode::RUSR).unwrap();
+        rustix::io::write(&file, &[7; 100_000]).unwrap();
+        all.push(file);
+        let blocks = all.iter().map(|one| u64::try_from(fstat(one).unwrap().st_blocks).unwrap());
+        let found = of_directory(&File::open(&top).unwrap().into(), &Interrupt::default()).unwrap();
+        assert_eq!(found, blocks.sum::<u64>() * BLOCK);
     }
 }

@@ -68,7 +68,7 @@ fn measure(data_dir: &DataDir, sums: &mut Sums) -> Result<()> {
     for id in pods::ids(data_dir)? {
         let Some(pod) = Pod::open(data_dir, id)? else { continue };
         let is_active = pods::look(&pod)?.state != State::Exited;
-        of_pods.add(pods::usage(&pod, &data_dir.interrupt)?.bytes, is_active);
+        of_pods.add(pods::usage(&pod, &data_dir.interrupt)?, is_active);
         exited.extend((!is_active).then_some(id));
     }
     let references = References::read(data_dir)?;
