@@ -4,16 +4,17 @@
 //! Invariant: no byte of it is decoded before the whole file was found to have its digest. The file is read twice
 //! through one descriptor, and hashed the second time too, so what is unpacked is what was checked.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use pod::digest::Sha256;
 use pod::layout;
-use pod::text::escape;
+use pod::text::{escape, escape_bytes};
 
 use archive::{Entry, EntryKind};
-use report::Hint as _;
+use report::Advice;
 use store::extract::{Admission, Breach, Policy};
+use store::fault::Fault;
 use store::input::InputFile;
 
 /// The default path of stage1, relative to the program's directory.
@@ -32,37 +33,69 @@ pub struct BuiltIn {
 
 impl BuiltIn {
     /// Opens it as a file in memory, and returns its digest.
-    pub fn open(&self) -> Result<(InputFile, Sha256)> {
-        let file = InputFile::in_memory("of this program", self.bytes).context("stage1")?;
-        Ok((file, self.sha256.into()))
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub fn open(&self) -> io::Result<(InputFile, Sha256)> {
+        Ok((InputFile::in_memory("of this program", self.bytes)?, self.sha256.into()))
+    }
+}
+
+/// Why stage1 or its digest can't be found.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not known where this program's own file is.
+    #[error("cannot find this program's own file")]
+    Program(#[source] io::Error),
+    /// The file with the digest can't be read, or has no digest of this stage1.
+    #[error("digest of stage1 {file}: {why}")]
+    Digest {
+        /// The file with the digest, escaped.
+        file: String,
+        /// The reason.
+        why: String,
+    },
+}
+
+impl Advice for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Program(_) => None,
+            Self::Digest { .. } => Some("--stage1-sha256 gives the digest without the file".to_owned()),
+        }
     }
 }
 
 /// Returns the path of this program's own stage1.
-pub fn default_path() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let directory = program.parent().context("this program's file has no directory")?;
-    let path = directory.join(BESIDE_PROGRAM);
+///
+/// # Errors
+/// If it is not known where this program's own file is.
+pub fn default_path() -> Result<PathBuf, Error> {
+    let mut path = std::env::current_exe().map_err(Error::Program)?;
+    // What `BESIDE_PROGRAM` is relative to is the program's directory.
+    path.pop();
+    path.push(BESIDE_PROGRAM);
     // Resolves `..` and links, for shorter messages.
     Ok(path.canonicalize().unwrap_or(path))
 }
 
 /// Reads the digest of `FILE` from `FILE.sha256`, which has the format of sha256sum(1).
-pub fn read_sums(path: &Path) -> Result<Sha256> {
+///
+/// # Errors
+/// If that file can't be read, or has no digest of `FILE`.
+pub fn read_sums(path: &Path) -> Result<Sha256, Error> {
     let mut sums = path.as_os_str().to_owned();
     sums.push(".sha256");
     let sums = PathBuf::from(sums);
-    let read = || -> Result<Sha256> {
+    let read = || -> store::Result<Sha256> {
         let text = InputFile::open(&sums)?.read_all(SUMS_MAX)?;
-        find_sum(&text, path.file_name().unwrap_or_default().as_encoded_bytes())
+        Ok(find_sum(&text, path.file_name().unwrap_or_default().as_encoded_bytes())?)
     };
-    read()
-        .with_context(|| format!("digest of stage1 {}", escape(&sums.to_string_lossy())))
-        .hint("--stage1-sha256 gives the digest without the file")
+    read().map_err(|error| Error::Digest { file: escape(&sums.to_string_lossy()), why: error.to_string() })
 }
 
 /// Finds the digest of the file `name`. A line is 64 hex digits, a blank, a blank or `*`, and a name.
-fn find_sum(text: &[u8], name: &[u8]) -> Result<Sha256> {
+fn find_sum(text: &[u8], name: &[u8]) -> Result<Sha256, Fault> {
     for line in text.split(|byte| *byte == b'\n') {
         let Some((hex, rest)) = line.split_at_checked(64) else { continue };
         let named = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"));
@@ -70,7 +103,8 @@ fn find_sum(text: &[u8], name: &[u8]) -> Result<Sha256> {
             return Ok(Sha256::from_hex(&String::from_utf8_lossy(hex))?);
         }
     }
-    bail!("names no {}: expected a line as sha256sum prints it", pod::text::escape_bytes(name))
+    let name = escape_bytes(name);
+    Err(Fault::content(format_args!("names no {name}: expected a line as sha256sum prints it")))
 }
 
 /// The rules for stage1: `/init` exists and is executable.

@@ -22,7 +22,7 @@ use crate::volume_argument::VolumeArgument;
 use archive::Limits;
 use image::MANIFEST_MAX;
 use image::stage1;
-use report::Hint as _;
+use report::{Hint as _, told};
 use store::input::InputFile;
 
 /// The inputs of a pod directory, open.
@@ -158,13 +158,13 @@ impl<'s> Inputs<'s> {
 
 fn open_stage1(request: &Request) -> Result<(InputFile, Sha256)> {
     if let (None, None, Some(built_in)) = (&request.stage1, &request.stage1_digest, request.built_in) {
-        return built_in.open();
+        return built_in.open().context("stage1");
     }
-    let path = request.stage1.clone().map_or_else(stage1::default_path, Ok)?;
+    let path = request.stage1.clone().map_or_else(stage1::default_path, Ok).map_err(told)?;
     let source = InputFile::open(&path)
         .context("stage1")
         .hint("--stage1 FILE or $GANTRY_STAGE1 says where it is; rootfs-build makes one")?;
-    let digest = request.stage1_digest.map_or_else(|| stage1::read_sums(&path), Ok)?;
+    let digest = request.stage1_digest.map_or_else(|| stage1::read_sums(&path), Ok).map_err(told)?;
     Ok((source, digest))
 }
 
