@@ -140,7 +140,7 @@ impl<'s> Finder<'_, 's> {
     fn stored_as(&self, selector: &Selector) -> Result<bool> {
         let Some(data_dir) = self.data_dir()? else { return Ok(false) };
         let Some(tree) = store::find(&data_dir, selector)? else { return Ok(false) };
-        Ok(Names::read(&data_dir)?.of(tree.id()).is_none())
+        Ok(Names::read(&data_dir)?.of(tree.id()).is_none_or(|named| named.digests.is_empty()))
     }
 
     fn data_dir(&self) -> Result<Option<DataDir>> {
