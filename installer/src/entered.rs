@@ -103,6 +103,7 @@ fn become_helper(entrance: &Entrance, init: &OwnedFd, pipes: &Pipes) -> Result<s
         set_no_new_privs(true).context("cannot give up new privileges")?;
     }
     pipes.take()?;
+    entrance.limit()?;
     SigSet::empty().thread_set_mask().context("cannot take signals")?;
     let init = init.as_fd().try_clone_to_owned()?;
     let launch = entrance.launch.try_clone()?;

@@ -15,6 +15,7 @@ use pod::name::AppName;
 use pod::text::escape;
 use report::Hint as _;
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use serde_json::{Value, json};
 
@@ -47,6 +48,7 @@ pub struct Entrance {
     pub launch: OwnedFd,
     /// Whether programs of the app's can't gain privileges.
     pub no_new_privileges: bool,
+    limits: Vec<(Resource, Rlimit)>,
 }
 
 impl Entrance {
@@ -64,8 +66,9 @@ impl Entrance {
         let (first, unit) = first(&cgroup, &app)?.with_context(ended)?;
         let status = fs::read_to_string(format!("/proc/{}/status", first.id()))?;
         let no_new_privileges = status.lines().any(|line| line == "NoNewPrivs:\t1");
+        let limits = limits(&fs::read_to_string(format!("/proc/{}/limits", first.id()))?);
         let launch = launch(pod, &app, program).with_context(|| format!("app {app} of pod {}", pod.id()))?;
-        Ok(Self { systemd, app: first, cgroup: cgroup.below(&unit)?, launch, no_new_privileges })
+        Ok(Self { systemd, app: first, cgroup: cgroup.below(&unit)?, launch, no_new_privileges, limits })
     }
 
     /// Moves the children that this process will have into the pod's process namespace.
@@ -95,9 +98,52 @@ impl Entrance {
         self.join(others).context("cannot enter the pod's namespaces")
     }
 
+    /// Gives this process the limits of resources that the app has.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn limit(&self) -> Result<()> {
+        let mut all = self.limits.iter();
+        all.try_for_each(|(resource, limit)| setrlimit(*resource, *limit)).context("cannot limit resources")
+    }
+
     fn join(&self, kinds: ThreadNameSpaceType) -> Result<()> {
         Ok(move_into_thread_name_spaces(self.systemd.handle().as_fd(), kinds)?)
     }
+}
+
+/// The limits of resources, with their names in /proc/PID/limits.
+const LIMITS: [(&str, Resource); 16] = [
+    ("Max cpu time", Resource::Cpu),
+    ("Max file size", Resource::Fsize),
+    ("Max data size", Resource::Data),
+    ("Max stack size", Resource::Stack),
+    ("Max core file size", Resource::Core),
+    ("Max resident set", Resource::Rss),
+    ("Max processes", Resource::Nproc),
+    ("Max open files", Resource::Nofile),
+    ("Max locked memory", Resource::Memlock),
+    ("Max address space", Resource::As),
+    ("Max file locks", Resource::Locks),
+    ("Max pending signals", Resource::Sigpending),
+    ("Max msgqueue size", Resource::Msgqueue),
+    ("Max nice priority", Resource::Nice),
+    ("Max realtime priority", Resource::Rtprio),
+    ("Max realtime timeout", Resource::Rttime),
+];
+
+/// Reads a process's limits, as /proc/PID/limits has them.
+fn limits(text: &str) -> Vec<(Resource, Rlimit)> {
+    let one = |line: &str| {
+        let (name, resource) = LIMITS.iter().find(|(name, _)| line.starts_with(name))?;
+        let mut words = line[name.len()..].split_whitespace();
+        let mut limit = || match words.next()? {
+            "unlimited" => Some(None),
+            number => number.parse().ok().map(Some),
+        };
+        Some((*resource, Rlimit { current: limit()?, maximum: limit()? }))
+    };
+    text.lines().filter_map(one).collect()
 }
 
 /// Returns the app that is meant.
@@ -129,4 +175,19 @@ fn launch(pod: &Pod, app: &AppName, program: &[String]) -> Result<OwnedFd> {
     file.write_all(launch.to_string().as_bytes())?;
     std::io::Seek::rewind(&mut file)?;
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_the_kernel_writes_them() {
+        let text = fs::read_to_string("/proc/self/limits").unwrap();
+        let read = limits(&text);
+        assert_eq!(read.len(), LIMITS.len(), "{text}");
+        for (resource, limit) in read {
+            assert_eq!(rustix::process::getrlimit(resource), limit, "{resource:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod one_file;
 mod options;
 mod removal;
 mod states;
+mod tour;
 
 use std::fs;
 use std::path::{Path, PathBuf};

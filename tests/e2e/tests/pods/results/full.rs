@@ -164,3 +164,20 @@ fn a_status_that_can_not_be_written_is_said_and_makes_no_success() {
         fs::remove_dir_all(&pod).unwrap();
     }
 }
+
+#[root_test]
+fn a_full_disk_keeps_no_app_in_the_background_waiting() {
+    let on = Disk::Tmpfs.mount();
+    let pod = on.prepare(&app("busybox head -c 200000000 /dev/zero | busybox tr '\\0' x; echo; exit 7"));
+    let id = pod.file_name().unwrap().to_string_lossy().into_owned();
+    let run = |words: &[&str]| on.0.installer().args(words).output().unwrap();
+    let started = run(&["start", &id, "--log-opt", "max-size=unlimited"]);
+    assert!(started.status.success(), "{started:?}");
+    assert_eq!(text(&run(&["wait", &id]).stdout), "7\n", "it has come to its end");
+    let logs = run(&["logs", &id]);
+    let said = text(&logs.stderr);
+    assert!(logs.status.success() && !logs.stdout.is_empty(), "{said}");
+    assert!(said.contains("bytes are not there: No space left on device"), "{said}");
+    on.0.wait_all();
+    fs::remove_dir_all(&pod).unwrap();
+}

@@ -49,6 +49,7 @@ const PREPARE_OTHER: &[&str] = &["prepare", "--image", "other.aci"];
 const IMPORT: &[&str] = &["image", "import", "tiny.aci"];
 const PREPARE_COPY: &[&str] = &["prepare", "--image", "tiny.aci", "--layout", "copy"];
 const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "other.aci"];
+const PREPARE_WITH_OPTIONS: &[&str] = &["prepare", "tiny.aci", "-e", "A=1", "-l", "a=b", "--rm"];
 const REMOVE: &[&str] = &["image", "rm", "tiny.id"];
 
 const REPAIR: &[&str] = &["verify", "--repair", "tiny.id"];
@@ -76,6 +77,8 @@ operations! {
     a_prepare_of_two_images: [], PREPARE_BOTH, Succeeds, 3 * tiny::OBJECTS / 2;
     // Nothing is unpacked: a pod directory, an upper layer, two files, and their syncs.
     a_prepare_of_what_is_known: [Step::Run(PREPARE)], PREPARE, Succeeds, 10;
+    // One file more: what says that the pod is removed at its end.
+    a_prepare_with_options: [Step::Run(PREPARE)], PREPARE_WITH_OPTIONS, Succeeds, 12;
     // It copies both trees, object by object.
     a_prepare_of_copies: [Step::Run(PREPARE)], PREPARE_COPY, Succeeds, 2 * tiny::OBJECTS;
     an_import: [], IMPORT, Succeeds, tiny::OBJECTS / 2;
