@@ -17,6 +17,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::execveat;
 use pods::{Entrance, Pod};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Gid, Pid, Uid, WaitOptions, WaitStatus, setsid, waitpid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use store::DataDir;
@@ -105,7 +106,8 @@ fn become_helper(entrance: &Entrance, init: &OwnedFd, pipes: &Pipes) -> Result<s
     pipes.take()?;
     entrance.limit()?;
     SigSet::empty().thread_set_mask().context("cannot take signals")?;
-    let init = init.as_fd().try_clone_to_owned()?;
+    // Out of the way of what is passed on, whose number is fixed.
+    let init = fcntl_dupfd_cloexec(init, OUT_OF_THE_WAY)?;
     let launch = entrance.launch.try_clone()?;
     activation::pass(vec![launch], 0..1, OUT_OF_THE_WAY).context("cannot pass on what to start")?;
     let words = [CString::new(HELPER)?];

@@ -88,7 +88,8 @@ fn logs_are_bounded() {
 fn a_log_is_followed_to_the_end() {
     let gantry = Gantry::new();
     let image = image(&gantry, "app", "while [ ! -e /go ]; do sleep 0.01; done; seq 1 50000");
-    let pod = said(&gantry, &["run", "-d", &image]);
+    // With users of its own, root's files would be nobody's there.
+    let pod = said(&gantry, &["run", "-d", "--userns", "host", &image]);
     let pod = pod.trim_end();
     let mut follow = gantry.installer();
     let mut follow = follow.args(["logs", "-f", pod]).stdout(Stdio::piped()).spawn().unwrap();
