@@ -176,10 +176,8 @@ impl<'s> Finder<'_, 's> {
         let id = Names::read(&data_dir)?.called(&text.unwrap_or_else(|| name.tagged()));
         let Some(id) = id else { return Ok(None) };
         let Some(tree) = Tree::open(&data_dir, id, TreeKind::Image)? else { return Ok(None) };
-        let runs = match &self.pulling.platform {
-            None => true,
-            Some(platform) => oci::is_for(&tree.in_root(".")?, platform)?,
-        };
+        let found = oci::platform_of(&tree.in_root(".")?)?;
+        let runs = found.is_none_or(|found| self.pulling.check(&found).is_ok());
         Ok(runs.then_some(tree))
     }
 
@@ -192,14 +190,14 @@ impl<'s> Finder<'_, 's> {
         };
         self.allow(path, transport, name.as_deref())?;
         let found = oci::open(image, &self.pulling.platform())?;
-        self.allow_names(path, transport, &found)?;
+        self.check(path, transport, &found)?;
         Ok(ImageInput::Oci(Box::new(found), image.to_string()))
     }
 
     fn directory(&self, path: &Path, id: Option<ImageId>) -> Result<ImageInput<'s>> {
         self.allow(path, Some(policy::Layout::Oci), None)?;
         let found = oci::open_directory(path, &self.pulling.platform())?;
-        self.allow_names(path, Some(policy::Layout::Oci), &found)?;
+        self.check(path, Some(policy::Layout::Oci), &found)?;
         with_id(found, escape(&path.to_string_lossy()), id)
     }
 
@@ -214,7 +212,7 @@ impl<'s> Finder<'_, 's> {
         }
         match oci::open_file(source.file(), source.shown(), content, &self.pulling.platform())? {
             Some(found) => {
-                self.allow_names(path, transport, &found)?;
+                self.check(path, transport, &found)?;
                 with_id(found, source.shown(), id)
             }
             None => Ok(ImageInput::File(Box::new(source), id)),
@@ -231,10 +229,11 @@ impl<'s> Finder<'_, 's> {
         self.session.decide(&image).map(drop)
     }
 
-    /// Asks the host's policy about all names that an image has where it was found: an image that is taken without its
-    /// name, or by its digest, is the same.
-    fn allow_names(&self, path: &Path, transport: Option<policy::Layout>, image: &OciImage) -> Result<()> {
-        image.names.iter().try_for_each(|name| self.allow(path, transport, Some(name)))
+    /// Checks that an image is for the platform, and asks the host's policy about all names that it has where it was found:
+    /// an image that is taken without its name, or by its digest, is the same.
+    fn check(&self, path: &Path, transport: Option<policy::Layout>, image: &OciImage) -> Result<()> {
+        image.names.iter().try_for_each(|name| self.allow(path, transport, Some(name)))?;
+        self.pulling.check(&image.config.platform())
     }
 }
 

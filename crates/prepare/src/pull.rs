@@ -49,7 +49,7 @@ pub struct RemoteImage<'s> {
     documents: Read,
     /// What it was asked for by.
     name: RegistryRef,
-    drops_blobs: bool,
+    pulling: Pulling,
 }
 
 /// An image's tree, and what it is called from now on.
@@ -77,8 +77,8 @@ impl<'s> RemoteImage<'s> {
         let decision = session.decide(&Image::Registry(&reference))?;
         let pull = session.pull(&reference)?;
         let (selected, documents) = session.until(|| documents(&pull, &decision, &pulling.platform()))?;
-        let (name, drops_blobs) = (name.clone(), pulling.drops_blobs);
-        Ok(Self { session, pull, selected, documents, name, drops_blobs })
+        let (name, pulling) = (name.clone(), pulling.clone());
+        Ok(Self { session, pull, selected, documents, name, pulling })
     }
 
     /// Returns the image's name for messages.
@@ -94,6 +94,9 @@ impl<'s> RemoteImage<'s> {
         let blobs = Blobs::open(importer.data_dir)?;
         let config = self.selected.manifest.config.digest;
         if let Some(tree) = importer.known_layers(tree_id(config)?)? {
+            if let Some(platform) = image::oci::platform_of(&tree.in_root(".")?)? {
+                self.pulling.check(&platform)?;
+            }
             let all = self.blobs();
             let kept = if blobs.has_all(&all)? { all } else { Vec::new() };
             return Ok(Pulled { tree, named: self.named(kept), blobs: Some(blobs) });
@@ -111,8 +114,9 @@ impl<'s> RemoteImage<'s> {
         };
         let names = vec![self.name.tagged()];
         let image = OciImage::assemble(self.selected.clone(), config, names, part).map_err(told)?;
+        self.pulling.check(&image.config.platform())?;
         let tree = importer.acquire_layers(&layered(&image)?)?;
-        let kept = if self.drops_blobs { Vec::new() } else { self.blobs() };
+        let kept = if self.pulling.drops_blobs { Vec::new() } else { self.blobs() };
         Ok(Pulled { tree, named: self.named(kept), blobs: Some(blobs) })
     }
 
@@ -174,7 +178,7 @@ impl<'s> RemoteImage<'s> {
             }
         }
         let files = Mutex::new(found);
-        let (keeps, directory) = (!self.drops_blobs, staging.as_fd());
+        let (keeps, directory) = (!self.pulling.drops_blobs, staging.as_fd());
         let keep = |blob: Blob, file: File| {
             if keeps {
                 let kept = blobs.publish(directory, &blob.digest.hex(), blob.digest);
@@ -203,7 +207,7 @@ impl<'s> RemoteImage<'s> {
             return Ok(config);
         }
         self.pull.blob(digest, size, &mut config)?;
-        if !self.drops_blobs {
+        if !self.pulling.drops_blobs {
             keep_document(staging, blobs, digest, &config)?;
         }
         Ok(config)

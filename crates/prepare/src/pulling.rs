@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How images are had from registries: for which platform, when the registry is asked, and what is kept of them.
 
+use anyhow::{Result, bail};
 use image::oci::Platform;
 
 /// When a registry is asked for an image.
@@ -32,5 +33,17 @@ impl Pulling {
     /// Returns the platform that is wanted.
     pub(crate) fn platform(&self) -> Platform {
         self.platform.clone().unwrap_or_else(Platform::host)
+    }
+
+    /// Checks that an image is for the platform that was asked for. An image that is not in an index is found whatever it
+    /// is for.
+    ///
+    /// # Errors
+    /// If a platform was asked for, and the image doesn't run on it.
+    pub(crate) fn check(&self, found: &Platform) -> Result<()> {
+        match &self.platform {
+            Some(wanted) if wanted.rank(found).is_none() => bail!("it is for {found}: expected {wanted}"),
+            _ => Ok(()),
+        }
     }
 }

@@ -111,16 +111,15 @@ pub fn labels(tree: &InRoot) -> Result<BTreeMap<String, String>> {
     }
 }
 
-/// Tells whether a tree's image is for a platform. What is no OCI image is for the one that its manifest says.
+/// Returns the platform of a tree's image; `None` for an image that is no OCI image.
 ///
 /// # Errors
 /// If the configuration in the tree can't be read.
-pub fn is_for(tree: &InRoot, platform: &Platform) -> Result<bool> {
-    let bytes = match tree.read_file(CONFIG, DOCUMENT_MAX) {
-        Err(error) if is_missing(&error) => return Ok(true),
-        read => read?,
-    };
-    Ok(platform.rank(&Config::parse(CONFIG, &bytes)?.platform()).is_some())
+pub fn platform_of(tree: &InRoot) -> Result<Option<Platform>> {
+    match tree.read_file(CONFIG, DOCUMENT_MAX) {
+        Err(error) if is_missing(&error) => Ok(None),
+        read => Ok(Some(Config::parse(CONFIG, &read?)?.platform())),
+    }
 }
 
 /// Returns the image as the store imports it. Its tree is called by the digest of its configuration.

@@ -33,7 +33,9 @@ pub use descriptor::Descriptor;
 pub use docker_save::SavedImage;
 pub use document::{DOCUMENT_MAX, Document, Index, Manifest};
 pub use error::Error;
-pub use import::{CONFIG, is_for, labels, layered, not_honoured, open, open_directory, open_file, tree_id};
+pub use import::{
+    CONFIG, labels, layered, not_honoured, open, open_directory, open_file, platform_of, tree_id,
+};
 pub use kept::{kept, layered_of};
 pub use media::MediaType;
 pub use platform::Platform;
