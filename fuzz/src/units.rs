@@ -18,6 +18,7 @@ use pod::{Accounts, App, Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::ids::Ids;
 use stage1_init::launch_file::Launch;
+use stage1_init::network::Network;
 use stage1_init::plan::{Options, Plan, plan};
 use stage1_init::{Loaded, Store, Tree, dry_run};
 
@@ -87,7 +88,10 @@ fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
         capabilities: CapabilitySet::from_bits(choices.arbitrary()?),
         oom_score_adjust: choices.int_in_range(-1000..=1000)?,
         ids: choices.arbitrary::<bool>()?.then(|| Ids::new(0x4000_0000, 4)),
-        resolv_conf: choices.arbitrary::<Option<&str>>()?.map(str::to_owned),
+        network: Network {
+            resolv_conf: choices.arbitrary::<Option<&str>>()?.map(str::to_owned),
+            ..Network::default()
+        },
         zone: None,
     })
 }

@@ -23,6 +23,7 @@ pub use exchange::launch_file;
 pub use exchange::statuses::Writes;
 pub use load::host;
 pub use load::ids;
+pub use load::network;
 pub use load::store::Store;
 pub use load::trees::{Lower, Tree};
 pub use load::zone::{Zone, ZoneLink};

@@ -26,11 +26,12 @@ use crate::load::host::{self, Controllers, Host};
 use crate::load::ids::{self, Ids, Locks};
 use crate::load::store::Store;
 use crate::load::zone::{self, Zone};
-use crate::load::{self, Loaded, lock};
+use crate::load::{self, Loaded, lock, network};
 use crate::plan::{self, Options, Plan, dry_run};
 use crate::run::history::History;
+use crate::run::reaper::Held;
 use crate::run::requests::Requests;
-use crate::run::supervisor::Started;
+use crate::run::supervisor::{Question, Started};
 use crate::run::{inotify, nspawn, reaper, supervisor};
 
 /// Runs the pod in the current directory.
@@ -63,8 +64,9 @@ fn show(options: &Options) -> Result<(), Failure> {
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let has_own = !loaded.pod.has_hosts_users;
     let ids = has_own.then(|| ids::first_choice(id, loaded.pod.apps.len())).transpose().at(Step::Load)?;
-    let host =
-        host::look(cgroup.available().at(Step::Load)?, hosts_zone().at(Step::Units)?, ids).at(Step::Load)?;
+    let network = network::preview(&loaded.pod).at(Step::Namespace)?;
+    let host = host::look(cgroup.available().at(Step::Load)?, hosts_zone().at(Step::Units)?, ids, network)
+        .at(Step::Load)?;
     print(&dry_run::text(&plan::plan(&loaded, &host, options))).at(Step::Load)
 }
 
@@ -91,10 +93,11 @@ fn start(options: &Options) -> Result<u8, Failure> {
             (Some(ids), locks)
         }
     };
-    let host = host::look(controllers, hosts_zone().at(Step::Units)?, ids).at(Step::Load)?;
+    let (network, of_network) = network::take(&loaded.pod).at(Step::Namespace)?;
+    let host = host::look(controllers, hosts_zone().at(Step::Units)?, ids, network).at(Step::Load)?;
 
     let history = History::begin(&*lock).context("cannot write the pod's history").at(Step::Units)?;
-    let taken = Taken { cgroup, ids: id_locks };
+    let taken = Taken { cgroup, ids: id_locks, network: of_network };
     let done = boot(&lock, &loaded, taken, &host, &requests, &history, options);
     history.end(&done);
     done
@@ -104,6 +107,7 @@ fn start(options: &Options) -> Result<u8, Failure> {
 struct Taken {
     cgroup: Cgroup,
     ids: Locks,
+    network: network::Taken,
 }
 
 /// Writes what the pod is started with, runs it, and returns its exit code.
@@ -123,9 +127,10 @@ fn boot(
     drop(stage1);
 
     inotify::check().at(Step::Namespace)?;
-    let Taken { cgroup, ids } = taken;
+    let Taken { cgroup, ids, network } = taken;
     let cgroup = cgroup.make(&plan.limits).at(Step::Namespace)?;
-    reaper::start(cgroup.cgroup(), lock, &loaded.store, &ids, history).at(Step::Namespace)?;
+    let held = Held { ids: &ids, network: &network };
+    reaper::start(cgroup.cgroup(), lock, &loaded.store, &held, history).at(Step::Namespace)?;
     let cgroup = cgroup.reaped();
     // If this process is the first of a process namespace, the reaper ends with it.
     let is_first = getpid().is_init();
@@ -136,7 +141,7 @@ fn boot(
             None
         }
     };
-    let done = enter(&plan, &loaded.store, &cgroup, requests, options);
+    let done = enter(&plan, &loaded.store, &cgroup, network, requests, options);
     if is_first {
         let _ = cgroup.remove();
     }
@@ -149,6 +154,7 @@ fn enter(
     plan: &Plan,
     store: &Store,
     cgroup: &Cgroup,
+    network: network::Taken,
     requests: &Requests,
     options: &Options,
 ) -> Result<u8, Failure> {
@@ -156,12 +162,12 @@ fn enter(
     let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
     private_root::enter(plan, store).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
-    let asked = Asked::listen(root).at(Step::Namespace)?;
+    let question = Question { asked: Asked::listen(root).at(Step::Namespace)?, network };
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, asked };
+    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, question };
     supervisor::run(started, stdio, requests, cgroup, options.debug)
 }
 

@@ -12,11 +12,13 @@ use pod::isolators::CapabilitySet;
 use pod::layers::Layers;
 use pod::layout;
 use pod::manifest::Manifest;
+use pod::network::Mode;
 use pod::path::RelativePath;
 use stage1_init::dry_run::text;
 use stage1_init::host::{Controllers, Host};
 use stage1_init::ids::Ids;
 use stage1_init::load;
+use stage1_init::network::Network;
 use stage1_init::plan::{Options, plan};
 use stage1_init::{Zone, ZoneLink};
 
@@ -98,7 +100,7 @@ fn host() -> Host {
         capabilities: CapabilitySet::from_bits(u64::MAX),
         oom_score_adjust: 0,
         ids: None,
-        resolv_conf: Some("nameserver 192.0.2.1\n".into()),
+        network: Network { resolv_conf: Some("nameserver 192.0.2.1\n".into()), ..Network::default() },
         zone: Some(Zone {
             content: b"TZif2".to_vec(),
             link: Some(ZoneLink {
@@ -109,15 +111,31 @@ fn host() -> Host {
     }
 }
 
+/// The network of a pod that is the first one of a host.
+fn connected(pod: &pod::Pod) -> network::plan::Plan {
+    network::plan::Plan {
+        pod: pod.id,
+        index: 9,
+        v4: [10, 177, 0, 10].into(),
+        v6: Some(network::addresses::v6(pod.id)),
+        mtu: 1500,
+        published: pod.published.clone(),
+        forwards_v6: false,
+    }
+}
+
 fn check_on(name: &str, expected: &str, host: &Host, layout: Layout, options: &Options) {
     let case = cases().join(name);
     let home = home(&case, layout);
     let pod = File::open(home.path().join("containers").join(ID)).unwrap();
     let loaded = load(pod, ID.parse().unwrap()).unwrap();
     // Only a host that can do everything has ids to give away.
-    let ids = (host.resolv_conf.is_some() && !loaded.pod.has_hosts_users)
-        .then(|| Ids::new(0x4000_0000, loaded.pod.apps.len()));
-    let found = text(&plan(&loaded, &Host { ids, ..host.clone() }, options));
+    let can_give = host.network.resolv_conf.is_some();
+    let ids = (can_give && !loaded.pod.has_hosts_users).then(|| Ids::new(0x4000_0000, loaded.pod.apps.len()));
+    let is_connected = can_give && loaded.pod.network.mode == Mode::Private;
+    let own = is_connected.then(|| connected(&loaded.pod));
+    let network = Network { plan: own, ..host.network.clone() };
+    let found = text(&plan(&loaded, &Host { ids, network, ..host.clone() }, options));
     let expected = case.join(expected);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&expected, &found).unwrap();

@@ -14,9 +14,13 @@ use crate::route;
 
 /// The pod's link, in the pod.
 pub const POD_LINK: &str = "eth0";
-const LOOPBACK: &str = "lo";
+pub(crate) const LOOPBACK: &str = "lo";
 /// The index of loopback in each network namespace (the kernel's include/net/net_namespace.h, `LOOPBACK_IFINDEX`).
-const LOOPBACK_INDEX: u32 = 1;
+pub(crate) const LOOPBACK_INDEX: u32 = 1;
+
+/// What each network of a pod's own has: ports and echo requests are for all of its users, whichever ids they have.
+pub(crate) const POD_SYSCTLS: [(&str, &str); 2] =
+    [("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647")];
 
 /// The network of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,12 +78,9 @@ impl Plan {
         v4.chain(v6).collect()
     }
 
-    /// Returns the sysctls of the pod: ports and echo requests are for all of its users, whichever ids they have.
+    /// Returns the sysctls of the pod.
     pub(crate) fn pod_sysctls(&self) -> Vec<(String, &'static str)> {
-        let mut all = vec![
-            ("ipv4/ip_unprivileged_port_start".to_owned(), "0"),
-            ("ipv4/ping_group_range".to_owned(), "0 2147483647"),
-        ];
+        let mut all = POD_SYSCTLS.map(|(name, value)| (name.to_owned(), value)).to_vec();
         if self.v6.is_some() {
             for (name, value) in [("disable_ipv6", "0"), ("accept_dad", "0"), ("accept_ra", "0")] {
                 all.push((format!("ipv6/conf/{POD_LINK}/{name}"), value));

@@ -15,7 +15,7 @@ use crate::conntrack;
 use crate::error::Error;
 use crate::firewall::{foreign, table};
 use crate::netlink::socket::Socket;
-use crate::plan::{POD_LINK, Plan, veth};
+use crate::plan::{LOOPBACK, LOOPBACK_INDEX, POD_LINK, POD_SYSCTLS, Plan, veth};
 use crate::ports;
 use crate::route;
 use crate::sysctls::Sysctls;
@@ -26,6 +26,7 @@ const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const USUAL_MTU: u32 = 1500;
 /// The smallest one that IPv6 works with (RFC 8200).
 const LEAST_MTU: u32 = 1280;
+const ENTER: &str = "enter the pod's network";
 const FORWARDING_V4: &str = "net.ipv4.ip_forward";
 
 /// What a pod asks for.
@@ -99,7 +100,7 @@ impl Reserved {
         plan.host_sysctls().iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
         route.all(&plan.host_requests(index))?;
         let connected = in_network(namespace, || self.connect_pod());
-        connected.map_err(|errno| Error::Kernel { what: "enter the pod's network".into(), errno })??;
+        connected.map_err(|errno| Error::Kernel { what: ENTER.into(), errno })??;
         Ok(())
     }
 
@@ -202,6 +203,26 @@ fn plan(
         published: wanted.published.clone(),
         forwards_v6: sysctls.is_on("ipv6/conf/all/forwarding"),
     })
+}
+
+/// Sets loopback up in the network namespace of this process.
+///
+/// # Errors
+/// Fails if the kernel refuses it.
+pub fn loopback() -> Result<(), Error> {
+    route_socket()?.all(&[route::up(LOOPBACK, LOOPBACK_INDEX)])
+}
+
+/// Prepares a network namespace that stays alone.
+///
+/// # Errors
+/// Fails if the kernel refuses something.
+pub fn prepare_alone(sysctls: &Sysctls, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+    let prepare = || {
+        POD_SYSCTLS.iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
+        loopback()
+    };
+    in_network(namespace, prepare).map_err(|errno| Error::Kernel { what: ENTER.into(), errno })?
 }
 
 fn route_socket() -> Result<Socket, Error> {

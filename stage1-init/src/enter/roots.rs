@@ -35,6 +35,8 @@ use crate::plan::{Root, Supplied};
 
 /// The content of files that exist only to be mounted on, so that the next start can tell them from the image's.
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
+/// More than a file that says nothing has.
+const NAMES_MAX: u64 = 4 << 10;
 const TMP_MODE: Mode = Mode::from_raw_mode(0o1777);
 
 /// Returns the app's name, for messages.
@@ -127,13 +129,18 @@ fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
     Ok(attach(source, app.open_as(&path, OFlags::PATH, Mode::empty())?)?)
 }
 
-/// Tells whether there is a placeholder at `path`. If there is nothing, a placeholder is made.
+/// Tells whether a file about names has nothing but comments.
+fn says_nothing(content: &[u8]) -> bool {
+    let lines = content.split(|byte| *byte == b'\n');
+    lines.map(<[u8]>::trim_ascii).all(|line| line.is_empty() || line.starts_with(b"#"))
+}
+
+/// Tells whether there is a placeholder at `path`, or a file that says nothing. If there is nothing, a placeholder is made.
 ///
 /// A link to nothing is a file of the image's, so it is kept.
 fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
-    let most = u64::try_from(PLACEHOLDER.len()).expect("it is short");
-    match app.read_file(path.as_path(), most) {
-        Ok(content) => return Ok(content == PLACEHOLDER),
+    match app.read_file(path.as_path(), NAMES_MAX) {
+        Ok(content) => return Ok(content == PLACEHOLDER || says_nothing(&content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(_) => return Ok(false),
     }

@@ -5,14 +5,18 @@
 //! the apps' roots are complete, and waits. `/init` does what it can only do once the pod is booted and before an app
 //! runs, and answers. No app is started without an answer.
 
-use std::fs;
-use std::os::fd::OwnedFd;
+use std::fs::{self, File};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::chown;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    listen, recvmsg, sendmsg, socket_with,
 };
 
 use crate::exchange::outcome::OURS;
@@ -21,6 +25,8 @@ use crate::names::{OUTCOME_OF_HELPERS, OUTCOME_OF_INIT, READY};
 
 /// The answer: apps may start.
 const YES: &[u8] = b"1";
+/// The question.
+const QUESTION: &[u8] = b"?";
 
 /// Where the pod's question arrives.
 #[derive(Debug)]
@@ -45,13 +51,13 @@ impl Asked {
     /// Does `work` if the question is there, and answers it; tells whether it was there.
     ///
     /// If `work` fails, that is recorded as the reason why the pod ends, and there is no answer.
-    pub(crate) fn answer(&self, work: impl FnOnce() -> Result<()>) -> Result<bool> {
+    pub(crate) fn answer(&self, work: impl FnOnce(OwnedFd) -> Result<()>) -> Result<bool> {
         let question = match accept_with(&self.0, SocketFlags::CLOEXEC) {
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(false),
             accepted => accepted.context("cannot hear the pod")?,
         };
         let _ = fs::remove_file(format!("{OUTCOME_OF_INIT}/{READY}"));
-        if let Err(error) = work() {
+        if let Err(error) = hear(&question).and_then(work) {
             OURS.fail(Step::Namespace, &error)?;
             return Ok(true);
         }
@@ -61,11 +67,33 @@ impl Asked {
     }
 }
 
-/// Asks `/init` whether apps may start, and waits for the answer.
+/// Reads the question, and returns what comes with it.
+fn hear(question: &OwnedFd) -> Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let heard =
+        || recvmsg(question, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+    retry_on_intr(heard).context("cannot hear the pod")?;
+    match ancillary.drain().next() {
+        Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next().context("the pod has no network"),
+        _ => bail!("the pod has not passed its network on"),
+    }
+}
+
+/// Asks `/init` whether apps may start, and waits for the answer. The network namespace goes with the question.
 pub(crate) fn ask() -> Result<()> {
     let socket = stream(SocketFlags::CLOEXEC)?;
     let address = SocketAddrUnix::new(format!("{OUTCOME_OF_HELPERS}/{READY}"))?;
     connect(&socket, &address).context("cannot reach the pod's process")?;
+    let network = File::open("/proc/self/ns/net").context("cannot open the pod's network namespace")?;
+    let passed = [network.as_fd()];
+    let rights = SendAncillaryMessage::ScmRights(&passed);
+    let mut space = vec![MaybeUninit::uninit(); rights.size()];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(rights);
+    sendmsg(&socket, &[IoSlice::new(QUESTION)], &mut ancillary, SendFlags::NOSIGNAL)
+        .context("cannot ask the pod's process")?;
     let mut answer = [0; 1];
     let count = retry_on_intr(|| read(&socket, &mut answer)).context("cannot hear the pod's process")?;
     ensure!(answer[..count] == *YES, "the pod's process has not let the apps start");

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host's properties that a plan depends on: what can be enforced, and what apps are told about the host.
 
-use std::fs::File;
-use std::io::{self, Read};
-
 use anyhow::{Context, Result, ensure};
 use pod::Pod;
 use pod::isolators::CapabilitySet;
 
 use crate::exchange::launch_file::launchers_capabilities;
 use crate::load::ids::Ids;
+use crate::load::network::Network;
 use crate::load::zone::Zone;
-
-/// How much of a resolv.conf is read at most.
-const RESOLV_CONF_MAX: u64 = 64 << 10;
 
 /// The host's properties that pods depend on.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +21,8 @@ pub struct Host {
     pub oom_score_adjust: i16,
     /// The ids of the pod's users on the host; `None` means the host's own users.
     pub ids: Option<Ids>,
-    /// The host's /etc/resolv.conf.
-    pub resolv_conf: Option<String>,
+    /// The pod's network, and what names in it depend on.
+    pub network: Network,
     /// The host's time zone; `None` means UTC.
     pub zone: Option<Zone>,
 }
@@ -52,8 +47,13 @@ impl Controllers {
     }
 }
 
-/// Inspects the host, whose controllers and time zone are known already, and which has given the pod these ids.
-pub(crate) fn look(controllers: Controllers, zone: Option<Zone>, ids: Option<Ids>) -> Result<Host> {
+/// Inspects the host, whose controllers and time zone are known already, and which has given the pod these ids and this network.
+pub(crate) fn look(
+    controllers: Controllers,
+    zone: Option<Zone>,
+    ids: Option<Ids>,
+    network: Network,
+) -> Result<Host> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let score = std::fs::read_to_string("/proc/self/oom_score_adj").context("cannot read oom_score_adj")?;
     let capabilities = bounding_set(&status).context("no CapBnd in /proc/self/status")?;
@@ -64,7 +64,7 @@ pub(crate) fn look(controllers: Controllers, zone: Option<Zone>, ids: Option<Ids
         capabilities,
         oom_score_adjust: score.trim().parse().context("oom_score_adj is not a number")?,
         ids,
-        resolv_conf: resolv_conf().context("cannot read the host's /etc/resolv.conf")?,
+        network,
         zone,
     })
 }
@@ -73,16 +73,6 @@ pub(crate) fn look(controllers: Controllers, zone: Option<Zone>, ids: Option<Ids
 fn bounding_set(status: &str) -> Option<CapabilitySet> {
     let hex = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
     u64::from_str_radix(hex.trim(), 16).ok().map(CapabilitySet::from_bits)
-}
-
-fn resolv_conf() -> io::Result<Option<String>> {
-    let file = match File::open("/etc/resolv.conf") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let mut content = Vec::new();
-    file.take(RESOLV_CONF_MAX).read_to_end(&mut content)?;
-    Ok(Some(String::from_utf8_lossy(&content).into_owned()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod host;
 pub mod ids;
 pub(crate) mod lock;
+pub mod network;
 pub(crate) mod store;
 pub(crate) mod trees;
 pub(crate) mod zone;

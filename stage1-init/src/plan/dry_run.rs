@@ -41,6 +41,11 @@ pub fn text(plan: &Plan) -> String {
     lines.push("== sockets ==".into());
     let sockets = plan.sockets.iter();
     lines.extend(sockets.map(|Socket { name, protocol, port }| format!("{name}: {protocol} {port}")));
+    lines.push("== network ==".into());
+    lines.push(plan.network_mode.to_string());
+    lines.extend(
+        plan.network.iter().flat_map(|plan| plan.to_string().lines().map(str::to_owned).collect::<Vec<_>>()),
+    );
     lines.push("== limits ==".into());
     lines.extend(plan.limits.iter().map(|(file, value)| format!("{file}: {value}")));
     lines.push("== statuses ==".into());

@@ -7,6 +7,7 @@
 
 pub mod dry_run;
 mod limits;
+mod naming;
 pub(crate) mod nspawn;
 mod program;
 mod rights;
@@ -22,6 +23,7 @@ use pod::id::TreeId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::Restart;
 use pod::name::AppName;
+use pod::network::Mode;
 use pod::{Accounts, App, Socket, layout};
 
 use crate::exchange::launch_file::Launch;
@@ -79,6 +81,10 @@ pub struct Plan {
     /// How readily the kernel may be told to end an app's processes, at the least (proc_pid_oom_score_adj(5)); `None` if
     /// no app asks for less than this process has.
     pub oom_score_least: Option<i16>,
+    /// Which network the pod has.
+    pub network_mode: Mode,
+    /// The pod's own network, if it has one with a way out.
+    pub network: Option<network::plan::Plan>,
     /// The command line to execute: the bundled loader, with nspawn and its arguments.
     pub nspawn: Vec<String>,
     /// The exit code if the pod can't be started; `None` means that of the step that failed.
@@ -114,7 +120,9 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         zone: host.zone.clone(),
         ids: host.ids,
         failure_code: options.failure_code,
-        warnings: pod.warnings.clone(),
+        network: host.network.plan.clone(),
+        network_mode: pod.network.mode,
+        warnings: [pod.warnings.clone(), host.network.warnings.clone()].concat(),
         ..Plan::default()
     };
     for emptied in [layout::UNITS, layout::STATUS, layout::OWN, layout::APPS] {
@@ -122,12 +130,16 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     }
     plan.directories.push((layout::OUTCOME.into(), Directory::Kept));
     plan.write(names::MACHINE_ID, format!("{}\n", pod.id.machine_id()));
-    let host_name = pod.host_name.as_ref().map_or_else(|| pod.id.host_name(), ToString::to_string);
-    plan.write(names::HOSTS, hosts(&host_name));
+    let hosts = naming::hosts(pod, &host.network);
+    let resolv_conf = naming::resolv_conf(pod, &host.network, &mut plan.warnings);
+    let supplied = root::Supplies { hosts: hosts.is_some(), resolv_conf: resolv_conf.is_some() };
+    let files = [(names::HOSTS, hosts), (names::RESOLV_CONF, resolv_conf)];
+    files
+        .into_iter()
+        .filter_map(|(path, file)| Some((path, file?)))
+        .for_each(|(path, file)| plan.write(path, file));
+    plan.warnings.extend(naming::of_hosts_network(pod, &loaded.credentials));
     plan.limits = limits::of_pod(pod, host.controllers, &mut plan.warnings);
-    if let Some(resolv_conf) = &host.resolv_conf {
-        plan.write(names::RESOLV_CONF, resolv_conf.clone());
-    }
     let own_users = match host.ids {
         None => vec![None; pod.apps.len()],
         Some(_) => users::own(pod, &mut plan.warnings),
@@ -145,7 +157,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     for ((app, limits), own) in pod.apps.iter().zip(&limits).zip(own_users) {
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, own.is_some());
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
-        let root = root::root(app, &loaded.trees[&app.name], first_id, host.resolv_conf.is_some());
+        let root = root::root(app, &loaded.trees[&app.name], first_id, supplied);
         plan.directories.push((root.at.clone(), Directory::Kept));
         plan.roots.push(root);
     }
@@ -209,8 +221,4 @@ fn users_file(pod: &pod::Pod, own: &[Option<u32>]) -> String {
         format!("{} {first} {BLOCK} {} {}\n", app.name, first / BLOCK, limits::tasks(app))
     };
     of.map(line).collect()
-}
-
-fn hosts(host_name: &str) -> String {
-    format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {host_name}\n")
 }

@@ -8,6 +8,7 @@
 use pod::Pod;
 use pod::arch::Arch;
 use pod::isolators::CapabilitySet;
+use pod::network::Mode;
 
 use crate::load::ids::Ids;
 use crate::names::POD;
@@ -51,6 +52,9 @@ pub(crate) fn words(
         // The ids were taken, and what is mounted belongs to them.
         words.push(format!("--private-users={}:{}", ids.first(), ids.count()));
         words.push("--private-users-ownership=off".into());
+    }
+    if pod.network.mode != Mode::Host {
+        words.push("--private-network".into());
     }
     let names: Vec<_> = capabilities.iter().map(|one| one.to_string()).collect();
     words.extend((!names.is_empty()).then(|| format!("--capability={}", names.join(","))));

@@ -32,11 +32,19 @@ pub struct Supplied {
     pub source: &'static str,
 }
 
-/// Plans an app's root. `/etc/resolv.conf` is supplied only if the host has one.
-pub(super) fn root(app: &App, tree: &Tree, first_id: Option<u32>, has_resolv_conf: bool) -> Root {
+/// Which files there are to supply apps with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Supplies {
+    pub(super) hosts: bool,
+    pub(super) resolv_conf: bool,
+}
+
+/// Plans an app's root.
+pub(super) fn root(app: &App, tree: &Tree, first_id: Option<u32>, supplies: Supplies) -> Root {
+    let hosts = Supplied { at: "/etc/hosts", source: HOSTS };
     let resolv_conf = Supplied { at: "/etc/resolv.conf", source: RESOLV_CONF };
-    let mut supplied = vec![Supplied { at: "/etc/hosts", source: HOSTS }];
-    supplied.extend(has_resolv_conf.then_some(resolv_conf));
+    let all = [supplies.hosts.then_some(hosts), supplies.resolv_conf.then_some(resolv_conf)];
+    let supplied = all.into_iter().flatten().collect();
     Root {
         at: layout::app(&app.name),
         tree: tree.clone(),

@@ -25,15 +25,24 @@ use sys::process::{ForkResult, fork};
 use crate::enter::cgroup::Cgroup;
 use crate::load::ids::Locks;
 use crate::load::lock;
+use crate::load::network;
 use crate::load::store::Store;
 use crate::run::history::History;
 
-/// Starts the reaper of this process's pod. `lock`, the trees and the ids stay locked until the reaper ends.
+/// What of the host's is the pod's for as long as its reaper has it.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) ids: &'a Locks,
+    pub(crate) network: &'a network::Taken,
+}
+
+/// Starts the reaper of this process's pod. `lock`, the trees and the ids stay locked until the reaper ends, and the
+/// pod has its network until then.
 pub(crate) fn start(
     cgroup: &Cgroup,
     lock: &OwnedFd,
     store: &Store,
-    ids: &Locks,
+    held: &Held<'_>,
     history: &History,
 ) -> Result<()> {
     let pod = pidfd_open(getpid(), PidfdFlags::empty()).context("cannot open this process")?;
@@ -53,7 +62,7 @@ pub(crate) fn start(
             Ok(ForkResult::Child) => {
                 // The reaper works even if some of that fails.
                 let _ = detach(&null);
-                exit(i32::from(reap(cgroup, lock, store, ids, history, &pod, alive).is_err()))
+                exit(i32::from(reap(cgroup, lock, store, held, history, &pod, alive).is_err()))
             }
             Ok(ForkResult::Parent { .. }) => exit(0),
             Err(_) => exit(1),
@@ -75,7 +84,7 @@ fn reap(
     cgroup: &Cgroup,
     lock: &OwnedFd,
     store: &Store,
-    ids: &Locks,
+    held: &Held<'_>,
     history: &History,
     pod: &OwnedFd,
     alive: OwnedFd,
@@ -83,8 +92,10 @@ fn reap(
     let own = [lock.as_raw_fd(), history.descriptor(), pod.as_raw_fd(), alive.as_raw_fd()];
     let cgroups = cgroup.descriptors().map(|cgroup| cgroup.as_raw_fd());
     let trees = store.locks().map(|lock| lock.as_raw_fd());
+    let Held { ids, network } = held;
     let of_ids = ids.descriptors().map(|lock| lock.as_raw_fd());
-    let kept: Vec<_> = own.into_iter().chain(cgroups).chain(trees).chain(of_ids).collect();
+    let kept: Vec<_> =
+        own.into_iter().chain(cgroups).chain(trees).chain(of_ids).chain(network.descriptors()).collect();
     close_others(|number| kept.contains(&number))?;
     rustix::thread::set_name(c"gantry-reaper")?;
     cgroup.sweep();

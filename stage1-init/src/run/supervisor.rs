@@ -35,7 +35,8 @@ use crate::enter::private_root;
 use crate::enter::stdio::Stdio;
 use crate::exchange::outcome::OURS;
 use crate::exchange::ready::Asked;
-use crate::failure::{At, Failure, Step};
+use crate::failure::{At, Failure, Step, warn};
+use crate::load::network::Taken;
 use crate::run::ending::{conclude, none_began};
 use crate::run::halt::{Nspawn, halt};
 use crate::run::job::Job;
@@ -59,8 +60,32 @@ pub(crate) struct Started {
     pub(crate) oom_score_least: Option<i16>,
     /// The socket that carries stdio and the pod's sockets.
     pub(crate) offer: OwnedFd,
-    /// Where the pod asks whether apps may start.
+    pub(crate) question: Question,
+}
+
+/// The pod's question whether apps may start, and what is done before it is answered.
+#[derive(Debug)]
+pub(crate) struct Question {
     pub(crate) asked: Asked,
+    pub(crate) network: Taken,
+}
+
+impl Question {
+    /// Answers the question if it is there; tells whether it was there.
+    fn answer(&self) -> Result<bool> {
+        let Self { asked, network } = self;
+        let answered = asked.answer(|namespace| {
+            private_root::keep_alone()?;
+            network.prepare(&namespace)
+        })?;
+        if answered {
+            match network.settle() {
+                Ok(warnings) => warnings.iter().for_each(|warning| warn(warning)),
+                Err(error) => warn(&format!("the pod's network: {error:#}")),
+            }
+        }
+        Ok(answered)
+    }
 }
 
 /// Runs nspawn to its end and returns the pod's exit code.
@@ -104,7 +129,7 @@ pub(crate) fn run(
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
             let (name, ended) =
-                supervise(child, listens, started.asked, requests, job, halt, || none_began(root))
+                supervise(child, listens, started.question, requests, job, halt, || none_began(root))
                     .at(Step::Exec)?;
             conclude(name, ended, said)
         }
@@ -138,7 +163,7 @@ fn become_nspawn(command: &Command, passed: Vec<OwnedFd>, says: Option<&PipeWrit
 fn supervise(
     nspawn: Pid,
     mut listens: impl Read,
-    asked_to_start: Asked,
+    to_start: Question,
     requests: &Requests,
     mut job: Job<'_>,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
@@ -148,11 +173,11 @@ fn supervise(
     let signals = SignalFd::with_flags(&requests.awaited(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut asked = false;
     let mut began = true;
-    let mut to_start = Some(asked_to_start);
+    let mut to_start = Some(to_start);
     loop {
-        job.wait(&signals, to_start.as_ref().map(Asked::descriptor))?;
+        job.wait(&signals, to_start.as_ref().map(|question| question.asked.descriptor()))?;
         if let Some(question) = &to_start
-            && question.answer(private_root::keep_alone)?
+            && question.answer()?
         {
             to_start = None;
         }

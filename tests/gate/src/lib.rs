@@ -7,10 +7,17 @@
 //! ```
 //!
 //! Elsewhere, the test says *skipped* on stderr and passes. With `CI=true` it fails.
+//!
+//! A test that runs has a network of its own, with loopback and nothing else, and so have the threads and programs that it
+//! starts: pods of tests make links and rules, and none of that is for the machine's own network.
 
 use std::env;
+use std::error::Error;
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, Write as _};
+
+use nix::sched::{CloneFlags, unshare};
 
 /// Marks a test that needs root. It takes the place of `#[test]`.
 pub use gate_attribute::root_test;
@@ -30,7 +37,18 @@ enum Gate {
 /// # Panics
 /// Panics if it can't, with `CI=true`.
 pub fn has_root(test: &str) -> bool {
-    pass(rustix::process::geteuid().is_root(), test, "root")
+    let has_root = pass(rustix::process::geteuid().is_root(), test, "root");
+    if has_root {
+        own_network().unwrap_or_else(|error| panic!("{test}: cannot make a network for it: {error}"));
+    }
+    has_root
+}
+
+/// Gives this thread a network of its own that forwards, as a host of pods does.
+fn own_network() -> Result<(), Box<dyn Error>> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    network::setup::loopback()?;
+    Ok(fs::write("/proc/sys/net/ipv4/ip_forward", "1")?)
 }
 
 /// Tells whether a test that boots a virtual machine can run.

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The pod's network: what of the host's it depends on, and what is taken for the pod before anything of it runs.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+
+use anyhow::{Context as _, Result};
+use network::addresses::Range;
+use network::plan::Plan;
+use network::resolver::{RESOLV_CONF, UPSTREAM};
+use network::setup::{self, Reserved, Wanted};
+use network::sysctls::Sysctls;
+use pod::Pod;
+use pod::network::{HostsFile, Mode};
+
+/// How much of a file about names is read at most.
+const FILE_MAX: u64 = 64 << 10;
+/// The ranges that addresses come from, in place of the usual ones, with commas between them.
+const RANGES: &str = "GANTRY_ADDRESSES";
+const HOSTS: &str = "/etc/hosts";
+
+/// What the names in a pod depend on, and its network.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// The pod's own network, if it has one with a way out.
+    pub plan: Option<Plan>,
+    /// What the pod can't do, a line each.
+    pub warnings: Vec<String>,
+    /// The host's /etc/resolv.conf.
+    pub resolv_conf: Option<String>,
+    /// What programs that serve names on the host's loopback ask.
+    pub upstream: Vec<String>,
+    /// The host's /etc/hosts, if the pod is to have it.
+    pub hosts: Option<String>,
+}
+
+/// What is done in the pod's network namespace once it is there.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// Nothing: it is the host's.
+    Hosts,
+    /// It stays alone.
+    Alone(Sysctls),
+    /// It is connected.
+    Connected(Box<Reserved>),
+}
+
+/// Plans the network of a pod that is not started.
+pub(crate) fn preview(pod: &Pod) -> Result<Network> {
+    let plan = match pod.network.mode {
+        Mode::Private => Some(setup::preview(&wanted(pod)?)?),
+        Mode::None | Mode::Host => None,
+    };
+    look(pod, plan, Vec::new())
+}
+
+/// Takes what has to be the pod's.
+pub(crate) fn take(pod: &Pod) -> Result<(Network, Taken)> {
+    let taken = match pod.network.mode {
+        Mode::Host => Taken::Hosts,
+        Mode::None => Taken::Alone(Sysctls::open()?),
+        Mode::Private => Taken::Connected(Box::new(setup::reserve(&wanted(pod)?)?)),
+    };
+    let (plan, warnings) = match &taken {
+        Taken::Connected(reserved) => (Some(reserved.plan.clone()), reserved.warnings.clone()),
+        Taken::Hosts | Taken::Alone(_) => (None, Vec::new()),
+    };
+    Ok((look(pod, plan, warnings)?, taken))
+}
+
+impl Taken {
+    /// Returns the descriptors that a process must keep for as long as the pod is to have its network.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        match self {
+            Self::Hosts | Self::Alone(_) => Vec::new(),
+            Self::Connected(reserved) => reserved.descriptors().map(|one| one.as_raw_fd()).collect(),
+        }
+    }
+
+    /// Prepares the network namespace of the pod.
+    pub(crate) fn prepare(&self, namespace: &OwnedFd) -> Result<()> {
+        match self {
+            Self::Hosts => Ok(()),
+            Self::Alone(sysctls) => Ok(setup::prepare_alone(sysctls, namespace.as_fd())?),
+            Self::Connected(reserved) => Ok(reserved.connect(namespace.as_fd())?),
+        }
+    }
+
+    /// Does what the apps need not wait for. Returns warnings.
+    pub(crate) fn settle(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Hosts | Self::Alone(_) => Ok(Vec::new()),
+            Self::Connected(reserved) => Ok(reserved.settle()?),
+        }
+    }
+}
+
+fn wanted(pod: &Pod) -> Result<Wanted> {
+    let ranges = match env::var(RANGES) {
+        Err(_) => Range::usual(),
+        Ok(list) => list.split(',').map(str::parse).collect::<Result<_, _>>().context(RANGES)?,
+    };
+    let forwarding = pod.network.forwarding;
+    Ok(Wanted { pod: pod.id, published: pod.published.clone(), ranges, forwarding })
+}
+
+fn look(pod: &Pod, plan: Option<Plan>, warnings: Vec<String>) -> Result<Network> {
+    let mut upstream = Vec::new();
+    for path in UPSTREAM {
+        // A program that is not there, or does not say, is no help.
+        upstream.extend(read(path).ok().flatten());
+    }
+    let hosts = match pod.network.hosts {
+        HostsFile::Host => read(HOSTS).context("cannot read the host's /etc/hosts")?,
+        HostsFile::Own | HostsFile::None => None,
+    };
+    let resolv_conf = read(RESOLV_CONF).context("cannot read the host's /etc/resolv.conf")?;
+    Ok(Network { plan, warnings, resolv_conf, upstream, hosts })
+}
+
+fn read(path: &str) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut content = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut content)?;
+    Ok(Some(String::from_utf8_lossy(&content).into_owned()))
+}
