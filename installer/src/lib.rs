@@ -14,6 +14,7 @@ mod detached;
 mod entered;
 mod exit;
 mod help;
+mod network_options;
 mod options;
 mod pod_json;
 mod pod_process;

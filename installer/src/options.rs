@@ -17,6 +17,7 @@ use prepare::{LayoutArgument, PodEntry, Request, When};
 
 use crate::apps::{self, Apps};
 use crate::context::Context;
+use crate::network_options::NetworkOptions;
 use crate::pull_options::PullOptions;
 
 /// The heading of options about the pod as a whole.
@@ -73,6 +74,8 @@ pub(crate) struct PodOptions {
         help_heading = POD
     )]
     pub(crate) labels: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
     /// Remove the pod when it has ended
     #[arg(long = "rm", help_heading = POD)]
     pub(crate) is_removed_at_end: bool,
@@ -119,7 +122,7 @@ impl PodOptions {
                 "expected an image, or several",
             ));
         }
-        Ok(())
+        self.network.check()
     }
 
     /// Tells whether something is said about how a pod is made, beside an image.
@@ -129,6 +132,7 @@ impl PodOptions {
         let of_pod = name.is_some()
             || hostname.is_some()
             || self.userns.is_some()
+            || self.network.is_given()
             || !labels.is_empty()
             || *is_removed_at_end;
         let of_layout = stage1.is_some()
@@ -141,6 +145,7 @@ impl PodOptions {
     /// Returns the request for a pod.
     pub(crate) fn request(self, context: &Context) -> Request {
         let Grouped { images, apps, volumes } = self.apps.grouped;
+        let (network, published) = self.network.parts();
         Request {
             dir: context.dir.clone(),
             images,
@@ -149,6 +154,8 @@ impl PodOptions {
                 host_name: self.hostname,
                 users: self.userns,
                 labels: self.labels.into_iter().collect(),
+                network,
+                published,
             },
             entry: PodEntry { name: self.name, is_removed_at_end: self.is_removed_at_end },
             volumes,

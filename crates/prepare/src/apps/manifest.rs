@@ -4,12 +4,15 @@
 //! An app that is given another program, environment, user or limit is in the manifest as a whole: an app of a pod
 //! manifest replaces the image's.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use pod::id::ImageId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::annotations::{GROUPS, HOME, RESTART, STOP_SIGNAL, STOP_TIMEOUT, USERS};
 use pod::manifest::{AppSpec, HOST_NAME, RuntimeVolume, Volume};
 use pod::name::{AppName, Identifier};
+use pod::network::Published;
 use serde_json::{Map, Value, json};
 
 use super::settings::{AppMount, AppOptions, Capabilities, MountSource, PodSettings};
@@ -62,10 +65,46 @@ pub(crate) fn pod_manifest(
     if let Some(host_name) = &settings.host_name {
         manifest["userAnnotations"] = json!({HOST_NAME: host_name.as_str()});
     }
+    let annotations = settings.network.annotations();
+    if !annotations.is_empty() {
+        let all = annotations.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
+        manifest["annotations"] = all.collect();
+    }
+    if !settings.published.is_empty() {
+        manifest["ports"] = settings.published.iter().map(port_of).collect();
+    }
     if !settings.labels.is_empty() {
         manifest["userLabels"] = json!(settings.labels);
     }
     Ok((serde_json::to_string_pretty(&manifest)? + "\n").into_bytes())
+}
+
+/// Returns a published port as a manifest has it, with the port in the pod, so that no app needs to have one of its name.
+fn port_of(published: &Published) -> Value {
+    let (host, pod) = published.pairs().next().expect("a range of ports has a first one");
+    let name = format!("published-{}-{host}", published.protocol());
+    let port = json!({
+        "name": name,
+        "protocol": published.protocol(),
+        "port": pod,
+        "count": published.count(),
+        "socketActivated": false,
+    });
+    let mut entry = json!({"name": name, "hostPort": host, "podPort": port});
+    if let Some(address) = published.address() {
+        // Several addresses may have the same port.
+        entry["name"] = format!("{name}-{}", hex(&address)).into();
+        entry["hostIP"] = address.to_string().into();
+    }
+    entry
+}
+
+/// Returns an address's bytes as hex digits, which a name may have.
+fn hex(address: &IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{:08x}", address.to_bits()),
+        IpAddr::V6(address) => format!("{:032x}", address.to_bits()),
+    }
 }
 
 fn one(Described { name, id, image, app, options }: Described<'_>) -> Result<Value> {

@@ -146,6 +146,7 @@ fn the_pod_has_labels_a_host_name_and_volumes() {
         host_name: Some("web1".parse().unwrap()),
         users: Some(pod::manifest::Users::Host),
         labels: [("tier".to_owned(), "front".to_owned())].into(),
+        ..PodSettings::default()
     };
     let volumes = [VolumeArgument::parse("data,kind=empty,mode=1777").unwrap()];
     let manifest: Value =
@@ -154,4 +155,21 @@ fn the_pod_has_labels_a_host_name_and_volumes() {
     assert_eq!(manifest["userAnnotations"], json!({"gantry/hostname": "web1"}));
     assert_eq!(manifest["volumes"][0]["name"], "data");
     assert_eq!(manifest["annotations"], json!([{"name": "gantry/users", "value": "host"}]));
+}
+
+#[test]
+fn networks_and_published_ports_are_in_the_manifest() {
+    let mut network = pod::network::Settings::default();
+    network.read("gantry/net", "none").unwrap();
+    let published = ["8080-8081:80-81", "[::1]:53:53/udp"].map(|text| text.parse().unwrap()).to_vec();
+    let settings = PodSettings { network, published, ..PodSettings::default() };
+    let manifest: Value = serde_json::from_slice(&pod_manifest(Vec::new(), &settings, &[]).unwrap()).unwrap();
+    assert_eq!(manifest["annotations"], json!([{"name": "gantry/net", "value": "none"}]));
+    let ports = manifest["ports"].as_array().unwrap();
+    assert_eq!(ports[0]["hostPort"], 8080);
+    assert_eq!(ports[0]["podPort"]["count"], 2);
+    assert_eq!((&ports[1]["hostIP"], &ports[1]["podPort"]["protocol"]), (&json!("::1"), &json!("udp")));
+    for port in ports {
+        serde_json::from_value::<pod::manifest::PodPort>(port.clone()).unwrap();
+    }
 }

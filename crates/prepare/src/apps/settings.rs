@@ -9,6 +9,7 @@ use pod::exec::Word;
 use pod::isolators::{CapabilitySet, Quantity};
 use pod::manifest::{Restart, Users, Volume};
 use pod::name::{EnvName, VolumeName};
+use pod::network::{Published, Settings};
 use pod::path::AbsolutePath;
 use pod::signal::Signal;
 use pod::user::Account;
@@ -24,6 +25,10 @@ pub struct PodSettings {
     pub users: Option<Users>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// What is said about its network.
+    pub network: Settings,
+    /// Its published ports.
+    pub published: Vec<Published>,
 }
 
 /// One thing that is said about an app.

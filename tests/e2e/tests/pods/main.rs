@@ -7,6 +7,7 @@ mod containment;
 mod hostile_manifests;
 mod living;
 mod names;
+mod network;
 mod oci;
 mod overlay;
 mod redis;

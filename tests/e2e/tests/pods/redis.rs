@@ -31,9 +31,9 @@ fn redis_serves_a_client_and_stops_in_order() {
     let exec = [
         "redis-server",
         "--bind",
-        "127.0.0.1",
-        "--port",
-        &port.to_string(),
+        "0.0.0.0",
+        "--protected-mode",
+        "no",
         "--dir",
         "/var/lib/redis",
         "--appendonly",
@@ -44,7 +44,7 @@ fn redis_serves_a_client_and_stops_in_order() {
     image["app"]["group"] = json!("redis");
     let gantry = Gantry::new();
     let image = gantry.image("redis", &Rootfs::redis().unwrap(), &image);
-    let pod = gantry.prepare(&[&image], &[]);
+    let pod = gantry.prepare(&[&image], &["-p", &format!("127.0.0.1:{port}:6379")]);
     for expected in ["$-1", "$5"] {
         let mut running = gantry.start(&pod);
         running.wait_for("Ready to accept connections");
