@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
 use anyhow::{Context, Result, bail};
@@ -62,7 +63,23 @@ fn kind(of: FileType) -> Result<Kind> {
 }
 
 fn text(path: &str) -> Result<String> {
-    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+    let mut text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+    for (name, outside) in [("ADDRESS4", "203.0.113.1"), ("ADDRESS6", "2001:db8::1")] {
+        if let Some(own) = address_towards(outside) {
+            text = text.replace(&format!("{own} "), &format!("{name} "));
+        }
+    }
+    Ok(text)
+}
+
+/// Returns the address that this pod has for those outside. Nothing is sent.
+fn address_towards(outside: &str) -> Option<IpAddr> {
+    let outside: IpAddr = outside.parse().ok()?;
+    let any: IpAddr =
+        if outside.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((outside, 9)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }
 
 /// Returns what is at a path, without following links.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 
+use network::resolver;
 use serde_json::{Value, json};
 
 use crate::subject::{Subject, exec, handler_sees, rootfs};
@@ -236,13 +237,16 @@ pub(crate) fn devices() -> Value {
 }
 
 pub(crate) fn contents() -> Value {
-    let mut contents = json!({
-        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 HOSTNAME\n",
-    });
-    if let Ok(resolv_conf) = fs::read_to_string("/etc/resolv.conf") {
-        contents["/etc/resolv.conf"] = json!(resolv_conf);
-    }
-    contents
+    let host = fs::read_to_string(resolver::RESOLV_CONF).unwrap_or_default();
+    let upstream: Vec<_> =
+        resolver::UPSTREAM.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let (resolv_conf, _) = resolver::for_pod(&host, &upstream, &resolver::Asked::default());
+    json!({
+        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nADDRESS4 HOSTNAME\n\
+                       169.254.77.1 host.gantry.internal\nADDRESS6 HOSTNAME\n\
+                       fd67:616e:7472::1 host.gantry.internal\n",
+        "/etc/resolv.conf": resolver::render(&resolv_conf),
+    })
 }
 
 pub(crate) fn localtime() -> Value {

@@ -25,7 +25,8 @@ pub(crate) struct Subject {
     pub(crate) pod: Option<Value>,
     /// The installer's arguments beside images. `HOST` stands for the host's directory.
     pub(crate) arguments: Vec<String>,
-    /// What the roles are to see. `HOSTNAME` stands for the pod's hostname.
+    /// What the roles are to see. `HOSTNAME` stands for the pod's hostname, `ADDRESS4` and
+    /// `ADDRESS6` for its addresses.
     pub(crate) expectations: Value,
 }
 
