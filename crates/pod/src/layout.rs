@@ -11,7 +11,8 @@
 //!     alias-v1/                    links to trees:
 //!       file-LENGTH-sha256-HEX     by the length and digest of the archive file that the tree came from
 //!       sha512-HEX                 by the sha512 of its tar
-//!     name-v1/names                what images are called, and which blobs they are made of: JSON
+//!     name-v1/names                what images are called, and which blobs they are made of: JSON. `names.next` beside it
+//!                                  means nothing
 //!     blob-v1/sha256-HEX           a blob of an OCI image: a layer, a configuration, a manifest; complete
 //!   staging/ID/                    a pod directory or tree being built, locked by its builder
 //!   containers/ID/                 a pod directory, 0700

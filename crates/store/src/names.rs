@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
 use pod::blob::BlobDigest;
@@ -28,11 +28,12 @@ use serde::{Deserialize, Serialize};
 use crate::data_dir::DataDir;
 use crate::error::{About as _, Error, Result};
 use crate::fault::Fault;
-use crate::staging::Staging;
 use sys::locks;
 
 /// The longest file of names, enough for some ten thousand images.
 const NAMES_MAX: u64 = 64 << 20;
+/// The file's next content until it has its name, and the former content afterwards. It means nothing.
+const NEXT: &str = "names.next";
 
 /// What all images are called.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,31 +204,31 @@ fn read(directory: &OwnedFd) -> Result<Names> {
 }
 
 /// Replaces the file. If that fails, it is as it was.
+///
+/// Nothing has to be removed afterwards, which could fail when the names are changed already: what the file was stays
+/// under the other name, and means nothing.
 fn write(data_dir: &DataDir, names: &Names) -> Result<()> {
-    // What a process leaves there when it is killed is swept.
-    let staging = Staging::create(data_dir)?;
-    staging.write_file(layout::NAMES_FILE, &serde_json::to_vec(names).map_err(io::Error::from)?)?;
-    let change = |flags| {
-        let name = layout::NAMES_FILE;
-        renameat_with(&staging, name, &data_dir.names, name, flags)
-    };
-    let is_first = match change(RenameFlags::EXCHANGE) {
-        Err(Errno::NOENT) => change(RenameFlags::NOREPLACE).map(|()| true),
-        changed => changed.map(|()| false),
-    };
-    let is_first = is_first.about(|| "cannot replace the file")?;
-    if let Err(error) = fsync(&data_dir.names) {
-        let undone = if is_first {
-            unlinkat(&data_dir.names, layout::NAMES_FILE, AtFlags::empty())
-        } else {
-            change(RenameFlags::EXCHANGE)
-        };
+    let directory = &data_dir.names;
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut next = File::from(openat(directory, NEXT, flags, Mode::RUSR | Mode::WUSR)?);
+    next.write_all(&serde_json::to_vec(names).map_err(io::Error::from)?)?;
+    next.sync_all()?;
+    let name = layout::NAMES_FILE;
+    let exchange = || renameat_with(directory, NEXT, directory, name, RenameFlags::EXCHANGE);
+    let is_first = match exchange() {
+        Err(Errno::NOENT) => {
+            renameat_with(directory, NEXT, directory, name, RenameFlags::NOREPLACE).map(|()| true)
+        }
+        exchanged => exchanged.map(|()| false),
+    }?;
+    let synced = fsync(directory);
+    if synced.is_err() {
+        let undone = if is_first { unlinkat(directory, name, AtFlags::empty()) } else { exchange() };
         if let Err(error) = undone {
             data_dir.listener.warn(&format!("cannot take back the names of images: {error}"));
         }
-        return Err(error).about(|| "cannot sync their directory");
     }
-    Ok(())
+    Ok(synced?)
 }
 
 /// Adds what has become known of an image that is in the store.

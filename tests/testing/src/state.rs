@@ -56,6 +56,8 @@ impl State {
         }
         let separate = [layout::STAGING, layout::CONTAINERS, layout::TREES].map(Path::new);
         state.rest = tree(dir.to_owned(), &|path| separate.contains(&path));
+        // What the names of images were, or were to be, means nothing.
+        state.rest.remove(&Path::new(layout::NAMES).join("names.next"));
         let infos = state.trees.values_mut().filter_map(|tree| tree.get_mut(Path::new("info")));
         infos.for_each(forget_time);
         state
