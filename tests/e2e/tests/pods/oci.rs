@@ -185,3 +185,19 @@ fn what_pods_dont_do_is_said() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_says(&text(&output.stderr), &["warning", "its health check is not run"]);
 }
+
+#[root_test]
+fn a_volume_of_kind_image_begins_with_what_the_image_has() {
+    let gantry = Gantry::new();
+    let layout = gantry.beside("layout");
+    image().write_layout(&layout);
+    for kind in ["overlay", "copy"] {
+        let pod = gantry.prepare(&[&layout], &["--volume", "data,kind=image", "--layout", kind]);
+        let volume = pod.join("stage1/rkt/volumes/data");
+        let names: std::collections::BTreeSet<_> =
+            fs::read_dir(&volume).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{kind}: {names:?}");
+        let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(volume.join("new")).unwrap());
+        assert_eq!(owner, 1000, "{kind}");
+    }
+}
