@@ -14,8 +14,9 @@
 use std::env;
 use std::error::Error;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::sync::OnceLock;
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -44,8 +45,25 @@ pub fn has_root(test: &str) -> bool {
     has_root
 }
 
+/// The machine's network namespace, as the first test found it.
+static MACHINES: OnceLock<File> = OnceLock::new();
+
+/// Runs something in the machine's own network, such as a download.
+///
+/// # Panics
+/// Panics if the network can't be entered.
+pub fn with_machines_network<T>(visit: impl FnOnce() -> T) -> T {
+    match MACHINES.get() {
+        None => visit(),
+        Some(network) => sys::namespaces::in_network(network, visit).expect("a test may enter a network"),
+    }
+}
+
 /// Gives this thread a network of its own that forwards, as a host of pods does.
 fn own_network() -> Result<(), Box<dyn Error>> {
+    let machines = File::open("/proc/thread-self/ns/net")?;
+    // A thread that has a network of its own already is that of an earlier test.
+    MACHINES.get_or_init(|| machines);
     unshare(CloneFlags::CLONE_NEWNET)?;
     network::setup::loopback()?;
     Ok(fs::write("/proc/sys/net/ipv4/ip_forward", "1")?)
