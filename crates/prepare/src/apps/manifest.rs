@@ -59,16 +59,14 @@ pub(crate) fn pod_manifest(
         let volumes = volumes.iter().map(|volume| named(volume.name.as_str(), &volume.volume));
         manifest["volumes"] = volumes.collect::<Result<Vec<_>>>()?.into();
     }
-    if let Some(users) = settings.users {
-        manifest["annotations"] = json!([{"name": USERS, "value": users.name()}]);
-    }
-    if let Some(host_name) = &settings.host_name {
-        manifest["userAnnotations"] = json!({HOST_NAME: host_name.as_str()});
-    }
-    let annotations = settings.network.annotations();
+    let users = settings.users.map(|users| (USERS, users.name().to_owned()));
+    let annotations: Vec<_> = users.into_iter().chain(settings.network.annotations()).collect();
     if !annotations.is_empty() {
         let all = annotations.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
         manifest["annotations"] = all.collect();
+    }
+    if let Some(host_name) = &settings.host_name {
+        manifest["userAnnotations"] = json!({HOST_NAME: host_name.as_str()});
     }
     if !settings.published.is_empty() {
         manifest["ports"] = settings.published.iter().map(port_of).collect();

@@ -162,9 +162,13 @@ fn networks_and_published_ports_are_in_the_manifest() {
     let mut network = pod::network::Settings::default();
     network.read("gantry/net", "none").unwrap();
     let published = ["8080-8081:80-81", "[::1]:53:53/udp"].map(|text| text.parse().unwrap()).to_vec();
-    let settings = PodSettings { network, published, ..PodSettings::default() };
+    let users = Some(pod::manifest::Users::Shared);
+    let settings = PodSettings { users, network, published, ..PodSettings::default() };
     let manifest: Value = serde_json::from_slice(&pod_manifest(Vec::new(), &settings, &[]).unwrap()).unwrap();
-    assert_eq!(manifest["annotations"], json!([{"name": "gantry/net", "value": "none"}]));
+    assert_eq!(
+        manifest["annotations"],
+        json!([{"name": "gantry/users", "value": "shared"}, {"name": "gantry/net", "value": "none"}])
+    );
     let ports = manifest["ports"].as_array().unwrap();
     assert_eq!(ports[0]["hostPort"], 8080);
     assert_eq!(ports[0]["podPort"]["count"], 2);
