@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::error::ErrorKind;
 use image::ImageArgument;
+use pod::id::PodId;
 use pods::Selector;
 use prepare::{Inputs, Prepared, Session, Told};
 
@@ -114,9 +115,11 @@ fn given(options: &PodOptions, context: &Context) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Tells whether this is a directory as a pod's is.
+/// Tells whether this is a directory as a pod's is: it is called like one, whatever is in it, or has what pods have.
 fn is_pod(path: &Path) -> bool {
-    path.join(pod::layout::MANIFEST).is_file() && path.join(pod::layout::STAGE1).is_dir()
+    let name = path.file_name().and_then(|name| name.to_str());
+    let is_called = name.is_some_and(|name| name.parse::<PodId>().is_ok());
+    is_called || path.join(pod::layout::MANIFEST).is_file() && path.join(pod::layout::STAGE1).is_dir()
 }
 
 fn is_beginning(text: &str) -> bool {

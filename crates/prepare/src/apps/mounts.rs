@@ -20,7 +20,8 @@ impl VolumeOption {
     /// SRC is a path of the host's or the name of a volume of the pod. Without SRC, the app has a new directory at DST.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let first = text.split(',').next().unwrap_or_default();
-        if first.contains([':', '/']) {
+        // Names of 0.1 may have slashes, and begin with none.
+        if first.starts_with('/') || first.contains(':') {
             return mount(text).map(Self::Mount);
         }
         VolumeArgument::parse(text).map(Self::Volume)
