@@ -95,10 +95,11 @@ fn unmapped(error: overlay::Unmapped) -> anyhow::Error {
     let way_out = match &error {
         overlay::Unmapped::System(_) => return error.into(),
         overlay::Unmapped::FileSystem(_) => {
-            "another --dir may be on one that can; with the annotation gantry/users: host, the pod has the host's users"
+            "another --dir may be on one that can; with --userns=host, or the annotation gantry/users, the pod has the host's \
+             users"
         }
         overlay::Unmapped::Namespace(_) => {
-            "with the annotation gantry/users: host, the pod has the host's users"
+            "with --userns=host, or the annotation gantry/users, the pod has the host's users"
         }
     };
     let failed: Result<(), _> = Err(error).hint(way_out);

@@ -102,7 +102,7 @@ fn where_overlays_can_not_be_made_trees_are_copied() {
     let (file, pod) = two_apps(&gantry);
     let arguments = ["--pod-manifest", pod.to_str().unwrap()];
     let output = gantry.with_images("prepare", &[&file], &arguments).output().unwrap();
-    refused(&output, &["can't map ids", "gantry/users: host"]);
+    refused(&output, &["can't map ids", "--userns=host"]);
     let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&pod).unwrap()).unwrap();
     manifest["annotations"] = serde_json::json!([{"name": "gantry/users", "value": "host"}]);
     fs::write(&pod, manifest.to_string()).unwrap();
