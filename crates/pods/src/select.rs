@@ -186,7 +186,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// Returns the only pod whose id begins like `text`, except for one character that differs, is missing or is extra.
 fn suggestion(text: &str, all: &[PodId]) -> Option<PodId> {
-    if text.len() < 3 {
+    if text.len() < 4 {
         return None;
     }
     let mut close = all.iter().filter(|id| begins_alike(text, &id.to_string()));

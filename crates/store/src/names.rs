@@ -209,10 +209,11 @@ fn read(directory: &OwnedFd) -> Result<Names> {
 /// under the other name, and means nothing.
 fn write(data_dir: &DataDir, names: &Names) -> Result<()> {
     let directory = &data_dir.names;
-    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut next = File::from(openat(directory, NEXT, flags, Mode::RUSR | Mode::WUSR)?);
-    next.write_all(&serde_json::to_vec(names).map_err(io::Error::from)?)?;
-    next.sync_all()?;
+    if let Err(error) = write_next(directory, names) {
+        // It would keep a new store from being removed.
+        let _ = unlinkat(directory, NEXT, AtFlags::empty());
+        return Err(error);
+    }
     let name = layout::NAMES_FILE;
     let exchange = || renameat_with(directory, NEXT, directory, name, RenameFlags::EXCHANGE);
     let is_first = match exchange() {
@@ -229,6 +230,14 @@ fn write(data_dir: &DataDir, names: &Names) -> Result<()> {
         }
     }
     Ok(synced?)
+}
+
+/// Writes the file under its other name.
+fn write_next(directory: &OwnedFd, names: &Names) -> Result<()> {
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut next = File::from(openat(directory, NEXT, flags, Mode::RUSR | Mode::WUSR)?);
+    next.write_all(&serde_json::to_vec(names).map_err(io::Error::from)?)?;
+    Ok(next.sync_all()?)
 }
 
 /// Adds what has become known of an image that is in the store.

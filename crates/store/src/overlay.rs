@@ -91,12 +91,21 @@ pub enum Unmapped {
     /// The file system can't map ids.
     #[error("the file system can't map ids, so a pod's own users can't own what is there")]
     FileSystem(#[source] sys::Error),
-    /// The kernel has no user namespaces, or allows no more.
+    /// The kernel has no user namespaces for this process.
     #[error("cannot make a user namespace, which keeps a pod's users apart from the host's")]
     Namespace(#[source] sys::Error),
-    /// Another call failed.
-    #[error(transparent)]
+    /// A call failed for a lack of something, which says nothing about ids.
+    #[error("cannot try whether a pod's own users can own what is there")]
     System(#[from] sys::Error),
+}
+
+impl Unmapped {
+    /// Keeps an error of what is impossible; others are the system's.
+    fn if_impossible(error: sys::Error, impossible: fn(sys::Error) -> Self) -> Self {
+        let is_impossible =
+            matches!(error.errno, Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS);
+        if is_impossible { impossible(error) } else { Self::System(error) }
+    }
 }
 
 /// Checks that users of a pod's own can own what is in `directory`, and returns a namespace with such users.
@@ -104,9 +113,11 @@ pub enum Unmapped {
 /// # Errors
 /// See [`Unmapped`].
 pub fn map(directory: impl AsFd) -> Result<OwnedFd, Unmapped> {
-    let namespace = users::make(PROBED, None).map_err(Unmapped::Namespace)?;
+    let namespace =
+        users::make(PROBED, None).map_err(|error| Unmapped::if_impossible(error, Unmapped::Namespace))?;
     let tree = clone_tree_at(directory, Submounts::No)?;
-    map_ids(&tree, &namespace, Depth::One).map_err(Unmapped::FileSystem)?;
+    map_ids(&tree, &namespace, Depth::One)
+        .map_err(|error| Unmapped::if_impossible(error, Unmapped::FileSystem))?;
     Ok(namespace)
 }
 
@@ -138,7 +149,8 @@ fn try_mapped(
     // Copied before this thread leaves the mount namespace in which they were opened.
     let mapped = |directory: &OwnedFd| -> Result<OwnedFd, Unmapped> {
         let tree = clone_tree_at(directory, Submounts::No)?;
-        map_ids(&tree, namespace, Depth::One).map_err(Unmapped::FileSystem)?;
+        map_ids(&tree, namespace, Depth::One)
+            .map_err(|error| Unmapped::if_impossible(error, Unmapped::FileSystem))?;
         Ok(tree)
     };
     let trees = [("lower", mapped(lower)?), ("both", mapped(both)?)];

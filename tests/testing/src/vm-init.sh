@@ -21,8 +21,11 @@ stty -onlcr </dev/console
 
 for step in /steps/*; do
     echo "vm: step ${step##*/}"
-    sh "$step" </dev/null 2>&1
+    # Not on the console: on a terminal, long work shows its progress.
+    sh "$step" </dev/null >/run/output 2>&1
+    code=$?
+    cat /run/output
     # An output may end without a newline.
-    printf '\nvm: exit %d\n' $?
+    printf '\nvm: exit %d\n' $code
 done
 poweroff -f

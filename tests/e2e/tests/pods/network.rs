@@ -147,7 +147,8 @@ fn a_pod_reaches_neither_the_hosts_loopback_nor_its_abstract_sockets() {
                  grep gantry-secret /proc/net/unix && echo through; echo done";
     assert_eq!(said(words, &[]), "done\n");
     let with_host = Gantry::new();
-    let (_, running) = start(&with_host, "grep -c gantry-secret /proc/net/unix", &["--net", "host"]);
+    let (_, running) =
+        start(&with_host, "grep -c gantry-secret /proc/net/unix", &["--net", "host", "--user", "0:0"]);
     let (code, output) = running.wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "1\n"), "a control");
     assert_says(&text(&output.stderr), &["warning: app app is root in the host's network"]);
