@@ -209,11 +209,11 @@ fn read(directory: &OwnedFd) -> Result<Names> {
 /// under the other name, and means nothing.
 fn write(data_dir: &DataDir, names: &Names) -> Result<()> {
     let directory = &data_dir.names;
-    if let Err(error) = write_next(directory, names) {
-        // It would keep a new store from being removed.
+    // What fails would keep a new store from being removed.
+    let unwritten = || {
         let _ = unlinkat(directory, NEXT, AtFlags::empty());
-        return Err(error);
-    }
+    };
+    write_next(directory, names).inspect_err(|_| unwritten())?;
     let name = layout::NAMES_FILE;
     let exchange = || renameat_with(directory, NEXT, directory, name, RenameFlags::EXCHANGE);
     let is_first = match exchange() {
@@ -221,7 +221,8 @@ fn write(data_dir: &DataDir, names: &Names) -> Result<()> {
             renameat_with(directory, NEXT, directory, name, RenameFlags::NOREPLACE).map(|()| true)
         }
         exchanged => exchanged.map(|()| false),
-    }?;
+    }
+    .inspect_err(|_| unwritten())?;
     let synced = fsync(directory);
     if synced.is_err() {
         let undone = if is_first { unlinkat(directory, name, AtFlags::empty()) } else { exchange() };
