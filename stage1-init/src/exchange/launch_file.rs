@@ -39,7 +39,7 @@ pub struct Launch {
     /// All of its environment; a name occurs once.
     #[serde(with = "map")]
     pub environment: Vec<(EnvName, Word)>,
-    /// Whether it runs in the app's own user namespace ([`crate::names::NAMESPACES`]).
+    /// Whether it runs in the app's own user namespace (`names::NAMESPACES`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_users: bool,
     /// The user that it runs as.
