@@ -95,7 +95,8 @@ fn image(choices: Choices<'_, '_>, is_0_8: bool) -> Result<Value> {
     if choices.arbitrary()? {
         app.insert("workingDirectory".into(), json!(path(choices)?));
     }
-    let groups: Vec<u32> = list(choices, |choices| Ok(choices.arbitrary::<u32>()? >> 8))?;
+    // An app's own groups end before 65536.
+    let groups: Vec<u32> = list(choices, |choices| Ok(choices.arbitrary::<u32>()? >> 16))?;
     app.insert("supplementaryGIDs".into(), json!(groups));
     let environment = list(choices, |choices| {
         let name = one_of(choices, VARIABLES)?;
