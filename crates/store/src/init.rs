@@ -4,14 +4,15 @@
 //! It needs this second name because it is executed before the overlay is there.
 //!
 //! A repair gives stage1's tree another `init`. The names in the pods still lead to the damaged one, which root
-//! executes, so they are checked, too. Meanwhile a pod may be running, and may be removed.
+//! executes, so they are checked, too. Meanwhile a pod may be running, and may be removed, also by rm(1), which holds no
+//! lock: a pod without `init` is taken for one that is being removed, and gets none.
 
 use std::os::fd::OwnedFd;
 
 use pod::id::PodId;
 use pod::layout;
 use pod::path::RelativePath;
-use rustix::fs::{AtFlags, OFlags, fsync, linkat, renameat};
+use rustix::fs::{AtFlags, OFlags, RenameFlags, fsync, linkat, renameat_with, statat};
 use rustix::io::Errno;
 
 use crate::copy;
@@ -32,7 +33,7 @@ pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<(
     }
 }
 
-/// Tells whether a pod of overlays has another `init` than its stage1, or none.
+/// Tells whether a pod of overlays has another `init` than its stage1.
 pub fn differs(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<bool> {
     let Some(upper) = open_upper(data_dir, pod)? else { return Ok(false) };
     let own = open_beneath(&data_dir.containers, format!("{pod}/{}", layout::OWN_INIT), OFlags::PATH);
@@ -40,7 +41,9 @@ pub fn differs(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interr
         return Ok(false);
     }
     let init = RelativePath::from_bytes(layout::INIT.as_bytes())?;
-    Ok(!record::is_same_file(&stage1.root()?, &upper, &init, interrupt)?)
+    let is_same = record::is_same_file(&stage1.root()?, &upper, &init, interrupt)?;
+    // It is looked for last, since its removal meanwhile is no difference.
+    Ok(!is_same && has_init(&upper)?)
 }
 
 /// Replaces the `init` of a pod of overlays with that of its stage1, in one step.
@@ -50,7 +53,8 @@ pub fn renew(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrup
     let place = || -> Result<()> {
         let new = staging.make_directory(layout::STAGE1)?;
         link(&stage1.root()?, &new, interrupt)?;
-        match renameat(&new, layout::INIT, &upper, layout::INIT) {
+        // An exchange puts nothing where nothing is: whatever removes the pod would not find it any more.
+        match renameat_with(&new, layout::INIT, &upper, layout::INIT, RenameFlags::EXCHANGE) {
             // The pod is being removed.
             Err(Errno::NOENT) => Ok(()),
             done => done.about(|| "cannot rename it to its place"),
@@ -59,6 +63,13 @@ pub fn renew(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrup
     };
     place()?;
     staging.remove()
+}
+
+fn has_init(upper: &OwnedFd) -> Result<bool> {
+    match statat(upper, layout::INIT, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(false),
+        found => found.map(|_| true).about(|| format!("cannot look at {}", layout::INIT)),
+    }
 }
 
 /// Opens the upper layer of a pod, if it is there.

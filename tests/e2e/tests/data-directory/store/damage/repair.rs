@@ -168,7 +168,7 @@ fn a_repair_gives_pods_the_new_init() {
     assert!(!out.contains(copies.file_name().unwrap().to_str().unwrap()), "it is its own: {out}");
     assert_eq!(said(&gantry, &["verify", &stage1]), format!("{stage1}: intact\n"));
     gantry.wait_all();
-    // An equal file is as good as the link. A file of the same size with other content, or no file, is not.
+    // An equal file is as good as the link. A file of the same size with other content is not.
     let (name, content) = (pod.file_name().unwrap().to_str().unwrap(), fs::read(&init).unwrap());
     let replace = |content: &[u8], mode| {
         fs::remove_file(of_pod(&pod)).unwrap();
@@ -192,5 +192,10 @@ fn a_repair_gives_pods_the_new_init() {
         assert_eq!(repair(&gantry, &[&stage1]).0, Some(0));
         assert_eq!(number(&of_pod(&pod)), number(&init));
     }
+    // A pod without it is being removed by rm, which would not remove what a repair puts there.
+    fs::remove_file(of_pod(&pod)).unwrap();
+    assert_eq!(said(&gantry, &["verify", &stage1]), format!("{stage1}: intact\n"));
+    assert_eq!(repair(&gantry, &[&stage1]).0, Some(0));
+    assert!(is_empty(&pod.join("stage1")));
     assert!(is_empty(&gantry.dir().join("staging")));
 }
