@@ -132,20 +132,16 @@ fn boot(
     let held = Held { ids: &ids, network: &network };
     reaper::start(cgroup.cgroup(), lock, &loaded.store, &held, history).at(Step::Namespace)?;
     let cgroup = cgroup.reaped();
-    // If this process is the first of a process namespace, the reaper ends with it.
+    // If this process is the first of a process namespace, the reaper ends with it. Then this process gives the ids back,
+    // at the end of this function.
     let is_first = getpid().is_init();
-    let ids = match is_first {
-        true => Some(ids),
-        false => {
-            ids.leave();
-            None
-        }
-    };
+    if !is_first {
+        ids.leave();
+    }
     let done = enter(&plan, &loaded.store, &cgroup, network, requests, options);
     if is_first {
         let _ = cgroup.remove();
     }
-    drop(ids);
     done
 }
 

@@ -30,10 +30,10 @@ pub struct Map {
     pub count: u32,
 }
 
-/// The owner of a user namespace, by whom the kernel counts what is in it.
+/// The owner of a user namespace. The kernel counts the namespace's processes by its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// A user of the namespace above who owns no other one.
+    /// A user id of the namespace above that owns no other user namespace.
     pub user: u32,
     /// How many processes and threads there may be in the namespace at a time (the kernel's kernel/ucount.c,
     /// `is_rlimit_overlimit`). Only the host's root is not counted.
@@ -52,7 +52,8 @@ pub fn make(map: Map, owner: Option<Owner>) -> Result<OwnedFd, Error> {
     };
     let (mut answer, mut answers) = pipe().map_err(|error| called("pipe2", error))?;
     let (mut waits, ends) = pipe().map_err(|error| called("pipe2", error))?;
-    // The writer of a map needs capabilities in the namespace above, so the map is not written by who is in it.
+    // Writing a map takes capabilities in the namespace above, which the child in the new namespace doesn't have. So
+    // this process writes the map.
     let child = match fork().map_err(|error| called("clone", error))? {
         ForkResult::Parent { child } => Pid::from_raw(child.as_raw()).expect("no process has the id 0"),
         ForkResult::Child => {

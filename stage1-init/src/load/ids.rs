@@ -2,10 +2,10 @@
 //! The ids that a pod's users have on the host, where nobody else has them.
 //!
 //! Ids are given out in blocks of 65536: one for the pod's own users, then one for each app's, side by side. A block is
-//! taken by systemd-nspawn's own protocol, so pods and nspawn's containers keep clear of each other: whoever holds a
-//! lock (fcntl(2), `F_OFD_SETLK`) on the file `/run/systemd/nspawn-uid/FIRST` has the ids from FIRST on, and removes the
-//! file before it unlocks it. Invariant: the locks are held by the reaper, and so for as long as anything of the pod
-//! exists.
+//! taken by systemd-nspawn's own protocol, so pods and nspawn's containers keep clear of each other. A process
+//! that holds a lock (fcntl(2), `F_OFD_SETLK`) on the file `/run/systemd/nspawn-uid/FIRST` has the ids from FIRST on,
+//! and removes the file before it unlocks it. Invariant: the locks are held by the reaper, and so for as long as
+//! anything of the pod exists.
 //!
 //! Nothing on disk has these ids. They are mapped to those that images have, from 0 on (`enter::users`), so the next
 //! start may take other blocks.
@@ -123,8 +123,10 @@ pub(crate) fn take(id: PodId, apps: usize) -> Result<(Ids, Locks)> {
                 Err(taken) => taken + 1,
             },
         };
-        tried += free;
-        at = (at + free) % places;
+        // The search goes on at the first block once it has reached the last.
+        let step = free.min(places - at);
+        tried += step;
+        at = (at + step) % places;
     }
     bail!(
         "no ids are left for the pod's users: it takes {wanted} blocks of {BLOCK} side by side from {} on, and others \
@@ -220,14 +222,29 @@ impl Given {
 impl Locks {
     /// Locks these blocks. If one is taken, returns which.
     fn take(first: u32, blocks: u32) -> Result<Result<Self, u32>> {
-        let mut locks = Self { directory: Some(directory()?), files: Vec::new() };
+        let directory = directory()?;
+        let mut files = Vec::new();
         for index in 0..blocks {
-            match lock(locks.directory.as_ref(), first + index * BLOCK)? {
-                Some(file) => locks.files.push((first + index * BLOCK, file)),
-                None => return Ok(Err(index)),
-            }
+            let Some(file) = lock(&directory, first + index * BLOCK)? else {
+                drop(Self { directory: Some(directory), files });
+                return Ok(Err(index));
+            };
+            files.push((first + index * BLOCK, file));
         }
-        Ok(Ok(locks))
+        Ok(Ok(Self { directory: Some(directory), files }))
+    }
+
+    /// Removes the files of the locks. The ids are free once every process that shares the locks has closed them.
+    pub(crate) fn give_back(&self) {
+        let Some(directory) = &self.directory else { return };
+        for (first, _) in &self.files {
+            // A file that stays is no lock: the next pod with these ids locks it.
+            let _ = unlinkat(directory, first.to_string(), AtFlags::empty());
+        }
+        // Works for the last pod alone.
+        for path in [DIRECTORY, ABOVE[1]] {
+            let _ = unlinkat(CWD, path, AtFlags::REMOVEDIR);
+        }
     }
 
     /// Removes the files that killed reapers have left behind. It doesn't matter to this pod if one stays.
@@ -238,12 +255,13 @@ impl Locks {
             let Some(first) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            // Others' files, and what is no file of this protocol, have other names.
-            let is_ours = (ALL.first..ALL.after()).contains(&first) && first % BLOCK == 0;
-            let is_own = self.files.iter().any(|(own, _)| *own == first);
-            if is_ours && !is_own && lock(Some(directory), first).is_ok_and(|lock| lock.is_some()) {
-                let _ = unlinkat(directory, entry.file_name(), AtFlags::empty());
+            let may_be_ours = (ALL.first..ALL.after()).contains(&first) && first % BLOCK == 0;
+            if !may_be_ours || self.files.iter().any(|(own, _)| *own == first) {
+                continue;
             }
+            // Locked until the file is removed: otherwise another pod may have locked it in between.
+            let Ok(Some(_locked)) = lock(directory, first) else { continue };
+            let _ = unlinkat(directory, entry.file_name(), AtFlags::empty());
         }
     }
 
@@ -261,21 +279,6 @@ impl Locks {
 impl Drop for Locks {
     fn drop(&mut self) {
         self.give_back();
-    }
-}
-
-impl Locks {
-    /// Gives the ids back: whoever has these locks, too, has to end, or to leave them.
-    pub(crate) fn give_back(&self) {
-        let Some(directory) = &self.directory else { return };
-        for (first, _) in &self.files {
-            // A file that stays is no lock, and is taken by whoever wants these ids.
-            let _ = unlinkat(directory, first.to_string(), AtFlags::empty());
-        }
-        // Works for the last pod alone.
-        for path in [DIRECTORY, ABOVE[1]] {
-            let _ = unlinkat(CWD, path, AtFlags::REMOVEDIR);
-        }
     }
 }
 
@@ -302,17 +305,19 @@ fn directory() -> Result<OwnedFd> {
 }
 
 /// Locks the block that begins with `first`; returns `None` if another process has it.
-fn lock(directory: Option<&OwnedFd>, first: u32) -> Result<Option<OwnedFd>> {
-    let Some(directory) = directory else { return Ok(None) };
+fn lock(directory: &OwnedFd, first: u32) -> Result<Option<OwnedFd>> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
     for _ in 0..ATTEMPTS {
         let name = first.to_string();
-        let opened = openat(directory, OsStr::new(&name), flags, Mode::from_raw_mode(0o600));
-        let file = opened.with_context(|| format!("cannot open {DIRECTORY}/{name}"))?;
+        let file = match openat(directory, OsStr::new(&name), flags, Mode::from_raw_mode(0o600)) {
+            // The last pod that ended has removed the directory since.
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.with_context(|| format!("cannot open {DIRECTORY}/{name}"))?,
+        };
         if !is_record_locked(&file)? {
             return Ok(None);
         }
-        // Whoever had it removes the file before it unlocks it.
+        // The process that had it removed the file before it unlocked it.
         if fstat(&file)?.st_nlink > 0 {
             return Ok(Some(file));
         }
