@@ -17,6 +17,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, anyhow};
 use pod::layout;
 use pod::name::AppName;
+use rustix::fs::{Mode, OFlags, open};
+use sys::InRoot;
 use sys::mounts::{Depth, MountAttrFlags, Submounts, clone_tree, set_attributes};
 
 use crate::failure::{Failure, Step};
@@ -26,6 +28,9 @@ use crate::names;
 pub(crate) const OURS: Outcome = Outcome(names::OUTCOME_OF_INIT);
 /// The outcome as the helpers see it, in the pod ([`pod::layout::OUTCOME`]).
 pub(crate) const PODS: Outcome = Outcome(names::OUTCOME_OF_HELPERS);
+
+/// How much of a file is read at most.
+const FILE_MAX: u64 = 64 << 10;
 
 /// The reason why no app decides the exit code of a pod whose directory is gone.
 pub(crate) const REMOVED: &str = "the pod directory was removed while the pod ran";
@@ -66,15 +71,27 @@ impl Outcome {
         PathBuf::from(self.0).join(name)
     }
 
+    /// Reads a file. The pod's root may have put anything in its place.
+    fn read_text(&self, name: &str) -> io::Result<String> {
+        let directory = InRoot::below(File::open(self.0)?, ".")?;
+        String::from_utf8(directory.read_file(name, FILE_MAX)?).map_err(io::Error::other)
+    }
+
+    /// Opens a file to be written, making it if it is missing. A link there is not followed, nor a FIFO waited for.
+    fn create(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        Ok(open(self.path(name), flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?.into())
+    }
+
     /// Lists the pod's apps.
     pub(crate) fn apps(&self) -> Result<Vec<AppName>> {
-        let apps = fs::read_to_string(self.path(names::APPS)).context("cannot list the apps")?;
+        let apps = self.read_text(names::APPS).context("cannot list the apps")?;
         apps.lines().map(|app| Ok(app.parse()?)).collect()
     }
 
     /// Notes that the pod was asked to stop.
     pub(crate) fn ask(&self) -> io::Result<()> {
-        File::create(self.path(names::ASKED)).map(drop)
+        self.create(names::ASKED).map(drop)
     }
 
     /// Tells when the pod was asked to stop, if it was.
@@ -101,7 +118,7 @@ impl Outcome {
 
     /// Returns why an app's status could not be written, if that is noted.
     pub(crate) fn lost(&self, app: &AppName) -> io::Result<Option<String>> {
-        match fs::read_to_string(self.path(&names::lost(app))) {
+        match self.read_text(&names::lost(app)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         }
@@ -109,7 +126,7 @@ impl Outcome {
 
     /// Notes that apps may start from here on.
     pub(crate) fn begin(&self) -> io::Result<()> {
-        File::create(self.path(names::BEGAN)).map(drop)
+        self.create(names::BEGAN).map(drop)
     }
 
     /// Tells whether an app may have started, or the pod has recorded how it ended.
@@ -121,7 +138,7 @@ impl Outcome {
 
     /// Records the pod's exit code.
     pub(crate) fn decide(&self, code: u8) -> io::Result<()> {
-        File::create(self.path(names::CODE))?.write_all(format!("{code}\n").as_bytes())
+        self.create(names::CODE)?.write_all(format!("{code}\n").as_bytes())
     }
 
     /// Records why no app decides the pod's exit code. The first reason is kept.
@@ -143,7 +160,7 @@ impl Outcome {
 
     /// Reads the pod's exit code after its processes have ended; `None` if they recorded nothing.
     pub(crate) fn read(&self) -> Result<Option<u8>, Failure> {
-        let text = |name| fs::read_to_string(self.path(name)).ok();
+        let text = |name| self.read_text(name).ok();
         if let Some(failure) = text(names::FAILURE) {
             return Err(parse_failure(&failure));
         }

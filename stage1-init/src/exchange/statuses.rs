@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use pod::layout;
 use pod::name::AppName;
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, linkat, openat, renameat_with,
+    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, linkat, open, openat, renameat_with,
     unlinkat,
 };
 use rustix::io::Errno;
@@ -101,7 +101,8 @@ fn write_in(directory: &str, app: &AppName, code: u8) -> io::Result<()> {
         [app.to_string(), hidden(app), spare(app)].map(|name| format!("{directory}/{name}"));
     let text = format!("{code}\n");
     // Not truncated first: that would free its block.
-    let mut file = File::options().create(true).truncate(false).write(true).open(&hidden)?;
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(open(&hidden, flags, Mode::from_raw_mode(0o644))?);
     file.write_all(text.as_bytes())?;
     if file.metadata()?.len() != text.len() as u64 {
         file.set_len(text.len() as u64)?;
