@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use rustix::fs::{CWD, Mode, OFlags, Uid, fchown, fcntl_setfl, fstat, openat};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fcntl_setfl, fstat, openat};
 use rustix::io::{Errno, read};
 use rustix::termios::tcgetpgrp;
 use sys::locks::identity;
@@ -48,20 +48,20 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) struct Held {
     terminal: OwnedFd,
-    /// The owner whom the terminal had before it was the app's.
-    owner: Option<Uid>,
+    /// What the terminal was like before it was the app's.
+    before: Option<Stat>,
 }
 
 impl Held {
     /// Takes a terminal, and gives it to the host's user `user` if there is one.
     ///
     /// Otherwise an app with users of its own could not open it anew, by the name /dev/stdout. Only this process's user
-    /// is kept from it meanwhile, and only by its permissions.
+    /// is kept from it meanwhile, and only by its permissions. A pod's process that is killed leaves it like that.
     fn new(terminal: OwnedFd, user: Option<u32>) -> Result<Self> {
-        let owner = Uid::from_raw(fstat(&terminal)?.st_uid);
-        let Some(user) = user else { return Ok(Self { terminal, owner: None }) };
+        let Some(user) = user else { return Ok(Self { terminal, before: None }) };
+        let before = fstat(&terminal)?;
         fchown(&terminal, Some(Uid::from_raw(user)), None).context("cannot give it to the app's user")?;
-        Ok(Self { terminal, owner: Some(owner) })
+        Ok(Self { terminal, before: Some(before) })
     }
 
     /// Returns the terminal, opened with `O_NONBLOCK`.
@@ -72,9 +72,10 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(owner) = self.owner {
-            // A terminal that has gone has no owner.
-            let _ = fchown(&self.terminal, Some(owner), None);
+        if let Some(Stat { st_uid, st_gid, st_mode, .. }) = self.before {
+            // A terminal that has gone needs nothing. As its owner, the app may have changed its mode and group, too.
+            let _ = fchown(&self.terminal, Some(Uid::from_raw(st_uid)), Some(Gid::from_raw(st_gid)));
+            let _ = fchmod(&self.terminal, Mode::from_raw_mode(st_mode));
         }
     }
 }
