@@ -52,7 +52,7 @@ pub(crate) const NAMESPACES: &str = "/run/gantry/users";
 pub(crate) const LAUNCH: &str = "launch";
 /// The helper that becomes a program beside an app, for somebody who enters the pod.
 pub(crate) const ENTER: &str = "enter";
-/// The helper that gives every app its /proc, /sys and /dev.
+/// The helper that gives every app its /proc, /sys, the shared parts of /dev and its user namespace.
 pub(crate) const MOUNTS: &str = "mounts";
 /// The helper that writes how an app ended.
 pub(crate) const STATUS: &str = "status";
@@ -89,12 +89,13 @@ pub(crate) const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
 const LAUNCH_FILES: &str = "etc/gantry/launch";
 /// The hosts file, in stage1, for apps that have none.
 pub(crate) const HOSTS: &str = "etc/gantry/hosts";
-/// The resolv.conf, in stage1, for apps that have none; absent if the host has none.
+/// The resolv.conf, in stage1, for apps that have none. Absent with `--net=none`, unless servers or domains are given,
+/// and with the host's network if the host has none.
 pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
 /// The machine id of the pod's systemd (machine-id(5)), in stage1.
 pub(crate) const MACHINE_ID: &str = "etc/machine-id";
 /// The file that lists the apps with users of their own, in stage1, a line each: name, first id in the
-/// pod, number of ids, the pod's user who owns the namespace, and how many processes and threads there may be.
+/// pod, number of ids, and how many processes and threads there may be.
 pub(crate) const USERS: &str = "etc/gantry/users";
 /// The time zone (localtime(5)), in stage1 and in the apps' roots.
 pub(crate) const LOCALTIME: &str = "etc/localtime";

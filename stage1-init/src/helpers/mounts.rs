@@ -71,8 +71,9 @@ fn make_namespaces() -> Result<()> {
                 .and_then(|word| word.parse().ok())
                 .with_context(|| format!("app {app}: expected a number"))
         };
-        let (outside, count, user, tasks) = (number()?, number()?, number()?, number()?);
-        let owner = Owner { user, tasks: tasks.into() };
+        let (outside, count, tasks) = (number()?, number()?, number()?);
+        // The owner has every capability in the namespace. Nothing of the pod's runs as the app's own root but the app.
+        let owner = Owner { user: outside, tasks: tasks.into() };
         let namespace = users::make(Map { inside: 0, outside, count }, Some(owner));
         let place = File::create(Path::new(NAMESPACES).join(app))?;
         attach(clone_tree_at(namespace?, Submounts::No)?, place).with_context(|| format!("app {app}"))?;

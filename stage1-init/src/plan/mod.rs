@@ -214,11 +214,8 @@ impl Plan {
 
 /// Returns the file that lists the apps with users of their own ([`names::USERS`]).
 ///
-/// The owner of an app's namespace has the number of the app's block, so no two apps are counted together.
 fn users_file(pod: &pod::Pod, own: &[Option<u32>]) -> String {
     let of = pod.apps.iter().zip(own).filter_map(|(app, first)| Some((app, (*first)?)));
-    let line = |(app, first): (&App, u32)| {
-        format!("{} {first} {BLOCK} {} {}\n", app.name, first / BLOCK, limits::tasks(app))
-    };
+    let line = |(app, first): (&App, u32)| format!("{} {first} {BLOCK} {}\n", app.name, limits::tasks(app));
     of.map(line).collect()
 }

@@ -35,7 +35,10 @@ pub(super) fn of_hosts_network(pod: &Pod, credentials: &BTreeMap<AppName, Accoun
     let root = pod.apps.iter().find(|app| credentials[&app.name].uid == 0)?;
     (pod.network.mode == Mode::Host).then(|| {
         let name = &root.name;
-        format!("app {name} is root in the host's network, with the host's loopback and abstract sockets: --net=private keeps it apart")
+        format!(
+            "app {name} is root in the host's network, with the host's loopback and abstract sockets: --net=private \
+             keeps it apart"
+        )
     })
 }
 

@@ -160,7 +160,7 @@ fn apps_with_the_pods_users_share_them() {
     assert_eq!(words, ["0", words[1], "131072", "1", "0"]);
 }
 
-/// Some capabilities count only where the pod's namespaces belong to.
+/// Some capabilities count only in the user namespace that the pod's other namespaces belong to.
 #[root_test]
 fn an_app_that_retains_what_only_the_pods_users_can_have_has_those_with_a_warning() {
     let gantry = Gantry::new();
