@@ -20,8 +20,8 @@
 //! shows on the host; and the host's own mounts are detached, so the pod pins none of them.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 
@@ -49,7 +49,7 @@ use crate::names;
 use crate::plan::{Plan, Root};
 
 /// The directories of the private root that something is mounted on.
-const MOUNT_POINTS: [&str; 4] = ["pod", "dev", "proc", "sys"];
+const MOUNT_POINTS: [&str; 4] = ["/pod", "/dev", "/proc", "/sys"];
 
 /// The mounts that go into the private root, not attached yet.
 struct Trees {
@@ -61,7 +61,7 @@ struct Trees {
     users: AllUsers,
 }
 
-/// The users of the pod, and those of its apps by the host's id of their root.
+/// The users of the pod, and the own ones of its apps by the host's id of their root.
 struct AllUsers {
     pod: Users,
     apps: BTreeMap<u32, Users>,
@@ -69,13 +69,10 @@ struct AllUsers {
 
 impl AllUsers {
     fn of(plan: &Plan) -> Result<Self> {
-        let mut apps = BTreeMap::new();
-        for first in plan.roots.iter().filter_map(|root| root.first_id) {
-            if let Entry::Vacant(place) = apps.entry(first) {
-                place.insert(Users::new(Some(first))?);
-            }
-        }
-        Ok(Self { pod: Users::new(plan.ids.map(Ids::first))?, apps })
+        let of_pod = plan.ids.map(Ids::first);
+        let own = plan.roots.iter().filter_map(|root| root.first_id).filter(|first| Some(*first) != of_pod);
+        let apps = own.map(|first| Ok((first, Users::new(Some(first))?))).collect::<Result<_>>()?;
+        Ok(Self { pod: Users::new(of_pod)?, apps })
     }
 
     fn of_app(&self, root: &Root) -> &Users {
@@ -83,27 +80,30 @@ impl AllUsers {
     }
 }
 
-/// Takes the private root's mounts away from the pod: from every mount namespace but a new one of this process's.
+/// Takes the private root's mounts away from the pod: from every mount namespace but this process's, which is nspawn's.
 ///
 /// nspawn 252 moves the pod's root over the private one, so that it stays below in the pod's mount namespace, with the
 /// host's devices and an unmasked /proc. All mounts there are locked, since they come from another user namespace
 /// (mount_namespaces(7), "Restrictions on mount namespaces"). But the kernel detaches what is mounted on a directory
 /// that is removed, in every mount namespace (rmdir(2) fails only where the directory is a mount point in the caller's).
+/// So this process removes the directories from another namespace, and mounts copies again in its own.
 ///
-/// To be called once nspawn has booted the pod, and before an app is started. nspawn itself needs nothing of it from then
-/// on.
+/// To be called once nspawn has booted the pod, and before an app is started.
 pub(crate) fn keep_alone() -> Result<()> {
+    let copy = |path| clone_tree(path, Submounts::Yes).with_context(|| format!("cannot copy {path}"));
+    let copies = MOUNT_POINTS.iter().map(|path| copy(path)).collect::<Result<Vec<_>>>()?;
+    let own = File::open("/proc/self/ns/mnt").context("cannot open its mount namespace")?;
     namespace(namespaces::unshare_mounts(), "mount", "user.max_mnt_namespaces")?;
-    MOUNT_POINTS.iter().try_for_each(|name| {
-        let path = format!("/{name}");
-        let keep = || -> Result<()> {
-            let tree = clone_tree(&path, Submounts::Yes)?;
-            unmount(path.as_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
-            fs::remove_dir(&path)?;
-            fs::create_dir(&path)?;
-            Ok(attach(tree, File::open(&path)?)?)
-        };
-        keep().with_context(|| format!("cannot take {path} away from the pod"))
+    MOUNT_POINTS.iter().try_for_each(|path| {
+        let removed = unmount(*path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+            .map_err(io::Error::from)
+            .and_then(|()| fs::remove_dir(path))
+            .and_then(|()| fs::create_dir(path));
+        removed.with_context(|| format!("cannot take {path} away from the pod"))
+    })?;
+    namespaces::enter_mounts(own).context("cannot enter its mount namespace again")?;
+    MOUNT_POINTS.iter().zip(copies).try_for_each(|(path, copy)| {
+        attach(copy, File::open(path)?).with_context(|| format!("cannot mount {path} again"))
     })
 }
 

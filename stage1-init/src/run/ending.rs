@@ -42,7 +42,7 @@ pub(crate) fn conclude(name: &str, ended: WaitStatus, mut said: PipeReader) -> R
     let mut text = Vec::new();
     // Reads only what is there now: processes of the pod may still have the other end open.
     let _ = said.read_to_end(&mut text);
-    let text = without_vain_attempt(&String::from_utf8_lossy(&text));
+    let text = String::from_utf8_lossy(&text);
     if let Some(code) = OURS.read()? {
         let _ = std::io::stderr().write_all(text.as_bytes());
         return Ok(code);
@@ -58,38 +58,6 @@ pub(crate) fn conclude(name: &str, ended: WaitStatus, mut said: PipeReader) -> R
     Err(anyhow!("{name} {ended} before the pod had a code{reasons}")).at(Step::Exec)
 }
 
-/// Removes what nspawn says when it would give network interfaces back to the host, of which it has none, and can't.
-///
-/// It looks for its own namespace in /proc, which was taken away from it ([`crate::enter::private_root::keep_alone`]). It does
-/// so in a process of its own, whose failure it reports, too.
-fn without_vain_attempt(text: &str) -> String {
-    let mut lines = text.lines().peekable();
-    let mut kept = String::new();
-    while let Some(line) = lines.next() {
-        if line.starts_with("Failed to open parent network namespace: ") {
-            lines.next_if(|line| line.ends_with(" failed with exit status 1."));
-        } else {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    kept
-}
-
 fn signal_name(number: i32) -> String {
     Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nspawn_can_not_give_back_is_no_news() {
-        let vain = "Failed to open parent network namespace: No such file or directory\nn/a failed with exit status 1.\n";
-        assert_eq!(without_vain_attempt(vain), "");
-        assert_eq!(without_vain_attempt(&format!("before\n{vain}after\n")), "before\nafter\n");
-        let other = "n/a failed with exit status 1.\n";
-        assert_eq!(without_vain_attempt(other), other);
-    }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod's process: what `/init` is from nspawn's start to the pod's end. It has three tasks.
+//! The pod's process: what `/init` is from nspawn's start to the pod's end. It answers when the
+//! pod asks whether apps may start ([`crate::exchange::ready`]), and has three tasks that last until the end.
 //!
 //! - It takes the requests to stop: SIGTERM, SIGINT, SIGQUIT and SIGHUP. nspawn can't do that. It handles only the
 //!   first two, ends everything at once on a second one, and passes one on whether or not the pod's systemd listens by
@@ -74,11 +75,14 @@ impl Question {
     /// Answers the question if it is there; tells whether it was there.
     fn answer(&self) -> Result<bool> {
         let Self { asked, network } = self;
+        let mut is_prepared = false;
         let answered = asked.answer(|namespace| {
             private_root::keep_alone()?;
-            network.prepare(&namespace)
+            network.prepare(&namespace)?;
+            is_prepared = true;
+            Ok(())
         })?;
-        if answered {
+        if is_prepared {
             match network.settle() {
                 Ok(warnings) => warnings.iter().for_each(|warning| warn(warning)),
                 Err(error) => warn(&format!("the pod's network: {error:#}")),
