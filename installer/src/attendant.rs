@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attendants: processes that stay when a command has become a pod, or has returned. Each is this same program, called
-//! by another name: the detached pod, the remover, who enters a pod, and the log writer ([`pods::logs`]).
+//! by another name: the detached pod, the remover, the process that enters a pod, and the log writer
+//! ([`pods::logs`]).
 
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use sys::descriptors::close_others;
 
 use crate::exit::Exit;
 use crate::ui::Ui;
@@ -16,19 +21,16 @@ pub(crate) fn main() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     let name = arguments.next()?;
     let words: Vec<_> = arguments.collect();
-    if name == entered::NAME {
-        return Some(entered::run(&words));
-    }
-    let done = match name.to_str()? {
-        detached::NAME => detached::run(&words),
-        remover::NAME => remover::run(&words),
+    let act: fn(&[OsString]) -> Result<ExitCode> = match name.to_str()? {
+        entered::NAME => |words| entered::run(words).map(ExitCode::from),
+        detached::NAME => |words| detached::run(words).map(|()| ExitCode::SUCCESS),
+        remover::NAME => |words| remover::run(words).map(|()| ExitCode::SUCCESS),
         _ => return None,
     };
-    Some(match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            Ui.error(&error);
-            Exit::NoPod.into()
-        }
-    })
+    // Whatever the caller left open: an attendant outlives it, and one of them becomes a process in a pod.
+    let closed = close_others(|_| false).context("cannot close what the caller left open");
+    Some(closed.and_then(|()| act(&words)).unwrap_or_else(|error| {
+        Ui.error(&error);
+        Exit::NoPod.into()
+    }))
 }

@@ -9,7 +9,6 @@ use std::ffi::{CString, OsString};
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -46,17 +45,7 @@ const PASSED: [Signal; 7] = [
 ];
 
 /// Enters the pod that `words` name, and returns the program's exit code.
-pub(crate) fn run(words: &[OsString]) -> ExitCode {
-    match enter(words) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            Ui.error(&error);
-            Exit::NoPod.into()
-        }
-    }
-}
-
-fn enter(words: &[OsString]) -> Result<u8> {
+pub(crate) fn run(words: &[OsString]) -> Result<u8> {
     let [pod, app, program @ ..] = words else { return Err(anyhow!("expected a pod, an app and a program")) };
     let app = app.to_str().filter(|app| !app.is_empty());
     let program: Vec<_> = program.iter().map(|word| word.to_string_lossy().into_owned()).collect();

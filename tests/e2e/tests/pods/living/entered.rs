@@ -2,7 +2,7 @@
 //! Programs beside an app: they are what the app is, and can do no more.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use gate::root_test;
 use nix::sys::signal::{Signal, kill};
@@ -77,18 +77,22 @@ fn it_can_do_no_more_than_the_app() {
         "cat /proc/1/environ",
         "ls /usr/lib/gantry",
         "chroot / ls /pod",
-        "kill -STOP 1 && false",
+        "chroot /proc/1/root ls /",
+        "kill -STOP 1",
         "cat /dev/kmsg",
         "echo 1 > /proc/sysrq-trigger",
     ] {
         let tried = enter(&gantry, &pod, attempt);
         assert!(!tried.status.success(), "{attempt}: {tried:?}");
     }
-    // No descriptor of the host's, and no variable, comes along.
-    let seen = enter(&gantry, &pod, "ls -l /proc/self/fd | grep -c /; env | sort | cut -d= -f1");
-    let (count, variables) =
-        text(&seen.stdout).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    assert_eq!(count, "2", "/dev/null and the directory that is listed");
+    // No descriptor of the host's, and no variable, comes along, whatever the caller has open.
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exec 7</; exec \"$@\"", "sh"]).arg(gantry.installer().get_program());
+    command.args(gantry.installer().get_args()).args(["enter", &pod, "--", "/bin/sh", "-c"]);
+    command.arg("ls /proc/self/fd; echo; env | sort | cut -d= -f1").stdin(Stdio::null());
+    let seen = text(&command.output().unwrap().stdout);
+    let (descriptors, variables) = seen.split_once("\n\n").unwrap();
+    assert_eq!(descriptors, "0\n1\n2\n3", "stdio and the directory that is listed");
     assert!(!variables.contains("GANTRY") && variables.contains("AC_APP_NAME"), "{variables}");
     said(&gantry, &["stop", &pod, "-t", "0"]);
 }
