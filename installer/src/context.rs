@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use image::stage1::BuiltIn;
 use pod::text::escape;
+use serde_json::Value;
 use store::DataDir;
 use store::staging::{Mounted, Staging};
 use sys::Interrupt;
@@ -52,6 +53,17 @@ impl Context {
     }
 }
 
+/// Formats a document for programs. What a terminal could obey is escaped: JSON leaves control characters above 127 as
+/// they are.
+pub(crate) fn json(document: &Value) -> String {
+    let escaped = |c: char| match c {
+        '\n' => "\n".to_owned(),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("{document:#}\n").chars().map(escaped).collect()
+}
+
 /// Sweeps staging. Directories that stay because something is mounted in them are reported, and are a failure.
 pub(crate) fn sweep(data_dir: &DataDir) -> Result<Exit> {
     let mut exit = Exit::Done;
@@ -65,4 +77,16 @@ pub(crate) fn sweep(data_dir: &DataDir) -> Result<Exit> {
 pub(crate) fn report_mounted(what: String, mounted: Mounted) -> Exit {
     Ui.error(&anyhow::Error::new(mounted).context(what));
     Exit::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_a_terminal_that_it_obeys() {
+        let text = json(&serde_json::json!({"a": "\u{9b}31m\u{7f}ä\n"}));
+        assert_eq!(text, "{\n  \"a\": \"\\u009b31m\\u007fä\\n\"\n}\n");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["a"], "\u{9b}31m\u{7f}ä\n");
+    }
 }

@@ -6,7 +6,7 @@ use pods::{Pod, State};
 use serde_json::json;
 use store::{DataDir, References, Tree, TreeKind};
 
-use crate::context::{Context, Format};
+use crate::context::{self, Context, Format};
 use crate::exit::Exit;
 use crate::table::{self, Align};
 use crate::ui::Ui;
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     }
     let text = match args.format {
         Format::Table => table(&sums),
-        Format::Json => array(&sums)?,
+        Format::Json => array(&sums),
     };
     Ui.print(text.as_bytes())?;
     Ok(Exit::Done)
@@ -100,14 +100,14 @@ fn table(sums: &Sums) -> String {
     table::format(heading, &sums.each_ref().map(row))
 }
 
-fn array(sums: &Sums) -> Result<String> {
+fn array(sums: &Sums) -> String {
     let one = |(name, sum): &(&str, Sum)| {
         json!({
             "what": name, "total": sum.total, "active": sum.active, "bytes": sum.bytes,
             "reclaimable": sum.reclaimable,
         })
     };
-    Ok(serde_json::to_string_pretty(&sums.each_ref().map(one))? + "\n")
+    context::json(&sums.iter().map(one).collect())
 }
 
 #[cfg(test)]

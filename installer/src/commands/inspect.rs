@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use pods::Description;
 use serde_json::Value;
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::pod_json;
 use crate::ui::Ui;
@@ -29,6 +29,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
             Ok(object)
         })?);
     }
-    Ui.print((serde_json::to_string_pretty(&all)? + "\n").as_bytes())?;
+    Ui.print(context::json(&all.into()).as_bytes())?;
     Ok(Exit::Done)
 }

@@ -5,11 +5,10 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use pod::text::escape;
 use pods::{Description, Outcome, Pod, State};
-use serde_json::Value;
 use store::DataDir;
 use store::listener::Listener as _;
 
-use crate::context::{Context, Format};
+use crate::context::{self, Context, Format};
 use crate::exit::Exit;
 use crate::pod_json;
 use crate::table::{self, Align};
@@ -52,10 +51,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let text = match args.format {
         _ if args.quiet => pods.iter().map(|pod| format!("{}\n", pod.id)).collect(),
         Format::Table => table(&pods, args.full),
-        Format::Json => {
-            let pods: Vec<Value> = pods.iter().map(pod_json::object).collect();
-            serde_json::to_string_pretty(&pods)? + "\n"
-        }
+        Format::Json => context::json(&pods.iter().map(pod_json::object).collect()),
     };
     Ui.print(text.as_bytes())?;
     Ok(Exit::Done)

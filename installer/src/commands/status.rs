@@ -9,7 +9,7 @@ use pods::{Description, End, Waited};
 use report::Hint as _;
 
 use super::list::code;
-use crate::context::{Context, Format};
+use crate::context::{self, Context, Format};
 use crate::exit::Exit;
 use crate::pod_json;
 use crate::time::{age, moment, span};
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         let described = Description::of(&pod)?;
         let text = match args.format {
             Format::Table => text(&described),
-            Format::Json => serde_json::to_string_pretty(&pod_json::object(&described))? + "\n",
+            Format::Json => context::json(&pod_json::object(&described)),
         };
         Ui.print(text.as_bytes())?;
         match (waited, args.wait) {

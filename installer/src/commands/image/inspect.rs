@@ -8,7 +8,7 @@ use store::names::Names;
 use store::{DataDir, NoImage, References, Selector};
 use sys::in_root::{InRoot, is_missing};
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::ui::Ui;
 
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
                 .with_context(|| format!("image {}", pod::text::escape(image)))
         };
         let all = args.images.iter().map(one).collect::<Result<Vec<_>>>()?;
-        Ui.print((plain(&serde_json::to_string_pretty(&all)?) + "\n").as_bytes())?;
+        Ui.print(context::json(&all.into()).as_bytes())?;
         Ok(Exit::Done)
     })?;
     let first = args.images.first().map(String::as_str).unwrap_or_default();
@@ -59,27 +59,5 @@ fn document(root: &InRoot, name: &str, most: u64) -> Result<Value> {
             let bytes = read.with_context(|| format!("cannot read its {name}"))?;
             serde_json::from_slice(&bytes).with_context(|| format!("its {name}"))
         }
-    }
-}
-
-/// Escapes what a terminal could obey: JSON leaves control characters above 127 as they are.
-fn plain(json: &str) -> String {
-    let escaped = |c: char| match c {
-        '\n' => "\n".to_owned(),
-        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
-    };
-    json.chars().map(escaped).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_reaches_a_terminal_that_it_obeys() {
-        let text = serde_json::to_string_pretty(&json!({"a": "\u{9b}31m\u{7f}ä\n"})).unwrap();
-        assert_eq!(plain(&text), "{\n  \"a\": \"\\u009b31m\\u007fä\\n\"\n}");
-        assert_eq!(serde_json::from_str::<Value>(&plain(&text)).unwrap()["a"], "\u{9b}31m\u{7f}ä\n");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use store::names::{NamedImage, Names};
 use store::{DataDir, Info, References, Selector, Tree};
 
-use crate::context::{Context, Format};
+use crate::context::{self, Context, Format};
 use crate::exit::Exit;
 use crate::table::{self, Align};
 use crate::time::age;
@@ -120,13 +120,13 @@ impl Row {
 fn print_list(rows: &[Row], format: Format) -> Result<Exit> {
     let text = match format {
         Format::Table => format_table(rows),
-        Format::Json => array(rows)?,
+        Format::Json => array(rows),
     };
     Ui.print(text.as_bytes())?;
     Ok(Exit::Done)
 }
 
-fn array(rows: &[Row]) -> Result<String> {
+fn array(rows: &[Row]) -> String {
     let one = |row: &Row| {
         let Row { id, info, named, labels, layers, shared, pods } = row;
         json!({
@@ -135,7 +135,7 @@ fn array(rows: &[Row]) -> Result<String> {
             "imported": info.imported, "pods": pods,
         })
     };
-    Ok(serde_json::to_string_pretty(&rows.iter().map(one).collect::<Vec<_>>())? + "\n")
+    context::json(&rows.iter().map(one).collect())
 }
 
 fn format_table(rows: &[Row]) -> String {
