@@ -12,6 +12,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
 use pod::id::PodId;
+use pod::layout;
 use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
@@ -27,7 +28,7 @@ impl Cgroup {
     /// Opens the cgroup of the pod `id`; returns `None` if the pod has none, or none yet.
     pub(crate) fn of(id: PodId, process: &Process) -> Result<Option<Self>> {
         let Some(parent) = parent(process).context("cannot reach the pod's cgroup")? else { return Ok(None) };
-        let found = parent.child(&format!("gantry-{id}")).context("cannot open the pod's cgroup")?;
+        let found = parent.child(&layout::cgroup(id)).context("cannot open the pod's cgroup")?;
         Ok(found.map(Self))
     }
 

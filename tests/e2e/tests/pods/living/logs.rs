@@ -41,6 +41,7 @@ fn records_are_those_of_the_cri() {
     assert_eq!(said(&gantry, &["logs", &id(&pod), "--app", "POD"]), "");
     let times = output(&gantry, &["logs", "-t", &id(&pod)]);
     assert!(text(&times.stdout).lines().all(|line| line.starts_with("20")), "{times:?}");
+    assert_eq!(text(&times.stdout).lines().count(), 2, "{times:?}");
     refused(&gantry, &["logs", &id(&pod), "--app", "none"], &["has no app \"none\"", "its apps: app"]);
 }
 
