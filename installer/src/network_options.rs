@@ -14,7 +14,13 @@ const NETWORK: &str = "Options of the network";
 #[derive(Debug, Args)]
 pub(crate) struct NetworkOptions {
     /// The pod's network: private (its own), none (loopback alone) or host [default: private]
-    #[arg(long = "net", visible_alias = "network", value_name = "NETWORK", help_heading = NETWORK, conflicts_with = "pod_manifest")]
+    #[arg(
+        long = "net",
+        visible_alias = "network",
+        value_name = "NETWORK",
+        help_heading = NETWORK,
+        conflicts_with = "pod_manifest"
+    )]
     mode: Option<Mode>,
     /// Publish a port of the pod on the host: [ADDRESS:]HOST:POD[/udp], both may be ranges, as 8000-8009:80-89
     #[arg(short, long = "publish", value_name = "PORTS", help_heading = NETWORK, conflicts_with = "pod_manifest")]

@@ -21,8 +21,8 @@ Usage: cd POD && ./stage1/init [debug | --dry-run] [--failure-code=N]
   --help             this text
 
 Exit codes: the pod's, once it runs. Before: 1 its manifests can't be loaded, 2 its units
-can't be written, 3 its namespace, mounts or cgroup can't be made, 4 stage1 is incomplete,
-5 nspawn can't be executed.
+can't be written, 3 its ids, network, namespace, mounts or cgroup can't be had, 4 stage1 is
+incomplete, 5 nspawn can't be executed.
 ";
 
 /// The options that `/init` was called with.

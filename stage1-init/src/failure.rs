@@ -16,7 +16,7 @@ pub(crate) enum Step {
     Load = 1,
     /// Writing units, localtime and the rest into stage1.
     Units = 2,
-    /// Making the pod's lock, cgroup, mount namespace and mounts.
+    /// Taking the pod's lock, ids and network; making its cgroup, mount namespace and mounts.
     Namespace = 3,
     /// Preparing nspawn's command line.
     Arguments = 4,

@@ -71,7 +71,8 @@ pub enum Error {
     },
     /// The host forwards nothing, so a published port can't be reached from outside.
     #[error(
-        "{sysctl} is 0: expected 1, so that published ports are reached from outside, as with sysctl -w {sysctl}=1, or ports of 127.0.0.1 alone"
+        "{sysctl} is 0: expected 1, so that published ports are reached from outside, as with sysctl -w {sysctl}=1, or \
+         ports of 127.0.0.1 alone"
     )]
     NoForwarding {
         /// The name of the sysctl.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A claim on a pod's name: as long as it is held, no other process gives a pod a name.
 //!
-//! Names are files in the pod directories, so that a pod that is moved or removed takes its name along. Who gives a pod
-//! a name has `containers/` locked until the pod directory is there.
+//! Names are files in the pod directories, so that a pod that is moved or removed takes its name along. To give a pod
+//! a name, a process locks `containers/` until the pod directory is there.
 
 use std::os::fd::AsFd;
 

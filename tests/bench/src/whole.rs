@@ -2,7 +2,8 @@
 //! A whole run of `true` with known content: from the command to its exit code.
 //!
 //! Only Gantry boots a systemd that supervises the app. nspawn, as it is called here, and the others execute the
-//! program directly. All share the host's network, and no removal of what has ended is measured.
+//! program directly. They share the host's network; Gantry's pod has users and a network of its
+//! own. No removal of what has ended is measured.
 
 use std::fs;
 

@@ -52,8 +52,8 @@ impl Launcher {
     /// The path at which the launcher finds the app's root.
     pub const ROOT: &str = "/mnt/root";
 
-    /// Starts a launcher as root with a launcher's capabilities, as systemd would. The app's stdout and stderr are `output`, its root is
-    /// `root`.
+    /// Starts a launcher as root with a launcher's capabilities, as systemd would. The app's stdout and
+    /// stderr are `output`, its root is `root`.
     ///
     /// # Panics
     /// Panics if it can't be started.

@@ -1,7 +1,7 @@
 #!/usr/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
 # The first process of a virtual machine: mounts what Linux programs count on, runs each of /steps, and ends the
-# machine. tests/src/vm.rs reads the lines that begin with "vm: ".
+# machine. tests/testing/src/vm.rs reads the lines that begin with "vm: ".
 
 /usr/bin/busybox mount -t proc proc /proc
 /usr/bin/busybox --install -s /usr/bin

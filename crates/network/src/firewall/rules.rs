@@ -152,8 +152,8 @@ pub struct Subject<'a> {
     pub v6: Option<Ipv6Addr>,
     /// The published ports.
     pub published: &'a [Published],
-    /// Whether the host forwards IPv6. If it doesn't, who asks for a published port from outside is refused, and doesn't
-    /// wait for an answer.
+    /// Whether the host forwards IPv6. If it doesn't, a connection from outside to a published port is refused at
+    /// once, by the host itself, instead of timing out.
     pub forwards_v6: bool,
 }
 

@@ -127,7 +127,7 @@ impl AsFd for Namespace {
     }
 }
 
-/// A host and its neighbour outside, who knows nothing of pods.
+/// A host, and a neighbour outside that has no route to pods.
 pub(super) struct World {
     pub(super) host: Namespace,
     pub(super) outside: Namespace,

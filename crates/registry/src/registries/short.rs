@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Short names: what a name without a host means. It is an alias, or belongs to the only registry that is searched. It
-//! is never guessed, since a guess would trust whoever owns this name in the first registry that has it.
+//! is never guessed, since the first registry that has the name may not be the one that is meant.
 
 use super::content::Registries;
 use crate::error::Error;
