@@ -6,34 +6,31 @@
 //! | a program | replaces `Entrypoint`, `Cmd` is dropped | replaces `exec` |
 //! | arguments | replace `Cmd` | are added to `exec`, or to the program |
 
-use anyhow::{Context as _, Result};
-use pod::layout;
 use serde_json::{Value, json};
+use store::fault::Fault;
 use sys::in_root::{InRoot, is_missing};
 
+use crate::manifest;
 use crate::oci::app::{Overrides, app};
-use crate::oci::{CONFIG, Config, DOCUMENT_MAX};
-
-/// The maximum length of a manifest; `/init` has the same.
-pub const MANIFEST_MAX: u64 = 4 << 20;
+use crate::oci::{CONFIG, Config, DOCUMENT_MAX, Failure};
 
 /// Returns the app of the image in a tree, as a pod manifest has it; `None` if it has none.
 ///
 /// # Errors
 /// If the image's manifest or configuration can't be read.
-pub fn app_with(tree: &InRoot, overrides: &Overrides) -> Result<Option<Value>> {
+pub fn app_with(tree: &InRoot, overrides: &Overrides) -> Result<Option<Value>, Failure> {
     match tree.read_file(CONFIG, DOCUMENT_MAX) {
         Ok(bytes) => {
             let config = Config::parse(CONFIG, &bytes)?.config;
             Ok(app("its configuration", &config, overrides)?)
         }
         Err(error) if is_missing(&error) => {
-            let text = tree.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX);
-            let mut manifest: Value =
-                serde_json::from_slice(&text.context("cannot read the manifest")?).context("manifest")?;
+            let text = manifest::bytes(tree)?;
+            let invalid = |error| Fault::content(format!("manifest: {error}"));
+            let mut manifest: Value = serde_json::from_slice(&text).map_err(invalid)?;
             Ok(of_manifest(manifest["app"].take(), overrides))
         }
-        Err(error) => Err(error).context("cannot read the configuration"),
+        Err(error) => Err(Fault::from(error).at("cannot read the configuration").into()),
     }
 }
 

@@ -4,42 +4,21 @@
 //! Invariant: the manifest has no name in the tree that the app gets, so no app can change what it is.
 
 mod app;
+mod manifest;
 pub mod oci;
 mod reference;
 pub mod stage1;
 
 use pod::layout;
-use pod::manifest::ImageManifest;
-use pod::name::Identifier;
 use pod::path::RelativePath;
 
 use crate::stage1::Stage1Policy;
 use archive::{Entry, EntryKind};
 use store::extract::{Admission, Breach, Policy};
-use store::fault::Fault;
-use sys::in_root::InRoot;
 
-pub use app::{MANIFEST_MAX, app_with};
+pub use app::app_with;
+pub use manifest::{MANIFEST_MAX, manifest, name};
 pub use reference::{ImageArgument, Invalid};
-
-/// Reads the manifest in an image's tree.
-///
-/// # Errors
-/// If it can't be read, or is not a valid manifest.
-pub fn manifest(tree: &InRoot) -> Result<ImageManifest, Fault> {
-    let text = tree
-        .read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX)
-        .map_err(|error| Fault::from(error).at("cannot read the manifest"))?;
-    ImageManifest::parse(&text).map_err(|error| Fault::from(error).at("manifest"))
-}
-
-/// Reads the name that an image has given itself.
-///
-/// # Errors
-/// As [`manifest`].
-pub fn name(tree: &InRoot) -> Result<Identifier, Fault> {
-    Ok(manifest(tree)?.name)
-}
 
 /// Returns the rules for a kind of archive.
 pub fn policy(kind: store::TreeKind) -> Box<dyn Policy> {

@@ -8,9 +8,9 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use archive::Limits;
+use archive::layer::Part;
 use image::oci::app::image_manifest;
 use image::oci::{Form, OciImage, Platform, Source};
 use pod::blob::BlobDigest;
@@ -91,14 +91,10 @@ fn image(layout: &Path, layers: &[Entries<'_>]) -> OciImage {
 
 fn unpack(image: &OciImage, limits: Limits, into: &Path) -> store::Result<u64> {
     let manifest = image_manifest(&image.config, image.id, &image.names).unwrap();
-    let mut file = tempfile::tempfile()?;
-    file.write_all(&manifest)?;
-    let (file, length) = (Arc::new(file), manifest.len() as u64);
-    let files = vec![FrameFile { name: "manifest".into(), file, offset: 0, length }];
+    let content = Part::first(sys::content::in_memory("manifest", &manifest)?, manifest.len() as u64);
+    let files = vec![FrameFile { name: "manifest".into(), content }];
     let layer = |layer: &image::oci::ImageLayer| Layer {
-        file: Arc::clone(&layer.part.file),
-        offset: layer.part.offset,
-        length: layer.part.length,
+        part: layer.part.clone(),
         blob: layer.digest,
         diff_id: layer.diff_id,
     };

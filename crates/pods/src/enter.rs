@@ -6,7 +6,6 @@
 //! same root, environment, user, capabilities, filter and no-new-privileges (`stage1-init/src/helpers/launch.rs`).
 
 use std::fs;
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -14,7 +13,6 @@ use pod::layout;
 use pod::name::AppName;
 use pod::text::escape;
 use report::Hint as _;
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use serde_json::{Value, json};
@@ -171,10 +169,7 @@ fn launch(pod: &Pod, app: &AppName, program: &[String]) -> Result<OwnedFd> {
     if let Some(fields) = launch.as_object_mut() {
         fields.remove("sockets");
     }
-    let mut file = fs::File::from(memfd_create("launch", MemfdFlags::CLOEXEC)?);
-    file.write_all(launch.to_string().as_bytes())?;
-    std::io::Seek::rewind(&mut file)?;
-    Ok(file.into())
+    Ok(sys::content::in_memory("launch", launch.to_string().as_bytes())?.into())
 }
 
 #[cfg(test)]

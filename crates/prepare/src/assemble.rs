@@ -47,7 +47,8 @@ impl<'a> Image<'a> {
             bail!("the pod manifest calls it {of_tree} and {id}: expected one of them");
         }
         let directory = tree.in_root(".")?;
-        for line in image::oci::not_honoured(&directory).context("cannot read its configuration")? {
+        let not_honoured = image::oci::not_honoured(&directory).map_err(anyhow::Error::from);
+        for line in not_honoured.context("cannot read its configuration")? {
             data_dir.listener.warn(&format!("image {shown}: {line}"));
         }
         Ok(Self { id, manifest: image::manifest(&directory)?, tree, shown })
@@ -86,7 +87,7 @@ pub(crate) fn generate(
             program: options.program.as_ref().map(|program| texts(std::slice::from_ref(program))),
             arguments: options.arguments.as_deref().map(texts),
         };
-        let app = image::app_with(&image.tree.in_root(".")?, &overrides);
+        let app = image::app_with(&image.tree.in_root(".")?, &overrides).map_err(anyhow::Error::from);
         let app = app.with_context(|| format!("image {}", image.shown))?;
         apps.push(apps::Described { name, id: image.id, image: image.manifest.name.clone(), app, options });
     }

@@ -15,9 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 use archive::Exceeded;
+use archive::layer::Part;
 use image::oci::reference::RegistryRef;
 use image::oci::{
-    DOCUMENT_MAX, Descriptor, Documents, OciImage, Part, Platform, Selected, layered, select, tree_id,
+    DOCUMENT_MAX, Descriptor, Documents, OciImage, Platform, Selected, layered, select, tree_id,
 };
 use pod::blob::BlobDigest;
 use registry::policy::Image;
@@ -106,7 +107,7 @@ impl<'s> RemoteImage<'s> {
         let staging = Staging::create(importer.data_dir)?;
         let (config, files) = self.session.until(|| self.fetch(&staging, &blobs))?;
         let part = |layer: &Descriptor| match files.get(&layer.digest) {
-            Some(file) => Ok(Part { file: Arc::clone(file), offset: 0, length: layer.size }),
+            Some(file) => Ok(Part::first(Arc::clone(file), layer.size)),
             None => Err(image::oci::Error::Invalid {
                 document: format!("blob {}", layer.digest),
                 why: "was not fetched: expected it".into(),

@@ -2,12 +2,12 @@
 //! Input files: opened once, before anything is written, and read through that descriptor from then on.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 use pod::digest::Sha256;
 use pod::text::escape;
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{About as _, Error, Result};
@@ -96,9 +96,7 @@ impl InputFile {
     /// # Errors
     /// If there is no memory.
     pub fn in_memory(name: &str, bytes: &[u8]) -> io::Result<Self> {
-        let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
-        file.write_all(bytes)?;
-        file.rewind()?;
+        let file = sys::content::in_memory(name, bytes)?;
         let length = bytes.len() as u64;
         Ok(Self { path: name.into(), has_path: false, file, length, progress: None })
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Copies the content of files: shared with the original by reflink where the file system can do that, else byte for
-//! byte.
+//! byte. Makes files in memory.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 
-use rustix::fs::ioctl_ficlone;
+use rustix::fs::{MemfdFlags, ioctl_ficlone, memfd_create};
 use rustix::io::Errno;
 
 /// The way that content got into a copy.
@@ -51,4 +51,15 @@ fn is_cloned(from: &File, to: &File) -> Result<bool, Uncopied> {
         Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => Ok(false),
         Err(error) => Err(Uncopied::Clone(error)),
     }
+}
+
+/// Makes a file in memory that has this content, at whose start it is positioned. The kernel shows `name` in /proc.
+///
+/// # Errors
+/// If there is no memory.
+pub fn in_memory(name: &str, bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }

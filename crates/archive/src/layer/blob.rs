@@ -8,8 +8,32 @@ use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use pod::blob::{BlobDigest, BlobHasher};
+
+/// A part of a file.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The file.
+    pub file: Arc<File>,
+    /// The offset of the part's first byte.
+    pub offset: u64,
+    /// The part's length in bytes.
+    pub length: u64,
+}
+
+impl Part {
+    /// Returns the first `length` bytes of a file.
+    pub fn first(file: impl Into<Arc<File>>, length: u64) -> Self {
+        Self { file: file.into(), offset: 0, length }
+    }
+
+    /// Returns a reader of the part.
+    pub fn extent(&self) -> Extent<Arc<File>> {
+        Extent::new(Arc::clone(&self.file), self.offset, self.length)
+    }
+}
 
 /// A part of a file, read from its start without changing the file's position.
 #[derive(Clone, Debug)]

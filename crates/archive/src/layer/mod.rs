@@ -9,6 +9,6 @@ mod blob;
 mod mark;
 mod whiteouts;
 
-pub use blob::{Blob, Extent, Mismatch};
+pub use blob::{Blob, Extent, Mismatch, Part};
 pub use mark::{InvalidMark, Mark};
 pub use whiteouts::{Hides, Whiteouts};

@@ -18,8 +18,8 @@ mod name;
 mod parts;
 
 use pod::blob::BlobDigest;
-use pod::manifest::ImageManifest;
 use pod::manifest::annotations::{GROUPS, HOME, MOUNT_POINTS, STOP_SIGNAL};
+use pod::manifest::{AcVersion, ImageManifest};
 use pod::path::AbsolutePath;
 use pod::signal::Signal;
 use serde_json::{Map, Value, json};
@@ -28,9 +28,6 @@ use super::config::{Config, RunConfig};
 use super::error::Error;
 
 pub use name::image_name;
-
-/// The version of the manifests that are written.
-const AC_VERSION: &str = "0.8.11";
 
 /// What a user says about an app in place of its image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +45,7 @@ pub struct Overrides {
 pub fn image_manifest(config: &Config, id: BlobDigest, names: &[String]) -> Result<Vec<u8>, Error> {
     let mut manifest = json!({
         "acKind": "ImageManifest",
-        "acVersion": AC_VERSION,
+        "acVersion": AcVersion::current(),
         "name": image_name(names, id),
         "labels": [
             {"name": "os", "value": config.os},

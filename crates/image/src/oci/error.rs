@@ -78,6 +78,24 @@ pub enum Error {
         /// The archive.
         file: String,
     },
+    /// A reference that leads to a registry or to the store.
+    #[error("{image}: expected an image in a directory or a file")]
+    Elsewhere {
+        /// The reference, safe to print.
+        image: String,
+    },
+    /// Stdin in the place of an archive.
+    #[error("stdin: expected a file")]
+    Stdin,
+    /// A directory that is no layout, where a file could be, too.
+    #[error("cannot open {directory}: expected a regular file or an OCI layout")]
+    NoLayout {
+        /// The directory.
+        directory: String,
+    },
+    /// An image in the store whose blobs are not kept.
+    #[error("its layers are not kept: expected an image that was pulled from a registry")]
+    Unkept,
     /// A file or directory that holds no OCI image.
     #[error("{file} holds no image: expected {expected}")]
     NoSource {
@@ -99,6 +117,7 @@ impl Advice for Error {
         match self {
             Self::SchemaOne { .. } => Some("push the image anew with a current tool".into()),
             Self::Compressed { .. } => Some("gzip -d, xz -d or zstd -d makes one".into()),
+            Self::Stdin => Some("./- is a file of this name".into()),
             _ => None,
         }
     }

@@ -3,16 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use archive::layer::Part;
 use pod::blob::BlobDigest;
 use pod::id::TreeId;
 use pod::layout;
-use report::{hinted, told};
-use rustix::fs::{MemfdFlags, memfd_create};
 use store::Layered;
 use store::extract::layers::{Frame, FrameFile, Layer};
 use sys::in_root::{InRoot, is_missing};
@@ -21,6 +17,7 @@ use super::app::{directories, image_manifest};
 use super::config::Config;
 use super::document::DOCUMENT_MAX;
 use super::error::Error;
+use super::failure::Result;
 use super::platform::Platform;
 use super::reference::ImageRef;
 use super::source::{Archive, Content, Form, ImageLayer, Layout, OciImage, Source};
@@ -35,19 +32,18 @@ pub const CONFIG: &str = "config";
 pub fn open(image: &ImageRef, platform: &Platform) -> Result<OciImage> {
     let (source, form, name) = match image {
         ImageRef::Oci { directory, image } => (Layout::open(directory).map(Source::Layout), Form::Oci, image),
-        ImageRef::OciArchive { file, image } => (archive(file)?, Form::Oci, image),
-        ImageRef::DockerArchive { file, image } => (archive(file)?, Form::DockerSave, image),
-        other => return Err(anyhow!("{other}: expected an image in a directory or a file")),
+        ImageRef::OciArchive { file, image } => (archive(file), Form::Oci, image),
+        ImageRef::DockerArchive { file, image } => (archive(file), Form::DockerSave, image),
+        other => return Err(Error::Elsewhere { image: other.to_string() }.into()),
     };
-    let found = source.and_then(|source| source.image(form, name.as_deref(), platform));
-    found.map_err(told)
+    Ok(source?.image(form, name.as_deref(), platform)?)
 }
 
-fn archive(file: &Path) -> Result<Result<Source, Error>> {
+fn archive(file: &Path) -> Result<Source, Error> {
     if file == Path::new("-") {
-        return Err(hinted(anyhow!("stdin: expected a file"), "./- is a file of this name"));
+        return Err(Error::Stdin);
     }
-    Ok(Archive::open_path(file).map(Source::Archive))
+    Archive::open_path(file).map(Source::Archive)
 }
 
 /// Opens the only image in an OCI layout's directory.
@@ -58,10 +54,8 @@ pub fn open_directory(directory: &Path, platform: &Platform) -> Result<OciImage>
     let found =
         Layout::open(directory).and_then(|layout| Source::Layout(layout).image(Form::Oci, None, platform));
     found.map_err(|error| match error {
-        Error::NoSource { file, .. } => {
-            anyhow!("cannot open {file}: expected a regular file or an OCI layout")
-        }
-        error => told(error),
+        Error::NoSource { file, .. } => Error::NoLayout { directory: file }.into(),
+        error => error.into(),
     })
 }
 
@@ -82,7 +76,7 @@ pub fn open_file(
         Content::Aci | Content::Compressed | Content::Other => return Ok(None),
     };
     let source = Archive::open(file.try_clone()?, shown).map(Source::Archive);
-    source.and_then(|source| source.image(form, None, platform)).map(Some).map_err(told)
+    Ok(Some(source?.image(form, None, platform)?))
 }
 
 /// Returns what a tree's image asks for that pods don't do, one line each; nothing for an image that is no OCI image.
@@ -142,17 +136,17 @@ pub fn layered(image: &OciImage) -> Result<Layered> {
 pub fn tree_id(config: BlobDigest) -> Result<TreeId> {
     match config {
         BlobDigest::Sha256(sha256) => Ok(TreeId::of_tar(sha256.into())),
-        BlobDigest::Sha512(_) => Err(anyhow!("config {config}: expected to be called by its sha256")),
+        BlobDigest::Sha512(_) => {
+            Err(Error::invalid(&format!("config {config}"), "expected to be called by its sha256").into())
+        }
     }
 }
 
 fn layer(ImageLayer { digest, diff_id, part, .. }: &ImageLayer) -> Layer {
-    let (file, offset, length) = (Arc::clone(&part.file), part.offset, part.length);
-    Layer { file, offset, length, blob: *digest, diff_id: *diff_id }
+    Layer { part: part.clone(), blob: *digest, diff_id: *diff_id }
 }
 
 fn in_memory(name: &str, bytes: &[u8]) -> Result<FrameFile> {
-    let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    Ok(FrameFile { name: name.into(), file: Arc::new(file), offset: 0, length: bytes.len() as u64 })
+    let file = sys::content::in_memory(name, bytes)?;
+    Ok(FrameFile { name: name.into(), content: Part::first(file, bytes.len() as u64) })
 }

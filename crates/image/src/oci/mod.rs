@@ -19,8 +19,10 @@ mod descriptor;
 mod docker_save;
 mod document;
 mod error;
+mod failure;
 mod import;
 mod kept;
+mod layout_names;
 mod media;
 mod platform;
 pub mod reference;
@@ -33,6 +35,7 @@ pub use descriptor::Descriptor;
 pub use docker_save::SavedImage;
 pub use document::{DOCUMENT_MAX, Document, Index, Manifest};
 pub use error::Error;
+pub use failure::Failure;
 pub use import::{
     CONFIG, labels, layered, not_honoured, open, open_directory, open_file, platform_of, tree_id,
 };
@@ -41,4 +44,4 @@ pub use media::MediaType;
 pub use platform::Platform;
 pub use save::SavedLayout;
 pub use select::{Documents, Selected, select, select_in};
-pub use source::{Content, Form, ImageLayer, OciImage, Part, Source, recognise};
+pub use source::{Content, Form, ImageLayer, OciImage, Source, recognise};

@@ -5,12 +5,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use anyhow::{Context, Result, bail};
 use pod::blob::BlobDigest;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::blobs::Blobs;
 use store::names::{BlobKind, KeptBlob, NamedImage};
 
+use super::error::Error;
+use super::failure::Result;
+use super::layout_names::{INDEX, LAYOUT, REF_NAME, blob_path};
 /// The length of a tar's header, and what contents are filled up to.
 const BLOCK: usize = 512;
 /// The longest name in a tar's header.
@@ -19,8 +21,6 @@ const NAME_MAX: usize = 100;
 const OCTAL_MAX: u64 = 0o777_7777_7777;
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-/// The annotation of an image's name in a layout.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// The files of a layout: documents, and blobs that are open.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl SavedLayout {
         // An index names images for other platforms, too, which aren't here.
         let own: Vec<_> = named.blobs.iter().filter(|blob| blob.kind != BlobKind::Index).collect();
         let Some(manifest) = own.iter().find(|blob| blob.kind == BlobKind::Manifest) else {
-            bail!("its layers are not kept: expected an image that was pulled from a registry");
+            return Err(Error::Unkept.into());
         };
         let mut open: Vec<(BlobDigest, u64, File)> = Vec::new();
         for KeptBlob { digest, size, .. } in &own {
@@ -52,7 +52,8 @@ impl SavedLayout {
                 continue;
             }
             let found = blobs.find_intact(*digest, *size)?;
-            let file = found.with_context(|| format!("blob {digest} is not there: expected it"))?;
+            let missing = || Error::invalid(&format!("blob {digest}"), "not there: expected it");
+            let file = found.ok_or_else(missing)?;
             open.push((*digest, *size, file));
         }
         let mut entry = json!({
@@ -64,8 +65,8 @@ impl SavedLayout {
         }
         let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]});
         let layout = json!({"imageLayoutVersion": "1.0.0"});
-        let documents =
-            vec![("oci-layout", serde_json::to_vec(&layout)?), ("index.json", serde_json::to_vec(&index)?)];
+        let bytes = |document: &Value| document.to_string().into_bytes();
+        let documents = vec![(LAYOUT, bytes(&layout)), (INDEX, bytes(&index))];
         Ok(Self { documents, blobs: open })
     }
 
@@ -75,8 +76,7 @@ impl SavedLayout {
             write(path, Content::Bytes(bytes))?;
         }
         for (digest, size, file) in &self.blobs {
-            let path = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
-            write(&path, Content::Open(file, *size))?;
+            write(&blob_path(*digest), Content::Open(file, *size))?;
         }
         Ok(())
     }

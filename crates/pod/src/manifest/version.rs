@@ -17,9 +17,14 @@ impl AcVersion {
         (self.0.major, self.0.minor) == (0, 1)
     }
 
-    /// Returns the version of the manifests that the installer writes.
+    /// Returns the version of the manifests of 0.1 that are written.
     pub fn runtime() -> Self {
         Self(semver::Version::new(0, 1, 1))
+    }
+
+    /// Returns the version of the image and pod manifests of 0.8 that are written.
+    pub fn current() -> Self {
+        Self(semver::Version::new(0, 8, 11))
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, bail, ensure};
 use pod::id::ImageId;
 use pod::isolators::CapabilitySet;
+use pod::manifest::AcVersion;
 use pod::manifest::annotations::{GROUPS, HOME, RESTART, STOP_SIGNAL, STOP_TIMEOUT, USERS};
 use pod::manifest::{AppSpec, HOST_NAME, RuntimeVolume, Volume};
 use pod::name::{AppName, Identifier};
@@ -18,8 +19,6 @@ use serde_json::{Map, Value, json};
 use super::settings::{AppMount, AppOptions, Capabilities, MountSource, PodSettings};
 use crate::volume_argument::VolumeArgument;
 
-/// The version of the manifests that are written.
-const AC_VERSION: &str = "0.8.11";
 /// The isolators that `--cap-add` and `--cap-drop` replace.
 const CAPABILITIES: [&str; 3] =
     ["os/linux/capabilities-retain-set", "os/linux/capabilities-remove-set", "capabilities/bounding-set"];
@@ -52,7 +51,7 @@ pub(crate) fn pod_manifest(
     });
     let mut manifest = json!({
         "acKind": "PodManifest",
-        "acVersion": AC_VERSION,
+        "acVersion": AcVersion::current(),
         "apps": apps.collect::<Result<Vec<_>>>()?,
     });
     if !volumes.is_empty() {

@@ -85,7 +85,7 @@ fn rows(data_dir: &DataDir) -> Result<Vec<Row>> {
 /// Reads an image's labels; none if it is gone or damaged, of which `images` has warned.
 fn labels(data_dir: &DataDir, id: TreeId) -> Result<BTreeMap<String, String>> {
     match Tree::open_any(data_dir, id) {
-        Ok(Some(tree)) => image::oci::labels(&tree.in_root(".")?),
+        Ok(Some(tree)) => Ok(image::oci::labels(&tree.in_root(".")?)?),
         _ => Ok(BTreeMap::new()),
     }
 }

@@ -57,8 +57,9 @@ fn save(data_dir: &DataDir, args: &Args) -> Result<Exit> {
     let typed =
         names.find(&args.image).into_iter().map(|(_, name)| name).find(|name| named.names.contains(*name));
     let name = typed.or_else(|| named.names.first().map(String::as_str));
-    let layout =
-        SavedLayout::of(&blobs, &named, name).with_context(|| format!("image {}", escape(&args.image)))?;
+    let layout = SavedLayout::of(&blobs, &named, name)
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("image {}", escape(&args.image)))?;
     let shown = escape(&args.output.to_string_lossy());
     publish(&args.output, args.format, &layout).with_context(|| format!("cannot write {shown}"))?;
     Ok(Exit::Done)

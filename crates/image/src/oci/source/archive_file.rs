@@ -11,11 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use archive::decode::Format;
+use archive::layer::Part;
 use archive::members::{Members, Place};
 use pod::path::RelativePath;
 use rustix::fs::OFlags;
 
-use super::contents::{Files, Part, unreadable};
+use super::contents::{Files, unreadable};
 use crate::oci::error::Error;
 
 /// The number of bytes by which an archive is recognised.

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is in a source: files by name, parts of files, and images that are made of them.
 
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::sync::Arc;
 
-use archive::layer::{Blob, Extent};
+use archive::layer::{Blob, Part};
 use pod::blob::BlobDigest;
 use pod::path::RelativePath;
 
@@ -56,35 +54,26 @@ pub struct ImageLayer {
     pub part: Part,
 }
 
-/// A part of a file.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// The file.
-    pub file: Arc<File>,
-    /// The offset of the part's first byte.
-    pub offset: u64,
-    /// The part's length in bytes.
-    pub length: u64,
+/// Reads all of a part, if it is no longer than a document may be.
+pub(super) fn read(part: &Part, name: &str) -> Result<Vec<u8>, Error> {
+    check_length(name, part.length)?;
+    let mut bytes = Vec::new();
+    part.extent().read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
+    Ok(bytes)
 }
 
-impl Part {
-    /// Reads all of it, if it is no longer than a document may be.
-    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
-        check_length(name, self.length)?;
-        let mut bytes = Vec::new();
-        let mut extent = Extent::new(self.file.as_ref(), self.offset, self.length);
-        extent.read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
-        Ok(bytes)
-    }
-
-    /// Reads all of it, which must have this digest and size.
-    pub(super) fn read_verified(&self, name: &str, digest: BlobDigest, size: u64) -> Result<Vec<u8>, Error> {
-        check_length(name, size)?;
-        let extent = Extent::new(self.file.as_ref(), self.offset, self.length);
-        let mut bytes = Vec::new();
-        Blob::new(extent, digest, size).read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
-        Ok(bytes)
-    }
+/// Reads all of a part, which must have this digest and size.
+pub(super) fn read_verified(
+    part: &Part,
+    name: &str,
+    digest: BlobDigest,
+    size: u64,
+) -> Result<Vec<u8>, Error> {
+    check_length(name, size)?;
+    let mut bytes = Vec::new();
+    let mut blob = Blob::new(part.extent(), digest, size);
+    blob.read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
+    Ok(bytes)
 }
 
 pub(super) fn unreadable(name: &str, error: io::Error) -> Error {
@@ -108,6 +97,6 @@ pub(super) trait Files {
     /// Reads a document of a fixed name.
     fn document(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let shown = format!("{name} of {}", self.shown());
-        self.find_named(name)?.map(|part| part.read(&shown)).transpose()
+        self.find_named(name)?.map(|part| read(&part, &shown)).transpose()
     }
 }

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use archive::layer::Part;
 use pod::blob::BlobDigest;
 use pod::path::RelativePath;
 
-use super::contents::{Files, ImageLayer, OciImage, Part};
+use super::contents::{Files, ImageLayer, OciImage, read};
 use crate::oci::config::Config;
 use crate::oci::docker_save::SavedImage;
 use crate::oci::error::Error;
@@ -22,7 +23,7 @@ pub(super) fn image(files: &impl Files, name: Option<&str>) -> Result<OciImage, 
     };
     let images = SavedImage::parse_all(&document, &bytes)?;
     let image = named(files.shown(), &images, name)?;
-    let config_bytes = find(files, &image.config)?.read(&format!("config of {}", files.shown()))?;
+    let config_bytes = read(&find(files, &image.config)?, &format!("config of {}", files.shown()))?;
     let id = BlobDigest::sha256(&config_bytes);
     check_name(&document, &image.config, id)?;
     let config = Config::parse(&format!("config {id}"), &config_bytes)?;

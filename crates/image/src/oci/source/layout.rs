@@ -6,14 +6,14 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 
+use archive::layer::Part;
 use pod::path::RelativePath;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use sys::in_root::reopen;
 use sys::open_in_root;
 
-use super::contents::{Files, Part, unreadable};
+use super::contents::{Files, unreadable};
 use crate::oci::error::Error;
 
 /// An OCI layout's directory.
@@ -58,6 +58,6 @@ impl Files for Layout {
         }
         let file = reopen(&found).map_err(about)?;
         let length = file.metadata().map_err(about)?.len();
-        Ok(Some(Part { file: Arc::new(file), offset: 0, length }))
+        Ok(Some(Part::first(file, length)))
     }
 }

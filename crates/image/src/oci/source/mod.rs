@@ -15,7 +15,6 @@ mod contents;
 mod docker;
 mod layout;
 mod oci;
-mod spool;
 
 use std::path::Path;
 
@@ -24,9 +23,8 @@ use super::platform::Platform;
 use contents::{Files, unreadable};
 
 pub use archive_file::{Archive, Content, recognise};
-pub use contents::{Form, ImageLayer, OciImage, Part};
+pub use contents::{Form, ImageLayer, OciImage};
 pub use layout::Layout;
-pub use spool::spool;
 
 /// A source of either form.
 #[derive(Debug)]

@@ -3,24 +3,22 @@
 
 use std::collections::BTreeSet;
 
+use archive::layer::Part;
 use pod::path::RelativePath;
 use serde::Deserialize;
 
-use super::contents::{Files, Form, ImageLayer, OciImage, Part};
+use super::contents::{Files, Form, ImageLayer, OciImage, read_verified};
 use crate::oci::config::Config;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::document::{Document, Index, object};
 use crate::oci::error::Error;
+use crate::oci::layout_names::{INDEX, LAYOUT, REF_NAME, blob_path};
 use crate::oci::media::MediaType;
 use crate::oci::platform::Platform;
 use crate::oci::reference::is_same_name;
 use crate::oci::select::{Documents, Selected, select_in, shown};
 
-const INDEX: &str = "index.json";
 const DOCKER_LIST: &str = "manifest.json";
-const LAYOUT: &str = "oci-layout";
-/// The annotation of an image's name in a layout (OCI image spec, annotations.md).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation of an image's full name, by containerd, and by Docker's archives, where the other one is the tag alone.
 const FULL_NAME: &str = "io.containerd.image.name";
 
@@ -36,7 +34,7 @@ struct Blobs<'a, F>(&'a F);
 impl<F: Files> Documents for Blobs<'_, F> {
     fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         let part = blob(self.0, descriptor)?;
-        part.read_verified(&shown(descriptor), descriptor.digest, descriptor.size)
+        read_verified(&part, &shown(descriptor), descriptor.digest, descriptor.size)
     }
 }
 
@@ -135,8 +133,7 @@ fn is_called(entry: &Descriptor, wanted: &str) -> bool {
 /// Finds a blob, whose length must be what its descriptor says.
 fn blob(files: &impl Files, descriptor: &Descriptor) -> Result<Part, Error> {
     let digest = descriptor.digest;
-    let path = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
-    let path = RelativePath::from_bytes(path.as_bytes());
+    let path = RelativePath::from_bytes(blob_path(digest).as_bytes());
     let found = path.map_or(Ok(None), |path| files.find(&path))?;
     let blob = || format!("blob {digest} of {}", files.shown());
     match found {
@@ -155,7 +152,7 @@ fn blob(files: &impl Files, descriptor: &Descriptor) -> Result<Part, Error> {
 fn assemble(files: &impl Files, named: &Index, selected: Selected) -> Result<OciImage, Error> {
     let Descriptor { digest, size, .. } = selected.manifest.config;
     let name = format!("config {digest}");
-    let config = blob(files, &selected.manifest.config)?.read_verified(&name, digest, size)?;
+    let config = read_verified(&blob(files, &selected.manifest.config)?, &name, digest, size)?;
     let way =
         |entry: &&Descriptor| entry.digest == selected.digest || selected.indices.contains(&entry.digest);
     let names: BTreeSet<_> = named.manifests.iter().filter(way).flat_map(names_of).collect();

@@ -21,7 +21,6 @@ use super::resolve::join;
 use super::tree::Tree;
 use crate::fault::{Fault, Result, Within as _, check, ensure, refuse};
 use crate::record::{self, Object, ObjectKind, Sealed, Writer};
-use archive::layer::Extent;
 use archive::{DeviceKind, Exceeded, Metadata};
 use sys::Interrupt;
 
@@ -33,12 +32,12 @@ const BUFFER: usize = 256 << 10;
 
 /// Makes the frame in the empty directory `root`, and returns the directory that the layers go into.
 pub(super) fn begin(root: &OwnedFd, frame: &Frame, modes: Modes) -> Result<OwnedFd> {
-    for FrameFile { name, file, offset, length } in &frame.files {
+    for FrameFile { name, content } in &frame.files {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let about = || format!("cannot write {name}");
         let made = openat(root, name.as_str(), flags, Mode::from_raw_mode(FILE_MODE)).within(about)?;
         let mut made = File::from(made);
-        io::copy(&mut Extent::new(file.as_ref(), *offset, *length), &mut made).within(about)?;
+        io::copy(&mut content.extent(), &mut made).within(about)?;
         metadata::set_file(&made, &Metadata { mode: FILE_MODE, ..Metadata::default() }, modes)?;
     }
     mkdirat(root, frame.directory.as_str(), Mode::RWXU)

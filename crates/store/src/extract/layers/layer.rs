@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is unpacked: layers, and what surrounds them in the tree.
 
-use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
 
 use pod::path::AbsolutePath;
 
-use archive::layer::{Blob, Extent};
+use archive::layer::{Blob, Part};
 use pod::blob::BlobDigest;
 
 /// One layer: a part of a file, and what the image says of it.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// The file that holds it.
-    pub file: Arc<File>,
-    /// The offset of its first byte in the file.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub length: u64,
+    /// Where its bytes are.
+    pub part: Part,
     /// The digest of these bytes, if the image states it.
     pub blob: Option<BlobDigest>,
     /// The digest of the tar inside of them.
@@ -42,20 +36,16 @@ pub struct Frame {
 pub struct FrameFile {
     /// Its name.
     pub name: String,
-    /// The file that holds its content.
-    pub file: Arc<File>,
-    /// The offset of its first byte in that file.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub length: u64,
+    /// Where its content is.
+    pub content: Part,
 }
 
 impl Layer {
     /// Returns the layer's bytes, which are verified while they are read if the image states their digest.
     pub(super) fn read(&self) -> Box<dyn Read + Send> {
-        let extent = Extent::new(Arc::clone(&self.file), self.offset, self.length);
+        let extent = self.part.extent();
         match self.blob {
-            Some(digest) => Box::new(Blob::new(extent, digest, self.length)),
+            Some(digest) => Box::new(Blob::new(extent, digest, self.part.length)),
             None => Box::new(extent),
         }
     }

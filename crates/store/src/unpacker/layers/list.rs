@@ -2,36 +2,37 @@
 //! The list of layers, as JSON in a file in memory, and the files that they are parts of.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use pod::path::AbsolutePath;
-use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use crate::extract::layers::{Frame, FrameFile, Layer};
 use crate::fault::{OrFault as _, Result, ensure};
+use archive::layer::Part;
 use pod::blob::BlobDigest;
+use sys::content::in_memory;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct List {
     layers: Vec<ListedLayer>,
     directory: String,
-    files: Vec<(String, Part)>,
+    files: Vec<(String, Place)>,
     made: Vec<AbsolutePath>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct ListedLayer {
-    part: Part,
+    place: Place,
     blob: Option<BlobDigest>,
     diff_id: BlobDigest,
 }
 
-/// A part of one of the files.
+/// A part of one of the files that follow the list.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Part {
+struct Place {
     /// The number of the file, from 0 on.
     file: usize,
     offset: u64,
@@ -41,29 +42,28 @@ struct Part {
 /// Returns the list, and after it the files that it names, each once.
 pub(super) fn write(layers: &[Layer], frame: &Frame) -> io::Result<Vec<Arc<File>>> {
     let mut files: Vec<Arc<File>> = Vec::new();
-    let mut part = |file: &Arc<File>, offset, length| {
+    let mut place = |Part { file, offset, length }: &Part| {
         let known = files.iter().position(|known| Arc::ptr_eq(known, file));
         let file = known.unwrap_or_else(|| {
             files.push(Arc::clone(file));
             files.len() - 1
         });
-        Part { file, offset, length }
+        Place { file, offset: *offset, length: *length }
     };
-    let listed = layers.iter().map(|layer| {
-        let Layer { file, offset, length, blob, diff_id } = layer;
-        ListedLayer { part: part(file, *offset, *length), blob: *blob, diff_id: *diff_id }
+    let listed = layers.iter().map(|Layer { part, blob, diff_id }| ListedLayer {
+        place: place(part),
+        blob: *blob,
+        diff_id: *diff_id,
     });
     let layers = listed.collect();
-    let of_frame = |file: &FrameFile| (file.name.clone(), part(&file.file, file.offset, file.length));
+    let of_frame = |FrameFile { name, content }: &FrameFile| (name.clone(), place(content));
     let list = List {
         layers,
         directory: frame.directory.clone(),
         files: frame.files.iter().map(of_frame).collect(),
         made: frame.made.clone(),
     };
-    let mut file = File::from(memfd_create("layers", MemfdFlags::CLOEXEC)?);
-    file.write_all(&serde_json::to_vec(&list)?)?;
-    files.insert(0, Arc::new(file));
+    files.insert(0, Arc::new(in_memory("layers", &serde_json::to_vec(&list)?)?));
     Ok(files)
 }
 
@@ -78,23 +78,14 @@ pub(super) fn read(files: Vec<OwnedFd>) -> Result<(Vec<Layer>, Frame)> {
     let List { layers, directory, files: of_frame, made } =
         serde_json::from_slice(&text).map_err(io::Error::from)?;
     let files: Vec<_> = files.map(Arc::new).collect();
-    let file = |part: Part| {
-        ensure!(
-            part.file < files.len(),
-            "file {} of {}: expected one that was handed over",
-            part.file,
-            files.len()
-        );
-        Ok(Arc::clone(&files[part.file]))
+    let part = |Place { file, offset, length }: Place| {
+        let count = files.len();
+        ensure!(file < count, "file {file} of {count}: expected one that was handed over");
+        Ok(Part { file: Arc::clone(&files[file]), offset, length })
     };
-    let layer = |ListedLayer { part, blob, diff_id }: ListedLayer| {
-        let Part { offset, length, .. } = part;
-        Ok(Layer { file: file(part)?, offset, length, blob, diff_id })
-    };
-    let frame_file = |(name, part): (String, Part)| {
-        let Part { offset, length, .. } = part;
-        Ok(FrameFile { name, file: file(part)?, offset, length })
-    };
+    let layer =
+        |ListedLayer { place, blob, diff_id }: ListedLayer| Ok(Layer { part: part(place)?, blob, diff_id });
+    let frame_file = |(name, place): (String, Place)| Ok(FrameFile { name, content: part(place)? });
     let frame_files = of_frame.into_iter().map(frame_file).collect::<Result<_>>()?;
     let layers = layers.into_iter().map(layer).collect::<Result<_>>()?;
     Ok((layers, Frame { directory, files: frame_files, made }))

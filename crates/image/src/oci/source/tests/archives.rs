@@ -168,17 +168,6 @@ fn files_are_recognised_by_their_content() {
 }
 
 #[test]
-fn a_stream_is_spooled() {
-    let archive = fs::read(saved(&[(&["a"], &["a"])]).archive().path()).unwrap();
-    let file =
-        spool(archive.as_slice(), tempfile::tempfile().unwrap(), archive.len() as u64, "stdin").unwrap();
-    let opened = Source::Archive(Archive::open(file, "stdin".into()).unwrap());
-    assert_eq!(content(&opened.image(Form::Either, None, &Platform::host()).unwrap()), ["a"]);
-    let error = spool(archive.as_slice(), tempfile::tempfile().unwrap(), 100, "stdin").unwrap_err();
-    assert_eq!(error.to_string(), "stdin: too large: expected at most 100 bytes");
-}
-
-#[test]
 fn no_more_than_its_own_names_are_in_a_message() {
     let names: Vec<_> = (0..50).map(|number| format!("n{number}\u{1b}")).collect();
     let tags: Vec<_> = names.iter().map(|name| [name.as_str()]).collect();

@@ -9,6 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use archive::layer::Extent;
+use archive::layer::Part;
 use pod::blob::BlobDigest;
 use serde_json::{Value, json};
 

@@ -25,10 +25,10 @@ fn layers_that_are_not_the_images() {
     blob.blob = Some(BlobDigest::sha256(b"other"));
     assert!(unpack_with(Limits::default(), &[blob]).error().contains("the blob's digest is"));
     let mut cut = layer(&tar, &tar);
-    (cut.blob, cut.length) = (None, 100);
+    (cut.blob, cut.part.length) = (None, 100);
     assert!(unpack_with(Limits::default(), &[cut]).error().contains("not an archive"));
     let mut long = layer(&tar, &tar);
-    (long.blob, long.length) = (None, 1 << 20);
+    (long.blob, long.part.length) = (None, 1 << 20);
     assert!(unpack_with(Limits::default(), &[long]).result.is_err());
 }
 

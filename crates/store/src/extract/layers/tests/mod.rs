@@ -16,6 +16,7 @@ use super::{Frame, FrameFile, Layer};
 use crate::extract::Unpacker;
 use crate::record::{Sealed, differences};
 use archive::Limits;
+use archive::layer::Part;
 use pod::blob::BlobDigest;
 use sys::Interrupt;
 
@@ -89,9 +90,7 @@ pub(super) fn layer(bytes: &[u8], tar: &[u8]) -> Layer {
         .and_then(|()| file.write_all(b"after"))
         .unwrap();
     Layer {
-        file: Arc::new(file),
-        offset: 6,
-        length: bytes.len() as u64,
+        part: Part { file: Arc::new(file), offset: 6, length: bytes.len() as u64 },
         blob: Some(BlobDigest::sha256(bytes)),
         diff_id: BlobDigest::sha256(tar),
     }
@@ -111,7 +110,8 @@ fn frame(made: &[&str]) -> Frame {
     let made = made.iter().map(|path| path.parse().unwrap()).collect();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"xx{}").unwrap();
-    let manifest = FrameFile { name: "manifest".into(), file: Arc::new(file), offset: 2, length: 2 };
+    let manifest =
+        FrameFile { name: "manifest".into(), content: Part { file: Arc::new(file), offset: 2, length: 2 } };
     Frame { directory: "rootfs".into(), files: vec![manifest], made }
 }
 
