@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 
 pub mod broadcast;
+pub mod few_calls;
 pub mod host;
 pub mod image;
 pub mod launcher;

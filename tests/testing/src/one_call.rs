@@ -23,9 +23,9 @@ pub enum Argument {
 }
 
 /// The address at which the whole file is mapped.
-const ADDRESS: u32 = 0x40_0000;
+pub(crate) const ADDRESS: u32 = 0x40_0000;
 /// The size of the ELF header and one program header.
-const HEADERS: u32 = 64 + 56;
+pub(crate) const HEADERS: u32 = 64 + 56;
 /// The size of the first version of `struct clone_args`.
 const CLONE_ARGS: u32 = 64;
 
@@ -42,7 +42,7 @@ pub fn program(entry: Entry, number: u32, argument: Argument) -> Node {
     };
     let mut structure = [0; CLONE_ARGS as usize];
     structure[..8].copy_from_slice(&data.to_le_bytes());
-    let mut file = headers(entry_point());
+    let mut file = headers(entry_point(), false);
     file.extend(structure);
     file.extend(code(entry, number, first, second));
     Node::File(0o755, file)
@@ -74,12 +74,12 @@ fn code(entry: Entry, number: u32, first: u32, second: u32) -> Vec<u8> {
 
 /// Returns the headers of an ELF file with one segment, the whole file (elf(5)). The kernel starts a program with its
 /// other registers zero.
-fn headers(entry_point: u32) -> Vec<u8> {
+pub(crate) fn headers(entry_point: u32, is_writable: bool) -> Vec<u8> {
     let mut file = Node::program_file();
     let mut set = |at: usize, value: u32| file[at..at + 4].copy_from_slice(&value.to_le_bytes());
-    // The program's entry point; the segment's flags (read and execute), address, sizes and alignment.
+    // The program's entry point; the segment's flags (read and execute, write), address, sizes and alignment.
     set(24, entry_point);
-    set(68, 5);
+    set(68, if is_writable { 7 } else { 5 });
     set(80, ADDRESS);
     set(96, 4096);
     set(104, 4096);

@@ -7,6 +7,7 @@
 
 mod cgroups;
 mod places;
+mod programs;
 mod sources;
 mod subject;
 #[cfg(target_arch = "x86_64")]

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use testing::image::manifest;
 use testing::launcher::{Launcher, Pods};
-use testing::one_call::{Argument, Entry, program as one_call};
 use testing::pods::{Gantry, image_id};
 use testing::rootfs::{Node, Rootfs};
 
+use crate::programs::programs;
+
+/// A user that no attacker is.
+const OTHER: u32 = 7;
 /// The outcome of an attack that got through.
 pub(crate) const THROUGH: &str = "got through";
 
@@ -119,12 +122,13 @@ fn pod_with(
 }
 
 /// Moves a root over the host's, which stays below it as it is, as pods' roots once were. Its own /proc and /sys are
-/// masked.
+/// masked. It has processes, IPC and a name of its own, and no terminal, lest an attack harms the host. If attacks look
+/// for a victim, there is one.
 const UNDEFENDED: &str = r#"
 set -e
 mount --bind "$1" /mnt
 mount --rbind /dev /mnt/dev
-mount --bind /proc /mnt/proc
+mount -t proc proc /mnt/proc
 mount --bind /sys /mnt/sys
 mount --bind /mnt/proc/sys /mnt/proc/sys
 mount -o remount,bind,ro /mnt/proc/sys
@@ -133,17 +137,20 @@ cd /mnt
 mount --move . /
 user=$2
 shift 2
-exec chroot --userspec=$user:$user --groups= . /attack "$@""#;
+[ -z "$ATTACK_VICTIM" ] || chroot . /attack --as "$ATTACK_VICTIM" --stay >/dev/null &
+exec setsid --wait chroot --userspec=$user:$user --groups= . /attack "$@""#;
 
 /// Makes the attacks in a root that defends nothing, as the control.
 pub(crate) fn undefended(user: u32, attacks: &[&str]) -> Said {
     let gantry = Gantry::new();
     let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", UNDEFENDED, "sh"])
+        .args(["--mount", "--propagation", "private", "--pid", "--fork", "--ipc", "--uts"])
+        .args(["sh", "-c", UNDEFENDED, "sh"])
         .arg(root(&gantry))
         .arg(user.to_string())
         .args(attacks)
         .env_remove("AC_APP_NAME")
+        .env("ATTACK_VICTIM", "victim")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -171,12 +178,24 @@ pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
 /// Writes the tree to disk, with mount points.
 pub(crate) fn root(gantry: &Gantry) -> PathBuf {
     let root = gantry.beside("root");
-    fs::create_dir(&root).unwrap();
-    for (name, content) in programs() {
-        fs::write(root.join(&name), content).unwrap();
-        fs::set_permissions(root.join(&name), Permissions::from_mode(0o755)).unwrap();
+    for (name, node, owner) in nodes() {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mode = match node {
+            Node::Directory(mode) => {
+                fs::create_dir_all(&path).unwrap();
+                mode
+            }
+            Node::File(mode, content) => {
+                fs::write(&path, content).unwrap();
+                mode
+            }
+            Node::Link(_) => unreachable!(),
+        };
+        chown(&path, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
     }
-    for name in ["dev", "proc", "sys", "tmp"] {
+    for name in ["dev", "proc", "sys"] {
         fs::create_dir(root.join(name)).unwrap();
     }
     root
@@ -202,45 +221,27 @@ pub(crate) fn assert_said(said: &Said, expected: impl Fn(&str, &str) -> String) 
     assert!(wrong.is_empty(), "app, attack, what came of it, what was expected: {wrong:#?}");
 }
 
-fn rootfs() -> Rootfs {
-    let tree = Rootfs::default().with("tmp", Node::Directory(0o1777));
-    programs().into_iter().fold(tree, |tree, (name, content)| tree.with(&name, Node::File(0o755, content)))
+pub(crate) fn rootfs() -> Rootfs {
+    nodes().into_iter().fold(Rootfs::default(), |tree, (name, node, owner)| tree.owned(&name, node, owner))
 }
 
-/// Returns the program `attack` and the programs that it runs, each of which makes a user namespace by another call.
-fn programs() -> Vec<(String, Vec<u8>)> {
+/// Returns the tree: the program `attack`, programs that it runs, and files for it, each with its path and owner.
+fn nodes() -> Vec<(String, Node, u32)> {
     let attack = fs::read(testing::program("attack")).unwrap();
-    let calls = CALLS.iter().map(|(name, entry, number, argument)| {
-        let Node::File(_, content) = one_call(*entry, *number, *argument) else { unreachable!() };
-        ((*name).to_owned(), content)
-    });
-    calls.chain([("attack".into(), attack)]).collect()
+    let file = |mode| Node::File(mode, b"content".into());
+    let named = |(name, node, owner): (&str, Node, u32)| (name.to_owned(), node, owner);
+    let nodes = [
+        ("tmp", Node::Directory(0o1777), 0),
+        ("attack", Node::File(0o755, attack.clone()), 0),
+        ("other", Node::File(0o4755, attack), OTHER),
+        // What the host's root would execute, if this were stage1.
+        ("init", file(0o755), 0),
+        ("files/own", file(0o644), 0),
+        ("files/closed", file(0), OTHER),
+        ("files/others", file(0o444), OTHER),
+        ("files/shared", Node::Directory(0o2777), OTHER),
+    ];
+    let calls = programs().into_iter();
+    let calls = calls.map(|(name, content)| (format!("calls/{name}"), Node::File(0o755, content), 0));
+    nodes.map(named).into_iter().chain(calls).collect()
 }
-
-/// `CLONE_NEWUSER` (linux/sched.h).
-const NEW_USER: u32 = 0x1000_0000;
-/// `ADDR_NO_RANDOMIZE` (linux/personality.h).
-const NO_RANDOM_ADDRESSES: u32 = 0x4_0000;
-/// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h).
-const JOIN_KEYRING: u32 = 1;
-/// `SYSLOG_ACTION_SIZE_BUFFER` (syslog(2)).
-const SIZE_OF_THE_LOG: u32 = 10;
-/// Calls with their numbers (asm/unistd_64.h, asm/unistd_32.h) and first arguments. The others are zero.
-const CALLS: [(&str, Entry, u32, Argument); 16] = [
-    ("clone", Entry::Syscall, 56, Argument::Number(NEW_USER)),
-    ("clone3", Entry::Syscall, 435, Argument::CloneArgs(NEW_USER as u64)),
-    ("unshare", Entry::Syscall, 272, Argument::Number(NEW_USER)),
-    ("i386-clone", Entry::Int80, 120, Argument::Number(NEW_USER)),
-    ("i386-clone3", Entry::Int80, 435, Argument::CloneArgs(NEW_USER as u64)),
-    ("i386-unshare", Entry::Int80, 310, Argument::Number(NEW_USER)),
-    ("io_uring_setup", Entry::Syscall, 425, Argument::Number(1)),
-    ("join_keyring", Entry::Syscall, 250, Argument::Number(JOIN_KEYRING)),
-    ("personality", Entry::Syscall, 135, Argument::Number(NO_RANDOM_ADDRESSES)),
-    ("syslog", Entry::Syscall, 103, Argument::Number(SIZE_OF_THE_LOG)),
-    ("i386-join_keyring", Entry::Int80, 288, Argument::Number(JOIN_KEYRING)),
-    ("i386-personality", Entry::Int80, 136, Argument::Number(NO_RANDOM_ADDRESSES)),
-    ("i386-socketcall", Entry::Int80, 102, Argument::Number(1)),
-    ("landlock", Entry::Syscall, 444, Argument::Number(0)),
-    ("mlockall", Entry::Syscall, 151, Argument::Number(1)),
-    ("pkey_alloc", Entry::Syscall, 330, Argument::Number(0)),
-];

@@ -10,13 +10,13 @@ use crate::subject::{Said, THROUGH, assert_said, attackers, parse, pod_of, root}
 const ATTACKS: [&str; 2] = ["terminal-read", "terminal-reopen"];
 
 /// Reads `count` lines of outcomes from the terminal.
-fn said(terminal: &mut Terminal, count: usize) -> Said {
+pub(crate) fn said(terminal: &mut Terminal, count: usize) -> Said {
     let lines: String = (0..count).map(|_| terminal.shows("\r\n")).collect();
     parse(&lines.replace('\r', ""))
 }
 
 /// Opens a terminal that always has input to read.
-fn at_a_terminal(directory: &std::path::Path) -> Terminal {
+pub(crate) fn at_a_terminal(directory: &std::path::Path) -> Terminal {
     let mut terminal = Terminal::new(directory);
     terminal.types("1\n2\n3\n4\n");
     terminal.shows("4\r\n");
