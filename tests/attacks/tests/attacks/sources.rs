@@ -13,7 +13,7 @@ use gate::root_test;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 use testing::image::manifest;
-use testing::pods::{Gantry, text};
+use testing::pods::{Gantry, image_id, text};
 use testing::rootfs::Rootfs;
 
 /// A source in directories of its own, and another tree of the same shape.
@@ -155,6 +155,37 @@ fn a_source_that_an_app_replaces_by_a_link_is_refused() {
         let followed = fs::read_to_string(trees.source().join("word")).unwrap();
         assert_eq!(followed, "secret", "control: an open that follows links gets there");
         assert_eq!(start(&gantry, &pod), refused(&trees.source(), &trees.owned.join("above")), "user {user}");
+    }
+}
+
+/// The attacker is another app than the one whose source it replaces, with a writable or a read-only root.
+#[root_test]
+fn a_source_of_the_app_beside_it_that_an_app_replaces_is_refused() {
+    for read_only in [false, true] {
+        let gantry = Gantry::new();
+        let trees = Trees::new(&gantry);
+        let target = trees.secret.join("above");
+        let attack = format!("mv /owned/above /owned/away && ln -s {} /owned/above", target.display());
+        let image = gantry.image("both", &Rootfs::busybox().unwrap(), &manifest("both", &["/bin/true"]));
+        let id = image_id(&image);
+        let app = |name: &str, volume: &str, script: &str| {
+            let app = json!({"exec": ["/bin/sh", "-c", script], "user": "0", "group": "0"});
+            let mounts = json!([{"volume": volume, "path": format!("/{volume}")}]);
+            json!({"name": name, "image": {"id": id}, "app": app, "mounts": mounts, "readOnlyRootFS": read_only})
+        };
+        let volume = |name, source| json!({"name": name, "kind": "host", "source": source});
+        let pod = json!({
+            "acKind": "PodManifest", "acVersion": "0.8.11",
+            "apps": [app("victim", "source", "cat /source/word"), app("attacker", "owned", &attack)],
+            "volumes": [volume("source", &trees.source()), volume("owned", &trees.owned)],
+        });
+        let path = gantry.beside("both.json");
+        fs::write(&path, pod.to_string()).unwrap();
+        let pod = gantry.prepare(&[&image], &["--pod-manifest", path.to_str().unwrap()]);
+        assert_eq!(start(&gantry, &pod), (0, "meant".into(), String::new()), "it is mounted by then");
+        let followed = fs::read_to_string(trees.source().join("word")).unwrap();
+        assert_eq!(followed, "secret", "control: an open that follows links gets there");
+        assert_eq!(start(&gantry, &pod), refused(&trees.source(), &trees.owned.join("above")));
     }
 }
 
