@@ -5,8 +5,18 @@
 //! attack has a control: without the defence, it gets through.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
+#[cfg(target_arch = "x86_64")]
+mod capabilities;
 mod cgroups;
+#[cfg(target_arch = "x86_64")]
+mod documents;
+#[cfg(target_arch = "x86_64")]
+mod kinds;
+#[cfg(target_arch = "x86_64")]
+mod matrix;
 mod places;
+#[cfg(target_arch = "x86_64")]
+mod probes;
 mod programs;
 mod sources;
 mod subject;
