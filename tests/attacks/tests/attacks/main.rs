@@ -24,3 +24,4 @@ mod subject;
 mod system_calls;
 mod terminals;
 mod user_namespaces;
+mod volumes;

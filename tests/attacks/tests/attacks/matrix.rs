@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::process::Command;
 
 use gate::root_test;
@@ -137,11 +138,18 @@ fn at_no_pods_terminal(attacks: &[&str]) -> Said {
     said(&mut terminal, attacks.len())
 }
 
-/// Attacks whose outcome depends on what the host has. Without cgroup v1 there is nothing to mount.
-fn is_unknown(attack: &str) -> bool {
-    let v1 =
-        std::fs::read_to_string("/proc/self/cgroup").unwrap().lines().any(|line| !line.starts_with("0::"));
-    attack.trim_matches('`').starts_with("cgroup-v1") && !v1
+/// Tells whether there is nothing to attack: a host without cgroup v1 mounts none.
+fn is_absent(attack: &str) -> bool {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    attack.trim_matches('`').starts_with("cgroup-v1") && own.lines().all(|line| line.starts_with("0::"))
+}
+
+/// Tells whether the outcome depends on what this host has: hierarchies of cgroup v1, or Yama, which keeps processes of one
+/// user from tracing each other.
+fn depends(attack: &str) -> bool {
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_else(|_| "0".into());
+    let is_traced = ["`victim-trace`", "`victim-memory`"].contains(&attack);
+    is_absent(attack) || is_traced && scope.trim() != "0"
 }
 
 /// The control: where nothing is defended, every attack gets through.
@@ -155,7 +163,7 @@ fn every_attack_gets_through_where_nothing_is_defended() {
     ];
     let outside: Outcomes = outside.iter().flat_map(|said| of(said, "-")).collect();
     let stopped: Vec<_> = outside.iter().filter(|(_, outcome)| *outcome != THROUGH).collect();
-    let stopped: Vec<_> = stopped.iter().filter(|(attack, _)| !is_unknown(attack)).collect();
+    let stopped: Vec<_> = stopped.iter().filter(|(attack, _)| !is_absent(attack)).collect();
     assert!(stopped.is_empty(), "attacks that can't succeed: {stopped:#?}");
     assert_eq!(outside.len(), ATTACKS.len() + ON_ROOTS.len() + AT_TERMINALS.len());
 }
@@ -176,7 +184,7 @@ fn no_attack_of_any_kind_of_app_gets_through() {
     let columns: Vec<_> = apps.iter().map(|app| of(&said, app.name)).collect();
     let head = "| attack | row | what it does | root | user 1000 | root, beside the first app | root, read-only | root, with a volume |\n";
     let attacks = [&ATTACKS[..], &ON_ROOTS, &AT_TERMINALS].concat();
-    check(PAGE, "kinds", &table(head, &attacks, &columns), is_unknown);
+    check(PAGE, "kinds", &table(head, &attacks, &columns), depends);
 }
 
 /// Each column is a pod whose manifest says more, and an app of root's in it.
@@ -209,7 +217,9 @@ fn what_options_open_is_documented() {
         .map(|(annotations, app)| of(&Pod::start(&annotations, 0, &[app], &names(&attacks)).end(), "root"))
         .collect();
     let head = "| attack | row | what it does | `--userns=shared` | `--net=host` | `--userns=host` | all capabilities, no filter | these, `--userns=host`, `--net=host` |\n";
-    check(PAGE, "options", &table(head, &attacks, &columns), is_unknown);
+    // A controller of processes is what cgroups have, or not.
+    let depends = |attack: &str| depends(attack) || attack == "`processes`";
+    check(PAGE, "options", &table(head, &attacks, &columns), depends);
 }
 
 /// An account of the host's whose number is that of an app's user.
@@ -229,7 +239,7 @@ fn an_account_of_the_hosts_has_no_power_over_an_app_with_its_number() {
     let hosts = by_account(&json!([{"name": "gantry/users", "value": "host"}]));
     let head = "| attack | row | what it does | usual pod | `--userns=host` |\n";
     let shown: Vec<_> = ATTACKS.into_iter().filter(|(_, name, _)| attacks.contains(name)).collect();
-    check(PAGE, "accounts", &table(head, &shown, &[own, hosts]), |_| false);
+    check(PAGE, "accounts", &table(head, &shown, &[own, hosts]), depends);
 }
 
 /// A table: a line for each attack, with a column for each of `columns`.
