@@ -109,12 +109,23 @@ impl Pod {
     /// Starts a pod with these annotations, in which a victim of this user and these apps are, and waits until all
     /// attacks were made.
     pub(crate) fn start(annotations: &Value, victim: u32, apps: &[App<'_>], attacks: &[&str]) -> Self {
+        Self::start_in("overlay", annotations, victim, apps, attacks)
+    }
+
+    /// Does the same with the apps' roots in this layout.
+    pub(crate) fn start_in(
+        layout: &str,
+        annotations: &Value,
+        victim: u32,
+        apps: &[App<'_>],
+        attacks: &[&str],
+    ) -> Self {
         let gantry = Gantry::new();
         // An account of the host's gets there.
         let temporary = gantry.beside("");
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).unwrap();
         let victim = App { name: VICTIM, user: victim, volume: Some("shared"), ..root() };
-        let directory = prepare(&gantry, annotations, Some(&victim), apps, attacks);
+        let directory = prepare(&gantry, layout, annotations, Some(&victim), apps, attacks);
         let mut running = gantry.start(&directory);
         let stays = apps.iter().map(|_| ()).chain([()]);
         let said: String = stays.map(|()| running.read_until(" stays\n")).collect();
@@ -162,6 +173,7 @@ fn mark(gantry: &Gantry, app: &str) -> String {
 /// Prepares a pod of these apps, and with a victim, with one that stays as they do.
 pub(crate) fn prepare(
     gantry: &Gantry,
+    layout: &str,
     annotations: &Value,
     victim: Option<&App<'_>>,
     apps: &[App<'_>],
@@ -181,7 +193,7 @@ pub(crate) fn prepare(
     });
     let path = gantry.beside("pod.json");
     fs::write(&path, pod.to_string()).unwrap();
-    gantry.prepare(&[&image], &["--pod-manifest", path.to_str().unwrap()])
+    gantry.prepare(&[&image], &["--layout", layout, "--pod-manifest", path.to_str().unwrap()])
 }
 
 fn entry(gantry: &Gantry, id: &str, app: &App<'_>, words: &[&str]) -> Value {

@@ -122,7 +122,7 @@ fn chrooted(attacks: &[&str]) -> Said {
 /// Makes attacks by the terminal of a pod in the background.
 fn at_pods_terminal(apps: &[App<'_>], attacks: &[&str]) -> Said {
     let gantry = Gantry::new();
-    let pod = kinds::prepare(&gantry, &json!([]), None, apps, attacks);
+    let pod = kinds::prepare(&gantry, "overlay", &json!([]), None, apps, attacks);
     let mut terminal = at_a_terminal(&pod);
     terminal.tell(&["start", "./stage1/init"]);
     let outcomes = said(&mut terminal, apps.len() * attacks.len());
@@ -178,6 +178,8 @@ fn no_attack_of_any_kind_of_app_gets_through() {
         assert_eq!(of(&pod.entered(app.name, &attacks), app.name), of(&pod.said, app.name), "entered");
     }
     let mut said = pod.end();
+    let copies = Pod::start_in("copy", &json!([]), 0, &apps, &attacks).end();
+    assert!(copies == said, "with copies: {copies:#?}");
     said.extend(at_pods_terminal(&apps, &names(&AT_TERMINALS)));
     let through: Vec<_> = said.iter().filter(|(_, outcome)| *outcome == THROUGH).collect();
     assert!(through.is_empty(), "{through:#?}");
