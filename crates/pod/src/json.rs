@@ -24,11 +24,19 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 /// Puts what is wrong first, then where.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err has it")]
 fn said(error: serde_json::Error) -> Error {
-    let message = error.to_string();
-    let (line, column) = (error.line(), error.column());
-    let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
+    let (place, message) = place_and_message(&error);
     let invalid = if error.is_data() { "" } else { "invalid JSON: " };
-    Error::new(format!("{invalid}{} (line {line}, column {column})", one_line(message)))
+    Error::new(format!("{invalid}{} ({place})", one_line(&message)))
+}
+
+/// Returns where something is wrong, and what.
+pub(crate) fn place_and_message(error: &serde_json::Error) -> (String, String) {
+    let (line, column) = (error.line(), error.column());
+    let mut message = error.to_string();
+    if let Some(rest) = message.strip_suffix(&format!(" at line {line} column {column}")) {
+        message.truncate(rest.len());
+    }
+    (format!("line {line}, column {column}"), message)
 }
 
 /// Walks any value and keeps nothing but the keys of the current object.
