@@ -84,7 +84,11 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
 
 fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
     Ok(Host {
-        controllers: Controllers { cpu: choices.arbitrary()?, memory: choices.arbitrary()? },
+        controllers: Controllers {
+            cpu: choices.arbitrary()?,
+            memory: choices.arbitrary()?,
+            pids: choices.arbitrary()?,
+        },
         capabilities: CapabilitySet::from_bits(choices.arbitrary()?),
         oom_score_adjust: choices.int_in_range(-1000..=1000)?,
         ids: choices.arbitrary::<bool>()?.then(|| Ids::new(0x4000_0000, 4)),

@@ -22,7 +22,7 @@ pub(crate) struct Apps {
 }
 
 /// The ids of all that contradicts a given pod manifest.
-pub(crate) const OF_MANIFEST: [&str; 18] = [
+pub(crate) const OF_MANIFEST: [&str; 20] = [
     "volumes",
     "arguments",
     "program",
@@ -34,6 +34,8 @@ pub(crate) const OF_MANIFEST: [&str; 18] = [
     "devices",
     "memory",
     "cpus",
+    "pids_limit",
+    "tmp_size",
     "cap_add",
     "cap_drop",
     "read_only",
@@ -44,7 +46,7 @@ pub(crate) const OF_MANIFEST: [&str; 18] = [
 ];
 
 /// The options of apps whose values are settings: ids, and what a message calls them.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 15] = [
     ("program", "--exec"),
     ("environment", "--env"),
     ("environment_files", "--env-file"),
@@ -52,6 +54,8 @@ const SETTINGS: [(&str, &str); 13] = [
     ("directory", "--workdir"),
     ("memory", "--memory"),
     ("cpus", "--cpus"),
+    ("pids_limit", "--pids-limit"),
+    ("tmp_size", "--tmp-size"),
     ("cap_add", "--cap-add"),
     ("cap_drop", "--cap-drop"),
     ("read_only", "--read-only"),
@@ -90,8 +94,8 @@ struct Words {
     ///
     /// kind=host is a file or directory of the host: `data,kind=host,source=/srv/data`. File systems mounted below it
     /// are included, unless recursive=false. kind=empty is a new directory that belongs to the pod:
-    /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. kind=image is the same, but
-    /// begins with what the image has at the mount point: content, owner and mode. With readOnly=true, apps
+    /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With size=BYTES, and maybe
+    /// inodes=N, it is in memory and holds that much at most. kind=image is the same, but begins with what the image has at the mount point: content, owner and mode. With readOnly=true, apps
     /// can't write to the volume. SRC:DST mounts a file or directory of the host's, or the pod's volume SRC, at DST in
     /// an app; DST alone a new directory of the pod's.
     #[arg(
@@ -119,7 +123,8 @@ struct Words {
     /// A mount in the app
     ///
     /// `type=bind,source=PATH,target=PATH[,ro]` is a file or directory of the host's,
-    /// `type=volume,target=PATH` a new directory of the pod's, `volume=NAME,target=PATH` the pod's volume NAME.
+    /// `type=volume,target=PATH` a new directory of the pod's, in memory with size=BYTES[,inodes=N],
+    /// `volume=NAME,target=PATH` the pod's volume NAME.
     #[arg(long = "mount", value_name = "type=TYPE,FIELD=VALUE…", value_parser = AppMount::parse, help_heading = APPS)]
     mounts: Vec<AppMount>,
     /// A device of the host's, at a place outside of /dev
@@ -131,6 +136,12 @@ struct Words {
     /// The most CPU time that the app gets, in CPUs
     #[arg(long, value_name = "N", value_parser = Setting::cpus, help_heading = APPS)]
     cpus: Vec<Setting>,
+    /// The most processes and threads that the app has at a time [default: 4096]
+    #[arg(long, value_name = "N", value_parser = Setting::tasks, help_heading = APPS)]
+    pids_limit: Vec<Setting>,
+    /// Keep the app's /tmp in memory, with at most so many bytes [default with --read-only: 256m]
+    #[arg(long, value_name = "BYTES[,inodes=N]", value_parser = Setting::tmp, help_heading = APPS)]
+    tmp_size: Vec<Setting>,
     /// Capabilities that the app has beside its image's, such as NET_ADMIN; or ALL
     #[arg(long, value_name = "NAME", value_parser = Setting::add, help_heading = APPS)]
     cap_add: Vec<Setting>,

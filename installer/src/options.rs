@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use pod::digest::Sha256;
-use pod::isolators::{Quantity, Unit};
+use pod::isolators::{Capacity, Quantity, Unit};
 use pod::manifest::Users;
 use pod::{HostName, PodName};
 
 use archive::Limits;
 use pods::logs::{Driver, LogOptions};
-use prepare::apps::{Grouped, PodSettings, Setting};
+use prepare::apps::{Grouped, PodSettings, Setting, size, tasks};
 use prepare::{LayoutArgument, PodEntry, Request, When};
 
 use crate::apps::{self, Apps};
@@ -64,6 +64,18 @@ pub(crate) struct PodOptions {
         help_heading = POD
     )]
     pub(crate) userns: Option<Users>,
+    /// The most bytes in /dev/shm, which the apps share [default: 64m]
+    #[arg(
+        long,
+        value_name = "BYTES[,inodes=N]",
+        value_parser = size,
+        conflicts_with = "pod_manifest",
+        help_heading = POD
+    )]
+    pub(crate) shm_size: Option<Capacity>,
+    /// The most processes and threads that all apps have at a time [default: the sum of the apps' --pids-limit]
+    #[arg(long, value_name = "N", value_parser = tasks, conflicts_with = "pod_manifest", help_heading = POD)]
+    pub(crate) pod_pids_limit: Option<u32>,
     /// A label of the pod; it is in its manifest
     #[arg(
         long = "label",
@@ -132,6 +144,8 @@ impl PodOptions {
         let of_pod = name.is_some()
             || hostname.is_some()
             || self.userns.is_some()
+            || self.shm_size.is_some()
+            || self.pod_pids_limit.is_some()
             || self.network.is_given()
             || !labels.is_empty()
             || *is_removed_at_end;
@@ -153,6 +167,8 @@ impl PodOptions {
             settings: PodSettings {
                 host_name: self.hostname,
                 users: self.userns,
+                shm: self.shm_size,
+                tasks: self.pod_pids_limit,
                 labels: self.labels.into_iter().collect(),
                 network,
                 published,

@@ -141,10 +141,13 @@ pub(crate) fn lost(app: &AppName) -> String {
     format!("lost-{app}")
 }
 
+/// The cgroup slice that the slices of all apps are in.
+pub(crate) const APPS_SLICE: &str = "app.slice";
+
 /// Returns the name of the cgroup slice that all services of an app are in, if the app is limited.
 ///
-/// A slice's parent is named by the part of its name before the last `-` (systemd.slice(5)), so each `-` in the app's
-/// name is escaped.
+/// A slice's parent is named by the part of its name before the last `-` (systemd.slice(5)), here [`APPS_SLICE`], so each
+/// `-` in the app's name is escaped.
 pub(crate) fn slice(app: &AppName) -> String {
     format!("app-{}.slice", app.as_str().replace('-', r"\x2d"))
 }

@@ -96,7 +96,7 @@ fn home(case: &Path, layout: Layout) -> tempfile::TempDir {
 /// A host that can do everything.
 fn host() -> Host {
     Host {
-        controllers: Controllers { cpu: true, memory: true },
+        controllers: Controllers { cpu: true, memory: true, pids: true },
         capabilities: CapabilitySet::from_bits(u64::MAX),
         oom_score_adjust: 0,
         ids: None,

@@ -11,7 +11,7 @@ mod ports;
 use crate::called::HostName;
 use crate::exec::{Exec, Word};
 use crate::id::{ImageId, PodId};
-use crate::isolators::{Isolators, Resource};
+use crate::isolators::{Capacity, Isolators, Resource};
 use crate::manifest::{Ownership, Protocol, Restart, Users};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
 use crate::network::{Published, Settings};
@@ -33,6 +33,10 @@ pub struct Pod {
     pub cpu: Resource,
     /// The memory that the whole pod may have.
     pub memory: Resource,
+    /// How many processes and threads its apps may have together; `None` means the sum of what each may have.
+    pub tasks: Option<u32>,
+    /// How much its /dev/shm holds, which its apps share.
+    pub shm: Capacity,
     /// Whether its users are the host's.
     pub has_hosts_users: bool,
     /// Its host name; `None` means the one that is made from its id.
@@ -96,6 +100,13 @@ pub struct App {
     pub users: Users,
 }
 
+impl App {
+    /// Returns how much the app's /tmp holds, if that is in memory and none of the image's.
+    pub fn tmp(&self) -> Option<Capacity> {
+        self.isolators.tmp.or(self.read_only_root.then_some(Capacity::TMP))
+    }
+}
+
 /// A volume in an app's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -117,7 +128,7 @@ pub enum Source {
         /// Whether mounts below it are included.
         recursive: bool,
     },
-    /// A directory of the pod's own. It is the same wherever the volume is mounted.
+    /// A directory of the pod's own, or a file system in memory. It is the same wherever the volume is mounted.
     Empty {
         /// The volume.
         volume: VolumeName,
@@ -125,6 +136,8 @@ pub enum Source {
         app: Option<AppName>,
         /// Its permissions, user and group.
         ownership: Ownership,
+        /// How much it holds, if it is in memory.
+        capacity: Option<Capacity>,
     },
 }
 

@@ -51,7 +51,8 @@ pub(crate) fn fill(
 
 /// Returns a volume's name and its directory in stage1, if it is to be filled.
 fn own<'a>(app: &App, mount: &'a Mount, copied: &BTreeSet<VolumeName>) -> Option<(&'a VolumeName, String)> {
-    let Source::Empty { volume, app: owner, .. } = &mount.source else { return None };
+    // One in memory begins empty at each start.
+    let Source::Empty { volume, app: owner, capacity: None, .. } = &mount.source else { return None };
     let is_named = owner.is_none() && copied.contains(volume);
     (is_named || app.copies_volumes).then(|| (volume, layout::volume(volume, owner.as_ref())))
 }

@@ -7,10 +7,12 @@ use pod::manifest::{Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::text::escape;
 
+use crate::apps::capacity;
 use image::Invalid;
 
 /// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]`,
-/// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,readOnly=BOOL]` or `NAME,kind=image[,readOnly=BOOL]`.
+/// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,size=BYTES[,inodes=N]][,readOnly=BOOL]` or
+/// `NAME,kind=image[,readOnly=BOOL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeArgument {
     /// The name of the mount points that it fulfils.
@@ -39,7 +41,7 @@ impl VolumeArgument {
         let kind = fields.remove("kind");
         let is_copied = kind == Some("image");
         let kind = match kind {
-            Some("image") => VolumeKind::Empty(Ownership::default()),
+            Some("image") => VolumeKind::Empty { ownership: Ownership::default(), capacity: None },
             Some("host") => VolumeKind::Host {
                 source: fields
                     .remove("source")
@@ -62,7 +64,9 @@ impl VolumeArgument {
                     fields.remove("mode").map_or(Ok(default.mode), Ownership::parse_mode).map_err(text)?;
                 let (uid, gid) =
                     (id(fields.remove("uid"), default.uid)?, id(fields.remove("gid"), default.gid)?);
-                VolumeKind::Empty(Ownership { mode, uid, gid })
+                let capacity = capacity(fields.remove("size"), fields.remove("inodes"))
+                    .map_err(|why| format!("volume {name}: {why}"))?;
+                VolumeKind::Empty { ownership: Ownership { mode, uid, gid }, capacity }
             }
             _ => return Err(invalid("kind=host, kind=empty or kind=image")),
         };
@@ -99,7 +103,7 @@ mod tests {
             })
         };
         let empty = |mode, uid, gid| {
-            let kind = VolumeKind::Empty(Ownership { mode, uid, gid });
+            let kind = VolumeKind::Empty { ownership: Ownership { mode, uid, gid }, capacity: None };
             Ok(VolumeArgument {
                 name: "data".parse().unwrap(),
                 volume: Volume { kind, read_only: false },
@@ -117,7 +121,22 @@ mod tests {
         let copied = VolumeArgument { is_copied: true, ..empty(0o755, 0, 0).unwrap() };
         assert_eq!(parse("data,kind=image"), Ok(copied));
         assert_eq!(parse("data,kind=empty,mode=1777,uid=7,gid=8"), empty(0o1777, 7, 8));
+        let sized = |text: &str| match parse(text).unwrap().volume.kind {
+            VolumeKind::Empty { capacity, .. } => capacity.map(|all| (all.bytes(), all.inodes())),
+            VolumeKind::Host { .. } => None,
+        };
+        assert_eq!(sized("data,kind=empty,size=64m"), Some((64 << 20, 16_384)));
+        assert_eq!(sized("data,kind=empty,inodes=9,size=4096"), Some((4096, 9)));
         for bad in [
+            "data,kind=empty,size=0",
+            "data,kind=empty,size=-1",
+            "data,kind=empty,size=much",
+            "data,kind=empty,size=9999999999999999999",
+            "data,kind=empty,size=8388608t",
+            "data,kind=empty,size=1m,inodes=0",
+            "data,kind=empty,inodes=5",
+            "data,kind=image,size=1m",
+            "data,kind=host,source=/srv,size=1m",
             "",
             "data",
             "Data,kind=host,source=/srv",

@@ -146,7 +146,7 @@ fn take(plan: &Plan, store: &Store) -> Result<Trees> {
     let apps = plan.roots.iter().map(|app| {
         let owners = users.of_app(app);
         let tree = roots::open(&app.tree, &directory, &store, owners, &shelf);
-        let both = tree.and_then(|tree| Ok((tree, volumes::open(&app.mounts, owners)?)));
+        let both = tree.and_then(|tree| Ok((tree, volumes::open(&app.mounts, owners, &shelf)?)));
         both.with_context(|| format!("root of app {}", roots::name(app)))
     });
     let apps = apps.collect::<Result<_>>()?;

@@ -11,13 +11,13 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
+use pod::isolators::Capacity;
+use pod::manifest::Ownership;
 use pod::path::RelativePath;
 use rustix::fs::{Mode, OFlags, fchmod};
 use rustix::io::Errno;
 use sys::InRoot;
-use sys::mounts::{
-    Depth, MountAttrFlags, Submounts, attach, clone_tree, clone_tree_at, create, set_attributes,
-};
+use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree, clone_tree_at, set_attributes};
 
 use crate::apply::clear::readable;
 use crate::apply::zone;
@@ -37,7 +37,7 @@ use crate::plan::{Root, Supplied};
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
 /// More than a file that says nothing has.
 const NAMES_MAX: u64 = 4 << 10;
-const TMP_MODE: Mode = Mode::from_raw_mode(0o1777);
+const TMP_MODE: u32 = 0o1777;
 
 /// Returns the app's name, for messages.
 pub(crate) fn name(root: &Root) -> &str {
@@ -90,7 +90,7 @@ pub(crate) fn mount(
             devices::mount(&place, users).context(at)?;
         }
     }
-    tmp(&app, root.read_only, users).context("/tmp")?;
+    tmp(&app, root.tmp, users).context("/tmp")?;
     if let Err(error) = zone::put(&app, zone) {
         warn(&format!("app {} has not the host's time zone: /etc/localtime: {error:#}", name(root)));
     }
@@ -102,18 +102,16 @@ pub(crate) fn mount(
 }
 
 /// Provides a /tmp for all users: the image's, one made in its place, or a tmpfs.
-fn tmp(app: &InRoot, in_memory: bool, users: &Users) -> Result<()> {
+fn tmp(app: &InRoot, capacity: Option<Capacity>, users: &Users) -> Result<()> {
     let path = path(TMP)?;
     // Whatever else is wrong with it shows when it is opened as a directory.
     let is_missing = matches!(app.find(&path), Ok(None));
     let directory = directory(app, &path)?;
-    if in_memory {
-        let safe = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        let id = users.root().to_string();
-        let memory = create("tmpfs", &[("mode", "1777"), ("uid", &id), ("gid", &id)], safe)?;
-        attach(memory, directory)?;
+    if let Some(capacity) = capacity {
+        let ownership = Ownership { mode: TMP_MODE, uid: 0, gid: 0 };
+        attach(volumes::in_memory(capacity, ownership, users.root())?, directory)?;
     } else if is_missing {
-        fchmod(readable(&directory)?, TMP_MODE)?;
+        fchmod(readable(&directory)?, Mode::from_raw_mode(TMP_MODE))?;
     }
     Ok(())
 }

@@ -48,14 +48,17 @@ impl Users {
     /// Gives a mount that is mounted nowhere yet to these users.
     pub(crate) fn own(&self, mount: impl AsFd, depth: Depth) -> Result<()> {
         let Some(mapped) = &self.0 else { return Ok(()) };
-        match map_ids(mount, &mapped.namespace, depth) {
-            Err(error) if matches!(error.errno, Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => bail!(
-                "its file system, or one mounted below it, can't give it to the pod's users ({}): expected one that \
-                 maps ids, or a pod with --userns=host",
-                error.errno
-            ),
-            owned => Ok(owned?),
+        map(mount, &mapped.namespace, depth)
+    }
+
+    /// Gives a mount that is mounted nowhere yet, and is of the users whose root is the host's user `first`, to these
+    /// users.
+    pub(crate) fn take_over(&self, mount: impl AsFd, first: u32) -> Result<()> {
+        if first == self.root() {
+            return Ok(());
         }
+        let made = users::make(Map { inside: first, outside: self.root(), count: BLOCK }, None);
+        map(mount, checked(made)?, Depth::One)
     }
 
     /// Does `work` as root of these users, in what concerns files.
@@ -80,6 +83,18 @@ impl Users {
     }
 }
 
+/// Maps the ids of a mount; names the way out where its file system can't.
+fn map(mount: impl AsFd, namespace: impl AsFd, depth: Depth) -> Result<()> {
+    match map_ids(mount, namespace, depth) {
+        Err(error) if matches!(error.errno, Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => bail!(
+            "its file system, or one mounted below it, can't give it to the pod's users ({}): expected one that maps ids, \
+             or a pod with --userns=host",
+            error.errno
+        ),
+        owned => Ok(owned?),
+    }
+}
+
 /// Names the way out where user namespaces can't be made.
 fn checked(made: Result<OwnedFd, sys::Error>) -> Result<OwnedFd> {
     match made {
@@ -95,7 +110,8 @@ fn checked(made: Result<OwnedFd, sys::Error>) -> Result<OwnedFd> {
     }
 }
 
-/// A place where layers are mounted as long as overlays are made of them: kernels before 6.5 take no others.
+/// A place where layers are mounted as long as overlays are made of them: kernels before 6.5 take no others. Volumes in
+/// memory, too, are mounted here until all apps have copies: older kernels copy no mount that is mounted nowhere.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     root: OwnedFd,
@@ -114,6 +130,18 @@ impl Shelf {
         let name = self.count.replace(self.count.get() + 1).to_string();
         mkdirat(&self.root, &name, Mode::RWXU).called_on("mkdirat", &name)?;
         Ok(attach(tree, InRoot::below(&self.root, &name)?)?)
+    }
+
+    /// Returns a copy of the mount that is called `name` here. `make` makes it where there is none.
+    pub(crate) fn copy(&self, name: &str, make: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
+        match mkdirat(&self.root, name, Mode::RWXU) {
+            Err(Errno::EXIST) => {}
+            made => {
+                made.called_on("mkdirat", name)?;
+                attach(make()?, InRoot::below(&self.root, name)?)?;
+            }
+        }
+        Ok(clone_tree_at(InRoot::below(&self.root, name)?, Submounts::No)?)
     }
 
     /// Unmounts the shelf with its layers; overlays have mounts of their own of these.

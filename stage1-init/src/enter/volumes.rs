@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Volumes: parts of the host's tree, and directories of the pod's own, that are mounted in an app's root.
+//! Volumes: parts of the host's tree, and directories of the pod's own, on disk or in memory, that are mounted in an app's
+//! root.
 //!
 //! A volume is opened by its name on the host while that is still visible, without following a link, and is passed on
 //! as a descriptor. Its target is resolved in the app's root, and made there if it is missing. So no path is ever an
@@ -9,17 +10,18 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
+use pod::isolators::Capacity;
 use pod::manifest::Ownership;
 use pod::path::{AbsolutePath, RelativePath};
 use pod::text::escape;
 use pod::{Mount, Source, check_targets, layout};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat, renameat};
 use rustix::io::Errno;
-use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree_at, set_attributes};
+use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree_at, create, set_attributes};
 use sys::{CalledOn as _, InRoot, open_mounted, proc_path};
 
 use crate::apply::clear::readable;
-use crate::enter::users::Users;
+use crate::enter::users::{Shelf, Users};
 
 /// A volume that is mounted nowhere yet.
 #[derive(Debug)]
@@ -29,12 +31,14 @@ pub(crate) struct Volume {
 }
 
 /// Opens an app's volumes; the current directory must be the pod directory.
-pub(crate) fn open(mounts: &[Mount], users: &Users) -> Result<Vec<Volume>> {
-    let one = |mount: &Mount| open_one(mount, users).with_context(|| format!("volume at {}", mount.target));
+pub(crate) fn open(mounts: &[Mount], users: &Users, shelf: &Shelf) -> Result<Vec<Volume>> {
+    let one =
+        |mount: &Mount| open_one(mount, users, shelf).with_context(|| format!("volume at {}", mount.target));
     mounts.iter().map(one).collect()
 }
 
-fn open_one(mount: &Mount, users: &Users) -> Result<Volume> {
+fn open_one(mount: &Mount, users: &Users, shelf: &Shelf) -> Result<Volume> {
+    let mut maker = None;
     let (tree, depth) = match &mount.source {
         Source::Host { path, recursive } => {
             let submounts = if *recursive { Submounts::Yes } else { Submounts::No };
@@ -42,7 +46,13 @@ fn open_one(mount: &Mount, users: &Users) -> Result<Volume> {
             let tree = clone_tree_at(source, submounts).with_context(|| format!("source {path}"))?;
             (tree, Depth::All)
         }
-        Source::Empty { volume, app, ownership } => {
+        Source::Empty { volume, app, ownership, capacity: Some(capacity) } => {
+            let make = || in_memory(*capacity, *ownership, users.root());
+            let tree = shelf.copy(&layout::volume(volume, app.as_ref()).replace('/', ":"), make)?;
+            maker = Some(fstat(&tree)?.st_uid.wrapping_sub(ownership.uid));
+            (tree, Depth::One)
+        }
+        Source::Empty { volume, app, ownership, capacity: None } => {
             let directory = own_directory(&layout::volume(volume, app.as_ref()), *ownership)
                 .with_context(|| format!("volume {volume} of kind empty"))?;
             (clone_tree_at(directory, Submounts::No)?, Depth::One)
@@ -53,11 +63,30 @@ fn open_one(mount: &Mount, users: &Users) -> Result<Volume> {
     // If the volume itself is a device, it is meant to be used as one.
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, is_directory(&tree)?);
     set_attributes(&tree, attributes, depth).context("cannot restrict it")?;
-    // A device's owner stays the host's, since devtmpfs can't map ids: apps have what everybody may do with it.
-    if !is_device(&tree)? {
-        users.own(&tree, depth)?;
+    match maker {
+        Some(first) => users.take_over(&tree, first)?,
+        // A device's owner stays the host's, since devtmpfs can't map ids: apps have what everybody may do with it.
+        None if is_device(&tree)? => {}
+        None => users.own(&tree, depth)?,
     }
     Ok(Volume { tree, target: mount.target.clone() })
+}
+
+/// Makes a file system in memory, whose users' root is the host's user `first`.
+///
+/// The first app that has it is its owner: where only one has it, no ids need to be mapped, which kernels before 6.3 can't
+/// do for a tmpfs.
+pub(crate) fn in_memory(capacity: Capacity, ownership: Ownership, first: u32) -> Result<OwnedFd> {
+    let Ownership { mode, uid, gid } = ownership;
+    let options = [
+        ("mode", format!("{mode:o}")),
+        ("uid", first.wrapping_add(uid).to_string()),
+        ("gid", first.wrapping_add(gid).to_string()),
+        ("size", capacity.bytes().to_string()),
+        ("nr_inodes", capacity.inodes().to_string()),
+    ];
+    let options = options.each_ref().map(|(key, value)| (*key, value.as_str()));
+    Ok(create("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID)?)
 }
 
 /// Opens a volume's source.

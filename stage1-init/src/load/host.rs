@@ -34,6 +34,8 @@ pub struct Controllers {
     pub cpu: bool,
     /// `memory`.
     pub memory: bool,
+    /// `pids`.
+    pub pids: bool,
 }
 
 impl Controllers {
@@ -43,6 +45,7 @@ impl Controllers {
         Self {
             cpu: !pod.cpu.is_none() || isolators().any(|i| !i.cpu.is_none() || i.cpu_shares.is_some()),
             memory: !pod.memory.is_none() || isolators().any(|i| !i.memory.is_none()),
+            pids: pod.tasks.is_some() || isolators().any(|i| i.tasks.is_some()),
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! What comes from a manifest is JSON or a name. In addition, characters that would control a terminal are escaped.
 
+use pod::isolators::Capacity;
 use pod::manifest::Ownership;
 use pod::text::one_line;
 use pod::{Mount, Socket, Source, layout};
@@ -85,7 +86,7 @@ fn zone(zone: Option<&Zone>) -> Vec<String> {
 
 /// Describes what `/init` mounts for an app.
 fn of_root(root: &Root) -> Vec<String> {
-    let Root { at, tree, first_id, read_only, supplied, mounts } = root;
+    let Root { at, tree, first_id, read_only, tmp, supplied, mounts } = root;
     let tree = match tree {
         Tree::Own(path) => path.clone(),
         Tree::Shared { lower, upper } => format!("{} with changes in {upper}", lower_path(lower)),
@@ -98,7 +99,7 @@ fn of_root(root: &Root) -> Vec<String> {
         DEVICES.map(|(name, ..)| name).join(" "),
         writable(true)
     ));
-    lines.extend(read_only.then(|| format!("  \"{TMP}\": in memory")));
+    lines.extend(tmp.map(|tmp| format!("  \"{TMP}\": {}", in_memory(tmp))));
     let supplied = supplied.iter();
     lines.extend(supplied.map(|Supplied { at, source }| {
         format!("  \"{at}\": {source}, where the tree has none{}", writable(true))
@@ -107,9 +108,10 @@ fn of_root(root: &Root) -> Vec<String> {
         let source = match source {
             Source::Host { path, recursive: true } => path.to_string(),
             Source::Host { path, recursive: false } => format!("{path} without what is mounted below it"),
-            Source::Empty { volume, app, ownership: Ownership { mode, uid, gid } } => {
+            Source::Empty { volume, app, ownership: Ownership { mode, uid, gid }, capacity } => {
                 let own = if app.is_some() { " of its own" } else { "" };
-                format!("empty volume {volume}{own}, {mode:04o} {uid}:{gid}")
+                let memory = capacity.map(|capacity| format!(", {}", in_memory(capacity)));
+                format!("empty volume {volume}{own}, {mode:04o} {uid}:{gid}{}", memory.unwrap_or_default())
             }
         };
         format!("  {target}: {source}{}", writable(*read_only))
@@ -143,6 +145,10 @@ fn lower_path(lower: &Lower) -> String {
             format!("{}/{tree}/{}/{}", layout::TREES, layout::TREE, layout::IMAGE_ROOTFS)
         }
     }
+}
+
+fn in_memory(capacity: Capacity) -> String {
+    format!("in memory, at most {} bytes and {} inodes", capacity.bytes(), capacity.inodes())
 }
 
 fn writable(read_only: bool) -> &'static str {

@@ -38,10 +38,10 @@ pub(super) fn of_app(app: &App, host: &Host, has_own_users: bool, warnings: &mut
     // Otherwise systemd's own default counts.
     let mut directives =
         vec![("TasksMax", if has_own_users { "infinity".into() } else { tasks(app).to_string() })];
-    if isolators.tasks.is_some() && !has_own_users {
+    if isolators.tasks.is_some() && !has_own_users && !host.controllers.pids {
         warnings.push(format!(
-            "isolator resource/tasks {whose}: enforced only where the pod's cgroup has a pids controller, since the app \
-             has no users of its own"
+            "isolator resource/tasks {whose} is not enforced: the pod's cgroup has no pids controller, and the app has \
+             no users of its own"
         ));
     }
     let wanted = rights::capabilities(app);
@@ -71,6 +71,27 @@ pub(super) fn of_app(app: &App, host: &Host, has_own_users: bool, warnings: &mut
 /// Returns how many processes and threads an app may have at a time.
 pub(super) fn tasks(app: &App) -> u32 {
     app.isolators.tasks.unwrap_or(TASKS)
+}
+
+/// Returns how many processes and threads all apps may have together, if something can enforce that.
+///
+/// It isn't a limit of the pod's cgroup: where apps use that up, systemd could start nothing that ends the pod.
+pub(super) fn tasks_of_pod(
+    pod: &Pod,
+    own_users: &[Option<u32>],
+    controllers: Controllers,
+    warnings: &mut Vec<String>,
+) -> Option<u32> {
+    if pod.tasks.is_some() && !controllers.pids {
+        let sum: u64 = pod.apps.iter().map(|app| u64::from(tasks(app))).sum();
+        let each_is_limited = own_users.iter().all(Option::is_some);
+        let rest =
+            if each_is_limited { format!("; its apps may have {sum} together") } else { String::new() };
+        warnings.push(format!(
+            "isolator resource/tasks of the pod is not enforced: the pod's cgroup has no pids controller{rest}"
+        ));
+    }
+    pod.tasks.filter(|_| controllers.pids)
 }
 
 fn may_lower(host: &Host) -> bool {
@@ -190,7 +211,7 @@ mod tests {
             let limit = Some(Quantity::parse(limit, Unit::Core).unwrap());
             let resources = Resources { cpu: Resource { limit, request: None }, ..Resources::default() };
             let mut warnings = Vec::new();
-            resources.enforced(Controllers { cpu, memory: true }, "of app a", &mut warnings);
+            resources.enforced(Controllers { cpu, memory: true, pids: true }, "of app a", &mut warnings);
             warnings.iter().any(|warning| warning.contains("of app a: its limit is raised to 10m"))
         };
         assert!(raised("1m", true) && raised("9m", true));
@@ -203,7 +224,11 @@ mod tests {
         let resources =
             Resources { shares: Some(2), memory: Resource { limit, request: None }, ..Resources::default() };
         let mut warnings = Vec::new();
-        let left = resources.enforced(Controllers { cpu: true, memory: false }, "of the pod", &mut warnings);
+        let left = resources.enforced(
+            Controllers { cpu: true, ..Controllers::default() },
+            "of the pod",
+            &mut warnings,
+        );
         assert!(left.shares.is_some() && left.memory.is_none());
         assert_eq!(
             warnings,

@@ -148,7 +148,11 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     let limits: Vec<_> =
         each.map(|(app, own)| limits::of_app(app, host, own.is_some(), &mut plan.warnings)).collect();
     // CPU shares are relative to neighbouring apps, so either every app is in a slice or none is.
-    let sliced = limits.iter().any(|limits| !limits.resources.is_empty());
+    let tasks = limits::tasks_of_pod(pod, &own_users, host.controllers, &mut plan.warnings);
+    let sliced = tasks.is_some() || limits.iter().any(|limits| !limits.resources.is_empty());
+    if let Some(tasks) = tasks {
+        plan.write(names::unit_file(names::APPS_SLICE), service::apps_slice_unit(tasks).into_text());
+    }
     plan.oom_score_least = limits::least_oom_score(pod, host);
     plan.write(names::USERS, users_file(pod, &own_users));
     if let ([app], [own], Some(ids)) = (pod.apps.as_slice(), own_users.as_slice(), host.ids) {

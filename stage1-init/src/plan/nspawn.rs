@@ -53,6 +53,9 @@ pub(crate) fn words(
         words.push(format!("--private-users={}:{}", ids.first(), ids.count()));
         words.push("--private-users-ownership=off".into());
     }
+    // Over nspawn's own, which takes a part of the host's memory.
+    let (bytes, inodes) = (pod.shm.bytes(), pod.shm.inodes());
+    words.push(format!("--tmpfs=/dev/shm:mode=1777,nosuid,size={bytes},nr_inodes={inodes}"));
     if pod.network.mode != Mode::Host {
         words.push("--private-network".into());
     }

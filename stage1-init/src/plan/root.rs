@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app's root: the tree that it is, and what is mounted in it before the pod starts.
 
+use pod::isolators::Capacity;
 use pod::{App, Mount, layout};
 
 use crate::load::trees::Tree;
@@ -15,8 +16,10 @@ pub struct Root {
     pub tree: Tree,
     /// The host's id of root in it, if that is not the host's root.
     pub first_id: Option<u32>,
-    /// Whether the app may not write to it. Its /tmp is a tmpfs then.
+    /// Whether the app may not write to it.
     pub read_only: bool,
+    /// How much its /tmp holds, if that is a tmpfs.
+    pub tmp: Option<Capacity>,
     /// The files that it is supplied with, in this order.
     pub supplied: Vec<Supplied>,
     /// The volumes that are mounted in it last.
@@ -50,6 +53,7 @@ pub(super) fn root(app: &App, tree: &Tree, first_id: Option<u32>, supplies: Supp
         tree: tree.clone(),
         first_id,
         read_only: app.read_only_root,
+        tmp: app.tmp(),
         supplied,
         mounts: app.mounts.clone(),
     }

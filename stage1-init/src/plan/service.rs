@@ -29,7 +29,14 @@ const STOP_SECONDS: u32 = 10;
 const POST_STOP_SECONDS: u32 = 60;
 /// The delay before an app is started again, in seconds.
 const RESTART_SECONDS: u32 = 1;
-/// Returns the slice's unit.
+
+/// Returns the unit of the slice that all apps are in.
+pub(super) fn apps_slice_unit(tasks: u32) -> Unit {
+    let unit = Unit::default().section("Unit").set("Description", "limits of all apps");
+    unit.set("DefaultDependencies", "no").section("Slice").set("TasksMax", tasks)
+}
+
+/// Returns the unit of an app's slice.
 pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
     let unit = Unit::default().section("Unit").set("Description", format_args!("limits of app {app}"));
     let unit = unit.set("DefaultDependencies", "no").section("Slice");

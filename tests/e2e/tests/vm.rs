@@ -31,6 +31,7 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
     );
     let waits = script("waits", "trap 'exit 0' TERM; sleep 1000 & echo up; wait");
     let (limited, pod) = limited()?;
+    // More than the app's memory, so that it ends there and not at the bound of /dev/shm.
     let greedy = "dd if=/dev/zero of=/dev/shm/file bs=1M count=100 2>/dev/null; exit $?";
     let mut greedy = script("greedy", greedy);
     greedy["app"]["isolators"] = json!([{"name": "resource/memory", "value": {"limit": "64Mi"}}]);
@@ -49,7 +50,7 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
         .step("unmount", &format!("set -- {run}\n{UNMOUNT}"))
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
         .step("limits", &format!("set -- {plain}\n{LIMITS}"))
-        .step("greedy", &format!("{run} --image /greedy.aci"))
+        .step("greedy", &format!("{run} --shm-size 200m --image /greedy.aci"))
         .step("users", &format!("{other} --image /users.aci 2>/dev/null"))
         .step(
             "layout",
@@ -63,7 +64,7 @@ fn boot() -> anyhow::Result<BTreeMap<String, Step>> {
 fn limited() -> anyhow::Result<(Value, Value)> {
     // The app's own cgroup is under its control; the limits are on the one above.
     let show = "own=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); d=${own%/*}; \
-                echo $(cat $own/memory.max $d/memory.max $d/memory.low $d/cpu.max $d/cpu.weight); \
+                echo $(cat $own/memory.max $d/memory.max $d/memory.low $d/cpu.max $d/cpu.weight ${d%/*}/pids.max); \
                 sleep 1000 & wait";
     let mut image = script("limited", &format!("trap 'exit 0' TERM; {show}"));
     image["app"]["isolators"] = json!([
@@ -82,6 +83,7 @@ fn limited() -> anyhow::Result<(Value, Value)> {
         "isolators": [
             {"name": "resource/memory", "value": {"limit": "256Mi"}},
             {"name": "resource/cpu", "value": {"limit": "1", "request": "250m"}},
+            {"name": "resource/tasks", "value": {"limit": 123}},
         ],
     });
     Ok((image, pod))
@@ -170,14 +172,14 @@ fn the_hosts_cgroups_keep_their_options() {
 #[vm_test]
 fn the_kernels_controllers_are_there() {
     let controllers = &STEPS["controllers"].output;
-    for controller in ["cpu", "memory"] {
+    for controller in ["cpu", "memory", "pids"] {
         assert!(controllers.split_whitespace().any(|name| name == controller), "{controllers}");
     }
 }
 
 #[vm_test]
 fn apps_and_pods_are_limited() {
-    let app = format!("max {} {} 50000 100000 50", 64 << 20, 16 << 20);
+    let app = format!("max {} {} 50000 100000 50 123", 64 << 20, 16 << 20);
     let pod = format!("{} 100000 100000 25", 256 << 20);
     assert_eq!(STEPS["limits"], Step { code: 0, output: format!("{app}\n{pod}\n") });
     assert_eq!(STEPS["greedy"].code, 137, "{:?}", STEPS["greedy"]);

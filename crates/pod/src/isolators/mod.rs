@@ -5,6 +5,7 @@
 //! kept, to be reported.
 
 mod capability;
+mod capacity;
 mod quantity;
 mod seccomp;
 mod value;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use capability::{Capability, CapabilitySet};
+pub use capacity::Capacity;
 pub use quantity::{Quantity, Unit};
 pub use seccomp::{Call, ErrorNumber, Rule, Seccomp};
 
@@ -31,7 +33,7 @@ const ALTERNATIVES: [&[&str]; 4] = [
 ];
 
 /// The most that the kernel has of processes and threads (proc_sys_kernel(5), `threads-max`, `pid_max`).
-const TASKS_MAX: i64 = 4_194_304;
+pub const TASKS_MAX: u32 = 4_194_304;
 
 /// The isolators of an app, an image or a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -53,6 +55,10 @@ pub struct Isolators {
     pub memory: Resource,
     /// How many processes and threads it may have at a time; `None` means the default.
     pub tasks: Option<u32>,
+    /// How much an app's /tmp holds, which is in memory then; `None` means that only a read-only root has one in memory.
+    pub tmp: Option<Capacity>,
+    /// How much a pod's /dev/shm holds; `None` means the default.
+    pub shm: Option<Capacity>,
     /// The names of unknown isolators.
     pub unknown: Vec<Identifier>,
 }
@@ -113,6 +119,8 @@ impl Isolators {
             cpu: self.cpu.over(other.cpu),
             memory: self.memory.over(other.memory),
             tasks: self.tasks.or(other.tasks),
+            tmp: self.tmp.or(other.tmp),
+            shm: self.shm.or(other.shm),
             unknown: self.unknown.iter().cloned().chain(unknown).collect(),
         }
     }
@@ -140,10 +148,9 @@ impl Isolators {
             "resource/cpu" => self.cpu = Resource::parse(value, Unit::Core)?,
             "resource/memory" => self.memory = Resource::parse(value, Unit::Byte)?,
             // Gantry's own, in the form of the specification's resources.
-            "resource/tasks" => {
-                let limit = value.get("limit").ok_or_else(|| Error::new("expected a limit"))?;
-                self.tasks = Some(number(limit, 1, TASKS_MAX)?);
-            }
+            "resource/tasks" => self.tasks = Some(number(limit(value)?, 1, TASKS_MAX.into())?),
+            "resource/tmp" => self.tmp = Some(Capacity::parse(limit(value)?, value.get("inodes"))?),
+            "resource/shm" => self.shm = Some(Capacity::parse(limit(value)?, value.get("inodes"))?),
             // From 0.1, which has no request.
             "memory/limit" => self.memory.limit = Some(quantity(value, Unit::Byte)?),
             _ => self.unknown.push(name.clone()),
@@ -174,6 +181,10 @@ impl Resource {
             resource => Ok(resource),
         }
     }
+}
+
+fn limit(value: &Value) -> Result<&Value> {
+    value.get("limit").ok_or_else(|| Error::new("expected a limit"))
 }
 
 fn capabilities(value: &Value) -> Result<CapabilitySet> {

@@ -19,6 +19,9 @@ fn what_is_known_is_read() {
         {"name": "os/linux/cpu-shares", "value": 512},
         {"name": "resource/cpu", "value": {"request": "250m", "limit": "0.5"}},
         {"name": "resource/memory", "value": {"limit": "1Gi"}},
+        {"name": "resource/tasks", "value": {"limit": 20}},
+        {"name": "resource/tmp", "value": {"limit": "1Mi", "inodes": 9}},
+        {"name": "resource/shm", "value": {"limit": 4096}},
         {"name": "resource/block-iops", "value": {"default": true, "limit": "10"}},
     ]))
     .unwrap();
@@ -28,6 +31,8 @@ fn what_is_known_is_read() {
     assert_eq!((all.oom_score_adjust, all.cpu_shares), (Some(-999), Some(512)));
     assert_eq!(all.cpu.limit.unwrap().thousandths(), 500);
     assert_eq!(all.memory.limit.unwrap().units(), 1 << 30);
+    let (tmp, shm) = (all.tmp.unwrap(), all.shm.unwrap());
+    assert_eq!((all.tasks, tmp.bytes(), tmp.inodes(), shm.bytes()), (Some(20), 1 << 20, 9, 4096));
     assert_eq!(all.unknown, ["resource/block-iops".parse().unwrap()]);
 }
 
@@ -117,6 +122,13 @@ fn what_can_not_be_meant_is_refused() {
         json!([{"name": "resource/cpu", "value": {}}]),
         json!([{"name": "resource/memory", "value": {"request": "2G", "limit": "1G"}}]),
         json!([{"name": "memory/limit", "val": "much"}]),
+        json!([{"name": "resource/tasks", "value": {"limit": 0}}]),
+        json!([{"name": "resource/tasks", "value": {"limit": 4_194_305}}]),
+        json!([{"name": "resource/tasks", "value": 5}]),
+        json!([{"name": "resource/tmp", "value": {"inodes": 5}}]),
+        json!([{"name": "resource/tmp", "value": {"limit": "0"}}]),
+        json!([{"name": "resource/shm", "value": {"limit": "1M", "inodes": 0}}]),
+        json!([{"name": "resource/shm", "value": "1M"}]),
         json!([{"name": "memory/limit", "val": "16Ei"}]),
         json!([{"name": "resource/memory", "value": {"limit": 9_223_372_036_854_775_808_u64}}]),
         json!([{"name": "resource/cpu", "value": {"limit": "300000"}}]),

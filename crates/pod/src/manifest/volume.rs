@@ -2,9 +2,11 @@
 //! Volumes that a pod mounts into its apps.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::field::or_null;
 use crate::error::{Error, Result};
+use crate::isolators::Capacity;
 use crate::name::VolumeName;
 use crate::path::AbsolutePath;
 use crate::text::escape;
@@ -28,8 +30,14 @@ pub enum VolumeKind {
         /// Whether mounts below it are included.
         recursive: bool,
     },
-    /// A directory of the pod's own, empty at first; it exists as long as the pod's directory.
-    Empty(Ownership),
+    /// A directory of the pod's own, empty at first.
+    Empty {
+        /// Its permissions, user and group.
+        ownership: Ownership,
+        /// How much it holds. Then it is in memory, and there as long as the pod runs; without one, it is a directory on
+        /// disk, and there as long as the pod's.
+        capacity: Option<Capacity>,
+    },
 }
 
 /// The permissions, user and group of an empty volume.
@@ -84,6 +92,10 @@ struct Raw {
     uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inodes: Option<Value>,
 }
 
 impl Default for Ownership {
@@ -141,6 +153,16 @@ impl TryFrom<Raw> for RuntimeVolume {
 
 impl Raw {
     fn volume(self) -> Result<Volume> {
+        let capacity = match (&self.size, &self.inodes) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(Error::new("inodes without a size: expected both, or neither")),
+            (Some(_), _) if self.kind != "empty" => {
+                return Err(Error::new(format!("kind {} has a size: expected none", escape(&self.kind))));
+            }
+            (Some(size), inodes) => {
+                Some(Capacity::parse(size, inodes.as_ref()).map_err(|error| error.within("size"))?)
+            }
+        };
         let kind = match self.kind.as_str() {
             "host" => VolumeKind::Host {
                 source: self.source.ok_or_else(|| Error::new("kind host has no source: expected a path"))?,
@@ -151,11 +173,12 @@ impl Raw {
                     return Err(Error::new(format!("kind empty has source {source}: expected none")));
                 }
                 let default = Ownership::default();
-                VolumeKind::Empty(Ownership {
+                let ownership = Ownership {
                     mode: self.mode.as_deref().map_or(Ok(default.mode), Ownership::parse_mode)?,
                     uid: Ownership::check_id(self.uid.unwrap_or(default.uid))?,
                     gid: Ownership::check_id(self.gid.unwrap_or(default.gid))?,
-                })
+                };
+                VolumeKind::Empty { ownership, capacity }
             }
             other => {
                 return Err(Error::new(format!(
@@ -178,11 +201,13 @@ impl From<RuntimeVolume> for Raw {
                 recursive: (!recursive).then_some(false),
                 ..raw
             },
-            VolumeKind::Empty(Ownership { mode, uid, gid }) => Self {
+            VolumeKind::Empty { ownership: Ownership { mode, uid, gid }, capacity } => Self {
                 kind: "empty".into(),
                 mode: Some(format!("{mode:04o}")),
                 uid: Some(uid),
                 gid: Some(gid),
+                size: capacity.map(|capacity| capacity.bytes().to_string().into()),
+                inodes: capacity.map(|capacity| capacity.inodes().into()),
                 ..raw
             },
         }
@@ -197,6 +222,10 @@ mod tests {
 
     #[test]
     fn text_and_back() {
+        let empty = |(mode, uid, gid), capacity| VolumeKind::Empty {
+            ownership: Ownership { mode, uid, gid },
+            capacity,
+        };
         for (written, kind) in [
             (
                 json!({"kind": "host", "source": "/a:b\\ c", "readOnly": true}),
@@ -208,7 +237,12 @@ mod tests {
             ),
             (
                 json!({"kind": "empty", "readOnly": false, "mode": "1777", "uid": 1, "gid": 2}),
-                VolumeKind::Empty(Ownership { mode: 0o1777, uid: 1, gid: 2 }),
+                empty((0o1777, 1, 2), None),
+            ),
+            (
+                json!({"kind": "empty", "readOnly": false, "mode": "1777", "uid": 1, "gid": 2,
+                       "size": "4096", "inodes": 7}),
+                empty((0o1777, 1, 2), Some(Capacity::parse(&json!("4Ki"), Some(&json!("7"))).unwrap())),
             ),
         ] {
             let mut written = written;
@@ -217,8 +251,12 @@ mod tests {
             assert_eq!(read.volume.kind, kind);
             assert_eq!(to_value(read).unwrap(), written);
         }
-        let empty: PodVolume = from_value(json!({"name": "a", "kind": "empty"})).unwrap();
-        assert_eq!(empty.volume.kind, VolumeKind::Empty(Ownership { mode: 0o755, uid: 0, gid: 0 }));
+        for nothing in [json!({}), json!({"size": null, "inodes": null})] {
+            let mut written = nothing;
+            (written["name"], written["kind"]) = (json!("a"), json!("empty"));
+            let read: PodVolume = from_value(written).unwrap();
+            assert_eq!(read.volume.kind, empty((0o755, 0, 0), None));
+        }
     }
 
     #[test]
@@ -234,6 +272,14 @@ mod tests {
             json!({"kind": "empty", "uid": 4_294_967_295_u32}),
             json!({"kind": "empty", "gid": -1}),
             json!({"kind": "empty", "source": "/srv"}),
+            json!({"kind": "empty", "size": "0"}),
+            json!({"kind": "empty", "size": "-1"}),
+            json!({"kind": "empty", "size": -1}),
+            json!({"kind": "empty", "size": "much"}),
+            json!({"kind": "empty", "size": "8Ei"}),
+            json!({"kind": "empty", "size": "1M", "inodes": 0}),
+            json!({"kind": "empty", "inodes": 5}),
+            json!({"kind": "host", "source": "/srv", "size": "1M"}),
         ] {
             let mut named = bad.clone();
             named["name"] = json!("data");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The numbers of the user and groups that an app runs as. `prepare` and `/init` come to the same result.
 
-use super::App;
+use super::{App, Mount, Source};
 use crate::error::{Error, Result};
 use crate::manifest::Users;
 use crate::user::{ImageRoot, Person, groups_of, person, resolve_group, resolve_user};
@@ -47,18 +47,34 @@ impl App {
     }
 }
 
+/// Checks that users of an app's own include the owners of its volumes in memory. On disk, another owner is nobody in
+/// the app; in memory, it would be a user of somebody else's.
+pub(super) fn check_volumes(app: &App) -> Result<()> {
+    if app.users == Users::Host {
+        return Ok(());
+    }
+    for Mount { source, target, .. } in &app.mounts {
+        let Source::Empty { capacity: Some(_), ownership, .. } = source else { continue };
+        check_own(&[("user", ownership.uid), ("group", ownership.gid)])
+            .map_err(|error| error.within(format_args!("app {}: mount at {target}", app.name)))?;
+    }
+    Ok(())
+}
+
+/// Checks that users of an app's own include these.
+fn check_own(ids: &[(&str, u32)]) -> Result<()> {
+    match ids.iter().find(|(_, id)| *id >= OWN_IDS) {
+        None => Ok(()),
+        Some((kind, id)) => Err(Error::new(format!(
+            "{kind} {id}: expected less than {OWN_IDS}, or a pod with the host's users (annotation gantry/users: host)"
+        ))),
+    }
+}
+
 impl Accounts {
     /// Checks that users of an app's own include these.
     fn check_own(&self) -> Result<()> {
-        let all = [("user", self.uid), ("group", self.gid)].into_iter();
-        let beyond =
-            all.chain(self.supplementary.iter().map(|gid| ("group", *gid))).find(|(_, id)| *id >= OWN_IDS);
-        match beyond {
-            None => Ok(()),
-            Some((kind, id)) => Err(Error::new(format!(
-                "{kind} {id}: expected less than {OWN_IDS}, or a pod with the host's users (annotation gantry/users: \
-                 host)"
-            ))),
-        }
+        let further = self.supplementary.iter().map(|gid| ("group", *gid));
+        check_own(&[("user", self.uid), ("group", self.gid)].into_iter().chain(further).collect::<Vec<_>>())
     }
 }

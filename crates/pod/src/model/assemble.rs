@@ -9,7 +9,7 @@ use super::{App, Pod};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::id::{ImageId, PodId};
-use crate::isolators::{Isolators, Resource, Seccomp};
+use crate::isolators::{Capacity, Isolators, Resource, Seccomp};
 use crate::manifest::{
     Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, MountPoint, MountPoints, PodApp,
     PodManifest, RuntimeApp, Users,
@@ -38,9 +38,17 @@ impl Pod {
             return Err(Error::new(format!("two apps are called {}: expected distinct names", app.name)));
         }
         super::ports::check_sockets(&pod.apps)?;
+        pod.apps.iter().try_for_each(super::accounts::check_volumes)?;
         let unknown = pod.apps.iter().flat_map(|app| {
             let of_app = |name| format!("isolator {name} of app {} is not known, and not enforced", app.name);
-            app.isolators.unknown.iter().map(of_app)
+            let shm = app.isolators.shm.map(|_| {
+                format!(
+                    "isolator resource/shm of app {} is not enforced: the pod's apps share /dev/shm; expected the pod's \
+                     isolator",
+                    app.name
+                )
+            });
+            app.isolators.unknown.iter().map(of_app).chain(shm)
         });
         pod.warnings.splice(0..0, unknown.collect::<Vec<_>>());
         Ok(pod)
@@ -52,6 +60,8 @@ impl Pod {
             apps: Vec::new(),
             cpu: Resource::default(),
             memory: Resource::default(),
+            tasks: None,
+            shm: Capacity::SHM,
             has_hosts_users: false,
             host_name: None,
             network: Settings::default(),
@@ -137,9 +147,12 @@ impl Pod {
             cpu,
             memory,
             tasks,
+            tmp,
+            shm,
             unknown,
         } = isolators;
-        (self.cpu, self.memory) = (*cpu, *memory);
+        (self.cpu, self.memory, self.tasks) = (*cpu, *memory, *tasks);
+        self.shm = shm.unwrap_or(self.shm);
         let unknown = unknown.iter().map(ToString::to_string);
         let of_apps = [
             (capabilities.is_some(), "os/linux/capabilities-*-set"),
@@ -147,7 +160,7 @@ impl Pod {
             (seccomp.is_some(), "os/linux/seccomp-*-set"),
             (oom_score_adjust.is_some(), "os/linux/oom-score-adj"),
             (cpu_shares.is_some(), "os/linux/cpu-shares"),
-            (tasks.is_some(), "resource/tasks"),
+            (tmp.is_some(), "resource/tmp"),
         ];
         let of_apps = of_apps.into_iter().filter(|(there, _)| *there).map(|(_, name)| name.to_owned());
         let warning = |name| format!("isolator {name} of the pod is not known for pods, and not enforced");

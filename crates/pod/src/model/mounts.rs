@@ -83,9 +83,12 @@ fn mount(
         VolumeKind::Host { source, recursive } => {
             Source::Host { path: source.clone(), recursive: *recursive }
         }
-        VolumeKind::Empty(ownership) => {
-            Source::Empty { volume: name.clone(), app: app.cloned(), ownership: *ownership }
-        }
+        VolumeKind::Empty { ownership, capacity } => Source::Empty {
+            volume: name.clone(),
+            app: app.cloned(),
+            ownership: *ownership,
+            capacity: *capacity,
+        },
     };
     Mount { source, target: target.clone(), read_only: read_only || volume.read_only }
 }

@@ -8,10 +8,9 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use pod::id::ImageId;
-use pod::isolators::CapabilitySet;
-use pod::manifest::AcVersion;
+use pod::isolators::{CapabilitySet, Capacity};
 use pod::manifest::annotations::{GROUPS, HOME, RESTART, STOP_SIGNAL, STOP_TIMEOUT, USERS};
-use pod::manifest::{AppSpec, HOST_NAME, RuntimeVolume, Volume};
+use pod::manifest::{AcVersion, AppSpec, HOST_NAME, RuntimeVolume, Volume};
 use pod::name::{AppName, Identifier};
 use pod::network::Published;
 use serde_json::{Map, Value, json};
@@ -24,6 +23,9 @@ const CAPABILITIES: [&str; 3] =
     ["os/linux/capabilities-retain-set", "os/linux/capabilities-remove-set", "capabilities/bounding-set"];
 const CPU: &str = "resource/cpu";
 const MEMORY: [&str; 2] = ["resource/memory", "memory/limit"];
+const TASKS: &str = "resource/tasks";
+const TMP: &str = "resource/tmp";
+const SHM: &str = "resource/shm";
 
 /// An app of the pod.
 #[derive(Debug)]
@@ -64,6 +66,12 @@ pub(crate) fn pod_manifest(
         let all = annotations.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
         manifest["annotations"] = all.collect();
     }
+    let shm = settings.shm.map(|shm| json!({"name": SHM, "value": capacity(shm)}));
+    let tasks = settings.tasks.map(|tasks| json!({"name": TASKS, "value": {"limit": tasks}}));
+    let isolators: Vec<_> = shm.into_iter().chain(tasks).collect();
+    if !isolators.is_empty() {
+        manifest["isolators"] = isolators.into();
+    }
     if let Some(host_name) = &settings.host_name {
         manifest["userAnnotations"] = json!({HOST_NAME: host_name.as_str()});
     }
@@ -74,6 +82,10 @@ pub(crate) fn pod_manifest(
         manifest["userLabels"] = json!(settings.labels);
     }
     Ok((serde_json::to_string_pretty(&manifest)? + "\n").into_bytes())
+}
+
+fn capacity(capacity: Capacity) -> Value {
+    json!({"limit": capacity.bytes().to_string(), "inodes": capacity.inodes()})
 }
 
 /// Returns a published port as a manifest has it, with the port in the pod, so that no app needs to have one of its name.
@@ -135,10 +147,11 @@ fn one(Described { name, id, image, app, options }: Described<'_>) -> Result<Val
 
 /// Tells whether an option is about what the image's app says.
 fn changes_app(options: &AppOptions) -> bool {
-    let AppOptions { program, arguments, environment, user, directory, memory, cpu, add, drop, .. } = options;
+    let AppOptions { program, arguments, environment, user, directory, .. } = options;
+    let AppOptions { memory, cpu, tasks, tmp, add, drop, .. } = options;
     let capabilities = [add, drop].into_iter().any(|set| *set != Capabilities::default());
     let programs = program.is_some() || arguments.is_some();
-    let limits = memory.is_some() || cpu.is_some() || capabilities;
+    let limits = memory.is_some() || cpu.is_some() || tasks.is_some() || tmp.is_some() || capabilities;
     programs || limits || !environment.is_empty() || user.is_some() || directory.is_some()
 }
 
@@ -172,6 +185,12 @@ fn changed(mut app: Value, options: &AppOptions) -> Result<Value> {
     }
     if let Some(cpu) = options.cpu {
         replace(&[CPU], json!({"limit": format!("{}m", cpu.thousandths())}));
+    }
+    if let Some(tasks) = options.tasks {
+        replace(&[TASKS], json!({"limit": tasks}));
+    }
+    if let Some(tmp) = options.tmp {
+        replace(&[TMP], capacity(tmp));
     }
     let before = spec.isolators.capabilities.unwrap_or(CapabilitySet::DEFAULT);
     if let Some(capabilities) = capabilities(before, options.add, options.drop)? {

@@ -5,11 +5,13 @@
 
 use std::path::Path;
 
+use pod::isolators::Capacity;
 use pod::manifest::{Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::path::AbsolutePath;
 use pod::text::escape;
 
+use super::parse::capacity;
 use super::settings::{AppMount, MountSource, VolumeOption};
 use crate::volume_argument::VolumeArgument;
 use image::Invalid;
@@ -29,12 +31,13 @@ impl VolumeOption {
 }
 
 impl AppMount {
-    /// Parses the value of `--mount`: `type=bind,source=PATH,target=PATH[,ro]`, `type=volume,target=PATH[,ro]` or
-    /// `type=volume,source=NAME,target=PATH`.
+    /// Parses the value of `--mount`: `type=bind,source=PATH,target=PATH[,ro]`,
+    /// `type=volume,target=PATH[,ro][,size=BYTES[,inodes=N]]` or `type=volume,source=NAME,target=PATH`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = |expected: &str| format!("invalid mount {}: expected {expected}", escape(text));
         let (mut kind, mut source, mut target) = ("volume", None, None);
         let (mut read_only, mut recursive) = (false, true);
+        let (mut size, mut inodes) = (None, None);
         for field in text.split(',') {
             let (name, value) = field.split_once('=').unwrap_or((field, "true"));
             let flag = || match value {
@@ -50,14 +53,24 @@ impl AppMount {
                 "ro" | "readonly" => read_only = flag()?,
                 "rw" => read_only = !flag()?,
                 "bind-nonrecursive" => recursive = !flag()?,
-                _ => return Err(invalid("the fields type, source, target, ro and bind-nonrecursive")),
+                "size" => size = Some(value),
+                "inodes" => inodes = Some(value),
+                _ => {
+                    return Err(invalid(
+                        "the fields type, source, target, ro, bind-nonrecursive, size and inodes",
+                    ));
+                }
             }
         }
         let target = path(target.ok_or_else(|| invalid("target=PATH"))?)?;
+        let capacity = capacity(size, inodes).map_err(|why| format!("mount at {target}: {why}"))?;
+        if capacity.is_some() && (kind, source) != ("volume", None) {
+            return Err(invalid("the fields size and inodes for type=volume without a source alone"));
+        }
         let source = match (kind, source) {
             ("bind", Some(source)) => MountSource::Own(Volume { kind: host(source, recursive)?, read_only }),
             ("bind", None) => return Err(invalid("source=PATH for type=bind")),
-            ("volume", None) => MountSource::Own(empty(read_only)),
+            ("volume", None) => MountSource::Own(Volume { read_only, ..empty(capacity) }),
             ("volume", Some(_)) if read_only => {
                 return Err(invalid("readOnly=true where the volume is defined: --volume NAME,kind=…"));
             }
@@ -93,7 +106,7 @@ fn mount(text: &str) -> Result<AppMount, Invalid> {
     let words: Vec<_> = text.split(':').collect();
     let (source, target, options) = match *words.as_slice() {
         [target] => {
-            return Ok(AppMount { target: path(target)?, source: MountSource::Own(empty(false)) });
+            return Ok(AppMount { target: path(target)?, source: MountSource::Own(empty(None)) });
         }
         [source, target] => (source, target, ""),
         [source, target, options] => (source, target, options),
@@ -130,8 +143,8 @@ fn host(source: &str, recursive: bool) -> Result<VolumeKind, Invalid> {
     Ok(VolumeKind::Host { source, recursive })
 }
 
-fn empty(read_only: bool) -> Volume {
-    Volume { kind: VolumeKind::Empty(Ownership::default()), read_only }
+fn empty(capacity: Option<Capacity>) -> Volume {
+    Volume { kind: VolumeKind::Empty { ownership: Ownership::default(), capacity }, read_only: false }
 }
 
 fn path(text: &str) -> Result<AbsolutePath, Invalid> {
@@ -152,7 +165,10 @@ mod tests {
     }
 
     fn new(target: &str, read_only: bool) -> AppMount {
-        AppMount { target: target.parse().unwrap(), source: MountSource::Own(empty(read_only)) }
+        AppMount {
+            target: target.parse().unwrap(),
+            source: MountSource::Own(Volume { read_only, ..empty(None) }),
+        }
     }
 
     fn of_pod(name: &str, target: &str) -> AppMount {
@@ -199,6 +215,8 @@ mod tests {
             Ok(of_host("/a", "/b", false, true))
         );
         assert_eq!(parse("type=volume,destination=/b,readonly=true"), Ok(new("/b", true)));
+        let sized = parse("type=volume,target=/b,size=1m,inodes=7").unwrap();
+        assert_eq!(sized.source, MountSource::Own(empty(capacity(Some("1m"), Some("7")).unwrap())));
         assert_eq!(parse("type=volume,src=data,dst=/b"), Ok(of_pod("data", "/b")));
         assert_eq!(parse("volume=data,target=/b"), Ok(of_pod("data", "/b")), "as rkt has it");
         for (bad, why) in [
@@ -208,6 +226,10 @@ mod tests {
             ("type=tmpfs,target=/b", "type=bind or type=volume"),
             ("type=bind,source=/a,target=/b,ro=x", "ro=true or ro=false"),
             ("type=bind,source=/a,target=/b,size=1", "the fields"),
+            ("type=volume,source=data,target=/b,size=1", "the fields"),
+            ("type=volume,target=/b,size=0", "mount at \"/b\": invalid size \"0\""),
+            ("type=volume,target=/b,size=1m,inodes=x", "invalid inodes"),
+            ("type=volume,target=/b,inodes=1", "without a size"),
             ("type=bind,source=a,target=/b", "path"),
             ("volume=data,target=/b,ro", "where the volume is defined"),
         ] {

@@ -2,7 +2,7 @@
 //! Values of options about apps: texts into settings. A bad value is an error in one line.
 
 use pod::exec::Word;
-use pod::isolators::{Capability, CapabilitySet, Quantity, Unit};
+use pod::isolators::{Capability, CapabilitySet, Capacity, Quantity, TASKS_MAX, Unit};
 use pod::manifest::Restart;
 use pod::manifest::annotations::TIMEOUT_MAX;
 use pod::name::EnvName;
@@ -48,18 +48,19 @@ impl Setting {
 
     /// Parses an amount of memory: a number of bytes, or one with b, k, m, g or t, each 1024 times the one before.
     pub fn memory(text: &str) -> Result<Self, Invalid> {
-        let invalid = || {
+        bytes(text).map(Self::Memory).ok_or_else(|| {
             format!("invalid memory {}: expected a number of bytes, or one with k, m, g or t", escape(text))
-        };
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, suffix) = text.split_at(digits);
-        let suffix = suffix.to_ascii_lowercase();
-        let short = suffix.strip_suffix("ib").or(suffix.strip_suffix('i')).unwrap_or(&suffix);
-        let power = MEMORY_SUFFIXES.iter().find(|(name, _)| *name == short).map(|(_, power)| *power);
-        let bytes = number.parse::<u64>().ok().zip(power);
-        let bytes = bytes.and_then(|(number, power)| number.checked_mul(1024_u64.pow(power)));
-        let bytes = bytes.ok_or_else(invalid)?;
-        Quantity::parse(&bytes.to_string(), Unit::Byte).map(Self::Memory).map_err(|_| invalid())
+        })
+    }
+
+    /// Parses how many processes and threads an app may have.
+    pub fn tasks(text: &str) -> Result<Self, Invalid> {
+        tasks(text).map(Self::Tasks)
+    }
+
+    /// Parses how much an app's /tmp holds.
+    pub fn tmp(text: &str) -> Result<Self, Invalid> {
+        size(text).map(Self::Tmp)
     }
 
     /// Parses a number of CPUs, such as 1.5.
@@ -106,6 +107,49 @@ impl Setting {
     pub fn stop_signal(text: &str) -> Result<Self, Invalid> {
         text.parse::<Signal>().map(Self::StopSignal).map_err(|error| error.to_string())
     }
+}
+
+/// Parses how many processes and threads there may be.
+pub fn tasks(text: &str) -> Result<u32, Invalid> {
+    text.parse().ok().filter(|tasks| (1..=TASKS_MAX).contains(tasks)).ok_or_else(|| {
+        format!("invalid number of processes {}: expected one from 1 to {TASKS_MAX}", escape(text))
+    })
+}
+
+/// Parses how much a file system in memory holds: `BYTES[,inodes=N]`.
+pub fn size(text: &str) -> Result<Capacity, Invalid> {
+    let (size, inodes) = match text.split_once(",inodes=") {
+        None => (text, None),
+        Some((size, inodes)) => (size, Some(inodes)),
+    };
+    capacity(Some(size), inodes)?.ok_or_else(|| "expected a size".into())
+}
+
+/// Returns how much a file system in memory holds that has these options.
+pub(crate) fn capacity(size: Option<&str>, inodes: Option<&str>) -> Result<Option<Capacity>, Invalid> {
+    let Some(size) = size else {
+        return if inodes.is_none() { Ok(None) } else { Err("inodes without a size: expected both".into()) };
+    };
+    let size = bytes(size).ok_or_else(|| {
+        format!("invalid size {}: expected a number of bytes above 0, or one with k, m, g or t", escape(size))
+    })?;
+    let inodes = inodes.map(|inodes| {
+        let invalid =
+            || format!("invalid inodes {}: expected a number from 1 to {}", escape(inodes), u32::MAX);
+        inodes.parse::<u32>().ok().filter(|inodes| *inodes > 0).ok_or_else(invalid)
+    });
+    Capacity::new(size, inodes.transpose()?).map(Some).map_err(|error| error.to_string())
+}
+
+/// Parses a number of bytes, or one with b, k, m, g or t, each 1024 times the one before.
+fn bytes(text: &str) -> Option<Quantity> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    let suffix = suffix.to_ascii_lowercase();
+    let short = suffix.strip_suffix("ib").or(suffix.strip_suffix('i')).unwrap_or(&suffix);
+    let power = MEMORY_SUFFIXES.iter().find(|(name, _)| *name == short).map(|(_, power)| *power)?;
+    let bytes = number.parse::<u64>().ok()?.checked_mul(1024_u64.pow(power))?;
+    Quantity::parse(&bytes.to_string(), Unit::Byte).ok()
 }
 
 /// Parses the file of `--env-file`: a variable a line, as for `--env`. Empty lines and those that begin with `#` are
@@ -226,6 +270,35 @@ mod tests {
         }
         for bad in ["", "0", "m", "-1", "1.5g", "1 g", "1x", "1kk", "99999999t", "9223372036854775808"] {
             assert!(Setting::memory(bad).unwrap_err().contains("expected a number of bytes"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_bytes_and_maybe_inodes() {
+        let parse = |text: &str| size(text).map(|size| (size.bytes(), size.inodes()));
+        assert_eq!(parse("64m"), Ok((64 << 20, 16_384)));
+        assert_eq!(parse("1g,inodes=7"), Ok((1 << 30, 7)));
+        for (bad, why) in [
+            ("", "expected a number of bytes above 0"),
+            ("0", "expected a number of bytes above 0"),
+            ("-1", "expected a number of bytes above 0"),
+            ("much", "expected a number of bytes above 0"),
+            ("8388608t", "expected a number of bytes above 0"),
+            ("1m,inodes=0", "expected a number from 1 to 4294967295"),
+            ("1m,inodes=-1", "expected a number from 1 to 4294967295"),
+            ("1m,inodes=", "expected a number from 1 to 4294967295"),
+            ("1m,nodes=1", "expected a number of bytes above 0"),
+        ] {
+            let error = size(bad).unwrap_err();
+            assert!(error.contains(why) && !error.contains('\n'), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn processes_are_at_least_one() {
+        assert_eq!(Setting::tasks("4194304"), Ok(Setting::Tasks(4_194_304)));
+        for bad in ["", "0", "-1", "1.5", "many", "4194305"] {
+            assert!(Setting::tasks(bad).unwrap_err().contains("expected one from 1 to 4194304"), "{bad}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pod::HostName;
 use pod::exec::Word;
-use pod::isolators::{CapabilitySet, Quantity};
+use pod::isolators::{CapabilitySet, Capacity, Quantity};
 use pod::manifest::{Restart, Users, Volume};
 use pod::name::{EnvName, VolumeName};
 use pod::network::{Published, Settings};
@@ -23,6 +23,10 @@ pub struct PodSettings {
     pub host_name: Option<HostName>,
     /// Whose users its apps' users are.
     pub users: Option<Users>,
+    /// How much its /dev/shm holds.
+    pub shm: Option<Capacity>,
+    /// The most processes and threads of all its apps.
+    pub tasks: Option<u32>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// What is said about its network.
@@ -50,6 +54,10 @@ pub enum Setting {
     Memory(Quantity),
     /// The most CPU time.
     Cpu(Quantity),
+    /// The most processes and threads.
+    Tasks(u32),
+    /// How much its /tmp holds, in memory.
+    Tmp(Capacity),
     /// Capabilities that it has beside those of the image.
     Add(Capabilities),
     /// Capabilities that it doesn't have.
@@ -85,6 +93,10 @@ pub struct AppOptions {
     pub memory: Option<Quantity>,
     /// The most CPU time.
     pub cpu: Option<Quantity>,
+    /// The most processes and threads.
+    pub tasks: Option<u32>,
+    /// How much its /tmp holds, in memory.
+    pub tmp: Option<Capacity>,
     /// Capabilities that it has beside those of the image.
     pub add: Capabilities,
     /// Capabilities that it doesn't have.
@@ -147,6 +159,8 @@ impl AppOptions {
             Setting::Mount(mount) => self.mounts.push(mount),
             Setting::Memory(memory) => self.memory = Some(memory),
             Setting::Cpu(cpu) => self.cpu = Some(cpu),
+            Setting::Tasks(tasks) => self.tasks = Some(tasks),
+            Setting::Tmp(tmp) => self.tmp = Some(tmp),
             Setting::Add(capabilities) => self.add = self.add.union(capabilities),
             Setting::Drop(capabilities) => self.drop = self.drop.union(capabilities),
             Setting::ReadOnly(read_only) => self.read_only = read_only,

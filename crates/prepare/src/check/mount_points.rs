@@ -29,9 +29,12 @@ pub(super) fn view<'a>(app: &App, root: &'a InRoot) -> Result<View<'a>> {
     places.push(place("/dev/fd", What::Link("/proc/self/fd")));
     let tmp = root.resolve(&"/tmp".parse()?).context("/tmp")?;
     let is_missing = root.stat("/tmp").is_err_and(|error| is_missing(&error));
-    if app.read_only_root || is_missing {
-        let what =
-            if app.read_only_root { "in memory where the root is read-only" } else { "made by the executor" };
+    if app.tmp().is_some() || is_missing {
+        let what = match (app.read_only_root, app.tmp()) {
+            (true, _) => "in memory where the root is read-only",
+            (false, Some(_)) => "in memory, as isolator resource/tmp has it",
+            (false, None) => "made by the executor",
+        };
         places.push(Cover { path: tmp.path, what: What::Empty(Permissions::roots(0o1777), what) });
     }
     let volumes = targets.into_iter().zip(&app.mounts);

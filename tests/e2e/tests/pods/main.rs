@@ -5,6 +5,7 @@
 mod apps;
 mod containment;
 mod hostile_manifests;
+mod limits;
 mod living;
 mod names;
 mod network;
