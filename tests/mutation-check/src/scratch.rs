@@ -81,7 +81,8 @@ impl Scratch {
     pub(super) fn build(&self, suite: &Suite) -> Result<()> {
         let mut cargo = self.cargo(&self.tree);
         match suite.is_end_to_end {
-            true => cargo.args(["build", "-p", "installer"]),
+            // Tests of what `/init` does take it from there, in place of stage1's.
+            true => cargo.args(["build", "-p", "installer", "-p", "stage1-init"]),
             false => cargo.args(["test", "--no-run"]).args(&suite.arguments),
         };
         let output = cargo.output()?;

@@ -51,6 +51,15 @@ pub fn init() -> PathBuf {
     path
 }
 
+/// Returns arguments of `prepare` and `run` for the `/init` to test in place of stage1's: that of
+/// `$GANTRY_TEST_PROGRAMS`, if it has one.
+pub fn changed_init() -> Vec<String> {
+    let programs = std::env::var_os("GANTRY_TEST_PROGRAMS").map(PathBuf::from);
+    let init = programs.map(|programs| programs.join("init")).filter(|init| init.is_file());
+    let option = |init: PathBuf| ["--stage1-init".to_owned(), init.to_string_lossy().into_owned()];
+    init.into_iter().flat_map(option).collect()
+}
+
 /// Returns the stage1 that `make stage1` builds.
 ///
 /// # Panics

@@ -41,7 +41,9 @@ fn refused_or_prepared(gantry: &Gantry, apps: &[Value], more: &Value) -> std::pr
     pod.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let path = gantry.beside("limits.json");
     fs::write(&path, pod.to_string()).unwrap();
-    let arguments = ["--pod-manifest", path.to_str().unwrap()];
+    let init = testing::changed_init();
+    let mut arguments = vec!["--pod-manifest", path.to_str().unwrap()];
+    arguments.extend(init.iter().map(String::as_str));
     gantry.with_images("prepare", &[&image], &arguments).output().unwrap()
 }
 

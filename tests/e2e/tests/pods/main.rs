@@ -4,6 +4,7 @@
 
 mod apps;
 mod containment;
+mod exact;
 mod hostile_manifests;
 mod limits;
 mod living;
