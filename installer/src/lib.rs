@@ -6,6 +6,7 @@
 
 mod apps;
 mod attendant;
+mod bound_options;
 mod cgroups;
 mod cli;
 mod commands;

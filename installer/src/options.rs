@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use pod::digest::Sha256;
-use pod::isolators::{Capacity, Quantity, Unit};
+use pod::isolators::{Quantity, Unit};
 use pod::manifest::Users;
 use pod::{HostName, PodName};
 
 use archive::Limits;
 use pods::logs::{Driver, LogOptions};
-use prepare::apps::{Grouped, PodSettings, Setting, size, tasks};
+use prepare::apps::{Grouped, PodSettings, Setting};
 use prepare::{LayoutArgument, PodEntry, Request, When};
 
 use crate::apps::{self, Apps};
+use crate::bound_options::BoundOptions;
 use crate::context::Context;
 use crate::network_options::NetworkOptions;
 use crate::pull_options::PullOptions;
@@ -64,18 +65,8 @@ pub(crate) struct PodOptions {
         help_heading = POD
     )]
     pub(crate) userns: Option<Users>,
-    /// The most bytes in /dev/shm, which the apps share [default: 64m]
-    #[arg(
-        long,
-        value_name = "BYTES[,inodes=N]",
-        value_parser = size,
-        conflicts_with = "pod_manifest",
-        help_heading = POD
-    )]
-    pub(crate) shm_size: Option<Capacity>,
-    /// The most processes and threads that all apps have at a time [default: the sum of the apps' --pids-limit]
-    #[arg(long, value_name = "N", value_parser = tasks, conflicts_with = "pod_manifest", help_heading = POD)]
-    pub(crate) pod_pids_limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) bounds: BoundOptions,
     /// A label of the pod; it is in its manifest
     #[arg(
         long = "label",
@@ -144,8 +135,7 @@ impl PodOptions {
         let of_pod = name.is_some()
             || hostname.is_some()
             || self.userns.is_some()
-            || self.shm_size.is_some()
-            || self.pod_pids_limit.is_some()
+            || self.bounds.is_given()
             || self.network.is_given()
             || !labels.is_empty()
             || *is_removed_at_end;
@@ -167,8 +157,8 @@ impl PodOptions {
             settings: PodSettings {
                 host_name: self.hostname,
                 users: self.userns,
-                shm: self.shm_size,
-                tasks: self.pod_pids_limit,
+                shm: self.bounds.shm_size,
+                tasks: self.bounds.pod_pids_limit,
                 labels: self.labels.into_iter().collect(),
                 network,
                 published,

@@ -15,6 +15,7 @@ mod pull;
 mod pulling;
 mod request;
 mod session;
+mod size;
 mod volume_argument;
 
 pub use apply::{Prepared, apply};
@@ -24,4 +25,5 @@ pub use pull::RemoteImage;
 pub use pulling::{Pulling, When};
 pub use request::{LayoutArgument, PodEntry, Request};
 pub use session::{Session, Told};
+pub use size::size;
 pub use volume_argument::VolumeArgument;

@@ -7,7 +7,7 @@ use pod::manifest::{Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::text::escape;
 
-use crate::apps::capacity;
+use crate::size::capacity;
 use image::Invalid;
 
 /// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]`,

@@ -15,6 +15,6 @@ mod settings;
 
 pub use group::{Grouped, Said, group};
 pub(crate) use manifest::{Described, pod_manifest};
-pub(crate) use parse::{capacity, environment_file};
-pub use parse::{size, tasks, word};
+pub(crate) use parse::environment_file;
+pub use parse::{tasks, word};
 pub use settings::{AppMount, AppOptions, Capabilities, MountSource, PodSettings, Setting, VolumeOption};

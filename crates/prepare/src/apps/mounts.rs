@@ -11,8 +11,8 @@ use pod::name::VolumeName;
 use pod::path::AbsolutePath;
 use pod::text::escape;
 
-use super::parse::capacity;
 use super::settings::{AppMount, MountSource, VolumeOption};
+use crate::size::capacity;
 use crate::volume_argument::VolumeArgument;
 use image::Invalid;
 
