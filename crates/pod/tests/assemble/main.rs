@@ -210,3 +210,46 @@ fn mounts_in_the_pods_own_places_are_refused() {
         refused(&runtime(&one_app(), &volumes), &image(&spec), "is the pod's own");
     }
 }
+
+#[test]
+fn volumes_in_memory_belong_to_users_of_the_app() {
+    let with = |users: &str, uid: u32, size: &Value| {
+        let volume = json!({"name": "v", "kind": "empty", "uid": uid, "size": size});
+        let entry = json!({"name": "a", "image": {"id": digest(1)},
+                           "mounts": [{"volume": "v", "path": "/v", "appVolume": volume}]});
+        pod_manifest(&entry, &json!({"annotations": [{"name": "gantry/users", "value": users}]}))
+    };
+    for (users, uid, size) in
+        [("own", 65_535, json!("1M")), ("own", 65_536, Value::Null), ("host", 65_536, json!("1M"))]
+    {
+        assert!(assemble(&with(users, uid, &size), &image(&app())).is_ok(), "{users} {uid} {size}");
+    }
+    for users in ["own", "shared"] {
+        let why = "app a: mount at \"/v\": user 65536: expected less than 65536";
+        refused(&with(users, 65_536, &json!("1M")), &image(&app()), why);
+    }
+}
+
+#[test]
+fn what_a_pods_apps_share_is_limited_by_the_pod() {
+    let entry = |isolators: &Value| {
+        let mut spec = app();
+        spec["isolators"] = isolators.clone();
+        json!({"name": "a", "image": {"id": digest(1)}, "app": spec})
+    };
+    let shm = json!([{"name": "resource/shm", "value": {"limit": "1Mi"}}]);
+    let both = json!([shm[0], {"name": "resource/tasks", "value": {"limit": 9}}]);
+    let pod = assemble(&pod_manifest(&entry(&json!([])), &json!({"isolators": both})), &image(&app()));
+    let pod = pod.unwrap();
+    assert_eq!((pod.shm.bytes(), pod.tasks, pod.warnings.len()), (1 << 20, Some(9), 0));
+    let pod = assemble(&pod_manifest(&entry(&shm), &json!({})), &image(&app())).unwrap();
+    assert_eq!((pod.shm.bytes(), pod.tasks, pod.warnings.len()), (64 << 20, None, 1), "{:?}", pod.warnings);
+    assert!(
+        pod.warnings[0].starts_with("isolator resource/shm of app a is not enforced"),
+        "{:?}",
+        pod.warnings
+    );
+    let tmp = json!({"isolators": [{"name": "resource/tmp", "value": {"limit": "1Mi"}}]});
+    let pod = assemble(&pod_manifest(&entry(&json!([])), &tmp), &image(&app())).unwrap();
+    assert!(pod.warnings[0].starts_with("isolator resource/tmp of the pod is not known for pods"));
+}

@@ -177,3 +177,25 @@ fn networks_and_published_ports_are_in_the_manifest() {
         serde_json::from_value::<pod::manifest::PodPort>(port.clone()).unwrap();
     }
 }
+
+#[test]
+fn what_all_apps_share_is_limited_by_isolators_of_the_pod() {
+    let shm = Some(crate::size("1m,inodes=9").unwrap());
+    let settings = PodSettings { shm, tasks: Some(30), ..PodSettings::default() };
+    let bytes = pod_manifest(vec![], &settings, &[]).unwrap();
+    Manifest::parse(&bytes).unwrap();
+    let found: Value = serde_json::from_slice(&bytes).unwrap();
+    let expected = json!([
+        {"name": "resource/shm", "value": {"limit": "1048576", "inodes": 9}},
+        {"name": "resource/tasks", "value": {"limit": 30}},
+    ]);
+    assert_eq!(found["isolators"], expected);
+}
+
+#[test]
+fn processes_and_tmp_of_an_app_are_isolators_of_it() {
+    let found = app("isolators", vec![Setting::tasks("20").unwrap(), Setting::tmp("1k").unwrap()]);
+    let has = |expected: Value| assert!(found.as_array().unwrap().contains(&expected), "{found}");
+    has(json!({"name": "resource/tasks", "value": {"limit": 20}}));
+    has(json!({"name": "resource/tmp", "value": {"limit": "1024", "inodes": 1024}}));
+}
