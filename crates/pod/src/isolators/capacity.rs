@@ -67,17 +67,17 @@ mod tests {
 
     use super::*;
 
-    fn parse(size: Value, inodes: Value) -> Result<(u64, u64)> {
-        Capacity::parse(&size, Some(&inodes)).map(|capacity| (capacity.bytes(), capacity.inodes()))
+    fn parse(size: &Value, inodes: &Value) -> Result<(u64, u64)> {
+        Capacity::parse(size, Some(inodes)).map(|capacity| (capacity.bytes(), capacity.inodes()))
     }
 
     #[test]
     fn inodes_follow_from_the_size_unless_they_are_given() {
-        assert_eq!(parse(json!("64Mi"), Value::Null), Ok((64 << 20, 16_384)));
-        assert_eq!(parse(json!(4096), Value::Null), Ok((4096, 1024)));
-        assert_eq!(parse(json!("7Ei"), Value::Null), Ok((7 << 60, 4_294_967_295)));
-        assert_eq!(parse(json!("1M"), json!(7)), Ok((1_000_000, 7)));
-        assert_eq!(parse(json!("1"), json!("4294967295")), Ok((1, 4_294_967_295)));
+        assert_eq!(parse(&json!("64Mi"), &Value::Null), Ok((64 << 20, 16_384)));
+        assert_eq!(parse(&json!(4096), &Value::Null), Ok((4096, 1024)));
+        assert_eq!(parse(&json!("7Ei"), &Value::Null), Ok((7 << 60, 4_294_967_295)));
+        assert_eq!(parse(&json!("1M"), &json!(7)), Ok((1_000_000, 7)));
+        assert_eq!(parse(&json!("1"), &json!("4294967295")), Ok((1, 4_294_967_295)));
         for (usual, size) in [(Capacity::SHM, "64Mi"), (Capacity::TMP, "256Mi")] {
             assert_eq!(Capacity::parse(&json!(size), None), Ok(usual));
         }
@@ -96,11 +96,11 @@ mod tests {
             (json!(true), "expected text"),
             (Value::Null, "expected text"),
         ] {
-            let error = parse(size.clone(), Value::Null).expect_err("no size").to_string();
+            let error = parse(&size, &Value::Null).expect_err("no size").to_string();
             assert!(error.contains(why) && !error.contains('\n'), "{size}: {error}");
         }
         for inodes in [json!(0), json!(-1), json!("many"), json!(4_294_967_296_u64)] {
-            let error = parse(json!("1M"), inodes.clone()).expect_err("no number of inodes").to_string();
+            let error = parse(&json!("1M"), &inodes).expect_err("no number of inodes").to_string();
             assert!(error.contains("expected a number from 1 to 4294967295"), "{inodes}: {error}");
         }
     }
