@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods as JSON for programs; `docs/formats/pods.md` describes it.
 
+use pod::manifest::{PodPort, Port};
 use pods::{App, Description, End, Moment, Outcome, Run};
 use serde_json::{Value, json};
 
@@ -18,6 +19,9 @@ pub(crate) fn object(pod: &Description) -> Value {
         "ended": time(pod.ended()),
         "code": last.and_then(Run::code),
         "apps": pod.apps.iter().map(app).collect::<Vec<_>>(),
+        "network": pod.mode.as_ref().map(ToString::to_string),
+        "addresses": pod.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "ports": pod.ports.iter().map(port).collect::<Vec<_>>(),
         "runs": pod.runs.iter().map(run).collect::<Vec<_>>(),
         "problem": pod.problem,
     })
@@ -29,6 +33,19 @@ fn app(app: &App) -> Value {
         "image": app.image.to_string(),
         "code": app.status.map(|status| status.code),
         "ended": time(app.status.map(|status| status.ended)),
+    })
+}
+
+/// Describes a port of the pod's on the host. What an app's port of this name says is not known here.
+fn port(port: &PodPort) -> Value {
+    let in_pod = port.pod_port.as_ref();
+    json!({
+        "name": port.name.to_string(),
+        "address": port.host_ip.map(|address| address.to_string()),
+        "host": port.host_port,
+        "pod": in_pod.and_then(|port| port.numbers().next()),
+        "count": in_pod.map(Port::count),
+        "protocol": in_pod.map(|port| port.protocol.to_string()),
     })
 }
 
@@ -59,6 +76,7 @@ fn time(moment: Option<Moment>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use pod::network::Mode;
     use pods::State;
 
     use super::*;
@@ -75,6 +93,14 @@ mod tests {
             process: None,
             created: Some(at(1000)),
             apps: vec![App { name: "web".parse().unwrap(), image: image.parse().unwrap(), status: None }],
+            mode: Some(Mode::Private),
+            addresses: vec!["10.177.0.9".parse().unwrap(), "fd67::9".parse().unwrap()],
+            ports: serde_json::from_value(json!([
+                {"name": "publish-1", "hostPort": 8080, "hostIP": "127.0.0.1",
+                 "podPort": {"name": "publish-1", "protocol": "udp", "port": 53, "count": 2}},
+                {"name": "web", "hostPort": 80},
+            ]))
+            .unwrap(),
             runs: vec![
                 Run { started: Some(at(2500)), end: Some(End::Found(at(3000))) },
                 Run { started: Some(at(4001)), end: Some(End::At(at(5999), Outcome::Code(7))) },
@@ -92,6 +118,12 @@ mod tests {
             "ended": 5.999,
             "code": 7,
             "apps": [{"name": "web", "image": image, "code": null, "ended": null}],
+            "network": "private",
+            "addresses": ["10.177.0.9", "fd67::9"],
+            "ports": [
+                {"name": "publish-1", "address": "127.0.0.1", "host": 8080, "pod": 53, "count": 2, "protocol": "udp"},
+                {"name": "web", "address": null, "host": 80, "pod": null, "count": null, "protocol": null},
+            ],
             "runs": [
                 {"started": 2.5, "ended": null, "code": null, "failure": null, "killed": false, "foundEnded": 3.0},
                 {"started": 4.001, "ended": 5.999, "code": 7, "failure": null, "killed": false, "foundEnded": null},

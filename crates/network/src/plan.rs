@@ -133,6 +133,9 @@ impl fmt::Display for Plan {
         for address in self.addresses() {
             writeln!(f, "address {address}")?;
         }
+        for published in &self.published {
+            writeln!(f, "published {published}")?;
+        }
         for (name, value) in self.host_sysctls() {
             writeln!(f, "host net.{} = {value}", name.replace('/', "."))?;
         }

@@ -24,7 +24,7 @@ const SERVICES: &str = "payload/system.slice";
 /// # Errors
 /// If the pod has no such app, or it doesn't run.
 pub fn signal(pod: &Pod, app: &str, signal: Signal) -> Result<()> {
-    let (_, apps) = pod.contents().with_context(|| format!("pod {}", pod.id()))?;
+    let apps = pod.contents().with_context(|| format!("pod {}", pod.id()))?.apps;
     let names: Vec<_> = apps.iter().map(|app| app.name.to_string()).collect();
     let Some(found) = apps.iter().find(|found| found.name.to_string() == app) else {
         return Err(anyhow!("pod {} has no app {}", pod.id(), pod::text::escape(app)))

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a pod directory tells about the pod's apps.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::AsFd;
+
 use anyhow::{Context as _, Result};
 use pod::id::ImageId;
 use pod::layout;
-use pod::manifest::Manifest;
+use pod::manifest::{Manifest, PodPort};
 use pod::name::AppName;
+use pod::network::Settings;
+
+use rustix::fs::{Mode, OFlags, openat};
 
 use crate::directory::Pod;
 use crate::history::Moment;
@@ -35,6 +42,35 @@ pub struct Status {
     pub ended: Moment,
 }
 
+/// What a pod's directory and its manifest say.
+#[derive(Clone, Debug)]
+pub(crate) struct Contents {
+    /// When the pod directory was made.
+    pub(crate) created: Moment,
+    /// The apps, in the manifest's order.
+    pub(crate) apps: Vec<App>,
+    /// What is said about the pod's network.
+    pub(crate) network: Settings,
+    /// Its ports on the host.
+    pub(crate) ports: Vec<PodPort>,
+}
+
+/// Returns what the manifest in a pod directory says about the pod's network.
+///
+/// # Errors
+/// If it can't be read.
+pub fn network_of(directory: impl AsFd) -> Result<Settings> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file =
+        openat(directory, layout::MANIFEST, flags, Mode::empty()).context("cannot open its manifest")?;
+    let mut manifest = Vec::new();
+    File::from(file).take(MANIFEST_MAX).read_to_end(&mut manifest)?;
+    Ok(match Manifest::parse(&manifest).context("its manifest")? {
+        Manifest::Runtime(pod) => pod.annotations.network,
+        Manifest::Pod(pod) => pod.annotations.network,
+    })
+}
+
 impl Pod {
     /// Returns the pod's manifest, as it was stored.
     ///
@@ -45,16 +81,29 @@ impl Pod {
         read.map(|(manifest, _)| manifest).context("it has no manifest")
     }
 
-    /// Returns when the pod directory was made, and its apps in the manifest's order.
-    pub(crate) fn contents(&self) -> Result<(Moment, Vec<App>)> {
+    /// Returns what is said about the pod's network.
+    ///
+    /// # Errors
+    /// If the manifest can't be read.
+    pub fn network(&self) -> Result<Settings> {
+        network_of(&self.directory)
+    }
+
+    /// Reads what the pod's directory and its manifest say.
+    pub(crate) fn contents(&self) -> Result<Contents> {
         let (manifest, stat) = self.read(layout::MANIFEST, MANIFEST_MAX)?.context("it has no manifest")?;
         let manifest = Manifest::parse(&manifest).context("its manifest")?;
         let apps: Vec<_> = match &manifest {
             Manifest::Runtime(pod) => pod.apps.iter().map(|app| (app.name.clone(), app.image_id)).collect(),
             Manifest::Pod(pod) => pod.apps.iter().map(|app| (app.name.clone(), app.image.id)).collect(),
         };
+        let (network, ports) = match manifest {
+            Manifest::Runtime(pod) => (pod.annotations.network, Vec::new()),
+            Manifest::Pod(pod) => (pod.annotations.network, pod.ports),
+        };
         let app = |(name, image)| self.status(&name).map(|status| App { name, image, status });
-        Ok((Moment::of_change(&stat), apps.into_iter().map(app).collect::<Result<_>>()?))
+        let apps = apps.into_iter().map(app).collect::<Result<_>>()?;
+        Ok(Contents { created: Moment::of_change(&stat), apps, network, ports })
     }
 
     /// Returns an app's status, if it has one.

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A pod's description: all that lists and reports print about it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use pod::PodName;
 use pod::id::PodId;
 use pod::layout;
+use pod::manifest::PodPort;
+use pod::network::{Mode, Settings};
 use store::DataDir;
 
-use crate::contents::App;
+use crate::contents::{App, Contents};
 use crate::directory::Pod;
 use crate::history::{self, Moment, Run};
+use crate::network;
+use crate::process::Process;
 use crate::state::{State, look};
 
 /// What is known about a pod.
@@ -31,6 +36,12 @@ pub struct Description {
     pub created: Option<Moment>,
     /// The apps, in the manifest's order.
     pub apps: Vec<App>,
+    /// Which network the pod has; `None` if its manifest can't be read.
+    pub mode: Option<Mode>,
+    /// Its addresses, if it runs and has a network of its own.
+    pub addresses: Vec<IpAddr>,
+    /// Its ports on the host.
+    pub ports: Vec<PodPort>,
     /// The runs, oldest first.
     pub runs: Vec<Run>,
     /// Why parts of this are missing.
@@ -47,12 +58,17 @@ impl Description {
     /// If the state can't be told.
     pub fn of(pod: &Pod) -> Result<Self> {
         let seen = look(pod)?;
-        let process = seen.process.map(|process| process.id());
+        let process = seen.process.as_ref().map(Process::id);
         let mut description = Self { process, ..Self::empty(pod.id(), pod.path().to_owned(), seen.state) };
         let contents = pod.contents().and_then(|contents| Ok((contents, history::read(pod)?, pod.name()?)));
         match contents {
-            Ok(((created, apps), runs, name)) => {
+            Ok((Contents { created, apps, network: Settings { mode, .. }, ports }, runs, name)) => {
+                if let (Some(process), true) = (&seen.process, mode != Mode::Host) {
+                    // It may be ending: then it has none.
+                    description.addresses = network::addresses(pod.id(), process).unwrap_or_default();
+                }
                 (description.created, description.apps, description.runs) = (Some(created), apps, runs);
+                (description.mode, description.ports) = (Some(mode), ports);
                 description.name = name;
             }
             Err(error) => description.problem = Some(format!("{error:#}")),
@@ -74,6 +90,9 @@ impl Description {
             process: None,
             created: None,
             apps: Vec::new(),
+            mode: None,
+            addresses: Vec::new(),
+            ports: Vec::new(),
             runs: Vec::new(),
             problem: None,
         }

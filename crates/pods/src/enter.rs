@@ -146,7 +146,7 @@ fn limits(text: &str) -> Vec<(Resource, Rlimit)> {
 
 /// Returns the app that is meant.
 fn which(pod: &Pod, app: Option<&str>) -> Result<AppName> {
-    let (_, apps) = pod.contents().with_context(|| format!("pod {}", pod.id()))?;
+    let apps = pod.contents().with_context(|| format!("pod {}", pod.id()))?.apps;
     let names = || apps.iter().map(|app| app.name.in_manifest()).collect::<Vec<_>>().join(", ");
     match (app, apps.as_slice()) {
         (None, [only]) => Ok(only.name.clone()),

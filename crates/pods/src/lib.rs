@@ -17,6 +17,7 @@ mod ended;
 mod enter;
 mod history;
 pub mod logs;
+mod network;
 mod process;
 mod remove;
 mod select;
@@ -28,7 +29,7 @@ mod wait;
 
 pub use app::signal as signal_app;
 pub use calendar::{Utc, stamp};
-pub use contents::{App, Status};
+pub use contents::{App, Status, network_of};
 pub use description::Description;
 pub use directory::{Pod, ids, names, strangers};
 pub use ended::{Gone, collect, release};

@@ -146,6 +146,9 @@ mod tests {
             process: None,
             created: Some(Moment::now()),
             apps: Vec::new(),
+            mode: None,
+            addresses: Vec::new(),
+            ports: Vec::new(),
             runs: vec![Run { started: Some(Moment::now()), end }],
             problem: None,
         }

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use pod::manifest::PodPort;
+use pod::network::Published;
 use pod::text::one_line;
 use pods::{Description, End, Waited};
 use report::Hint as _;
@@ -68,6 +70,9 @@ fn text(pod: &Description) -> String {
         lines.push(("code", code(pod)));
     }
     lines.extend(pod.process.map(|process| ("process", process.to_string())));
+    lines.extend(pod.mode.as_ref().map(|mode| ("network", mode.to_string())));
+    lines.extend(pod.addresses.iter().map(|address| ("address", address.to_string())));
+    lines.extend(pod.ports.iter().map(|one| ("port", port(one))));
     lines.extend((pod.runs.len() > 1).then(|| ("runs", pod.runs.len().to_string())));
     lines.extend(pod.problem.clone().map(|problem| ("damaged", problem)));
     let mut text: String =
@@ -81,4 +86,12 @@ fn text(pod: &Description) -> String {
         text += &format!("{:<12}{}: {how}\n", "app", one_line(&app.name.in_manifest()));
     }
     text
+}
+
+/// Describes a port of the host as `--publish` has it; or by its name, if an app's port of this name says the rest.
+fn port(port: &PodPort) -> String {
+    let Some(in_pod) = &port.pod_port else { return format!("{} as {}", port.host_port, port.name) };
+    let first = in_pod.numbers().next().unwrap_or_default();
+    let published = Published::new(port.host_ip, in_pod.protocol, port.host_port, first, in_pod.count());
+    published.map_or_else(|error| error.to_string(), |published| published.to_string())
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Networks of pods: published ports, names, and what a pod does not reach.
 
+mod seen;
+
 use std::fs;
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
