@@ -87,8 +87,6 @@ pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
 pub(crate) const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
 /// The directory of launch files, in stage1.
 const LAUNCH_FILES: &str = "etc/gantry/launch";
-/// The hosts file, in stage1, for apps that have none.
-pub(crate) const HOSTS: &str = "etc/gantry/hosts";
 /// The resolv.conf, in stage1, for apps that have none. Absent with `--net=none`, unless servers or domains are given,
 /// and with the host's network if the host has none.
 pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";

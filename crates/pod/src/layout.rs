@@ -127,6 +127,14 @@ pub fn is_cgroup(name: &str) -> bool {
     name.strip_prefix(CGROUP).is_some_and(|id| id.parse::<PodId>().is_ok())
 }
 
+/// The hosts file, in stage1, for apps that have none.
+pub const HOSTS: &str = "etc/gantry/hosts";
+
+/// Returns the hosts file, in stage1, of an app whose tree has one that says something.
+pub fn own_hosts(app: &AppName) -> String {
+    format!("{HOSTS}-{app}")
+}
+
 /// Returns an image's directory, in stage1.
 pub fn image(id: &ImageId) -> String {
     format!("{IMAGES}/{id}")

@@ -28,7 +28,7 @@ use crate::enter::volumes::{self, Volume};
 use crate::exchange::view::{DEV, PLACES, TMP};
 use crate::failure::warn;
 use crate::load::store::Store;
-use crate::load::trees::{self, Tree};
+use crate::load::trees::{self, Tree, says_nothing};
 use crate::load::zone::Zone;
 use crate::names::POD;
 use crate::plan::{Root, Supplied};
@@ -116,21 +116,16 @@ fn tmp(app: &InRoot, capacity: Option<Capacity>, users: &Users) -> Result<()> {
     Ok(())
 }
 
-/// Mounts a file of the pod's if the image has none: the image's is never overwritten (appc spec, `OS-SPEC`).
+/// Mounts a file of the pod's if the image has none, or if it has the image's lines: what the image says is never lost
+/// (appc spec, `OS-SPEC`).
 fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
     let path = path(file.at)?;
-    if !is_free(app, &path)? {
+    if !file.completes && !is_free(app, &path)? {
         return Ok(());
     }
     let source = clone_tree(&format!("{POD}/{}", file.source), Submounts::No)?;
     set_attributes(&source, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)?;
     Ok(attach(source, app.open_as(&path, OFlags::PATH, Mode::empty())?)?)
-}
-
-/// Tells whether a file about names has nothing but comments.
-fn says_nothing(content: &[u8]) -> bool {
-    let lines = content.split(|byte| *byte == b'\n');
-    lines.map(<[u8]>::trim_ascii).all(|line| line.is_empty() || line.starts_with(b"#"))
 }
 
 /// Tells whether there is a placeholder at `path`, or a file that says nothing. If there is nothing, a placeholder is made.

@@ -38,6 +38,8 @@ pub struct Loaded {
     pub stage1: Option<TreeId>,
     /// Each app's tree.
     pub trees: BTreeMap<AppName, Tree>,
+    /// The hosts files of the apps' trees, of those that have one that says something.
+    pub hosts: BTreeMap<AppName, String>,
     /// The trees that are in the store. They can't be removed as long as this value exists.
     pub store: Store,
 }
@@ -63,17 +65,20 @@ pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
     }
     let pod = Pod::assemble(id, &manifest, &images)?;
     let trees = trees::of_apps(&layers, &stage1, &pod)?;
-    let mut all = BTreeMap::new();
+    let (mut all, mut hosts) = (BTreeMap::new(), BTreeMap::new());
     for app in &pod.apps {
         let root = trees::open(&trees[&app.name], &stage1, &store);
-        let found = root.and_then(|root| credentials(&root, app));
+        let found = root.and_then(|root| {
+            hosts.extend(trees::hosts(&root).map(|text| (app.name.clone(), text)));
+            credentials(&root, app)
+        });
         all.insert(app.name.clone(), found.with_context(|| format!("app {}", app.name))?);
     }
     let stage1 = match layers {
         Layers::Overlay { stage1, .. } => Some(stage1),
         Layers::Copy => None,
     };
-    Ok(Loaded { pod, credentials: all, stage1, trees, store })
+    Ok(Loaded { pod, credentials: all, stage1, trees, hosts, store })
 }
 
 /// Reads the pod's layers. A missing file means that the pod's trees are copies.

@@ -13,6 +13,9 @@ use sys::InRoot;
 
 use crate::load::store::Store;
 
+/// More than a hosts file has that people write.
+const HOSTS_MAX: u64 = 64 << 10;
+
 /// An app's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tree {
@@ -100,4 +103,16 @@ pub(crate) fn open(tree: &Tree, stage1: &InRoot, store: &Store) -> Result<InRoot
                 .with_context(|| format!("cannot open the {} of tree {tree}", layout::IMAGE_ROOTFS))
         }
     }
+}
+
+/// Returns the text of a tree's hosts file, if it says something.
+pub(crate) fn hosts(root: &InRoot) -> Option<String> {
+    let content = root.read_file("etc/hosts", HOSTS_MAX).ok()?;
+    (!says_nothing(&content)).then(|| String::from_utf8_lossy(&content).into_owned())
+}
+
+/// Tells whether a file about names has nothing but comments.
+pub(crate) fn says_nothing(content: &[u8]) -> bool {
+    let lines = content.split(|byte| *byte == b'\n');
+    lines.map(<[u8]>::trim_ascii).all(|line| line.is_empty() || line.starts_with(b"#"))
 }

@@ -101,8 +101,9 @@ fn of_root(root: &Root) -> Vec<String> {
     ));
     lines.extend(tmp.map(|tmp| format!("  \"{TMP}\": {}", in_memory(tmp))));
     let supplied = supplied.iter();
-    lines.extend(supplied.map(|Supplied { at, source }| {
-        format!("  \"{at}\": {source}, where the tree has none{}", writable(true))
+    lines.extend(supplied.map(|Supplied { at, source, completes }| {
+        let when = if *completes { "with what the tree's says" } else { "where the tree has none" };
+        format!("  \"{at}\": {source}, {when}{}", writable(true))
     }));
     lines.extend(mounts.iter().map(|Mount { source, target, read_only }| {
         let source = match source {

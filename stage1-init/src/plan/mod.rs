@@ -35,6 +35,7 @@ use crate::load::zone::Zone;
 use crate::names::{self, Role};
 use limits::Limits;
 
+use root::Hosts;
 pub use root::{Root, Supplied};
 
 /// The mode of a file that all in the pod's root may read.
@@ -132,12 +133,9 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     plan.write(names::MACHINE_ID, format!("{}\n", pod.id.machine_id()));
     let hosts = naming::hosts(pod, &host.network);
     let resolv_conf = naming::resolv_conf(pod, &host.network, &mut plan.warnings);
-    let supplied = root::Supplies { hosts: hosts.is_some(), resolv_conf: resolv_conf.is_some() };
-    let files = [(names::HOSTS, hosts), (names::RESOLV_CONF, resolv_conf)];
-    files
-        .into_iter()
-        .filter_map(|(path, file)| Some((path, file?)))
-        .for_each(|(path, file)| plan.write(path, file));
+    let has_resolv_conf = resolv_conf.is_some();
+    resolv_conf.into_iter().for_each(|file| plan.write(names::RESOLV_CONF, file));
+    hosts.iter().for_each(|hosts| plan.write(layout::HOSTS, hosts.pods()));
     plan.warnings.extend(naming::of_hosts_network(pod, &loaded.credentials));
     plan.limits = limits::of_pod(pod, host.controllers, &mut plan.warnings);
     let own_users = match host.ids {
@@ -161,7 +159,15 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     for ((app, limits), own) in pod.apps.iter().zip(&limits).zip(own_users) {
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, own.is_some());
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
-        let root = root::root(app, &loaded.trees[&app.name], first_id, supplied);
+        let hosts = match (&hosts, loaded.hosts.get(&app.name)) {
+            (None, _) => Hosts::None,
+            (Some(_), None) => Hosts::Pods,
+            (Some(hosts), Some(own)) => {
+                plan.write(layout::own_hosts(&app.name), hosts.complete(own));
+                Hosts::Own
+            }
+        };
+        let root = root::root(app, &loaded.trees[&app.name], first_id, hosts, has_resolv_conf);
         plan.directories.push((root.at.clone(), Directory::Kept));
         plan.roots.push(root);
     }

@@ -12,8 +12,27 @@ use pod::{Accounts, Pod};
 
 use crate::load::network::Network;
 
-/// Returns the hosts file for apps that have none, if there is to be one.
-pub(super) fn hosts(pod: &Pod, network: &Network) -> Option<String> {
+/// What hosts files are completed with.
+pub(super) struct Hosts<'h> {
+    /// The file that the pod has.
+    text: &'h str,
+    lines: Vec<Entry>,
+}
+
+impl Hosts<'_> {
+    /// Returns the hosts file for apps that have none.
+    pub(super) fn pods(&self) -> String {
+        complete(self.text, &self.lines)
+    }
+
+    /// Returns the hosts file for an app whose tree has this one.
+    pub(super) fn complete(&self, own: &str) -> String {
+        complete(own, &self.lines)
+    }
+}
+
+/// Returns what hosts files are made of, if apps are to have any.
+pub(super) fn hosts<'h>(pod: &Pod, network: &'h Network) -> Option<Hosts<'h>> {
     let addresses: Vec<IpAddr> = network.plan.iter().flat_map(network::plan::Plan::addresses).collect();
     let host_name = pod.host_name.as_ref().map_or_else(|| pod.id.host_name(), ToString::to_string);
     let mut lines = entries(&host_name, &addresses);
@@ -25,8 +44,8 @@ pub(super) fn hosts(pod: &Pod, network: &Network) -> Option<String> {
     );
     match pod.network.hosts {
         HostsFile::None => None,
-        HostsFile::Own => Some(complete("", &lines)),
-        HostsFile::Host => Some(complete(network.hosts.as_deref().unwrap_or_default(), &lines)),
+        HostsFile::Own => Some(Hosts { text: "", lines }),
+        HostsFile::Host => Some(Hosts { text: network.hosts.as_deref().unwrap_or_default(), lines }),
     }
 }
 

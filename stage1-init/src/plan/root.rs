@@ -5,7 +5,7 @@ use pod::isolators::Capacity;
 use pod::{App, Mount, layout};
 
 use crate::load::trees::Tree;
-use crate::names::{HOSTS, RESOLV_CONF};
+use crate::names::RESOLV_CONF;
 
 /// An app's file system tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,28 +26,48 @@ pub struct Root {
     pub mounts: Vec<Mount>,
 }
 
-/// A file of the pod's that an app sees if its tree has none, and can't write to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A file of the pod's that an app sees, and can't write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supplied {
     /// Where it goes in the app's root.
     pub at: &'static str,
     /// Its path in stage1.
-    pub source: &'static str,
+    pub source: String,
+    /// Whether it has what the tree's file says. If not, it counts where the tree has none.
+    pub completes: bool,
 }
 
-/// Which files there are to supply apps with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Supplies {
-    pub(super) hosts: bool,
-    pub(super) resolv_conf: bool,
+/// The hosts file that an app is supplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hosts {
+    /// None.
+    None,
+    /// The pod's.
+    Pods,
+    /// The tree's, completed.
+    Own,
 }
 
 /// Plans an app's root.
-pub(super) fn root(app: &App, tree: &Tree, first_id: Option<u32>, supplies: Supplies) -> Root {
-    let hosts = Supplied { at: "/etc/hosts", source: HOSTS };
-    let resolv_conf = Supplied { at: "/etc/resolv.conf", source: RESOLV_CONF };
-    let all = [supplies.hosts.then_some(hosts), supplies.resolv_conf.then_some(resolv_conf)];
-    let supplied = all.into_iter().flatten().collect();
+pub(super) fn root(
+    app: &App,
+    tree: &Tree,
+    first_id: Option<u32>,
+    hosts: Hosts,
+    has_resolv_conf: bool,
+) -> Root {
+    let source = match hosts {
+        Hosts::None => None,
+        Hosts::Pods => Some(layout::HOSTS.to_owned()),
+        Hosts::Own => Some(layout::own_hosts(&app.name)),
+    };
+    let hosts = source.map(|source| Supplied { at: "/etc/hosts", source, completes: hosts == Hosts::Own });
+    let resolv_conf = has_resolv_conf.then(|| Supplied {
+        at: "/etc/resolv.conf",
+        source: RESOLV_CONF.into(),
+        completes: false,
+    });
+    let supplied = [hosts, resolv_conf].into_iter().flatten().collect();
     Root {
         at: layout::app(&app.name),
         tree: tree.clone(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Networks of pods: published ports, names, and what a pod does not reach.
 
+mod names;
 mod seen;
 
 use std::fs;
