@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use pods::logs::Logging;
 use rustix::process::setsid;
 
+use crate::network_attendant;
 use crate::pod_process::{self, InitOptions};
 
 /// The name (`argv[0]`) under which this program becomes a pod in the background.
@@ -27,6 +28,7 @@ pub(crate) fn start(pod: &Path, options: &InitOptions, logging: Logging) -> Resu
     let mut command = Command::new(PROGRAM);
     command.arg0(NAME).arg(pod).args(options.debug.then_some(DEBUG)).env_clear().current_dir("/");
     command.envs(std::env::var_os("TERM").map(|term| ("TERM", term)));
+    command.envs(network_attendant::said());
     command.stdin(Stdio::null()).stdout(Stdio::from(logging.stdout)).stderr(Stdio::from(logging.stderr));
     command.spawn().context("cannot start a process for the pod")
 }

@@ -15,6 +15,7 @@ mod detached;
 mod entered;
 mod exit;
 mod help;
+mod network_attendant;
 mod network_options;
 mod options;
 mod pod_json;

@@ -3,9 +3,11 @@
 
 use std::net::IpAddr;
 
+use anyhow::Result;
 use clap::Args;
 use clap::error::ErrorKind;
 use pod::network::{Forwarding, HostName, HostsFile, Mode, MoreHost, Published, Settings, check_distinct};
+use pods::cni::{self, Places};
 
 /// The heading of these options.
 const NETWORK: &str = "Options of the network";
@@ -13,7 +15,8 @@ const NETWORK: &str = "Options of the network";
 /// A pod's network.
 #[derive(Debug, Args)]
 pub(crate) struct NetworkOptions {
-    /// The pod's network: private (its own), none (loopback alone) or host [default: private]
+    /// The pod's network: private (its own), none (loopback alone), host, or cni:NAME (its own, connected by the plugins
+    /// of the host's CNI network) [default: private]
     #[arg(
         long = "net",
         visible_alias = "network",
@@ -25,6 +28,9 @@ pub(crate) struct NetworkOptions {
     /// Publish a port of the pod on the host: [ADDRESS:]HOST:POD[/udp], both may be ranges, as 8000-8009:80-89
     #[arg(short, long = "publish", value_name = "PORTS", help_heading = NETWORK, conflicts_with = "pod_manifest")]
     published: Vec<Published>,
+    /// A name by which other pods with such names find this one; those pods reach all of its ports
+    #[arg(long = "net-alias", visible_alias = "network-alias", value_name = "NAME", help_heading = NETWORK, conflicts_with = "pod_manifest")]
+    aliases: Vec<HostName>,
     /// Make the host forward IPv4 (net.ipv4.ip_forward=1) if it doesn't; it stays so
     #[arg(long, help_heading = NETWORK, conflicts_with = "pod_manifest")]
     set_forwarding: bool,
@@ -50,10 +56,26 @@ impl NetworkOptions {
     pub(crate) fn check(&self) -> Result<(), clap::Error> {
         let refused = |why: String| clap::Error::raw(ErrorKind::ArgumentConflict, why);
         check_distinct(&self.published).map_err(|error| refused(error.to_string()))?;
-        match (self.mode, self.published.first()) {
+        if let (Some(mode @ (Mode::None | Mode::Host)), Some(alias)) = (&self.mode, self.aliases.first()) {
+            return Err(refused(format!(
+                "--net={mode} and --net-alias={alias}: expected --net=private, to be reached by other pods"
+            )));
+        }
+        match (&self.mode, self.published.first()) {
             (Some(mode @ (Mode::None | Mode::Host)), Some(ports)) => Err(refused(format!(
                 "--net={mode} and --publish={ports}: expected --net=private, to publish ports"
             ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the host has the CNI network that is asked for.
+    ///
+    /// # Errors
+    /// Fails if it has none of this name that can be used.
+    pub(crate) fn find(&self) -> Result<()> {
+        match &self.mode {
+            Some(Mode::Cni(name)) => cni::check(&Places::of_environment(), name),
             _ => Ok(()),
         }
     }
@@ -67,7 +89,8 @@ impl NetworkOptions {
     /// Returns what is said: the settings and the published ports.
     pub(crate) fn parts(&self) -> (Settings, Vec<Published>) {
         let settings = Settings {
-            mode: self.mode.unwrap_or_default(),
+            mode: self.mode.clone().unwrap_or_default(),
+            aliases: self.aliases.clone(),
             forwarding: if self.set_forwarding { Forwarding::Set } else { Forwarding::Keep },
             servers: self.servers.clone(),
             search: self.search.clone(),

@@ -19,6 +19,7 @@ use rustix::process::{fchdir, geteuid};
 use store::{About as _, check_guarded, guarded};
 
 use crate::exit::Exit;
+use crate::network_attendant;
 use crate::remover;
 
 /// How `/init` is started.
@@ -49,6 +50,10 @@ pub(crate) fn exec(pod: &Path, options: &InitOptions) -> Result<Infallible> {
     let init = enter(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
     let program = || format!("{}/{} of pod directory {shown}", layout::STAGE1, layout::INIT);
     check_program(&init).with_context(program)?;
+    // What is wrong with a manifest, `/init` says.
+    if let Ok(network) = pods::network_of(CWD) {
+        network_attendant::start(&network).with_context(|| format!("pod directory {shown}"))?;
+    }
     if statat(CWD, layout::REMOVED_AT_END, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok() {
         remover::start(&std::env::current_dir()?)?;
     }

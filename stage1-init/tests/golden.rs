@@ -120,6 +120,7 @@ fn connected(pod: &pod::Pod) -> network::plan::Plan {
         v6: Some(network::addresses::v6(pod.id)),
         mtu: 1500,
         published: pod.published.clone(),
+        is_known: !pod.network.aliases.is_empty(),
         forwards_v6: false,
     }
 }

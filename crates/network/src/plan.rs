@@ -37,6 +37,8 @@ pub struct Plan {
     pub mtu: u32,
     /// The published ports.
     pub published: Vec<Published>,
+    /// Whether it is one of the pods that reach each other.
+    pub is_known: bool,
     /// Whether the host forwards IPv6.
     pub forwards_v6: bool,
 }
@@ -54,9 +56,10 @@ impl Plan {
 
     /// Returns the rules of the pod's table.
     pub fn rules(&self) -> Vec<Rule> {
-        let Self { v4, v6, published, forwards_v6, .. } = self;
-        let veth = self.veth();
-        rules(&Subject { veth: &veth, v4: *v4, v6: *v6, published, forwards_v6: *forwards_v6 })
+        let Self { v4, v6, published, is_known, forwards_v6, .. } = self;
+        let (veth, v4, v6) = (self.veth(), *v4, *v6);
+        let (is_known, forwards_v6) = (*is_known, *forwards_v6);
+        rules(&Subject { veth: &veth, v4, v6, published, is_known, forwards_v6 })
     }
 
     /// Returns the sysctls of the veth on the host. They go with it.

@@ -23,6 +23,7 @@ const MTU: u16 = 4;
 const LINK_INFO: u16 = 18;
 const ALIAS: u16 = 20;
 const FAMILIES: u16 = 26;
+const GROUP: u16 = 27;
 const NAMESPACE: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
@@ -74,13 +75,30 @@ pub(crate) struct Route {
     pub(crate) link: Option<u32>,
 }
 
-/// Asks for a pair of connected links: `name` here, down and without an address, and `peer` in another namespace.
-pub(crate) fn new_pair(name: &str, alias: &str, peer: &str, namespace: BorrowedFd<'_>, mtu: u32) -> Request {
+/// A pair of connected links.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair<'a> {
+    /// The one here, which is down and has no address.
+    pub(crate) name: &'a str,
+    /// What people are told of it.
+    pub(crate) alias: &'a str,
+    /// The number of its group; 0 is that of all links.
+    pub(crate) group: u32,
+    /// The other one.
+    pub(crate) peer: &'a str,
+    /// The size of the largest packet.
+    pub(crate) mtu: u32,
+}
+
+/// Asks for a pair of links; the peer is in another namespace.
+pub(crate) fn new_pair(pair: Pair<'_>, namespace: BorrowedFd<'_>) -> Request {
+    let Pair { name, alias, group, peer, mtu } = pair;
     let namespace = namespace.as_raw_fd().cast_unsigned();
     let message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, 0))
         .text(NAME, name)
         .text(ALIAS, alias)
         .number(MTU, mtu)
+        .number(GROUP, group)
         .nest(LINK_INFO, |message| {
             message.text(INFO_KIND, "veth").nest(INFO_DATA, |message| {
                 message.nest(PEER, |message| {
@@ -274,9 +292,11 @@ mod tests {
     fn a_pair_is_made_in_two_namespaces() {
         let null = std::fs::File::open("/dev/null").unwrap();
         let fd = std::os::fd::AsFd::as_fd(&null);
-        let bytes = body(new_pair("gantry9", "pod", "eth0", fd, 1500));
+        let pair = Pair { name: "gantry9", alias: "pod", group: 7, peer: "eth0", mtu: 1500 };
+        let bytes = body(new_pair(pair, fd));
         let attribute = |bytes: &[u8], kind| attribute(bytes, kind).unwrap().to_vec();
         assert_eq!(attribute(&bytes[16..], NAME), b"gantry9\0");
+        assert_eq!(attribute(&bytes[16..], GROUP), 7_u32.to_ne_bytes());
         let info = attribute(&bytes[16..], LINK_INFO);
         assert_eq!(attribute(&info, INFO_KIND), b"veth\0");
         let peer = attribute(&attribute(&info, INFO_DATA), PEER);

@@ -13,6 +13,7 @@ use sys::namespaces::in_network;
 use crate::addresses::{Range, preferred, v6};
 use crate::conntrack;
 use crate::error::Error;
+use crate::firewall::rules::KNOWN;
 use crate::firewall::{foreign, table};
 use crate::netlink::socket::Socket;
 use crate::plan::{LOOPBACK, LOOPBACK_INDEX, POD_LINK, POD_SYSCTLS, Plan, veth};
@@ -38,6 +39,8 @@ pub struct Wanted {
     pub published: Vec<Published>,
     /// The ranges that its address may come from, the best one first.
     pub ranges: Vec<Range>,
+    /// Whether it is one of the pods that reach each other.
+    pub is_known: bool,
     /// What is done about a host that forwards nothing.
     pub forwarding: Forwarding,
 }
@@ -93,7 +96,9 @@ impl Reserved {
     pub fn connect(&self, namespace: BorrowedFd<'_>) -> Result<(), Error> {
         let Self { plan, sysctls, route, table, .. } = self;
         let (veth, alias) = (plan.veth(), format!("pod {}", plan.pod));
-        route.all(&[route::new_pair(&veth, &alias, POD_LINK, namespace, plan.mtu)]).map_err(no_veth)?;
+        let group = if plan.is_known { KNOWN } else { 0 };
+        let pair = route::Pair { name: &veth, alias: &alias, group, peer: POD_LINK, mtu: plan.mtu };
+        route.all(&[route::new_pair(pair, namespace)]).map_err(no_veth)?;
         let index = index_of(route, &veth)?;
         // The rules come before what they guard against becomes possible.
         table::fill(table, &veth, &plan.rules())?;
@@ -201,6 +206,7 @@ fn plan(
         v6: sysctls.has_ipv6().then(|| v6(wanted.pod)),
         mtu,
         published: wanted.published.clone(),
+        is_known: wanted.is_known,
         forwards_v6: sysctls.is_on("ipv6/conf/all/forwarding"),
     })
 }

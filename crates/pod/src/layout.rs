@@ -35,6 +35,8 @@
 //!     name                         the pod's name, if it has one
 //!     removed-at-end               there if the pod is removed when it has ended
 //!     logs/APP.log                 what an app of a detached pod has written
+//!     attendant.N                  the socket of the attendant of the network, while the pod's process N starts
+//!     cni                          how plugins have connected the pod, until they have taken that back
 //! ```
 //!
 //! APP and NAME are names of apps and volumes, escaped if they are not plain ([`crate::name`]). Names are relative to
@@ -81,6 +83,10 @@ pub const OWN_INIT: &str = "own-init";
 pub const REMOVED_AT_END: &str = "removed-at-end";
 /// What a detached pod's apps have written, in the pod directory.
 pub const LOGS: &str = "logs";
+/// How plugins have connected the pod, in the pod directory; there until they have taken that back.
+pub const CNI: &str = "cni";
+/// That file while it is being written.
+pub const NEW_CNI: &str = "cni.new";
 /// The pod's manifest, in the pod directory.
 pub const MANIFEST: &str = "container";
 /// Stage1's root, in the pod directory.
@@ -125,6 +131,13 @@ pub fn cgroup(id: PodId) -> String {
 /// Tells whether a cgroup has the name of a pod's.
 pub fn is_cgroup(name: &str) -> bool {
     name.strip_prefix(CGROUP).is_some_and(|id| id.parse::<PodId>().is_ok())
+}
+
+/// Returns the socket of the attendant of the network, in the pod directory, for the pod's process of this number.
+///
+/// The installer makes it before it becomes that process, so a start that fails disturbs no other.
+pub fn attendant(process: u32) -> String {
+    format!("attendant.{process}")
 }
 
 /// The hosts file, in stage1, for apps that have none.

@@ -6,7 +6,7 @@ mod protocol;
 mod published;
 mod settings;
 
-pub use mode::Mode;
+pub use mode::{CniName, Mode};
 pub use protocol::Protocol;
 pub use published::{Published, check_distinct};
 pub use settings::{Forwarding, HostName, HostsFile, MoreHost, NET, Settings};

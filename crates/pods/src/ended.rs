@@ -6,11 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use pod::PodName;
 use pod::id::PodId;
+use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 use store::DataDir;
 use store::staging::Mounted;
 use sys::locks::is_locked_alone;
 
+use crate::aliases;
+use crate::cni;
 use crate::directory::{Pod, ids, names};
 use crate::history::{self, End, Moment};
 use crate::remove::{remove, remove_locked};
@@ -24,9 +27,13 @@ pub type Gone = (PodId, Result<(), Mounted>);
 /// If nobody has recorded when a pod ended, that is written down now, and counts from now on.
 pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
     let mut gone = Vec::new();
+    if let Err(error) = aliases::refresh(data_dir) {
+        data_dir.listener.warn(&format!("names of pods: {error:#}"));
+    }
     for id in ids(data_dir)? {
         data_dir.interrupt.check()?;
         let Some(pod) = Pod::open(data_dir, id)? else { continue };
+        disconnect(data_dir, &pod)?;
         if !is_due(data_dir, &pod, grace)? {
             continue;
         }
@@ -57,6 +64,18 @@ pub fn release(data_dir: &DataDir, name: &PodName) -> Result<()> {
         if pod.is_removed_at_end()? && look(&pod)?.state == State::Exited {
             // If something keeps it there, the name is taken, which is said then.
             let _ = remove(data_dir, pod)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a pod from its network that was not when it ended, because what was to do that was killed.
+fn disconnect(data_dir: &DataDir, pod: &Pod) -> Result<()> {
+    if pod.has(layout::CNI)? && !look(pod)?.state.is_alive() {
+        // The next pod may be in order.
+        if let Err(error) = cni::release(pod, &data_dir.interrupt) {
+            data_dir.interrupt.check()?;
+            data_dir.listener.warn(&format!("{error:#}"));
         }
     }
     Ok(())

@@ -7,9 +7,11 @@
 //! Invariants: a state is what the kernel's locks say, never what a file says that a killed process has left. A process
 //! is signalled only through a descriptor of it (pidfd_open(2)) that was checked to hold its pod's lock.
 
+mod aliases;
 mod app;
 mod calendar;
 mod cgroup;
+pub mod cni;
 mod contents;
 mod description;
 mod directory;
@@ -27,6 +29,7 @@ mod up;
 mod usage;
 mod wait;
 
+pub use aliases::refresh as refresh_aliases;
 pub use app::signal as signal_app;
 pub use calendar::{Utc, stamp};
 pub use contents::{App, Status, network_of};

@@ -17,6 +17,12 @@ use crate::process::Process;
 const OF_LINK: &str = "20";
 const LOOPBACK: &str = "lo";
 
+/// Tells whether this network, a host's, forwards IPv6: without that, no pod reaches another by it.
+pub(crate) fn forwards_v6() -> bool {
+    let value = fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding");
+    value.is_ok_and(|value| value.trim() != "0")
+}
+
 /// Returns the addresses of the pod whose process this is, IPv4 first; none if it has no network of its own (yet).
 ///
 /// # Errors

@@ -102,7 +102,8 @@ impl Process {
         }
     }
 
-    pub(crate) fn handle(&self) -> &OwnedFd {
+    /// Returns the descriptor that becomes readable when the process has ended.
+    pub fn handle(&self) -> &OwnedFd {
         &self.handle
     }
 }

@@ -13,6 +13,7 @@ use store::DataDir;
 use store::staging::{self, Locked, Mounted, is_called};
 use sys::locks::is_locked_alone;
 
+use crate::cni;
 use crate::directory::Pod;
 use crate::state::{State, look};
 
@@ -57,6 +58,7 @@ pub(crate) fn remove_locked(data_dir: &DataDir, pod: Pod) -> Result<Result<(), M
     if !is_called(&data_dir.containers, &name, &pod.directory)? {
         return Ok(Ok(()));
     }
+    cni::release(&pod, &data_dir.interrupt)?;
     let removed = staging::remove_pod(data_dir, &name, Locked { directory: pod.directory });
     Ok(staging::told_apart(removed)?)
 }

@@ -35,6 +35,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     if let Some(name) = &args.options.name {
         context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
     }
+    args.options.network.find()?;
     let told = Told(&Ui);
     let session = Session::new(&told, &context.interrupt);
     let inputs = Inputs::open(&args.options.request(context), &session)?;

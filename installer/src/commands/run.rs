@@ -76,6 +76,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
 /// Prepares the pod and returns its directory.
 fn prepare(options: PodOptions, context: &Context) -> Result<PathBuf> {
     let (uuid_file, name) = (options.uuid_file.clone(), options.name.clone());
+    options.network.find()?;
     let told = Told(&Ui);
     let session = Session::new(&told, &context.interrupt);
     let inputs = Inputs::open(&options.request(context), &session)?;

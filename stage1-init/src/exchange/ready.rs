@@ -8,10 +8,11 @@
 use std::fs::{self, File};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::chown;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use pod::layout;
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -27,6 +28,8 @@ use crate::names::{OUTCOME_OF_HELPERS, OUTCOME_OF_INIT, READY};
 const YES: &[u8] = b"1";
 /// The question.
 const QUESTION: &[u8] = b"?";
+/// The longest answer: one that says no says why.
+const ANSWER_MAX: usize = 1024;
 
 /// Where the pod's question arrives.
 #[derive(Debug)]
@@ -87,17 +90,50 @@ pub(crate) fn ask() -> Result<()> {
     let address = SocketAddrUnix::new(format!("{OUTCOME_OF_HELPERS}/{READY}"))?;
     connect(&socket, &address).context("cannot reach the pod's process")?;
     let network = File::open("/proc/self/ns/net").context("cannot open the pod's network namespace")?;
-    let passed = [network.as_fd()];
+    ask_over(&socket, network.as_fd()).context("the pod's process has not let the apps start")
+}
+
+/// Asks over a socket whether apps may start, and waits for the answer.
+fn ask_over(socket: &OwnedFd, network: BorrowedFd<'_>) -> Result<()> {
+    let passed = [network];
     let rights = SendAncillaryMessage::ScmRights(&passed);
     let mut space = vec![MaybeUninit::uninit(); rights.size()];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(rights);
-    sendmsg(&socket, &[IoSlice::new(QUESTION)], &mut ancillary, SendFlags::NOSIGNAL)
-        .context("cannot ask the pod's process")?;
-    let mut answer = [0; 1];
-    let count = retry_on_intr(|| read(&socket, &mut answer)).context("cannot hear the pod's process")?;
-    ensure!(answer[..count] == *YES, "the pod's process has not let the apps start");
-    Ok(())
+    sendmsg(socket, &[IoSlice::new(QUESTION)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    let mut answer = [0; ANSWER_MAX];
+    let count = retry_on_intr(|| read(socket, &mut answer))?;
+    match &answer[..count] {
+        YES => Ok(()),
+        b"" => bail!("there was no answer"),
+        why => bail!("{}", String::from_utf8_lossy(why)),
+    }
+}
+
+/// The attendant of the pod's network: a process of the installer's that connects the pod where plugins do, and tells
+/// other pods of it ([`layout::attendant`]). It is asked as `/init` is. What it does lasts as long as the connection.
+#[derive(Debug)]
+pub(crate) struct Attendant(OwnedFd);
+
+impl Attendant {
+    /// Connects to the attendant; the current directory is the pod directory. `None` if there is none.
+    pub(crate) fn find() -> Result<Option<Self>> {
+        let socket = stream(SocketFlags::CLOEXEC)?;
+        match connect(&socket, &SocketAddrUnix::new(layout::attendant(std::process::id()))?) {
+            Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
+            connected => Ok(connected.map(|()| Some(Self(socket)))?),
+        }
+    }
+
+    /// Waits until it has prepared the network.
+    pub(crate) fn ask(&self, network: BorrowedFd<'_>) -> Result<()> {
+        ask_over(&self.0, network).context("the pod's network")
+    }
+
+    /// Returns what must be kept open for as long as the pod has its network.
+    pub(crate) fn descriptor(&self) -> &OwnedFd {
+        &self.0
+    }
 }
 
 fn stream(flags: SocketFlags) -> Result<OwnedFd> {

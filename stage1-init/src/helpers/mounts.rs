@@ -34,7 +34,7 @@ pub(crate) fn run() -> ExitCode {
     if fs::exists(NAMESPACES).unwrap_or(false) {
         return ExitCode::FAILURE;
     }
-    match PODS.begin().context("cannot note that apps may start").and_then(|()| prepare()) {
+    match prepare().and_then(|()| PODS.begin().context("cannot note that apps may start")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // `/init` reports the error, and ends as it does when it can't make a mount itself.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use network::addresses::Range;
 use network::plan::Plan;
 use network::resolver::{RESOLV_CONF, UPSTREAM};
@@ -14,6 +14,8 @@ use network::setup::{self, Reserved, Wanted};
 use network::sysctls::Sysctls;
 use pod::Pod;
 use pod::network::{HostsFile, Mode};
+
+use crate::exchange::ready::Attendant;
 
 /// How much of a file about names is read at most.
 const FILE_MAX: u64 = 64 << 10;
@@ -36,9 +38,17 @@ pub struct Network {
     pub hosts: Option<String>,
 }
 
+/// What is taken for the pod.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    kind: Kind,
+    /// Where it is, the pod's network is not complete without it.
+    attendant: Option<Attendant>,
+}
+
 /// What is done in the pod's network namespace once it is there.
 #[derive(Debug)]
-pub(crate) enum Taken {
+enum Kind {
     /// Nothing: it is the host's.
     Hosts,
     /// It stays alone.
@@ -51,48 +61,55 @@ pub(crate) enum Taken {
 pub(crate) fn preview(pod: &Pod) -> Result<Network> {
     let plan = match pod.network.mode {
         Mode::Private => Some(setup::preview(&wanted(pod)?)?),
-        Mode::None | Mode::Host => None,
+        Mode::None | Mode::Host | Mode::Cni(_) => None,
     };
     look(pod, plan, Vec::new())
 }
 
 /// Takes what has to be the pod's.
 pub(crate) fn take(pod: &Pod) -> Result<(Network, Taken)> {
-    let taken = match pod.network.mode {
-        Mode::Host => Taken::Hosts,
-        Mode::None => Taken::Alone(Sysctls::open()?),
-        Mode::Private => Taken::Connected(Box::new(setup::reserve(&wanted(pod)?)?)),
+    let attendant = Attendant::find().context("cannot reach the attendant of the pod's network")?;
+    let kind = match &pod.network.mode {
+        Mode::Cni(name) if attendant.is_none() => {
+            bail!("nothing connects the pod to {name}: expected it to be started by gantry run or start")
+        }
+        Mode::Host => Kind::Hosts,
+        Mode::None | Mode::Cni(_) => Kind::Alone(Sysctls::open()?),
+        Mode::Private => Kind::Connected(Box::new(setup::reserve(&wanted(pod)?)?)),
     };
-    let (plan, warnings) = match &taken {
-        Taken::Connected(reserved) => (Some(reserved.plan.clone()), reserved.warnings.clone()),
-        Taken::Hosts | Taken::Alone(_) => (None, Vec::new()),
+    let (plan, warnings) = match &kind {
+        Kind::Connected(reserved) => (Some(reserved.plan.clone()), reserved.warnings.clone()),
+        Kind::Hosts | Kind::Alone(_) => (None, Vec::new()),
     };
-    Ok((look(pod, plan, warnings)?, taken))
+    Ok((look(pod, plan, warnings)?, Taken { kind, attendant }))
 }
 
 impl Taken {
     /// Returns the descriptors that a process must keep for as long as the pod is to have its network.
     pub(crate) fn descriptors(&self) -> Vec<RawFd> {
-        match self {
-            Self::Hosts | Self::Alone(_) => Vec::new(),
-            Self::Connected(reserved) => reserved.descriptors().map(|one| one.as_raw_fd()).collect(),
-        }
+        let mut all: Vec<_> = match &self.kind {
+            Kind::Hosts | Kind::Alone(_) => Vec::new(),
+            Kind::Connected(reserved) => reserved.descriptors().map(|one| one.as_raw_fd()).collect(),
+        };
+        all.extend(self.attendant.iter().map(|attendant| attendant.descriptor().as_raw_fd()));
+        all
     }
 
     /// Prepares the network namespace of the pod.
     pub(crate) fn prepare(&self, namespace: &OwnedFd) -> Result<()> {
-        match self {
-            Self::Hosts => Ok(()),
-            Self::Alone(sysctls) => Ok(setup::prepare_alone(sysctls, namespace.as_fd())?),
-            Self::Connected(reserved) => Ok(reserved.connect(namespace.as_fd())?),
+        match &self.kind {
+            Kind::Hosts => {}
+            Kind::Alone(sysctls) => setup::prepare_alone(sysctls, namespace.as_fd())?,
+            Kind::Connected(reserved) => reserved.connect(namespace.as_fd())?,
         }
+        self.attendant.iter().try_for_each(|attendant| attendant.ask(namespace.as_fd()))
     }
 
     /// Does what the apps need not wait for. Returns warnings.
     pub(crate) fn settle(&self) -> Result<Vec<String>> {
-        match self {
-            Self::Hosts | Self::Alone(_) => Ok(Vec::new()),
-            Self::Connected(reserved) => Ok(reserved.settle()?),
+        match &self.kind {
+            Kind::Hosts | Kind::Alone(_) => Ok(Vec::new()),
+            Kind::Connected(reserved) => Ok(reserved.settle()?),
         }
     }
 }
@@ -103,7 +120,8 @@ fn wanted(pod: &Pod) -> Result<Wanted> {
         Ok(list) => list.split(',').map(str::parse).collect::<Result<_, _>>().context(RANGES)?,
     };
     let forwarding = pod.network.forwarding;
-    Ok(Wanted { pod: pod.id, published: pod.published.clone(), ranges, forwarding })
+    let is_known = !pod.network.aliases.is_empty();
+    Ok(Wanted { pod: pod.id, published: pod.published.clone(), ranges, is_known, forwarding })
 }
 
 fn look(pod: &Pod, plan: Option<Plan>, warnings: Vec<String>) -> Result<Network> {

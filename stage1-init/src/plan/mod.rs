@@ -122,7 +122,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         ids: host.ids,
         failure_code: options.failure_code,
         network: host.network.plan.clone(),
-        network_mode: pod.network.mode,
+        network_mode: pod.network.mode.clone(),
         warnings: [pod.warnings.clone(), host.network.warnings.clone()].concat(),
         ..Plan::default()
     };

@@ -68,7 +68,7 @@ pub(super) fn resolv_conf(pod: &Pod, network: &Network, warnings: &mut Vec<Strin
     let asked = Asked { servers: servers.clone(), search };
     let says_nothing = asked == Asked::default();
     match mode {
-        Mode::Private => {
+        Mode::Private | Mode::Cni(_) => {
             let host = network.resolv_conf.as_deref().unwrap_or_default();
             let (configuration, warning) = for_pod(host, &network.upstream, &asked);
             warnings.extend(warning.map(str::to_owned));

@@ -2,10 +2,11 @@
 //! Fetches Debian packages for images, once, into `.cache`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rootfs_build::apt;
 use rootfs_build::deb::Deb;
 
@@ -42,4 +43,22 @@ pub fn fetch_all(names: &[&str]) -> Result<Vec<Deb>> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
     paths.sort();
     paths.iter().map(|path| Deb::open(path)).collect()
+}
+
+/// Writes the programs that a package has in a directory, into another.
+///
+/// # Errors
+/// Fails if the package is unavailable, or has none there.
+pub fn programs(name: &str, directory: &Path, into: &Path) -> Result<()> {
+    let package = fetch(name)?.into_iter().find(|package| package.name == name);
+    let entries = package.context("apt has fetched another package")?.entries()?;
+    let mut count = 0;
+    for entry in entries.into_iter().filter(|entry| entry.path.parent() == Some(directory)) {
+        let path = into.join(entry.path.file_name().context("a program has a name")?);
+        fs::write(&path, entry.contents)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        count += 1;
+    }
+    ensure!(count > 0, "{name} has nothing in {}", directory.display());
+    Ok(())
 }

@@ -19,6 +19,7 @@ const FAMILY: u32 = 15;
 const PROTOCOL: u32 = 16;
 const INPUT_NAME: u32 = 6;
 const OUTPUT_NAME: u32 = 7;
+const INPUT_GROUP: u32 = 21;
 /// `NFT_CT_*`, and bits of their values (include/uapi/linux/netfilter/nf_conntrack_common.h).
 const STATE: u32 = 0;
 const STATUS: u32 = 2;
@@ -52,6 +53,7 @@ enum Is {
 pub(super) fn part(message: Message, part: &Part) -> Message {
     match part {
         Part::From(link) => compare(meta(message, INPUT_NAME), Is::Equal, &link_name(link)),
+        Part::FromGroup(group) => compare(meta(message, INPUT_GROUP), Is::Equal, &group.to_ne_bytes()),
         Part::To(link) => compare(meta(message, OUTPUT_NAME), Is::Equal, &link_name(link)),
         Part::ToOtherThan(prefix) => compare(meta(message, OUTPUT_NAME), Is::Different, prefix.as_bytes()),
         Part::Ipv4 => family(message, V4),

@@ -10,6 +10,9 @@ use pod::network::Published;
 /// What the names of all veths of pods begin with.
 pub const VETHS: &str = "gantry";
 
+/// The group of links (`IFLA_GROUP`) that the veths of pods with aliases are in: such pods reach each other.
+pub const KNOWN: u32 = 0x6761_6e74;
+
 /// A chain of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chain {
@@ -90,6 +93,8 @@ impl Block {
 pub enum Part {
     /// The packet came by this link.
     From(String),
+    /// The packet came by a link of this group.
+    FromGroup(u32),
     /// The packet leaves by this link.
     To(String),
     /// The packet leaves by a link whose name does not begin so.
@@ -152,6 +157,8 @@ pub struct Subject<'a> {
     pub v6: Option<Ipv6Addr>,
     /// The published ports.
     pub published: &'a [Published],
+    /// Whether it is one of the pods that reach each other.
+    pub is_known: bool,
     /// Whether the host forwards IPv6. If it doesn't, a connection from outside to a published port is refused at
     /// once, by the host itself, instead of timing out.
     pub forwards_v6: bool,
@@ -159,7 +166,7 @@ pub struct Subject<'a> {
 
 /// Returns a pod's rules.
 pub fn rules(subject: &Subject<'_>) -> Vec<Rule> {
-    let Subject { veth, v4, v6, published, forwards_v6 } = *subject;
+    let Subject { veth, v4, v6, published, is_known, forwards_v6 } = *subject;
     let mut all = Vec::new();
     let mut add = |chain, parts: Vec<Part>| all.push(Rule { chain, parts });
     let from = || Part::From(veth.into());
@@ -176,9 +183,12 @@ pub fn rules(subject: &Subject<'_>) -> Vec<Rule> {
     }
     add(Chain::Guard, vec![from(), Part::Ipv6, Part::Drop]);
 
-    // Neither other pods nor the host's neighbours reach what is not published.
+    // Neither the host's neighbours nor other pods reach what is not published, but for pods that know each other.
     add(Chain::Forward, vec![to(), Part::Known, Part::Accept]);
     add(Chain::Forward, vec![to(), Part::Redirected, Part::Accept]);
+    if is_known {
+        add(Chain::Forward, vec![to(), Part::FromGroup(KNOWN), Part::Accept]);
+    }
     add(Chain::Forward, vec![to(), Part::Drop]);
 
     for ports in published {
@@ -232,6 +242,7 @@ impl fmt::Display for Part {
         let family = |block: &Block| if block.address.is_ipv4() { "ip" } else { "ip6" };
         match self {
             Self::From(link) => write!(f, "iifname {link}"),
+            Self::FromGroup(group) => write!(f, "iifgroup {group:#x}"),
             Self::To(link) => write!(f, "oifname {link}"),
             Self::ToOtherThan(links) => write!(f, "oifname != {links}*"),
             Self::Ipv4 => f.write_str("meta nfproto ipv4"),
@@ -268,10 +279,28 @@ mod tests {
     use super::*;
 
     fn text(v6: Option<Ipv6Addr>, published: &[&str]) -> Vec<String> {
+        text_of(v6, published, false)
+    }
+
+    fn text_of(v6: Option<Ipv6Addr>, published: &[&str], is_known: bool) -> Vec<String> {
         let published: Vec<_> = published.iter().map(|text| text.parse().unwrap()).collect();
         let v4 = Ipv4Addr::new(10, 177, 0, 10);
-        let subject = Subject { veth: "gantry9", v4, v6, published: &published, forwards_v6: false };
+        let subject =
+            Subject { veth: "gantry9", v4, v6, published: &published, is_known, forwards_v6: false };
         rules(&subject).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_pod_that_others_know_lets_them_through_before_it_drops() {
+        let all = text_of(None, &[], true);
+        let forward: Vec<_> = all.iter().filter(|line| line.starts_with("forward")).collect();
+        let expected = [
+            "forward: oifname gantry9 ct state established,related accept",
+            "forward: oifname gantry9 ct status dnat accept",
+            "forward: oifname gantry9 iifgroup 0x67616e74 accept",
+            "forward: oifname gantry9 drop",
+        ];
+        assert_eq!(forward, expected);
     }
 
     #[test]

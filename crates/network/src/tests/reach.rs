@@ -115,6 +115,20 @@ fn what_is_not_published_is_reached_by_the_host_alone() {
 }
 
 #[gate::root_test]
+fn pods_that_know_each_other_are_reached_on_all_ports_by_each_other_alone() {
+    let world = World::new();
+    let (one, other, third) = (world.known_pod(), world.known_pod(), world.pod(&[]));
+    for (family, address) in one.addresses().iter().enumerate() {
+        assert_eq!(other.namespace.tcp(&at(address, 80)).unwrap(), other.addresses()[family]);
+        assert_eq!(other.namespace.udp(&at(address, 53)).unwrap(), other.addresses()[family]);
+        assert!(third.namespace.is_barred(&at(address, 80)), "it has no alias");
+    }
+    for address in third.addresses() {
+        assert!(one.namespace.is_barred(&at(&address, 80)), "it knows nobody");
+    }
+}
+
+#[gate::root_test]
 fn a_pod_reaches_nothing_of_the_hosts_loopback() {
     let world = World::new();
     let pod = world.pod(&[]);

@@ -146,9 +146,8 @@ impl World {
         let (host, outside) = (Namespace::new(), Namespace::new());
         host.run(|| {
             let socket = Socket::open(None).unwrap();
-            socket
-                .all(&[route::up("lo", 1), route::new_pair("up0", "", "eth0", outside.as_fd(), 1400)])
-                .unwrap();
+            let pair = route::Pair { name: "up0", alias: "", group: 0, peer: "eth0", mtu: 1400 };
+            socket.all(&[route::up("lo", 1), route::new_pair(pair, outside.as_fd())]).unwrap();
             connect(&socket, "up0", HOST, OUTSIDE);
             let default = |to: &str| route::default_route("up0", index(&socket, "up0"), to.parse().unwrap());
             socket.all(&OUTSIDE.map(default)).unwrap();
@@ -168,8 +167,17 @@ impl World {
 
     /// Starts a pod, with servers on its ports 80 (TCP) and 53 (UDP).
     pub(super) fn pod(&self, published: &[&str]) -> Pod {
+        self.start(&wanted(published))
+    }
+
+    /// Starts a pod that reaches other such pods.
+    pub(super) fn known_pod(&self) -> Pod {
+        self.start(&Wanted { is_known: true, ..wanted(&[]) })
+    }
+
+    fn start(&self, wanted: &Wanted) -> Pod {
         let namespace = Namespace::new();
-        let reserved = self.reserve(published).unwrap();
+        let reserved = self.host.run(|| reserve(wanted)).unwrap();
         self.host.run(|| reserved.connect(namespace.as_fd())).unwrap();
         let warnings = reserved.settle().unwrap();
         namespace.serve_tcp(80);
@@ -201,6 +209,7 @@ pub(super) fn wanted(published: &[&str]) -> Wanted {
         pod: PodId::from_random(bytes),
         published: published.iter().map(|text| text.parse().unwrap()).collect(),
         ranges: Range::usual(),
+        is_known: false,
         forwarding: Forwarding::Keep,
     }
 }

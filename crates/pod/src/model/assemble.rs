@@ -112,7 +112,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
     pod.add_limits(&manifest.isolators);
     pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
     pod.network = manifest.annotations.network.clone();
-    let mut ports = HostPorts::new(&manifest.ports, pod.network.mode)?;
+    let mut ports = HostPorts::new(&manifest.ports, pod.network.mode.clone())?;
     for entry in &manifest.apps {
         let PodApp { name, image: id, app: own, mounts: named, read_only_root, annotations } = entry;
         let image = image_of(&id.id, images)?;

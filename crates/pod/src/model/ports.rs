@@ -70,12 +70,14 @@ impl HostPorts {
 
     fn publish(&mut self, name: &PortName, port: &Port, host: u16, address: Option<IpAddr>) -> Result<()> {
         let first = port.numbers().next().expect("a range of ports has a first one");
-        let has = match self.mode {
+        let has = match &self.mode {
             Mode::Private => {
                 let published = Published::new(address, port.protocol, host, first, port.count());
                 self.published.push(published.map_err(|error| error.within(format_args!("port {name}")))?);
                 return Ok(());
             }
+            // Plugins publish it.
+            Mode::Cni(_) => return Ok(()),
             Mode::Host if host == first => return Ok(()),
             Mode::Host => "the host's network",
             Mode::None => "no network",

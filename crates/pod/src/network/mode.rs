@@ -7,8 +7,13 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::text::escape;
 
+/// What the name of a CNI network is told apart by.
+const CNI: &str = "cni:";
+/// The longest name of a CNI network: it is in messages and in files of plugins.
+const NAME_MAX: usize = 64;
+
 /// Which network a pod has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// A network of its own, with a way out and published ports.
     #[default]
@@ -17,6 +22,41 @@ pub enum Mode {
     None,
     /// The host's.
     Host,
+    /// A network of its own that the plugins of one of the host's CNI networks connect.
+    Cni(CniName),
+}
+
+/// The name of a CNI network (CNI specification, section 1, `name`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CniName(String);
+
+impl CniName {
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CniName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for CniName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if !begins || text.len() > NAME_MAX || !text.bytes().all(is_allowed) {
+            return Err(Error::new(format!(
+                "invalid name of a CNI network {}: expected letters, digits, \"_\", \".\" and \"-\"",
+                escape(text)
+            )));
+        }
+        Ok(Self(text.to_owned()))
+    }
 }
 
 impl fmt::Display for Mode {
@@ -25,6 +65,7 @@ impl fmt::Display for Mode {
             Self::Private => "private",
             Self::None => "none",
             Self::Host => "host",
+            Self::Cni(name) => return write!(f, "{CNI}{name}"),
         })
     }
 }
@@ -33,10 +74,19 @@ impl FromStr for Mode {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::Private, Self::None, Self::Host];
-        all.into_iter().find(|mode| mode.to_string() == text).ok_or_else(|| {
-            Error::new(format!("unknown network {}: expected private, none or host", escape(text)))
-        })
+        match text {
+            "private" => return Ok(Self::Private),
+            "none" => return Ok(Self::None),
+            "host" => return Ok(Self::Host),
+            _ => {}
+        }
+        match text.strip_prefix(CNI) {
+            Some(name) => Ok(Self::Cni(name.parse()?)),
+            None => Err(Error::new(format!(
+                "unknown network {}: expected private, none, host or cni:NAME",
+                escape(text)
+            ))),
+        }
     }
 }
 
@@ -45,13 +95,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mode_is_one_of_three_words() {
-        for mode in [Mode::Private, Mode::None, Mode::Host] {
-            assert_eq!(mode.to_string().parse(), Ok(mode));
+    fn a_mode_is_a_word_or_names_a_network() {
+        for text in ["private", "none", "host", "cni:web-1"] {
+            assert_eq!(text.parse::<Mode>().unwrap().to_string(), text);
         }
         assert_eq!(
             "bridge\n".parse::<Mode>().unwrap_err().to_string(),
-            "unknown network \"bridge\\n\": expected private, none or host"
+            "unknown network \"bridge\\n\": expected private, none, host or cni:NAME"
         );
+        for bad in ["cni:", "cni:-a", "cni:a/b", "cni:a b", &format!("cni:{}", "a".repeat(65))] {
+            let error = bad.parse::<Mode>().unwrap_err().to_string();
+            assert!(error.starts_with("invalid name of a CNI network"), "{error}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a pod's manifest says about its network, in annotations of the pod:
 //!
-//! - `gantry/net`: `private`, `none` or `host`.
+//! - `gantry/net`: `private`, `none`, `host` or `cni:NAME`.
+//! - `gantry/net-alias`: names by which other pods that have such names find this one, with commas between them.
 //! - `gantry/forwarding`: `set`: a host that does not forward IPv4 is made to.
 //! - `gantry/dns`: nameservers in place of the host's, with commas between them; `gantry/dns-search`: domains.
 //! - `gantry/hosts`: `own`, `host` or `none`.
@@ -19,6 +20,7 @@ use crate::text::escape;
 
 /// The annotations' names.
 pub const NET: &str = "gantry/net";
+const NET_ALIAS: &str = "gantry/net-alias";
 const FORWARDING: &str = "gantry/forwarding";
 const DNS: &str = "gantry/dns";
 const DNS_SEARCH: &str = "gantry/dns-search";
@@ -33,6 +35,8 @@ const NAME_MAX: usize = 253;
 pub struct Settings {
     /// Which network it has.
     pub mode: Mode,
+    /// Its names for other pods; without one, it neither knows them nor is reached by them but for its published ports.
+    pub aliases: Vec<HostName>,
     /// What is done about a host that forwards nothing.
     pub forwarding: Forwarding,
     /// Nameservers in place of the host's.
@@ -89,6 +93,7 @@ impl Settings {
         let within = |error: Error| error.within(format_args!("annotation {name}"));
         match name {
             NET => self.mode = value.parse().map_err(within)?,
+            NET_ALIAS => self.aliases = list(value, str::parse).map_err(within)?,
             FORWARDING if value == "set" => self.forwarding = Forwarding::Set,
             FORWARDING => {
                 return Err(within(Error::new(format!("invalid value {}: expected set", escape(value)))));
@@ -108,6 +113,8 @@ impl Settings {
         let joined = |list: Vec<String>| list.join(",");
         let all = [
             (self.mode != usual.mode).then(|| (NET, self.mode.to_string())),
+            (!self.aliases.is_empty())
+                .then(|| (NET_ALIAS, joined(self.aliases.iter().map(ToString::to_string).collect()))),
             (self.forwarding == Forwarding::Set).then(|| (FORWARDING, "set".into())),
             (!self.servers.is_empty())
                 .then(|| (DNS, joined(self.servers.iter().map(ToString::to_string).collect()))),
@@ -198,6 +205,7 @@ mod tests {
     fn annotations_say_what_the_settings_are() {
         let all = [
             (NET, "host"),
+            (NET_ALIAS, "web,web.example"),
             (FORWARDING, "set"),
             (DNS, "192.0.2.53,2001:db8::53"),
             (DNS_SEARCH, "a.example,."),
@@ -219,7 +227,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_the_annotation() {
         for (name, value, expected) in [
-            (NET, "bridge", "unknown network \"bridge\": expected private, none or host"),
+            (NET, "bridge", "unknown network \"bridge\": expected private, none, host or cni:NAME"),
+            (NET_ALIAS, "", "invalid host name \"\": expected one as db.example"),
             (FORWARDING, "yes", "invalid value \"yes\": expected set"),
             (DNS, "", "invalid address \"\": expected one as 192.0.2.1"),
             (DNS, "192.0.2.1,dns.example", "invalid address \"dns.example\": expected one as 192.0.2.1"),

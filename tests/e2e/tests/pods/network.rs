@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Networks of pods: published ports, names, and what a pod does not reach.
 
+mod cni;
 mod names;
 mod seen;
 
@@ -197,9 +198,13 @@ fn bad_options_are_refused_before_anything_is_prepared() {
     assert_says(&refused(&["-p", "80:80", "-p", "127.0.0.1:80:81"]), &["have a port of the host in common"]);
     assert_says(
         &refused(&["--net", "bridge"]),
-        &["unknown network \"bridge\": expected private, none or host"],
+        &["unknown network \"bridge\": expected private, none, host or cni:NAME"],
     );
     assert_says(&refused(&["--net", "none", "-p", "80:80"]), &["expected --net=private, to publish ports"]);
+    assert_says(
+        &refused(&["--net", "host", "--net-alias", "web"]),
+        &["expected --net=private, to be reached by other pods"],
+    );
     assert_says(&refused(&["--dns", "dns.example"]), &["dns.example"]);
     assert_eq!(gantry.pods(), Vec::<std::path::PathBuf>::new());
 }

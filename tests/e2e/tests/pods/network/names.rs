@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names in pods: an image's own hosts file.
+//! Names in pods: an image's own hosts file, and pods that find each other by their aliases.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use gate::root_test;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use testing::image::script;
-use testing::pods::{Gantry, assert_says, text};
+use testing::pods::{Gantry, Running, assert_says, text, wait_gone};
 use testing::rootfs::{Node, Rootfs};
+
+use super::start;
 
 /// What an image's authors may have written: neither the pod's name nor all of loopback's.
 const OWN: &str = "127.0.0.1 localhost\n192.0.2.7 db # theirs";
@@ -29,4 +37,135 @@ fn an_images_own_hosts_file_is_kept_and_the_pods_name_resolves() {
     let pod = gantry.prepare(&[&image], &["--hosts", "none"]);
     gantry.start(&pod).wait();
     assert_eq!(text(&gantry.start(&pod).wait().1.stdout), format!("{OWN}x\n"), "it is the app's to write");
+}
+
+/// A server on port 80 that shows its hosts file whenever it is asked to.
+const SERVER: &str = "echo ready; while true; do cat /etc/hosts | nc -l -p 80; done";
+
+fn said(gantry: &Gantry, words: &[&str]) -> String {
+    let output = gantry.installer().args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "", "{words:?}");
+    text(&output.stdout)
+}
+
+/// Starts a pod in the background, and returns its address.
+fn server(gantry: &Gantry, image: &Path, name: &str, alias: &[&str]) -> String {
+    let mut words = vec!["run", "-d", "--name", name];
+    words.extend(alias.iter().flat_map(|alias| ["--net-alias", alias]));
+    words.push(image.to_str().unwrap());
+    said(gantry, &words);
+    let status: serde_json::Value =
+        serde_json::from_str(&said(gantry, &["status", "--format", "json", name])).unwrap();
+    status["addresses"][0].as_str().unwrap().to_owned()
+}
+
+/// Returns what the pod at an address has in its hosts file, from the first alias on.
+fn listed(address: &str) -> Vec<String> {
+    let hosts = super::ask_until_it_answers(&format!("{address}:80"));
+    let list = hosts.split_once("# Pods of this host").map_or("", |(_, list)| list);
+    let list = list.lines().skip(1).filter(|line| !line.contains("::"));
+    list.map(str::to_owned).collect()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[root_test]
+fn pods_with_aliases_find_and_reach_each_other() {
+    let gantry = Gantry::new();
+    let image = gantry.image("app", &Rootfs::busybox().unwrap(), &script("app", SERVER));
+    let web = server(&gantry, &image, "web", &["web", "www.example"]);
+    assert_eq!(listed(&web), [format!("{web} web www.example")]);
+    let other = server(&gantry, &image, "other", &[]);
+    assert_eq!(listed(&other), Vec::<String>::new(), "it has asked for nothing");
+    // The app asks at once: the names are there before it starts.
+    let client = "nc web 80 </dev/null; nc www.example 80 </dev/null | grep -c localhost";
+    let (pod, running) = client_of(&gantry, client, &["--net-alias", "client"]);
+    let (code, output) = running.wait();
+    let seen = text(&output.stdout);
+    assert_eq!(code, 0, "{seen}{}", text(&output.stderr));
+    assert_says(&seen, &[&format!("{web} web www.example\n"), " client\n"]);
+    wait_gone(&pod);
+    wait_until("its name is gone", || listed(&web) == [format!("{web} web www.example")]);
+
+    // Without an alias, a pod is not let through, by name or by address.
+    let stranger = format!("nc -w 1 web 80 </dev/null; nc -w 1 {web} 80 </dev/null && echo through; exit 0");
+    let (_, running) = client_of(&gantry, &stranger, &[]);
+    assert_eq!(text(&running.wait().1.stdout), "");
+    for name in ["web", "other"] {
+        said(&gantry, &["stop", name]);
+    }
+    gantry.wait_all();
+    wait_until("no attendant is left", || attendants(&gantry).is_empty());
+}
+
+/// Starts a pod that asks others, by the command that people use.
+fn client_of(gantry: &Gantry, words: &str, options: &[&str]) -> (std::path::PathBuf, Client) {
+    let image = gantry.image("client", &Rootfs::busybox().unwrap(), &script("client", words));
+    let pod = gantry.prepare(&[&image], options);
+    let mut command = gantry.installer();
+    command.arg("start").arg("--attach").arg(&pod);
+    (pod, Client(command))
+}
+
+struct Client(std::process::Command);
+
+impl Client {
+    fn wait(mut self) -> (i32, std::process::Output) {
+        let output = self.0.output().unwrap();
+        (output.status.code().unwrap(), output)
+    }
+}
+
+/// Returns the attendants of networks of this test's pods.
+fn attendants(gantry: &Gantry) -> Vec<i32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_it = |process: &i32| {
+        let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let words = text(&words);
+        words.starts_with("gantry-network\0") && words.contains(gantry.dir().to_str().unwrap())
+    };
+    numbers.filter(is_it).collect()
+}
+
+#[root_test]
+fn the_name_of_a_pod_whose_processes_were_all_killed_goes_with_the_next_collection() {
+    let gantry = Gantry::new();
+    let image = gantry.image("app", &Rootfs::busybox().unwrap(), &script("app", SERVER));
+    let web = server(&gantry, &image, "web", &["web"]);
+    let others = attendants(&gantry);
+    let db = server(&gantry, &image, "db", &["db"]);
+    let both = [format!("{web} web"), format!("{db} db")];
+    let mut found = listed(&web);
+    found.sort_unstable();
+    let mut sorted = both.to_vec();
+    sorted.sort_unstable();
+    assert_eq!(found, sorted);
+    let its: Vec<_> = attendants(&gantry).into_iter().filter(|process| !others.contains(process)).collect();
+    assert_eq!(its.len(), 1);
+    kill(Pid::from_raw(its[0]), Signal::SIGKILL).unwrap();
+    said(&gantry, &["stop", "--force", "db"]);
+    found = listed(&web);
+    found.sort_unstable();
+    assert_eq!(found, sorted, "nobody is there to take it out");
+    said(&gantry, &["gc"]);
+    assert_eq!(listed(&web), [format!("{web} web")]);
+    said(&gantry, &["stop", "web"]);
+    gantry.wait_all();
+}
+
+#[root_test]
+fn a_pod_that_is_started_directly_has_no_names_of_others() {
+    let gantry = Gantry::new();
+    let (_, running): (_, Running) =
+        start(&gantry, "grep -c 'Pods of this host' /etc/hosts; exit 0", &["--net-alias", "web"]);
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "0\n"));
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Names of pods for each other: the hosts files of running pods that have aliases list all such pods of DIR.
+//!
+//! There is no daemon and no list. A pod's attendant refreshes the files of all when the pod starts, before its apps do,
+//! and when it has ended; the next refresh, or `gc`, does what a killed one has not done. What the lists say comes from
+//! the pods that run at that moment and the addresses that the kernel has for them, so a name stays longer than its pod
+//! only until the next of these. Its address is reached by nobody meanwhile, unless another pod has got it, which refreshes
+//! the files if it has an alias itself.
+//!
+//! Each file is in its pod's stage1. Its inode stays: apps have a mount of it. So it is written in place, from the first
+//! line that changes on. Where stage1 is an overlay, the file is in the upper layer; overlayfs passes reads on to it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::{Context as _, Result};
+use pod::layout;
+use pod::network::HostName;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use store::DataDir;
+use sys::locks;
+
+use crate::contents::Contents;
+use crate::directory::{Pod, ids};
+use crate::network::{addresses, forwards_v6};
+use crate::state::look;
+
+/// What the part of the file begins with that is written here.
+const MARK: &str = "# Pods of this host, by their aliases.\n";
+/// More than a hosts file has.
+const LENGTH_MAX: u64 = 1 << 20;
+
+/// A running pod with aliases.
+struct Member {
+    pod: Pod,
+    contents: Contents,
+    addresses: Vec<IpAddr>,
+}
+
+/// Lists the pods with aliases in the hosts files of each of them.
+///
+/// # Errors
+/// If the pods can't be listed. A pod that can't be looked at, or whose file can't be written, is left out.
+pub fn refresh(data_dir: &DataDir) -> Result<()> {
+    // One at a time: what the last one finds counts.
+    locks::alone(&data_dir.containers, &data_dir.interrupt).context("cannot lock the pods' names")?;
+    let refreshed = refresh_locked(data_dir);
+    flock(&data_dir.containers, FlockOperation::Unlock)?;
+    refreshed
+}
+
+fn refresh_locked(data_dir: &DataDir) -> Result<()> {
+    let mut members = Vec::new();
+    for id in ids(data_dir)? {
+        data_dir.interrupt.check()?;
+        members.extend(Pod::open(data_dir, id)?.and_then(|pod| member(pod).ok().flatten()));
+    }
+    let v6 = forwards_v6();
+    let mut list = String::new();
+    for Member { contents, addresses, .. } in &members {
+        for address in addresses.iter().filter(|address| v6 || address.is_ipv4()) {
+            let names: Vec<_> = contents.network.aliases.iter().map(HostName::to_string).collect();
+            list += &format!("{address} {}\n", names.join(" "));
+        }
+    }
+    for Member { pod, contents, .. } in &members {
+        let of_apps = contents.apps.iter().map(|app| layout::own_hosts(&app.name));
+        for path in of_apps.chain([layout::HOSTS.to_owned()]) {
+            // A pod that has ended meanwhile needs none.
+            let _ = write(pod, &format!("{}/{path}", layout::STAGE1), &list);
+        }
+    }
+    Ok(())
+}
+
+/// Returns a pod as a member if it runs and has aliases and addresses.
+fn member(pod: Pod) -> Result<Option<Member>> {
+    let contents = pod.contents()?;
+    if contents.network.aliases.is_empty() {
+        return Ok(None);
+    }
+    let Some(process) = look(&pod)?.process else { return Ok(None) };
+    let addresses = addresses(pod.id(), &process)?;
+    Ok((!addresses.is_empty()).then_some(Member { pod, contents, addresses }))
+}
+
+/// Writes a list to the end of a hosts file, if there is one, in place of the one that is there.
+fn write(pod: &Pod, path: &str, list: &str) -> Result<()> {
+    let Some(file) = pod.open_file(path, OFlags::RDWR)? else { return Ok(()) };
+    let file = File::from(file);
+    let mut text = String::new();
+    (&file).take(LENGTH_MAX).read_to_string(&mut text)?;
+    let whole = with_list(&text, list);
+    let common = text.bytes().zip(whole.bytes()).take_while(|(one, other)| one == other).count();
+    if common < whole.len() {
+        file.write_all_at(&whole.as_bytes()[common..], common as u64)?;
+    }
+    if whole.len() < text.len() {
+        file.set_len(whole.len() as u64)?;
+    }
+    Ok(())
+}
+
+/// Returns a hosts file with this list.
+fn with_list(text: &str, list: &str) -> String {
+    let own = text.find(MARK).map_or(text, |begin| &text[..begin]);
+    let newline = if own.is_empty() || own.ends_with('\n') { "" } else { "\n" };
+    format!("{own}{newline}{MARK}{list}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_takes_the_place_of_the_last_one() {
+        let own = "127.0.0.1 localhost\n10.177.0.9 gantry-1\n";
+        let one = with_list(own, "10.177.0.9 web\n10.177.0.10 db\n");
+        assert_eq!(one, format!("{own}{MARK}10.177.0.9 web\n10.177.0.10 db\n"));
+        assert_eq!(with_list(&one, "10.177.0.9 web\n"), format!("{own}{MARK}10.177.0.9 web\n"));
+        assert_eq!(with_list("127.0.0.1 localhost", ""), format!("127.0.0.1 localhost\n{MARK}"));
+    }
+}

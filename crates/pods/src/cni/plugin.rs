@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Plugins: programs of the host's that connect a pod, called with variables, JSON on stdin, and JSON on stdout (CNI
+//! specification, section 2).
+
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use pod::id::PodId;
+use pod::text::escape;
+use serde_json::Value;
+use store::guarded;
+
+use crate::cni::LINK;
+use crate::cni::config::Places;
+use crate::process::Process;
+
+/// How long a plugin may take. Some wait for a server of addresses.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Where plugins find programs of the host's.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How much of what a plugin says is read.
+const SAID_MAX: u64 = 64 << 10;
+
+/// What plugins are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// To connect the pod.
+    Add,
+    /// To take that back.
+    Delete,
+}
+
+/// What all plugins of a list are called with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) command: Command,
+    pub(crate) pod: PodId,
+    /// A path to the pod's network namespace; empty if it is gone.
+    pub(crate) namespace: &'a str,
+    pub(crate) places: &'a Places,
+}
+
+/// Calls a plugin, and returns its result; null if it has none.
+pub(crate) fn run(plugin: &str, request: &Value, call: &Call<'_>) -> Result<Value> {
+    let program = find(plugin, &call.places.plugins)?;
+    let mut command = std::process::Command::new(&program);
+    command.env_clear().current_dir("/").env("PATH", PATH);
+    command.env("CNI_COMMAND", if call.command == Command::Add { "ADD" } else { "DEL" });
+    command.env("CNI_CONTAINERID", call.pod.to_string()).env("CNI_NETNS", call.namespace);
+    command.env("CNI_IFNAME", LINK).env("CNI_PATH", &call.places.plugins);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let about = || format!("plugin {}", program.display());
+    let mut child = command.spawn().with_context(about)?;
+    let done = talk(&mut child, request);
+    if done.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    done.with_context(about)
+}
+
+fn talk(child: &mut Child, request: &Value) -> Result<Value> {
+    // A request fits into a pipe, so this waits for nothing; a plugin need not read it.
+    let _ = child.stdin.take().context("it has a stdin")?.write_all(request.to_string().as_bytes());
+    if !Process::of_family(child.id())?.ends_within(PATIENCE)? {
+        bail!("it has not ended after {} s", PATIENCE.as_secs());
+    }
+    let (said, complained) = (read(child.stdout.take())?, read(child.stderr.take())?);
+    let result = serde_json::from_slice::<Value>(&said).unwrap_or_default();
+    let status = child.wait()?;
+    if status.success() {
+        return Ok(result);
+    }
+    // An error has `code`, `msg` and maybe `details`.
+    let texts: Vec<_> = ["msg", "details"].into_iter().filter_map(|field| result[field].as_str()).collect();
+    let why = match texts.concat().is_empty() {
+        false => texts.join("; "),
+        true => String::from_utf8_lossy(&complained).trim().to_owned(),
+    };
+    Err(anyhow!("{}", if why.is_empty() { status.to_string() } else { escape(&why) }))
+}
+
+fn read(from: Option<impl std::io::Read>) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    from.context("it has pipes")?.take(SAID_MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Finds a plugin's program, which nobody but root may be able to change.
+fn find(plugin: &str, directories: &OsStr) -> Result<PathBuf> {
+    let all = directories.as_bytes().split(|byte| *byte == b':').filter(|directory| !directory.is_empty());
+    for directory in all {
+        let path = Path::new(OsStr::from_bytes(directory)).join(plugin);
+        match guarded::open(&path) {
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(error).with_context(|| format!("plugin {}", path.display())),
+            Ok(file) => {
+                sys::guarded::check(&file).with_context(|| format!("plugin {}", path.display()))?;
+                return Ok(path);
+            }
+        }
+    }
+    let directories = directories.to_string_lossy();
+    bail!("no plugin {}: expected one in {}", escape(plugin), escape(&directories))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// Calls a plugin that is a script.
+    fn called(script: &str) -> Result<Value> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plugin");
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let places = Places { networks: "/".into(), plugins: directory.path().into() };
+        let pod = "6733c088-a507-4694-aabf-ae0bc1ccaaff".parse().unwrap();
+        let call = Call { command: Command::Add, pod, namespace: "/proc/1/fd/3", places: &places };
+        run("plugin", &json!({"name": "web"}), &call)
+    }
+
+    #[test]
+    fn a_plugin_has_variables_and_a_request_and_says_a_result() {
+        let script = "#!/bin/sh\nread request\n\
+                      echo \"{\\\"request\\\": $request, \\\"of\\\": \\\"$CNI_COMMAND $CNI_CONTAINERID $CNI_NETNS $CNI_IFNAME\\\"}\"\n";
+        let expected = json!({
+            "request": {"name": "web"},
+            "of": "ADD 6733c088-a507-4694-aabf-ae0bc1ccaaff /proc/1/fd/3 eth0",
+        });
+        assert_eq!(called(script).unwrap(), expected);
+        assert_eq!(called("#!/bin/sh\n").unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn an_error_is_one_line() {
+        let error = |script: &str| format!("{:#}", called(script).unwrap_err());
+        let said = error(
+            "#!/bin/sh\necho '{\"code\": 7, \"msg\": \"no addresses\", \"details\": \"of\\n10\"}'; exit 1\n",
+        );
+        assert!(
+            said.ends_with("plugin: no addresses; of\\n10\"") || said.contains("no addresses; of\\n10"),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1);
+        assert!(error("#!/bin/sh\necho broken >&2; exit 1\n").contains("broken"));
+        assert!(error("#!/bin/sh\nexit 3\n").contains("exit status: 3"));
+    }
+
+    #[test]
+    fn a_plugin_that_others_can_write_to_is_not_executed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plugin");
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o757)).unwrap();
+        assert!(find("plugin", directory.path().as_os_str()).is_err());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        find("plugin", directory.path().as_os_str()).unwrap();
+        let error = find("other", directory.path().as_os_str()).unwrap_err().to_string();
+        assert!(error.starts_with("no plugin \"other\""), "{error}");
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The record of a pod's connection, in the pod directory ([`layout::CNI`]): what its plugins need to take it back.
+//!
+//! Two lines of JSON. The first is written before a plugin is called: the configuration as it was then, the directories
+//! of plugins, and the published ports. The second is the plugins' result; without it they were interrupted, and are
+//! asked to take back what they may have done. The file goes once they have. It is locked by the process that works on
+//! it, which is the pod's attendant for as long as the pod runs.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+
+use anyhow::{Context as _, Result};
+use pod::layout;
+use report::Hint as _;
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use serde_json::{Value, json};
+use sys::{Interrupt, locks};
+
+use crate::cni::config::{Configuration, Places};
+use crate::cni::plugin::{Call, Command};
+use crate::directory::Pod;
+
+/// More than a configuration and a result have.
+const LENGTH_MAX: u64 = 1 << 20;
+
+/// A record, locked.
+#[derive(Debug)]
+pub(crate) struct Record {
+    file: File,
+    configuration: Configuration,
+    places: Places,
+    ports: Value,
+    result: Value,
+}
+
+impl Record {
+    /// Writes down that a pod is about to be connected.
+    pub(crate) fn begin(
+        pod: &Pod,
+        configuration: &Configuration,
+        places: &Places,
+        ports: &Value,
+    ) -> Result<Self> {
+        let line = json!({
+            "network": configuration.to_json(),
+            "plugins": places.plugins.to_string_lossy(),
+            "ports": ports,
+        });
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
+        let write = || -> Result<File> {
+            let mode = Mode::RUSR | Mode::WUSR;
+            let file = File::from(openat(&pod.directory, layout::NEW_CNI, flags | OFlags::CLOEXEC, mode)?);
+            locks::is_locked_alone(&file)?;
+            (&file).write_all(format!("{line}\n").as_bytes())?;
+            file.sync_all()?;
+            renameat(&pod.directory, layout::NEW_CNI, &pod.directory, layout::CNI)?;
+            fsync(&pod.directory)?;
+            Ok(file)
+        };
+        let file = write().context("cannot write down how it is connected")?;
+        let (configuration, places, ports) = (configuration.clone(), places.clone(), ports.clone());
+        Ok(Self { file, configuration, places, ports, result: Value::Null })
+    }
+
+    /// Adds the plugins' result.
+    pub(crate) fn connected(&mut self, result: &Value) -> Result<()> {
+        self.result = result.clone();
+        let written = (&self.file).write_all(format!("{result}\n").as_bytes());
+        written.and_then(|()| self.file.sync_data()).context("cannot write down how it is connected")
+    }
+
+    /// Asks the plugins to take the connection back, and removes the record.
+    pub(crate) fn disconnect(&self, pod: &Pod, namespace: &str) -> Result<()> {
+        let Self { configuration, places, ports, result, .. } = self;
+        let call = Call { command: Command::Delete, pod: pod.id(), namespace, places };
+        configuration
+            .delete(&call, ports, result)
+            .with_context(|| format!("CNI network {}", configuration.name))?;
+        unlinkat(&pod.directory, layout::CNI, AtFlags::empty()).context("cannot remove the record of it")
+    }
+
+    /// Opens the record of a pod, and waits for a process that works on it; `None` if there is none by then.
+    fn open(pod: &Pod, interrupt: &Interrupt) -> Result<Option<Self>> {
+        loop {
+            let Some(file) = pod.open_file(layout::CNI, OFlags::RDWR)? else { return Ok(None) };
+            locks::alone(&file, interrupt).context("cannot lock it")?;
+            if !locks::is_called(&pod.directory, c"cni", &file)? {
+                continue;
+            }
+            let mut text = String::new();
+            let file = File::from(file);
+            (&file).take(LENGTH_MAX).read_to_string(&mut text)?;
+            return Self::parse(file, &text).map(Some);
+        }
+    }
+
+    fn parse(file: File, text: &str) -> Result<Self> {
+        let mut lines = text.lines();
+        let mut first: Value = serde_json::from_str(lines.next().unwrap_or_default())?;
+        let result = lines.next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        let configuration = Configuration::parse(first["network"].take())?;
+        let plugins = first["plugins"].as_str().context("expected directories of plugins")?.into();
+        let places = Places { plugins, ..Places::of_environment() };
+        Ok(Self { file, configuration, places, ports: first["ports"].take(), result })
+    }
+}
+
+/// Takes a pod's connection back, if it has one, and its network namespace is gone. Waits for its attendant.
+///
+/// # Errors
+/// If a plugin fails. The record stays then.
+pub fn release(pod: &Pod, interrupt: &Interrupt) -> Result<()> {
+    if !pod.has(layout::CNI)? {
+        return Ok(());
+    }
+    let record =
+        Record::open(pod, interrupt).with_context(|| format!("{} of pod {}", layout::CNI, pod.id()))?;
+    let released = record.map_or(Ok(()), |record| record.disconnect(pod, ""));
+    let about = || format!("cannot take pod {} from its network", pod.id());
+    released
+        .with_context(about)
+        .hint(format!("without {}, nothing is taken back", pod.path().join(layout::CNI).display()))
+}

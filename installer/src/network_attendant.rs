@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The attendant of a pod's network: a process of this program that does what `/init` can't from its private root. It has
+//! the host's plugins connect the pod (`--net=cni:NAME`), and tells the pods with aliases of each other.
+//!
+//! `/init` connects to its socket, passes the pod's network namespace before apps start, and waits for the answer. The
+//! connection ends with the last process that is the pod's: `/init`, or the reaper if `/init` was killed. Then the attendant
+//! takes back what it has done. Where it was killed itself, the next start of the pod, `gc` and `rm` do that.
+
+use std::ffi::OsString;
+use std::io::{self, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{SigSet, Signal};
+use pod::id::PodId;
+use pod::layout;
+use pod::network::{Mode, Settings};
+use pods::cni::{self, Places};
+use pods::{Pod, Process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{chdir, getppid, setsid};
+use store::DataDir;
+use sys::Interrupt;
+
+use crate::ui::Ui;
+
+/// The name (`argv[0]`) under which this program attends to a pod's network.
+pub(crate) const NAME: &str = "gantry-network";
+/// This program's file, even if it was replaced or removed meanwhile.
+const PROGRAM: &str = "/proc/self/exe";
+/// The answer with which apps may start (`stage1-init/src/exchange/ready.rs`). Any other one says why they may not.
+const YES: &[u8] = b"1";
+
+/// Starts the attendant of the pod whose directory is the current one, and which this process is about to become. Does
+/// nothing if its network is complete without one.
+///
+/// # Errors
+/// If it can't be started, or if the host has no such network.
+pub(crate) fn start(network: &Settings) -> Result<()> {
+    match &network.mode {
+        Mode::Cni(name) => cni::check(&Places::of_environment(), name)?,
+        Mode::Private if !network.aliases.is_empty() => {}
+        Mode::Private | Mode::None | Mode::Host => return Ok(()),
+    }
+    let socket = layout::attendant(std::process::id());
+    // A process of this number, which has ended, may have left one.
+    let _ = std::fs::remove_file(&socket);
+    let listener =
+        UnixListener::bind(&socket).context("cannot make the socket of the network's attendant")?;
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg0(NAME)
+        .arg(std::env::current_dir()?)
+        .arg(std::process::id().to_string())
+        .env_clear()
+        .envs(said())
+        .current_dir("/");
+    command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop).context("cannot start the attendant of the pod's network")
+}
+
+/// Returns the variables that say where networks and plugins are.
+pub(crate) fn said() -> impl Iterator<Item = (&'static str, OsString)> {
+    Places::VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
+}
+
+/// Attends to the network of the pod that `words` name.
+pub(crate) fn run(words: &[OsString]) -> Result<()> {
+    let path = PathBuf::from(words.first().context("expected a pod directory")?);
+    let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);
+    setsid().context("cannot leave the caller's session")?;
+    chdir("/")?;
+    // The pod's end ends it. Somebody who stops all processes of a service means the pod.
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]).thread_block()?;
+    let parent: u32 =
+        words.get(1).and_then(|word| word.to_str()?.parse().ok()).context("expected a process")?;
+    let accepted = match Process::of_family(parent) {
+        // If it has another parent by now, that number may be another process's.
+        Ok(process) if is_parent(parent) => accept(&listener, &process),
+        _ => Ok(None),
+    };
+    let _ = std::fs::remove_file(path.join(layout::attendant(parent)));
+    drop(listener);
+    let Some(mut connection) = accepted? else { return Ok(()) };
+    let Some(namespace) = hear(&connection)? else { return Ok(()) };
+    let attendant = Attendant::of(&path)?;
+    let connected = attendant.begin(&namespace);
+    let answer = match &connected {
+        Ok(_) => YES.to_vec(),
+        Err(error) => format!("{error:#}").into_bytes(),
+    };
+    connection.write_all(&answer)?;
+    // Until it is closed: nothing more is said.
+    let _ = hear(&connection);
+    attendant.end(connected?, &namespace)
+}
+
+fn is_parent(process: u32) -> bool {
+    getppid().is_some_and(|parent| parent.as_raw_nonzero().get().unsigned_abs() == process)
+}
+
+/// Waits for the pod's process to connect; `None` if it has ended before.
+fn accept(listener: &UnixListener, parent: &Process) -> Result<Option<UnixStream>> {
+    loop {
+        let mut both = [PollFd::new(listener, PollFlags::IN), PollFd::new(parent.handle(), PollFlags::IN)];
+        match poll(&mut both, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            ready => drop(ready?),
+        }
+        if !both[0].revents().is_empty() {
+            return Ok(Some(listener.accept()?.0));
+        }
+        if !both[1].revents().is_empty() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Waits for the question, and returns the network namespace that comes with it; `None` at the connection's end.
+fn hear(connection: &UnixStream) -> Result<Option<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let heard = rustix::io::retry_on_intr(|| {
+        recvmsg(connection, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    if heard.bytes == 0 {
+        return Ok(None);
+    }
+    match ancillary.drain().next() {
+        Some(RecvAncillaryMessage::ScmRights(mut passed)) => Ok(passed.next()),
+        _ => bail!("the pod's process has not passed its network on"),
+    }
+}
+
+/// What is needed for the pod, which is opened anew each time.
+struct Attendant {
+    dir: PathBuf,
+    id: PodId,
+    interrupt: Interrupt,
+}
+
+impl Attendant {
+    fn of(path: &Path) -> Result<Self> {
+        let selector = pods::Selector::parse(&path.to_string_lossy());
+        let (dir, id) = selector.data_directory()?.context("expected a pod directory")?;
+        Ok(Self { dir, id, interrupt: Interrupt::default() })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&DataDir, &Pod) -> Result<T>) -> Result<T> {
+        let data_dir = DataDir::find(&self.dir, &self.interrupt, &Ui)?.context("the pod is gone")?;
+        let pod = Pod::open(&data_dir, self.id)?.context("the pod is gone")?;
+        act(&data_dir, &pod)
+    }
+
+    /// Does what has to be done before the pod's apps start.
+    fn begin(&self, namespace: &OwnedFd) -> Result<Option<cni::Connected>> {
+        self.with(|data_dir, pod| {
+            let network = pod.network()?;
+            let connected = match &network.mode {
+                Mode::Cni(name) => {
+                    let places = Places::of_environment();
+                    Some(cni::connect(&places, name, pod, namespace.as_fd(), &self.interrupt)?)
+                }
+                _ => None,
+            };
+            if !network.aliases.is_empty() {
+                pods::refresh_aliases(data_dir)?;
+            }
+            Ok(connected)
+        })
+    }
+
+    /// Takes that back.
+    fn end(&self, connected: Option<cni::Connected>, namespace: &OwnedFd) -> Result<()> {
+        self.with(|data_dir, pod| {
+            if !pod.network()?.aliases.is_empty() {
+                pods::refresh_aliases(data_dir)?;
+            }
+            connected.map_or(Ok(()), |connected| connected.disconnect(pod, namespace.as_fd()))
+        })
+    }
+}
