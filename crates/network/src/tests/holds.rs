@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is made stays as long as it has to, and no longer.
 
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::fd::AsFd as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, pause};
 
 use super::world::{Namespace, World};
 use crate::firewall::table;
+use crate::setup::{self, Wanted};
 
 /// Waits until something is so; the kernel takes namespaces apart in its own time.
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -91,6 +95,62 @@ fn what_fails_half_way_goes_with_the_pod() {
     assert_eq!(error.to_string(), format!("cannot make veth {veth}"));
     drop((namespace, reserved));
     until("all is gone", || !world.host.has_link(&veth) && !has_table(&world, &veth));
+}
+
+/// Sets a pod's network up in a process that is killed at one of its system calls: when it has entered or left `calls`
+/// of them. Returns whether it was killed before it was done.
+fn is_killed_after(world: &World, asked: &Wanted, calls: usize) -> bool {
+    let ForkResult::Parent { child } = sys::process::fork().unwrap() else {
+        ptrace::traceme().unwrap();
+        raise(Signal::SIGSTOP).unwrap();
+        let all = world.host.run(|| {
+            let host = File::open("/proc/thread-self/ns/net").unwrap();
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let pod = File::open("/proc/thread-self/ns/net").unwrap();
+            setns(host, CloneFlags::CLONE_NEWNET).unwrap();
+            let reserved = setup::reserve(asked).unwrap();
+            reserved.connect(pod.as_fd()).unwrap();
+            reserved.settle().unwrap();
+            (reserved, pod)
+        });
+        std::mem::forget(all);
+        sys::process::exit_at_once(0);
+    };
+    for _ in 0..=calls {
+        match waitpid(child, None).unwrap() {
+            WaitStatus::Exited(_, code) => {
+                assert_eq!(code, 0);
+                return false;
+            }
+            WaitStatus::Stopped(..) => ptrace::syscall(child, None).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+    kill(child, Signal::SIGKILL).unwrap();
+    while !matches!(waitpid(child, None).unwrap(), WaitStatus::Signaled(..) | WaitStatus::Exited(..)) {}
+    true
+}
+
+#[gate::root_test]
+fn whenever_set_up_is_killed_nothing_is_left_on_the_host() {
+    let world = World::new();
+    let mut calls = 0;
+    loop {
+        let asked = super::world::wanted(&["8080:80", "5353:53/udp"]);
+        let veth = world.host.run(|| setup::preview(&asked)).unwrap().veth();
+        let is_killed = is_killed_after(&world, &asked, calls);
+        let is_clean = || {
+            let ports = || TcpListener::bind("0.0.0.0:8080").is_ok();
+            let routes = world.host.run(|| fs::read_to_string("/proc/thread-self/net/route")).unwrap();
+            !world.host.has_link(&veth) && !routes.contains("gantry") && world.host.run(ports)
+        };
+        until(&format!("all is gone after {calls} stops"), || is_clean() && !has_table(&world, &veth));
+        if !is_killed {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls > 100, "a system call stops twice: {calls}");
 }
 
 #[gate::root_test]

@@ -4,5 +4,6 @@
 mod holds;
 mod reach;
 mod refused;
+mod sniff;
 mod time;
 mod world;
