@@ -16,8 +16,8 @@ use crate::packages;
 /// The busybox applets in the test images.
 const APPLETS: &[&str] = &[
     "sh", "cat", "cp", "cut", "date", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls",
-    "mkdir", "nc", "ps", "pwd", "rm", "seq", "sleep", "sort", "stat", "sync", "test", "touch", "tr", "true",
-    "wc",
+    "mkdir", "nc", "nslookup", "ps", "pwd", "rm", "seq", "sleep", "sort", "stat", "sync", "test", "touch",
+    "tr", "true", "wc",
 ];
 
 /// The packages of the Debian tree that benchmarks unpack; everything they depend on is added.
@@ -104,6 +104,36 @@ impl Rootfs {
         Ok(tree.owned("var/lib/redis", Node::Directory(0o750), 101).with("tmp", Node::Directory(0o1777)))
     }
 
+    /// Returns the tree of Debian's nginx and the libraries it needs, with its user.
+    ///
+    /// # Errors
+    /// Fails if the packages are unavailable.
+    pub fn nginx() -> Result<Self> {
+        let needed =
+            |package: &str| ["lib", "nginx", "zlib1g"].iter().any(|prefix| package.starts_with(prefix));
+        let tree = Self::of_packages("nginx-light", needed)?.with_accounts("www-data", 33);
+        Ok(tree.with("tmp", Node::Directory(0o1777)).with("var/log/nginx", Node::Directory(0o755)))
+    }
+
+    /// Returns the tree of Debian's postgresql, server and client, with its user, and of busybox.
+    ///
+    /// # Errors
+    /// Fails if the packages are unavailable.
+    pub fn postgres() -> Result<Self> {
+        // Code is compiled at run time by a library that is larger than all the rest.
+        let needed = |package: &str| {
+            let prefixes = ["lib", "postgresql", "zlib1g", "tzdata", "busybox"];
+            let is_needed = prefixes.iter().any(|prefix| package.starts_with(prefix));
+            is_needed && !["libllvm", "libperl", "libpython"].iter().any(|large| package.starts_with(large))
+        };
+        let mut tree = Self::of_all_packages(&["busybox-static", "postgresql"], needed)?;
+        for applet in APPLETS {
+            tree.insert(&Path::new("usr/bin").join(applet), Node::Link("busybox".into()), 0);
+        }
+        let tree = tree.with_accounts("postgres", 105).with("tmp", Node::Directory(0o1777));
+        Ok(tree.owned("var/lib/postgresql", Node::Directory(0o750), 105))
+    }
+
     /// Returns a Debian tree of some 250 MB and 12,000 files, documentation included, with the users root and app
     /// (1000).
     ///
@@ -136,9 +166,14 @@ impl Rootfs {
     /// Returns the files of a package and its dependencies, as far as these packages are `wanted`, without
     /// documentation.
     fn of_packages(name: &str, wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        Self::of_all_packages(&[name], wanted)
+    }
+
+    /// Returns the files of these packages and their dependencies likewise.
+    fn of_all_packages(names: &[&str], wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let mut tree = Self::usr_merged();
         let documentation = ["usr/share/doc", "usr/share/man"];
-        for package in packages::fetch(name)?.iter().filter(|package| wanted(&package.name)) {
+        for package in packages::fetch_all(names)?.iter().filter(|package| wanted(&package.name)) {
             tree.unpack(package, |path| !documentation.iter().any(|top| path.starts_with(top)))?;
         }
         Ok(tree)

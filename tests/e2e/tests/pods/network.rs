@@ -4,6 +4,7 @@
 mod cni;
 mod names;
 mod seen;
+mod servers;
 
 use std::fs;
 use std::io::Read as _;
