@@ -26,8 +26,8 @@ FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo fuz
 	--target $(ARCH)-unknown-linux-gnu --features linked
 
 # What measures, and what Gantry is measured beside, PROGRAM:PACKAGE, where it can be had.
-MEASURING := hyperfine tar gzip xz zstd /usr/bin/time
-MEASURING_PACKAGES := hyperfine tar gzip xz-utils zstd time
+MEASURING := hyperfine tar gzip xz zstd /usr/bin/time ip
+MEASURING_PACKAGES := hyperfine tar gzip xz-utils zstd time iproute2
 OTHERS := podman:podman runc:runc crun:crun umoci:umoci skopeo:skopeo systemd-nspawn:systemd-container
 
 .PHONY: all build stage1 one man run test mutants bench check fuzz install setup images help clean

@@ -48,6 +48,12 @@ const STDIO: &str = "\
 Bytes through `cat`, in a pod and without one; the pod's time has its start and end in it. The ratio is to plain
 `cat`.";
 
+const THROUGHPUT: &str = "\
+## Throughput
+
+One stream of TCP, in network namespaces of its own: a host, and a neighbour outside on a veth. Medians of gigabits per
+second, with the slowest and the fastest turn.";
+
 const CALLS: &str = "\
 ## How everybody was called
 
@@ -81,6 +87,8 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
     report.text(STDIO);
     report.rows(&results.stdio, stdio::PLAIN);
     report.text(&without_start(&results.stdio));
+    report.text(THROUGHPUT);
+    report.ways(&results.throughput);
     calls(&mut report, results);
     report.finish()
 }

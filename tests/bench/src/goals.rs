@@ -6,6 +6,7 @@ use crate::compare::Row;
 use crate::memory::Peaks;
 use crate::unit::{mebibytes, seconds};
 use crate::warm::{self, Warm};
+use crate::whole;
 
 /// A goal: an upper limit of a measured value.
 #[derive(Debug)]
@@ -63,6 +64,12 @@ pub(crate) fn of_warm(warm: &Warm, names: &[&str]) -> Vec<Goal> {
     let measured = format!("{:.3} MB", bytes / 1e6);
     goals.push(Goal { what: what.into(), limit, measured, met: Some(bytes <= 1e6) });
     goals
+}
+
+/// The goal of whole runs: what a network of the pod's own costs.
+pub(crate) fn of_whole(rows: &[Row]) -> Goal {
+    let (ours, without) = (&rows[whole::OURS], &rows[whole::WITHOUT_NETWORK]);
+    relative("whole run of `true`, with a network".into(), 1.15, "that with --net=none", ours, without)
 }
 
 /// Goals of memory, for each process of a cold prepare.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::compare::Row;
 use crate::goals::{Goal, median};
 use crate::memory::Peaks;
+use crate::throughput::Way;
 use crate::unit::{mebibytes, seconds};
 use crate::warm::Disk;
 
@@ -75,6 +76,23 @@ impl Report {
         };
         let head = ["image", "a pod", "a pod that ran", "`podman create`"];
         self.table(&head, names.iter().zip(disk).map(row));
+    }
+
+    /// Adds the speeds of streams, and how they were measured.
+    pub(crate) fn ways(&mut self, ways: &[Way]) {
+        let row = |way: &Way| {
+            let mut row = vec![way.name.to_owned()];
+            match (way.median(), way.speeds.as_deref()) {
+                (Ok(median), Ok([slowest, .., fastest])) => {
+                    row.extend([format!("{median:.1}"), format!("{slowest:.1} – {fastest:.1}")]);
+                }
+                (Ok(median), _) => row.extend([format!("{median:.1}"), String::new()]),
+                (Err(reason), _) => row.extend([format!("not available here: {reason}"), String::new()]),
+            }
+            row.push(format!("`{}`", way.command));
+            row
+        };
+        self.table(&["", "Gb/s", "slowest – fastest", "command"], ways.iter().map(row));
     }
 
     /// Adds the commands of all contenders.

@@ -6,6 +6,7 @@ use crate::compare::Row;
 use crate::goals::{self, Goal};
 use crate::images::Image;
 use crate::memory::Peaks;
+use crate::throughput::{self, Way};
 use crate::warm::Warm;
 
 /// Everything that was measured.
@@ -20,13 +21,16 @@ pub(crate) struct Results {
     pub(crate) whole: Vec<Row>,
     pub(crate) memory: Vec<Peaks>,
     pub(crate) stdio: Vec<Row>,
+    pub(crate) throughput: Vec<Way>,
 }
 
 impl Results {
     pub(crate) fn goals(&self) -> Vec<Goal> {
         let mut goals = goals::of_cold(&self.cold);
         goals.extend(goals::of_warm(&self.warm, &self.names()));
+        goals.push(goals::of_whole(&self.whole));
         goals.extend(goals::of_memory(&self.memory));
+        goals.extend(throughput::goals(&self.throughput));
         goals
     }
 

@@ -14,6 +14,10 @@ use crate::compare::{Contender, Row, Turns, compare, in_shell};
 use crate::images::Image;
 use crate::work::{CGROUP, Work};
 
+/// Gantry's rows.
+pub(crate) const OURS: usize = 0;
+pub(crate) const WITHOUT_NETWORK: usize = 2;
+
 const REMOVE_ALL: &str = "rm -rf gantry/containers/*; podman rm -af >/dev/null 2>&1 || :
     for runtime in runc crun; do $runtime --root $runtime delete -f bench 2>/dev/null || :; done; sync";
 
@@ -31,6 +35,10 @@ pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Ro
             in_shell("cd prepared/containers/* && exec ./stage1/init"),
         )
         .after(format!("rm -rf prepared/containers/*; installer --dir prepared prepare --image {id}")),
+        Contender::new(
+            "Gantry: installer run --net=none",
+            format!("installer --dir gantry run --net none --image {id}"),
+        ),
         Contender::new("podman run, with crun", podman("crun")),
         Contender::new("podman run, with runc", podman("runc")),
     ];
