@@ -8,7 +8,8 @@
 //! the files if it has an alias itself.
 //!
 //! Each file is in its pod's stage1. Its inode stays: apps have a mount of it. So it is written in place, from the first
-//! line that changes on. Where stage1 is an overlay, the file is in the upper layer; overlayfs passes reads on to it.
+//! line that changes on. The mount is of the file in the pod directory, also where stage1 is an overlay
+//! (`stage1-init/src/enter/roots.rs`).
 
 use std::fs::File;
 use std::io::Read as _;

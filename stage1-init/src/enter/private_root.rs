@@ -40,7 +40,7 @@ use sys::{InRoot, namespaces};
 use crate::enter::overlay::{self, Upper};
 use crate::enter::roots;
 use crate::enter::users::{Shelf, Users};
-use crate::enter::volumes::{self, Volume};
+use crate::enter::volumes;
 use crate::exchange::outcome;
 use crate::failure::namespace;
 use crate::load::ids::Ids;
@@ -57,7 +57,7 @@ struct Trees {
     /// The directory for the apps' statuses.
     status: OwnedFd,
     devices: OwnedFd,
-    apps: Vec<(OwnedFd, Vec<Volume>)>,
+    apps: Vec<roots::Taken>,
     users: AllUsers,
 }
 
@@ -124,10 +124,10 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
             .context("cannot make a place for the pod's outcome")?,
     )?;
     switch_root().context("cannot enter the private root")?;
-    plan.roots.iter().zip(&trees.apps).try_for_each(|(app, (tree, volumes))| {
+    plan.roots.iter().zip(&trees.apps).try_for_each(|(app, taken)| {
         let users = trees.users.of_app(app);
         users
-            .act(|| roots::mount(app, tree, volumes, plan.zone.as_ref(), users))
+            .act(|| roots::mount(app, taken, plan.zone.as_ref(), users))
             .with_context(|| format!("root of app {}", roots::name(app)))
     })?;
     // The apps' statuses, roots and volumes are mounts of their own, so they are not affected.
@@ -146,8 +146,11 @@ fn take(plan: &Plan, store: &Store) -> Result<Trees> {
     let apps = plan.roots.iter().map(|app| {
         let owners = users.of_app(app);
         let tree = roots::open(&app.tree, &directory, &store, owners, &shelf);
-        let both = tree.and_then(|tree| Ok((tree, volumes::open(&app.mounts, owners, &shelf)?)));
-        both.with_context(|| format!("root of app {}", roots::name(app)))
+        let taken = tree.and_then(|tree| {
+            let supplies = roots::supplies(app, &directory, owners)?;
+            Ok(roots::Taken { tree, supplies, volumes: volumes::open(&app.mounts, owners, &shelf)? })
+        });
+        taken.with_context(|| format!("root of app {}", roots::name(app)))
     });
     let apps = apps.collect::<Result<_>>()?;
     let stage1 = match &plan.stage1 {

@@ -14,10 +14,10 @@ use anyhow::{Context, Result};
 use pod::isolators::Capacity;
 use pod::manifest::Ownership;
 use pod::path::RelativePath;
-use rustix::fs::{Mode, OFlags, fchmod};
+use rustix::fs::{FileType, Mode, OFlags, fchmod};
 use rustix::io::Errno;
 use sys::InRoot;
-use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree, clone_tree_at, set_attributes};
+use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree_at, set_attributes};
 
 use crate::apply::clear::readable;
 use crate::apply::zone;
@@ -69,13 +69,34 @@ pub(crate) fn open(
     Ok(tree)
 }
 
-/// Mounts an app's tree and its volumes as the app's root; the pod is at [`POD`].
+/// What an app's root is made of, mounted nowhere yet.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) tree: OwnedFd,
+    pub(crate) supplies: Vec<OwnedFd>,
+    pub(crate) volumes: Vec<Volume>,
+}
+
+/// Takes the files that an app is supplied with from the pod directory, mounted nowhere yet.
+///
+/// They are not taken from stage1's overlay, which would hide what is written to them while the pod runs (`pods::aliases`).
+pub(crate) fn supplies(root: &Root, stage1: &InRoot, users: &Users) -> Result<Vec<OwnedFd>> {
+    let one = |file: &Supplied| {
+        let source = stage1.open_as(&path(&file.source)?, OFlags::PATH, Mode::empty())?;
+        let file = clone_tree_at(source, Submounts::No)?;
+        users.own(&file, Depth::One)?;
+        set_attributes(&file, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)?;
+        Ok::<_, anyhow::Error>(file)
+    };
+    root.supplied.iter().map(|file| one(file).context(file.at)).collect()
+}
+
+/// Mounts an app's tree, the files that it is supplied with and its volumes as the app's root; the pod is at [`POD`].
 ///
 /// This process must act as root of the app's users ([`Users::act`]).
 pub(crate) fn mount(
     root: &Root,
-    tree: &OwnedFd,
-    volumes: &[Volume],
+    Taken { tree, supplies, volumes }: &Taken,
     zone: Option<&Zone>,
     users: &Users,
 ) -> Result<()> {
@@ -94,7 +115,8 @@ pub(crate) fn mount(
     if let Err(error) = zone::put(&app, zone) {
         warn(&format!("app {} has not the host's time zone: /etc/localtime: {error:#}", name(root)));
     }
-    root.supplied.iter().try_for_each(|file| supply(&app, file).context(file.at))?;
+    let mut both = root.supplied.iter().zip(supplies);
+    both.try_for_each(|(file, source)| supply(&app, file, source).context(file.at))?;
     volumes::place(volumes, &app)?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, root.read_only);
@@ -118,14 +140,14 @@ fn tmp(app: &InRoot, capacity: Option<Capacity>, users: &Users) -> Result<()> {
 
 /// Mounts a file of the pod's if the image has none, or if it has the image's lines: what the image says is never lost
 /// (appc spec, `OS-SPEC`).
-fn supply(app: &InRoot, file: &Supplied) -> Result<()> {
+fn supply(app: &InRoot, file: &Supplied, source: &OwnedFd) -> Result<()> {
     let path = path(file.at)?;
-    if !file.completes && !is_free(app, &path)? {
-        return Ok(());
+    // An earlier run may have left anything there.
+    let is_file = || app.stat(file.at).is_ok_and(|there| FileType::from_raw_mode(there.st_mode).is_file());
+    if is_free(app, &path)? || file.completes && is_file() {
+        attach(source, app.open_as(&path, OFlags::PATH, Mode::empty())?)?;
     }
-    let source = clone_tree(&format!("{POD}/{}", file.source), Submounts::No)?;
-    set_attributes(&source, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)?;
-    Ok(attach(source, app.open_as(&path, OFlags::PATH, Mode::empty())?)?)
+    Ok(())
 }
 
 /// Tells whether there is a placeholder at `path`, or a file that says nothing. If there is nothing, a placeholder is made.

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::fd::AsFd as _;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,8 +132,19 @@ fn is_killed_after(world: &World, asked: &Wanted, calls: usize) -> bool {
     true
 }
 
+/// Says to this test that it runs in a process of its own.
+const ALONE: &str = "GANTRY_TEST_ALONE";
+
 #[gate::root_test]
 fn whenever_set_up_is_killed_nothing_is_left_on_the_host() {
+    // The processes that it forks have copies of all descriptors, and would keep other tests' ports.
+    if std::env::var_os(ALONE).is_none() {
+        let name = "tests::holds::whenever_set_up_is_killed_nothing_is_left_on_the_host";
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        let output = alone.args(["--exact", name]).env(ALONE, "1").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
     let world = World::new();
     let mut calls = 0;
     loop {

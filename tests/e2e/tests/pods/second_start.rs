@@ -171,6 +171,14 @@ const WRECKS: [(&str, Result<(), &str>); 13] = [
     ("chmod 0 / /etc; chown 12:34 / /etc", Ok(())),
 ];
 
+/// Makes the pod's hosts files usual ones, as if its manifest were written by hand.
+fn forget_hosts(pod: &Path) {
+    let path = pod.join("container");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["annotations"].as_array_mut().unwrap().retain(|one| one["name"] != "gantry/hosts");
+    fs::write(path, manifest.to_string()).unwrap();
+}
+
 #[root_test]
 fn a_root_that_its_app_has_wrecked_leads_nowhere() {
     let gantry = Gantry::new();
@@ -193,8 +201,10 @@ fn a_root_that_its_app_has_wrecked_leads_nowhere() {
             let mut image = testing::image::manifest("one", &["/bin/sh", "-c", &script]);
             image["app"]["mountPoints"] = json!([{"name": "v", "path": "/deep/in/it"}]);
             let image = gantry.image(&format!("wreck-{number}"), &rootfs, &image);
-            let pod = prepare(&gantry, layout, &[&image], &["--volume", "v,kind=empty"]);
+            // A hosts file that is the app's own to change.
+            let pod = prepare(&gantry, layout, &[&image], &["--volume", "v,kind=empty", "--hosts", "none"]);
             assert_eq!(succeed(&gantry, &pod), "", "{layout:?}: {wreck}");
+            forget_hosts(&pod);
             match again {
                 Ok(()) => {
                     let (code, output) = gantry.start(&pod).wait();

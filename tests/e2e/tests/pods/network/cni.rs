@@ -210,7 +210,7 @@ fn published_ports_are_for_plugins_that_can() {
     let given: Value = serde_json::from_str(&fs::read_to_string(given).unwrap()).unwrap();
     let mappings = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
     assert_eq!(given["runtimeConfig"]["portMappings"], mappings);
-    assert_eq!(given["prevResult"]["ips"][0]["address"], "10.99.0.2/32");
+    assert_eq!(given["prevResult"]["ips"][0]["address"], "10.99.0.2/24");
     TcpListener::bind("0.0.0.0:8080").unwrap();
     host.said(&["stop", "web"]);
     host.said(&["rm", "web"]);

@@ -21,7 +21,9 @@ const OWN: &str = "127.0.0.1 localhost\n192.0.2.7 db # theirs";
 fn an_images_own_hosts_file_is_kept_and_the_pods_name_resolves() {
     let gantry = Gantry::new();
     let tree = Rootfs::busybox().unwrap().with("etc/hosts", Node::File(0o644, OWN.into()));
-    let image = gantry.image("app", &tree, &script("app", "cat /etc/hosts; echo x >>/etc/hosts"));
+    let mut own = script("app", "cat /etc/hosts; echo x >>/etc/hosts");
+    own["app"]["user"] = serde_json::json!("0");
+    let image = gantry.image("app", &tree, &own);
     for layout in ["overlay", "copy"] {
         let pod = gantry.prepare(&[&image], &["--hostname", "web", "--layout", layout]);
         for _ in 0..2 {
