@@ -79,7 +79,8 @@ pub(crate) struct Taken {
 
 /// Takes the files that an app is supplied with from the pod directory, mounted nowhere yet.
 ///
-/// They are not taken from stage1's overlay, which would hide what is written to them while the pod runs (`pods::aliases`).
+/// They are not taken from stage1's overlay: what is written to them while the pod runs (`pods::aliases`) would change
+/// below it, and overlayfs promises nothing then.
 pub(crate) fn supplies(root: &Root, stage1: &InRoot, users: &Users) -> Result<Vec<OwnedFd>> {
     let one = |file: &Supplied| {
         let source = stage1.open_as(&path(&file.source)?, OFlags::PATH, Mode::empty())?;
