@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::json;
 use testing::image::manifest;
@@ -124,7 +124,7 @@ fn in_own_network(work: &Work, amount: Amount) -> Result<Vec<Way>> {
         ("the host's loopback", pour("127.0.0.1:9001")),
         ("Gantry: a published port, from outside", outside(pour("192.0.2.1:8080"))),
         ("Gantry: a published port, by 127.0.0.1", pour("127.0.0.1:8080")),
-        ("Gantry: egress", format!("{installer} enter sink /bench --pour 192.0.2.2:9001 {bytes}")),
+        ("Gantry: egress", format!("{installer} enter sink -- /bench --pour 192.0.2.2:9001 {bytes}")),
         ("podman's bridge: a published port, from outside", outside(pour("192.0.2.1:8090"))),
         ("podman's bridge: egress", format!("podman exec sink /bench --pour 192.0.2.2:9001 {bytes}")),
     ];
@@ -201,7 +201,7 @@ fn podman(work: &Work, gantry: &Gantry) -> Result<()> {
         podman run -d --name sink --cgroup-parent {CGROUP} --network bridge -p 8090:80 sink /bench --sink 80",
         image.display()
     );
-    work.shell(&start).map(drop)
+    work.failure(&start)?.map_or(Ok(()), |reason| Err(anyhow!(reason)))
 }
 
 fn succeed(command: &mut Command) -> Result<()> {

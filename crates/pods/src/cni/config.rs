@@ -13,7 +13,7 @@ use report::Hint as _;
 use serde_json::{Map, Value};
 use store::guarded;
 
-use crate::cni::plugin::{Call, run};
+use crate::cni::plugin::{Call, program, run};
 
 /// Where networks are configured, and where plugins are.
 const CONFIGURATIONS: &str = "/etc/cni/net.d";
@@ -63,7 +63,7 @@ impl Configuration {
             // A file of another network's that can't be used doesn't matter.
             match Self::read(&path) {
                 Ok(found) if found.name == name.as_str() => {
-                    return found.usable().with_context(|| format!("CNI network {name}"));
+                    return found.usable(places).with_context(|| format!("CNI network {name}"));
                 }
                 Ok(found) => others.push(escape(&found.name)),
                 Err(error) => others.push(format!("none in {} ({error:#})", path.display())),
@@ -102,9 +102,10 @@ impl Configuration {
         Ok(Self { name, version, plugins })
     }
 
-    fn usable(self) -> Result<Self> {
+    /// Checks that there is a program for each plugin. Those that these call in turn are not looked for.
+    fn usable(self, places: &Places) -> Result<Self> {
         for plugin in &self.plugins {
-            name_of(plugin)?;
+            program(name_of(plugin)?, &places.plugins)?;
         }
         Ok(self)
     }
@@ -228,7 +229,9 @@ mod tests {
         }
         for bad in [json!({}), json!({"type": ""}), json!({"type": "../sh"}), json!({"type": ".."})] {
             let list = Configuration::parse(json!({"name": "a", "plugins": [bad]})).unwrap();
-            assert!(list.usable().is_err());
+            let places = Places { networks: "/".into(), plugins: "/bin".into() };
+            let error = list.usable(&places).unwrap_err().to_string();
+            assert!(error.contains("type"), "{error}");
         }
     }
 }

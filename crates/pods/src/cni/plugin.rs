@@ -47,14 +47,14 @@ pub(crate) struct Call<'a> {
 
 /// Calls a plugin, and returns its result; null if it has none.
 pub(crate) fn run(plugin: &str, request: &Value, call: &Call<'_>) -> Result<Value> {
-    let program = find(plugin, &call.places.plugins)?;
-    let mut command = std::process::Command::new(&program);
+    let path = program(plugin, &call.places.plugins)?;
+    let mut command = std::process::Command::new(&path);
     command.env_clear().current_dir("/").env("PATH", PATH);
     command.env("CNI_COMMAND", if call.command == Command::Add { "ADD" } else { "DEL" });
     command.env("CNI_CONTAINERID", call.pod.to_string()).env("CNI_NETNS", call.namespace);
     command.env("CNI_IFNAME", LINK).env("CNI_PATH", &call.places.plugins);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let about = || format!("plugin {}", program.display());
+    let about = || format!("plugin {}", path.display());
     let mut child = command.spawn().with_context(about)?;
     let done = talk(&mut child, request);
     if done.is_err() {
@@ -92,7 +92,7 @@ fn read(from: Option<impl std::io::Read>) -> Result<Vec<u8>> {
 }
 
 /// Finds a plugin's program, which nobody but root may be able to change.
-fn find(plugin: &str, directories: &OsStr) -> Result<PathBuf> {
+pub(crate) fn program(plugin: &str, directories: &OsStr) -> Result<PathBuf> {
     let all = directories.as_bytes().split(|byte| *byte == b':').filter(|directory| !directory.is_empty());
     for directory in all {
         let path = Path::new(OsStr::from_bytes(directory)).join(plugin);
@@ -163,10 +163,10 @@ mod tests {
         let path = directory.path().join("plugin");
         fs::write(&path, "#!/bin/sh\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o757)).unwrap();
-        assert!(find("plugin", directory.path().as_os_str()).is_err());
+        assert!(program("plugin", directory.path().as_os_str()).is_err());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        find("plugin", directory.path().as_os_str()).unwrap();
-        let error = find("other", directory.path().as_os_str()).unwrap_err().to_string();
+        program("plugin", directory.path().as_os_str()).unwrap();
+        let error = program("other", directory.path().as_os_str()).unwrap_err().to_string();
         assert!(error.starts_with("no plugin \"other\""), "{error}");
     }
 }

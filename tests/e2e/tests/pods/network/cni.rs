@@ -166,24 +166,23 @@ fn networks_that_cannot_be_used_are_refused_in_one_line() {
     fs::set_permissions(host.networks().join("web.conflist"), fs::Permissions::from_mode(0o666)).unwrap();
     refused("cni:web", &["unknown CNI network web", "others than its owner can write there"]);
 
-    // What only shows when the plugins are asked: the pod does not start, and nothing stays.
-    let fails = json!({"type": "fails"});
-    fs::write(
-        host.plugins().join("fails"),
-        "#!/bin/sh\necho '{\"code\": 7, \"msg\": \"no luck\"}'; exit 1\n",
-    )
-    .unwrap();
-    fs::set_permissions(host.plugins().join("fails"), fs::Permissions::from_mode(0o755)).unwrap();
-    host.write("web", &[host.ptp(), fails]);
     fs::set_permissions(host.networks().join("web.conflist"), fs::Permissions::from_mode(0o644)).unwrap();
+
+    let fails = host.plugins().join("fails");
+    let script =
+        "#!/bin/sh\ntest $CNI_COMMAND = ADD || exit 0\necho '{\"code\": 7, \"msg\": \"no luck\"}'; exit 1\n";
+    fs::write(&fails, script).unwrap();
+    fs::set_permissions(&fails, fs::Permissions::from_mode(0o777)).unwrap();
+    host.write("web", &[host.ptp(), json!({"type": "fails"})]);
+    refused("cni:web", &["CNI network web", "plugins/fails", "others than its owner can write there"]);
+    host.write("other", &[json!({"type": "missing"})]);
+    refused("cni:other", &["no plugin \"missing\""]);
+    assert_eq!(host.gantry.pods(), Vec::<PathBuf>::new());
+
+    // What only shows when the plugins are asked: the pod does not start, and nothing stays.
+    fs::set_permissions(&fails, fs::Permissions::from_mode(0o755)).unwrap();
     refused("cni:web", &["does not run", "CNI network web", "no luck"]);
     host.wait_until("its address is free", |host| host.leases().is_empty());
-    fs::set_permissions(host.plugins().join("fails"), fs::Permissions::from_mode(0o777)).unwrap();
-    host.said(&["rm", "web"]);
-    refused("cni:web", &["does not run", "plugins/fails", "others than its owner can write there"]);
-    host.said(&["rm", "web"]);
-    host.write("web", &[json!({"type": "missing"})]);
-    refused("cni:web", &["does not run", "no plugin \"missing\""]);
     host.said(&["rm", "web"]);
 }
 

@@ -56,7 +56,11 @@ fn plan_of(meant: &Meant) -> Plan {
     let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
     let trees = trees.collect();
     let (credentials, store) = (credentials.collect(), Store::default());
-    plan(&Loaded { pod, credentials, stage1: None, trees, store }, &host, &Options::default())
+    plan(
+        &Loaded { pod, credentials, stage1: None, trees, hosts: BTreeMap::new(), store },
+        &host,
+        &Options::default(),
+    )
 }
 
 /// Generates manifests and compares them. Returns the number of units, and their differences.
