@@ -67,7 +67,7 @@ const QUICK: Amount = Amount {
     long: Turns { rounds: 1, runs: 1 },
     short: Turns { rounds: 1, runs: 3 },
     stdio: (10_000_000, Turns { rounds: 1, runs: 1 }),
-    throughput: throughput::Amount { bytes: 256 << 20, rounds: 3 },
+    throughput: throughput::Amount { bytes: 256 << 20, rounds: 5 },
 };
 
 fn main() -> Result<()> {

@@ -60,6 +60,8 @@ const PUBLISHED_LOCALLY: usize = 2;
 const EGRESS: usize = 3;
 const PODMAN_PUBLISHED: usize = 4;
 const PODMAN_EGRESS: usize = 5;
+/// The runtimes that podman is tried with: one of them may not work with the host's cgroups.
+const RUNTIMES: [&str; 2] = ["crun", "runc"];
 
 /// Returns the goals: a published port and egress beside the host's loopback, and beside podman's bridge.
 pub(crate) fn goals(ways: &[Way]) -> Vec<Goal> {
@@ -127,6 +129,7 @@ fn in_own_network(work: &Work, amount: Amount) -> Result<Vec<Way>> {
         ("Gantry: egress", format!("{installer} enter sink -- /bench --pour 192.0.2.2:9001 {bytes}")),
         ("podman's bridge: a published port, from outside", outside(pour("192.0.2.1:8090"))),
         ("podman's bridge: egress", format!("podman exec sink /bench --pour 192.0.2.2:9001 {bytes}")),
+        ("no pod: the host itself, from outside", outside(pour("192.0.2.1:9001"))),
     ];
     let ways = turns(work, commands, &podman, amount)?;
     work.shell("podman rm -af >/dev/null 2>&1 || :")?;
@@ -138,14 +141,15 @@ fn in_own_network(work: &Work, amount: Amount) -> Result<Vec<Way>> {
 /// Lets each way have its turns.
 fn turns(
     work: &Work,
-    commands: [(&'static str, String); 6],
+    commands: [(&'static str, String); 7],
     podman: &Result<()>,
     amount: Amount,
 ) -> Result<Vec<Way>> {
     let mut ways: Vec<_> =
         commands.into_iter().map(|(name, command)| Way { name, command, speeds: Ok(Vec::new()) }).collect();
     for (index, way) in ways.iter_mut().enumerate() {
-        let missing = podman.as_ref().err().filter(|_| index >= PODMAN_PUBLISHED);
+        let is_podmans = index == PODMAN_PUBLISHED || index == PODMAN_EGRESS;
+        let missing = podman.as_ref().err().filter(|_| is_podmans);
         match missing.map(|error| format!("{error:#}")) {
             Some(reason) => way.speeds = Err(reason),
             None => wait_until_it_answers(work, way)?,
@@ -196,12 +200,23 @@ fn image(gantry: &Gantry) -> Result<std::path::PathBuf> {
 /// Starts a container of the same tree on podman's default bridge. An error says why that is not possible here.
 fn podman(work: &Work, gantry: &Gantry) -> Result<()> {
     let image = gantry.beside("sink.aci");
-    let start = format!(
-        "mkdir -p sink; tar -C sink -xf {}; tar -C sink/rootfs -c . | podman import -q - sink >/dev/null
-        podman run -d --name sink --cgroup-parent {CGROUP} --network bridge -p 8090:80 sink /bench --sink 80",
+    let import = format!(
+        "mkdir -p sink; tar -C sink -xf {}; tar -C sink/rootfs -c . | podman import -q - sink >/dev/null",
         image.display()
     );
-    work.failure(&start)?.map_or(Ok(()), |reason| Err(anyhow!(reason)))
+    let mut reason = work.failure(&import)?;
+    for runtime in RUNTIMES {
+        let start = format!(
+            "podman rm -af >/dev/null 2>&1 || :
+            podman --runtime {runtime} run -d --name sink --cgroup-parent {CGROUP} --network bridge -p 8090:80 sink \
+            /bench --sink 80"
+        );
+        match work.failure(&start)? {
+            None => return Ok(()),
+            failed => reason = reason.or(failed),
+        }
+    }
+    Err(anyhow!(reason.unwrap_or_default()))
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
