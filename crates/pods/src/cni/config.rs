@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configuration lists of networks: files of the host's (CNI specification, section 1).
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -13,39 +12,13 @@ use report::Hint as _;
 use serde_json::{Map, Value};
 use store::guarded;
 
+use crate::cni::places::{CONFIGURATIONS_VARIABLE, Places};
 use crate::cni::plugin::{Call, program, run};
 
-/// Where networks are configured, and where plugins are.
-const CONFIGURATIONS: &str = "/etc/cni/net.d";
-const PLUGINS: &str = "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni";
-/// Variables that say otherwise. The second is CNI's own.
-pub(crate) const CONFIGURATIONS_VARIABLE: &str = "GANTRY_CNI_NETWORKS";
-pub(crate) const PLUGINS_VARIABLE: &str = "CNI_PATH";
+/// What a plugin must be capable of that publishes ports (CNI's CONVENTIONS.md).
+pub(crate) const PORT_MAPPINGS: &str = "portMappings";
 /// The longest configuration: with the result of other plugins, it is to fit into a pipe.
 const LENGTH_MAX: u64 = 32 << 10;
-
-/// Where the host's networks and plugins are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
-    /// The directory of configurations.
-    pub networks: PathBuf,
-    /// The directories of plugins, with colons between them.
-    pub plugins: OsString,
-}
-
-impl Places {
-    /// The variables of the environment that say where they are.
-    pub const VARIABLES: [&str; 2] = [CONFIGURATIONS_VARIABLE, PLUGINS_VARIABLE];
-
-    /// Returns the usual places, or those that the environment says.
-    pub fn of_environment() -> Self {
-        let said = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        Self {
-            networks: said(CONFIGURATIONS_VARIABLE).map_or_else(|| CONFIGURATIONS.into(), PathBuf::from),
-            plugins: said(PLUGINS_VARIABLE).unwrap_or_else(|| PLUGINS.into()),
-        }
-    }
-}
 
 /// A network's plugins, in the order in which they add a pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,8 +119,8 @@ impl Configuration {
         if !before.is_null() {
             put("prevResult", before.clone());
         }
-        if !ports.is_null() && is_capable(plugin, super::PORT_MAPPINGS) {
-            put("runtimeConfig", serde_json::json!({(super::PORT_MAPPINGS): ports}));
+        if !ports.is_null() && is_capable(plugin, PORT_MAPPINGS) {
+            put("runtimeConfig", serde_json::json!({(PORT_MAPPINGS): ports}));
         }
         request.remove("capabilities");
         request.into()

@@ -8,6 +8,7 @@
 //! beforehand ([`record`]), so that a pod whose processes were all killed is deleted by the next `gc`.
 
 mod config;
+mod places;
 mod plugin;
 mod record;
 
@@ -18,19 +19,14 @@ use pod::network::CniName;
 use serde_json::{Value, json};
 use sys::Interrupt;
 
-pub use config::Places;
+pub use places::Places;
 pub use record::release;
 
-use crate::cni::config::Configuration;
+use crate::cni::config::{Configuration, PORT_MAPPINGS};
 use crate::cni::plugin::{Call, Command};
 use crate::cni::record::Record;
 use crate::contents::Contents;
 use crate::directory::Pod;
-
-/// The pod's link, in the pod: as in a network of Gantry's own.
-const LINK: &str = "eth0";
-/// What a plugin must be capable of that publishes ports (CNI's CONVENTIONS.md).
-const PORT_MAPPINGS: &str = "portMappings";
 
 /// Checks that the host has a network of this name.
 ///

@@ -15,10 +15,11 @@ use pod::text::escape;
 use serde_json::Value;
 use store::guarded;
 
-use crate::cni::LINK;
-use crate::cni::config::Places;
+use crate::cni::places::Places;
 use crate::process::Process;
 
+/// The pod's link, in the pod: as in a network of Gantry's own.
+const LINK: &str = "eth0";
 /// How long a plugin may take. Some wait for a server of addresses.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where plugins find programs of the host's.

@@ -16,7 +16,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
 use serde_json::{Value, json};
 use sys::{Interrupt, locks};
 
-use crate::cni::config::{Configuration, Places};
+use crate::cni::config::Configuration;
+use crate::cni::places::Places;
 use crate::cni::plugin::{Call, Command};
 use crate::directory::Pod;
 
