@@ -79,7 +79,7 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
     }
     let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
     let trees = trees.collect();
-    Some(Loaded { pod, credentials, stage1: None, trees, store: Store::default() })
+    Some(Loaded { pod, credentials, stage1: None, trees, hosts: BTreeMap::new(), store: Store::default() })
 }
 
 fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
