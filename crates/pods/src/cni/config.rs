@@ -61,10 +61,10 @@ impl Configuration {
         let text = |value: &Value, field: &str| value[field].as_str().map(str::to_owned);
         let name = text(&value, "name").context("expected a name")?;
         let version = text(&value, "cniVersion").unwrap_or_else(|| "0.2.0".to_owned());
-        let plugins = match value["plugins"].take() {
-            Value::Array(plugins) => plugins,
-            Value::Null => vec![value],
-            _ => bail!("expected a list of plugins"),
+        let plugins = match value.as_object_mut().and_then(|fields| fields.remove("plugins")) {
+            Some(Value::Array(plugins)) => plugins,
+            None => vec![value],
+            Some(_) => bail!("expected a list of plugins"),
         };
         let plugin = |value| match value {
             Value::Object(fields) => Ok(fields),

@@ -147,7 +147,7 @@ mod tests {
     fn an_error_is_one_line() {
         let error = |script: &str| format!("{:#}", called(script).unwrap_err());
         let said = error(
-            "#!/bin/sh\necho '{\"code\": 7, \"msg\": \"no addresses\", \"details\": \"of\\n10\"}'; exit 1\n",
+            "#!/bin/sh\nprintf '%s' '{\"code\": 7, \"msg\": \"no addresses\", \"details\": \"of\\n10\"}'; exit 1\n",
         );
         assert!(
             said.ends_with("plugin: no addresses; of\\n10\"") || said.contains("no addresses; of\\n10"),
