@@ -11,7 +11,9 @@ export CARGO_BUILD_TARGET := $(TARGET)
 
 RELEASE := target/$(TARGET)/release
 INIT    := target/$(TARGET)/init/init
-STAGE1  := dist/stage1-$(ARCH).tar.xz
+# CODENAME=trixie makes stage1 of that release's packages, from the archive that the host's own come from.
+CODENAME ?=
+STAGE1  := dist/stage1-$(ARCH)$(CODENAME:%=-%).tar.xz
 UNITS   := $(shell find stage1-init/units -type f -o -type l)
 
 # What is built and tested with, and the packages that bring it. Only x86_64 has tests in virtual machines.
@@ -56,15 +58,22 @@ dist/init: $(INIT)
 	@mkdir -p dist
 	objcopy --remove-section=.eh_frame --remove-section=.eh_frame_hdr --remove-section=.gcc_except_table $< $@
 
-stage1: $(STAGE1) ## Build dist/stage1-ARCH.tar.xz from the distribution's packages
+stage1: $(STAGE1) ## Build stage1 from the distribution's packages, or another release's: CODENAME=trixie
 
 $(STAGE1): dist/init $(RELEASE)/rootfs-build $(UNITS)
 	$(RELEASE)/rootfs-build stage1 --init dist/init --units stage1-init/units \
-		--cache .cache/stage1 --output $(STAGE1)
+		--cache .cache/stage1$(CODENAME:%=-%) $(CODENAME:%=--codename %) --output $(STAGE1)
 
 one: dist/gantry ## Build dist/gantry: one program that has stage1 built in
 
-dist/gantry: $(STAGE1) $(RELEASE)/installer
+# Changes with CODENAME, and so does what has stage1 built in.
+dist/built-in: FORCE
+	@mkdir -p dist
+	@echo $(STAGE1) | cmp -s - $@ || echo $(STAGE1) >$@
+
+FORCE:
+
+dist/gantry: $(STAGE1) $(RELEASE)/installer dist/built-in
 	GANTRY_BUILT_IN=$(abspath $(STAGE1)) cargo build --release --package onefile --bin gantry
 	install -m 0755 $(RELEASE)/gantry $@
 
@@ -85,8 +94,8 @@ run: all images ## Run a demo pod of two apps
 	echo "== the pod has ended; its apps' exit statuses: ==" && \
 	cd "$$pods"/containers/* && grep -H . stage1/rkt/status/*
 
-test: all ## Run every test
-	cargo test --workspace
+test: all ## Run every test; with CODENAME=trixie, all pods have that release's systemd
+	GANTRY_TEST_STAGE1=$(abspath $(STAGE1)) cargo test --workspace
 
 mutants: all ## Check that the suites notice what they are there for: change the sources, one place at a time
 	cargo run -p mutation-check
@@ -125,7 +134,7 @@ install: all man ## Install below DESTDIR and PREFIX
 	ln -sf gantry $(DESTDIR)$(PREFIX)/bin/installer
 	cd dist/manual && find share -type f -exec install -D -m 0644 '{}' '$(DESTDIR)$(PREFIX)/{}' ';'
 	install -D -m 0644 $(STAGE1) $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz
-	sed 's/stage1-$(ARCH)\.tar\.xz/stage1.tar.xz/' $(STAGE1).sha256 > $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz.sha256
+	sed 's/$(notdir $(STAGE1))/stage1.tar.xz/' $(STAGE1).sha256 > $(DESTDIR)$(PREFIX)/lib/gantry/stage1.tar.xz.sha256
 
 clean: ## Remove what was built and fetched
 	rm -rf dist .cache fuzz/corpus

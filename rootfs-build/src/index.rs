@@ -61,6 +61,10 @@ impl Index {
     }
 
     fn insert(&mut self, package: usize, entry: Entry) {
+        // A package that makes these links itself, as base-files since Debian 13, is in line with every path here.
+        if MERGED.iter().any(|top| entry.path == Path::new(top)) {
+            return;
+        }
         let path = merge(&entry.path);
         let node = match (entry.header.entry_type(), entry.link) {
             (tar::EntryType::Symlink, Some(target)) => Node::Link(target),

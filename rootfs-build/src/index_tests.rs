@@ -55,6 +55,8 @@ fn paths_are_resolved_as_in_a_merged_tree() {
         ("a", "usr/lib/loop2", Err("loop")),
         ("a", "usr/lib/dangling", Err("nowhere")),
         ("a", "usr/lib/out", Err("../../../../lib/abs.so")),
+        ("base", "lib", Err("usr/lib")),
+        ("base", "lib64", Err("usr/lib64")),
     ]);
     index.insert(0, entry("usr/lib/hard.so", tar::EntryType::Link, Some("./lib/t/libx.so.1.2"), b""));
     let table = [

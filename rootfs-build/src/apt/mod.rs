@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Fetches packages of the host's distribution, with their dependencies, through the host's apt in a private root.
+//! Fetches packages of the host's distribution, of its own release or of another, with their dependencies, through the host's apt in a private root.
 //!
 //! apt resolves, checks signatures and downloads. The host's apt and dpkg state are neither read nor written, and none
 //! of its hooks run. Invariant: every file that [`download`] returns has the sha256 that the signed index gives for it,
@@ -18,27 +18,29 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::progress::Step;
 use crate::publish;
+pub use distribution::Codename;
 use list::Archive;
 use report::Hint as _;
 use root::{OFFLINE, Root};
 
-/// Downloads `packages` and everything they depend on into the directory `into`. Recommendations are left out.
+/// Downloads `packages` and everything they depend on into the directory `into`. Recommendations are left out. The
+/// packages are from `release`, or from the host's where that is `None`.
 ///
 /// Returns the files in the order of their names. Correct files that are already there are not fetched again. Other
 /// files in `into` are left alone.
 ///
 /// # Errors
 /// Fails if apt is missing or fails, a package is unavailable, or a file can't be written.
-pub fn download(packages: &[&str], into: &Path) -> Result<Vec<PathBuf>> {
+pub fn download(packages: &[&str], release: Option<&Codename>, into: &Path) -> Result<Vec<PathBuf>> {
     for package in packages {
         ensure!(is_package_name(package), "not a package's name: {}", pod::text::escape(package));
     }
-    fetch(packages, into).hint(OFFLINE)
+    fetch(packages, release, into).hint(OFFLINE)
 }
 
-fn fetch(packages: &[&str], into: &Path) -> Result<Vec<PathBuf>> {
+fn fetch(packages: &[&str], release: Option<&Codename>, into: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(into).with_context(|| format!("create {}", into.display()))?;
-    let root = Root::prepare()?;
+    let root = Root::prepare(release)?;
     {
         let _step = Step::waiting("updating package lists");
         root.apt_get(&["update"], || ()).context("update package lists")?;

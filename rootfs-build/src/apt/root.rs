@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result, anyhow};
 use tempfile::TempDir;
 
-use super::distribution::Distribution;
+use super::distribution::{Codename, Distribution};
 use super::{config, sources};
 use crate::interrupt;
 use crate::target::Target;
@@ -71,8 +71,13 @@ pub(super) struct Root {
 }
 
 impl Root {
-    pub(super) fn prepare() -> Result<Self> {
+    /// Makes a root for packages of `release`, or of the host's where that is `None`.
+    pub(super) fn prepare(release: Option<&Codename>) -> Result<Self> {
         let distribution = Distribution::of_host()?;
+        let distribution = match release {
+            Some(release) => distribution.with_release(release.clone()),
+            None => distribution,
+        };
         let keyring = distribution.keyring()?;
         let sources = sources::of_host(Path::new("/etc/apt"), &distribution)?;
         let directory = tempfile::Builder::new().prefix("rootfs-build-").tempdir();

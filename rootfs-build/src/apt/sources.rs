@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Derives the distribution's own sources from the host's apt sources.
+//! Derives the distribution's own sources from the host's apt sources, for the host's release or another.
 //!
 //! Invariant: everything from these sources is signed by the distribution's archive keyring, or apt refuses it. What an
 //! entry says about trust, options and architectures is not carried over. Entries that name another keyring belong to
@@ -85,12 +85,11 @@ fn own(entry: &Entry, distribution: &Distribution) -> Vec<Source> {
     if third_party || components.is_empty() {
         return Vec::new();
     }
-    let suites = distribution.suites();
-    let suites = entry.suites.iter().filter(|suite| suites.contains(suite));
+    let suites = entry.suites.iter().filter_map(|suite| distribution.wanted(suite));
+    let uris = || entry.uris.iter().filter(|uri| !uri.starts_with("cdrom:")).cloned();
     suites
-        .flat_map(|suite| entry.uris.iter().map(move |uri| (suite, uri)))
-        .filter(|(_, uri)| !uri.starts_with("cdrom:"))
-        .map(|(suite, uri)| Source { uri: uri.clone(), suite: suite.clone(), components: components.clone() })
+        .flat_map(|suite| uris().map(move |uri| (suite.clone(), uri)))
+        .map(|(suite, uri)| Source { uri, suite, components: components.clone() })
         .collect()
 }
 

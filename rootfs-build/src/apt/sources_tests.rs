@@ -82,6 +82,20 @@ fn deb822_style() {
 }
 
 #[test]
+fn another_release_is_in_the_same_places() {
+    let entries = parse_list(
+        "deb http://mirror.example/d bookworm main\ndeb http://mirror.example/s bookworm-security main",
+    );
+    let other = debian().with_release("trixie".parse().unwrap());
+    let sources: Vec<_> = entries.iter().flat_map(|entry| own(entry, &other)).collect();
+    let found: Vec<_> = sources.iter().map(|one| (one.uri.as_str(), one.suite.as_str())).collect();
+    assert_eq!(
+        found,
+        [("http://mirror.example/d", "trixie"), ("http://mirror.example/s", "trixie-security")]
+    );
+}
+
+#[test]
 fn only_apts_files_are_read_and_nothing_is_an_error() {
     let etc = tempfile::tempdir().unwrap();
     let error = of_host(etc.path(), &debian()).unwrap_err().to_string();

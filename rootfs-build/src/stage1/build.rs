@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::plan::{PACKAGES, Plan, plan, wanted};
+use crate::apt::Codename;
 use crate::index::Index;
 use crate::progress::Step;
 use crate::target::Target;
@@ -28,6 +29,8 @@ pub struct Inputs {
     pub debs: Option<PathBuf>,
     /// A directory in which fetched packages are kept.
     pub cache: Option<PathBuf>,
+    /// The release that packages are fetched from; `None` means the host's.
+    pub release: Option<Codename>,
 }
 
 /// A summary of what was built.
@@ -41,6 +44,30 @@ pub struct Summary {
     pub sha256: String,
     /// The number of packages that files were taken from.
     pub packages: usize,
+    /// The sizes that it should not exceed.
+    pub budget: Budget,
+}
+
+/// What a stage1 should not exceed, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Of the tarball.
+    pub compressed: u64,
+    /// Of its files.
+    pub unpacked: u64,
+}
+
+impl Budget {
+    /// Returns the budget of a stage1 with this version of systemd, as its package has it.
+    ///
+    /// From 254 on there is a program more, systemd-executor, and Debian 13's libraries are larger.
+    pub fn of(systemd: &str) -> Self {
+        let digits = systemd.split(|c: char| !c.is_ascii_digit()).next();
+        match digits.and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(0) {
+            0..254 => Self { compressed: 6_000_000, unpacked: 20_000_000 },
+            254.. => Self { compressed: 6_500_000, unpacked: 22_500_000 },
+        }
+    }
 }
 
 /// Builds stage1.
@@ -65,17 +92,20 @@ pub fn build(inputs: &Inputs) -> Result<Summary> {
     };
     let sha256 = publish::sha256(&tarball[..])?;
     write(&inputs.output, &tarball, &sha256)?;
-    Ok(Summary { compressed: tarball.len() as u64, unpacked: tree.size(), sha256, packages })
+    let systemd = index.packages.iter().find(|package| package.name == "systemd");
+    let budget = Budget::of(systemd.map_or("", |package| &package.version));
+    Ok(Summary { compressed: tarball.len() as u64, unpacked: tree.size(), sha256, packages, budget })
 }
 
 fn index(inputs: &Inputs, target: &Target) -> Result<Index> {
+    let release = inputs.release.as_ref();
     let temporary;
     let paths = match (&inputs.debs, &inputs.cache) {
         (Some(directory), _) => packages::in_directory(directory)?,
-        (None, Some(cache)) => apt::download(PACKAGES, cache)?,
+        (None, Some(cache)) => apt::download(PACKAGES, release, cache)?,
         (None, None) => {
             temporary = tempfile::tempdir().context("create a temporary directory")?;
-            apt::download(PACKAGES, temporary.path())?
+            apt::download(PACKAGES, release, temporary.path())?
         }
     };
     Index::read(packages::select(&paths, target.deb)?, wanted)

@@ -4,4 +4,5 @@
 mod build;
 mod plan;
 
-pub use build::{Inputs, Summary, build};
+pub use build::{Budget, Inputs, Summary, build};
+pub use plan::PACKAGES;

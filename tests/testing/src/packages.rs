@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Fetches Debian packages for images, once, into `.cache`.
+//! Fetches the distribution's packages for images and machines, once, into `.cache`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
-use rootfs_build::apt;
+use rootfs_build::apt::{self, Codename};
 use rootfs_build::deb::Deb;
 
 use crate::repository;
@@ -28,15 +28,36 @@ pub fn fetch(name: &str) -> Result<Vec<Deb>> {
 /// # Errors
 /// Fails if a package is unavailable.
 pub fn fetch_all(names: &[&str]) -> Result<Vec<Deb>> {
+    open_all(names, None, &repository().join(".cache/images").join(names.join(",")))
+}
+
+/// Returns the package `name` of another release than the host's, and everything it depends on.
+///
+/// # Errors
+/// Fails if a package is unavailable.
+pub fn fetch_of(release: &str, name: &str) -> Result<Vec<Deb>> {
+    open_all(&[name], Some(release), &repository().join(".cache/images").join(release).join(name))
+}
+
+/// Downloads packages, and everything they depend on, into `directory`, unless that was done before.
+///
+/// # Errors
+/// Fails if a package is unavailable.
+pub(crate) fn download(names: &[&str], release: Option<&str>, directory: &Path) -> Result<()> {
     let _fetching = FETCHING.lock();
-    let directory = repository().join(".cache/images").join(names.join(","));
     let complete = directory.join("complete");
     if !complete.exists() {
+        let release = release.map(str::parse::<Codename>).transpose()?;
         // Tests have networks of their own, from which no server is reached.
-        gate::with_machines_network(|| apt::download(names, &directory))?;
+        gate::with_machines_network(|| apt::download(names, release.as_ref(), directory))?;
         fs::write(&complete, "")?;
     }
-    let mut paths: Vec<PathBuf> = fs::read_dir(&directory)
+    Ok(())
+}
+
+fn open_all(names: &[&str], release: Option<&str>, directory: &Path) -> Result<Vec<Deb>> {
+    download(names, release, directory)?;
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
         .with_context(|| format!("cannot list {}", directory.display()))?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
