@@ -9,7 +9,8 @@
 //! reserved for it ([`statuses`]): neither depends on space that an app can use up.
 //!
 //! systemd's own result is of no use for this: it is also a failure if systemd had to kill processes that a successful
-//! program left behind. So a service that ended well leaves a marker file ([`ended_well`]), which the units look for.
+//! program left behind. So a service that ended well leaves a marker file ([`ended_well`]), which the units look for. So does
+//! an app that systemd will start again: no end of it is the pod's.
 //!
 //! Invariant: only a failed app or a request to the pod's process ends a running pod. So if there is either, an app
 //! that SIGTERM ended was asked to end, and an app that never ran was asked to end before it could run. The request may
@@ -70,21 +71,24 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
             }
             return Ok(false);
         }
-        mark(of, &name, &end)?;
+        let again = of == OF_RESTARTED_APP && !asked;
+        mark(of, &name, again || !end.failed)?;
         // A handler that ended well says nothing about the app.
         if of != OF_PRE_START || end.failed {
             let sign = if variable("EXIT_STATUS") == "TERM" { TERMINATED } else { FAILED };
-            record(&name, &end, (of != OF_RESTARTED_APP || asked).then_some(sign))?;
+            record(&name, &end, (!again).then_some(sign))?;
         }
         Ok(end.failed)
     })();
     finish(recorded.map(u8::from))
 }
 
-/// Leaves the marker file of a good end, or none.
+/// Leaves the marker file of an end that does not end the pod, or none.
+///
+/// From systemd 254 on, an app's failure triggers `OnFailure=` also where the app is started again.
 ///
 /// Removes that of the pre-start handler, too: the app's next run needs a pre-start of its own.
-fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
+fn mark(of: &OsString, name: &AppName, well: bool) -> Result<()> {
     let pre_start = ended_well(&Role::PreStart.service(name));
     let own = if of == OF_PRE_START { pre_start.clone() } else { ended_well(&Role::App.service(name)) };
     for path in [&own, &pre_start] {
@@ -93,7 +97,7 @@ fn mark(of: &OsString, name: &AppName, end: &End) -> Result<()> {
             _ => {}
         }
     }
-    if !end.failed {
+    if well {
         fs::create_dir_all(WELL)?;
         File::create(own)?;
     }
