@@ -33,7 +33,8 @@ use crate::exchange::statuses;
 use crate::exchange::stdio_message::receive;
 use crate::failure::{Step, report};
 use crate::names::{
-    FAILED, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, TERMINATED, TO_TELL, WELL, begun, ended_well,
+    BEFORE_APP, FAILED, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, TERMINATED, TO_TELL, WELL, begun,
+    ended_well,
 };
 
 /// The status of a process that a signal ended is this plus the signal's number.
@@ -58,8 +59,16 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let [of, name] = args else { bail!("expected what ended and an app's name") };
         let name = app_name(name)?;
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
+        if of == BEFORE_APP {
+            return Ok(!fs::exists(ended_well(&Role::PreStart.service(&name)))?);
+        }
         let asked = stopping()?;
-        let end = end(&variable("SERVICE_RESULT"), &variable("EXIT_CODE"), &variable("EXIT_STATUS"), asked);
+        let how = variable("EXIT_CODE");
+        // It was not started again, since its pre-start handler has failed, which is its status.
+        if of == OF_RESTARTED_APP && asked && how.is_empty() && statuses::is_there("", &name)? {
+            return Ok(false);
+        }
+        let end = end(&variable("SERVICE_RESULT"), &how, &variable("EXIT_STATUS"), asked);
         if of == OF_POST_STOP {
             fs::remove_dir(format!("/run/{}", begun(&name)))?;
             // The handler, or a process it left behind, has held up the pod's end.

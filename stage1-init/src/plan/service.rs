@@ -68,7 +68,13 @@ fn app_unit(app: &App) -> Unit {
         Restart::OnFailure => unit.set("Restart", "on-failure").set("RestartPreventExitStatus", 0),
         Restart::Always => unit.set("Restart", "always"),
     };
-    unit.set("RestartSec", RESTART_SECONDS)
+    let unit = unit.set("RestartSec", RESTART_SECONDS);
+    match app.pre_start {
+        // From systemd 254 on, a service that is started again has been activating since, and conditions are for those that
+        // were inactive (unit.c, `unit_start`).
+        Some(_) => unit.set("ExecCondition", writes_status(app, names::BEFORE_APP)),
+        None => unit,
+    }
 }
 
 fn pre_start_unit(app: &App) -> Unit {
