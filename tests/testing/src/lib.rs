@@ -9,6 +9,7 @@ pub mod host;
 pub mod image;
 pub mod launcher;
 pub mod layers;
+pub mod newer;
 pub mod oci;
 pub mod one_call;
 pub mod packages;
@@ -60,14 +61,24 @@ pub fn changed_init() -> Vec<String> {
     init.into_iter().flat_map(option).collect()
 }
 
-/// Returns the stage1 that `make stage1` builds.
+/// Returns the stage1 that `make stage1` builds. To test another, `$GANTRY_TEST_STAGE1` names it; its digest is beside it.
 ///
 /// # Panics
 /// Panics if it was not built.
 pub fn stage1() -> PathBuf {
-    let path = repository().join(format!("dist/stage1-{}.tar.xz", std::env::consts::ARCH));
+    let built = || repository().join(format!("dist/stage1-{}.tar.xz", std::env::consts::ARCH));
+    let path = std::env::var_os("GANTRY_TEST_STAGE1").map_or_else(built, PathBuf::from);
     assert!(path.is_file(), "{} is missing: run `make stage1` first", path.display());
     path
+}
+
+/// Returns the directory of the packages that `make` has built [`stage1`] of.
+pub fn stage1_debs() -> PathBuf {
+    let path = stage1();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    // stage1-ARCH.tar.xz, or stage1-ARCH-CODENAME.tar.xz.
+    let name = name.trim_end_matches(".tar.xz").replace(&format!("-{}", std::env::consts::ARCH), "");
+    repository().join(".cache").join(name)
 }
 
 /// Returns the digest of [`stage1`], in hex, as recorded by `make stage1`.

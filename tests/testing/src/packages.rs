@@ -39,6 +39,15 @@ pub fn fetch_of(release: &str, name: &str) -> Result<Vec<Deb>> {
     open_all(&[name], Some(release), &repository().join(".cache/images").join(release).join(name))
 }
 
+/// Tells whether the host's distribution is Ubuntu, which calls some packages by other names than Debian.
+///
+/// # Errors
+/// Fails if the host doesn't say what it is.
+pub(crate) fn is_ubuntu() -> Result<bool> {
+    let text = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
+    Ok(text.lines().any(|line| line == "ID=ubuntu"))
+}
+
 /// Downloads packages, and everything they depend on, into `directory`, unless that was done before.
 ///
 /// # Errors

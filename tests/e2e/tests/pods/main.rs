@@ -10,6 +10,7 @@ mod limits;
 mod living;
 mod names;
 mod network;
+mod newer_systemd;
 mod oci;
 mod overlay;
 mod redis;

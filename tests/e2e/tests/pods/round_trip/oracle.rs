@@ -4,19 +4,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use archive::GENEROUS_MEMORY;
 use archive::decode::decode;
-use pod::arch::Arch;
 use stage1_init::plan::Plan;
 use tempfile::TempDir;
 use testing::stage1;
 
-/// systemd refuses to test as root.
-const NOBODY: u32 = 65534;
 const UNITS: &str = "etc/systemd/system/";
 
 /// Stage1, unpacked where another user can read it.
@@ -33,10 +29,20 @@ pub(crate) struct Parsed {
     pub(crate) complaints: Vec<String>,
 }
 
+/// Starts systemd as nobody, since it refuses to test as root.
+const START: &str = "mount -t proc proc \"$1/proc\"; mount --rbind /sys \"$1/sys\"
+exec chroot --userspec=65534:65534 \"$1\" \
+    /usr/lib/systemd/systemd --test --system --unit=all.target --log-target=console";
+
 fn public_directory() -> TempDir {
-    use std::os::unix::fs::PermissionsExt as _;
     // In memory if possible, since there are tens of thousands of small files.
-    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { public_directory_in(memory) } else { public_directory_in(&std::env::temp_dir()) }
+}
+
+fn public_directory_in(place: &Path) -> TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::Builder::new().prefix("units").tempdir_in(place).unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     directory
 }
@@ -46,12 +52,14 @@ impl Oracle {
         let directory = public_directory();
         let (_, tar) = decode(File::open(stage1()).unwrap(), GENEROUS_MEMORY).unwrap();
         tar::Archive::new(tar).unpack(directory.path()).unwrap();
+        let run = directory.path().join("run");
+        fs::set_permissions(run, std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
         Self { stage1: directory }
     }
 
     /// Has systemd read all units of these plans at once.
     pub(crate) fn parse(&self, plans: &[Plan]) -> Parsed {
-        let directory = public_directory();
+        let directory = public_directory_in(self.stage1.path());
         let wanted = directory.path().join("all.target.wants");
         fs::create_dir(&wanted).unwrap();
         fs::write(directory.path().join("all.target"), "[Unit]\nDefaultDependencies=no\n").unwrap();
@@ -71,18 +79,14 @@ impl Oracle {
         Parsed { units: properties(&String::from_utf8_lossy(&output.stdout)), complaints }
     }
 
-    /// Starts it like nspawn: by stage1's own loader, with its own libraries.
+    /// Starts it in stage1, with what it looks for before it reads a unit. These mounts are in a namespace of its own: nothing
+    /// that removes stage1 meets them.
     fn systemd(&self, units: &Path) -> Command {
-        let root = self.stage1.path();
-        let arch = Arch::current();
-        let libraries = root.join(arch.libraries);
-        let libraries = libraries.display();
-        let paths = format!("{libraries}:{libraries}/systemd:{}/usr/lib/systemd", root.display());
-        let mut command = Command::new(root.join(arch.loader));
-        command.arg("--library-path").arg(paths).arg(root.join("usr/lib/systemd/systemd"));
-        command.args(["--test", "--system", "--unit=all.target", "--log-target=console"]);
-        command.env_clear().env("SYSTEMD_UNIT_PATH", units).env("SYSTEMD_LOG_LEVEL", "warning");
-        command.uid(NOBODY).gid(NOBODY).current_dir("/");
+        let units = Path::new("/").join(units.file_name().unwrap());
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", START, "sh"]).arg(self.stage1.path());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        command.env("SYSTEMD_UNIT_PATH", units).env("SYSTEMD_LOG_LEVEL", "warning");
         command
     }
 }
