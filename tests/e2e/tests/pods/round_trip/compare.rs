@@ -95,7 +95,10 @@ fn everywhere(app: &App, service: &str) -> Properties {
     if let Some(score) = app.oom_score_adjust {
         all.insert("OOMScoreAdjust", vec![score.to_string()]);
     }
-    all.insert("ExecCondition", vec![]);
+    let is_condition =
+        app.restart != "no" && app.pre_start.is_some() && service == format!("app-{}", app.name);
+    let condition = is_condition.then(|| format!("/usr/lib/gantry/status before {}", app.name));
+    all.insert("ExecCondition", condition.into_iter().collect());
     all.insert("ExecStartPre", vec![]);
     all.insert("ExecStartPost", vec![]);
     all
