@@ -80,13 +80,3 @@ pub fn stage1_debs() -> PathBuf {
     let name = name.trim_end_matches(".tar.xz").replace(&format!("-{}", std::env::consts::ARCH), "");
     repository().join(".cache").join(name)
 }
-
-/// Returns the digest of [`stage1`], in hex, as recorded by `make stage1`.
-///
-/// # Panics
-/// Panics if it was not built.
-pub fn stage1_sha256() -> String {
-    let path = stage1().with_extension("xz.sha256");
-    let line = std::fs::read_to_string(path).expect("stage1 has a digest beside it");
-    line.split(' ').next().expect("a split has a first part").to_owned()
-}

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A virtual machine with a minimal host: the distribution's kernel in qemu, with an initial ramfs that holds busybox,
-//! the installer, stage1 and what a test adds.
+//! A virtual machine with a minimal host: a distribution's kernel in qemu, with an initial ramfs that holds busybox, the
+//! installer, stage1 and what a test adds.
 //!
 //! It provides what the host of the tests may lack: a root that can't be pivoted away, cgroup v2 with every controller, and
-//! an older kernel. Its /var is a disk of its own, with ext4. Invariant: the machine reaches no other disk and no network,
-//! and ends within two minutes.
+//! other kernels. Its /var is a disk of its own, with ext4. Invariant: the machine reaches no other disk and no network,
+//! and ends within five minutes.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -15,10 +16,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::rootfs::{Node, Rootfs};
-use crate::{packages, program, stage1};
+use crate::{newer, packages, program, stage1};
 
-/// The time limit of a machine, in seconds. Booting and running a pod or two takes a tenth of that.
-const LIMIT: &str = "120";
+/// The time limit of a machine, in seconds. Booting takes a few, and so does each pod.
+const LIMIT: &str = "300";
 
 /// The size of its disk, which takes as much on the host as is written to it.
 const DISK: u64 = 1 << 30;
@@ -32,6 +33,18 @@ const MODULES: [&str; 7] = [
     "virtio_blk",
     "overlay",
 ];
+
+/// Whose kernel and stage1 a machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// The kernel of the host's distribution, and the stage1 under test.
+    Hosts,
+    /// Those of a newer release: [`newer`].
+    Newer,
+}
+
+/// What follows a module's name where modules are compressed, which this machine's insmod can't read.
+const COMPRESSED: &str = ".xz";
 
 /// A machine, before it boots.
 #[derive(Debug)]
@@ -51,19 +64,24 @@ pub struct Step {
 }
 
 impl Vm {
-    /// Makes a machine that has busybox and `installer` in its PATH, and `/stage1.tar.xz`. /run, /tmp and /var are
-    /// empty, and /var is on its disk.
+    /// Makes a machine that has busybox and `installer` in its PATH, and `/stage1.tar.xz` with its digest beside it. /run,
+    /// /tmp and /var are empty, and /var is on its disk.
     ///
     /// # Errors
     /// Fails if a package is unavailable, or a program was not built.
-    pub fn new() -> Result<Self> {
+    pub fn new(system: System) -> Result<Self> {
+        let stage1 = match system {
+            System::Hosts => stage1(),
+            System::Newer => newer::stage1()?,
+        };
         let root = Rootfs::busybox()?
             .with("init", Node::File(0o755, include_bytes!("vm-init.sh").into()))
             .with("usr/bin/installer", Node::File(0o755, read(&program("installer"))?))
-            .with("stage1.tar.xz", Node::File(0o644, read(&stage1())?));
+            .with("stage1.tar.xz.sha256", Node::File(0o644, read(&stage1.with_extension("xz.sha256"))?))
+            .with("stage1.tar.xz", Node::File(0o644, read(&stage1)?));
         let mounts = ["proc", "sys", "dev", "run", "var"];
         let root = mounts.iter().fold(root, |root, path| root.with(path, Node::Directory(0o755)));
-        let Kernel { image, modules } = fetch_kernel()?;
+        let Kernel { image, modules } = fetch_kernel(system)?;
         let root = modules.into_iter().fold(root, |root, (order, content)| {
             root.with(&format!("modules/{order}.ko"), Node::File(0o644, content))
         });
@@ -158,31 +176,45 @@ struct Kernel {
 }
 
 /// Returns the distribution's kernel for virtual machines.
-fn fetch_kernel() -> Result<Kernel> {
-    let is_ubuntu = fs::read_to_string("/etc/os-release")?.lines().any(|line| line == "ID=ubuntu");
-    let name = if is_ubuntu { "linux-image-virtual" } else { "linux-image-cloud-amd64" };
+fn fetch_kernel(system: System) -> Result<Kernel> {
+    let name = if packages::is_ubuntu()? { "linux-image-virtual" } else { "linux-image-cloud-amd64" };
+    let packages = match system {
+        System::Hosts => packages::fetch(name)?,
+        System::Newer => packages::fetch_of(newer::codename()?, name)?,
+    };
     let is_kernel = |path: &Path| {
         path.parent() == Some(Path::new("boot"))
             && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-"))
     };
     let order = |path: &Path| {
-        let file = path.file_name()?.to_str()?.strip_suffix(".ko")?;
+        let file = path.file_name()?.to_str()?;
+        let file = file.strip_suffix(COMPRESSED).unwrap_or(file).strip_suffix(".ko")?;
         MODULES.iter().position(|module| *module == file.replace('-', "_"))
     };
-    for package in packages::fetch(name)?.iter().filter(|package| package.name.starts_with("linux-image-")) {
+    for package in packages.iter().filter(|package| package.name.starts_with("linux-image-")) {
         let (mut image, mut modules) = (None, BTreeMap::new());
         package.visit(
             |path, _| is_kernel(path) || order(path).is_some(),
             |entry| match order(&entry.path) {
-                Some(order) => drop(modules.insert(order, entry.contents)),
+                Some(order) => drop(modules.insert(order, (entry.path, entry.contents))),
                 None => image = Some(entry.contents),
             },
         )?;
         if let Some(image) = image {
-            return Ok(Kernel { image, modules });
+            let modules = modules.into_iter().map(|(order, (path, content))| {
+                let is_plain = path.extension().is_some_and(|extension| extension == "ko");
+                Ok((order, if is_plain { content } else { decompress(&content)? }))
+            });
+            return Ok(Kernel { image, modules: modules.collect::<Result<_>>()? });
         }
     }
     bail!("package {name} and those it depends on have no boot/vmlinuz-*")
+}
+
+fn decompress(module: &[u8]) -> Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    xz2::read::XzDecoder::new(module).read_to_end(&mut plain).context("cannot decompress a module")?;
+    Ok(plain)
 }
 
 #[cfg(test)]
