@@ -19,8 +19,7 @@ use crate::{closure, licenses};
 
 /// The packages that stage1 is taken from; apt adds their dependencies. The libraries are listed because newer systemd
 /// only recommends them, see `closure`.
-pub const PACKAGES: &[&str] =
-    &["base-files", "libmount1", "libseccomp2", "systemd", "systemd-container"];
+pub const PACKAGES: &[&str] = &["base-files", "libmount1", "libseccomp2", "systemd", "systemd-container"];
 
 const PROGRAMS: &[&str] =
     &["usr/bin/systemd-nspawn", "usr/lib/systemd/systemd", "usr/lib/systemd/systemd-shutdown"];
