@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use pod::PodName;
 use pod::id::PodId;
 use pod::layout;
-use rustix::fs::{Dir, FileType, OFlags, Stat, fstat};
+use rustix::fs::{Dir, FileType, OFlags, Stat, fstat, stat};
 use rustix::io::Errno;
 use store::DataDir;
 use sys::open_beneath;
@@ -48,6 +48,12 @@ impl Pod {
     /// Returns the directory's absolute path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Tells whether the directory is still where it was found: another command may have removed the pod since.
+    pub fn is_there(&self) -> bool {
+        let own = fstat(&self.directory).map(|own| (own.st_dev, own.st_ino));
+        own.is_ok() && own.ok() == stat(&self.path).map(|found| (found.st_dev, found.st_ino)).ok()
     }
 
     /// Reads a regular file of at most `max` bytes; returns `None` if there is none.

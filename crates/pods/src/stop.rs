@@ -5,6 +5,7 @@
 //! everything in the pod's cgroup. A reaper may have been killed itself, so a pod that is stopped by force has its
 //! cgroup ended by this process, too.
 
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -18,10 +19,13 @@ use crate::directory::Pod;
 use crate::history::{self, Moment};
 use crate::process::Process;
 use crate::state::{Seen, State, look};
-use crate::wait::is_over;
+use crate::wait::is_over_of;
 
 /// How long a killed pod may take to be cleared.
 const REAP: Duration = Duration::from_secs(10);
+/// How long the end of a pod's process may be unknown to its reaper, and how often to look.
+const PATIENCE: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(2);
 
 /// How a pod is to be stopped.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,27 +43,36 @@ pub struct Stop {
 /// fails.
 pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<()> {
     let about = || format!("cannot stop pod {}", pod.id());
-    let seen = look(pod)?;
+    let seen = look_at_process(pod)?;
     if !seen.state.is_alive() {
         return Ok(());
     }
+    // What is stopped is this run. Another one may begin as soon as it is over.
+    let process = reached(pod, &seen)?;
     if !how.force {
-        if let Some(process) = reached(pod, &seen)? {
+        if let Some(process) = process {
             process.signal(Signal::TERM).with_context(about)?;
         }
         let until = how.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if is_over(pod, until, interrupt).with_context(about)? {
+        if is_over_of(pod, process, until, interrupt).with_context(about)? {
             return Ok(());
         }
     }
-    // The process may be another one by now.
-    let seen = look(pod)?;
-    if let Some(process) = reached(pod, &seen)? {
-        kill(pod, process, interrupt).with_context(about)?;
-    } else if !is_over(pod, Instant::now().checked_add(REAP), interrupt).with_context(about)? {
-        bail!("pod {} is not cleared after {} s: expected its reaper to do that", pod.id(), REAP.as_secs());
+    match process {
+        Some(process) if !process.has_ended()? => kill(pod, process, interrupt).with_context(about)?,
+        ended if is_cleared(pod, ended, interrupt).with_context(about)? => {}
+        _ => bail!(
+            "pod {} is not cleared after {} s: expected its reaper to do that",
+            pod.id(),
+            REAP.as_secs()
+        ),
     }
     Ok(())
+}
+
+/// Tells whether a run whose process is dying, or has ended, is cleared in time.
+fn is_cleared(pod: &Pod, process: Option<&Process>, interrupt: &Interrupt) -> Result<bool> {
+    is_over_of(pod, process, Instant::now().checked_add(REAP), interrupt)
 }
 
 /// Sends a signal to the pod's process.
@@ -67,7 +80,7 @@ pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<()> {
 /// # Errors
 /// If the pod doesn't run, or its process can't be reached.
 pub fn signal(pod: &Pod, signal: Signal) -> Result<()> {
-    let seen = look(pod)?;
+    let seen = look_at_process(pod)?;
     let sent = match reached(pod, &seen)? {
         Some(process) => process.signal(signal)?,
         None => false,
@@ -78,6 +91,18 @@ pub fn signal(pod: &Pod, signal: Signal) -> Result<()> {
 /// Returns the error for a pod that does not run, but has to.
 pub(crate) fn not_running(pod: &Pod, state: State) -> anyhow::Error {
     anyhow!("pod {} is {state}: expected it to run", pod.id())
+}
+
+/// Looks at a pod until its process can be seen. One that has just ended can't be, before its reaper knows of the end.
+fn look_at_process(pod: &Pod) -> Result<Seen> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let seen = look(pod)?;
+        if seen.state != State::Running || seen.process.is_some() || Instant::now() > until {
+            return Ok(seen);
+        }
+        sleep(STEP);
+    }
 }
 
 /// Returns the pod's process; `None` if it has ended.
@@ -94,11 +119,11 @@ fn kill(pod: &Pod, process: &Process, interrupt: &Interrupt) -> Result<()> {
     // Opened first: afterwards, nothing leads there.
     let cgroup = Cgroup::of(pod.id(), process);
     process.signal(Signal::KILL)?;
-    let is_over = is_over(pod, Instant::now().checked_add(REAP), interrupt)?;
+    let is_cleared = is_cleared(pod, Some(process), interrupt)?;
     if let Some(cgroup) = cgroup? {
         cgroup.kill()?;
     }
-    if !is_over {
+    if !is_cleared {
         bail!("it is not cleared {} s after it was killed: expected its reaper to do that", REAP.as_secs());
     }
     note_end(pod)

@@ -45,12 +45,24 @@ pub fn wait(pod: &Pod, time: Option<Duration>, interrupt: &Interrupt) -> Result<
 }
 
 /// Waits until nothing of a pod's present run is left. Tells whether that came before `until`.
-pub(crate) fn is_over(pod: &Pod, until: Option<Instant>, interrupt: &Interrupt) -> Result<bool> {
-    let mut first: Option<Process> = None;
+fn is_over(pod: &Pod, until: Option<Instant>, interrupt: &Interrupt) -> Result<bool> {
+    is_over_of(pod, None, until, interrupt)
+}
+
+/// Waits until nothing is left of the run of this process, or of the present one if that is not known. Tells whether that
+/// came before `until`.
+pub(crate) fn is_over_of(
+    pod: &Pod,
+    process: Option<&Process>,
+    until: Option<Instant>,
+    interrupt: &Interrupt,
+) -> Result<bool> {
+    let mut found: Option<Process> = None;
     loop {
         interrupt.check()?;
         let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
-        match &first {
+        let first = process.or(found.as_ref());
+        match first {
             Some(process) if !process.has_ended()? => {
                 if !process.ends_within(left.min(LOOK))? && left.is_zero() {
                     return Ok(false);
@@ -62,10 +74,10 @@ pub(crate) fn is_over(pod: &Pod, until: Option<Instant>, interrupt: &Interrupt) 
         if !is_locked(&pod.directory)? {
             return Ok(true);
         }
-        match (holder(&pod.directory)?, &first) {
+        match (holder(&pod.directory)?, first) {
             // Another run has begun, so the one that was waited for is over.
             (Holder::Init(_), Some(_)) => return Ok(true),
-            (Holder::Init(process), None) => first = Some(process),
+            (Holder::Init(process), None) => found = Some(process),
             (Holder::Command | Holder::Unseen, _) if left.is_zero() => return Ok(false),
             (Holder::Command | Holder::Unseen, _) => sleep(STEP.min(left)),
         }

@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::error::ErrorKind;
 use nix::sys::signal::{SigSet, Signal};
 use pod::logs::OF_POD;
 use pods::logs::{LogOptions, Reader, Wanted};
-use pods::{Begun, Outcome, Pod, Process, Run};
+use pods::{Begun, Outcome, Pod, Process, Run, State};
 use report::Hint as _;
 
 use crate::context::Context;
@@ -86,7 +86,10 @@ pub(super) fn start(path: &Path, how: &Start, context: &Context) -> Result<Exit>
     };
     let named = path.to_str().context("its path is no text: expected UTF-8")?;
     context.on_pod(named, |_, pod| {
-        detach(&pod, &how.init, options, context)?;
+        let begun = detach(&pod, &how.init, options, context);
+        // Whatever failed then, this is why.
+        ensure!(begun.is_ok() || pod.is_there(), "pod {} was removed meanwhile", pod.id());
+        begun?;
         Ui.print(format!("{}\n", pod.id()).as_bytes())
     })?;
     Ok(Exit::Done)
@@ -94,16 +97,20 @@ pub(super) fn start(path: &Path, how: &Start, context: &Context) -> Result<Exit>
 
 /// Starts a pod in the background, and waits until it runs.
 fn detach(pod: &Pod, init: &InitOptions, options: &LogOptions, context: &Context) -> Result<()> {
+    let refused = |state: State| {
+        let program = report::program();
+        Err(anyhow!("pod {} is {state}: expected it to have ended", pod.id()))
+            .hint(format!("{program} stop {} stops it", pod.id()))
+    };
     let state = pods::look(pod)?.state;
     if state.is_alive() {
-        return Err(anyhow!("pod {} is {state}: expected it to have ended", pod.id())).hint(format!(
-            "{} stop {} stops it",
-            report::program(),
-            pod.id()
-        ));
+        return refused(state);
     }
     let before = pods::runs(pod)?;
-    let logging = pods::logs::start(pod, options, &context.interrupt)?;
+    let logging = match pods::logs::start(pod, options, &context.interrupt)? {
+        Ok(logging) => logging,
+        Err(state) => return refused(state),
+    };
     let child = detached::start(pod.path(), init, logging)?;
     let process = Process::of_family(child.id())?;
     match pods::wait_for_begin(pod, before, &process, &context.interrupt)? {

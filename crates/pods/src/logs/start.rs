@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use pod::layout;
@@ -21,7 +23,10 @@ use rustix::net::{
 use sys::{Interrupt, locks, proc_path};
 
 use crate::directory::Pod;
+use crate::state::{State, look};
 
+/// How often the lock of a log writer is tried that is about to end.
+const STEP: Duration = Duration::from_millis(5);
 /// The name (`argv[0]`) under which this program acts as a log writer.
 pub(super) const NAME: &str = "gantry-log";
 /// What is reserved for the note of what was lost.
@@ -80,14 +85,18 @@ pub struct Logging {
     pub stderr: OwnedFd,
 }
 
-/// Starts a log writer for the next run of a pod. Waits until that of the last run has ended.
+/// Starts a log writer for the next run of a pod. Waits until that of the last run has ended, or returns the state of a
+/// pod that another command has started meanwhile.
 ///
 /// # Errors
 /// If the logs can't be made, or the log writer can't be started or confined.
-pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<Logging> {
+pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<Result<Logging, State>> {
     let about = || format!("cannot log what pod {} writes", pod.id());
     let directory = logs(pod).with_context(about)?;
-    let note = note(&directory, interrupt).with_context(about)?;
+    let note = match note(pod, &directory, interrupt).with_context(about)? {
+        Ok(note) => note,
+        Err(state) => return Ok(Err(state)),
+    };
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .context("cannot make a socket")?;
     let (messages, stderr) = io::pipe().context("cannot make a pipe")?;
@@ -104,7 +113,7 @@ pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<L
     if !text.is_empty() {
         bail!("cannot log what pod {} writes: {}", pod.id(), one_line(&text));
     }
-    Ok(Logging { stdout: ours, stderr: stderr.into() })
+    Ok(Ok(Logging { stdout: ours, stderr: stderr.into() }))
 }
 
 /// Opens the logs' directory, and makes it if it is missing.
@@ -117,15 +126,23 @@ fn logs(pod: &Pod) -> Result<OwnedFd> {
     openat(&pod.directory, layout::LOGS, flags, Mode::empty()).context("cannot open logs")
 }
 
-/// Opens the note of what is lost, locks it, and reserves its space.
-fn note(directory: &OwnedFd, interrupt: &Interrupt) -> Result<OwnedFd> {
+/// Opens the note of what is lost, locks it, and reserves its space. Returns the pod's state if the pod was started
+/// meanwhile, since the lock is that run's then.
+fn note(pod: &Pod, directory: &OwnedFd, interrupt: &Interrupt) -> Result<Result<OwnedFd, State>> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let note = openat(directory, LOST, flags, Mode::RUSR | Mode::WUSR).context("cannot open the note")?;
-    locks::alone(&note, interrupt).context("cannot lock the note")?;
+    while !locks::is_locked_alone(&note).context("cannot lock the note")? {
+        interrupt.check()?;
+        let state = look(pod)?.state;
+        if state == State::Running {
+            return Ok(Err(state));
+        }
+        sleep(STEP);
+    }
     ftruncate(&note, 0).context("cannot empty the note")?;
     // Some file systems can't reserve space: a full one then says nothing.
     let _ = fallocate(&note, FallocateFlags::KEEP_SIZE, 0, NOTE_MAX as u64);
-    Ok(note)
+    Ok(Ok(note))
 }
 
 /// Sends pipes' reading ends to the log writer.
