@@ -32,7 +32,7 @@ MEASURING := hyperfine tar gzip xz zstd /usr/bin/time ip
 MEASURING_PACKAGES := hyperfine tar gzip xz-utils zstd time iproute2
 OTHERS := podman:podman runc:runc crun:crun umoci:umoci skopeo:skopeo systemd-nspawn:systemd-container
 
-.PHONY: all build stage1 one man run test mutants bench check fuzz install setup images help clean
+.PHONY: all build stage1 one man run test long mutants bench check fuzz install setup images help clean
 
 all: build stage1 one ## Build the programs and stage1
 
@@ -96,6 +96,10 @@ run: all images ## Run a demo pod of two apps
 
 test: all ## Run every test; with CODENAME=trixie, all pods have that release's systemd
 	GANTRY_TEST_STAGE1=$(abspath $(STAGE1)) cargo test --workspace
+
+long: all ## Run the tests of chance for a minute each, with more pods
+	GANTRY_TEST_LONG=1 cargo test -p e2e --test many
+	GANTRY_TEST_LONG=1 cargo test -p syscall-faults lists::
 
 mutants: all ## Check that the suites notice what they are there for: change the sources, one place at a time
 	cargo run -p mutation-check

@@ -3,7 +3,9 @@
 //! comparisons of the host before and after.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "the harness takes what a test says")]
 
+pub mod alone;
 pub mod broadcast;
+pub mod chance;
 pub mod few_calls;
 pub mod host;
 pub mod image;
@@ -16,9 +18,11 @@ pub mod packages;
 pub mod pods;
 pub mod rootfs;
 pub mod state;
+pub mod tables;
 pub mod terminal;
 pub mod tiny;
 pub mod trees;
+pub mod users;
 pub mod vm;
 
 use std::path::{Path, PathBuf};

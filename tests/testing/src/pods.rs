@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::rootfs::Rootfs;
-use crate::{program, stage1};
+use crate::{program, stage1, users};
 
 /// A test's own directory: Gantry's directory, and images beside it.
 #[derive(Debug)]
@@ -74,14 +74,15 @@ impl Gantry {
         command
     }
 
-    /// Returns the command `installer COMMAND --image IMAGE… ARGUMENT…`.
+    /// Returns the command `installer COMMAND --image IMAGE… ARGUMENT…`, for a pod with the users that tests ask for
+    /// ([`users`]).
     pub fn with_images(&self, command: &str, images: &[&Path], arguments: &[&str]) -> Command {
         let mut installer = self.installer();
         installer.arg(command);
         for image in images {
             installer.arg("--image").arg(image);
         }
-        installer.args(arguments);
+        installer.args(users::asked_for(arguments));
         installer
     }
 

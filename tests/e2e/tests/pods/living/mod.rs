@@ -5,6 +5,7 @@
 mod detached;
 mod ends;
 mod entered;
+mod killed;
 mod logs;
 mod names;
 mod one_file;
