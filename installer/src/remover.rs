@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use pods::Pod;
 use rustix::process::{chdir, getppid, setsid};
 use store::DataDir;
@@ -26,20 +26,19 @@ const PROGRAM: &str = "/proc/self/exe";
 /// If it can't be started.
 pub(crate) fn start(pod: &Path) -> Result<()> {
     let mut command = Command::new(PROGRAM);
-    command.arg0(NAME).arg(pod).env_clear().current_dir("/");
+    command.arg0(NAME).arg(pod).arg(std::process::id().to_string()).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map(drop).context("cannot start what removes the pod")
 }
 
-/// Removes the pod that `words` name, when this process's parent has ended.
+/// Removes the pod that `words` name, when this process's parent, which they name, too, has ended.
 pub(crate) fn run(words: &[OsString]) -> Result<()> {
-    let path = PathBuf::from(words.first().context("expected a pod directory")?);
+    let [path, parent] = words else { bail!("expected a pod directory and a process") };
+    let path = PathBuf::from(path);
+    let parent = parent.to_str().and_then(|parent| parent.parse().ok()).context("expected a process")?;
     setsid().context("cannot leave the caller's session")?;
     chdir("/")?;
-    // If it has ended already, another process is the parent by now, and this one waits for too long: gc is faster.
-    let parent = getppid().map_or(0, |parent| parent.as_raw_nonzero().get().unsigned_abs());
-    let process = pods::Process::of_family(parent)?;
-    process.wait()?;
+    wait_for_parent(parent)?;
     let name = path.to_string_lossy();
     let selector = pods::Selector::parse(&name);
     let (dir, id) = selector.data_directory()?.context("expected a pod directory")?;
@@ -50,4 +49,15 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     // Somebody who reads the logs, or has started the pod again, is left alone: gc removes it then.
     let _ = pods::remove(&data_dir, pod)?;
     Ok(())
+}
+
+/// Waits for the end of this process's parent. If that has ended already, another process is the parent by now.
+fn wait_for_parent(parent: u32) -> Result<()> {
+    let is_parent = || getppid().is_some_and(|now| now.as_raw_nonzero().get().unsigned_abs() == parent);
+    if !is_parent() {
+        return Ok(());
+    }
+    let process = pods::Process::of_family(parent)?;
+    // It was the parent all the time, or the number may be another process's.
+    if is_parent() { process.wait() } else { Ok(()) }
 }

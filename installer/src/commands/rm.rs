@@ -31,9 +31,12 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let mut lines = Ui.lines();
     let program = report::program();
-    let done = context.on_each(&args.pods, |data_dir, pod| {
-        // What a killed removal has left goes, too.
+    // What a killed removal has left goes first: its pod is no longer found.
+    context.in_store(|data_dir| {
         Staging::sweep_or_warn(data_dir)?;
+        Ok(Exit::Done)
+    })?;
+    let done = context.on_each(&args.pods, |data_dir, pod| {
         if args.force {
             pods::stop(&pod, Stop { timeout: Some(TIMEOUT), force: false }, &context.interrupt)?;
         }

@@ -48,7 +48,6 @@ impl State {
             let mut pod =
                 tree(dir.join(layout::CONTAINERS).join(&id), &|path| path == Path::new(layout::WORK));
             pod.values_mut().for_each(|object| forget_id(object, &id));
-            pod.get_mut(Path::new(layout::HISTORY)).into_iter().for_each(forget_when_found);
             state.pods.insert(id, pod);
         }
         for digest in entries(layout::TREES) {
@@ -126,17 +125,6 @@ fn forget_id(object: &mut Object, id: &str) {
     {
         object.content = text.replace(id, "ID").into_bytes();
     }
-}
-
-/// Removes from a pod's history when it was found ended.
-fn forget_when_found(history: &mut Object) {
-    let text = String::from_utf8_lossy(&history.content).into_owned();
-    if !text.contains("found ") {
-        return;
-    }
-    let line =
-        |line: &str| if line.starts_with("found ") { "found TIME\n".to_owned() } else { format!("{line}\n") };
-    history.content = text.lines().map(line).collect::<String>().into_bytes();
 }
 
 /// Removes the time of import from a tree's info.

@@ -45,9 +45,10 @@ pub(crate) fn asked_for(options: &[&str]) -> Vec<String> {
     if !are_hosts() || options.iter().any(|option| option.starts_with(USERS)) {
         return all;
     }
-    match options.iter().position(|option| *option == MANIFEST).and_then(|at| all.get_mut(at + 1)) {
-        Some(manifest) => *manifest = annotated(manifest),
+    match options.iter().position(|option| *option == MANIFEST) {
         None => all.extend([USERS.to_owned(), "host".to_owned()]),
+        // A caller that adds the path itself has the manifest as it is.
+        Some(at) => all.get_mut(at + 1).into_iter().for_each(|manifest| *manifest = annotated(manifest)),
     }
     all
 }

@@ -2,6 +2,7 @@
 //! A pod of appc 0.1, as the installer writes it from images whose manifests have 0.1's forms.
 
 use serde_json::{Value, json};
+use testing::users;
 
 use crate::pod_0_8::{WORDS, contents, devices, localtime};
 use crate::subject::{Subject, exec, handler_sees, rootfs};
@@ -9,6 +10,21 @@ use crate::subject::{Subject, exec, handler_sees, rootfs};
 const PATH: &str = "/only/here:/bin";
 
 pub(crate) fn subject() -> Subject {
+    let mut subject = subject_with_own_users();
+    if users::are_hosts() {
+        // An option makes it a pod of 0.8, in which of a user's variables an app has HOME alone.
+        for role in ["main", "pre-start", "post-stop", "sidekick"] {
+            if let Some(environment) = subject.expectations[role]["environment"].as_object_mut() {
+                environment.retain(|name, value| {
+                    !["USER", "LOGNAME"].contains(&name.as_str()) && (name != "SHELL" || value == "/own")
+                });
+            }
+        }
+    }
+    subject
+}
+
+fn subject_with_own_users() -> Subject {
     let image = |name: &str, app: Value| {
         json!({
             "acKind": "ImageManifest",

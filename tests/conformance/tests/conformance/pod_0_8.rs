@@ -6,6 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 
 use network::resolver;
 use serde_json::{Value, json};
+use testing::users;
 
 use crate::subject::{Subject, exec, handler_sees, rootfs};
 
@@ -78,7 +79,26 @@ pub(crate) fn subject() -> Subject {
     let sockets =
         json!([socket("web", "tcp", tcp), socket("web", "tcp", tcp + 1), socket("dns", "udp", udp)]);
     subject.expect("main", "sockets", sockets);
+    if users::are_hosts() {
+        give_hosts_users(&mut subject);
+    }
     subject
+}
+
+/// Gives a pod the host's users. Root may then do what devices, raw sockets and files of the host's root allow, as far as
+/// its capabilities go and mounts are writable.
+pub(crate) fn give_hosts_users(subject: &mut Subject) {
+    let pod = subject.pod.as_mut().unwrap();
+    pod["annotations"] = json!([{"name": "gantry/users", "value": "host"}]);
+    let mut denied = subject.expectations["sidekick"]["denied_calls"].clone();
+    for allowed in ["mknod", "socket_raw"] {
+        denied.as_object_mut().unwrap().remove(allowed);
+    }
+    subject.expect("sidekick", "denied_calls", denied);
+    // What was another's is root's own, and on a mount that is read-only.
+    let read_only = json!(["/config/expectations.json", "/proc/sys/kernel/panic", "/etc/hosts"]);
+    subject.expect("sidekick", "read_only_files", read_only);
+    subject.expect("sidekick", "others_files", json!([]));
 }
 
 fn mount_points() -> Value {

@@ -34,6 +34,8 @@ pub struct Run {
     pub stdout: String,
     /// What it wrote to stderr.
     pub stderr: String,
+    /// How many system calls it made, of any kind.
+    pub calls: usize,
     /// What it did, in order.
     pub events: Vec<Event>,
     /// The index in `events` of the first event that a fault replaced.
@@ -72,8 +74,8 @@ pub fn run(command: &Command, decide: impl FnMut(&Event) -> Option<Fault>) -> Re
     let mut tracer = Tracer::new(root, decide);
     tracer.trace()?;
     let (stdout, stderr) = (read(child.stdout.take())?, read(child.stderr.take())?);
-    let Tracer { code, events, fault, .. } = tracer;
-    Ok(Run { code, stdout, stderr, events, fault })
+    let Tracer { code, calls, events, fault, .. } = tracer;
+    Ok(Run { code, stdout, stderr, calls, events, fault })
 }
 
 /// Starts a shell that waits for a line and then becomes the program. The line is sent once the shell is traced.

@@ -46,6 +46,7 @@ pub(super) struct Tracer<F> {
     threads: Arc<Mutex<Threads>>,
     clock: usize,
     points: usize,
+    pub(super) calls: usize,
     pub(super) events: Vec<Event>,
     pub(super) fault: Option<usize>,
     killed: bool,
@@ -56,7 +57,18 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
     pub(super) fn new(root: Pid, decide: F) -> Self {
         let threads = Arc::new(Mutex::new(Threads::from([(root, None)])));
         let events = Vec::new();
-        Self { root, decide, threads, clock: 0, points: 0, events, fault: None, killed: false, code: None }
+        Self {
+            root,
+            decide,
+            threads,
+            clock: 0,
+            points: 0,
+            calls: 0,
+            events,
+            fault: None,
+            killed: false,
+            code: None,
+        }
     }
 
     /// Traces until no thread is left. Kills a program that hangs.
@@ -141,6 +153,7 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
     }
 
     fn enter(&mut self, thread: Pid, registers: Registers) -> nix::Result<Entered> {
+        self.calls += 1;
         let at = At { thread, registers: &registers };
         let Some((call, rule, objects)) = at.entry() else {
             return Ok(Entered { event: None, registers, error: None });

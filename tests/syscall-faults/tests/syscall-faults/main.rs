@@ -5,3 +5,4 @@
 mod durability;
 mod faults;
 mod interleaving;
+mod lists;

@@ -7,4 +7,6 @@
 mod controls;
 mod operations;
 mod place;
+mod runs;
+
 mod sweep;

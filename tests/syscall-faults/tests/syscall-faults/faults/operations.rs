@@ -52,11 +52,15 @@ const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "ot
 const PREPARE_WITH_OPTIONS: &[&str] = &["prepare", "tiny.aci", "-e", "A=1", "-l", "a=b", "--rm"];
 const REMOVE: &[&str] = &["image", "rm", "tiny.id"];
 
+const PREPARE_NAMED: &[&str] = &["prepare", "--image", "tiny.aci", "--name", "web"];
+
 const REPAIR: &[&str] = &["verify", "--repair", "tiny.id"];
 const REPAIR_ALL: &[&str] = &["verify", "--repair"];
 
 const NO_SUCH_IMAGE: Again =
     Again::Refused("error: no such image in the store: TINY (installer image list shows what there is)\n");
+
+const NO_SUCH_POD: Again = Again::Refused("error: no pod \"web\" (installer list shows what there is)\n");
 
 macro_rules! operations {
     ($($name:ident: $before:expr, $command:expr, $again:expr, $least:expr;)*) => {
@@ -94,6 +98,10 @@ operations! {
     // The pod is removed, and then everything that it was made of. Few of the calls take space.
     a_gc_of_an_ended_pod:
         [Step::Run(PREPARE), Step::Ended], &["gc", "--grace", "0"], Succeeds, tiny::OBJECTS / 2;
+    // It is moved away by one rename, and removed object by object: some directories, and four files.
+    a_pod_rm: [Step::Run(PREPARE_NAMED)], &["rm", "web"], NO_SUCH_POD, 10;
+    a_pod_rm_beside_another_pod:
+        [Step::Run(PREPARE), Step::Run(PREPARE_NAMED)], &["rm", "web"], NO_SUCH_POD, 10;
     an_image_rm: [Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;
     an_image_rm_beside_a_pod:
         [Step::Run(PREPARE_OTHER), Step::Run(IMPORT)], REMOVE, NO_SUCH_IMAGE, tiny::OBJECTS / 2;

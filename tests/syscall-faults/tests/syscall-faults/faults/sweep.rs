@@ -215,8 +215,11 @@ fn check_rerun(place: &Place, operation: &Operation, reference: &Reference, abou
     let Reference { before, after } = reference;
     let left = State::of(&place.dir());
     let published = left.pods.len() > before.pods.len();
-    // The store tells whether the work is still to be done or was done: it is never half done.
-    let done = before.trees != after.trees && left.trees == after.trees;
+    // The store, or where it stays as it is, the pods tell whether the work is still to be done or was done: it is never
+    // half done.
+    let removes_pods_alone = before.trees == after.trees && after.pods.len() < before.pods.len();
+    let done = before.trees != after.trees && left.trees == after.trees
+        || removes_pods_alone && left.pods.len() == after.pods.len();
     let (code, line) = place.end(if done { operation.again } else { Again::Succeeds });
     let output = place.run(operation.command);
     let error = said(&String::from_utf8_lossy(&output.stderr));
