@@ -30,6 +30,9 @@ use crate::process::{Holder, Process, holder};
 /// How often to look again at a pod whose lock changes hands meanwhile, one `STEP` apart.
 const ATTEMPTS: usize = 200;
 const STEP: Duration = Duration::from_millis(1);
+/// How often a pod's process is looked for. `/proc/locks` is read in parts, and locks that come and go meanwhile may hide
+/// others.
+const SEARCHES: usize = 5;
 /// Where `/init` sees the pod's outcome (`stage1-init/src/exchange/outcome.rs`), and what in it says that the pod ends.
 const OUTCOME: &str = "root/outcome";
 const ENDS: [&str; 3] = ["asked", "code", "failure"];
@@ -94,8 +97,8 @@ impl Seen {
 /// Looks at a pod.
 pub fn look(pod: &Pod) -> Result<Seen> {
     let about = || format!("cannot look at pod {}", pod.id());
-    for _ in 1..ATTEMPTS {
-        if let Some(seen) = look_once(pod).with_context(about)? {
+    for attempt in 1..ATTEMPTS {
+        if let Some(seen) = look_once(pod, attempt >= SEARCHES).with_context(about)? {
             return Ok(seen);
         }
         sleep(STEP);
@@ -104,8 +107,9 @@ pub fn look(pod: &Pod) -> Result<Seen> {
     at_rest(pod).with_context(about)
 }
 
-/// Looks at a pod; returns `None` if a command works on its directory at the moment.
-fn look_once(pod: &Pod) -> Result<Option<Seen>> {
+/// Looks at a pod; returns `None` if a command works on its directory at the moment, or if its process should be seen and
+/// is not, unless it `may_be_elsewhere`: in another process namespace.
+fn look_once(pod: &Pod, may_be_elsewhere: bool) -> Result<Option<Seen>> {
     if !is_locked(&pod.directory)? {
         return at_rest(pod).map(Some);
     }
@@ -118,6 +122,9 @@ fn look_once(pod: &Pod) -> Result<Option<Seen>> {
         Holder::Unseen if is_locked(&pod.directory)? => {
             let stage1 = open_beneath(&pod.directory, layout::STAGE1, OFlags::RDONLY | OFlags::DIRECTORY);
             let has_process = stage1.is_ok_and(|stage1| is_locked(&stage1).unwrap_or(false));
+            if has_process && !may_be_elsewhere {
+                return Ok(None);
+            }
             let state = if has_process { State::Running } else { State::Stopping };
             Some(Seen::without_process(state))
         }

@@ -104,7 +104,8 @@ impl Life {
     fn in_the_background(self, gantry: &Gantry, pod: &Path) {
         said(gantry, &["start", &id(pod)]);
         sleep(self.moment);
-        let process = status(gantry, pod)["process"].as_i64().expect("it runs");
+        let found = status(gantry, pod);
+        let process = found["process"].as_i64().unwrap_or_else(|| panic!("{self}: {found}"));
         self.end(gantry, pod, process.try_into().unwrap());
     }
 
