@@ -111,9 +111,15 @@ fn detach(pod: &Pod, init: &InitOptions, options: &LogOptions, context: &Context
         Ok(logging) => logging,
         Err(state) => return refused(state),
     };
-    let child = detached::start(pod.path(), init, logging)?;
+    let mut child = detached::start(pod.path(), init, logging)?;
     let process = Process::of_family(child.id())?;
-    match pods::wait_for_begin(pod, before, &process, &context.interrupt)? {
+    let begun = pods::wait_for_begin(pod, before, &process, &context.interrupt);
+    // It was short, and is removed by now, with all that could be looked at.
+    let is_gone = !matches!(begun, Ok(Begun::Runs)) && !pod.is_there();
+    if is_gone && child.wait()?.code().is_some_and(|code| code != i32::from(Exit::NoPod.code())) {
+        return Ok(());
+    }
+    match begun? {
         Begun::Runs => Ok(()),
         Begun::Ended(run) => match run.as_ref().and_then(Run::outcome) {
             // It was short.
