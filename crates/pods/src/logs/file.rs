@@ -21,6 +21,19 @@ pub(super) struct Bounds {
     pub(super) files: u32,
 }
 
+impl Bounds {
+    /// Returns the length of the longest part of these records that fits into a file, of one record at least.
+    fn part(&self, records: &[u8]) -> usize {
+        let most = self.size.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+        if records.len() <= most {
+            return records.len();
+        }
+        let is_end = |byte: &u8| *byte == b'\n';
+        let end = records[..most].iter().rposition(is_end).or_else(|| records.iter().position(is_end));
+        end.map_or(records.len(), |end| end + 1)
+    }
+}
+
 /// A log that is open.
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -36,8 +49,19 @@ impl LogFile {
         Self { name, file: None, size: 0, bounds }
     }
 
-    /// Writes whole records, all of them or none.
+    /// Writes whole records: all of them, or none, or as many as whole files took.
     pub(super) fn write(&mut self, directory: &File, records: &[u8]) -> io::Result<()> {
+        let mut rest = records;
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(self.bounds.part(rest));
+            self.write_part(directory, part)?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Writes whole records that fit into a file, all of them or none.
+    fn write_part(&mut self, directory: &File, records: &[u8]) -> io::Result<()> {
         let is_full = |size: u64, most: u64| size > 0 && size + records.len() as u64 > most;
         if self.file.is_some() && self.bounds.size.is_some_and(|most| is_full(self.size, most)) {
             self.rotate(directory)?;
@@ -95,6 +119,18 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    /// Short lines get several times as long by what is before each.
+    #[test]
+    fn what_is_too_long_for_a_file_goes_to_several() {
+        let outer = tempfile::tempdir().unwrap();
+        let directory = File::open(outer.path()).unwrap();
+        let mut log = LogFile::new("a.log".into(), Bounds { size: Some(10), files: 4 });
+        log.write(&directory, b"111\n222\n333\n444444444444\n55\n").unwrap();
+        let read = |name: &str| fs::read_to_string(outer.path().join(name)).ok();
+        let read = ["a.log", "a.log.1", "a.log.2", "a.log.3"].map(|name| read(name).unwrap());
+        assert_eq!(read, ["55\n", "444444444444\n", "333\n", "111\n222\n"]);
+    }
 
     #[test]
     fn a_log_that_is_too_long_is_moved() {
