@@ -4,10 +4,15 @@
 use std::fs;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::thread;
 
+use gate::root_test;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use testing::alone::Alone;
 use testing::broadcast::{cgroup, processes};
 
 use crate::id;
@@ -42,6 +47,13 @@ impl Watch {
     /// Looks at all pods, and fails if two of them share an id.
     pub(crate) fn look(&self) -> Seen {
         let all: Vec<_> = (0..self.0.len()).flat_map(|pod| self.processes(pod)).collect();
+        self.check(&all);
+        let mut pods: Vec<_> = all.iter().map(|process| process.pod).collect();
+        pods.dedup();
+        Seen { pods: pods.len(), processes: all.len() }
+    }
+
+    fn check(&self, all: &[Process]) {
         for (at, one) in all.iter().enumerate() {
             let others = all[at + 1..].iter().filter(|other| other.pod != one.pod && other.shares_with(one));
             for other in others {
@@ -59,24 +71,23 @@ impl Watch {
                 );
             }
         }
-        let mut pods: Vec<_> = all.iter().map(|process| process.pod).collect();
-        pods.dedup();
-        Seen { pods: pods.len(), processes: all.len() }
     }
 
     /// Lists a pod's processes that have not the host's ids.
     fn processes(&self, pod: usize) -> Vec<Process> {
-        let process = |number: i32| {
-            let pid = Pid::from_raw(number)?;
-            let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-            let ids = parse(&fs::read_to_string(format!("/proc/{number}/uid_map")).ok()?);
-            (!ids.is_empty()).then_some(Process { pod, pid, handle, ids })
-        };
-        processes(&self.0[pod].1).into_iter().filter_map(process).collect()
+        let all = processes(&self.0[pod].1).into_iter();
+        all.filter_map(|number| Process::read(pod, number)).collect()
     }
 }
 
 impl Process {
+    fn read(pod: usize, number: i32) -> Option<Self> {
+        let pid = Pid::from_raw(number)?;
+        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let ids = parse(&fs::read_to_string(format!("/proc/{number}/uid_map")).ok()?);
+        (!ids.is_empty()).then_some(Self { pod, pid, handle, ids })
+    }
+
     fn shares_with(&self, other: &Self) -> bool {
         self.ids.iter().any(|one| other.ids.iter().any(|other| overlap(one, other)))
     }
@@ -108,4 +119,35 @@ fn ranges_that_overlap_are_seen() {
     assert!(overlap(&one, &inner) && overlap(&inner, &one));
     assert!(!overlap(&one, &ids("0 1073872896 65536\n")));
     assert_eq!(parse("0 0 4294967295\n"), []);
+}
+
+/// Starts a process whose namespace has these ids of the host's.
+fn with_ids(first: u32) -> Child {
+    let child = Command::new("unshare").args(["--user", "sleep", "1000"]).spawn().unwrap();
+    let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/user")).unwrap();
+    while namespace(&child.id().to_string()) == namespace("self") {
+        thread::yield_now();
+    }
+    fs::write(format!("/proc/{}/uid_map", child.id()), format!("0 {first} 65536")).unwrap();
+    child
+}
+
+#[root_test]
+fn processes_that_share_ids_are_seen() {
+    // Another test's would wait for these children.
+    let _alone = Alone::new();
+    let watch = Watch(["one", "two"].map(|pod| (pod.to_owned(), PathBuf::new())).to_vec());
+    let mut children = [0x4000_0000, 0x4001_0000, 0x4001_0000].map(with_ids);
+    let read = |index: usize| Process::read(index / 2, children[index].id().cast_signed()).unwrap();
+    let all = [0, 1, 2].map(read);
+    let shared = panic::catch_unwind(AssertUnwindSafe(|| watch.check(&all))).unwrap_err();
+    assert!(shared.downcast_ref::<String>().unwrap().contains("pods one and two share ids"));
+    // One that has ended has none.
+    for child in &mut children[1..] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    watch.check(&all);
+    children[0].kill().unwrap();
+    children[0].wait().unwrap();
 }
