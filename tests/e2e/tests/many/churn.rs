@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,29 @@ impl Churn<'_> {
             }
         }
     }
+
+    /// Lets all pods live, so many at a time, and watches their ids. Returns how often it looked, and how many had ids at once.
+    fn run(&self, living: usize) -> (usize, usize) {
+        let (watch, over) = (Watch::over(self.pods), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                let (mut looks, mut most) = (0, 0);
+                while !over.load(Ordering::Relaxed) {
+                    let Seen { pods, .. } = watch.look();
+                    (looks, most) = (looks + 1, most.max(pods));
+                    thread::sleep(STEP);
+                }
+                (looks, most)
+            });
+            let threads: Vec<_> =
+                (0..living).map(|from| scope.spawn(move || self.live(from, living))).collect();
+            let ended: Vec<_> = threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
+            over.store(true, Ordering::Relaxed);
+            let watched = watching.join().unwrap();
+            ended.into_iter().for_each(|ended| ended.unwrap());
+            watched
+        })
+    }
 }
 
 #[root_test]
@@ -76,24 +99,7 @@ fn pods_that_are_killed_at_random_share_no_ids_and_leave_nothing() {
     let begun = Instant::now();
     let churn =
         Churn { gantry: &gantry, pods: &pods, until: begun + extent.time, seed, ended: Mutex::default() };
-    let (watch, over) = (Watch::over(&pods), AtomicBool::new(false));
-    let (looks, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let watching = scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                let Seen { pods, .. } = watch.look();
-                looks.fetch_add(1, Ordering::Relaxed);
-                most.fetch_max(pods, Ordering::Relaxed);
-                thread::sleep(STEP);
-            }
-        });
-        let churn = &churn;
-        let threads: Vec<_> = (0..living).map(|from| scope.spawn(move || churn.live(from, living))).collect();
-        let ended: Vec<_> = threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        over.store(true, Ordering::Relaxed);
-        watching.join().unwrap();
-        ended.into_iter().for_each(|ended| ended.unwrap());
-    });
+    let (looks, most) = churn.run(living);
     let time = begun.elapsed();
     // What a killed process could not clear is cleared by the next start and the next collection.
     let mut last = gantry.installer();
@@ -103,13 +109,13 @@ fn pods_that_are_killed_at_random_share_no_ids_and_leave_nothing() {
     clear(&gantry);
     alone.assert_nothing_is_left(&ids);
 
-    let (ended, most) = (churn.ended.into_inner().unwrap(), most.into_inner());
+    let ended = churn.ended.into_inner().unwrap();
     let lives: usize = ended.values().sum();
     say(&format!(
         "churn: {} pods, {lives} lives in {:.1} s, at most {most} seen at once in {} looks: {ended:?}",
         pods.len(),
         time.as_secs_f64(),
-        looks.into_inner()
+        looks
     ));
     assert!(lives >= extent.pods && most >= 2, "{lives} lives, {most} at once");
 }
