@@ -5,7 +5,7 @@
 //! The host's administrator writes configuration lists, and installs the plugins. Both are executed as root on the host, so
 //! only root may be able to change them. A pod is added to a network once its network namespace is there, before its
 //! apps start, and deleted from it at its end. What is needed for that is written down in the pod directory
-//! beforehand ([`record`]), so that a pod whose processes were all killed is deleted by the next `gc`.
+//! beforehand (`record`), so that a pod whose processes were all killed is deleted by the next `gc`.
 
 mod config;
 mod places;
