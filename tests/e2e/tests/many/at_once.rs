@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! As many pods as the host's limits allow, all started at once, and all stopped by one command.
+//! As many pods as the host's limits allow, each with a published port, all started at once, and all stopped by one
+//! command.
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gate::root_test;
 use serde_json::Value;
@@ -14,11 +17,32 @@ use testing::pods::{Gantry, Running, text};
 use testing::rootfs::Rootfs;
 
 use crate::ranges::Watch;
-use crate::{Ending, at_once, clear, id, said};
+use crate::{Ending, PATIENCE, at_once, clear, id, said};
 
 /// How many are wanted. With 200 inotify instances for each user, all of them are possible.
 const PODS: usize = 50;
-const APP: &str = "trap 'echo stops; exit 0' TERM; echo up; while :; do sleep 60 & wait; done";
+const APP: &str = "trap 'echo stops; exit 0' TERM; while :; do hostname | nc -l -p 80; done & echo up; \
+                   while :; do sleep 60 & wait; done";
+/// The first of their ports.
+const PORT: usize = 20000;
+
+/// Asks the pod of this number for its name, until its server listens.
+fn ask(number: usize) -> String {
+    let begun = Instant::now();
+    let ask = || {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{}", PORT + number))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).map(|_| said)
+    };
+    loop {
+        match ask() {
+            Ok(said) if !said.is_empty() => return said,
+            other => assert!(begun.elapsed() < PATIENCE, "pod {number}: {other:?}"),
+        }
+        thread::yield_now();
+    }
+}
 
 fn start_all(gantry: &Gantry, pods: &[PathBuf]) -> Vec<Running> {
     thread::scope(|scope| {
@@ -42,7 +66,11 @@ fn pods_that_start_at_once_all_run_and_all_stop() {
     let _ending = Ending(&gantry);
     let number = at_once(PODS);
     let image = gantry.image("one", &Rootfs::busybox().unwrap(), &script("one", APP));
-    let pods: Vec<_> = (0..number).map(|_| gantry.prepare(&[&image], &[])).collect();
+    let prepare = |one: usize| {
+        let port = format!("{}:80", PORT + one);
+        gantry.prepare(&[&image], &["--hostname", &format!("pod-{one}"), "-p", &port])
+    };
+    let pods: Vec<_> = (0..number).map(prepare).collect();
     let mut ids: Vec<_> = pods.iter().map(|pod| id(pod)).collect();
     ids.sort_unstable();
 
@@ -55,6 +83,9 @@ fn pods_that_start_at_once_all_run_and_all_stop() {
     assert_eq!(listed, ids, "all of them run");
     let seen = Watch::over(&pods).look();
     assert!(seen.pods == number && seen.processes >= 2 * number, "{seen:?}");
+    for one in 0..number {
+        assert_eq!(ask(one), format!("pod-{one}\n"), "each port leads to its own pod");
+    }
 
     let begun = Instant::now();
     let mut words = vec!["stop"];
@@ -73,5 +104,7 @@ fn pods_that_start_at_once_all_run_and_all_stop() {
     clear(&gantry);
     alone.assert_nothing_is_left(&ids);
     let [started, stopped] = [started, stopped].map(|time| time.as_secs_f64());
-    say(&format!("at once: {number} of {PODS} pods up in {started:.1} s, stopped in {stopped:.1} s"));
+    say(&format!(
+        "at once: {number} of {PODS} pods up, with a published port each, in {started:.1} s, stopped in {stopped:.1} s"
+    ));
 }
