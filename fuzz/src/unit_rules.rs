@@ -13,6 +13,7 @@ const DIRECTIVES: &[&str] = &[
     "Conflicts",
     "DefaultDependencies",
     "Description",
+    "ExecCondition",
     "ExecStart",
     "ExecStop",
     "ExecStopPost",

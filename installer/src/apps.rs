@@ -95,8 +95,9 @@ struct Words {
     /// kind=host is a file or directory of the host: `data,kind=host,source=/srv/data`. File systems mounted below it
     /// are included, unless recursive=false. kind=empty is a new directory that belongs to the pod:
     /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With size=BYTES, and maybe
-    /// inodes=N, it is in memory and holds that much at most. kind=image is the same, but begins with what the image has at the mount point: content, owner and mode. With readOnly=true, apps
-    /// can't write to the volume. SRC:DST mounts a file or directory of the host's, or the pod's volume SRC, at DST in
+    /// inodes=N, it is in memory and holds that much at most. kind=image is a directory of the pod's that begins with what
+    /// the image has at the mount point: content, owner and mode. With readOnly=true, apps can't write to the volume.
+    /// SRC:DST mounts a file or directory of the host's, or the pod's volume SRC, at DST in
     /// an app; DST alone a new directory of the pod's.
     #[arg(
         long = "volume",

@@ -4,7 +4,8 @@
 //!
 //! `/init` connects to its socket, passes the pod's network namespace before apps start, and waits for the answer. The
 //! connection ends with the last process that is the pod's: `/init`, or the reaper if `/init` was killed. Then the attendant
-//! takes back what it has done. Where it was killed itself, the next start of the pod, `gc` and `rm` do that.
+//! takes back what it has done. Where it was killed itself, the next start of the pod, `gc` and `rm` take a CNI connection
+//! back, and the next start or end of a pod with an alias, or `gc`, takes a name back.
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut, Write as _};
@@ -44,7 +45,7 @@ const YES: &[u8] = b"1";
 /// If it can't be started, or if the host has no such network.
 pub(crate) fn start(network: &Settings) -> Result<()> {
     match &network.mode {
-        Mode::Cni(name) => cni::check(&Places::of_environment(), name)?,
+        Mode::Cni(name) => cni::check(&Places::of_environment(), name, false)?,
         Mode::Private if !network.aliases.is_empty() => {}
         Mode::Private | Mode::None | Mode::Host => return Ok(()),
     }
@@ -76,7 +77,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     setsid().context("cannot leave the caller's session")?;
     chdir("/")?;
-    // The pod's end ends it. Somebody who stops all processes of a service means the pod.
+    // It ends with the pod. A service manager signals all processes of a service; this one goes on until the pod has ended.
     SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]).thread_block()?;
     let parent: u32 =
         words.get(1).and_then(|word| word.to_str()?.parse().ok()).context("expected a process")?;
@@ -89,16 +90,20 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     drop(listener);
     let Some(mut connection) = accepted? else { return Ok(()) };
     let Some(namespace) = hear(&connection)? else { return Ok(()) };
-    let attendant = Attendant::of(&path)?;
-    let connected = attendant.begin(&namespace);
-    let answer = match &connected {
+    let begun = Attendant::of(&path).and_then(|attendant| {
+        let connected = attendant.begin(&namespace)?;
+        Ok((attendant, connected))
+    });
+    let answer = match &begun {
         Ok(_) => YES.to_vec(),
         Err(error) => format!("{error:#}").into_bytes(),
     };
-    connection.write_all(&answer)?;
+    // A pod that has ended since needs no answer. What was done is taken back all the same.
+    let _ = connection.write_all(&answer);
+    let (attendant, connected) = begun?;
     // Until it is closed: nothing more is said.
     let _ = hear(&connection);
-    attendant.end(connected?, &namespace)
+    attendant.end(connected, &namespace)
 }
 
 fn is_parent(process: u32) -> bool {
@@ -170,8 +175,12 @@ impl Attendant {
                 }
                 _ => None,
             };
-            if !network.aliases.is_empty() {
-                pods::refresh_aliases(data_dir)?;
+            if !network.aliases.is_empty()
+                && let Err(error) = pods::refresh_aliases(data_dir)
+            {
+                // The error is what matters. If this fails, too, gc tries again.
+                let _ = connected.map(|connected| connected.disconnect(pod, namespace.as_fd()));
+                return Err(error);
             }
             Ok(connected)
         })
@@ -180,10 +189,12 @@ impl Attendant {
     /// Takes that back.
     fn end(&self, connected: Option<cni::Connected>, namespace: &OwnedFd) -> Result<()> {
         self.with(|data_dir, pod| {
+            let disconnected =
+                connected.map_or(Ok(()), |connected| connected.disconnect(pod, namespace.as_fd()));
             if !pod.network()?.aliases.is_empty() {
                 pods::refresh_aliases(data_dir)?;
             }
-            connected.map_or(Ok(()), |connected| connected.disconnect(pod, namespace.as_fd()))
+            disconnected
         })
     }
 }

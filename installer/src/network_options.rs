@@ -75,7 +75,7 @@ impl NetworkOptions {
     /// Fails if it has none of this name that can be used.
     pub(crate) fn find(&self) -> Result<()> {
         match &self.mode {
-            Some(Mode::Cni(name)) => cni::check(&Places::of_environment(), name),
+            Some(Mode::Cni(name)) => cni::check(&Places::of_environment(), name, !self.published.is_empty()),
             _ => Ok(()),
         }
     }

@@ -46,7 +46,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     let Some(data_dir) = DataDir::find(&dir, &interrupt, &Ui)? else { return Ok(()) };
     let Some(pod) = Pod::open(&data_dir, id)? else { return Ok(()) };
     pods::wait(&pod, None, &interrupt)?;
-    // Somebody who reads the logs, or has started the pod again, is left alone: gc removes it then.
+    // If a command has the pod locked, or it was started again, it stays. gc removes it then.
     let _ = pods::remove(&data_dir, pod)?;
     Ok(())
 }

@@ -56,7 +56,8 @@ fn refresh_locked(data_dir: &DataDir) -> Result<()> {
     let mut members = Vec::new();
     for id in ids(data_dir)? {
         data_dir.interrupt.check()?;
-        members.extend(Pod::open(data_dir, id)?.and_then(|pod| member(pod).ok().flatten()));
+        let pod = Pod::open(data_dir, id).ok().flatten();
+        members.extend(pod.and_then(|pod| member(pod).ok().flatten()));
     }
     let v6 = forwards_v6();
     let mut list = String::new();
@@ -94,14 +95,19 @@ fn write(pod: &Pod, path: &str, list: &str) -> Result<()> {
     let mut text = String::new();
     (&file).take(LENGTH_MAX).read_to_string(&mut text)?;
     let whole = with_list(&text, list);
-    let common = text.bytes().zip(whole.bytes()).take_while(|(one, other)| one == other).count();
-    if common < whole.len() {
-        file.write_all_at(&whole.as_bytes()[common..], common as u64)?;
+    if text == whole {
+        return Ok(());
     }
-    if whole.len() < text.len() {
-        file.set_len(whole.len() as u64)?;
-    }
-    Ok(())
+    // It is cut first: a name that is missing for a moment is better than the rest of another line.
+    let begin = common_lines(&text, &whole);
+    file.set_len(begin as u64)?;
+    Ok(file.write_all_at(&whole.as_bytes()[begin..], begin as u64)?)
+}
+
+/// Returns the length of the lines with which both texts begin.
+fn common_lines(one: &str, other: &str) -> usize {
+    let lines = one.split_inclusive('\n').zip(other.split_inclusive('\n'));
+    lines.take_while(|(one, other)| one == other && one.ends_with('\n')).map(|(line, _)| line.len()).sum()
 }
 
 /// Returns a hosts file with this list.
@@ -122,5 +128,7 @@ mod tests {
         assert_eq!(one, format!("{own}{MARK}10.177.0.9 web\n10.177.0.10 db\n"));
         assert_eq!(with_list(&one, "10.177.0.9 web\n"), format!("{own}{MARK}10.177.0.9 web\n"));
         assert_eq!(with_list("127.0.0.1 localhost", ""), format!("127.0.0.1 localhost\n{MARK}"));
+        assert_eq!(common_lines("a\nb1\n", "a\nb2\n"), 2);
+        assert_eq!(common_lines("a\nb", "a\nb\n"), 2);
     }
 }

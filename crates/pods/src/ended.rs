@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use pod::PodName;
 use pod::id::PodId;
-use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 use store::DataDir;
 use store::staging::Mounted;
@@ -71,12 +70,10 @@ pub fn release(data_dir: &DataDir, name: &PodName) -> Result<()> {
 
 /// Takes a pod from its network that was not when it ended, because what was to do that was killed.
 fn disconnect(data_dir: &DataDir, pod: &Pod) -> Result<()> {
-    if pod.has(layout::CNI)? && !look(pod)?.state.is_alive() {
-        // The next pod may be in order.
-        if let Err(error) = cni::release(pod, &data_dir.interrupt) {
-            data_dir.interrupt.check()?;
-            data_dir.listener.warn(&format!("{error:#}"));
-        }
+    // The next pod may be in order.
+    if let Err(error) = cni::release_left(pod) {
+        data_dir.interrupt.check()?;
+        data_dir.listener.warn(&format!("{error:#}"));
     }
     Ok(())
 }

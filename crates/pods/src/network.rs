@@ -3,7 +3,8 @@
 //!
 //! No file says which addresses a pod has: proc(5) shows them for a process of the pod, whatever has made the network.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
@@ -16,6 +17,9 @@ use crate::process::Process;
 /// The scope of addresses that are of one link alone, as if_inet6 writes it (the kernel's net/ipv6.h, `IPV6_ADDR_LINKLOCAL`).
 const OF_LINK: &str = "20";
 const LOOPBACK: &str = "lo";
+/// The most bytes that are read of such a file, and the most addresses of each protocol that a pod is said to have.
+const LENGTH_MAX: u64 = 1 << 20;
+const SHOWN_MAX: usize = 16;
 
 /// Tells whether this network, a host's, forwards IPv6: without that, no pod reaches another by it.
 pub(crate) fn forwards_v6() -> bool {
@@ -35,12 +39,20 @@ pub(crate) fn addresses(id: PodId, process: &Process) -> Result<Vec<IpAddr>> {
     if network(systemd.id()) == network(process.id()) {
         return Ok(Vec::new());
     }
-    let read = |file: &str| fs::read_to_string(format!("/proc/{}/net/{file}", systemd.id()));
+    // An app that may configure the network decides how long these are.
+    let read = |file: &str| {
+        let mut text = String::new();
+        File::open(format!("/proc/{}/net/{file}", systemd.id()))?
+            .take(LENGTH_MAX)
+            .read_to_string(&mut text)?;
+        std::io::Result::Ok(text)
+    };
     let (v4, v6) = (read("fib_trie").unwrap_or_default(), read("if_inet6").unwrap_or_default());
     if systemd.has_ended()? {
         return Ok(Vec::new());
     }
-    Ok(of_v4(&v4).into_iter().map(IpAddr::V4).chain(of_v6(&v6).into_iter().map(IpAddr::V6)).collect())
+    let (v4, v6) = (of_v4(&v4).into_iter().take(SHOWN_MAX), of_v6(&v6).into_iter().take(SHOWN_MAX));
+    Ok(v4.map(IpAddr::V4).chain(v6.map(IpAddr::V6)).collect())
 }
 
 /// Reads the addresses of the namespace itself from /proc/net/fib_trie: a line with the address, and below it one that

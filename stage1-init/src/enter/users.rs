@@ -3,7 +3,7 @@
 //! not the host's, a mount of the tree maps them to ids that the host has nothing else of, so nothing is changed on
 //! disk and any ids will do for the next start.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -78,7 +78,7 @@ impl Users {
         }
         let tree = clone_tree_at(directory, Submounts::No).context("cannot take a layer")?;
         self.own(&tree, Depth::One)?;
-        shelf.put(&tree).context("cannot mount a layer")?;
+        shelf.put(&tree, None).context("cannot mount a layer")?;
         Ok(InRoot::below(tree, ".")?)
     }
 }
@@ -115,7 +115,8 @@ fn checked(made: Result<OwnedFd, sys::Error>) -> Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct Shelf {
     root: OwnedFd,
-    count: Cell<u32>,
+    /// What is mounted: a volume has a name, under which it is found again.
+    names: RefCell<Vec<Option<String>>>,
 }
 
 impl Shelf {
@@ -123,25 +124,27 @@ impl Shelf {
     pub(crate) fn new() -> Result<Self> {
         let root = create("tmpfs", &[("mode", "0700"), ("size", "1m")], MountAttrFlags::empty())?;
         attach(&root, File::open(".")?)?;
-        Ok(Self { root, count: Cell::new(0) })
+        Ok(Self { root, names: RefCell::new(Vec::new()) })
     }
 
-    fn put(&self, tree: &OwnedFd) -> Result<()> {
-        let name = self.count.replace(self.count.get() + 1).to_string();
-        mkdirat(&self.root, &name, Mode::RWXU).called_on("mkdirat", &name)?;
-        Ok(attach(tree, InRoot::below(&self.root, &name)?)?)
+    fn put(&self, tree: &OwnedFd, name: Option<&str>) -> Result<()> {
+        let mut names = self.names.borrow_mut();
+        let place = names.len().to_string();
+        mkdirat(&self.root, &place, Mode::RWXU).called_on("mkdirat", &place)?;
+        attach(tree, InRoot::below(&self.root, &place)?)?;
+        names.push(name.map(str::to_owned));
+        Ok(())
     }
 
     /// Returns a copy of the mount that is called `name` here. `make` makes it where there is none.
     pub(crate) fn copy(&self, name: &str, make: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
-        match mkdirat(&self.root, name, Mode::RWXU) {
-            Err(Errno::EXIST) => {}
-            made => {
-                made.called_on("mkdirat", name)?;
-                attach(make()?, InRoot::below(&self.root, name)?)?;
-            }
+        let find = || self.names.borrow().iter().position(|one| one.as_deref() == Some(name));
+        let found = find();
+        if found.is_none() {
+            self.put(&make()?, Some(name))?;
         }
-        Ok(clone_tree_at(InRoot::below(&self.root, name)?, Submounts::No)?)
+        let place = found.or_else(find).context("it is mounted")?.to_string();
+        Ok(clone_tree_at(InRoot::below(&self.root, &place)?, Submounts::No)?)
     }
 
     /// Unmounts the shelf with its layers; overlays have mounts of their own of these.

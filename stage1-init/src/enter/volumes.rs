@@ -48,7 +48,7 @@ fn open_one(mount: &Mount, users: &Users, shelf: &Shelf) -> Result<Volume> {
         }
         Source::Empty { volume, app, ownership, capacity: Some(capacity) } => {
             let make = || in_memory(*capacity, *ownership, users.root());
-            let tree = shelf.copy(&layout::volume(volume, app.as_ref()).replace('/', ":"), make)?;
+            let tree = shelf.copy(&layout::volume(volume, app.as_ref()), make)?;
             maker = Some(fstat(&tree)?.st_uid.wrapping_sub(ownership.uid));
             (tree, Depth::One)
         }
@@ -64,7 +64,10 @@ fn open_one(mount: &Mount, users: &Users, shelf: &Shelf) -> Result<Volume> {
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, is_directory(&tree)?);
     set_attributes(&tree, attributes, depth).context("cannot restrict it")?;
     match maker {
-        Some(first) => users.take_over(&tree, first)?,
+        Some(first) => users.take_over(&tree, first).context(
+            "apps share it in memory, which takes Linux 6.3 for users of their own: expected no size, or apps with the \
+             pod's users (gantry/users: shared)",
+        )?,
         // A device's owner stays the host's, since devtmpfs can't map ids: apps have what everybody may do with it.
         None if is_device(&tree)? => {}
         None => users.own(&tree, depth)?,

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use pod::Pod;
 use pod::isolators::CapabilitySet;
+use pod::manifest::Users;
 
 use crate::exchange::launch_file::launchers_capabilities;
 use crate::load::ids::Ids;
@@ -45,7 +46,10 @@ impl Controllers {
         Self {
             cpu: !pod.cpu.is_none() || isolators().any(|i| !i.cpu.is_none() || i.cpu_shares.is_some()),
             memory: !pod.memory.is_none() || isolators().any(|i| !i.memory.is_none()),
-            pids: pod.tasks.is_some() || isolators().any(|i| i.tasks.is_some()),
+            // Nothing else limits the processes of apps without users of their own.
+            pids: pod.tasks.is_some()
+                || isolators().any(|i| i.tasks.is_some())
+                || pod.apps.iter().any(|app| app.users != Users::Own),
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct Network {
 #[derive(Debug)]
 pub(crate) struct Taken {
     kind: Kind,
-    /// Where it is, the pod's network is not complete without it.
+    /// If there is one, it must answer before apps start.
     attendant: Option<Attendant>,
 }
 

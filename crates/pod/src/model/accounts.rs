@@ -48,7 +48,7 @@ impl App {
 }
 
 /// Checks that users of an app's own include the owners of its volumes in memory. On disk, another owner is nobody in
-/// the app; in memory, it would be a user of somebody else's.
+/// the app; in memory, it would be another app's user.
 pub(super) fn check_volumes(app: &App) -> Result<()> {
     if app.users == Users::Host {
         return Ok(());

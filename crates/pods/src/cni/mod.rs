@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sys::Interrupt;
 
 pub use places::Places;
-pub use record::release;
+pub use record::{release, release_left};
 
 use crate::cni::config::{Configuration, PORT_MAPPINGS};
 use crate::cni::plugin::{Call, Command};
@@ -28,12 +28,22 @@ use crate::cni::record::Record;
 use crate::contents::Contents;
 use crate::directory::Pod;
 
-/// Checks that the host has a network of this name.
+/// Checks that the host has a network of this name, which publishes ports if that is asked for.
 ///
 /// # Errors
 /// If it has none, or if others than root can change it.
-pub fn check(places: &Places, name: &CniName) -> Result<()> {
-    Configuration::find(places, name).map(drop)
+pub fn check(places: &Places, name: &CniName, publishes: bool) -> Result<()> {
+    let configuration = Configuration::find(places, name)?;
+    if publishes { can_publish(&configuration) } else { Ok(()) }
+}
+
+fn can_publish(configuration: &Configuration) -> Result<()> {
+    ensure!(
+        configuration.has_capability(PORT_MAPPINGS),
+        "CNI network {} publishes no ports: expected a plugin in it that is capable of {PORT_MAPPINGS}",
+        configuration.name
+    );
+    Ok(())
 }
 
 /// A pod that plugins have connected, until this is dropped: no other process deletes it from the network meanwhile.
@@ -104,10 +114,6 @@ fn published(contents: &Contents, configuration: &Configuration) -> Result<Value
     if all.is_empty() {
         return Ok(Value::Null);
     }
-    ensure!(
-        configuration.has_capability(PORT_MAPPINGS),
-        "CNI network {} publishes no ports: expected a plugin in it that is capable of {PORT_MAPPINGS}",
-        configuration.name
-    );
+    can_publish(configuration)?;
     Ok(all.into())
 }

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use pod::layout;
 use report::Hint as _;
 use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
@@ -20,6 +20,7 @@ use crate::cni::config::Configuration;
 use crate::cni::places::Places;
 use crate::cni::plugin::{Call, Command};
 use crate::directory::Pod;
+use crate::state::look;
 
 /// More than a configuration and a result have.
 const LENGTH_MAX: u64 = 1 << 20;
@@ -51,7 +52,7 @@ impl Record {
         let write = || -> Result<File> {
             let mode = Mode::RUSR | Mode::WUSR;
             let file = File::from(openat(&pod.directory, layout::NEW_CNI, flags | OFlags::CLOEXEC, mode)?);
-            locks::is_locked_alone(&file)?;
+            ensure!(locks::is_locked_alone(&file)?, "another process has it locked");
             (&file).write_all(format!("{line}\n").as_bytes())?;
             file.sync_all()?;
             renameat(&pod.directory, layout::NEW_CNI, &pod.directory, layout::CNI)?;
@@ -88,11 +89,15 @@ impl Record {
             if !locks::is_called(&pod.directory, c"cni", &file)? {
                 continue;
             }
-            let mut text = String::new();
-            let file = File::from(file);
-            (&file).take(LENGTH_MAX).read_to_string(&mut text)?;
-            return Self::parse(file, &text).map(Some);
+            return Self::read(file.into()).map(Some);
         }
+    }
+
+    /// Reads a record, which is locked.
+    fn read(file: File) -> Result<Self> {
+        let mut text = String::new();
+        (&file).take(LENGTH_MAX).read_to_string(&mut text)?;
+        Self::parse(file, &text)
     }
 
     fn parse(file: File, text: &str) -> Result<Self> {
@@ -114,11 +119,31 @@ pub fn release(pod: &Pod, interrupt: &Interrupt) -> Result<()> {
     if !pod.has(layout::CNI)? {
         return Ok(());
     }
-    let record =
-        Record::open(pod, interrupt).with_context(|| format!("{} of pod {}", layout::CNI, pod.id()))?;
-    let released = record.map_or(Ok(()), |record| record.disconnect(pod, ""));
-    let about = || format!("cannot take pod {} from its network", pod.id());
-    released
-        .with_context(about)
-        .hint(format!("without {}, nothing is taken back", pod.path().join(layout::CNI).display()))
+    let record = Record::open(pod, interrupt);
+    taken_back(pod, record.and_then(|record| record.map_or(Ok(()), |record| record.disconnect(pod, ""))))
+}
+
+/// Does what [`release`] does, but leaves a record alone that another process works on, or whose pod runs by now: waiting
+/// for its attendant could take as long as the pod runs.
+///
+/// # Errors
+/// As [`release`].
+pub fn release_left(pod: &Pod) -> Result<()> {
+    let Some(file) = pod.open_file(layout::CNI, OFlags::RDWR)? else { return Ok(()) };
+    // A pod that starts waits for this lock before it is connected.
+    let is_left = locks::is_locked_alone(&file)?
+        && locks::is_called(&pod.directory, c"cni", &file)?
+        && !look(pod)?.state.is_alive();
+    if !is_left {
+        return Ok(());
+    }
+    taken_back(pod, Record::read(file.into()).and_then(|record| record.disconnect(pod, "")))
+}
+
+fn taken_back(pod: &Pod, done: Result<()>) -> Result<()> {
+    let record = pod.path().join(layout::CNI);
+    done.with_context(|| format!("cannot take pod {} from its network", pod.id())).hint(format!(
+        "to give the network up, remove {}; what the plugins have made stays then",
+        record.display()
+    ))
 }

@@ -233,8 +233,8 @@ fn sidekick_sees() -> Value {
         "descriptors": [0, 1, 2],
         "writable": ["/", "/tmp", "/data"],
         "read_only": ["/config", "/sys/fs/cgroup"],
-        "read_only_files": ["/config/expectations.json"],
-        "others_files": ["/proc/sys/kernel/panic", "/etc/hosts"],
+        "read_only_files": ["/config/expectations.json", "/etc/hosts"],
+        "others_files": ["/proc/sys/kernel/panic"],
         // Both apps have it in their image and write to their roots: each has its own.
         "missing": ["/var/scratch"],
     })

@@ -13,6 +13,8 @@ use testing::pods::text;
 /// What differs between versions of systemd and nspawn: how a pod starts, what is mounted and set for its apps, how it
 /// ends.
 const TESTS: &[&str] = &[
+    "apps::an_app_is_started_again_as_its_annotation_says",
+    "apps::an_app_that_is_always_started_again_ends_with_the_pod",
     "containment::stage1_is_read_only_in_the_pod",
     "network::a_published_port_is_reached_and_goes_with_the_pod",
     "run::ends::an_apps_exit_code_is_the_pods",
@@ -21,6 +23,7 @@ const TESTS: &[&str] = &[
     "run::given::limits_are_the_pods_own_and_not_the_callers",
     "run::given::stdio_is_the_callers_own",
     "run::leftovers::an_app_that_fails_and_leaves_a_child_ends_the_pod_with_its_code",
+    "run::restarts::nothing_limits_how_often_an_app_and_its_handlers_start",
     "run::places::an_app_has_its_root_user_and_directory",
     "run::places::devices_work_in_dev_alone_and_nothing_is_made_there",
     "run::starts::nothing_is_left_of_a_pod_however_it_ends",

@@ -97,9 +97,11 @@ fn pods_with_aliases_find_and_reach_each_other() {
     wait_until("its name is gone", || listed(&web) == [format!("{web} web www.example")]);
 
     // Without an alias, a pod is not let through, by name or by address.
-    let stranger = format!("nc -w 1 web 80 </dev/null; nc -w 1 {web} 80 </dev/null && echo through; exit 0");
+    let stranger =
+        format!("nc -w 1 web 80 </dev/null; nc -w 1 {web} 80 </dev/null && echo through; echo done");
     let (_, running) = client_of(&gantry, &stranger, &[]);
-    assert_eq!(text(&running.wait().1.stdout), "");
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "done\n"), "{}", text(&output.stderr));
     for name in ["web", "other"] {
         said(&gantry, &["stop", name]);
     }
