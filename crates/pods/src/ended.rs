@@ -26,9 +26,7 @@ pub type Gone = (PodId, Result<(), Mounted>);
 /// If nobody has recorded when a pod ended, that is written down now, and counts from now on.
 pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
     let mut gone = Vec::new();
-    if let Err(error) = aliases::refresh(data_dir) {
-        data_dir.listener.warn(&format!("names of pods: {error:#}"));
-    }
+    aliases::refresh(data_dir)?;
     for id in ids(data_dir)? {
         data_dir.interrupt.check()?;
         let Some(pod) = Pod::open(data_dir, id)? else { continue };
