@@ -48,7 +48,7 @@ pub fn refresh(data_dir: &DataDir) -> Result<()> {
     // One at a time: what the last one finds counts.
     locks::alone(&data_dir.containers, &data_dir.interrupt).context("cannot lock the pods' names")?;
     let refreshed = refresh_locked(data_dir);
-    flock(&data_dir.containers, FlockOperation::Unlock)?;
+    flock(&data_dir.containers, FlockOperation::Unlock).context("cannot unlock the pods' names")?;
     refreshed
 }
 

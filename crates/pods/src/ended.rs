@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use pod::PodName;
 use pod::id::PodId;
+use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 use store::DataDir;
 use store::staging::Mounted;
@@ -69,7 +70,9 @@ pub fn release(data_dir: &DataDir, name: &PodName) -> Result<()> {
 /// Takes a pod from its network that was not when it ended, because what was to do that was killed.
 fn disconnect(data_dir: &DataDir, pod: &Pod) -> Result<()> {
     // The next pod may be in order.
-    if let Err(error) = cni::release_left(pod) {
+    if pod.has(layout::CNI)?
+        && let Err(error) = cni::release_left(pod)
+    {
         data_dir.interrupt.check()?;
         data_dir.listener.warn(&format!("{error:#}"));
     }
