@@ -17,7 +17,7 @@ use crate::directory::Pod;
 use crate::history::{self, Moment, Run};
 use crate::network;
 use crate::process::Process;
-use crate::state::{State, look};
+use crate::state::{Seen, State, look};
 
 /// What is known about a pod.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct Description {
     pub apps: Vec<App>,
     /// Which network the pod has; `None` if its manifest can't be read.
     pub mode: Option<Mode>,
-    /// Its addresses, if it runs and has a network of its own.
+    /// Its addresses, if they were asked for, and it runs and has a network of its own.
     pub addresses: Vec<IpAddr>,
     /// Its ports on the host.
     pub ports: Vec<PodPort>,
@@ -49,7 +49,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Describes a pod.
+    /// Describes a pod, without its addresses: these take more calls than all the rest.
     ///
     /// What can't be read of its directory is left out, and the reason is said, so that one damaged directory does not
     /// hide the others.
@@ -57,23 +57,38 @@ impl Description {
     /// # Errors
     /// If the state can't be told.
     pub fn of(pod: &Pod) -> Result<Self> {
+        Ok(Self::seen(pod, &look(pod)?))
+    }
+
+    /// Describes a pod, with its addresses.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn with_addresses(pod: &Pod) -> Result<Self> {
         let seen = look(pod)?;
+        let mut description = Self::seen(pod, &seen);
+        if let Some(process) = &seen.process
+            && description.mode.as_ref().is_some_and(|mode| *mode != Mode::Host)
+        {
+            // It may be ending: then it has none.
+            description.addresses = network::addresses(pod.id(), process).unwrap_or_default();
+        }
+        Ok(description)
+    }
+
+    fn seen(pod: &Pod, seen: &Seen) -> Self {
         let process = seen.process.as_ref().map(Process::id);
         let mut description = Self { process, ..Self::empty(pod.id(), pod.path().to_owned(), seen.state) };
         let contents = pod.contents().and_then(|contents| Ok((contents, history::read(pod)?, pod.name()?)));
         match contents {
             Ok((Contents { created, apps, network: Settings { mode, .. }, ports }, runs, name)) => {
-                if let (Some(process), true) = (&seen.process, mode != Mode::Host) {
-                    // It may be ending: then it has none.
-                    description.addresses = network::addresses(pod.id(), process).unwrap_or_default();
-                }
                 (description.created, description.apps, description.runs) = (Some(created), apps, runs);
                 (description.mode, description.ports) = (Some(mode), ports);
                 description.name = name;
             }
             Err(error) => description.problem = Some(format!("{error:#}")),
         }
-        Ok(description)
+        description
     }
 
     /// Describes a pod that is being prepared.

@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let mut all = Vec::new();
     for name in &args.pods {
         all.push(context.on_pod(name, |_, pod| {
-            let mut object = pod_json::object(&Description::of(&pod)?);
+            let mut object = pod_json::object(&Description::with_addresses(&pod)?);
             let manifest = pod.manifest().with_context(|| format!("pod {}", pod.id()))?;
             // A manifest that is not JSON is reported in the member `problem`.
             object["manifest"] = serde_json::from_slice(&manifest).unwrap_or(Value::Null);

@@ -39,9 +39,14 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
+    // The table has no addresses.
+    let describe = match args.format {
+        Format::Table => Description::of,
+        Format::Json => Description::with_addresses,
+    };
     let mut pods = Vec::new();
     context.in_store(|data_dir| {
-        pods = all(data_dir)?;
+        pods = all(data_dir, describe)?;
         Ok(Exit::Done)
     })?;
     pods.retain(|pod| args.states.is_empty() || args.states.iter().any(|state| state == pod.state.name()));
@@ -58,13 +63,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
 }
 
 /// Describes all pods, in the order in which they were made. Pods that are removed meanwhile are left out.
-fn all(data_dir: &DataDir) -> Result<Vec<Description>> {
+fn all(data_dir: &DataDir, describe: fn(&Pod) -> Result<Description>) -> Result<Vec<Description>> {
     let mut all: Vec<_> =
         pods::preparing(data_dir)?.into_iter().map(|id| Description::of_preparing(data_dir, id)).collect();
     for id in pods::ids(data_dir)? {
         data_dir.interrupt.check()?;
         if let Some(pod) = Pod::open(data_dir, id)? {
-            all.push(Description::of(&pod)?);
+            all.push(describe(&pod)?);
         }
     }
     for name in pods::strangers(data_dir)? {

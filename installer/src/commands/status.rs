@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     context.on_pod(&args.pod, |_, pod| {
         let waited = args.wait.map(|time| pods::wait(&pod, time, &context.interrupt)).transpose()?;
-        let described = Description::of(&pod)?;
+        let described = Description::with_addresses(&pod)?;
         let text = match args.format {
             Format::Table => text(&described),
             Format::Json => context::json(&pod_json::object(&described)),
