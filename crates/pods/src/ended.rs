@@ -49,7 +49,7 @@ pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
     Ok(gone)
 }
 
-/// Removes the pod of this name, if it is to be removed at its end and has ended.
+/// Removes the pod of this name, if it is to be removed at its end and has ended, or is about to.
 ///
 /// # Errors
 /// If that fails.
@@ -59,7 +59,8 @@ pub fn release(data_dir: &DataDir, name: &PodName) -> Result<()> {
             continue;
         }
         let Some(pod) = Pod::open(data_dir, id)? else { continue };
-        if pod.is_removed_at_end()? && look(&pod)?.state == State::Exited {
+        // The command that ran it may have returned a moment before the last of the pod's processes ends.
+        if pod.is_removed_at_end()? && matches!(look(&pod)?.state, State::Stopping | State::Exited) {
             // If something keeps it there, the name is taken, which is said then.
             let _ = remove(data_dir, pod)?;
         }
