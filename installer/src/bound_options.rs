@@ -6,8 +6,8 @@ use pod::isolators::Capacity;
 use prepare::apps::tasks;
 use prepare::size;
 
-/// The heading of these options: they are about the pod as a whole.
-const POD: &str = "Options of the pod";
+/// The heading of options about the pod as a whole.
+pub(crate) const POD: &str = "Options of the pod";
 
 /// What a pod's apps use up at most.
 #[derive(Debug, Args)]

@@ -12,13 +12,12 @@ use rustix::process::setsid;
 
 use crate::network_attendant;
 use crate::pod_process::{self, InitOptions};
+use crate::starter::PROGRAM;
 
 /// The name (`argv[0]`) under which this program becomes a pod in the background.
 pub(crate) const NAME: &str = "gantry-detached";
 /// The second word of a detached pod that shows what nspawn and systemd say.
 const DEBUG: &str = "debug";
-/// This program's file, even if it was replaced or removed meanwhile.
-const PROGRAM: &str = "/proc/self/exe";
 
 /// Starts a pod in the background.
 ///

@@ -22,6 +22,7 @@ mod pod_json;
 mod pod_process;
 mod pull_options;
 mod remover;
+mod starter;
 mod table;
 mod time;
 mod ui;

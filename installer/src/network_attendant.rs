@@ -25,16 +25,15 @@ use pods::cni::{self, Places};
 use pods::{Pod, Process};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{chdir, getppid, setsid};
+use rustix::process::{chdir, setsid};
 use store::DataDir;
 use sys::Interrupt;
 
+use crate::starter::{self, PROGRAM};
 use crate::ui::Ui;
 
 /// The name (`argv[0]`) under which this program attends to a pod's network.
 pub(crate) const NAME: &str = "gantry-network";
-/// This program's file, even if it was replaced or removed meanwhile.
-const PROGRAM: &str = "/proc/self/exe";
 /// The answer with which apps may start (`stage1-init/src/exchange/ready.rs`). Any other one says why they may not.
 const YES: &[u8] = b"1";
 
@@ -81,9 +80,8 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]).thread_block()?;
     let parent: u32 =
         words.get(1).and_then(|word| word.to_str()?.parse().ok()).context("expected a process")?;
-    let accepted = match Process::of_family(parent) {
-        // If it has another parent by now, that number may be another process's.
-        Ok(process) if is_parent(parent) => accept(&listener, &process),
+    let accepted = match starter::parent(parent) {
+        Ok(Some(process)) => accept(&listener, &process),
         _ => Ok(None),
     };
     let _ = std::fs::remove_file(path.join(layout::attendant(parent)));
@@ -104,10 +102,6 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     // Until it is closed: nothing more is said.
     let _ = hear(&connection);
     attendant.end(connected, &namespace)
-}
-
-fn is_parent(process: u32) -> bool {
-    getppid().is_some_and(|parent| parent.as_raw_nonzero().get().unsigned_abs() == process)
 }
 
 /// Waits for the pod's process to connect; `None` if it has ended before.

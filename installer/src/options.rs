@@ -16,13 +16,10 @@ use prepare::apps::{Grouped, PodSettings, Setting};
 use prepare::{LayoutArgument, PodEntry, Request, When};
 
 use crate::apps::{self, Apps};
-use crate::bound_options::BoundOptions;
+use crate::bound_options::{BoundOptions, POD};
 use crate::context::Context;
 use crate::network_options::NetworkOptions;
 use crate::pull_options::PullOptions;
-
-/// The heading of options about the pod as a whole.
-const POD: &str = "Options of the pod";
 
 /// How a pod gets its trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,16 +9,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use pods::Pod;
-use rustix::process::{chdir, getppid, setsid};
+use rustix::process::{chdir, setsid};
 use store::DataDir;
 use sys::Interrupt;
 
+use crate::starter::{self, PROGRAM};
 use crate::ui::Ui;
 
 /// The name (`argv[0]`) under which this program removes a pod.
 pub(crate) const NAME: &str = "gantry-remover";
-/// This program's file, even if it was replaced or removed meanwhile.
-const PROGRAM: &str = "/proc/self/exe";
 
 /// Starts the remover of a pod that this process is about to become.
 ///
@@ -38,7 +37,9 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     let parent = parent.to_str().and_then(|parent| parent.parse().ok()).context("expected a process")?;
     setsid().context("cannot leave the caller's session")?;
     chdir("/")?;
-    wait_for_parent(parent)?;
+    if let Some(parent) = starter::parent(parent)? {
+        parent.wait()?;
+    }
     let name = path.to_string_lossy();
     let selector = pods::Selector::parse(&name);
     let (dir, id) = selector.data_directory()?.context("expected a pod directory")?;
@@ -49,15 +50,4 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     // If a command has the pod locked, or it was started again, it stays. gc removes it then.
     let _ = pods::remove(&data_dir, pod)?;
     Ok(())
-}
-
-/// Waits for the end of this process's parent. If that has ended already, another process is the parent by now.
-fn wait_for_parent(parent: u32) -> Result<()> {
-    let is_parent = || getppid().is_some_and(|now| now.as_raw_nonzero().get().unsigned_abs() == parent);
-    if !is_parent() {
-        return Ok(());
-    }
-    let process = pods::Process::of_family(parent)?;
-    // It was the parent all the time, or the number may be another process's.
-    if is_parent() { process.wait() } else { Ok(()) }
 }

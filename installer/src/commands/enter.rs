@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow};
 use crate::context::Context;
 use crate::entered;
 use crate::exit::Exit;
+use crate::starter::PROGRAM;
 
 /// Run a program beside an app of a running pod
 ///
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         pods::Entrance::open(&pod, args.app.as_deref(), &args.program)?;
         Ok(pod.path().to_owned())
     })?;
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(PROGRAM);
     command.arg0(entered::NAME).arg(pod).arg(args.app.as_deref().unwrap_or_default()).args(&args.program);
     command.env_clear().current_dir("/");
     Err(anyhow!(command.exec()).context("cannot become the process that enters"))

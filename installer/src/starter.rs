@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an attendant is started from: this program's file, and the process that starts it.
+
+use anyhow::Result;
+use pods::Process;
+use rustix::process::getppid;
+
+/// This program's file, even if it was replaced or removed meanwhile.
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
+
+/// Opens this process's parent, which had this number when it started this process; `None` if it has ended since, so that
+/// another process is the parent by now.
+pub(crate) fn parent(number: u32) -> Result<Option<Process>> {
+    let is_parent = || getppid().is_some_and(|now| now.as_raw_nonzero().get().unsigned_abs() == number);
+    if !is_parent() {
+        return Ok(None);
+    }
+    let process = Process::of_family(number)?;
+    // It was the parent all the time, or the number may be another process's.
+    Ok(is_parent().then_some(process))
+}
