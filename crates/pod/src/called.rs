@@ -40,13 +40,18 @@ impl HostName {
     }
 }
 
+/// Tells whether a text has letters, digits, `_`, `.` and `-` alone, begins with a letter or a digit, and is not too long.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let begins_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    begins_well && text.len() <= LENGTH_MAX && text.bytes().all(is_plain)
+}
+
 impl FromStr for PodName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let begins_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
-        if begins_well && text.len() <= LENGTH_MAX && text.bytes().all(is_plain) {
+        if is_name(text) {
             return match text.to_ascii_lowercase().parse::<PodId>() {
                 Ok(_) => Err(Error::new(format!("invalid pod name {text}: expected no UUID"))),
                 Err(_) => Ok(Self(text.to_owned())),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sizes as a command line writes them: of memory, and of file systems in memory.
 
+use std::num::NonZeroU32;
+
 use pod::isolators::{Capacity, Quantity, Unit};
 use pod::text::escape;
 
@@ -11,27 +13,31 @@ const MEMORY_SUFFIXES: [(&str, u32); 6] = [("", 0), ("b", 0), ("k", 1), ("m", 2)
 
 /// Parses how much a file system in memory holds: `BYTES[,inodes=N]`.
 pub fn size(text: &str) -> Result<Capacity, Invalid> {
-    let (size, inodes) = match text.split_once(",inodes=") {
-        None => (text, None),
-        Some((size, inodes)) => (size, Some(inodes)),
-    };
-    capacity(Some(size), inodes)?.ok_or_else(|| "expected a size".into())
+    match text.split_once(",inodes=") {
+        None => sized(text, None),
+        Some((size, inodes)) => sized(size, Some(inodes)),
+    }
 }
 
 /// Returns how much a file system in memory holds that has these options.
 pub(crate) fn capacity(size: Option<&str>, inodes: Option<&str>) -> Result<Option<Capacity>, Invalid> {
-    let Some(size) = size else {
-        return if inodes.is_none() { Ok(None) } else { Err("inodes without a size: expected both".into()) };
-    };
+    match (size, inodes) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err("inodes without a size: expected both".into()),
+        (Some(size), inodes) => sized(size, inodes).map(Some),
+    }
+}
+
+fn sized(size: &str, inodes: Option<&str>) -> Result<Capacity, Invalid> {
     let size = bytes(size).ok_or_else(|| {
         format!("invalid size {}: expected a number of bytes above 0, or one with k, m, g or t", escape(size))
     })?;
     let inodes = inodes.map(|inodes| {
         let invalid =
-            || format!("invalid inodes {}: expected a number from 1 to {}", escape(inodes), u32::MAX);
-        inodes.parse::<u32>().ok().filter(|inodes| *inodes > 0).ok_or_else(invalid)
+            |_| format!("invalid inodes {}: expected a number from 1 to {}", escape(inodes), u32::MAX);
+        inodes.parse::<NonZeroU32>().map_err(invalid)
     });
-    Capacity::new(size, inodes.transpose()?).map(Some).map_err(|error| error.to_string())
+    Ok(Capacity::new(size, inodes.transpose()?))
 }
 
 /// Parses a number of bytes, or one with b, k, m, g or t, each 1024 times the one before.

@@ -3,11 +3,13 @@
 //!
 //! Both take memory, so one without the other is no limit. Neither can be unlimited.
 
+use std::num::NonZeroU32;
+
 use serde_json::Value;
 
 use super::quantity::{Quantity, Unit};
 use super::value::{number, quantity};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The most bytes and inodes of a file system in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +32,10 @@ impl Capacity {
     pub const SHM: Self = Self { bytes: 64 << 20, inodes: (64 << 20) / BYTES_PER_INODE };
 
     /// Returns this capacity. Without a number of inodes, it follows from the bytes.
-    ///
-    /// # Errors
-    /// Fails if it has no inode.
-    pub fn new(bytes: Quantity, inodes: Option<u32>) -> Result<Self> {
+    pub fn new(bytes: Quantity, inodes: Option<NonZeroU32>) -> Self {
         let bytes = bytes.units();
         let usual = || (bytes / BYTES_PER_INODE).clamp(INODES_LEAST, INODES_MOST.into());
-        match inodes {
-            Some(0) => Err(Error::new(format!("invalid inodes: expected a number from 1 to {INODES_MOST}"))),
-            inodes => Ok(Self { bytes, inodes: inodes.map_or_else(usual, Into::into) }),
-        }
+        Self { bytes, inodes: inodes.map_or_else(usual, |inodes| inodes.get().into()) }
     }
 
     /// Reads a size and a number of inodes of a manifest; null is the same as none.
@@ -47,7 +43,7 @@ impl Capacity {
         let inodes = inodes.filter(|inodes| !inodes.is_null());
         let inodes = inodes.map(|inodes| number(inodes, 1, INODES_MOST.into()));
         let inodes = inodes.transpose().map_err(|error| error.within("inodes"))?;
-        Self::new(quantity(size, Unit::Byte)?, inodes)
+        Ok(Self::new(quantity(size, Unit::Byte)?, inodes.and_then(NonZeroU32::new)))
     }
 
     /// Returns how many bytes of content there may be.

@@ -4,13 +4,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::called::is_name;
 use crate::error::{Error, Result};
 use crate::text::escape;
 
 /// What the name of a CNI network is told apart by.
 const CNI: &str = "cni:";
-/// The longest name of a CNI network: it is in messages and in files of plugins.
-const NAME_MAX: usize = 64;
 
 /// Which network a pod has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,9 +46,7 @@ impl FromStr for CniName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric());
-        if !begins || text.len() > NAME_MAX || !text.bytes().all(is_allowed) {
+        if !is_name(text) {
             return Err(Error::new(format!(
                 "invalid name of a CNI network {}: expected letters, digits, \"_\", \".\" and \"-\"",
                 escape(text)

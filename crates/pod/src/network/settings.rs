@@ -110,22 +110,23 @@ impl Settings {
     /// Returns annotations that say the same, without those that say what is usual.
     pub fn annotations(&self) -> Vec<(&'static str, String)> {
         let usual = Self::default();
-        let joined = |list: Vec<String>| list.join(",");
         let all = [
             (self.mode != usual.mode).then(|| (NET, self.mode.to_string())),
-            (!self.aliases.is_empty())
-                .then(|| (NET_ALIAS, joined(self.aliases.iter().map(ToString::to_string).collect()))),
+            joined(NET_ALIAS, &self.aliases),
             (self.forwarding == Forwarding::Set).then(|| (FORWARDING, "set".into())),
-            (!self.servers.is_empty())
-                .then(|| (DNS, joined(self.servers.iter().map(ToString::to_string).collect()))),
-            (!self.search.is_empty())
-                .then(|| (DNS_SEARCH, joined(self.search.iter().map(ToString::to_string).collect()))),
+            joined(DNS, &self.servers),
+            joined(DNS_SEARCH, &self.search),
             (self.hosts != usual.hosts).then(|| (HOSTS, self.hosts.to_string())),
-            (!self.more_hosts.is_empty())
-                .then(|| (ADD_HOST, joined(self.more_hosts.iter().map(ToString::to_string).collect()))),
+            joined(ADD_HOST, &self.more_hosts),
         ];
         all.into_iter().flatten().collect()
     }
+}
+
+/// Returns the annotation that [`list`] reads, unless the list is empty.
+fn joined<T: ToString>(name: &'static str, list: &[T]) -> Option<(&'static str, String)> {
+    let words: Vec<_> = list.iter().map(ToString::to_string).collect();
+    (!words.is_empty()).then(|| (name, words.join(",")))
 }
 
 fn list<T>(value: &str, read: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
