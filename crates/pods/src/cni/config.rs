@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configuration lists of networks: files of the host's (CNI specification, section 1).
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use pod::text::escape;
 use report::Hint as _;
 use serde_json::{Map, Value};
 use store::guarded;
+use sys::in_root::reopen;
 
 use crate::cni::places::{CONFIGURATIONS_VARIABLE, Places};
 use crate::cni::plugin::{Call, program, run};
@@ -51,7 +52,7 @@ impl Configuration {
         let file = guarded::open(path)?;
         sys::guarded::check(&file)?;
         let mut text = Vec::new();
-        File::open(sys::proc_path(&file))?.take(LENGTH_MAX + 1).read_to_end(&mut text)?;
+        reopen(&file)?.take(LENGTH_MAX + 1).read_to_end(&mut text)?;
         ensure!(text.len() as u64 <= LENGTH_MAX, "expected at most {LENGTH_MAX} bytes");
         Self::parse(serde_json::from_slice(&text)?)
     }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sys::Interrupt;
 
 pub use places::Places;
-pub use record::{release, release_left};
+pub(crate) use record::{release, release_left};
 
 use crate::cni::config::{Configuration, PORT_MAPPINGS};
 use crate::cni::plugin::{Call, Command};
@@ -65,9 +65,9 @@ pub fn connect(
     release(pod, interrupt)?;
     let configuration = Configuration::find(places, name)?;
     let ports = published(&pod.contents()?, &configuration)?;
-    let mut record = Record::begin(pod, &configuration, places, &ports)?;
-    let namespace = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
-    let call = Call { command: Command::Add, pod: pod.id(), namespace: &namespace, places };
+    let mut record = Record::begin(pod, &configuration, &places.plugins, &ports)?;
+    let namespace = path_of(namespace);
+    let call = Call { command: Command::Add, pod: pod.id(), namespace: &namespace, plugins: &places.plugins };
     match configuration.add(&call, &ports).and_then(|result| record.connected(&result)) {
         Ok(()) => Ok(Connected(record)),
         Err(error) => {
@@ -85,9 +85,13 @@ impl Connected {
     /// # Errors
     /// If a plugin fails; `gc` tries again.
     pub fn disconnect(self, pod: &Pod, namespace: BorrowedFd<'_>) -> Result<()> {
-        let namespace = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
-        self.0.disconnect(pod, &namespace)
+        self.0.disconnect(pod, &path_of(namespace))
     }
+}
+
+/// Returns the path of an open namespace, for other processes.
+fn path_of(namespace: BorrowedFd<'_>) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd())
 }
 
 /// Returns the pod's ports as plugins take them; null if there are none.

@@ -19,7 +19,6 @@ use serde_json::Value;
 use store::guarded;
 use sys::content::in_memory;
 
-use crate::cni::places::Places;
 use crate::process::Process;
 
 /// The pod's link, in the pod: as in a network of Gantry's own.
@@ -47,17 +46,18 @@ pub(crate) struct Call<'a> {
     pub(crate) pod: PodId,
     /// A path to the pod's network namespace; empty if it is gone.
     pub(crate) namespace: &'a str,
-    pub(crate) places: &'a Places,
+    /// The directories of plugins, with colons between them.
+    pub(crate) plugins: &'a OsStr,
 }
 
 /// Calls a plugin, and returns its result; null if it has none.
 pub(crate) fn run(plugin: &str, request: &Value, call: &Call<'_>) -> Result<Value> {
-    let path = program(plugin, &call.places.plugins)?;
+    let path = program(plugin, call.plugins)?;
     let mut command = std::process::Command::new(&path);
     command.env_clear().current_dir("/").env("PATH", PATH);
     command.env("CNI_COMMAND", if call.command == Command::Add { "ADD" } else { "DEL" });
     command.env("CNI_CONTAINERID", call.pod.to_string()).env("CNI_NETNS", call.namespace);
-    command.env("CNI_IFNAME", LINK).env("CNI_PATH", &call.places.plugins);
+    command.env("CNI_IFNAME", LINK).env("CNI_PATH", call.plugins);
     // Files, not pipes: nobody waits for a plugin that doesn't read, or for a process that it has left behind.
     let request = in_memory("request", request.to_string().as_bytes())?;
     let (said, complained) = (in_memory("said", b"")?, in_memory("complained", b"")?);
@@ -146,9 +146,13 @@ mod tests {
         let path = directory.path().join("plugin");
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let places = Places { networks: "/".into(), plugins: directory.path().into() };
         let pod = "6733c088-a507-4694-aabf-ae0bc1ccaaff".parse().unwrap();
-        let call = Call { command: Command::Add, pod, namespace: "/proc/1/fd/3", places: &places };
+        let call = Call {
+            command: Command::Add,
+            pod,
+            namespace: "/proc/1/fd/3",
+            plugins: directory.path().as_os_str(),
+        };
         run("plugin", &json!({"name": "web"}), &call)
     }
 

@@ -6,8 +6,10 @@
 //! asked to take back what they may have done. The file goes once they have. It is locked by the process that works on
 //! it, which is the pod's attendant for as long as the pod runs.
 
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result, ensure};
 use pod::layout;
@@ -17,7 +19,6 @@ use serde_json::{Value, json};
 use sys::{Interrupt, locks};
 
 use crate::cni::config::Configuration;
-use crate::cni::places::Places;
 use crate::cni::plugin::{Call, Command};
 use crate::directory::Pod;
 use crate::state::look;
@@ -30,7 +31,8 @@ const LENGTH_MAX: u64 = 1 << 20;
 pub(crate) struct Record {
     file: File,
     configuration: Configuration,
-    places: Places,
+    /// The directories of plugins.
+    plugins: OsString,
     ports: Value,
     result: Value,
 }
@@ -40,12 +42,12 @@ impl Record {
     pub(crate) fn begin(
         pod: &Pod,
         configuration: &Configuration,
-        places: &Places,
+        plugins: &OsStr,
         ports: &Value,
     ) -> Result<Self> {
         let line = json!({
             "network": configuration.to_json(),
-            "plugins": places.plugins.to_string_lossy(),
+            "plugins": plugins.to_string_lossy(),
             "ports": ports,
         });
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
@@ -60,8 +62,8 @@ impl Record {
             Ok(file)
         };
         let file = write().context("cannot write down how it is connected")?;
-        let (configuration, places, ports) = (configuration.clone(), places.clone(), ports.clone());
-        Ok(Self { file, configuration, places, ports, result: Value::Null })
+        let (configuration, plugins, ports) = (configuration.clone(), plugins.to_owned(), ports.clone());
+        Ok(Self { file, configuration, plugins, ports, result: Value::Null })
     }
 
     /// Adds the plugins' result.
@@ -73,8 +75,8 @@ impl Record {
 
     /// Asks the plugins to take the connection back, and removes the record.
     pub(crate) fn disconnect(&self, pod: &Pod, namespace: &str) -> Result<()> {
-        let Self { configuration, places, ports, result, .. } = self;
-        let call = Call { command: Command::Delete, pod: pod.id(), namespace, places };
+        let Self { configuration, plugins, ports, result, .. } = self;
+        let call = Call { command: Command::Delete, pod: pod.id(), namespace, plugins };
         configuration
             .delete(&call, ports, result)
             .with_context(|| format!("CNI network {}", configuration.name))?;
@@ -86,7 +88,7 @@ impl Record {
         loop {
             let Some(file) = pod.open_file(layout::CNI, OFlags::RDWR)? else { return Ok(None) };
             locks::alone(&file, interrupt).context("cannot lock it")?;
-            if !locks::is_called(&pod.directory, c"cni", &file)? {
+            if !is_current(pod, &file)? {
                 continue;
             }
             return Self::read(file.into()).map(Some);
@@ -106,8 +108,7 @@ impl Record {
         let result = lines.next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
         let configuration = Configuration::parse(first["network"].take())?;
         let plugins = first["plugins"].as_str().context("expected directories of plugins")?.into();
-        let places = Places { plugins, ..Places::of_environment() };
-        Ok(Self { file, configuration, places, ports: first["ports"].take(), result })
+        Ok(Self { file, configuration, plugins, ports: first["ports"].take(), result })
     }
 }
 
@@ -115,7 +116,7 @@ impl Record {
 ///
 /// # Errors
 /// If a plugin fails. The record stays then.
-pub fn release(pod: &Pod, interrupt: &Interrupt) -> Result<()> {
+pub(crate) fn release(pod: &Pod, interrupt: &Interrupt) -> Result<()> {
     if !pod.has(layout::CNI)? {
         return Ok(());
     }
@@ -128,16 +129,19 @@ pub fn release(pod: &Pod, interrupt: &Interrupt) -> Result<()> {
 ///
 /// # Errors
 /// As [`release`].
-pub fn release_left(pod: &Pod) -> Result<()> {
+pub(crate) fn release_left(pod: &Pod) -> Result<()> {
     let Some(file) = pod.open_file(layout::CNI, OFlags::RDWR)? else { return Ok(()) };
     // A pod that starts waits for this lock before it is connected.
-    let is_left = locks::is_locked_alone(&file)?
-        && locks::is_called(&pod.directory, c"cni", &file)?
-        && !look(pod)?.state.is_alive();
+    let is_left = locks::is_locked_alone(&file)? && is_current(pod, &file)? && !look(pod)?.state.is_alive();
     if !is_left {
         return Ok(());
     }
     taken_back(pod, Record::read(file.into()).and_then(|record| record.disconnect(pod, "")))
+}
+
+/// Tells whether a record is still the pod's: it may have been removed or replaced before it was locked.
+fn is_current(pod: &Pod, file: &OwnedFd) -> Result<bool> {
+    Ok(locks::is_called(&pod.directory, &CString::new(layout::CNI)?, file)?)
 }
 
 fn taken_back(pod: &Pod, done: Result<()>) -> Result<()> {
