@@ -127,24 +127,25 @@ impl Shelf {
         Ok(Self { root, names: RefCell::new(Vec::new()) })
     }
 
-    fn put(&self, tree: &OwnedFd, name: Option<&str>) -> Result<()> {
+    /// Mounts a tree, and returns its place.
+    fn put(&self, tree: &OwnedFd, name: Option<&str>) -> Result<usize> {
         let mut names = self.names.borrow_mut();
-        let place = names.len().to_string();
-        mkdirat(&self.root, &place, Mode::RWXU).called_on("mkdirat", &place)?;
-        attach(tree, InRoot::below(&self.root, &place)?)?;
+        let place = names.len();
+        let directory = place.to_string();
+        mkdirat(&self.root, &directory, Mode::RWXU).called_on("mkdirat", &directory)?;
+        attach(tree, InRoot::below(&self.root, &directory)?)?;
         names.push(name.map(str::to_owned));
-        Ok(())
+        Ok(place)
     }
 
     /// Returns a copy of the mount that is called `name` here. `make` makes it where there is none.
     pub(crate) fn copy(&self, name: &str, make: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
-        let find = || self.names.borrow().iter().position(|one| one.as_deref() == Some(name));
-        let found = find();
-        if found.is_none() {
-            self.put(&make()?, Some(name))?;
-        }
-        let place = found.or_else(find).context("it is mounted")?.to_string();
-        Ok(clone_tree_at(InRoot::below(&self.root, &place)?, Submounts::No)?)
+        let found = self.names.borrow().iter().position(|one| one.as_deref() == Some(name));
+        let place = match found {
+            Some(place) => place,
+            None => self.put(&make()?, Some(name))?,
+        };
+        Ok(clone_tree_at(InRoot::below(&self.root, &place.to_string())?, Submounts::No)?)
     }
 
     /// Unmounts the shelf with its layers; overlays have mounts of their own of these.
