@@ -67,15 +67,18 @@ pub(crate) fn lay_out(
     }
     let work = staging.make_directory(layout::WORK)?;
     let lower = trees.stage1.root()?;
+    let is_known = overlay::is_known(data_dir, own_users)?;
     let possible = match own_users {
-        _ if overlay::is_known(data_dir, own_users)? => Ok(()),
+        _ if is_known => Ok(()),
         false => overlay::probe(&lower, &stage1, &work),
         true => overlay::probe_mapped(&lower, staging.directory(), layout::STAGE1, layout::WORK)
             .map_err(unmapped)?,
     };
     match possible {
         Ok(()) => {
-            overlay::remember(data_dir, own_users)?;
+            if !is_known {
+                overlay::remember(data_dir, own_users)?;
+            }
             overlays(&stage1, &lower, trees, interrupt).context("cannot make its upper layer")
         }
         // This doesn't tell whether overlays work: the system is in trouble, and copies would add to it.
