@@ -13,7 +13,8 @@ const TABLE: u16 = 10 << 8;
 /// NLM_F_REQUEST and NLM_F_DUMP (linux/netlink.h).
 const DUMP: u16 = 0x1 | 0x300;
 /// NLMSG_ERROR and NLMSG_DONE.
-const ENDS: [u16; 2] = [2, 3];
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
 /// The sizes of `struct nlmsghdr`, `struct nfgenmsg` and `struct nlattr`.
 const HEADER: usize = 16;
 const FAMILY: usize = 4;
@@ -36,10 +37,16 @@ pub fn names() -> io::Result<Vec<String>> {
         let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
         let mut rest = &answer[..length];
         while let Some((kind, body, after)) = message(rest) {
-            if ENDS.contains(&kind) {
-                return Ok(names);
+            match kind {
+                DONE => return Ok(names),
+                // It begins with a negative error number (netlink(7), struct nlmsgerr).
+                ERROR => {
+                    let number = body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+                    return Err(io::Error::from_raw_os_error(-number));
+                }
+                TABLE => names.push(name(body)),
+                _ => {}
             }
-            names.extend((kind == TABLE).then(|| name(body)));
             rest = after;
         }
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One life of a pod: it is started in one way, and ended at a random moment in another.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -61,12 +60,6 @@ pub(crate) struct Life {
     moment: Duration,
 }
 
-impl fmt::Display for Life {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?} after {:?}", self.start, self.end, self.moment)
-    }
-}
-
 impl Life {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         let moment = Duration::from_micros(rng.u64(..MOMENT_MAX));
@@ -81,7 +74,7 @@ impl Life {
         }
         wait_gone(pod);
         let state = status(gantry, pod)["state"].clone();
-        assert!(state == "exited" || state == "prepared", "{self}: {state}");
+        assert!(state == "exited" || state == "prepared", "{self:?}: {state}");
     }
 
     fn as_a_child(self, gantry: &Gantry, pod: &Path) {
@@ -105,7 +98,7 @@ impl Life {
         said(gantry, &["start", &id(pod)]);
         sleep(self.moment);
         let found = status(gantry, pod);
-        let process = found["process"].as_i64().unwrap_or_else(|| panic!("{self}: {found}"));
+        let process = found["process"].as_i64().unwrap_or_else(|| panic!("{self:?}: {found}"));
         self.end(gantry, pod, process.try_into().unwrap());
     }
 
@@ -127,8 +120,8 @@ impl Life {
         let is_asked = matches!(self.end, End::Asked | End::Stopped);
         // Before it holds the signal back, the request ends it. A command finds no pod then, and nothing to do.
         let in_order = ended.code() == Some(0) || ended.signal() == Some(Signal::SIGTERM as i32);
-        assert!(!is_asked || in_order, "{self}: {ended}: {errors}");
-        assert!(errors.lines().count() <= 1 && !errors.contains("panicked"), "{self}: {ended}: {errors}");
+        assert!(!is_asked || in_order, "{self:?}: {ended}: {errors}");
+        assert!(errors.lines().count() <= 1 && !errors.contains("panicked"), "{self:?}: {ended}: {errors}");
     }
 }
 

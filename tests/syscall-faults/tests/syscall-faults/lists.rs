@@ -23,6 +23,7 @@ fn fill(tiny: &Tiny, pods: usize) {
     let there = || fs::read_dir(tiny.dir().join(layout::CONTAINERS)).map_or(0, Iterator::count);
     while there() < pods {
         let prepared = tiny.installer(&["prepare", "--image", "tiny.aci"]).output().unwrap();
+        assert!(prepared.status.success(), "{prepared:?}");
         let path = String::from_utf8(prepared.stdout).unwrap();
         let history = format!("{}/{}", path.trim_end(), layout::HISTORY);
         fs::write(history, "started 1.000\nended 2.000 code 0\n").unwrap();

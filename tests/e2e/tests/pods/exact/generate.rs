@@ -58,7 +58,7 @@ pub(super) struct App {
 const SHOW: &str = "cp /proc/self/status /proc/self/limits /proc/self/oom_score_adj /proc/self/uid_map $1 || exit 1; \
                     mkdir $1/made 2>$1/said; exit 0";
 /// All capabilities, each at its number (capabilities(7)).
-pub(super) const CAPABILITIES: [&str; 41] = [
+const CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

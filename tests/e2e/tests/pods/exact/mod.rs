@@ -12,6 +12,7 @@ use std::thread;
 
 use fastrand::Rng;
 use gate::root_test;
+use testing::chance::seed;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id, text};
 use testing::rootfs::Rootfs;
@@ -70,8 +71,7 @@ fn differences(gantry: &Gantry, image: &Path, apps: &[App], number: usize, host:
 
 #[root_test]
 fn programs_have_exactly_what_manifests_say() {
-    let seed = std::env::var("GANTRY_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("GANTRY_SEED={seed}");
+    let seed = seed("exact");
     let gantry = Gantry::new();
     let image = gantry.image("exact", &Rootfs::busybox().unwrap(), &manifest("exact", &["true"]));
     let host = Host::look();

@@ -2,7 +2,6 @@
 //! Pods in the background: they have names, outlive the command, are started again, and are removed at their end.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use gate::root_test;
 use serde_json::Value;
@@ -10,19 +9,10 @@ use testing::image::script;
 use testing::pods::{Gantry, wait_gone};
 use testing::rootfs::Rootfs;
 
-use super::{WAITS, id, output, refused, said, text};
+use super::{WAITS, id, output, refused, said, text, wait_until};
 
 fn image(gantry: &Gantry, name: &str, app: &str) -> String {
     gantry.image(name, &Rootfs::busybox().unwrap(), &script(name, app)).to_str().unwrap().to_owned()
-}
-
-/// Waits until something is so, or fails.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::yield_now();
-    }
 }
 
 fn state(gantry: &Gantry, pod: &str) -> String {

@@ -17,6 +17,7 @@ mod tour;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testing::pods::{Gantry, Running};
@@ -46,11 +47,20 @@ fn output(gantry: &Gantry, words: &[&str]) -> Output {
 }
 
 /// Runs a command that must succeed, and returns what it prints.
-fn said(gantry: &Gantry, words: &[&str]) -> String {
+pub(crate) fn said(gantry: &Gantry, words: &[&str]) -> String {
     let output = output(gantry, words);
     assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "", "{words:?}");
     text(&output.stdout)
+}
+
+/// Waits until something is so, or fails.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::yield_now();
+    }
 }
 
 /// Runs a command that must fail with code 1 and a line with all of `parts`.

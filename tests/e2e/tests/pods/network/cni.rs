@@ -6,7 +6,6 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use gate::root_test;
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +15,9 @@ use testing::image::script;
 use testing::packages;
 use testing::pods::{Gantry, assert_says, text};
 use testing::rootfs::Rootfs;
+
+use super::names::attendants;
+use crate::living::wait_until;
 
 const SERVER: &str = "echo ready; while true; do echo from-the-pod | nc -l -p 80; done";
 
@@ -86,23 +88,8 @@ impl Host {
         self.output(&["run", "-d", "--name", "web", "--net", network, self.image.to_str().unwrap()])
     }
 
-    fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
-        let begun = Instant::now();
-        while !is_so(self) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-            std::thread::yield_now();
-        }
-    }
-
     fn attendant(&self) -> i32 {
-        let all = fs::read_dir("/proc").unwrap().flatten();
-        let mut numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let is_it = |process: &i32| {
-            let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            let words = text(&words);
-            words.starts_with("gantry-network\0") && words.contains(self.gantry.dir().to_str().unwrap())
-        };
-        numbers.find(is_it).expect("the pod has an attendant")
+        *attendants(&self.gantry).first().expect("the pod has an attendant")
     }
 }
 
@@ -118,7 +105,7 @@ fn plugins_connect_a_pod_and_take_that_back_at_its_end() {
     let pod = host.gantry.pod();
     assert!(pod.join("cni").exists());
     host.said(&["stop", "web"]);
-    host.wait_until("its address is free", |host| host.leases().is_empty() && !pod.join("cni").exists());
+    wait_until("its address is free", || host.leases().is_empty() && !pod.join("cni").exists());
     // And once more: the same pod.
     host.said(&["start", "web"]);
     assert_eq!(super::ask_until_it_answers("10.99.0.3:80"), "from-the-pod\n", "the next address");
@@ -182,7 +169,7 @@ fn networks_that_cannot_be_used_are_refused_in_one_line() {
     // What only shows when the plugins are asked: the pod does not start, and nothing stays.
     fs::set_permissions(&fails, fs::Permissions::from_mode(0o755)).unwrap();
     refused("cni:web", &["does not run", "CNI network web", "no luck"]);
-    host.wait_until("its address is free", |host| host.leases().is_empty());
+    wait_until("its address is free", || host.leases().is_empty());
     host.said(&["rm", "web"]);
 }
 

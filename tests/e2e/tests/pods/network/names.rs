@@ -2,17 +2,18 @@
 //! Names in pods: an image's own hosts file, and pods that find each other by their aliases.
 
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testing::image::script;
-use testing::pods::{Gantry, Running, assert_says, text, wait_gone};
+use testing::pods::{Gantry, assert_says, text, wait_gone};
 use testing::rootfs::{Node, Rootfs};
 
 use super::start;
+use crate::living::{said, wait_until};
 
 /// What an image's authors may have written: neither the pod's name nor all of loopback's.
 const OWN: &str = "127.0.0.1 localhost\n192.0.2.7 db # theirs";
@@ -44,13 +45,6 @@ fn an_images_own_hosts_file_is_kept_and_the_pods_name_resolves() {
 /// A server on port 80 that shows its hosts file whenever it is asked to.
 const SERVER: &str = "echo ready; exec nc -ll -p 80 -e /bin/cat /etc/hosts";
 
-fn said(gantry: &Gantry, words: &[&str]) -> String {
-    let output = gantry.installer().args(words).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "", "{words:?}");
-    text(&output.stdout)
-}
-
 /// Starts a pod in the background, and returns its address.
 fn server(gantry: &Gantry, image: &Path, name: &str, alias: &[&str]) -> String {
     let mut words = vec!["run", "-d", "--name", name];
@@ -70,14 +64,6 @@ fn listed(address: &str) -> Vec<String> {
     list.map(str::to_owned).collect()
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::yield_now();
-    }
-}
-
 #[root_test]
 fn pods_with_aliases_find_and_reach_each_other() {
     let gantry = Gantry::new();
@@ -88,8 +74,7 @@ fn pods_with_aliases_find_and_reach_each_other() {
     assert_eq!(listed(&other), Vec::<String>::new(), "it has asked for nothing");
     // The app asks at once: the names are there before it starts.
     let client = "nc web 80 </dev/null; nc www.example 80 </dev/null | grep -c localhost";
-    let (pod, running) = client_of(&gantry, client, &["--net-alias", "client"]);
-    let (code, output) = running.wait();
+    let (pod, code, output) = client_of(&gantry, client, &["--net-alias", "client"]);
     let seen = text(&output.stdout);
     assert_eq!(code, 0, "{seen}{}", text(&output.stderr));
     assert_says(&seen, &[&format!("{web} web www.example\n"), " client\n"]);
@@ -99,8 +84,7 @@ fn pods_with_aliases_find_and_reach_each_other() {
     // Without an alias, a pod is not let through, by name or by address.
     let stranger =
         format!("nc -w 1 web 80 </dev/null; nc -w 1 {web} 80 </dev/null && echo through; echo done");
-    let (_, running) = client_of(&gantry, &stranger, &[]);
-    let (code, output) = running.wait();
+    let (_, code, output) = client_of(&gantry, &stranger, &[]);
     assert_eq!((code, text(&output.stdout).as_str()), (0, "done\n"), "{}", text(&output.stderr));
     for name in ["web", "other"] {
         said(&gantry, &["stop", name]);
@@ -109,26 +93,16 @@ fn pods_with_aliases_find_and_reach_each_other() {
     wait_until("no attendant is left", || attendants(&gantry).is_empty());
 }
 
-/// Starts a pod that asks others, by the command that people use.
-fn client_of(gantry: &Gantry, words: &str, options: &[&str]) -> (std::path::PathBuf, Client) {
+/// Runs a pod that asks others to its end, by the command that people use.
+fn client_of(gantry: &Gantry, words: &str, options: &[&str]) -> (PathBuf, i32, Output) {
     let image = gantry.image("client", &Rootfs::busybox().unwrap(), &script("client", words));
     let pod = gantry.prepare(&[&image], options);
-    let mut command = gantry.installer();
-    command.arg("start").arg("--attach").arg(&pod);
-    (pod, Client(command))
-}
-
-struct Client(std::process::Command);
-
-impl Client {
-    fn wait(mut self) -> (i32, std::process::Output) {
-        let output = self.0.output().unwrap();
-        (output.status.code().unwrap(), output)
-    }
+    let output = gantry.installer().args(["start", "--attach"]).arg(&pod).output().unwrap();
+    (pod, output.status.code().unwrap(), output)
 }
 
 /// Returns the attendants of networks of this test's pods.
-fn attendants(gantry: &Gantry) -> Vec<i32> {
+pub(super) fn attendants(gantry: &Gantry) -> Vec<i32> {
     let all = fs::read_dir("/proc").unwrap().flatten();
     let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let is_it = |process: &i32| {
@@ -168,7 +142,7 @@ fn the_name_of_a_pod_whose_processes_were_all_killed_goes_with_the_next_collecti
 #[root_test]
 fn a_pod_that_is_started_directly_has_no_names_of_others() {
     let gantry = Gantry::new();
-    let (_, running): (_, Running) =
+    let (_, running) =
         start(&gantry, "grep -c 'Pods of this host' /etc/hosts; exit 0", &["--net-alias", "web"]);
     let (code, output) = running.wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "0\n"));

@@ -10,17 +10,12 @@ use serde_json::{Value, json};
 use testing::pods::{Gantry, assert_says, text};
 
 use super::start;
+use crate::living::said;
 
 const OPTIONS: [&str; 4] = ["-p", "127.0.0.1:8080-8081:80-81", "-p", "5353:53/udp"];
 /// Prints the pod's addresses as its kernel has them, and waits.
 const SHOWS: &str = "ip -o addr show eth0 scope global | while read _ _ _ address _; do echo ${address%/*}; done; \
                      echo ready; while :; do sleep 60; done";
-
-fn said(gantry: &Gantry, words: &[&str]) -> String {
-    let output = gantry.installer().args(words).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
 
 fn object(gantry: &Gantry, pod: &str) -> Value {
     serde_json::from_str(&said(gantry, &["status", "--format", "json", pod])).unwrap()

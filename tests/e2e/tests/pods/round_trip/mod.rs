@@ -21,6 +21,7 @@ use pod::{Accounts, Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::plan::{Options, Plan, plan};
 use stage1_init::{Loaded, Store, Tree};
+use testing::chance::seed;
 
 use generate::Meant;
 use oracle::Oracle;
@@ -88,8 +89,7 @@ fn compare_some(oracle: &Oracle, seed: u64, manifests: usize) -> (usize, Vec<Str
 
 #[root_test]
 fn systemd_reads_what_manifests_mean() {
-    let seed = std::env::var("GANTRY_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("GANTRY_SEED={seed}");
+    let seed = seed("round trip");
     let oracle = Oracle::new();
     let (mut units, mut differences) = (0, Vec::new());
     thread::scope(|scope| {
