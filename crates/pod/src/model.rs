@@ -7,6 +7,7 @@ mod assemble;
 mod environment;
 pub(crate) mod mounts;
 mod ports;
+mod rights;
 
 use crate::called::HostName;
 use crate::exec::{Exec, Word};

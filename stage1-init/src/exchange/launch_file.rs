@@ -10,6 +10,7 @@
 use filter::List;
 use pod::exec::{Exec, Word};
 use pod::isolators::{Call, CapabilitySet, ErrorNumber, Rule, Seccomp};
+use pod::manifest::Users;
 use pod::name::{AppName, EnvName, PortName};
 use pod::path::AbsolutePath;
 use serde::{Deserialize, Serialize};
@@ -39,9 +40,9 @@ pub struct Launch {
     /// All of its environment; a name occurs once.
     #[serde(with = "map")]
     pub environment: Vec<(EnvName, Word)>,
-    /// Whether it runs in the app's own user namespace (`names::NAMESPACES`).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub own_users: bool,
+    /// Whose users it has. With the app's own, it runs in the app's user namespace (`names::NAMESPACES`).
+    #[serde(with = "whose")]
+    pub users: Users,
     /// The user that it runs as.
     pub user: u32,
     /// Its primary group.
@@ -123,6 +124,22 @@ mod escaped {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AppName, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Whose users a program has, by the name that manifests have for it.
+mod whose {
+    use pod::manifest::Users;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(users: &Users, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(users.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Users, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Users::named(&name).ok_or_else(|| D::Error::custom("there are no such users"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
+use pod::manifest::Users;
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
@@ -19,7 +20,7 @@ use crate::names::NAMESPACES;
 /// Opens the user namespace that the program runs in; `None` means the pod's.
 pub(super) fn namespace(launch: &Launch) -> Result<Option<OwnedFd>> {
     let open = || File::open(format!("{NAMESPACES}/{}", launch.app)).map(Into::into);
-    Ok(launch.own_users.then(open).transpose()?)
+    Ok((launch.users == Users::Own).then(open).transpose()?)
 }
 
 /// Becomes the program's user, in the user namespace that this process is in.

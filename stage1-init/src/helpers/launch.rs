@@ -28,6 +28,7 @@ use nix::errno::Errno;
 use nix::libc::SYS_write;
 // rustix has no execve.
 use nix::unistd::execve;
+use pod::manifest::Users;
 use pod::name::PortName;
 use pod::text::escape;
 use rustix::fs::OFlags;
@@ -133,11 +134,12 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     }
     // Done while the launcher has CAP_SYS_ADMIN: without it, a filter would require no-new-privileges.
     let capabilities = launch.capabilities.bits();
-    set_filter(&mut match launch.seccomp {
-        None => filter::default(capabilities),
-        Some(_) => filter::floor(capabilities),
-    })
-    .context("cannot filter its system calls")?;
+    let mut filter = match (&launch.seccomp, launch.users) {
+        (None, _) => Some(filter::default(capabilities)),
+        (Some(_), Users::Host) => Some(filter::floor(capabilities)),
+        (Some(_), Users::Own | Users::Shared) => None,
+    };
+    filter.as_mut().map_or(Ok(()), |filter| set_filter(filter)).context("cannot filter its system calls")?;
     identity::take_on(launch)?;
     enter_directory(launch)?;
     let passed = match &launch.sockets {

@@ -49,7 +49,7 @@ impl Controllers {
             // Nothing else limits the processes of apps without users of their own.
             pids: pod.tasks.is_some()
                 || isolators().any(|i| i.tasks.is_some())
-                || pod.apps.iter().any(|app| app.users != Users::Own),
+                || pod.apps.iter().any(|app| app.users != Users::Own || !app.needs_pods_users().is_empty()),
         }
     }
 }

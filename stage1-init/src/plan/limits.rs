@@ -6,7 +6,6 @@
 use pod::isolators::{CapabilitySet, Quantity, Resource};
 use pod::{App, Pod};
 
-use super::rights;
 use crate::load::host::{Controllers, Host};
 
 /// The period of CPU limits, in microseconds; also the kernel's default.
@@ -44,7 +43,7 @@ pub(super) fn of_app(app: &App, host: &Host, has_own_users: bool, warnings: &mut
              no users of its own"
         ));
     }
-    let wanted = rights::capabilities(app);
+    let wanted = app.capabilities();
     let missing = wanted.without(host.capabilities);
     if !missing.is_empty() {
         warnings.push(format!("{missing} {whose}: this process has no such capability to pass on"));
@@ -82,6 +81,16 @@ pub(super) fn tasks_of_pod(
     controllers: Controllers,
     warnings: &mut Vec<String>,
 ) -> Option<u32> {
+    let unlimited =
+        pod.apps.iter().zip(own_users).filter(|(app, own)| own.is_none() && app.isolators.tasks.is_none());
+    let unlimited: Vec<_> = unlimited.map(|(app, _)| app.name.to_string()).collect();
+    if !unlimited.is_empty() && !controllers.pids {
+        warnings.push(format!(
+            "the limit of {TASKS} processes is not enforced for {}: the pod's cgroup has no pids controller, and an app \
+             without users of its own takes one",
+            unlimited.join(", ")
+        ));
+    }
     if pod.tasks.is_some() && !controllers.pids {
         let sum: u64 = pod.apps.iter().map(|app| u64::from(tasks(app))).sum();
         let each_is_limited = own_users.iter().all(Option::is_some);

@@ -10,7 +10,6 @@ mod limits;
 mod naming;
 pub(crate) mod nspawn;
 mod program;
-mod rights;
 mod root;
 mod service;
 mod unit;
@@ -21,12 +20,11 @@ use std::collections::BTreeMap;
 use pod::arch::Arch;
 use pod::id::TreeId;
 use pod::isolators::CapabilitySet;
-use pod::manifest::Restart;
+use pod::manifest::{Restart, Users};
 use pod::name::AppName;
 use pod::network::Mode;
 use pod::{Accounts, App, Socket, layout};
 
-use crate::exchange::launch_file::Launch;
 use crate::exchange::statuses::Writes;
 use crate::load::Loaded;
 use crate::load::host::Host;
@@ -157,7 +155,12 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         plan.terminal_user = Some(ids.first() + own.unwrap_or_default() + loaded.credentials[&app.name].uid);
     }
     for ((app, limits), own) in pod.apps.iter().zip(&limits).zip(own_users) {
-        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, own.is_some());
+        let users = match (host.ids, own) {
+            (None, _) => Users::Host,
+            (Some(_), None) => Users::Shared,
+            (Some(_), Some(_)) => Users::Own,
+        };
+        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users);
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
         let hosts = match (&hosts, loaded.hosts.get(&app.name)) {
             (None, _) => Hosts::None,
@@ -171,8 +174,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         plan.directories.push((root.at.clone(), Directory::Kept));
         plan.roots.push(root);
     }
-    let wanted =
-        pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(rights::capabilities(app)));
+    let wanted = pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(app.capabilities()));
     let pods_capabilities = wanted.without(CapabilitySet::DEFAULT);
     plan.nspawn = nspawn::words(Arch::current(), pod, host.ids, pods_capabilities, options.debug);
     plan
@@ -183,14 +185,7 @@ impl Plan {
         self.files.insert(path.into(), File { mode: READABLE, content });
     }
 
-    fn add_app(
-        &mut self,
-        app: &App,
-        credentials: &Accounts,
-        limits: &Limits,
-        sliced: bool,
-        has_own_users: bool,
-    ) {
+    fn add_app(&mut self, app: &App, credentials: &Accounts, limits: &Limits, sliced: bool, users: Users) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
         let main = Some(&app.exec);
@@ -200,8 +195,8 @@ impl Plan {
             (Role::PostStop, app.post_stop.as_ref()),
         ];
         for (role, exec) in programs.into_iter().filter_map(|(role, exec)| Some((role, exec?))) {
-            let launch = program::launch(role, app, exec, credentials, limits.capabilities, sockets.clone());
-            let launch = Launch { own_users: has_own_users, ..launch };
+            let launch =
+                program::launch(role, app, exec, credentials, users, limits.capabilities, sockets.clone());
             let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON") + "\n";
             self.files.insert(role.launch_file(&app.name), File { mode: SECRET, content: launch });
             let unit = service::unit(role, app, limits);

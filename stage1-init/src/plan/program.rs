@@ -3,18 +3,20 @@
 
 use pod::exec::{Exec, Word};
 use pod::isolators::CapabilitySet;
+use pod::manifest::Users;
 use pod::name::EnvName;
 use pod::{Accounts, App, layout};
 
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::names::Role;
 
-/// Returns the launch file of one of an app's programs. It has these capabilities, and the pod's users.
+/// Returns the launch file of one of an app's programs. It has these users and capabilities.
 pub(super) fn launch(
     role: Role,
     app: &App,
     exec: &Exec,
     credentials: &Accounts,
+    users: Users,
     capabilities: CapabilitySet,
     sockets: Option<Sockets>,
 ) -> Launch {
@@ -24,7 +26,7 @@ pub(super) fn launch(
         exec: exec.clone(),
         directory: app.working_directory.clone(),
         environment: environment(app, credentials),
-        own_users: false,
+        users,
         user: credentials.uid,
         group: credentials.gid,
         groups: groups(credentials),

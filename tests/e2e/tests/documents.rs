@@ -24,7 +24,7 @@ const HEAD: &str = "\
 # Which system calls an app may make
 
 Every app has this filter, unless its manifest has `os/linux/seccomp-retain-set` or `os/linux/seccomp-remove-set`, which take its
-place above a floor ([design/17-filter.md](design/17-filter.md)). A call that may not be made returns an error; none ends the app. `EPERM` says that it is
+place ([design/17-filter.md](design/17-filter.md)). A call that may not be made returns an error; none ends the app. `EPERM` says that it is
 not allowed, `ENOSYS` that there is no such call, by which programs take an older one. Calls that are newer than the table are
 `ENOSYS`, and so are those of machines other than this one and its 32-bit form.
 

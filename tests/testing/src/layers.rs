@@ -77,12 +77,16 @@ pub fn of_one_image(gantry: &Gantry, layout: Layout, apps: &[(&str, &str)], more
 
 /// Runs a pod and returns what it writes to stdout.
 ///
+/// Where cgroup v2 has no `pids` controller, a pod may warn that nothing limits the processes of apps with its users.
+///
 /// # Panics
-/// Panics if the pod fails or writes to stderr.
+/// Panics if the pod fails or writes anything else to stderr.
 pub fn succeed(gantry: &Gantry, pod: &Path) -> String {
     let (code, output) = gantry.start(pod).wait();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert_eq!((code, text(&output.stderr).as_str()), (0, ""), "{}", text(&output.stdout));
+    let errors = text(&output.stderr);
+    let others: Vec<_> = errors.lines().filter(|line| !line.contains("no pids controller")).collect();
+    assert_eq!((code, others), (0, vec![]), "{}", text(&output.stdout));
     text(&output.stdout)
 }
 

@@ -91,7 +91,7 @@ fn names(attacks: &[Attack]) -> Vec<&'static str> {
 }
 
 /// Attacks that a process makes in a pod without a terminal.
-fn without_terminal() -> Vec<&'static str> {
+pub(crate) fn without_terminal() -> Vec<&'static str> {
     [names(&ATTACKS), names(&ON_ROOTS)].concat()
 }
 
@@ -210,6 +210,7 @@ fn what_options_open_is_documented() {
         (json!([annotation("users", "shared")]), given(&[])),
         (json!([net]), given(&[])),
         (json!([users]), given(&[])),
+        (json!([]), given(&[&unfiltered])),
         (json!([]), given(&[&all, &unfiltered])),
         (json!([users, net]), given(&[&all, &unfiltered])),
     ];
@@ -218,7 +219,7 @@ fn what_options_open_is_documented() {
         .into_iter()
         .map(|(annotations, app)| of(&Pod::start(&annotations, 0, &[app], &names(&attacks)).end(), "root"))
         .collect();
-    let head = "| attack | row | what it does | `--userns=shared` | `--net=host` | `--userns=host` | all capabilities, no filter | these, `--userns=host`, `--net=host` |\n";
+    let head = "| attack | row | what it does | `--userns=shared` | `--net=host` | `--userns=host` | no filter | all capabilities, no filter | these, `--userns=host`, `--net=host` |\n";
     // A controller of processes is what cgroups have, or not.
     let depends = |attack: &str| depends(attack) || attack == "`processes`";
     check(PAGE, "options", &table(head, &attacks, &columns), depends);

@@ -80,8 +80,10 @@ fn in_pod_with(annotations: &Value, attackers: &[Attacker], attacks: &[&str], la
     let (code, output) = gantry.start(&pod).wait();
     let said = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
-    // Warned of: an attacker that is given more than an app's own users can have.
-    let others: Vec<_> = errors.lines().filter(|line| !line.contains("only the pod's own users")).collect();
+    // Warned of: an attacker that is given more than an app's own users can have, and whose processes nothing limits.
+    let is_known =
+        |line: &str| line.contains("only the pod's own users") || line.contains("no pids controller");
+    let others: Vec<_> = errors.lines().filter(|line| !is_known(line)).collect();
     assert!(code == 0 && others.is_empty(), "{code}: {errors}{said}");
     let said = parse(&said);
     assert_eq!(said.len(), attackers.len() * attacks.len(), "outcomes that were said: {said:#?}");
@@ -166,7 +168,7 @@ pub(crate) fn launched(pods: Pods, beside: &Value, attacks: &[&str]) -> Said {
     let exec: Vec<_> = ["/attack"].iter().chain(attacks).collect();
     let mut launch = json!({
         "app": "a", "root": Launcher::ROOT, "exec": exec, "directory": "/", "environment": {},
-        "user": Launcher::USER, "group": Launcher::USER,
+        "users": "shared", "user": Launcher::USER, "group": Launcher::USER,
     });
     launch.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
     let code = launcher.launch(&launch);

@@ -60,12 +60,28 @@ fn capabilities_open_the_calls_that_need_them() {
     });
 }
 
-/// An image may ask for no filter. What reaches beyond the pod stays refused.
-#[root_test]
-fn what_an_app_asks_for_takes_the_filters_place_above_the_floor() {
+/// Returns an attacker that asks for no filter.
+fn unfiltered() -> Attacker {
     let set = json!({"name": "os/linux/seccomp-retain-set", "value": {"set": ["@appc.io/all"]}});
-    let attacker = Attacker { name: "a".into(), user: 0, isolators: vec![set], read_only: false };
-    assert_said(&in_pod(&[attacker], &all(), "overlay"), |_, call| match call {
+    Attacker { name: "a".into(), user: 0, isolators: vec![set], read_only: false }
+}
+
+/// The kernel decides then, and to it the app's root is nobody on the host.
+#[root_test]
+fn what_an_app_asks_for_takes_the_filters_place() {
+    assert_said(&in_pod(&[unfiltered()], &all(), "overlay"), |_, call| match call {
+        "syslog" => "syslog: EPERM".into(),
+        "io_uring_setup" | "join_keyring" | "i386-join_keyring" | "personality" | "i386-personality" => {
+            kernels(call)
+        }
+        other => undefended(0, &[other])[&("-".into(), other.into())].clone(),
+    });
+}
+
+/// With the host's users, what reaches beyond the pod stays refused.
+#[root_test]
+fn what_an_app_with_the_hosts_users_asks_for_takes_the_filters_place_above_the_floor() {
+    assert_said(&with_hosts_users(&[unfiltered()], &all(), "overlay"), |_, call| match call {
         "join_keyring" | "i386-join_keyring" | "syslog" => format!("{call}: EPERM"),
         "io_uring_setup" | "personality" | "i386-personality" => kernels(call),
         other => undefended(0, &[other])[&("-".into(), other.into())].clone(),

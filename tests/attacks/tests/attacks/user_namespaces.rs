@@ -7,6 +7,7 @@ use testing::launcher::Pods;
 
 use crate::subject::{
     Attacker, THROUGH, assert_said, attackers, in_pod, launched, undefended, with_capabilities,
+    with_hosts_users,
 };
 
 /// Attacks that need a user namespace, made by unshare(2) in the program itself, or a mount namespace.
@@ -34,22 +35,47 @@ fn no_app_makes_a_user_namespace_without_the_capability() {
     }
 }
 
-/// The app's own filter of system calls is added to the pod's. If both stop a call, the app's decides about the error.
+/// An app whose own filter is set in place of the default one.
+fn with_own_filter(name: &str, set: &[&str]) -> Attacker {
+    let set = json!({"name": "os/linux/seccomp-remove-set", "value": {"set": set, "errno": "EACCES"}});
+    Attacker { name: name.into(), user: 0, isolators: vec![set], read_only: false }
+}
+
+/// Returns the outcome of an attack in a user namespace that the app may make: the kernel finds nothing unmasked.
+fn in_own_namespace(attack: &str) -> &'static str {
+    match attack {
+        "fresh-proc" | "sysctl" => "mount proc: EPERM",
+        "fresh-sysfs" => "mount sysfs: EPERM",
+        // The mounts are locked together.
+        "beneath-as-own-root" | "beneath" => "nothing is beneath",
+        _ => THROUGH,
+    }
+}
+
+/// A filter that an app asks for may let it make user namespaces. They give it nothing.
 #[root_test]
-fn user_namespaces_are_refused_beside_an_apps_own_filter() {
-    let remove = |name: &str, set: &[&str]| Attacker {
-        name: name.into(),
-        user: 0,
-        isolators: vec![
-            json!({"name": "os/linux/seccomp-remove-set", "value": {"set": set, "errno": "EACCES"}}),
-        ],
-        read_only: false,
-    };
-    let attackers = [remove("another", &["acct"]), remove("same", &["clone3"])];
+fn an_app_with_a_filter_of_its_own_mounts_nothing_that_is_not_masked() {
+    let attackers = [with_own_filter("another", &["acct"]), with_own_filter("same", &["clone3"])];
     let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
-    assert_said(&in_pod(&attackers, &attacks, "overlay"), |app, attack| match attack {
+    for layout in ["overlay", "copy"] {
+        assert_said(&in_pod(&attackers, &attacks, layout), |app, attack| match attack {
+            "clone3" if app == "same" => "clone3: EACCES".into(),
+            // An app's filter has the numbers of this architecture, and denies all other architectures.
+            call if call.starts_with("i386") => format!("{call}: EACCES"),
+            "beneath" => "unshare: EPERM".into(),
+            other => in_own_namespace(other).into(),
+        });
+    }
+}
+
+/// With the host's users, user namespaces stay refused below the app's own filter. If both stop a call, the app's decides
+/// about the error.
+#[root_test]
+fn user_namespaces_are_refused_beside_the_filter_of_an_app_with_the_hosts_users() {
+    let attackers = [with_own_filter("another", &["acct"]), with_own_filter("same", &["clone3"])];
+    let attacks: Vec<_> = MOUNTS.into_iter().chain(CALLS).collect();
+    assert_said(&with_hosts_users(&attackers, &attacks, "overlay"), |app, attack| match attack {
         "clone3" if app == "same" => "clone3: EACCES".into(),
-        // An app's filter has the numbers of this architecture, and denies all other architectures.
         call if call.starts_with("i386") => format!("{call}: EACCES"),
         other => refused(other),
     });
@@ -79,13 +105,8 @@ fn no_mount_namespace_of_an_app_has_what_is_not_masked() {
     for layout in ["overlay", "copy"] {
         assert_said(&in_pod(&attackers, &attacks, layout), |app, attack| {
             match attack {
-                "fresh-proc" | "sysctl" => "mount proc: EPERM",
-                "fresh-sysfs" => "mount sysfs: EPERM",
-                // The mounts are locked together.
-                "beneath-as-own-root" => "nothing is beneath",
                 "beneath" if app == "u1000" => "unshare: EPERM",
-                "beneath" => "nothing is beneath",
-                _ => THROUGH,
+                _ => in_own_namespace(attack),
             }
             .into()
         });

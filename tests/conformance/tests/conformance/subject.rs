@@ -103,7 +103,9 @@ impl Subject {
     }
 
     fn assert_passed(&self, said: &Said) {
-        let failed: Vec<_> = said.output.lines().filter(|line| !line.starts_with("ok ")).collect();
+        // With the host's users, a pod may warn that nothing limits its apps' processes.
+        let is_expected = |line: &str| line.starts_with("ok ") || line.contains("no pids controller");
+        let failed: Vec<_> = said.output.lines().filter(|line| !is_expected(line)).collect();
         assert!(failed.is_empty() && said.code == Some(0), "{:?}: {failed:#?}", said.code);
         let expected: BTreeSet<String> = self.checks();
         let passed = said.output.lines().filter_map(|line| line.strip_prefix("ok ")).map(str::to_owned);

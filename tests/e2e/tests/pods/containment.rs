@@ -61,7 +61,7 @@ fn no_link_of_proc_leads_a_launcher_into_the_pods_root() {
         let launcher = Launcher::start(&root, &File::create(&output).unwrap());
         let launch = json!({
             "app": "a", "root": Launcher::ROOT, "exec": [program], "directory": directory, "environment": {},
-            "user": Launcher::USER, "group": Launcher::USER,
+            "users": "shared", "user": Launcher::USER, "group": Launcher::USER,
         });
         let ended = launcher.launch(&launch);
         let found = (ended.unwrap(), fs::read_to_string(output).unwrap());

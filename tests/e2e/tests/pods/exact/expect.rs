@@ -98,9 +98,14 @@ pub(super) fn expected(app: &App, index: usize, apps: usize, host: &Host) -> BTr
     set("Groups", groups(app));
     set("NoNewPrivs", u8::from(app.no_new_privileges == Some(true)).to_string());
     set("Seccomp", "2".into());
-    // The pod's, the default one or the floor below the app's own, and the app's own.
-    let own = matches!(app.seccomp, Seccomp::List { .. });
-    set("Seccomp_filters", if own { "3" } else { "2" }.into());
+    // The pod's is there always. With the host's users, there is a floor below what the app asks for.
+    let further = match (&app.seccomp, app.users) {
+        (Seccomp::Default, _) | (Seccomp::All, Users::Host) => 1,
+        (Seccomp::All, _) => 0,
+        (Seccomp::List { .. }, Users::Host) => 2,
+        (Seccomp::List { .. }, _) => 1,
+    };
+    set("Seccomp_filters", (1 + further).to_string());
     set("oom_score_adj", host.score(app.oom_score).to_string());
     let is_of_the_pod = app.users == Users::Shared || capabilities(app) & OF_THE_POD != 0;
     let (first, blocks) = (BLOCK * u32::try_from(index + 1).unwrap(), u32::try_from(apps + 1).unwrap());
