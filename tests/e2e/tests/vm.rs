@@ -29,8 +29,7 @@ const RUN: &str = "installer --dir /var/gantry run --stage1 /stage1.tar.xz \
                    --stage1-sha256 $(cut -d' ' -f1 /stage1.tar.xz.sha256)";
 
 fn boot(system: System) -> anyhow::Result<Steps> {
-    // The kernel's modules for networks of pods' own are not loaded.
-    let run = format!("{RUN} --net none");
+    let run = RUN;
     let run_in = |dir: &str| run.replace("/var/gantry", dir);
     let other = run_in("/var/other");
     let hello = script("hello", "echo hello from a pod; exit 7");
@@ -99,7 +98,6 @@ fn limited() -> anyhow::Result<(Value, Value)> {
         "acKind": "PodManifest",
         "acVersion": "0.8.11",
         "apps": [{"name": "limited", "image": {"id": id}}],
-        "annotations": [{"name": "gantry/net", "value": "none"}],
         "isolators": [
             {"name": "resource/memory", "value": {"limit": "256Mi"}},
             {"name": "resource/cpu", "value": {"limit": "1", "request": "250m"}},

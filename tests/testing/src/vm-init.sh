@@ -14,6 +14,8 @@ done
 for module in /modules/*; do
     insmod $module
 done
+ip link set lo up
+echo 1 >/proc/sys/net/ipv4/ip_forward
 mount -t ext4 /dev/vda /var
 rmdir /var/lost+found
 # No carriage returns before newlines.

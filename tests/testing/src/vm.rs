@@ -25,7 +25,7 @@ const LIMIT: &str = "600";
 /// The size of its disk, which takes as much on the host as is written to it.
 const DISK: u64 = 1 << 30;
 /// The modules that the machine loads, in this order, as far as they aren't built into its kernel.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 23] = [
     "virtio_ring",
     "virtio",
     "virtio_pci_legacy_dev",
@@ -33,6 +33,23 @@ const MODULES: [&str; 7] = [
     "virtio_pci",
     "virtio_blk",
     "overlay",
+    // For networks of pods' own.
+    "crc32c_generic",
+    "libcrc32c",
+    "veth",
+    "nfnetlink",
+    "nf_tables",
+    "nf_defrag_ipv4",
+    "nf_defrag_ipv6",
+    "nf_conntrack",
+    "nf_nat",
+    "nft_ct",
+    "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
+    "nft_fib",
+    "nft_fib_ipv4",
+    "nft_fib_ipv6",
 ];
 
 /// Whose kernel and stage1 a machine has.
@@ -79,12 +96,14 @@ impl Vm {
             .with("init", Node::File(0o755, include_bytes!("vm-init.sh").into()))
             .with("usr/bin/installer", Node::File(0o755, read(&program("installer"))?))
             .with("stage1.tar.xz.sha256", Node::File(0o644, read(&stage1.with_extension("xz.sha256"))?))
-            .with("stage1.tar.xz", Node::File(0o644, read(&stage1)?));
+            .with("stage1.tar.xz", Node::File(0o644, read(&stage1)?))
+            // Nobody answers there, and pods have no reason to warn.
+            .with("etc/resolv.conf", Node::File(0o644, b"nameserver 192.0.2.53\n".into()));
         let mounts = ["proc", "sys", "dev", "run", "var"];
         let root = mounts.iter().fold(root, |root, path| root.with(path, Node::Directory(0o755)));
         let Kernel { image, modules } = fetch_kernel(system)?;
         let root = modules.into_iter().fold(root, |root, (order, content)| {
-            root.with(&format!("modules/{order}.ko"), Node::File(0o644, content))
+            root.with(&format!("modules/{order:02}.ko"), Node::File(0o644, content))
         });
         Ok(Self { kernel: image, root, steps: 0 })
     }

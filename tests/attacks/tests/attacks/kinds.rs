@@ -65,6 +65,11 @@ pub(crate) fn all() -> [App<'static>; 5] {
     ]
 }
 
+/// The victim, of uid 0.
+pub(crate) fn victims() -> App<'static> {
+    App { name: VICTIM, volume: Some("shared"), ..root() }
+}
+
 /// Lets an app have fewer processes than an attack wants, so that not many are made.
 fn tasks() -> Value {
     json!({"name": "resource/tasks", "value": {"limit": 100}})
@@ -124,7 +129,7 @@ impl Pod {
         // An account of the host's gets there.
         let temporary = gantry.beside("");
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).unwrap();
-        let victim = App { name: VICTIM, user: victim, volume: Some("shared"), ..root() };
+        let victim = App { user: victim, ..victims() };
         let directory = prepare(&gantry, layout, annotations, Some(&victim), apps, attacks);
         let mut running = gantry.start(&directory);
         // The victim stays, too.
@@ -165,9 +170,12 @@ impl Pod {
 
 /// The mark of an app's process, which no process of another test has.
 fn mark(gantry: &Gantry, app: &str) -> String {
+    format!("{}-{app}", unique(gantry))
+}
+
+fn unique(gantry: &Gantry) -> String {
     let temporary = gantry.dir();
-    let unique = temporary.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned();
-    format!("{unique}-{app}")
+    temporary.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned()
 }
 
 /// Prepares a pod of these apps, and with a victim, with one that stays as they do.
@@ -180,28 +188,40 @@ pub(crate) fn prepare(
     attacks: &[&str],
 ) -> PathBuf {
     let image = gantry.image("attack", &rootfs(), &manifest("attack", &["/attack"]));
-    let id = image_id(&image);
     let host = gantry.beside("host");
     fs::create_dir(&host).unwrap();
-    let stay = victim.map(|_| "--stay");
-    let words: Vec<_> = stay.iter().chain(attacks).copied().collect();
-    let entries = apps.iter().map(|app| (app, &words[..])).chain(victim.map(|app| (app, &["--stay"][..])));
-    let entries: Vec<_> = entries.map(|(app, words)| entry(gantry, &id, app, words)).collect();
-    let pod = json!({
-        "acKind": "PodManifest", "acVersion": "0.8.11", "apps": entries, "annotations": annotations,
-        "volumes": [{"name": "shared", "kind": "empty"}, {"name": "host", "kind": "host", "source": host}],
-    });
+    let mut pod = pod(&unique(gantry), host.to_str().unwrap(), &image_id(&image), victim, apps, attacks);
+    pod["annotations"] = annotations.clone();
     let path = gantry.beside("pod.json");
     fs::write(&path, pod.to_string()).unwrap();
     gantry.prepare(&[&image], &["--layout", layout, "--pod-manifest", path.to_str().unwrap()])
 }
 
-fn entry(gantry: &Gantry, id: &str, app: &App<'_>, words: &[&str]) -> Value {
-    let own = mark(gantry, app.name);
+/// Returns the manifest of a pod of these apps, whose processes' marks begin with `unique`.
+pub(crate) fn pod(
+    unique: &str,
+    host: &str,
+    image: &str,
+    victim: Option<&App<'_>>,
+    apps: &[App<'_>],
+    attacks: &[&str],
+) -> Value {
+    let stay = victim.map(|_| "--stay");
+    let words: Vec<_> = stay.iter().chain(attacks).copied().collect();
+    let entries = apps.iter().map(|app| (app, &words[..])).chain(victim.map(|app| (app, &["--stay"][..])));
+    let entries: Vec<_> = entries.map(|(app, words)| entry(unique, image, app, words)).collect();
+    json!({
+        "acKind": "PodManifest", "acVersion": "0.8.11", "apps": entries,
+        "volumes": [{"name": "shared", "kind": "empty"}, {"name": "host", "kind": "host", "source": host}],
+    })
+}
+
+fn entry(unique: &str, id: &str, app: &App<'_>, words: &[&str]) -> Value {
+    let own = format!("{unique}-{}", app.name);
     let exec: Vec<_> = ["/attack", "--as", &own].into_iter().chain(words.iter().copied()).collect();
     let place = if app.volume.is_some() { "/volume" } else { "/tmp" };
     let environment = json!([
-        {"name": "ATTACK_VICTIM", "value": mark(gantry, VICTIM)},
+        {"name": "ATTACK_VICTIM", "value": format!("{unique}-{VICTIM}")},
         {"name": "ATTACK_PLACE", "value": place},
     ]);
     let mounts: Vec<_> = app.volume.iter().map(|name| json!({"volume": name, "path": "/volume"})).collect();
