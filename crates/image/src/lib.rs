@@ -7,6 +7,7 @@ mod app;
 mod manifest;
 pub mod oci;
 mod reference;
+mod rendering;
 pub mod stage1;
 
 use pod::layout;
@@ -19,11 +20,13 @@ use store::extract::{Admission, Breach, Policy};
 pub use app::app_with;
 pub use manifest::{MANIFEST_MAX, manifest, name};
 pub use reference::{ImageArgument, Invalid};
+pub use rendering::{IMAGES_MAX, plan};
 
 /// Returns the rules for a kind of archive.
 pub fn policy(kind: store::TreeKind) -> Box<dyn Policy> {
     match kind {
-        store::TreeKind::Image => Box::new(ImagePolicy::default()),
+        // A rendered tree is none of an archive, but has what an image's has.
+        store::TreeKind::Image | store::TreeKind::Rendered => Box::new(ImagePolicy::default()),
         store::TreeKind::Stage1 => Box::new(Stage1Policy::default()),
     }
 }

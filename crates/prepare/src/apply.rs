@@ -16,6 +16,7 @@ use pod::text::escape;
 
 use crate::assemble::{self, Image};
 use crate::copied;
+use crate::dependencies::Graph;
 use crate::find::ImageInput;
 use crate::inputs::{Inputs, ManifestInput};
 use crate::layout::{self, Trees};
@@ -69,7 +70,10 @@ fn in_data_dir(
     let images = with_named(images, &named);
     // Dropped last: a tree is taken out of the store only once nothing uses it or refers to it.
     let mut added = Added::to(data_dir);
-    let acquired = acquire(&importer, stage1, images, &named)?;
+    let mut acquired = acquire(&importer, stage1, images, &named)?;
+    let mut manifest = manifest;
+    // Locked until the pod refers to them.
+    let _parts = add_dependencies(&importer, &mut acquired.images, &mut manifest, &named)?;
     let copied = manifest.copied();
     let Assembled { staging, pod, manifest } = put_together(data_dir, &acquired.images, manifest, &named)?;
     interrupt.check()?;
@@ -106,6 +110,10 @@ struct AcquiredTrees<'h> {
 /// A tree, and what a person called it.
 struct AcquiredTree<'h> {
     tree: Acquired<'h>,
+    /// The tree that the image's apps get, if that is not its own.
+    rendered: Option<Acquired<'h>>,
+    /// Whether the pod has an app of it. Otherwise other images depend on it.
+    is_app: bool,
     shown: String,
     /// What it is called from now on.
     named: NamedImage,
@@ -135,7 +143,8 @@ fn acquire<'h>(
         Ok::<_, anyhow::Error>((of_stage1, of_images))
     })?;
     let tree = of_stage1.about(|| format!("stage1 {shown}"))?;
-    let stage1 = AcquiredTree { tree, shown, named: NamedImage::default(), _blobs: None };
+    let named = NamedImage::default();
+    let stage1 = AcquiredTree { tree, rendered: None, is_app: false, shown, named, _blobs: None };
     Ok(AcquiredTrees { stage1, images: of_images? })
 }
 
@@ -147,7 +156,49 @@ fn acquire_image<'h>(
     let shown = image.shown();
     let Pulled { tree, named, blobs } =
         image.acquire(importer, named).with_context(|| format!("image {shown}"))?;
-    Ok(AcquiredTree { tree, shown, named, _blobs: blobs })
+    Ok(AcquiredTree { tree, rendered: None, is_app: true, shown, named, _blobs: blobs })
+}
+
+/// Finds the images that the given ones depend on, and renders the trees of apps whose images need that. Returns the
+/// trees of the store that they were rendered of.
+///
+/// Where the manifest is generated, an image that another one depends on makes no app.
+fn add_dependencies<'h>(
+    importer: &Importer<'h>,
+    images: &mut [AcquiredTree<'h>],
+    manifest: &mut ManifestInput,
+    named: &[ImageId],
+) -> Result<Vec<Acquired<'h>>> {
+    let data_dir = importer.data_dir;
+    let given: Vec<_> = images.iter().map(|image| (&image.tree, image.shown.as_str())).collect();
+    let graph = Graph::of(data_dir, &given)?;
+    let dependencies = graph.dependencies();
+    let mut found = Vec::new();
+    for (index, image) in images.iter().enumerate() {
+        let is_named = named.contains(&image.tree.called(data_dir, named)?);
+        let is_app = is_named || !dependencies.contains(&index);
+        let rendered = if is_app { graph.render(importer, index) } else { Ok(None) };
+        found.push((is_app, rendered.with_context(|| format!("image {}", image.shown))?));
+    }
+    let parts = graph.into_stored();
+    if let ManifestInput::Generate(described) = manifest {
+        let options = std::mem::take(&mut described.apps).into_iter().enumerate();
+        for (index, options) in options {
+            if found.get(index).is_none_or(|(is_app, _)| *is_app) {
+                described.apps.push(options);
+            } else {
+                let shown = &images[index].shown;
+                ensure!(
+                    options.is_empty(),
+                    "image {shown}: another image depends on it: expected no options for an app of it"
+                );
+            }
+        }
+    }
+    for (image, (is_app, rendered)) in images.iter_mut().zip(found) {
+        (image.is_app, image.rendered) = (is_app, rendered);
+    }
+    Ok(parts)
 }
 
 /// A pod that was checked, and its staging directory, which is empty.
@@ -165,8 +216,9 @@ fn put_together<'h>(
     named: &[ImageId],
 ) -> Result<Assembled<'h>> {
     let mut images: Vec<Image<'_>> = Vec::new();
-    for AcquiredTree { tree, shown, .. } in acquired {
-        let image = Image::read(data_dir, tree, shown, named).with_context(|| format!("image {shown}"))?;
+    for AcquiredTree { tree, rendered, shown, .. } in acquired.iter().filter(|image| image.is_app) {
+        let image = Image::read(data_dir, tree, rendered.as_ref(), shown, named);
+        let image = image.with_context(|| format!("image {shown}"))?;
         let is_new = images.iter().all(|other| other.id != image.id);
         ensure!(is_new, "image {shown}: {} is given twice: expected each image once", image.id);
         images.push(image);
@@ -199,21 +251,36 @@ impl<'h> Added<'h> {
 
     /// Puts a pod's trees into the store.
     fn publish(&mut self, acquired: AcquiredTrees<'_>, named: &[ImageId]) -> Result<Trees> {
-        let stage1 = self.publish_one(acquired.stage1)?;
-        let mut images = BTreeMap::new();
-        for image in acquired.images {
+        let stage1 = self.publish_image(acquired.stage1)?;
+        let (mut images, mut parts, mut rendered) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for mut image in acquired.images {
             let called = image.tree.called(self.data_dir, named);
             let called = called.about(|| format!("cannot store {}", image.shown))?;
-            images.insert(called, self.publish_one(image)?);
+            match (image.is_app, image.rendered.take()) {
+                (true, None) => drop(images.insert(called, self.publish_image(image)?)),
+                (_, tree) => {
+                    rendered.extend(tree.map(|tree| (called, image.shown.clone(), tree)));
+                    parts.push(self.publish_image(image)?);
+                }
+            }
         }
-        Ok(Trees { stage1, images })
+        // What trees are rendered of is in the store before them.
+        for (called, shown, tree) in rendered {
+            images.insert(called, self.publish_one(tree, &shown)?);
+        }
+        Ok(Trees { stage1, images, _parts: parts })
     }
 
-    fn publish_one(&mut self, image: AcquiredTree<'_>) -> Result<Tree> {
-        let AcquiredTree { tree, shown, named, _blobs } = image;
+    fn publish_image(&mut self, image: AcquiredTree<'_>) -> Result<Tree> {
+        let AcquiredTree { tree, shown, named, _blobs, .. } = image;
+        let tree = self.publish_one(tree, &shown)?;
+        names::add(self.data_dir, tree.id(), named)?;
+        Ok(tree)
+    }
+
+    fn publish_one(&mut self, tree: Acquired<'_>, shown: &str) -> Result<Tree> {
         let Stored { tree, is_new } = tree.publish().about(|| format!("cannot store {shown}"))?;
         self.trees.extend(is_new.then_some(tree.id()));
-        names::add(self.data_dir, tree.id(), named)?;
         Ok(tree)
     }
 

@@ -29,16 +29,19 @@ pub(crate) struct Image<'a> {
     /// The id that the pod calls it.
     pub(crate) id: ImageId,
     manifest: ImageManifest,
+    /// The tree that its apps get.
     tree: &'a Acquired<'a>,
     /// The name that a person gave it, for messages.
     shown: &'a str,
 }
 
 impl<'a> Image<'a> {
-    /// Reads an image's manifest. `named` are the ids by which the pod's manifest may name the image.
+    /// Reads an image's manifest. `rendered` is the tree that its apps get, if that is not its own. `named` are the ids by
+    /// which the pod's manifest may name the image.
     pub(crate) fn read(
         data_dir: &DataDir,
         tree: &'a Acquired<'a>,
+        rendered: Option<&'a Acquired<'a>>,
         shown: &'a str,
         named: &[ImageId],
     ) -> Result<Self> {
@@ -51,7 +54,8 @@ impl<'a> Image<'a> {
         for line in not_honoured.context("cannot read its configuration")? {
             data_dir.listener.warn(&format!("image {shown}: {line}"));
         }
-        Ok(Self { id, manifest: image::manifest(&directory)?, tree, shown })
+        let manifest = image::manifest(&directory)?;
+        Ok(Self { id, manifest, tree: rendered.unwrap_or(tree), shown })
     }
 }
 

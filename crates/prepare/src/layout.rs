@@ -33,6 +33,8 @@ pub(crate) struct Trees {
     pub(crate) stage1: Tree,
     /// The images' trees, by the ids that the pod calls them.
     pub(crate) images: BTreeMap<ImageId, Tree>,
+    /// The trees that some of these were rendered of, locked until the pod refers to them.
+    pub(crate) _parts: Vec<Tree>,
 }
 
 /// The trees as they were laid out.

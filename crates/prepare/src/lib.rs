@@ -6,6 +6,7 @@ pub mod apps;
 mod assemble;
 mod check;
 mod copied;
+mod dependencies;
 mod find;
 mod host_volume;
 mod inputs;

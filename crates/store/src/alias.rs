@@ -74,6 +74,20 @@ pub(crate) fn tree_of(data_dir: &DataDir, image: ImageId) -> Result<Option<TreeI
     image.as_tree().map_or_else(|| Alias::Image(image).find(data_dir), |tree| Ok(Some(tree)))
 }
 
+/// Returns the lengths of the archive files that a tree is known to have come from.
+pub(crate) fn file_lengths(data_dir: &DataDir, id: TreeId) -> Result<Vec<u64>> {
+    let mut lengths = Vec::new();
+    for name in names(data_dir)? {
+        let length = name.strip_prefix("file-").and_then(|rest| rest.split('-').next()?.parse().ok());
+        let Some(length) = length else { continue };
+        let target = readlinkat(&data_dir.aliases, &name, Vec::new()).ok();
+        if target.and_then(|target| parse(target.to_bytes())) == Some(id) {
+            lengths.push(length);
+        }
+    }
+    Ok(lengths)
+}
+
 /// Removes the aliases that lead nowhere.
 pub(crate) fn sweep(data_dir: &DataDir) -> Result<()> {
     for name in names(data_dir)? {

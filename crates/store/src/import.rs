@@ -200,6 +200,32 @@ impl Acquired<'_> {
         Ok(name.unwrap_or_else(|| self.id().as_image()))
     }
 
+    /// Tells whether the image has this id: the tree's, or another that is known.
+    ///
+    /// # Errors
+    /// If the system fails.
+    pub fn is_called(&self, data_dir: &DataDir, id: ImageId) -> Result<bool> {
+        if id == self.id().as_image() {
+            return Ok(true);
+        }
+        match self {
+            Self::New(new) => Ok(new.complete.other_ids().any(|other| other == id)),
+            Self::Known(tree) => Ok(alias::tree_of(data_dir, id)? == Some(tree.id())),
+        }
+    }
+
+    /// Returns the lengths of the archive files that are known to make this tree.
+    ///
+    /// # Errors
+    /// If the system fails.
+    pub fn file_lengths(&self, data_dir: &DataDir) -> Result<Vec<u64>> {
+        let mut lengths = alias::file_lengths(data_dir, self.id())?;
+        if let Self::New(new) = self {
+            lengths.extend(new.complete.file_length());
+        }
+        Ok(lengths)
+    }
+
     /// Opens a directory of the archive, to read in it as an app would.
     pub fn in_root(&self, path: &str) -> Result<InRoot> {
         let opened = match self {

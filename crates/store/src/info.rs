@@ -6,6 +6,8 @@
 //!  "record": 2127, "imported": 1767225600, "source": "/srv/images/hello.aci"}
 //! ```
 //!
+//! A tree of several images has `"kind": "rendered"` and a `recipe`: `{"trees": ["sha256-…", …], "dependencies": [[1], …]}`.
+//!
 //! A directory can be renamed, so the tree's id is in the file, too. Code that opens a tree compares the two.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,6 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pod::id::TreeId;
 use pod::name::Identifier;
 use serde::{Deserialize, Serialize};
+
+use crate::recipe::Recipe;
 
 /// The maximum length of an info in bytes; it contains a path and a name.
 pub(crate) const INFO_MAX: u64 = 64 << 10;
@@ -25,6 +29,8 @@ pub enum TreeKind {
     Image,
     /// A stage1.
     Stage1,
+    /// An app image and the images that it depends on, put over each other.
+    Rendered,
 }
 
 impl TreeKind {
@@ -33,6 +39,7 @@ impl TreeKind {
         match self {
             Self::Image => "image",
             Self::Stage1 => "stage1",
+            Self::Rendered => "rendered image",
         }
     }
 }
@@ -58,6 +65,9 @@ pub struct Info {
     /// Absolute path of the archive file that it came from, if that is UTF-8. `verify --repair` tries this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// What it was rendered of, if it was. `verify --repair` renders it of that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
 }
 
 impl Info {

@@ -17,6 +17,8 @@ use crate::error::{About as _, Error, Result};
 use crate::extract::Verified;
 use crate::fault::Fault;
 use crate::info::{Info, TreeKind, now};
+use crate::recipe::{Recipe, Rendered};
+use crate::record::Sealed;
 use crate::staging::{Locked, Published, Staging, Sync};
 use crate::tree::{self, Tree};
 use crate::unpacker::layers::Flattened;
@@ -45,7 +47,7 @@ pub struct New<'h> {
     pub(crate) source: Option<String>,
 }
 
-/// A complete tree. Only a proof of that makes one: [`Verified`] or [`Flattened`].
+/// A complete tree. Only a proof of that makes one: [`Verified`], [`Flattened`] or [`Rendered`].
 #[derive(Debug)]
 pub(crate) struct Complete {
     pub(crate) id: TreeId,
@@ -53,6 +55,8 @@ pub(crate) struct Complete {
     objects: u64,
     /// What else the tree is known by.
     aliases: Vec<Alias>,
+    /// What it was rendered of, if it was.
+    recipe: Option<Recipe>,
 }
 
 impl From<Verified> for Complete {
@@ -63,6 +67,7 @@ impl From<Verified> for Complete {
             size: verified.size(),
             objects: verified.objects(),
             aliases: [Alias::File(verified.file())].into_iter().chain(sha512).collect(),
+            recipe: None,
         }
     }
 }
@@ -71,7 +76,20 @@ impl Complete {
     /// Accepts the tree of an image of layers. Its id is the digest of the image's configuration, which states the
     /// digests of the layers.
     pub(crate) fn of_layers(id: TreeId, flattened: Flattened) -> Self {
-        Self { id, size: flattened.size(), objects: flattened.objects(), aliases: Vec::new() }
+        Self { id, size: flattened.size(), objects: flattened.objects(), aliases: Vec::new(), recipe: None }
+    }
+
+    /// Accepts the tree that was rendered by this recipe.
+    pub(crate) fn of_rendered(recipe: &Recipe, Rendered(Sealed { objects, size }): Rendered) -> Self {
+        Self { id: recipe.id(), size, objects, aliases: Vec::new(), recipe: Some(recipe.clone()) }
+    }
+
+    /// Returns the length of the archive file that it came from.
+    pub(crate) fn file_length(&self) -> Option<u64> {
+        self.aliases.iter().find_map(|alias| match alias {
+            Alias::File(file) => Some(file.length),
+            Alias::Image(_) => None,
+        })
     }
 
     /// Returns the ids, beside the tree's, that an image is called by.
@@ -150,7 +168,7 @@ impl New<'_> {
         let root = InRoot::below(&self.staging, layout::TREE)?;
         let name = match self.kind {
             TreeKind::Stage1 => None,
-            TreeKind::Image => Some((self.name_of)(&root)?),
+            TreeKind::Image | TreeKind::Rendered => Some((self.name_of)(&root)?),
         };
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
             .about(|| "cannot examine the record")?;
@@ -163,6 +181,7 @@ impl New<'_> {
             record: u64::try_from(record.st_size).unwrap_or_default(),
             imported: now(),
             source: self.source.clone(),
+            recipe: self.complete.recipe.clone(),
         };
         self.staging.write_file(layout::TREE_INFO, &serde_json::to_vec(&info).map_err(io::Error::from)?)?;
         Ok(info)

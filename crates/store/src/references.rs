@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! References: which trees pods refer to, according to their directories, including those of pods being built.
+//! References: which trees pods refer to, according to their directories, including those of pods being built. Pods of a
+//! rendered tree refer to the trees that it was made of as well.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
 use crate::error::{About as _, Result};
+use crate::tree;
 use sys::open_beneath;
 
 /// The maximum length of a pod's description of its layers in bytes, enough for some hundred images.
@@ -50,7 +52,25 @@ impl References {
                 }
             }
         }
+        references.add_parts(data_dir)?;
         Ok(references)
+    }
+
+    /// Makes the pods of a rendered tree refer to what it was rendered of. `verify --repair` needs that.
+    fn add_parts(&mut self, data_dir: &DataDir) -> Result<()> {
+        let mut more: Vec<(TreeId, Vec<PodId>)> = Vec::new();
+        for (id, pods) in &self.all {
+            let info = tree::info_of(data_dir, *id).about(|| format!("cannot look at tree {id}"))?;
+            let parts = info.and_then(|info| info.recipe).map(|recipe| recipe.trees).unwrap_or_default();
+            more.extend(parts.into_iter().map(|part| (part, pods.clone())));
+        }
+        for (part, pods) in more {
+            let all = self.all.entry(part).or_default();
+            all.extend(pods);
+            all.sort_unstable();
+            all.dedup();
+        }
+        Ok(())
     }
 
     /// Returns the pods that refer to this tree.

@@ -23,14 +23,16 @@ use crate::import::{Importer, Layered};
 use crate::info::{Info, TreeKind};
 use crate::input::InputFile;
 use crate::new::New;
+use crate::recipe::Recipe;
 use crate::references::References;
+use crate::rendered::PlanOf;
 use crate::staging;
 use crate::tree::{self, Tree, Unlocked, read_info};
 
 /// The result of repairing a damaged tree.
 #[derive(Debug)]
 pub enum Repair {
-    /// It was extracted again from the file it came from.
+    /// It was made again of what it came from.
     Renewed(Box<Tree>),
     /// It can't be extracted again, for the given reason, and was taken out of the store. The given pods can't start
     /// until its archive is imported again.
@@ -74,14 +76,23 @@ fn info(directory: &OwnedFd) -> Result<Option<Info>> {
 /// This is a parameter because the store knows no image format.
 pub type LayeredOf = fn(&DataDir, TreeId) -> Result<Option<Layered>, Fault>;
 
-/// Extracts a damaged tree again from the file or the blobs it came from, or takes it out of the store.
+/// What the formats of images say about making a tree again.
+#[derive(Clone, Copy, Debug)]
+pub struct Formats {
+    /// Of layers.
+    pub layered_of: LayeredOf,
+    /// Of the trees of several images.
+    pub plan_of: PlanOf,
+}
+
+/// Makes a damaged tree again from the file, the blobs or the trees it came from, or takes it out of the store.
 ///
 /// The tree is taken out only if it can't be extracted any more. The tree's own info says which file it came from, or
 /// else what was `known` about the tree.
 ///
 /// # Errors
 /// If neither can be done for now; the tree is still there then.
-pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId, layered_of: LayeredOf) -> Result<Repair> {
+pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId, formats: Formats) -> Result<Repair> {
     let data_dir = importer.data_dir;
     let name = tree::name(id);
     let Some(locked) = staging::lock(&data_dir.trees, &name).about(|| "cannot lock it")? else {
@@ -89,9 +100,10 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId, layered_of: La
     };
     let own = info(&locked.directory)?.filter(|info| info.id == id);
     let info = own.as_ref().or_else(|| known.0.get(&id));
-    let again = match info.and_then(|info| Some((info.kind, info.source.as_ref()?))) {
-        Some((kind, path)) => from_file(importer, kind, Path::new(path), id)?,
-        None => from_blobs(importer, id, layered_of)?,
+    let again = match info {
+        Some(Info { recipe: Some(recipe), .. }) => from_trees(importer, recipe, formats.plan_of)?,
+        Some(Info { kind, source: Some(path), .. }) => from_file(importer, *kind, Path::new(path), id)?,
+        _ => from_blobs(importer, id, formats.layered_of)?,
     };
     match again {
         Again::Unpacked(new) => {
@@ -129,6 +141,16 @@ fn from_blobs<'h>(importer: &Importer<'h>, id: TreeId, layered_of: LayeredOf) ->
     match layered_of(importer.data_dir, id)? {
         Some(image) => Again::of(importer.unpack_layers(&image), "cannot extract it anew from its blobs"),
         None => Ok(Again::Impossible("nothing says which file it came from".into())),
+    }
+}
+
+/// Renders a tree once more of the trees that it was made of.
+fn from_trees<'h>(importer: &Importer<'h>, recipe: &Recipe, plan_of: PlanOf) -> Result<Again<'h>> {
+    match importer.render_again(recipe, plan_of)? {
+        Ok(new) => Ok(Again::Unpacked(Box::new(new))),
+        Err(missing) => {
+            Ok(Again::Impossible(format!("image {missing}, which it was made of, is not there any more")))
+        }
     }
 }
 

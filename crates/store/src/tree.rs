@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use pod::id::TreeId;
 use pod::layout;
 use rustix::fs::{Dir, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use crate::damage::told_apart;
 use crate::data_dir::{DataDir, check_owner};
@@ -138,6 +139,15 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info, Fault> {
     Ok(info)
 }
 
+/// Reads the info of a tree without locking it; `None` if there is no such tree, or its info is damaged.
+pub(crate) fn info_of(data_dir: &DataDir, id: TreeId) -> Result<Option<Info>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(&data_dir.trees, name(id), flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        opened => Ok(told_apart(read_info(&opened?))?.ok()),
+    }
+}
+
 /// Returns the ids of all trees in the store.
 pub fn ids(data_dir: &DataDir) -> Result<Vec<TreeId>> {
     let mut all = Vec::new();
@@ -148,6 +158,15 @@ pub fn ids(data_dir: &DataDir) -> Result<Vec<TreeId>> {
     }
     all.sort_unstable();
     Ok(all)
+}
+
+/// Returns the ids of all trees in the store: those that others are rendered of before these.
+pub fn ids_in_order(data_dir: &DataDir) -> Result<Vec<TreeId>> {
+    let is_rendered = |id| Ok::<_, Error>(info_of(data_dir, id)?.is_some_and(|info| info.recipe.is_some()));
+    let keyed = ids(data_dir)?.into_iter().map(|id| Ok((is_rendered(id)?, id)));
+    let mut keyed = keyed.collect::<Result<Vec<(bool, TreeId)>>>()?;
+    keyed.sort_unstable();
+    Ok(keyed.into_iter().map(|(_, id)| id).collect())
 }
 
 /// Returns the name of a tree's directory.

@@ -77,7 +77,10 @@ fn measure(data_dir: &DataDir, sums: &mut Sums) -> Result<()> {
         // A damaged tree is for `verify` to report.
         let Ok(Some(tree)) = Tree::open_any(data_dir, id) else { continue };
         let is_active = references.to(id).iter().any(|pod| !exited.contains(pod));
-        let sum = if tree.info().kind == TreeKind::Image { &mut *of_images } else { &mut *of_stage1s };
+        let sum = match tree.info().kind {
+            TreeKind::Image | TreeKind::Rendered => &mut *of_images,
+            TreeKind::Stage1 => &mut *of_stage1s,
+        };
         sum.add(tree.info().size, is_active);
     }
     Ok(())

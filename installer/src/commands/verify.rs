@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use pod::id::TreeId;
 use pod::text::one_line;
 use store::{
-    About as _, DataDir, Importer, Known, NoImage, References, Repair, Selector, Tree, TreeKind, Verdict,
-    init,
+    About as _, DataDir, Formats, Importer, Known, NoImage, References, Repair, Selector, Tree, TreeKind,
+    Verdict, init,
 };
 use terminal::output::Lines;
 
@@ -112,9 +112,13 @@ impl Verification<'_> {
     /// Repairs a tree if that was asked for, and reports how. Returns the tree if it is intact now.
     fn repair(&mut self, id: TreeId) -> Result<Option<Tree>> {
         let Some(known) = &self.known else { return Ok(None) };
-        let repair = store::repair(&self.importer, known, id, image::oci::layered_of)
-            .about(|| format!("cannot repair {id}"))?;
+        let formats = Formats { layered_of: image::oci::layered_of, plan_of: image::plan };
+        let repair =
+            store::repair(&self.importer, known, id, formats).about(|| format!("cannot repair {id}"))?;
         let said = match &repair {
+            Repair::Renewed(tree) if tree.info().kind == TreeKind::Rendered => {
+                "renewed from the images that it is made of".to_owned()
+            }
             Repair::Renewed(tree) if tree.info().source.is_none() => "renewed from its blobs".to_owned(),
             Repair::Renewed(_) => "renewed from its file".to_owned(),
             Repair::InUse => "in use, so not repaired: expected its pods to have ended".to_owned(),
@@ -163,7 +167,7 @@ impl Verification<'_> {
 
 fn ids(data_dir: &DataDir, images: &[String]) -> Result<Vec<TreeId>> {
     if images.is_empty() {
-        return Ok(store::ids(data_dir)?);
+        return Ok(store::ids_in_order(data_dir)?);
     }
     let id = |image: &String| {
         let selector = Selector::any(image);

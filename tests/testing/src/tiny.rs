@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
@@ -62,14 +62,18 @@ impl Tiny {
         self.temporary.path()
     }
 
-    /// Returns the image of this name, and writes it if it doesn't exist yet.
+    /// Returns the image of this name, and writes it if it doesn't exist yet. `on-NAME` depends on the image NAME.
     ///
     /// # Panics
     /// Panics if it can't be written.
     pub fn image(&self, name: &str) -> PathBuf {
         let path = self.path().join(format!("{name}.aci"));
         if !path.exists() {
-            let tar = image_tar(&manifest(name, &["/bin/a"])).expect("a tar can be written to memory");
+            let mut manifest = manifest(name, &["/bin/a"]);
+            if let Some(other) = name.strip_prefix("on-") {
+                manifest["dependencies"] = json!([{"imageName": format!("example.com/{other}")}]);
+            }
+            let tar = image_tar(&manifest).expect("a tar can be written to memory");
             fs::write(&path, tar).expect("an image can be written");
         }
         path
@@ -82,7 +86,7 @@ impl Tiny {
             let lower = Rootfs::default().with("bin/a", Node::File(0o755, name.into()));
             let upper = Rootfs::default().with("bin/.wh.none", Node::File(0o644, "".into()));
             let upper = upper.with("etc/word", Node::File(0o644, "word".into()));
-            OciImage::new(&[&lower, &upper], &serde_json::json!({"Cmd": ["/bin/a"]})).write_layout(&path);
+            OciImage::new(&[&lower, &upper], &json!({"Cmd": ["/bin/a"]})).write_layout(&path);
         }
         path
     }

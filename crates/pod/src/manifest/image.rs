@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::annotations::Annotations;
 use super::field::or_null;
@@ -14,6 +13,7 @@ use super::version::AcVersion;
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::exec::{Exec, Word};
+use crate::id::ImageId;
 use crate::isolators::Isolators;
 use crate::json;
 use crate::name::{EnvName, Identifier, OfVersion, VolumeName};
@@ -37,6 +37,10 @@ pub struct ImageManifest {
     pub app: Option<AppSpec>,
     /// The annotations for Gantry about its app.
     pub annotations: Annotations,
+    /// The images whose files are put below its own, the lowest first.
+    pub dependencies: Vec<Dependency>,
+    /// The only paths that its tree has; empty if it has all of its files and of its dependencies'.
+    pub path_whitelist: Vec<AbsolutePath>,
 }
 
 /// How an app runs, as defined by its image, or by a pod manifest instead.
@@ -98,6 +102,25 @@ pub struct MountPoint {
     pub read_only: bool,
 }
 
+/// A dependency: another image, whose files are put below those of the image (appc spec, "Dependency Matching"). It is
+/// `{imageName, …}` in 0.8 and `{app, …}` in 0.1.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependency {
+    /// The other image's name.
+    #[serde(alias = "app")]
+    pub image_name: Identifier,
+    /// The id that it must have.
+    #[serde(default, rename = "imageID")]
+    pub image_id: Option<ImageId>,
+    /// Labels that it must have; it may have others.
+    #[serde(default, deserialize_with = "labels")]
+    pub labels: BTreeMap<String, String>,
+    /// How many bytes its archive must have.
+    #[serde(default)]
+    pub size: Option<u64>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
@@ -110,17 +133,9 @@ struct Raw {
     #[serde(default, deserialize_with = "or_null")]
     annotations: Annotations,
     #[serde(default, deserialize_with = "or_null")]
-    dependencies: Vec<RawDependency>,
+    dependencies: Vec<Dependency>,
     #[serde(default, deserialize_with = "or_null")]
-    path_whitelist: Vec<IgnoredAny>,
-}
-
-/// A dependency: `{imageName, …}` in 0.8, `{app, …}` in 0.1.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawDependency {
-    #[serde(alias = "app")]
-    image_name: String,
+    path_whitelist: Vec<AbsolutePath>,
 }
 
 #[derive(Deserialize)]
@@ -166,28 +181,6 @@ impl OfVersion for AppSpec {
     }
 }
 
-impl Raw {
-    /// Checks that the image's tree is all of its archive, and no more. Other images' trees are not put below it, so an
-    /// image with dependencies or a selection of paths would run as something else (appc spec, "Dependency Matching"
-    /// and pathWhitelist).
-    fn check_is_whole(&self) -> Result<()> {
-        if let Some(dependency) = self.dependencies.first() {
-            return Err(Error::new(format!(
-                "image {} depends on {}: expected no dependencies, but all of its files in its archive",
-                self.name,
-                escape(&dependency.image_name)
-            )));
-        }
-        if !self.path_whitelist.is_empty() {
-            return Err(Error::new(format!(
-                "image {} has a pathWhitelist: expected none, but an archive without what it leaves out",
-                self.name
-            )));
-        }
-        Ok(())
-    }
-}
-
 impl TryFrom<Raw> for ImageManifest {
     type Error = Error;
 
@@ -195,12 +188,13 @@ impl TryFrom<Raw> for ImageManifest {
         if raw.ac_kind != "ImageManifest" {
             return Err(Error::new(format!("acKind is {}: expected ImageManifest", escape(&raw.ac_kind))));
         }
-        raw.check_is_whole()?;
         if !raw.ac_version.has_looser_names() {
             raw.name.check_0_8()?;
             raw.app.iter().try_for_each(AppSpec::check_0_8)?;
+            raw.dependencies.iter().try_for_each(|dependency| dependency.image_name.check_0_8())?;
         }
-        Ok(Self { name: raw.name, labels: raw.labels, app: raw.app, annotations: raw.annotations })
+        let Raw { name, labels, app, annotations, dependencies, path_whitelist, .. } = raw;
+        Ok(Self { name, labels, app, annotations, dependencies, path_whitelist })
     }
 }
 
@@ -282,25 +276,44 @@ mod tests {
     }
 
     #[test]
-    fn images_that_are_not_whole_are_refused() {
+    fn dependencies_and_selections_of_paths_are_read() {
         let id = format!("sha256-{}", "0".repeat(64));
+        let all = json!([{"imageName": "example.com/a", "imageID": id, "size": 7, "labels": [{"name": "version", "value": "1"}]},
+                         {"app": "b", "labels": [{"name": "os", "val": "linux"}]}]);
+        let read = parse("dependencies", &all).unwrap().dependencies;
+        assert_eq!(read[0].image_id.unwrap().to_string(), id);
+        assert_eq!((read[0].size, read[0].labels["version"].as_str()), (Some(7), "1"));
+        assert_eq!((read[1].image_name.as_str(), read[1].image_id, read[1].size), ("b", None, None));
+        let paths = parse("pathWhitelist", &json!(["/bin//a/", "/./b"])).unwrap().path_whitelist;
+        assert_eq!(paths.iter().map(AbsolutePath::as_str).collect::<Vec<_>>(), ["/bin/a", "/b"]);
+        for nothing in [json!([]), Value::Null] {
+            assert!(parse("dependencies", &nothing).unwrap().dependencies.is_empty());
+            assert!(parse("pathWhitelist", &nothing).unwrap().path_whitelist.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_names_no_image_and_no_path_is_refused() {
         for (field, value, why) in [
-            ("dependencies", json!([{"imageName": "example.com/a", "imageID": id}]), "\"example.com/a\""),
-            (
-                "dependencies",
-                json!([{"app": "b\n"}, {"app": "c"}]),
-                "image example.com/a depends on \"b\\n\"",
-            ),
+            ("dependencies", json!([{"app": "b\n"}]), "\"b\\n\""),
             ("dependencies", json!([{}]), "imageName"),
             ("dependencies", json!({"imageName": "b"}), "sequence"),
-            ("pathWhitelist", json!(["/bin/a"]), "image example.com/a has a pathWhitelist"),
-            ("pathWhitelist", json!([null]), "pathWhitelist"),
+            ("dependencies", json!([{"imageName": "b", "imageID": "sha256-0"}]), "invalid image id sha256-0"),
+            ("dependencies", json!([{"imageName": "b", "size": -1}]), "-1"),
+            (
+                "dependencies",
+                json!([{"imageName": "b", "labels": [{"name": "v", "value": "1"}, {"name": "v", "value": "1"}]}]),
+                "duplicate label v",
+            ),
+            ("pathWhitelist", json!([null]), "null"),
+            ("pathWhitelist", json!(["bin/a"]), "expected an absolute path"),
+            ("pathWhitelist", json!([""]), "expected an absolute path"),
+            ("pathWhitelist", json!(["/a/../../etc"]), "expected no \"..\""),
+            ("pathWhitelist", json!(["/a\0"]), "expected no NUL"),
+            ("pathWhitelist", json!([format!("/{}", "a".repeat(256))]), "at most 255 bytes"),
         ] {
             let error = parse(field, &value).unwrap_err().to_string();
             assert!(error.contains(why) && !error.contains('\n'), "{error}");
-        }
-        for nothing in [json!([]), Value::Null] {
-            assert!(parse("dependencies", &nothing).is_ok() && parse("pathWhitelist", &nothing).is_ok());
         }
     }
 }

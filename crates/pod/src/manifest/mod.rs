@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 pub use crate::network::Protocol;
 pub use annotations::{Annotations, MountPoints, Restart, Users};
-pub use image::{AppSpec, EventHandlers, ImageManifest, MountPoint};
+pub use image::{AppSpec, Dependency, EventHandlers, ImageManifest, MountPoint};
 pub use pod::{HOST_NAME, PodApp, PodManifest, PodMount, PodPort, UserAnnotations};
 pub use pod_annotations::PodAnnotations;
 pub use port::Port;

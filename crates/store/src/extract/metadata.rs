@@ -34,6 +34,11 @@ pub enum Modes {
     Set,
 }
 
+/// Tells whether a directory's metadata is that of one which no entry names.
+pub(super) fn is_implied(metadata: &Metadata) -> bool {
+    *metadata == Metadata { mode: IMPLIED, ..Metadata::default() }
+}
+
 /// Sets the metadata of a new open file, or all metadata of a directory. The object belongs to root so far.
 pub fn set_file(file: impl AsFd, metadata: &Metadata, modes: Modes) -> Result<Metadata> {
     set_owner(&file, metadata)?;

@@ -4,7 +4,6 @@
 //! A record is not written as objects are made, as for one archive: later layers replace and remove them. The content is
 //! read once more, mostly from the kernel's cache.
 
-use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -17,17 +16,16 @@ use super::super::directories::Last;
 use super::super::metadata::{self, Modes};
 use super::super::open_directory;
 use super::layer::{Frame, FrameFile};
+use super::links::Links;
 use super::resolve::join;
 use super::tree::Tree;
 use crate::fault::{Fault, Result, Within as _, check, ensure, refuse};
 use crate::record::{self, Object, ObjectKind, Sealed, Writer};
-use archive::{DeviceKind, Exceeded, Metadata};
+use archive::{DeviceKind, Metadata};
 use sys::Interrupt;
 
 /// The mode of the frame's files.
 const FILE_MODE: u32 = 0o644;
-/// The most memory that an object with several names takes beside its first name.
-const OVERHEAD: usize = 112;
 const BUFFER: usize = 256 << 10;
 
 /// Makes the frame in the empty directory `root`, and returns the directory that the layers go into.
@@ -57,7 +55,7 @@ impl Tree {
         interrupt: &Interrupt,
     ) -> Result<Sealed> {
         let inside = RelativePath::from_bytes(frame.directory.as_bytes())?;
-        let mut listing = Listing { record, links: BTreeMap::new(), budget: memory, buffer: vec![0; BUFFER] };
+        let mut listing = Listing { record, links: Links::new(memory), buffer: vec![0; BUFFER] };
         for FrameFile { name, .. } in &frame.files {
             let name =
                 std::ffi::CString::new(name.as_str()).map_err(|_| Fault::content("a name with a NUL"))?;
@@ -87,10 +85,7 @@ impl Tree {
 /// A record being written from the objects that are there.
 struct Listing<W> {
     record: Writer<W>,
-    /// The first names of objects that have more names to come, by inode, and how many.
-    links: BTreeMap<u64, (RelativePath, usize)>,
-    /// Bytes of memory that may still be used for them.
-    budget: usize,
+    links: Links,
     buffer: Vec<u8>,
 }
 
@@ -117,34 +112,12 @@ impl<W: Write> Listing<W> {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             return Ok(());
         }
-        if let Some(target) = self.first_name(&path, &stat)? {
+        if let Some(target) = self.links.first_name(&path, &stat)? {
             let kind = ObjectKind::HardLink { target };
             return self.record.add(&Object { path, kind, metadata: Metadata::default() });
         }
         let (kind, metadata) = self.object(parent, name, &stat).within(about)?;
         self.record.add(&Object { path, kind, metadata })
-    }
-
-    /// Returns the name under which the object was added before, if it was.
-    fn first_name(&mut self, path: &RelativePath, stat: &Stat) -> Result<Option<RelativePath>> {
-        let (inode, names) = (stat.st_ino, usize::try_from(stat.st_nlink).unwrap_or(1));
-        if names < 2 {
-            return Ok(None);
-        }
-        if let Some((first, left)) = self.links.get_mut(&inode) {
-            *left -= 1;
-            let first = first.clone();
-            if self.links.get(&inode).is_some_and(|(_, left)| *left == 0) {
-                self.links.remove(&inode);
-                self.budget += first.as_bytes().len() + OVERHEAD;
-            }
-            return Ok(Some(first));
-        }
-        let left = self.budget.checked_sub(path.as_bytes().len() + OVERHEAD);
-        let too_many = || Exceeded::fixed("too many hard links: expected names of fewer bytes".into());
-        self.budget = left.ok_or_else(too_many)?;
-        self.links.insert(inode, (path.clone(), names - 1));
-        Ok(None)
     }
 
     fn object(&mut self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<(ObjectKind, Metadata)> {

@@ -17,11 +17,13 @@
 mod finish;
 mod hide;
 mod layer;
+mod links;
 mod resolve;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod trees;
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -40,6 +42,7 @@ use pod::blob::BlobDigest;
 use tree::Tree;
 
 pub use layer::{Frame, FrameFile, Layer};
+pub use trees::{Paths, Source, stack};
 
 impl Unpacker {
     /// Unpacks `layers`, the lowest first, into the empty directory `root`, and writes the tree's record to `record`.

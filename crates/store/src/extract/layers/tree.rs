@@ -60,6 +60,22 @@ impl Tree {
 
     /// Makes the object that `entry` describes, with its content read from `content`.
     pub(super) fn add(&mut self, entry: &Entry, content: &mut Reader<impl Input>) -> Result<()> {
+        self.add_with(entry, |file| {
+            let mut size = 0;
+            content.content(|chunk| {
+                size += chunk.len() as u64;
+                file.write_all(chunk).within(|| "cannot write")
+            })?;
+            Ok(size)
+        })
+    }
+
+    /// Makes the object that `entry` describes. `fill` writes a file's content, and returns its size.
+    pub(super) fn add_with(
+        &mut self,
+        entry: &Entry,
+        fill: impl FnOnce(&mut File) -> Result<u64>,
+    ) -> Result<()> {
         let Entry { path, kind, metadata } = entry;
         let Some((parent, name)) = path.split_last() else {
             return match kind {
@@ -76,7 +92,10 @@ impl Tree {
                     OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(metadata.mode & metadata::PLAIN);
                 let file = self.make(&parent, name, || openat(&parent.directory, name, flags, mode))?;
-                self.fill(&File::from(file), metadata, content)?;
+                let mut file = File::from(file);
+                let size = fill(&mut file)?;
+                metadata::set_file(&file, metadata, self.modes)?;
+                self.write_back.add(size);
             }
             EntryKind::Symlink { target } => {
                 self.make(&parent, name, || symlinkat(target.as_slice(), &parent.directory, name))?;
@@ -91,17 +110,6 @@ impl Tree {
                 self.add_special(&parent, name, table, makedev(*major, *minor), metadata)?;
             }
         }
-        Ok(())
-    }
-
-    fn fill(&mut self, mut file: &File, metadata: &Metadata, content: &mut Reader<impl Input>) -> Result<()> {
-        let mut size = 0;
-        content.content(|chunk| {
-            size += chunk.len() as u64;
-            file.write_all(chunk).within(|| "cannot write")
-        })?;
-        metadata::set_file(file, metadata, self.modes)?;
-        self.write_back.add(size);
         Ok(())
     }
 
@@ -210,6 +218,18 @@ impl Tree {
                 Found::Missing(missing) => missing.into_iter().try_for_each(|path| self.imply(path))?,
             }
         }
+    }
+
+    /// Makes the directory `path`, which gets no metadata, or leaves that of the directory which is there. The one above is
+    /// there.
+    pub(super) fn imply_directory(&mut self, path: &RelativePath) -> Result<()> {
+        if self.directories.contains(path) {
+            return Ok(());
+        }
+        let Some((parent, name)) = path.split_last() else { return Ok(()) };
+        let parent = self.enter(parent)?;
+        self.make(&parent, name, || mkdirat(&parent.directory, name, Mode::RWXU))?;
+        self.directories.add_implied(path.clone())
     }
 
     fn imply(&mut self, path: RelativePath) -> Result<()> {

@@ -131,17 +131,17 @@ fn case_27_images_that_need_other_images() {
     );
     let one = ground.image("one.aci", &of(&one));
     let two = ground.image("two.aci", &of(&two));
-    ground.refuse(&one, &["one.aci", "example.com/one depends on \"example.com/two\"", "no dependencies"]);
-    ground.refuse(&ground.image("own.aci", &of(&own)), &["own.aci", "depends on \"example.com/own\""]);
+    ground.refuse(&one, &["one.aci", "example.com/one depends on example.com/two", "is not there"]);
+    ground.refuse(&ground.image("own.aci", &of(&own)), &["own.aci", "expected sha256-000"]);
     let mut both = ground.gantry.with_images("prepare", &[&one, &two], &[]);
-    ground.refuse_run(&mut both, 1, &["depends on"]);
+    ground.refuse_run(&mut both, 1, &["example.com/one -> example.com/two -> example.com/one"]);
     // A pod manifest that says what to run instead changes nothing: the tree is not complete.
     let mut selecting = manifest("selecting", &["/a"]);
-    selecting["pathWhitelist"] = json!(["/a"]);
+    selecting["pathWhitelist"] = json!(["/b"]);
     let selecting = ground.image("selecting.aci", &of(&selecting));
-    ground.refuse(&selecting, &["selecting.aci", "pathWhitelist"]);
+    ground.refuse(&selecting, &["app selecting", "/a"]);
     let pod = ground.image("pod.json", pod(&image_id(&selecting)).to_string().as_bytes());
     let mut command = ground.gantry.with_images("prepare", &[&selecting], &["--pod-manifest"]);
-    ground.refuse_run(command.arg(pod), 1, &["selecting.aci", "pathWhitelist"]);
+    ground.refuse_run(command.arg(pod), 1, &["app a", "/a"]);
     ground.accept(&ground.image("none.aci", &of(&depending("none", &json!([])))));
 }

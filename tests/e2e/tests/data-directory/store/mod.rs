@@ -3,6 +3,7 @@
 //! found.
 
 mod damage;
+mod dependencies;
 mod ended;
 mod gc;
 mod layouts;

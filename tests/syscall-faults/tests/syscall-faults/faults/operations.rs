@@ -50,6 +50,7 @@ const IMPORT: &[&str] = &["image", "import", "tiny.aci"];
 const PREPARE_COPY: &[&str] = &["prepare", "--image", "tiny.aci", "--layout", "copy"];
 const PREPARE_BOTH: &[&str] = &["prepare", "--image", "tiny.aci", "--image", "other.aci"];
 const PREPARE_WITH_OPTIONS: &[&str] = &["prepare", "tiny.aci", "-e", "A=1", "-l", "a=b", "--rm"];
+const PREPARE_DEPENDING: &[&str] = &["prepare", "--image", "on-tiny.aci"];
 const REMOVE: &[&str] = &["image", "rm", "tiny.id"];
 
 const PREPARE_NAMED: &[&str] = &["prepare", "--image", "tiny.aci", "--name", "web"];
@@ -85,6 +86,10 @@ operations! {
     a_prepare_with_options: [Step::Run(PREPARE)], PREPARE_WITH_OPTIONS, Succeeds, 12;
     // It copies both trees, object by object.
     a_prepare_of_copies: [Step::Run(PREPARE)], PREPARE_COPY, Succeeds, 2 * tiny::OBJECTS;
+    // The image, and the tree that is rendered of both.
+    a_prepare_with_a_dependency: [Step::Run(PREPARE)], PREPARE_DEPENDING, Succeeds, 2 * tiny::OBJECTS;
+    a_prepare_with_a_dependency_that_is_given:
+        [], &["prepare", "--image", "on-tiny.aci", "--image", "tiny.aci"], Succeeds, 3 * tiny::OBJECTS;
     an_import: [], IMPORT, Succeeds, tiny::OBJECTS / 2;
     // Two layers, and the image's name.
     an_import_of_layers: [], &["image", "import", "tiny.oci"], Succeeds, 10;

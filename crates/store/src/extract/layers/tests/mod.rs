@@ -3,6 +3,7 @@
 
 mod hostile;
 mod spec;
+mod trees;
 
 use std::fs::{self, File};
 use std::io::Write as _;
