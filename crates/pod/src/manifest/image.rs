@@ -298,12 +298,16 @@ mod tests {
             ("dependencies", json!([{"app": "b\n"}]), "\"b\\n\""),
             ("dependencies", json!([{}]), "imageName"),
             ("dependencies", json!({"imageName": "b"}), "sequence"),
-            ("dependencies", json!([{"imageName": "b", "imageID": "sha256-0"}]), "invalid image id sha256-0"),
+            (
+                "dependencies",
+                json!([{"imageName": "b", "imageID": "sha256-0"}]),
+                "invalid image id \"sha256-0\"",
+            ),
             ("dependencies", json!([{"imageName": "b", "size": -1}]), "-1"),
             (
                 "dependencies",
                 json!([{"imageName": "b", "labels": [{"name": "v", "value": "1"}, {"name": "v", "value": "1"}]}]),
-                "duplicate label v",
+                "duplicate label \"v\"",
             ),
             ("pathWhitelist", json!([null]), "null"),
             ("pathWhitelist", json!(["bin/a"]), "expected an absolute path"),
