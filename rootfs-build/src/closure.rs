@@ -31,7 +31,15 @@ pub(crate) struct Taken<'a> {
     pub(crate) executable: bool,
 }
 
-/// Returns `programs` and what they load, by their paths in stage1.
+/// Programs and what they load, by their paths in stage1.
+#[derive(Debug, Default)]
+pub(crate) struct Closure<'a> {
+    pub(crate) taken: BTreeMap<PathBuf, Taken<'a>>,
+    /// The libraries that are loaded by name and replaced. What they load themselves isn't there.
+    pub(crate) replaced: BTreeMap<PathBuf, &'a FileEntry>,
+}
+
+/// Returns `programs` and what they load. The libraries called `replaced` are only found.
 ///
 /// # Errors
 /// Fails if a library is in none of the packages, or a file is no ELF file of this architecture.
@@ -39,12 +47,17 @@ pub(crate) fn close<'a>(
     index: &'a Index,
     target: &Target,
     programs: &[(PathBuf, &'a FileEntry)],
-) -> Result<BTreeMap<PathBuf, Taken<'a>>> {
-    let mut taken = BTreeMap::new();
+    replaced: &[&str],
+) -> Result<Closure<'a>> {
+    let mut closure = Closure::default();
     let mut todo: Vec<(PathBuf, Taken<'a>)> =
         programs.iter().map(|(path, file)| (path.clone(), Taken { file, executable: true })).collect();
     while let Some((path, one)) = todo.pop() {
-        if taken.contains_key(&path) {
+        if closure.taken.contains_key(&path) {
+            continue;
+        }
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| replaced.contains(&name)) {
+            closure.replaced.insert(path, one.file);
             continue;
         }
         let package = &index.packages[one.file.package].name;
@@ -52,9 +65,9 @@ pub(crate) fn close<'a>(
         let facts = elf::read(&one.file.bytes).with_context(about)?;
         let loads = Loads { index, target, path: &path, facts: &facts };
         todo.extend(loads.all().with_context(about)?);
-        taken.insert(path, one);
+        closure.taken.insert(path, one);
     }
-    Ok(taken)
+    Ok(closure)
 }
 
 /// What one file loads.

@@ -49,12 +49,24 @@ const NEEDED: u64 = 1;
 const RPATH: u64 = 15;
 const RUNPATH: u64 = 29;
 
-fn closed(entries: &[Given<'_>]) -> Result<Vec<(String, bool)>> {
+/// Paths, and whether each is executable.
+type Shown = Vec<(String, bool)>;
+
+fn closed(entries: &[Given<'_>]) -> Result<Shown> {
+    let (taken, replaced) = closed_without(&[], entries)?;
+    assert_eq!(replaced, [""; 0]);
+    Ok(taken)
+}
+
+/// Returns what is taken, and what is replaced.
+fn closed_without(names: &[&str], entries: &[Given<'_>]) -> Result<(Shown, Vec<String>)> {
     let (index, target) = (index(entries), Target::host().unwrap());
     let program = PathBuf::from("usr/bin/program");
     let file = index.file(&program).unwrap().unwrap();
-    let closure = close(&index, &target, &[(program, file)])?;
-    Ok(closure.into_iter().map(|(path, taken)| (path.display().to_string(), taken.executable)).collect())
+    let Closure { taken, replaced } = close(&index, &target, &[(program, file)], names)?;
+    let shown = |path: &Path| path.display().to_string();
+    let taken = taken.iter().map(|(path, taken)| (shown(path), taken.executable)).collect();
+    Ok((taken, replaced.keys().map(|path| shown(path)).collect()))
 }
 
 #[test]
@@ -134,4 +146,22 @@ fn of_what_is_opened_at_run_time_pods_get_what_they_need() {
     let missing = "loads libz.so.1 at run time: it is in none of the packages";
     assert_eq!(taken(&["libz.so.1"], Priority::Required), Err(missing.to_owned()));
     assert!(taken(&["libseccomp.so.2"], Priority::Recommended).is_err());
+}
+
+#[test]
+fn what_only_a_replaced_library_needs_is_left_out() {
+    let program = elf(None, &[(NEEDED, "liba.so.1"), (NEEDED, "libb.so.1")]);
+    let (a, b) = (elf(None, &[(NEEDED, "libc.so.1")]), elf(None, &[(NEEDED, "libd.so.1")]));
+    let empty = elf(None, &[]);
+    let entries = [
+        ("a", "usr/bin/program", Ok(&program[..])),
+        ("a", "usr/lib/liba.so.1", Ok(&a[..])),
+        ("a", "usr/lib/libb.so.1", Ok(&b[..])),
+        ("a", "usr/lib/libc.so.1", Ok(&empty[..])),
+        ("a", "usr/lib/libd.so.1", Ok(&empty[..])),
+    ];
+    let (taken, replaced) = closed_without(&["liba.so.1"], &entries).unwrap();
+    let taken: Vec<_> = taken.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(taken, ["usr/bin/program", "usr/lib/libb.so.1", "usr/lib/libd.so.1"]);
+    assert_eq!(replaced, ["usr/lib/liba.so.1"]);
 }

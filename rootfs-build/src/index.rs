@@ -84,6 +84,13 @@ impl Index {
         }
     }
 
+    /// Returns the version of systemd that is among the packages, 0 if there is none.
+    pub(crate) fn systemd(&self) -> u32 {
+        let package = self.packages.iter().find(|package| package.name == "systemd");
+        let digits = package.and_then(|package| package.version.split(|c: char| !c.is_ascii_digit()).next());
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
     /// Returns the regular file that `path` leads to.
     ///
     /// # Errors

@@ -90,3 +90,8 @@ fn packages_that_disagree_are_an_error_when_asked() {
     assert_eq!(error, "usr/lib/x differs between /debs/a.deb and /debs/b.deb");
     assert!(index.file(Path::new("usr/lib/y")).unwrap().is_some());
 }
+
+/// Returns a file of a package, with these contents.
+pub(crate) fn file(bytes: Vec<u8>) -> FileEntry {
+    FileEntry { package: 0, mtime: 0, bytes, rival: None }
+}

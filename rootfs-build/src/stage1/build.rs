@@ -13,6 +13,7 @@ use super::plan::{PACKAGES, Plan, plan, wanted};
 use crate::apt::Codename;
 use crate::index::Index;
 use crate::progress::Step;
+use crate::stand_in::{self, Libraries};
 use crate::target::Target;
 use crate::{apt, interrupt, pack, packages, publish};
 
@@ -31,6 +32,8 @@ pub struct Inputs {
     pub cache: Option<PathBuf>,
     /// The release that packages are fetched from; `None` means the host's.
     pub release: Option<Codename>,
+    /// The libraries that it has.
+    pub libraries: Libraries,
 }
 
 /// A summary of what was built.
@@ -58,14 +61,16 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Returns the budget of a stage1 with this version of systemd, as its package has it.
+    /// Returns the budget of a stage1 with this version of systemd.
     ///
     /// From 254 on there is a program more, systemd-executor, and Debian 13's libraries are larger.
-    pub fn of(systemd: &str) -> Self {
-        let digits = systemd.split(|c: char| !c.is_ascii_digit()).next();
-        match digits.and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(0) {
-            0..254 => Self { compressed: 6_000_000, unpacked: 20_000_000 },
-            254.. => Self { compressed: 6_500_000, unpacked: 22_500_000 },
+    pub fn of(systemd: u32, libraries: Libraries) -> Self {
+        let of = |compressed, unpacked| Self { compressed, unpacked };
+        match (systemd, stand_in::has_replaced(libraries, systemd)) {
+            (0..254, true) => of(4_000_000, 12_500_000),
+            (254.., true) => of(4_600_000, 14_500_000),
+            (0..254, false) => of(6_500_000, 21_000_000),
+            (254.., false) => of(7_000_000, 23_500_000),
         }
     }
 }
@@ -81,7 +86,7 @@ pub fn build(inputs: &Inputs) -> Result<Summary> {
     // Checked now, so that an unreadable directory fails at once rather than after minutes.
     fs::read_dir(&inputs.units).with_context(|| format!("read {}", inputs.units.display()))?;
     let index = index(inputs, &target)?;
-    let Plan { tree, mtime, packages } = plan(&index, &target, &init, &inputs.units)?;
+    let Plan { tree, mtime, packages } = plan(&index, &target, inputs.libraries, &init, &inputs.units)?;
     let tarball = {
         let step = Step::bytes("compressing", tree.size());
         let progress = |done| {
@@ -92,8 +97,7 @@ pub fn build(inputs: &Inputs) -> Result<Summary> {
     };
     let sha256 = publish::sha256(&tarball[..])?;
     write(&inputs.output, &tarball, &sha256)?;
-    let systemd = index.packages.iter().find(|package| package.name == "systemd");
-    let budget = Budget::of(systemd.map_or("", |package| &package.version));
+    let budget = Budget::of(index.systemd(), inputs.libraries);
     Ok(Summary { compressed: tarball.len() as u64, unpacked: tree.size(), sha256, packages, budget })
 }
 

@@ -4,5 +4,6 @@
 mod build;
 mod plan;
 
+pub use crate::stand_in::Libraries;
 pub use build::{Budget, Inputs, Summary, build};
 pub use plan::PACKAGES;

@@ -13,6 +13,7 @@ use pod::layout;
 use serde::Serialize;
 
 use crate::index::{FileEntry, Index, MERGED};
+use crate::stand_in::{self, Libraries};
 use crate::target::Target;
 use crate::tree::{Node, Tree};
 use crate::{closure, licenses};
@@ -30,6 +31,8 @@ const OS_RELEASE: &str = "usr/lib/os-release";
 const UNITS: &str = "usr/lib/systemd/system";
 /// The directory in which `/init` has the names by which units call it.
 const HELPERS: &str = "usr/lib/gantry";
+/// What takes the place of libraries that are never called.
+const STAND_IN: &str = "usr/lib/gantry/stand-in.so";
 const HELPER_NAMES: &[&str] = &["exit-code", "launch", "mounts", "status"];
 /// The directory of copyright files, with a directory for each package.
 const DOCUMENTS: &str = "usr/share/doc";
@@ -84,7 +87,13 @@ pub(crate) fn wanted(path: &Path) -> bool {
 ///
 /// # Errors
 /// Fails if a program, a library or a copyright file is missing, or the units' directory can't be read or collides.
-pub(crate) fn plan<'a>(index: &'a Index, target: &Target, init: &'a [u8], units: &Path) -> Result<Plan<'a>> {
+pub(crate) fn plan<'a>(
+    index: &'a Index,
+    target: &Target,
+    libraries: Libraries,
+    init: &'a [u8],
+    units: &Path,
+) -> Result<Plan<'a>> {
     let mut tree = Tree::default();
     for (path, mode) in DIRECTORIES {
         tree.directory(path, *mode)?;
@@ -97,7 +106,7 @@ pub(crate) fn plan<'a>(index: &'a Index, target: &Target, init: &'a [u8], units:
         let up = "../".repeat(Path::new(HELPERS).components().count());
         tree.symlink(&format!("{HELPERS}/{name}"), up + layout::INIT)?;
     }
-    let (packages, mtime) = add_packaged(&mut tree, index, target)?;
+    let (packages, mtime) = add_packaged(&mut tree, index, target, libraries)?;
     tree.symlink("etc/os-release", "../usr/lib/os-release")?;
     tree.file(PACKAGE_LIST, 0o644, package_list(index, &packages)?)?;
     add_units(&mut tree, units, UNITS).with_context(|| format!("read units in {}", units.display()))?;
@@ -109,6 +118,7 @@ fn add_packaged<'a>(
     tree: &mut Tree<'a>,
     index: &'a Index,
     target: &Target,
+    libraries: Libraries,
 ) -> Result<(BTreeSet<usize>, u64)> {
     let mut programs = Vec::new();
     for path in PROGRAMS {
@@ -120,7 +130,16 @@ fn add_packaged<'a>(
     let os_release = required(index, OS_RELEASE)?;
     tree.file(OS_RELEASE, 0o644, &os_release.bytes)?;
     let mut all = vec![os_release];
-    for (path, taken) in closure::close(index, target, &programs)? {
+    let closure = closure::close(index, target, &programs, stand_in::replaced(libraries, index.systemd()))?;
+    if !closure.replaced.is_empty() {
+        let users = closure.taken.iter().map(|(path, taken)| (path.as_path(), taken.file));
+        tree.file(STAND_IN, 0o644, stand_in::make(target.machine, &closure.replaced, users)?)?;
+    }
+    for path in closure.replaced.into_keys() {
+        let link = stand_in::link(&path, STAND_IN);
+        tree.add(path, Node::Symlink(link))?;
+    }
+    for (path, taken) in closure.taken {
         tree.file(path, if taken.executable { 0o755 } else { 0o644 }, &taken.file.bytes)?;
         all.push(taken.file);
     }

@@ -45,7 +45,7 @@ fn the_layout() {
     fs::create_dir(units.path().join("a.target.wants")).unwrap();
     fs::write(units.path().join("b.service"), "b").unwrap();
     std::os::unix::fs::symlink("../b.service", units.path().join("a.target.wants/b.service")).unwrap();
-    let plan = plan(&index, &Target::host().unwrap(), b"init", units.path()).unwrap();
+    let plan = plan(&index, &Target::host().unwrap(), Libraries::Called, b"init", units.path()).unwrap();
     assert_eq!((plan.packages, plan.mtime), (3, 64));
     let expected = "\
 bin -> usr/bin
@@ -120,13 +120,16 @@ fn what_is_missing_or_collides_is_named() {
     let elf = plain_elf();
     let (index, target) = (packages(&elf), Target::host().unwrap());
     let units = tempfile::tempdir().unwrap();
-    let error = format!("{:#}", plan(&index, &target, b"", &units.path().join("none")).err().unwrap());
+    let error = format!(
+        "{:#}",
+        plan(&index, &target, Libraries::Called, b"", &units.path().join("none")).err().unwrap()
+    );
     assert!(error.starts_with("read units in /") && error.contains("none: No such file"), "{error}");
     let empty = crate::index::tests::index(&[]);
-    let error = plan(&empty, &target, b"", units.path()).err().unwrap().to_string();
+    let error = plan(&empty, &target, Libraries::Called, b"", units.path()).err().unwrap().to_string();
     assert_eq!(error, "/usr/bin/systemd-nspawn is in none of the packages");
     std::os::unix::net::UnixListener::bind(units.path().join("socket")).unwrap();
-    let error = format!("{:#}", plan(&index, &target, b"", units.path()).err().unwrap());
+    let error = format!("{:#}", plan(&index, &target, Libraries::Called, b"", units.path()).err().unwrap());
     assert!(error.ends_with("socket: expected files, directories and symbolic links"), "{error}");
 }
 #[test]

@@ -12,7 +12,7 @@ use archive::GENEROUS_MEMORY;
 use archive::decode::decode;
 use goblin::elf::Elf;
 use nix::sys::stat::{Mode, umask};
-use rootfs_build::stage1::Budget;
+use rootfs_build::stage1::{Budget, Libraries};
 use sha2::{Digest, Sha256};
 use testing::{init, newer, program, repository, stage1, stage1_debs};
 
@@ -94,33 +94,113 @@ fn holds_what_a_pod_needs_and_is_small(tarball: &Path) {
     // systemd starts services through this program since 254.
     let has_executor = entries.contains_key(Path::new("usr/lib/systemd/systemd-executor"));
     assert_eq!(has_executor, !version.starts_with("252."), "{version}");
-    let budget = Budget::of(version);
+    let number = version.split('.').next().unwrap().parse().unwrap();
+    let budget = Budget::of(number, Libraries::Called);
     let unpacked: usize = entries.values().map(|(_, _, content, _)| content.len()).sum();
     let compressed = fs::metadata(tarball).unwrap().len();
     assert!(unpacked as u64 <= budget.unpacked, "{unpacked} bytes unpacked, with systemd {version}");
     assert!(compressed <= budget.compressed, "{compressed} bytes compressed, with systemd {version}");
 }
 
-/// Every library that a file in stage1 names is in stage1.
+/// Every library, symbol and version that a file in stage1 takes from another is in stage1, also where a stand-in has it.
 #[test]
-fn their_programs_find_their_libraries() {
-    tarballs().iter().for_each(|tarball| programs_find_their_libraries(tarball));
+fn their_programs_find_their_libraries_and_every_symbol() {
+    tarballs().iter().for_each(|tarball| programs_find_their_libraries_and_symbols(tarball));
 }
 
-fn programs_find_their_libraries(tarball: &Path) {
+fn programs_find_their_libraries_and_symbols(tarball: &Path) {
     let entries = entries(tarball);
-    let names: BTreeSet<_> = entries.keys().filter_map(|path| path.file_name()).collect();
-    let mut seen = 0;
-    for (path, (_, _, content, _)) in
-        entries.iter().filter(|(_, (_, _, content, _))| content.starts_with(b"\x7fELF"))
-    {
-        let elf = Elf::parse(content).unwrap();
-        for library in &elf.libraries {
-            assert!(names.contains(std::ffi::OsStr::new(library)), "{} needs {library}", path.display());
+    let mut libraries = BTreeMap::new();
+    for (path, (_, _, content, link)) in &entries {
+        // Links to a file beside, or further up.
+        let target = link.as_ref().map(|target| clean(&path.parent().unwrap().join(target)));
+        let bytes =
+            target.as_ref().and_then(|target| entries.get(target)).map_or(content, |(_, _, bytes, _)| bytes);
+        if bytes.starts_with(b"\x7fELF") {
+            libraries.insert(path.file_name().unwrap().to_str().unwrap(), Symbols::of(bytes));
         }
-        seen += elf.libraries.len();
     }
-    assert!(seen > 20, "nspawn and systemd need libraries");
+    let (mut of_stand_in, mut seen) = (0, 0);
+    for (name, file) in &libraries {
+        for library in &file.needed {
+            assert!(libraries.contains_key(library.as_str()), "{name} needs {library}");
+        }
+        for (symbol, from) in &file.takes {
+            let has = |library: &str| libraries[library].has.contains(&(symbol.clone(), version_of(from)));
+            let found = match from {
+                Some((library, _)) => has(library),
+                None => file
+                    .needed
+                    .iter()
+                    .any(|library| libraries[library.as_str()].has.iter().any(|(name, _)| name == symbol)),
+            };
+            assert!(found, "{name} takes {symbol} {from:?}");
+            seen += 1;
+            of_stand_in += usize::from(
+                from.as_ref().is_some_and(|(library, _)| libraries[library.as_str()].is_stand_in),
+            );
+        }
+    }
+    assert!(seen > 2000 && of_stand_in > 100, "{seen} symbols, {of_stand_in} of the stand-in");
+}
+
+fn version_of(from: &Option<(String, String)>) -> Option<String> {
+    from.as_ref().map(|(_, version)| version.clone())
+}
+
+/// Returns a path without `..`.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        if component == std::path::Component::ParentDir {
+            assert!(clean.pop())
+        } else {
+            clean.push(component)
+        }
+    }
+    clean
+}
+
+/// What an ELF file takes from others, but for what may be missing, and what it has.
+struct Symbols {
+    needed: Vec<String>,
+    /// Symbols, and the library and version that each must come from.
+    takes: BTreeSet<(String, Option<(String, String)>)>,
+    has: BTreeSet<(String, Option<String>)>,
+    is_stand_in: bool,
+}
+
+impl Symbols {
+    fn of(bytes: &[u8]) -> Self {
+        let elf = Elf::parse(bytes).unwrap();
+        let text = |at| elf.dynstrtab.get_at(at).unwrap().to_owned();
+        let (mut needs, mut defines) = (BTreeMap::new(), BTreeMap::new());
+        for file in elf.verneed.iter().flatten() {
+            needs.extend(file.iter().map(|one| (one.vna_other, (text(file.vn_file), text(one.vna_name)))));
+        }
+        for one in elf.verdef.iter().flatten() {
+            defines.insert(one.vd_ndx, text(one.iter().next().unwrap().vda_name));
+        }
+        // The object itself is no version.
+        defines.remove(&1);
+        let (mut takes, mut has) = (BTreeSet::new(), BTreeSet::new());
+        // ld.so copies data of a library to where the program has a place for it, and a symbol of the same name.
+        let copies =
+            |index| elf.dynrelas.iter().any(|one| one.r_sym == index && [5, 1024].contains(&one.r_type));
+        for (index, symbol) in elf.dynsyms.iter().enumerate() {
+            let version = elf.versym.as_ref().map_or(1, |table| table.get_at(index).unwrap().version());
+            let name = text(symbol.st_name);
+            if symbol.st_shndx != 0 && needs.contains_key(&version) && copies(index) {
+                takes.insert((name, needs.get(&version).cloned()));
+            } else if symbol.st_shndx != 0 {
+                has.insert((name, defines.get(&version).cloned()));
+            } else if !name.is_empty() && symbol.st_bind() != goblin::elf::sym::STB_WEAK {
+                takes.insert((name, needs.get(&version).cloned()));
+            }
+        }
+        let needed = elf.libraries.iter().map(|name| (*name).to_owned()).collect();
+        Self { needed, takes, has, is_stand_in: elf.soname == Some("stand-in.so") }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use serde_json::json;
 use testing::image::{manifest, script};
 use testing::launcher::Launcher;
-use testing::pods::{Gantry, image_id, status};
+use testing::pods::{Gantry, image_id, status, text};
 use testing::rootfs::{Node, Rootfs};
 
 /// Writes a busybox tree to disk.
@@ -117,6 +117,19 @@ fn stage1_is_read_only_in_the_pod() {
     running.signal(Signal::SIGTERM);
     assert_eq!(running.wait().0, 0);
     assert_eq!(status(&pod, "waits"), 0);
+}
+
+/// A function that stage1 leaves out would end the pod's systemd. With CAP_SYS_MODULE, systemd loads the kernel modules that it
+/// wants, which no other pod has it do.
+#[root_test]
+fn a_pod_of_an_app_with_every_capability_calls_nothing_that_stage1_leaves_out() {
+    let gantry = Gantry::new();
+    let image = gantry.image("all", &Rootfs::busybox().unwrap(), &script("all", "exit 7"));
+    for users in ["--userns=own", "--userns=host"] {
+        let pod = gantry.prepare(&[&image], &["--cap-add", "ALL", users]);
+        let output = gantry.start(&pod).wait().1;
+        assert_eq!(status(&pod, "all"), 7, "{users}: {}", text(&output.stderr));
+    }
 }
 
 /// An app that is root can change its tree so that a volume's target leads elsewhere at the pod's next start: to its

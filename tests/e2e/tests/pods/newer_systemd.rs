@@ -15,6 +15,7 @@ use testing::pods::text;
 const TESTS: &[&str] = &[
     "apps::an_app_is_started_again_as_its_annotation_says",
     "apps::an_app_that_is_always_started_again_ends_with_the_pod",
+    "containment::a_pod_of_an_app_with_every_capability_calls_nothing_that_stage1_leaves_out",
     "containment::stage1_is_read_only_in_the_pod",
     "network::a_published_port_is_reached_and_goes_with_the_pod",
     "run::ends::an_apps_exit_code_is_the_pods",
