@@ -273,8 +273,8 @@ pub(crate) struct LimitOptions {
     max_depth: usize,
     /// Maximum memory for decompressing an archive
     ///
-    /// 38Mi is enough for xz -8 and for zstd windows of 32 MiB; xz -9 takes 65Mi.
-    #[arg(long, value_name = "BYTES", default_value = "38Mi", value_parser = bytes)]
+    /// 66Mi is enough for xz -9 and for zstd windows of 64 MiB; zstd --long takes 129Mi.
+    #[arg(long, value_name = "BYTES", default_value = "66Mi", value_parser = bytes)]
     max_decoder_memory: Quantity,
 }
 

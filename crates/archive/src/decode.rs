@@ -2,12 +2,17 @@
 //! Decompresses an archive file to the tar inside it.
 //!
 //! The format is detected by magic bytes, never by name. Every member or frame is decoded, and bytes after the last one
-//! are an error of the decoder: no part of the file goes unread.
+//! are an error, unless they are padding that the format's own program takes: no part of the file goes unread.
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
-use crate::decoder::Decode;
+use bzip2::bufread::BzDecoder;
+use flate2::bufread::GzDecoder;
+use tar::Header;
+
+use crate::decoder::{Decode, Parts};
 use crate::error::{Error, Result};
+use crate::tar::header::check_sum;
 use crate::{xz, zstd};
 
 /// The offset of `ustar` in a tar header (POSIX.1-1988, "ustar Interchange Format").
@@ -38,12 +43,19 @@ impl Format {
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Self::Bzip2),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ if is_old_tar(head) => Some(Self::Plain),
             _ if head.get(USTAR_OFFSET..USTAR_OFFSET + USTAR.len()) == Some(USTAR) => Some(Self::Plain),
             // A tar without entries begins with its end marker.
             _ if head.len() >= BLOCK && head.iter().all(|byte| *byte == 0) => Some(Self::Plain),
             _ => None,
         }
     }
+}
+
+/// Tells whether a file begins with a header from before there was a magic number, which only its sum tells.
+fn is_old_tar(head: &[u8]) -> bool {
+    let Some(block) = head.get(..BLOCK) else { return false };
+    block[0] != 0 && check_sum(Header::from_byte_slice(block)).is_ok()
 }
 
 /// A decoder of one of the crates that return no other errors than [`io::Error`].
@@ -100,8 +112,8 @@ fn decoder<'a, R: Read + Send + 'a>(
 ) -> Result<Box<dyn Decode + 'a>> {
     Ok(match format {
         Format::Plain => Box::new(Plain(whole)),
-        Format::Gzip => Box::new(Plain(flate2::bufread::MultiGzDecoder::new(whole))),
-        Format::Bzip2 => Box::new(Plain(bzip2::bufread::MultiBzDecoder::new(whole))),
+        Format::Gzip => Box::new(Parts::new(whole, GzDecoder::new, GzDecoder::into_inner, 0x1f)),
+        Format::Bzip2 => Box::new(Parts::new(whole, BzDecoder::new, BzDecoder::into_inner, b'B')),
         Format::Xz => Box::new(xz::Decoder::new(whole, memory)?),
         Format::Zstd => Box::new(zstd::Decoder::new(whole, memory)?),
     })

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Entries: an archive's description of one object of a tree, as types that can't hold what no tree may have.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use pod::path::RelativePath;
 use pod::text::escape_bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, ensure, refuse};
 
+/// The most names of skipped attributes that are kept, and the longest.
+const SKIPPED_NAMES: usize = 4;
+const SKIPPED_NAME_MAX: usize = 64;
+/// The attributes of the kernel's that an image may have.
+const OF_KERNEL: [&str; 3] = ["security.capability", "system.posix_acl_access", "system.posix_acl_default"];
+/// What steers overlays (overlayfs.rst, "Redirects", "userxattr").
+const OF_OVERLAYS: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 /// The longest link target that the kernel takes (symlink(2): `PATH_MAX` with its NUL).
 const TARGET_MAX: usize = 4095;
 
@@ -37,7 +46,7 @@ pub enum EntryKind {
         /// The target.
         target: Vec<u8>,
     },
-    /// Another name of an object that came earlier in the archive.
+    /// Another name of an object of the archive.
     HardLink {
         /// The object's name.
         target: RelativePath,
@@ -101,23 +110,71 @@ pub struct Xattr {
     value: Vec<u8>,
 }
 
+/// The attributes that an archive has, and a tree does not get: they are the host's to set, as labels of its security
+/// modules are, or mean something on other systems alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// How many there are.
+    pub count: u64,
+    /// The first few of their names, escaped.
+    pub names: BTreeSet<String>,
+}
+
+impl Skipped {
+    /// Adds an attribute.
+    pub(crate) fn add(&mut self, name: &[u8]) {
+        self.count += 1;
+        if self.names.len() < SKIPPED_NAMES {
+            let shown = escape_bytes(&name[..name.len().min(SKIPPED_NAME_MAX)]);
+            self.names.insert(shown.trim_matches('"').to_owned());
+        }
+    }
+
+    /// Adds those of another archive, or of another part of this one.
+    pub fn extend(&mut self, other: &Self) {
+        self.count += other.count;
+        let room = SKIPPED_NAMES.saturating_sub(self.names.len());
+        let new: Vec<_> = other.names.difference(&self.names).take(room).cloned().collect();
+        self.names.extend(new);
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, names } = self;
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let (what, names) = (if *count == 1 { "attribute is" } else { "attributes are" }, names.join(", "));
+        write!(
+            f,
+            "{count} extended {what} not kept ({names}): expected user.*, security.capability or system.posix_acl_*"
+        )
+    }
+}
+
 impl Xattr {
+    /// Accepts an attribute as an archive has it. `None`: it is skipped, see [`Skipped`].
+    ///
+    /// # Errors
+    /// Fails for what would give the tree another meaning, as [`Xattr::new`].
+    pub(crate) fn of_archive(name: &[u8], value: &[u8]) -> Result<Option<Self>> {
+        let is_ours = name.starts_with(b"user.")
+            || OF_KERNEL.iter().any(|of_kernel| of_kernel.as_bytes() == name)
+            || OF_OVERLAYS.iter().any(|prefix| name.starts_with(prefix));
+        if is_ours { Self::new(name, value).map(Some) } else { Ok(None) }
+    }
+
     /// Accepts what xattr(7) calls user attributes, file capabilities and POSIX ACLs.
     ///
     /// # Errors
-    /// Fails for any other attribute: `trusted.*` and `user.overlay.*` steer overlayfs (overlayfs.rst, "Redirects",
-    /// "userxattr"), only the host may set `security.ima` and `security.evm`, and no attribute is dropped silently.
+    /// Fails for any other attribute: `trusted.overlay.*` and `user.overlay.*` steer overlayfs (overlayfs.rst,
+    /// "Redirects", "userxattr"), and others are the host's.
     pub fn new(name: &[u8], value: &[u8]) -> Result<Self> {
         let shown = escape_bytes(name);
         let Ok(name) = std::str::from_utf8(name) else {
             refuse!("extended attribute {shown}: expected UTF-8")
         };
-        let kept = match name {
-            "security.capability" | "system.posix_acl_access" | "system.posix_acl_default" => true,
-            _ => {
-                name.len() > "user.".len() && name.starts_with("user.") && !name.starts_with("user.overlay.")
-            }
-        };
+        let kept = OF_KERNEL.contains(&name)
+            || name.len() > "user.".len() && name.starts_with("user.") && !name.starts_with("user.overlay.");
         ensure!(
             kept && name.len() <= 255 && !name.contains('\0'),
             "extended attribute {shown}: expected user.* (but not user.overlay.*), security.capability or \
@@ -179,8 +236,27 @@ mod tests {
         }
         assert!(Xattr::new(b"user.\xff", b"").is_err());
         assert!(Xattr::new(b"user.a", b"").is_ok());
-        for of_the_kernel in ["security.capability", "system.posix_acl_access", "system.posix_acl_default"] {
+        for of_the_kernel in OF_KERNEL {
             assert!(Xattr::new(of_the_kernel.as_bytes(), b"").is_err(), "{of_the_kernel}");
+        }
+    }
+
+    #[test]
+    fn foreign_attributes_are_counted_and_those_of_overlays_refused() {
+        let mut skipped = Skipped::default();
+        for name in
+            ["security.selinux", "security.ima", "system.nfs4_acl", "trusted.a", "com.apple.x", "a\n", ""]
+        {
+            assert_eq!(Xattr::of_archive(name.as_bytes(), b"x").unwrap(), None, "{name}");
+            skipped.add(name.as_bytes());
+        }
+        assert_eq!((skipped.count, skipped.names.len()), (7, SKIPPED_NAMES));
+        let (mut twice, other) = (skipped.clone(), skipped.clone());
+        twice.extend(&other);
+        assert_eq!((twice.count, &twice.names), (14, &skipped.names));
+        assert!(Xattr::of_archive(b"user.a", b"").unwrap().is_some());
+        for bad in ["user.", "user.overlay.x", "trusted.overlay.opaque"] {
+            assert!(Xattr::of_archive(bad.as_bytes(), b"x").is_err(), "{bad}");
         }
     }
 }

@@ -17,7 +17,7 @@ mod tar;
 mod xz;
 mod zstd;
 
-pub use entry::{DeviceKind, Entry, EntryKind, Metadata, Timestamp, Xattr};
+pub use entry::{DeviceKind, Entry, EntryKind, Metadata, Skipped, Timestamp, Xattr};
 pub use error::{Error, Within};
 pub use limits::{Exceeded, GENEROUS_MEMORY, Limits};
 pub use tar::{Input, Reader};

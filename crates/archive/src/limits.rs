@@ -24,8 +24,8 @@ pub struct Limits {
 pub const GENEROUS_MEMORY: u64 = 256 << 20;
 
 impl Default for Limits {
-    /// Returns limits with which unpacking takes less than 64 MB of memory. The decompressors' part is enough for xz -8
-    /// and windows of 32 MiB.
+    /// Returns limits with which unpacking takes less than 96 MB of memory, and of most archives less than 64 MB. The
+    /// decompressors' part is enough for xz -9 and for windows of zstd of 64 MiB.
     fn default() -> Self {
         Self {
             bytes: 64 << 30,
@@ -33,7 +33,7 @@ impl Default for Limits {
             depth: 512,
             extended: 1 << 20,
             directories: 12 << 20,
-            decoder_memory: 38 << 20,
+            decoder_memory: 66 << 20,
         }
     }
 }

@@ -56,6 +56,7 @@ impl Members {
         let mut reader = Reader::new(input, limits);
         let (mut all, mut names) = (BTreeMap::new(), 0);
         while let Some(entry) = reader.next_entry()? {
+            ensure!(!reader.is_sparse(), "entry {}: a sparse file: expected it written whole", entry.path);
             let member = match entry.kind {
                 EntryKind::File { size } => Some(Member::File(Place { offset: reader.offset(), size })),
                 EntryKind::Symlink { target } => target_of(&entry.path, &target).map(Member::Link),

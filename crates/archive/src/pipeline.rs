@@ -140,12 +140,15 @@ fn try_fill(
 ) -> Result<()> {
     let (_, mut decoder) = decode(&mut *source, memory)?;
     while let Ok(mut buffer) = empties.recv() {
-        buffer.filled = read_full(&mut decoder, &mut buffer.bytes)?;
-        if buffer.filled == 0 {
-            break;
-        }
-        if full.send(Ok(buffer)).is_err() {
+        let (filled, failed) = read_full(&mut decoder, &mut buffer.bytes);
+        buffer.filled = filled;
+        // What was decoded before an error is passed on, so that the error is met where it is.
+        if filled > 0 && full.send(Ok(buffer)).is_err() {
             return Ok(());
+        }
+        failed?;
+        if filled == 0 {
+            break;
         }
     }
     drop(decoder);
@@ -156,15 +159,17 @@ fn try_fill(
     }
 }
 
-fn read_full(decoder: &mut Decoded<'_>, buffer: &mut [u8]) -> Result<usize> {
+/// Fills a buffer as far as there is data. Returns how many bytes it has, and the error that ended it.
+fn read_full(decoder: &mut Decoded<'_>, buffer: &mut [u8]) -> (usize, Result<()>) {
     let mut filled = 0;
     while filled < buffer.len() {
-        match decoder.decode(&mut buffer[filled..])? {
-            0 => break,
-            count => filled += count,
+        match decoder.decode(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) => return (filled, Err(error)),
         }
     }
-    Ok(filled)
+    (filled, Ok(()))
 }
 
 fn hash(input: &Receiver<Item>, output: &Sender<Item>, with_sha512: bool) -> Digests {

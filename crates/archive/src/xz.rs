@@ -10,11 +10,13 @@ use std::thread;
 
 use xz2::stream::{Action, Error as OfXz, MtStreamBuilder, Status, Stream};
 
-use crate::decoder::Decode;
+use crate::decoder::{AFTER_END, Decode};
 use crate::error::{Error, Result, ensure};
 use crate::memory::TooLittle;
 
 const THREADS_MAX: usize = 8;
+/// The most memory of which threads are started: more would make little faster.
+const THREADS_MEMORY: u64 = 38 << 20;
 /// The unit of the padding after a stream (the .xz file format 1.2.1, section 2.2).
 const PADDING: usize = 4;
 
@@ -24,12 +26,14 @@ pub(super) struct Decoder<R> {
     stream: Stream,
     memory: u64,
     has_ended: bool,
+    /// Whether this is not the file's first stream.
+    is_further: bool,
 }
 
 impl<R: BufRead> Decoder<R> {
     pub(super) fn new(mut input: R, memory: u64) -> Result<Self> {
         check_memory(input.fill_buf()?, memory)?;
-        Ok(Self { input, stream: stream(memory)?, memory, has_ended: false })
+        Ok(Self { input, stream: stream(memory)?, memory, has_ended: false, is_further: false })
     }
 
     /// Skips the padding after a stream and begins the next one. Returns `false` at the file's end.
@@ -46,10 +50,11 @@ impl<R: BufRead> Decoder<R> {
         };
         ensure!(
             padding % PADDING == 0,
-            "{padding} bytes of padding in the xz file: expected a multiple of {PADDING}"
+            "{padding} bytes of padding after the end of the xz stream: expected a multiple of {PADDING}"
         );
         if is_there {
             self.stream = stream(self.memory)?;
+            self.is_further = true;
         }
         Ok(is_there)
     }
@@ -66,7 +71,11 @@ impl<R: BufRead + Send> Decode for Decoder<R> {
             let taken = usize::try_from(self.stream.total_in() - before_in).map_err(io::Error::other)?;
             let made = usize::try_from(self.stream.total_out() - before_out).map_err(io::Error::other)?;
             self.input.consume(taken);
-            let status = status.map_err(|error| failed(error, self.memory))?;
+            let is_stray = self.is_further && self.stream.total_out() == 0;
+            let status = match status {
+                Err(OfXz::Format) if is_stray => return Err(Error::refused(AFTER_END)),
+                status => status.map_err(|error| failed(error, self.memory))?,
+            };
             if status == Status::StreamEnd {
                 self.has_ended = !self.next_stream()?;
             }
@@ -75,6 +84,7 @@ impl<R: BufRead + Send> Decode for Decoder<R> {
             }
             // `MemNeeded` stands for liblzma's LZMA_BUF_ERROR: nothing was read or made, twice.
             let is_cut = is_last && status == Status::MemNeeded;
+            ensure!(!(is_cut && is_stray), "{AFTER_END}");
             ensure!(!is_cut, "the xz stream is cut: expected its end");
         }
         Ok(0)
@@ -86,7 +96,7 @@ fn stream(memory: u64) -> Result<Stream> {
     let threads = thread::available_parallelism().map_or(1, |count| count.get().min(THREADS_MAX));
     MtStreamBuilder::new()
         .threads(u32::try_from(threads).map_err(io::Error::other)?)
-        .memlimit_threading(memory)
+        .memlimit_threading(memory.min(THREADS_MEMORY))
         .memlimit_stop(memory)
         .decoder()
         .map_err(|error| failed(error, memory))

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read as _};
 
 use zstd::stream::read;
 
-use crate::decoder::Decode;
+use crate::decoder::{AFTER_END, Decode};
 use crate::error::{Error, Result};
 use crate::memory::{self, TooLittle};
 
@@ -15,6 +15,7 @@ use crate::memory::{self, TooLittle};
 pub(super) struct Decoder<R> {
     decoder: read::Decoder<'static, R>,
     too_little: TooLittle,
+    has_begun: bool,
 }
 
 impl<R: BufRead> Decoder<R> {
@@ -22,18 +23,23 @@ impl<R: BufRead> Decoder<R> {
         let needed = memory::zstd_needs(input.fill_buf()?);
         let mut decoder = read::Decoder::with_buffer(input)?;
         decoder.window_log_max(memory::zstd_window_log(memory))?;
-        Ok(Self { decoder, too_little: TooLittle { needed, allowed: memory } })
+        Ok(Self { decoder, too_little: TooLittle { needed, allowed: memory }, has_begun: false })
     }
 }
 
 impl<R: BufRead + Send> Decode for Decoder<R> {
     fn decode(&mut self, into: &mut [u8]) -> Result<usize> {
-        self.decoder.read(into).map_err(|error| {
+        let read = self.decoder.read(into);
+        self.has_begun |= read.is_ok();
+        read.map_err(|error| {
             // The crate passes on only the texts of libzstd's errors (zstd's error_private.c).
             let text = error.to_string();
             if text.contains("too much memory") {
                 // ZSTD_error_frameParameter_windowTooLarge.
                 self.too_little.into()
+            } else if self.has_begun && text.starts_with("Unknown frame descriptor") {
+                // ZSTD_error_prefix_unknown.
+                Error::refused(AFTER_END)
             } else if text.starts_with("Allocation error") {
                 // ZSTD_error_memory_allocation.
                 Error::System(io::Error::new(io::ErrorKind::OutOfMemory, error))

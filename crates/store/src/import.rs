@@ -19,7 +19,7 @@ use crate::new::{Complete, NameOf, New, Stored};
 use crate::staging::Staging;
 use crate::tree::Tree;
 use crate::unpacker::{self, Destination, Job};
-use archive::Limits;
+use archive::{Limits, Skipped};
 use sys::InRoot;
 use sys::Interrupt;
 
@@ -110,6 +110,7 @@ impl<'h> Importer<'h> {
         let root = staging.make_directory(layout::TREE)?;
         let place = Destination { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
         let flattened = unpacker::layers::unpack(kind, self.limits, layers, frame, place, self.interrupt)?;
+        self.warn_of(flattened.skipped(), &id.to_string());
         let Self { data_dir, interrupt, name_of, .. } = *self;
         let complete = Complete::of_layers(*id, flattened);
         Ok(New { data_dir, interrupt, name_of, staging, kind, complete, source: None })
@@ -128,6 +129,7 @@ impl<'h> Importer<'h> {
         let job = Job { expected, with_sha512, limits: self.limits };
         let staging = Staging::create(self.data_dir)?;
         let verified = self.unpack(&staging, source, kind, &job)?;
+        self.warn_of(verified.skipped(), &source.shown());
         let Self { data_dir, interrupt, name_of, .. } = *self;
         let (complete, source) = (Complete::from(verified), source.absolute());
         Ok(New { data_dir, interrupt, name_of, staging, kind, complete, source })
@@ -143,6 +145,13 @@ impl<'h> Importer<'h> {
         let root = staging.make_directory(layout::TREE)?;
         let place = Destination { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
         unpacker::unpack(kind, job, source, place, self.interrupt)
+    }
+
+    /// Warns of attributes that an archive has and its tree does not, in one line.
+    fn warn_of(&self, skipped: &Skipped, shown: &str) {
+        if skipped.count > 0 {
+            self.data_dir.listener.warn(&format!("{shown}: {skipped}"));
+        }
     }
 
     /// Returns the file's tree, if the store has it.

@@ -50,8 +50,8 @@ fn a_worker_sees_the_tree_and_nothing_else() {
         line.split_whitespace().take(2).map(|word| word.parse::<u64>().ok()).collect::<Vec<_>>()
     };
     assert_eq!(limit("Max core file size"), [Some(0); 2]);
-    // 12 MiB for names and 38 MiB for decoders by default, and as much again as it all takes.
-    assert_eq!(limit("Max data size"), [Some((12 + 38 + 64) << 20); 2]);
+    // 12 MiB for names and 66 MiB for decoders by default, and as much again as it all takes.
+    assert_eq!(limit("Max data size"), [Some((12 + 66 + 64) << 20); 2]);
 
     let root = fs::metadata(of("root/.")).unwrap();
     let tree = fs::metadata(waiting.tree()).unwrap();

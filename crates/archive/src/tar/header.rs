@@ -14,7 +14,7 @@ const MAJOR_MAX: i64 = (1 << 12) - 1;
 const MINOR_MAX: i64 = (1 << 20) - 1;
 
 /// Checks that the header's sum is that of its bytes, with the sum's own field taken as blanks.
-pub(super) fn check_sum(header: &Header) -> Result<()> {
+pub(crate) fn check_sum(header: &Header) -> Result<()> {
     let bytes = header.as_bytes();
     let sum: i64 =
         bytes[..148].iter().chain(&bytes[156..]).map(|byte| i64::from(*byte)).sum::<i64>() + 8 * 32;

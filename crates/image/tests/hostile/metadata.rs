@@ -31,7 +31,7 @@ fn case_12_devices_and_fifos_are_what_they_say() {
     let ground = Ground::new();
     ground.refuse(&Tar::image().special("rootfs/w", b'3', 0, 0).end(), "0:0");
     ground.refuse(&Tar::image().special("rootfs/d", b'3', 1 << 12, 0).end(), "expected at most");
-    for unknown in [b's', b'7', b'V', b'S', b'D', 0xff] {
+    for unknown in [b's', b'M', b'N', b'X', b'A', 0xff] {
         ground.refuse(&Tar::image().entry(b"rootfs/x", unknown, b"", |_| {}).end(), "expected");
     }
     ground.refuse(&Tar::image().entry(b"rootfs/d", b'5', b"content", |_| {}).end(), "no regular file");
@@ -65,10 +65,27 @@ fn case_13_pax_size_beats_the_header() {
 }
 
 #[gate::root_test]
-fn case_13_sparse_files_are_refused() {
+fn case_13_sparse_files_are_what_they_claim() {
     let ground = Ground::new();
-    let tar = Tar::image().pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0")]);
+    let version: [(&str, &[u8]); 2] = [("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0")];
+    let tar = Tar::image().pax(&version);
     ground.refuse(&tar.file("rootfs/GNUSparseFile.1/x", b"").end(), "GNU.sparse");
+    let named = |size: &'static [u8], content: &[u8]| {
+        let more: [(&str, &[u8]); 2] = [("GNU.sparse.name", b"rootfs/x"), ("GNU.sparse.realsize", size)];
+        Tar::image().pax(&[version, more].concat()).file("rootfs/GNUSparseFile.1/x", content)
+    };
+    let mut map = b"1\n100000\n3\n".to_vec();
+    map.resize(512, 0);
+    map.extend(b"end");
+    ground.refuse(&named(b"100002", &map).end(), "sparse map");
+    ground.refuse(&named(b"99999999999999", &map).end(), "too large");
+    ground.refuse(&named(b"100003", &map[..300]).end(), "sparse map");
+    ground.accept(&named(b"100003", &map).file("rootfs/after", b"after").end());
+    let found = fs::read(ground.at("x")).unwrap();
+    assert!(
+        found.len() == 100_003 && found.ends_with(b"end") && found[..100_000].iter().all(|byte| *byte == 0)
+    );
+    assert_eq!(fs::read(ground.at("after")).unwrap(), b"after");
 }
 
 #[gate::root_test]
@@ -126,9 +143,7 @@ fn case_19_set_user_id_and_capabilities_survive_the_owner() {
 #[gate::root_test]
 fn case_20_attributes_that_steer_the_host() {
     let ground = Ground::new();
-    for name in
-        ["trusted.overlay.opaque", "user.overlay.opaque", "security.ima", "security.evm", "security.selinux"]
-    {
+    for name in ["trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.opaque"] {
         let key = format!("SCHILY.xattr.{name}");
         ground.refuse(
             &Tar::image().pax(&[(&key, b"y")]).directory("rootfs/d", 0o755).end(),
@@ -139,6 +154,14 @@ fn case_20_attributes_that_steer_the_host() {
     ground.refuse(&named.file("rootfs/d", b"").end(), "extended header \"PaxHeaders/\\u{1b}d\"");
     let on_link = Tar::image().pax(&[("SCHILY.xattr.user.a", b"y")]).symlink("rootfs/l", "x");
     ground.refuse(&on_link.end(), "files and directories alone");
+    // What only the host gives is skipped.
+    let ground = Ground::new();
+    let mut tar = Tar::image();
+    for (number, name) in ["security.ima", "security.evm", "security.selinux", "trusted.a"].iter().enumerate()
+    {
+        tar = tar.pax(&[(&format!("SCHILY.xattr.{name}"), b"y")]).file(&format!("rootfs/{number}"), b"");
+    }
+    assert_eq!(ground.accept(&tar.end()).skipped().count, 4);
 }
 
 #[gate::root_test]

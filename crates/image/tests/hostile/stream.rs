@@ -172,7 +172,8 @@ fn case_22_decoders_that_want_much_memory() {
         encoder.finish().unwrap()
     };
     for (file, needed) in [(xz(9), 65 << 20), (zstd(27), 129 << 20)] {
-        let error = report::line(&ground.unpack(&file).unwrap_err());
+        let small = Limits { decoder_memory: 38 << 20, ..Limits::default() };
+        let error = report::line(&ground.unpack_within(&file, small, Expected::Anything).unwrap_err());
         assert!(error.contains("expected at most 39845888 (--max-decoder-memory"), "{error}");
         clear(&ground);
         let found: u64 = error.split(' ').find_map(|word| word.parse().ok()).unwrap();
@@ -184,7 +185,10 @@ fn case_22_decoders_that_want_much_memory() {
         assert!(ground.unpack_within(&file, limits, Expected::Anything).is_err());
         clear(&ground);
     }
-    for file in [xz(6), xz(8), zstd(23), zstd(25)] {
+    let too_large = report::line(&ground.unpack(&zstd(27)).unwrap_err());
+    assert!(too_large.contains("expected at most 69206016 (--max-decoder-memory"), "{too_large}");
+    clear(&ground);
+    for file in [xz(6), xz(9), zstd(23), zstd(26)] {
         ground.accept(&file);
         clear(&ground);
     }

@@ -77,6 +77,11 @@ impl Tar {
         records.iter().flat_map(|(key, value)| record(key, value)).collect()
     }
 
+    /// The stream so far, which another can follow.
+    pub fn stream(self) -> Vec<u8> {
+        self.0
+    }
+
     /// The stream with its end marker.
     pub fn end(mut self) -> Vec<u8> {
         self.0.extend([0; 1024]);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use pod::path::RelativePath;
 
-use crate::fault::{Result, ensure};
+use crate::fault::Result;
 use archive::{Exceeded, Metadata, Timestamp, Xattr};
 
 /// The most memory a directory takes beside its name: a slot in a tree that is not full, and the allocator's overhead.
@@ -68,14 +68,8 @@ impl Directories {
         Ok(())
     }
 
-    /// Records that an entry names an existing directory, and returns the metadata it gets now.
+    /// Records that an entry names an existing directory, maybe again, and returns the metadata it gets now.
     pub(super) fn name(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<Metadata> {
-        ensure!(!self.is_named(path), "stands twice in the archive: expected once");
-        self.rename(path, metadata)
-    }
-
-    /// Works like [`Self::name`], but the entry may replace an earlier one's metadata.
-    pub(super) fn rename(&mut self, path: &RelativePath, metadata: &Metadata) -> Result<Metadata> {
         let mut now = metadata.clone();
         now.mode &= !SET_GROUP_ID;
         now.xattrs.retain(|xattr| xattr.name() != DEFAULT_ACL);
@@ -139,9 +133,18 @@ impl Directories {
         })
     }
 
+    /// Takes memory for a hard link that has to wait for its target.
+    pub(super) fn spend_on_link(&mut self, names: usize) -> Result<()> {
+        self.spend_on(names + OVERHEAD, "hard links before their targets")
+    }
+
     fn spend(&mut self, bytes: usize) -> Result<()> {
+        self.spend_on(bytes, "directories")
+    }
+
+    fn spend_on(&mut self, bytes: usize, what: &str) -> Result<()> {
         let left = self.budget.checked_sub(bytes);
-        let too_many = || Exceeded::fixed("too many directories: expected names of fewer bytes".into());
+        let too_many = || Exceeded::fixed(format!("too many {what}: expected names of fewer bytes"));
         self.budget = left.ok_or_else(too_many)?;
         Ok(())
     }

@@ -50,6 +50,15 @@ pub fn set_file(file: impl AsFd, metadata: &Metadata, modes: Modes) -> Result<Me
     record::kept(file, metadata)
 }
 
+/// Takes from a directory what an earlier entry has given it.
+pub(super) fn reset_directory(directory: impl AsFd) -> Result<()> {
+    for xattr in record::typed_xattrs(&directory)? {
+        sys::xattrs::remove(&directory, xattr.name().as_bytes())
+            .within(|| "cannot remove an attribute of an earlier entry's")?;
+    }
+    fchown(&directory, Some(Uid::ROOT), Some(Gid::ROOT)).within(|| "cannot set the owner")
+}
+
 /// Sets the part of a directory's metadata that need not wait.
 pub(super) fn set_directory(directory: impl AsFd, metadata: &Metadata) -> Result<()> {
     set_owner(&directory, metadata)?;

@@ -6,14 +6,16 @@
 //! its success. The code that publishes trees accepts nothing else.
 
 mod archive_file;
+mod content;
 mod directories;
 pub mod layers;
+mod listing;
 pub mod metadata;
 mod refusal;
 mod tree_writer;
 mod write_back;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 use pod::digest::{Digest, Sha256};
@@ -22,9 +24,9 @@ use pod::text::escape_bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Result, Within as _, check, ensure};
-use crate::record::{Sealed, Writer};
+use crate::record::{Output, Sealed, Writer};
 use archive::pipeline::{self, Digests};
-use archive::{Entry, Limits, Reader};
+use archive::{Entry, Limits, Reader, Skipped};
 use archive_file::Hashing;
 use metadata::Modes;
 use sys::Interrupt;
@@ -36,7 +38,8 @@ pub use archive_file::{ArchiveFile, FileDigest};
 pub use refusal::Refused;
 pub use tree_writer::open_directory;
 
-/// The rules for the content of one kind of archive. Duplicate names are refused under every policy.
+/// The rules for the content of one kind of archive. Each entry has to keep them, also one that a later entry with its
+/// name replaces.
 pub trait Policy {
     /// Checks an entry before any of it is written.
     ///
@@ -117,15 +120,16 @@ impl Expected {
 }
 
 /// Proof that a tree comes from a whole archive that kept its policy's rules and met its digest.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Verified(Outcome);
 
 /// The result of unpacking an archive, as a worker reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     digests: Digests,
     file: ArchiveFile,
     sealed: Sealed,
+    skipped: Skipped,
 }
 
 impl Verified {
@@ -139,8 +143,13 @@ impl Verified {
     }
 
     /// Returns all that is known about the tree.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(self) -> Outcome {
         self.0
+    }
+
+    /// Returns the attributes that the archive has and the tree does not.
+    pub fn skipped(&self) -> &Skipped {
+        &self.0.skipped
     }
 
     /// Returns the digests of the tar stream.
@@ -195,7 +204,7 @@ impl Unpacker {
         source: impl Read + Send,
         expected: Expected,
         root: OwnedFd,
-        record: impl Write,
+        record: impl Output,
         mut policy: P,
     ) -> Result<Verified> {
         let hasher = match expected {
@@ -221,7 +230,8 @@ impl Unpacker {
         let judged = passed.and_then(|passed| {
             let (digests, file) = (passed.digests, source.file());
             expected.check(&digests, file.digest)?;
-            Ok(Outcome { digests, file, sealed: passed.value })
+            let (sealed, skipped) = passed.value;
+            Ok(Outcome { digests, file, sealed, skipped })
         });
         judged.map(Verified)
     }
@@ -229,9 +239,9 @@ impl Unpacker {
     fn write<P: Policy>(
         &self,
         mut reader: Reader<&mut pipeline::Stream<'_>>,
-        mut tree: TreeWriter<impl Write>,
+        mut tree: TreeWriter<impl Output>,
         policy: &mut P,
-    ) -> Result<Sealed> {
+    ) -> Result<(Sealed, Skipped)> {
         while let Some(entry) = reader.next_entry()? {
             check(&self.interrupt)?;
             let about = || format!("entry {}", escape_bytes(entry.path.as_bytes()));
@@ -240,7 +250,8 @@ impl Unpacker {
             }
         }
         policy.complete()?;
-        tree.finish()
+        let sealed = tree.finish(self.limits.directories, &self.interrupt)?;
+        Ok((sealed, reader.skipped().clone()))
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The record of a tree: all its objects at the time it was extracted, so that any later change can be found.
 //!
-//! A record is text with one line for each object, written as the object is made (or, of a tree that layers made, at the
-//! end). Directories come last, because their metadata is set last. Fields are separated by one blank:
+//! A record is text with one line for each object, written as the object is made (or, of a tree that layers made, or
+//! in which entries have replaced others, at the end). Directories come last, because their metadata is set last. Fields are separated by one blank:
 //!
 //! ```text
 //! gantry-record 2
@@ -40,7 +40,7 @@ pub use disk::{found, kept, kept_at, of_stat, typed_xattrs};
 pub use object::{Object, ObjectKind};
 pub use reader::Reader;
 pub use same::is_same_file;
-pub use writer::{Sealed, Writer};
+pub use writer::{Output, Sealed, Writer};
 
 #[cfg(test)]
 mod tests;

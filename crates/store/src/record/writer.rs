@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writes a record: each object as it is made, and the seal once the tree is complete.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Seek as _, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,41 @@ use crate::fault::{Result, Within as _};
 
 /// The number of bytes that are written at once.
 const BUFFER: usize = 64 << 10;
+
+/// Where a record is written to.
+pub trait Output: Write {
+    /// Removes what was written so far.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl Output for File {
+    fn restart(&mut self) -> io::Result<()> {
+        self.set_len(0)?;
+        self.rewind()
+    }
+}
+
+impl Output for Vec<u8> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+impl Output for io::Sink {
+    fn restart(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<T: Output + ?Sized> Output for &mut T {
+    fn restart(&mut self) -> io::Result<()> {
+        (**self).restart()
+    }
+}
 
 /// A record being written.
 #[derive(Debug)]
@@ -65,6 +101,18 @@ impl<W: Write> Writer<W> {
             .and_then(|()| self.output.flush())
             .within(|| "cannot write the record")?;
         Ok(self.sealed)
+    }
+
+    /// Begins the record anew, without what was added.
+    ///
+    /// # Errors
+    /// If the output can't be emptied.
+    pub fn restart(mut self) -> Result<Self>
+    where
+        W: Output,
+    {
+        self.output.restart().within(|| "cannot begin the record anew")?;
+        Ok(Self::new(self.output))
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -27,15 +27,15 @@ use crate::extract::{Expected, Unpacker};
 use crate::fault::{self, Within as _};
 use crate::info::TreeKind;
 use crate::record::Sealed;
-use archive::Limits;
+use archive::{Limits, Skipped};
 use sys::Interrupt;
 
 /// The name (`argv[0]`) under which this program acts as a worker for layers.
 pub(super) const NAME: &str = "gantry-unpack-layers";
 
 /// Proof that a tree comes from all layers of an image, each of which had the digest that the image states.
-#[derive(Clone, Copy, Debug)]
-pub struct Flattened(Sealed);
+#[derive(Clone, Debug)]
+pub struct Flattened(Sealed, Skipped);
 
 impl Flattened {
     /// Returns the number of objects in the tree, its root included.
@@ -46,6 +46,11 @@ impl Flattened {
     /// Returns the total size of the files' content in bytes.
     pub fn size(&self) -> u64 {
         self.0.size
+    }
+
+    /// Returns the attributes that the layers have and the tree does not.
+    pub fn skipped(&self) -> &Skipped {
+        &self.1
     }
 }
 
@@ -72,11 +77,12 @@ pub fn unpack(
     let descriptors =
         Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
     let child = parent::start(Path::new(PROGRAM), NAME, kind, &job, descriptors)?;
-    parent::supervise(child, message, &|| (), interrupt).map(Flattened)
+    let (sealed, skipped) = parent::supervise(child, message, &|| (), interrupt)?;
+    Ok(Flattened(sealed, skipped))
 }
 
 /// The code that runs in the worker.
-pub(super) fn work(order: &[u8]) -> fault::Result<Sealed> {
+pub(super) fn work(order: &[u8]) -> fault::Result<(Sealed, Skipped)> {
     let order: Order = serde_json::from_slice(order)
         .map_err(io::Error::from)
         .within(|| "cannot understand what a worker is to do")?;

@@ -160,7 +160,7 @@ fn archives_that_are_no_images() {
         ("no-manifest", vec![], "manifest"),
         ("no-rootfs", vec![entry("manifest", good.as_bytes())], "rootfs"),
         ("beside", vec![entry("manifest", good.as_bytes()), entry("other", b"")], "other"),
-        ("twice", vec![entry("manifest", good.as_bytes()), entry("./manifest", b"")], "manifest"),
+        ("replaced", vec![entry("manifest", good.as_bytes()), entry("./manifest", b"")], "manifest"),
     ];
     for (name, entries, part) in cases {
         let path = gantry.beside(name);

@@ -8,6 +8,7 @@
 mod bad_input;
 mod bad_manifests;
 mod concurrency;
+mod field;
 mod hostile_archives;
 mod messages;
 mod mounted;

@@ -37,11 +37,13 @@ use crate::fault::{Fault, OrFault as _, Result, Within as _, check as check_inte
 use crate::record::{Sealed, Writer};
 use archive::layer::{Mark, Whiteouts};
 use archive::pipeline::{self, Digests};
-use archive::{Input, Limits, Reader};
+use archive::{Input, Limits, Reader, Skipped};
 use pod::blob::BlobDigest;
 use tree::Tree;
 
 pub use layer::{Frame, FrameFile, Layer};
+pub(super) use links::Links;
+pub(super) use resolve::join;
 pub use trees::{Paths, Source, stack};
 
 impl Unpacker {
@@ -57,7 +59,7 @@ impl Unpacker {
         frame: &Frame,
         root: &OwnedFd,
         record: impl Write,
-    ) -> Result<Sealed> {
+    ) -> Result<(Sealed, Skipped)> {
         let modes = if self.without_umask { Modes::AsMade } else { Modes::Set };
         let inside = finish::begin(root, frame, modes)?;
         WriteBack::during(root, |write_back| {
@@ -65,6 +67,7 @@ impl Unpacker {
                 unpacker: self,
                 left: self.limits,
                 tree: Tree::new(inside, self.limits.directories, modes, write_back),
+                skipped: Skipped::default(),
             };
             for (index, layer) in layers.iter().enumerate() {
                 let about = || format!("layer {} of {}, {}", index + 1, layers.len(), layer.diff_id);
@@ -74,7 +77,8 @@ impl Unpacker {
                 all.tree.make_missing(path).within(|| format!("directory {path}"))?;
             }
             let memory = self.limits.directories;
-            all.tree.finish(Writer::new(record), root, frame, memory, &self.interrupt)
+            let sealed = all.tree.finish(Writer::new(record), root, frame, memory, &self.interrupt)?;
+            Ok((sealed, all.skipped))
         })
     }
 }
@@ -85,6 +89,7 @@ struct Layers<'a> {
     /// The limits for the layers that are left.
     left: Limits,
     tree: Tree,
+    skipped: Skipped,
 }
 
 impl Layers<'_> {
@@ -112,6 +117,7 @@ impl Layers<'_> {
         let passed = pipeline::pass(layer.read(), options(), |stream| {
             let mut reader = Reader::new(stream, self.left);
             write(&mut self.tree, &mut reader, hidden.as_ref(), interrupt)?;
+            self.skipped.extend(reader.skipped());
             Ok::<_, Fault>((reader.offset(), reader.headers()))
         })?;
         check(&passed.digests, layer.diff_id)?;
@@ -140,7 +146,7 @@ fn write(
             return Err(rustix::io::Errno::STALE).within(about);
         }
     }
-    Ok(())
+    tree.make_waiting()
 }
 
 fn check(found: &Digests, expected: BlobDigest) -> Result<()> {

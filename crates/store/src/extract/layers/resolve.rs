@@ -89,7 +89,7 @@ pub(super) fn existing(
 }
 
 /// Returns the path of `name` in the directory `parent`.
-pub(super) fn join(parent: &RelativePath, name: &[u8]) -> Result<RelativePath> {
+pub(in crate::extract) fn join(parent: &RelativePath, name: &[u8]) -> Result<RelativePath> {
     Ok(RelativePath::from_bytes(&[parent.as_bytes(), name].join(&b'/'))?)
 }
 

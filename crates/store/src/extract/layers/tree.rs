@@ -4,31 +4,30 @@
 //! Invariant: an object is made under a name that is free. What has the name is removed first, so no file that another
 //! name leads to is ever written to, and no link in the last component of a path is followed.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use pod::path::{AbsolutePath, RelativePath};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, fchown, linkat, makedev, mkdirat, mknodat, openat, statat,
-    symlinkat,
+    AtFlags, FileType, Mode, OFlags, linkat, makedev, mkdirat, mknodat, openat, statat, symlinkat,
 };
 use rustix::io::Errno;
 
+use super::super::content::Content;
 use super::super::directories::Directories;
 use super::super::metadata::{self, Modes};
 use super::super::open_directory;
 use super::super::write_back::WriteBack;
 use super::resolve::{self, Found, join};
 use crate::fault::{OrFault as _, Result, Within as _, refuse};
-use crate::record;
 use archive::{DeviceKind, Entry, EntryKind, Input, Metadata, Reader};
 
 /// The mode of a FIFO or device until its metadata is set.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
-const HARD_LINK_EXPECTED: &str = "expected it in this layer, before, or in a lower one";
+const HARD_LINK_EXPECTED: &str = "expected it in this layer or in a lower one";
 
 /// A tree that layers are unpacked into.
 #[derive(Debug)]
@@ -40,6 +39,8 @@ pub(super) struct Tree {
     pub(super) parent: Option<Rc<Parent>>,
     modes: Modes,
     write_back: WriteBack,
+    /// Hard links of the current layer whose targets were not there yet, by their names.
+    waiting: BTreeMap<RelativePath, RelativePath>,
 }
 
 /// A directory that entries are made in.
@@ -55,18 +56,16 @@ pub(super) struct Parent {
 impl Tree {
     /// Starts a tree in the empty directory `root`. At most `memory` bytes are kept about directories.
     pub(super) fn new(root: OwnedFd, memory: usize, modes: Modes, write_back: WriteBack) -> Self {
-        Self { root, directories: Directories::new(memory), parent: None, modes, write_back }
+        let (directories, waiting) = (Directories::new(memory), BTreeMap::new());
+        Self { root, directories, parent: None, modes, write_back, waiting }
     }
 
     /// Makes the object that `entry` describes, with its content read from `content`.
     pub(super) fn add(&mut self, entry: &Entry, content: &mut Reader<impl Input>) -> Result<()> {
         self.add_with(entry, |file| {
-            let mut size = 0;
-            content.content(|chunk| {
-                size += chunk.len() as u64;
-                file.write_all(chunk).within(|| "cannot write")
-            })?;
-            Ok(size)
+            let mut writing = Content::new(file);
+            content.content(|chunk| writing.add(chunk).within(|| "cannot write"))?;
+            writing.finish().within(|| "cannot write")
         })
     }
 
@@ -77,6 +76,7 @@ impl Tree {
         fill: impl FnOnce(&mut File) -> Result<u64>,
     ) -> Result<()> {
         let Entry { path, kind, metadata } = entry;
+        self.waiting.remove(path);
         let Some((parent, name)) = path.split_last() else {
             return match kind {
                 EntryKind::Directory => self.set_directory(path, metadata),
@@ -84,9 +84,16 @@ impl Tree {
             };
         };
         let parent = self.enter(parent)?;
+        if let EntryKind::HardLink { target } = kind {
+            if !self.try_hard_link(&parent, name, target)? {
+                self.directories.spend_on_link(path.as_bytes().len() + target.as_bytes().len())?;
+                self.waiting.insert(path.clone(), target.clone());
+            }
+            return Ok(());
+        }
         match kind {
             EntryKind::Directory => return self.add_directory(&parent, name, metadata),
-            EntryKind::HardLink { target } => return self.add_hard_link(&parent, name, target),
+            EntryKind::HardLink { .. } => unreachable!("made above"),
             EntryKind::File { .. } => {
                 let flags =
                     OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -139,36 +146,57 @@ impl Tree {
     /// Gives a directory that is there an entry's metadata, and none of what it had.
     fn set_directory(&mut self, real: &RelativePath, metadata: &Metadata) -> Result<()> {
         let was_named = self.directories.is_named(real);
-        let now = self.directories.rename(real, metadata)?;
+        let now = self.directories.name(real, metadata)?;
         let directory = open_directory(&self.root, real, OFlags::RDONLY)?;
         if was_named {
-            for xattr in record::typed_xattrs(&directory)? {
-                sys::xattrs::remove(&directory, xattr.name().as_bytes())
-                    .within(|| "cannot remove an attribute of a lower layer's")?;
-            }
-            fchown(&directory, Some(Uid::ROOT), Some(Gid::ROOT)).within(|| "cannot set the owner")?;
+            metadata::reset_directory(&directory)?;
         }
         metadata::set_directory(&directory, &now)
     }
 
-    fn add_hard_link(&mut self, parent: &Parent, name: &OsStr, target: &RelativePath) -> Result<()> {
+    /// Makes one more name of an object, and tells whether the object is there.
+    fn try_hard_link(&mut self, parent: &Parent, name: &OsStr, target: &RelativePath) -> Result<bool> {
         let Some((source, source_name)) = target.split_last() else { refuse!("a hard link to the root") };
-        let missing = || format!("hard link to {target}: {HARD_LINK_EXPECTED}");
-        let source = resolve::existing(&self.root, &self.directories, &source)?.or_fault(missing)?;
+        let Some(source) = resolve::existing(&self.root, &self.directories, &source)? else {
+            return Ok(false);
+        };
         let directory = open_directory(&self.root, &source, OFlags::PATH)?;
         match statat(&directory, source_name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => refuse!("{}", missing()),
+            Err(Errno::NOENT) => return Ok(false),
             stat if FileType::from_raw_mode(stat?.st_mode) == FileType::Directory => {
                 refuse!("hard link to {target}: expected no directory")
             }
             _ => {}
         }
         if (&source, source_name) == (&parent.real, name) {
-            return Ok(());
+            return Ok(true);
         }
         // No AT_SYMLINK_FOLLOW: a hard link to a symbolic link is one more name of that link.
         let link = || linkat(&directory, source_name, &parent.directory, name, AtFlags::empty());
-        self.make(parent, name, link).within(|| format!("hard link to {target}"))
+        self.make(parent, name, link).within(|| format!("hard link to {target}"))?;
+        Ok(true)
+    }
+
+    /// Makes the hard links that came before their targets in a layer, at the layer's end.
+    pub(super) fn make_waiting(&mut self) -> Result<()> {
+        loop {
+            let before = self.waiting.len();
+            for (path, target) in std::mem::take(&mut self.waiting) {
+                let (parent, name) = path.split_last().or_fault(|| "the root is no hard link")?;
+                let parent = self.enter(parent)?;
+                let about = || format!("entry {path}");
+                if !self.try_hard_link(&parent, name, &target).within(about)? {
+                    self.waiting.insert(path, target);
+                }
+            }
+            match self.waiting.first_key_value() {
+                None => return Ok(()),
+                Some((path, target)) if self.waiting.len() == before => {
+                    refuse!("entry {path}: hard link to {target}: {HARD_LINK_EXPECTED}")
+                }
+                Some(_) => {}
+            }
+        }
     }
 
     /// Makes an object by `make`. What has its name is removed first.

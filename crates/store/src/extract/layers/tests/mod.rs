@@ -127,7 +127,7 @@ pub(super) fn unpack_and_make(limits: Limits, layers: &[Layer], made: &[&str]) -
     let root = File::open(directory.path().join("tree")).unwrap().into();
     let record = File::create(directory.path().join("record")).unwrap();
     let unpacker = Unpacker { limits, ..Unpacker::default() };
-    let result = unpacker.unpack_layers(layers, &frame(made), &root, record);
+    let result = unpacker.unpack_layers(layers, &frame(made), &root, record).map(|(sealed, _)| sealed);
     Unpacked { directory, result }
 }
 
