@@ -42,8 +42,11 @@ fn of_manifest(mut app: Value, Overrides { program, arguments }: &Overrides) -> 
     if let Some(program) = program {
         app["exec"] = json!(program);
     }
-    if let (Some(arguments), Some(words)) = (arguments, app["exec"].as_array_mut()) {
-        words.extend(arguments.iter().map(|word| json!(word)));
+    if let Some(arguments) = arguments {
+        if app["exec"].is_null() {
+            app["exec"] = json!([]);
+        }
+        app["exec"].as_array_mut()?.extend(arguments.iter().map(|word| json!(word)));
     }
     Some(app)
 }
@@ -67,5 +70,9 @@ mod tests {
         assert_eq!(exec(app, &["/x"], &["c"]), Some(json!(["/x", "c"])));
         assert_eq!(exec(Value::Null, &["/x"], &["c"]), Some(json!(["/x", "c"])));
         assert_eq!(exec(Value::Null, &[], &["c"]), None);
+        for none in [json!({"user": "7"}), json!({"exec": null}), json!({"exec": []})] {
+            assert_eq!(exec(none.clone(), &["/x"], &["c"]), Some(json!(["/x", "c"])));
+            assert_eq!(exec(none, &[], &["/x", "c"]), Some(json!(["/x", "c"])));
+        }
     }
 }

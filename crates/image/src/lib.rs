@@ -18,7 +18,7 @@ use archive::{Entry, EntryKind};
 use store::extract::{Admission, Breach, Policy};
 
 pub use app::app_with;
-pub use manifest::{MANIFEST_MAX, manifest, name};
+pub use manifest::{MANIFEST_MAX, manifest, name, unknown};
 pub use reference::{ImageArgument, Invalid};
 pub use rendering::{IMAGES_MAX, plan};
 

@@ -83,8 +83,6 @@ pub struct App {
     pub read_only_root: bool,
     /// The mounts in its tree; no target lies within another.
     pub mounts: Vec<Mount>,
-    /// Whether its empty volumes begin with what the image has at their mount points.
-    pub copies_volumes: bool,
     /// The sockets that it is started with, in the order in which it gets them.
     pub sockets: Vec<Socket>,
     /// The isolators: what it may do and use.
@@ -139,6 +137,8 @@ pub enum Source {
         ownership: Ownership,
         /// How much it holds, if it is in memory.
         capacity: Option<Capacity>,
+        /// Whether it begins with what the image has at its mount point.
+        is_copied: bool,
     },
 }
 

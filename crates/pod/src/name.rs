@@ -91,13 +91,23 @@ macro_rules! looser_name {
     };
 }
 
-looser_name!(
-    /// An image's, isolator's or annotation's name: appc's AC Identifier (0.8) or AC Name (0.1).
+checked_name!(
+    /// An image's, isolator's or annotation's name, 1 to 255 bytes: appc's AC Identifier (0.8) or AC Name (0.1).
     Identifier,
     "name",
     "lowercase letters and digits, with - . _ ~ / between them",
-    b"-._~/"
+    |text| text.len() <= 255 && (is_identifier(text) || is_of_0_1(text))
 );
+
+impl OfVersion for Identifier {
+    fn check_0_8(&self) -> Result<()> {
+        if is_identifier(&self.0) {
+            return Ok(());
+        }
+        let expected = "lowercase letters and digits, with - . _ ~ / between them";
+        Err(Error::new(format!("invalid name {}: expected {expected}", escape(&self.0))))
+    }
+}
 
 looser_name!(
     /// A volume's or mount point's name: appc's AC Name (0.8), with 0.1's dots, or that of 0.1.
@@ -240,6 +250,17 @@ fn written(component: &str) -> String {
     component.replace('S', "/").replace('D', "-").replace('P', ".")
 }
 
+/// Tells whether a text is an AC Identifier: it begins and ends with a letter or digit (appc spec, types.md). Unlike the
+/// pattern of the specification's code, its text allows several separators in a row, as in `example.com/~user`.
+fn is_identifier(text: &str) -> bool {
+    let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let is_end = |byte: Option<&u8>| byte.is_some_and(is_alphanumeric);
+    is_end(bytes.first())
+        && is_end(bytes.last())
+        && bytes.iter().all(|byte| is_alphanumeric(byte) || b"-._~/".contains(byte))
+}
+
 /// Tells whether a text consists of 0.1's characters, in any order.
 fn is_of_0_1(text: &str) -> bool {
     !text.is_empty()
@@ -330,7 +351,9 @@ mod tests {
 
     #[test]
     fn each_version_has_its_names() {
-        for (name, is_of_0_8) in [("example.com/a--b", false), ("a/b", true), ("/", false)] {
+        let identifiers =
+            [("example.com/a--b", true), ("a/b", true), ("/", false), ("-a", false), ("a/", false)];
+        for (name, is_of_0_8) in identifiers.into_iter().chain([("example.com/~user/app_v1", true)]) {
             assert_eq!(name.parse::<Identifier>().unwrap().check_0_8().is_ok(), is_of_0_8, "{name}");
         }
         for (name, is_of_0_8) in [("data/one", false), ("data.one", true), ("a--", false)] {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Users and groups: as a manifest names them, and as the numbers found in the image's own files.
 //!
-//! The files' format is that of passwd(5) and group(5). A name that is a number is that number and is never looked up.
+//! The files' format is that of passwd(5) and group(5). A number is a name first, if the files have it as one (appc spec,
+//! `user`). root is known without files.
 
 use std::fmt;
 use std::io;
@@ -17,6 +18,8 @@ use crate::text::escape;
 pub const ACCOUNT_FILE_MAX: u64 = 1 << 20;
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
+/// The user and the group that every system has, 0.
+const ROOT: &str = "root";
 /// The default shell (passwd(5)).
 const SHELL: &str = "/bin/sh";
 
@@ -24,8 +27,8 @@ const SHELL: &str = "/bin/sh";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Account {
-    /// A number.
-    Id(u32),
+    /// A number, as it is written, unless the image's file has a name of this text.
+    Number(String, u32),
     /// A name in the image's passwd or group file.
     Name(String),
     /// The owner of this file in the image.
@@ -42,7 +45,8 @@ impl FromStr for Account {
         let invalid =
             |expected: &str| Error::new(format!("invalid user or group {}: {expected}", escape(text)));
         if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-            return text.parse().ok().and_then(usable).map(Self::Id).ok_or_else(|| {
+            let number = text.parse().ok().and_then(usable).filter(|_| text.len() <= 255);
+            return number.map(|number| Self::Number(text.to_owned(), number)).ok_or_else(|| {
                 invalid("expected a number up to 4294967294, and not 65535, which stands for \"none\"")
             });
         }
@@ -51,6 +55,16 @@ impl FromStr for Account {
             return Err(invalid("expected a name, a number or an absolute path"));
         }
         Ok(Self::Name(text.to_owned()))
+    }
+}
+
+impl Account {
+    /// Returns the name to look for in the image's files.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Number(text, _) | Self::Name(text) => Some(text),
+            Self::OwnerOf(_) => None,
+        }
     }
 }
 
@@ -65,7 +79,7 @@ impl TryFrom<String> for Account {
 impl From<Account> for String {
     fn from(account: Account) -> Self {
         match account {
-            Account::Id(id) => id.to_string(),
+            Account::Number(text, _) => text,
             Account::Name(name) => name,
             Account::OwnerOf(path) => path.into(),
         }
@@ -133,18 +147,21 @@ pub struct Person {
 /// Finds the app's user, which has this number, in the image's passwd file.
 ///
 /// If the manifest gives a name, that user is looked up, else the first with the number. Without an entry, the home is
-/// `/`.
+/// `/`, and that of `root` is `/root`.
 pub fn person(user: &Account, uid: u32, root: &impl ImageRoot) -> Person {
     let path = PASSWD.parse().expect("the account files' paths are valid");
     let content = root.read(&path, ACCOUNT_FILE_MAX).unwrap_or_default();
-    let (name, found) = match user {
-        Account::Name(name) => (name.clone(), find(&content, name).and_then(|entry| entry.person())),
-        Account::Id(_) | Account::OwnerOf(_) => {
+    let named = user.name().and_then(|name| find(&content, name));
+    let (name, found) = match (user, named) {
+        (Account::Name(name), entry) => (name.clone(), entry.and_then(|entry| entry.person())),
+        (_, Some(entry)) => (String::from_utf8_lossy(entry.name).into_owned(), entry.person()),
+        (_, None) => {
             let found = entries(&content).filter(|entry| entry.id == uid).find_map(|entry| entry.person());
             (uid.to_string(), found)
         }
     };
-    found.unwrap_or_else(|| Person { name, home: "/".into(), shell: SHELL.into() })
+    let home = if name == ROOT { "/root" } else { "/" };
+    found.unwrap_or_else(|| Person { name, home: home.into(), shell: SHELL.into() })
 }
 
 /// Finds the groups that the image's files give the app's user: the primary one, and those that list it. `None` if its
@@ -155,9 +172,10 @@ pub fn groups_of(user: &Account, uid: u32, root: &impl ImageRoot) -> Option<(u32
         root.read(&path, ACCOUNT_FILE_MAX).unwrap_or_default()
     };
     let (passwd, group) = (read(PASSWD), read(GROUP));
-    let entry = match user {
-        Account::Name(name) => find(&passwd, name),
-        Account::Id(_) | Account::OwnerOf(_) => entries(&passwd).find(|entry| entry.id == uid),
+    let by_name = user.name().and_then(|name| find(&passwd, name));
+    let entry = match (user, by_name) {
+        (Account::Name(_), entry) | (_, entry @ Some(_)) => entry,
+        (_, None) => entries(&passwd).find(|entry| entry.id == uid),
     }?;
     let gid = std::str::from_utf8(entry.rest.first()?).ok()?.parse().ok().and_then(usable)?;
     let lists = |group: &Entry<'_>| {
@@ -220,17 +238,25 @@ fn resolve(
 ) -> Result<u32> {
     let failed = |why: String| Error::new(format!("{kind} {account}: {why}"));
     let id = match account {
-        Account::Id(id) => *id,
+        Account::Number(text, id) => {
+            let path = file.parse().expect("the account files' paths are valid");
+            let content = root.read(&path, ACCOUNT_FILE_MAX).unwrap_or_default();
+            find(&content, text).map_or(*id, |entry| entry.id)
+        }
         Account::OwnerOf(path) => pick(
             root.owner(path).map_err(|error| failed(format!("cannot read the image's {path}: {error}")))?,
         ),
         Account::Name(name) => {
             let path = file.parse().expect("the account files' paths are valid");
-            let content = root
-                .read(&path, ACCOUNT_FILE_MAX)
-                .map_err(|error| failed(format!("cannot read the image's {file}: {error}")))?;
-            let entry = find(&content, name);
-            entry.ok_or_else(|| failed(format!("not found in the image's {file}")))?.id
+            let content = match root.read(&path, ACCOUNT_FILE_MAX) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && name == ROOT => Vec::new(),
+                read => read.map_err(|error| failed(format!("cannot read the image's {file}: {error}")))?,
+            };
+            match find(&content, name) {
+                Some(entry) => entry.id,
+                None if name == ROOT => 0,
+                None => return Err(failed(format!("not found in the image's {file}"))),
+            }
         }
     };
     usable(id).ok_or_else(|| failed(format!("has the number {id}, which stands for \"none\"")))
@@ -265,7 +291,7 @@ mod tests {
         let user = |text: &str| resolve_user(&text.parse()?, &Root);
         assert_eq!(user("root"), Ok(0));
         assert_eq!(user("0day"), Ok(7));
-        assert_eq!(user("9"), Ok(9), "a number is never looked up");
+        assert_eq!((user("9"), user("10")), (Ok(1), Ok(10)), "a number is a name first");
         assert_eq!(user("/bin/x"), Ok(5));
         for bad in [
             "",
@@ -297,11 +323,33 @@ mod tests {
             ("half", "half", "/", "/bin/sh"),
             ("8", "toor", "/none", "/none"),
             ("4242", "4242", "/", "/bin/sh"),
+            ("9", "9", "/", "/bin/sh"),
         ] {
             let account = user.parse().unwrap();
             let found = person(&account, resolve_user(&account, &Root).unwrap(), &Root);
             assert_eq!(found, Person { name: name.into(), home: home.into(), shell: shell.into() }, "{user}");
         }
+    }
+
+    #[test]
+    fn root_needs_no_files() {
+        struct Nothing;
+        impl ImageRoot for Nothing {
+            fn read(&self, _: &AbsolutePath, _: u64) -> io::Result<Vec<u8>> {
+                Err(io::ErrorKind::NotFound.into())
+            }
+
+            fn owner(&self, _: &AbsolutePath) -> io::Result<(u32, u32)> {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        }
+        let root: Account = "root".parse().unwrap();
+        assert_eq!((resolve_user(&root, &Nothing), resolve_group(&root, &Nothing)), (Ok(0), Ok(0)));
+        let expected = Person { name: "root".into(), home: "/root".into(), shell: "/bin/sh".into() };
+        assert_eq!(person(&root, 0, &Nothing), expected);
+        assert!(resolve_user(&"nobody".parse().unwrap(), &Nothing).is_err());
+        // A group file that doesn't know it.
+        assert_eq!(resolve_group(&root, &WithGroups), Ok(0));
     }
 
     #[test]

@@ -74,12 +74,11 @@ fn in_data_dir(
     let mut manifest = manifest;
     // Locked until the pod refers to them.
     let _parts = add_dependencies(&importer, &mut acquired.images, &mut manifest, &named)?;
-    let copied = manifest.copied();
     let Assembled { staging, pod, manifest } = put_together(data_dir, &acquired.images, manifest, &named)?;
     interrupt.check()?;
     let trees = added.publish(acquired, &named)?;
     let mut laid = layout::lay_out(data_dir, &staging, &trees, &pod, layout, interrupt)?;
-    if copied::fill(&staging, &trees, &pod, &copied, interrupt)? {
+    if copied::fill(&staging, &trees, &pod, interrupt)? {
         laid.sync = Sync::FileSystem;
     }
     if let Some(init) = stage1_init {
@@ -219,8 +218,6 @@ fn put_together<'h>(
     for AcquiredTree { tree, rendered, shown, .. } in acquired.iter().filter(|image| image.is_app) {
         let image = Image::read(data_dir, tree, rendered.as_ref(), shown, named);
         let image = image.with_context(|| format!("image {shown}"))?;
-        let is_new = images.iter().all(|other| other.id != image.id);
-        ensure!(is_new, "image {shown}: {} is given twice: expected each image once", image.id);
         images.push(image);
     }
     let staging = Staging::create(data_dir)?;
@@ -233,7 +230,8 @@ fn put_together<'h>(
             bytes
         }
     };
-    let pod = assemble::check(staging.id(), &manifest, &images)?;
+    let (pod, warnings) = assemble::check(staging.id(), &manifest, &images)?;
+    warnings.iter().for_each(|warning| data_dir.listener.warn(warning));
     Ok(Assembled { staging, pod, manifest })
 }
 

@@ -59,7 +59,8 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Generates a manifest with one app for each image: of 0.8 if something is said that only that can say.
+/// Generates a manifest with one app for each image: of 0.8, unless all images are of 0.1 and nothing is said that only
+/// 0.8 can say.
 pub(crate) fn generate(
     id: PodId,
     images: &[Image<'_>],
@@ -68,7 +69,8 @@ pub(crate) fn generate(
 ) -> Result<Vec<u8>> {
     let names = names(images)?;
     warn_of_unused(images, described, listener);
-    if described.is_plain() {
+    // A manifest of 0.1 means what images of 0.1 do; it gives apps variables that 0.8 does not have.
+    if described.is_plain() && images.iter().all(|image| image.manifest.is_of_0_1) {
         let apps = names.into_iter().zip(images).map(|(name, image)| RuntimeApp {
             name,
             image_id: image.id,
@@ -93,16 +95,26 @@ pub(crate) fn generate(
         };
         let app = image::app_with(&image.tree.in_root(".")?, &overrides).map_err(anyhow::Error::from);
         let app = app.with_context(|| format!("image {}", image.shown))?;
-        apps.push(apps::Described { name, id: image.id, image: image.manifest.name.clone(), app, options });
+        let Image { id, manifest, .. } = image;
+        let (image, has_home) = (manifest.name.clone(), manifest.is_of_0_1);
+        apps.push(apps::Described { name, id: *id, image, app, options, has_home });
     }
     apps::pod_manifest(apps, &described.settings, &described.volumes)
 }
 
-/// Returns the apps' names, in the images' order.
+/// Returns the apps' names, in the images' order. An image that is given twice makes two apps.
 fn names<'i>(images: &'i [Image<'i>]) -> Result<Vec<AppName>> {
     let mut names: BTreeMap<AppName, &Image<'_>> = BTreeMap::new();
     let mut one = |image: &'i Image<'i>| {
-        let name = AppName::of_image(&image.manifest.name)?;
+        let mut name = AppName::of_image(&image.manifest.name)?;
+        // Of one image, each app has a number, from the second on.
+        let of_image = name.in_manifest();
+        for number in 2.. {
+            if names.get(&name).is_none_or(|other| other.id != image.id) {
+                break;
+            }
+            name = AppName::of_manifest(&format!("{of_image}-{number}"))?;
+        }
         if let Some(other) = names.insert(name.clone(), image) {
             let (one, two) = (&other.shown, &image.shown);
             return Err(anyhow::anyhow!(
@@ -143,15 +155,19 @@ pub(crate) fn check_images(manifest: &PodManifest, images: &[Image<'_>]) -> Resu
 }
 
 /// Assembles the pod as `/init` will, and checks each app against its image's tree.
-pub(crate) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<Pod> {
+///
+/// Returns the pod, and warnings about what only the images' trees tell.
+pub(crate) fn check(id: PodId, manifest: &[u8], images: &[Image<'_>]) -> Result<(Pod, Vec<String>)> {
     let manifest = Manifest::parse(manifest).context("the pod's manifest")?;
     let manifests = images.iter().map(|image| (image.id, image.manifest.clone())).collect();
     let pod = Pod::assemble(id, &manifest, &manifests)?;
+    let mut warnings = Vec::new();
     for app in &pod.apps {
         let image = images.iter().find(|image| image.id == app.image);
         let image = image.with_context(|| format!("image {} is not given", app.image))?;
         let root = image.tree.in_root(layout::IMAGE_ROOTFS)?;
-        check::check(app, &root).with_context(|| format!("app {}", app.name))?;
+        let hidden = check::check(app, &root).with_context(|| format!("app {}", app.name))?;
+        warnings.extend(hidden.into_iter().map(|warning| format!("app {}: {warning}", app.name)));
     }
-    Ok(pod)
+    Ok((pod, warnings))
 }

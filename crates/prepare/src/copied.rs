@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use pod::name::VolumeName;
-use pod::{App, Mount, Pod, Source, layout};
+use pod::{Mount, Pod, Source, layout};
 use store::copy;
 use store::staging::{Staging, open_below};
 use sys::Interrupt;
@@ -14,23 +14,17 @@ use sys::in_root::is_missing;
 
 use crate::layout::{Trees, make_all};
 
-/// Fills the volumes called `copied`, and those of apps that say so, in a pod's staging directory. Of several apps that
-/// have a volume, the first one's image counts. Tells whether there are any.
+/// Fills the volumes that begin so in a pod's staging directory. Of several apps that have a volume, the first one's image
+/// counts. Tells whether there are any.
 ///
 /// # Errors
 /// If an image has something else than a directory at a mount point, or the system fails.
-pub(crate) fn fill(
-    staging: &Staging<'_>,
-    trees: &Trees,
-    pod: &Pod,
-    copied: &BTreeSet<VolumeName>,
-    interrupt: &Interrupt,
-) -> Result<bool> {
+pub(crate) fn fill(staging: &Staging<'_>, trees: &Trees, pod: &Pod, interrupt: &Interrupt) -> Result<bool> {
     let mut seen = BTreeSet::new();
     let stage1 = open_below(staging, layout::STAGE1)?;
     for app in &pod.apps {
         for mount in &app.mounts {
-            let Some((name, path)) = own(app, mount, copied) else { continue };
+            let Some((name, path)) = own(mount) else { continue };
             if !seen.insert(path.clone()) {
                 continue;
             }
@@ -50,9 +44,10 @@ pub(crate) fn fill(
 }
 
 /// Returns a volume's name and its directory in stage1, if it is to be filled.
-fn own<'a>(app: &App, mount: &'a Mount, copied: &BTreeSet<VolumeName>) -> Option<(&'a VolumeName, String)> {
+fn own(mount: &Mount) -> Option<(&VolumeName, String)> {
     // One in memory begins empty at each start.
-    let Source::Empty { volume, app: owner, capacity: None, .. } = &mount.source else { return None };
-    let is_named = owner.is_none() && copied.contains(volume);
-    (is_named || app.copies_volumes).then(|| (volume, layout::volume(volume, owner.as_ref())))
+    let Source::Empty { volume, app, capacity: None, is_copied: true, .. } = &mount.source else {
+        return None;
+    };
+    Some((volume, layout::volume(volume, app.as_ref())))
 }

@@ -20,7 +20,7 @@ use report::Hint as _;
 use store::extract::Expected;
 use store::input::{InputFile, OpenError};
 use store::names::{NamedImage, Names};
-use store::{Acquired, DataDir, Importer, Selector, Tree, TreeKind};
+use store::{Acquired, DataDir, Importer, Labelled, Selector, Tree, TreeKind};
 
 use crate::pull::{Pulled, RemoteImage, shown};
 use crate::pulling::{Pulling, When};
@@ -252,5 +252,8 @@ fn with_id<'s>(image: OciImage, shown: String, id: Option<ImageId>) -> Result<Im
 
 /// Tells whether `text` can be an image's name in the store.
 fn is_name(text: &str) -> bool {
+    if let Some(labelled) = Labelled::parse(text) {
+        return labelled.name.parse::<pod::name::Identifier>().is_ok();
+    }
     text.parse::<pod::name::Identifier>().is_ok() || RegistryRef::parse(&format!("localhost/{text}")).is_ok()
 }

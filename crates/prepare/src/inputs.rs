@@ -2,7 +2,6 @@
 //! Inputs: everything that a request names, open and checked. Invariant: nothing has been written, and no file is looked
 //! up again.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -10,7 +9,7 @@ use pod::digest::Sha256;
 use pod::exec::Word;
 use pod::id::ImageId;
 use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
-use pod::name::{EnvName, VolumeName};
+use pod::name::EnvName;
 use pod::text::escape;
 
 use crate::apps::{AppOptions, MountSource, PodSettings, environment_file};
@@ -23,6 +22,7 @@ use archive::Limits;
 use image::MANIFEST_MAX;
 use image::stage1;
 use report::{Hint as _, told};
+use store::About as _;
 use store::input::InputFile;
 
 /// The inputs of a pod directory, open.
@@ -105,17 +105,6 @@ pub enum ManifestInput {
 }
 
 impl ManifestInput {
-    /// Returns the volumes that begin with what their images have, as far as a command line says so.
-    pub(crate) fn copied(&self) -> BTreeSet<VolumeName> {
-        match self {
-            Self::Generate(described) => {
-                let copied = described.volumes.iter().filter(|volume| volume.is_copied);
-                copied.map(|volume| volume.name.clone()).collect()
-            }
-            Self::Given(..) => BTreeSet::new(),
-        }
-    }
-
     /// Returns the images that the manifest names; none for a generated one, which takes the given images.
     pub fn named_images(&self) -> Vec<ImageId> {
         match self {
@@ -169,8 +158,8 @@ fn open_stage1(request: &Request) -> Result<(InputFile, Sha256)> {
 }
 
 fn read_manifest(path: &Path) -> Result<ManifestInput> {
-    let bytes = InputFile::open(path).context("pod manifest")?.read_all(MANIFEST_MAX)?;
     let about = || format!("pod manifest {}", escape(&path.to_string_lossy()));
+    let bytes = InputFile::open(path).context("pod manifest")?.read_all(MANIFEST_MAX).about(about)?;
     match Manifest::parse(&bytes).with_context(about)? {
         Manifest::Pod(manifest) => Ok(ManifestInput::Given(bytes, manifest)),
         Manifest::Runtime(_) => {

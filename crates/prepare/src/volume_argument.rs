@@ -19,8 +19,6 @@ pub struct VolumeArgument {
     pub name: VolumeName,
     /// The volume itself.
     pub volume: Volume,
-    /// Whether it begins with what the image has at its mount point.
-    pub is_copied: bool,
 }
 
 impl VolumeArgument {
@@ -38,10 +36,8 @@ impl VolumeArgument {
                 return Err(invalid("each field once"));
             }
         }
-        let kind = fields.remove("kind");
-        let is_copied = kind == Some("image");
-        let kind = match kind {
-            Some("image") => VolumeKind::Empty { ownership: Ownership::default(), capacity: None },
+        let kind = match fields.remove("kind") {
+            Some("image") => VolumeKind::Image,
             Some("host") => VolumeKind::Host {
                 source: fields
                     .remove("source")
@@ -73,7 +69,7 @@ impl VolumeArgument {
         let read_only = flag(fields.remove("readOnly"), false)
             .ok_or_else(|| invalid("readOnly=true or readOnly=false"))?;
         match fields.keys().next() {
-            None => Ok(Self { name, volume: Volume { kind, read_only }, is_copied }),
+            None => Ok(Self { name, volume: Volume { kind, read_only } }),
             Some(unknown) => Err(invalid(&format!("no field {} for this kind", escape(unknown)))),
         }
     }
@@ -96,19 +92,11 @@ mod tests {
     fn volumes() {
         let host = |source: &str, recursive, read_only| {
             let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive };
-            Ok(VolumeArgument {
-                name: "data".parse().unwrap(),
-                volume: Volume { kind, read_only },
-                is_copied: false,
-            })
+            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only } })
         };
         let empty = |mode, uid, gid| {
             let kind = VolumeKind::Empty { ownership: Ownership { mode, uid, gid }, capacity: None };
-            Ok(VolumeArgument {
-                name: "data".parse().unwrap(),
-                volume: Volume { kind, read_only: false },
-                is_copied: false,
-            })
+            Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only: false } })
         };
         let parse = VolumeArgument::parse;
         assert_eq!(parse("data,kind=host,source=/srv"), host("/srv", true, false));
@@ -118,12 +106,11 @@ mod tests {
             host("/srv", false, false)
         );
         assert_eq!(parse("data,kind=empty"), empty(0o755, 0, 0));
-        let copied = VolumeArgument { is_copied: true, ..empty(0o755, 0, 0).unwrap() };
-        assert_eq!(parse("data,kind=image"), Ok(copied));
+        assert_eq!(parse("data,kind=image").unwrap().volume.kind, VolumeKind::Image);
         assert_eq!(parse("data,kind=empty,mode=1777,uid=7,gid=8"), empty(0o1777, 7, 8));
         let sized = |text: &str| match parse(text).unwrap().volume.kind {
             VolumeKind::Empty { capacity, .. } => capacity.map(|all| (all.bytes(), all.inodes())),
-            VolumeKind::Host { .. } => None,
+            VolumeKind::Host { .. } | VolumeKind::Image => None,
         };
         assert_eq!(sized("data,kind=empty,size=64m"), Some((64 << 20, 16_384)));
         assert_eq!(sized("data,kind=empty,inodes=9,size=4096"), Some((4096, 9)));

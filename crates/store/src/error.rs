@@ -110,7 +110,11 @@ impl Display for Error {
             Self::NoImage(none) => none.fmt(f),
             Self::Ambiguous(selector, trees) => {
                 let ids: Vec<_> = trees.iter().map(ToString::to_string).collect();
-                write!(f, "{} could be {}: expected one image's id", selector.shown(), ids.join(" or "))
+                let (shown, ids) = (selector.shown(), ids.join(" or "));
+                write!(
+                    f,
+                    "{shown} could be several, {ids}: expected one image's id, or a name with its version"
+                )
             }
             Self::Mounted(mounted) => mounted.fmt(f),
             Self::Unguarded(error) => match error {

@@ -10,6 +10,7 @@
 //!
 //! A directory can be renamed, so the tree's id is in the file, too. Code that opens a tree compares the two.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pod::id::TreeId;
@@ -44,6 +45,15 @@ impl TreeKind {
     }
 }
 
+/// What an image calls itself, in its manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnName {
+    /// Its name.
+    pub name: Identifier,
+    /// Its labels, which tell images of one name apart.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// The description of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
@@ -54,6 +64,9 @@ pub struct Info {
     /// An image's name, as in its manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Identifier>,
+    /// An image's labels, as in its manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Size of all files' content, in bytes.
     pub size: u64,
     /// Number of objects in the tree.

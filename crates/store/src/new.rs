@@ -8,7 +8,6 @@ use std::io;
 
 use pod::id::{ImageId, TreeId};
 use pod::layout;
-use pod::name::Identifier;
 use rustix::fs::{AtFlags, statat};
 
 use crate::alias::{self, Alias};
@@ -16,7 +15,7 @@ use crate::data_dir::DataDir;
 use crate::error::{About as _, Error, Result};
 use crate::extract::Verified;
 use crate::fault::Fault;
-use crate::info::{Info, TreeKind, now};
+use crate::info::{Info, OwnName, TreeKind, now};
 use crate::recipe::{Recipe, Rendered};
 use crate::record::Sealed;
 use crate::staging::{Locked, Published, Staging, Sync};
@@ -29,10 +28,10 @@ use sys::Interrupt;
 /// How often publishing is tried again after another process has published the tree and it was then removed.
 const ATTEMPTS: usize = 16;
 
-/// Reads the name that an image has given itself, in the image's tree.
+/// Reads what an image calls itself, in the image's tree.
 ///
 /// This is a parameter because the store knows no image format.
-pub type NameOf = fn(&InRoot) -> Result<Identifier, Fault>;
+pub type NameOf = fn(&InRoot) -> Result<OwnName, Fault>;
 
 /// A new tree in staging.
 #[derive(Debug)]
@@ -170,12 +169,14 @@ impl New<'_> {
             TreeKind::Stage1 => None,
             TreeKind::Image | TreeKind::Rendered => Some((self.name_of)(&root)?),
         };
+        let (name, labels) = name.map(|own| (own.name, own.labels)).unzip();
         let record = statat(&self.staging, layout::TREE_RECORD, AtFlags::SYMLINK_NOFOLLOW)
             .about(|| "cannot examine the record")?;
         let info = Info {
             id: self.complete.id,
             kind: self.kind,
             name,
+            labels: labels.unwrap_or_default(),
             size: self.complete.size,
             objects: self.complete.objects,
             record: u64::try_from(record.st_size).unwrap_or_default(),

@@ -8,7 +8,7 @@ use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::info::{Info, TreeKind};
 use crate::names::Names;
-use crate::selector::{NoImage, Selector};
+use crate::selector::{Labelled, NoImage, Selector};
 use crate::tree::{Found, Tree, ids};
 
 /// How often an image is looked up again after it vanished before it could be opened.
@@ -50,7 +50,11 @@ fn candidates(data_dir: &DataDir, selector: &Selector) -> Result<Vec<TreeId>> {
                 return Ok(called);
             }
             let mut images = images(data_dir, ids(data_dir)?)?;
-            images.retain(|(_, info)| info.name.as_ref().is_some_and(|of_image| of_image.as_str() == name));
+            let labelled = Labelled::parse(name);
+            images.retain(|(_, info)| {
+                let is_name = info.name.as_ref().is_some_and(|of_image| of_image.as_str() == name);
+                is_name || labelled.as_ref().is_some_and(|labelled| labelled.is(info))
+            });
             images
         }
     };

@@ -4,6 +4,7 @@
 use pod::id::ImageId;
 use pod::text::escape;
 
+use crate::info::Info;
 use report::Advice;
 
 const SHA256: &str = "sha256-";
@@ -15,8 +16,40 @@ pub enum Selector {
     Id(ImageId),
     /// `sha256-` and the first digits of an id.
     Prefix(String),
-    /// The image's name.
+    /// The image's name, maybe with labels: `NAME:VERSION`, `NAME,LABEL=VALUE…`.
     Name(String),
+}
+
+/// A name and the labels that tell an image from others of this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The labels, at least one.
+    pub labels: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Labelled<'a> {
+    /// Parses `NAME:VERSION`, `NAME,LABEL=VALUE…` or both; `None` if it is neither.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.split(',');
+        let first = parts.next()?;
+        let (name, version) = match first.rsplit_once(':') {
+            Some((name, version)) if !version.is_empty() && !version.contains('/') => (name, Some(version)),
+            _ => (first, None),
+        };
+        let mut labels: Vec<_> = version.map(|version| ("version", version)).into_iter().collect();
+        for part in parts {
+            labels.push(part.split_once('=')?);
+        }
+        (!name.is_empty() && !labels.is_empty()).then_some(Self { name, labels })
+    }
+
+    /// Tells whether this means the image of this info.
+    pub fn is(&self, info: &Info) -> bool {
+        let has = |(label, value): &(&str, &str)| info.labels.get(*label).is_some_and(|found| found == value);
+        info.name.as_ref().is_some_and(|name| name.as_str() == self.name) && self.labels.iter().all(has)
+    }
 }
 
 impl Selector {
@@ -65,6 +98,17 @@ impl Advice for NoImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_may_have_labels() {
+        let parse = |text| Labelled::parse(text).map(|found| (found.name, found.labels));
+        assert_eq!(parse("a.b/c:2"), Some(("a.b/c", vec![("version", "2")])));
+        assert_eq!(parse("a,version=2,os=linux"), Some(("a", vec![("version", "2"), ("os", "linux")])));
+        assert_eq!(parse("a:1,x="), Some(("a", vec![("version", "1"), ("x", "")])));
+        for none in ["a", "", ":2", "a:", "a,", "a,b", "localhost:5000/a", ",version=1"] {
+            assert_eq!(parse(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn ids_and_their_beginnings_are_told_from_names() {

@@ -46,13 +46,13 @@ fn open_one(mount: &Mount, users: &Users, shelf: &Shelf) -> Result<Volume> {
             let tree = clone_tree_at(source, submounts).with_context(|| format!("source {path}"))?;
             (tree, Depth::All)
         }
-        Source::Empty { volume, app, ownership, capacity: Some(capacity) } => {
+        Source::Empty { volume, app, ownership, capacity: Some(capacity), .. } => {
             let make = || in_memory(*capacity, *ownership, users.root());
             let tree = shelf.copy(&layout::volume(volume, app.as_ref()), make)?;
             maker = Some(fstat(&tree)?.st_uid.wrapping_sub(ownership.uid));
             (tree, Depth::One)
         }
-        Source::Empty { volume, app, ownership, capacity: None } => {
+        Source::Empty { volume, app, ownership, capacity: None, .. } => {
             let directory = own_directory(&layout::volume(volume, app.as_ref()), *ownership)
                 .with_context(|| format!("volume {volume} of kind empty"))?;
             (clone_tree_at(directory, Submounts::No)?, Depth::One)

@@ -109,7 +109,7 @@ fn of_root(root: &Root) -> Vec<String> {
         let source = match source {
             Source::Host { path, recursive: true } => path.to_string(),
             Source::Host { path, recursive: false } => format!("{path} without what is mounted below it"),
-            Source::Empty { volume, app, ownership: Ownership { mode, uid, gid }, capacity } => {
+            Source::Empty { volume, app, ownership: Ownership { mode, uid, gid }, capacity, .. } => {
                 let own = if app.is_some() { " of its own" } else { "" };
                 let memory = capacity.map(|capacity| format!(", {}", in_memory(capacity)));
                 format!("empty volume {volume}{own}, {mode:04o} {uid}:{gid}{}", memory.unwrap_or_default())

@@ -75,6 +75,19 @@ impl Rootfs {
         self
     }
 
+    /// Adds one more program of busybox's.
+    #[must_use]
+    pub fn with_applet(self, name: &str) -> Self {
+        self.with(&format!("usr/bin/{name}"), Node::Link("busybox".into()))
+    }
+
+    /// Takes a node out of the tree.
+    #[must_use]
+    pub fn without(mut self, path: &str) -> Self {
+        self.0.remove(Path::new(path));
+        self
+    }
+
     fn insert(&mut self, path: &Path, node: Node, owner: u32) {
         for parent in path.ancestors().skip(1).filter(|parent| *parent != Path::new("")) {
             self.0.entry(parent.to_owned()).or_insert((Node::Directory(0o755), 0));

@@ -94,14 +94,14 @@ pub fn not_honoured(tree: &InRoot) -> Result<Vec<String>> {
     Ok(checks.then(|| "its health check is not run".to_owned()).into_iter().collect())
 }
 
-/// Returns the labels of a tree's image; none for an image that is no OCI image.
+/// Returns the labels of a tree's image; `None` for an image that is no OCI image.
 ///
 /// # Errors
 /// If the configuration in the tree can't be read.
-pub fn labels(tree: &InRoot) -> Result<BTreeMap<String, String>> {
+pub fn labels(tree: &InRoot) -> Result<Option<BTreeMap<String, String>>> {
     match tree.read_file(CONFIG, DOCUMENT_MAX) {
-        Err(error) if is_missing(&error) => Ok(BTreeMap::new()),
-        read => Ok(Config::parse(CONFIG, &read?)?.config.labels),
+        Err(error) if is_missing(&error) => Ok(None),
+        read => Ok(Some(Config::parse(CONFIG, &read?)?.config.labels)),
     }
 }
 

@@ -26,6 +26,7 @@ use serde::Deserialize;
 
 use super::pairs::Pairs;
 use crate::error::{Error, Result};
+use crate::name::Identifier;
 use crate::signal::Signal;
 use crate::text::escape;
 
@@ -52,7 +53,7 @@ const KNOWN: [&str; 8] =
 pub const TIMEOUT_MAX: u32 = 86_400;
 
 /// The annotations that Gantry reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Pairs")]
 pub struct Annotations {
     /// How long an app has to end after SIGTERM, in seconds.
@@ -71,6 +72,9 @@ pub struct Annotations {
     pub mount_points: Option<MountPoints>,
     /// Whose users an app's users are.
     pub users: Option<Users>,
+    /// The first one of Gantry's namespace that this version does not know. An image with one can be kept, and made no pod
+    /// of.
+    pub unknown: Option<String>,
 }
 
 /// Whose users an app's users are.
@@ -155,8 +159,63 @@ impl Annotations {
             home: self.home.or(other.home),
             mount_points: self.mount_points.or(other.mount_points),
             users: self.users.or(other.users),
+            unknown: self.unknown.or(other.unknown),
         }
     }
+}
+
+impl Annotations {
+    /// Checks that all of Gantry's namespace are known.
+    ///
+    /// # Errors
+    /// Fails with the first one that is not.
+    pub(crate) fn check_known(&self) -> Result<()> {
+        match &self.unknown {
+            None => Ok(()),
+            Some(name) => {
+                let (name, known) = (escape(name), KNOWN.join(", "));
+                Err(Error::new(format!("unknown annotation {name}: expected one of {known}")))
+            }
+        }
+    }
+}
+
+/// Returns what an annotation of the specification's has to be, if it is something else (appc spec, image manifest,
+/// annotations).
+fn expected(name: &str, value: &str) -> Option<&'static str> {
+    match name {
+        "created" if !is_date(value) => Some("a date of RFC 3339, such as 2014-10-27T19:32:27Z"),
+        "homepage" | "documentation" if !is_url(value) => Some("an URL of http or https"),
+        _ => None,
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or(text.strip_prefix("https://"));
+    rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_graphic() || byte >= 0x80))
+}
+
+/// Tells whether a text is a date and time of RFC 3339, section 5.6.
+fn is_date(text: &str) -> bool {
+    let Some((date, time)) = text.split_once(['T', 't']) else { return false };
+    let numbers = |text: &str, at: char, widths: &[usize], most: &[u32]| {
+        let parts: Vec<_> = text.split(at).collect();
+        let is_number = |((part, width), most): ((&&str, &usize), &u32)| {
+            part.len() == *width
+                && part.bytes().all(|byte| byte.is_ascii_digit())
+                && part.parse::<u32>().is_ok_and(|number| number <= *most)
+        };
+        parts.len() == widths.len() && parts.iter().zip(widths).zip(most).all(is_number)
+    };
+    let is_day =
+        numbers(date, '-', &[4, 2, 2], &[9999, 12, 31]) && !date.ends_with("-00") && &date[5..7] != "00";
+    let zone = time.find(['Z', 'z', '+']).or_else(|| time.rfind('-'));
+    let Some((clock, zone)) = zone.and_then(|at| time.split_at_checked(at)) else { return false };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let is_fraction = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let is_zone = matches!(zone, "Z" | "z")
+        || zone.get(1..).is_some_and(|offset| numbers(offset, ':', &[2, 2], &[23, 59]));
+    is_day && numbers(clock, ':', &[2, 2, 2], &[23, 59, 60]) && is_fraction && is_zone
 }
 
 impl TryFrom<Pairs> for Annotations {
@@ -166,8 +225,9 @@ impl TryFrom<Pairs> for Annotations {
         let mut all = Self::default();
         let mut seen = BTreeSet::new();
         for (name, value) in pairs.0 {
-            let invalid =
-                |expected: String| Error::new(format!("annotation {name} is {}: {expected}", escape(&value)));
+            let invalid = |expected: String| {
+                Error::new(format!("annotation {} is {}: {expected}", escape(&name), escape(&value)))
+            };
             let seconds = || {
                 let seconds = value.parse().ok().filter(|seconds| (1..=TIMEOUT_MAX).contains(seconds));
                 seconds.ok_or_else(|| invalid(format!("expected whole seconds from 1 to {TIMEOUT_MAX}")))
@@ -197,12 +257,15 @@ impl TryFrom<Pairs> for Annotations {
                     let users = Users::named(&value);
                     all.users = Some(users.ok_or_else(|| invalid("expected own, shared or host".into()))?);
                 }
-                own if own.starts_with(NAMESPACE) => {
-                    let (name, known) = (escape(own), KNOWN.join(", "));
-                    return Err(Error::new(format!("unknown annotation {name}: expected one of {known}")));
+                own if own.starts_with(NAMESPACE) => drop(all.unknown.get_or_insert(own.to_owned())),
+                _ => {
+                    if let Some(expected) = expected(&name, &value) {
+                        return Err(invalid(format!("expected {expected}")));
+                    }
                 }
-                _ => {}
             }
+            let valid = name.parse::<Identifier>();
+            valid.map_err(|error| error.within(format_args!("annotation {}", escape(&name))))?;
             if seen.contains(&name) {
                 return Err(Error::new(format!("two annotations {}: expected at most one", escape(&name))));
             }
@@ -235,7 +298,7 @@ mod tests {
             json!([{"name": "gantry/stop-timeout", "value": "30"}, {"name": "gantry/post-stop-timeout", "value": "120"},
                    {"name": "gantry/restart", "value": "on-failure"},
                    {"name": "authors", "value": "x"}]),
-            json!({"gantry/stop-timeout": "30", "gantry/post-stop-timeout": "120", "gantry/restart": "on-failure", "Created": ""}),
+            json!({"gantry/stop-timeout": "30", "gantry/post-stop-timeout": "120", "gantry/restart": "on-failure", "authors": ""}),
         ] {
             assert_eq!(from_value::<Annotations>(annotations).unwrap(), expected);
         }
@@ -253,7 +316,7 @@ mod tests {
             ..Annotations::default()
         };
         assert_eq!(from_value::<Annotations>(said).unwrap(), expected);
-        assert_eq!(Annotations::default().over(expected), expected);
+        assert_eq!(Annotations::default().over(expected.clone()), expected);
         for name in ["gantry/stop-signal", "gantry/groups", "gantry/home", "gantry/mount-points"] {
             assert!(from_value::<Annotations>(json!({name: "x"})).unwrap_err().to_string().contains(name));
         }
@@ -269,6 +332,53 @@ mod tests {
     }
 
     #[test]
+    fn those_that_a_newer_version_knows_are_kept_in_mind() {
+        let read = from_value::<Annotations>(json!({"gantry/restrat": "no", "a": ""})).unwrap();
+        assert_eq!(read.unknown.as_deref(), Some("gantry/restrat"));
+        assert!(read.check_known().unwrap_err().to_string().contains("\"gantry/restrat\""));
+    }
+
+    #[test]
+    fn the_specifications_own_are_what_it_says() {
+        for (name, good, bad) in [
+            (
+                "created",
+                &["2014-10-27T19:32:27.67021798Z", "2014-10-27t19:32:27+02:00", "2016-12-31T23:59:60-00:30"]
+                    [..],
+                &[
+                    "",
+                    "garbage",
+                    "2014-10-27",
+                    "2014-13-27T19:32:27Z",
+                    "2014-00-27T19:32:27Z",
+                    "2014-10-27T19:32:27",
+                    "2014-10-27T19:32:27.Z",
+                    "2014-10-27T19:32Z",
+                    "+014-10-27T19:32:27Z",
+                    "2014-10-27T19:32:27+2:00",
+                ][..],
+            ),
+            (
+                "homepage",
+                &["http://example.com", "https://example.com/a?b"],
+                &["", "ftp://x", "example.com", "http://a b"],
+            ),
+            ("documentation", &["https://example.com"], &["x"]),
+        ] {
+            for value in good {
+                assert!(from_value::<Annotations>(json!({name: value})).is_ok(), "{name} {value}");
+            }
+            for value in bad {
+                let error = from_value::<Annotations>(json!({name: value})).unwrap_err().to_string();
+                assert!(error.contains(name), "{error}");
+            }
+        }
+        assert!(
+            from_value::<Annotations>(json!({"Upper": ""})).unwrap_err().to_string().contains("\"Upper\"")
+        );
+    }
+
+    #[test]
     fn what_is_ours_is_checked() {
         let bad = |pairs: Value| assert!(from_value::<Annotations>(pairs.clone()).is_err(), "{pairs}");
         for value in ["0", "86401", "-1", "1s", ""] {
@@ -276,7 +386,6 @@ mod tests {
             bad(json!({"gantry/post-stop-timeout": value}));
         }
         bad(json!({"gantry/restart": "sometimes"}));
-        bad(json!({"gantry/restrat": "no"}));
         bad(json!({"gantry/users": "private"}));
         bad(json!([{"name": "a", "value": ""}, {"name": "a", "value": ""}]));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The image manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -41,14 +41,17 @@ pub struct ImageManifest {
     pub dependencies: Vec<Dependency>,
     /// The only paths that its tree has; empty if it has all of its files and of its dependencies'.
     pub path_whitelist: Vec<AbsolutePath>,
+    /// Whether it is of appc 0.1.
+    pub is_of_0_1: bool,
 }
 
 /// How an app runs, as defined by its image, or by a pod manifest instead.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppSpec {
-    /// The program and its arguments.
-    pub exec: Exec,
+    /// The program and its arguments; an image may leave it to the pod, as appc's own tools do.
+    #[serde(default, deserialize_with = "program")]
+    pub exec: Option<Exec>,
     /// The user it runs as.
     pub user: Account,
     /// Its primary group.
@@ -59,7 +62,7 @@ pub struct AppSpec {
     /// Its working directory.
     #[serde(default)]
     pub working_directory: Option<AbsolutePath>,
-    /// Its environment, in order; of equal names the last one counts.
+    /// Its environment, in order; each name is there once.
     #[serde(default, deserialize_with = "environment")]
     pub environment: Vec<(EnvName, Word)>,
     /// The handlers that run before and after it.
@@ -193,8 +196,9 @@ impl TryFrom<Raw> for ImageManifest {
             raw.app.iter().try_for_each(AppSpec::check_0_8)?;
             raw.dependencies.iter().try_for_each(|dependency| dependency.image_name.check_0_8())?;
         }
+        let is_of_0_1 = raw.ac_version.has_looser_names();
         let Raw { name, labels, app, annotations, dependencies, path_whitelist, .. } = raw;
-        Ok(Self { name, labels, app, annotations, dependencies, path_whitelist })
+        Ok(Self { name, labels, app, annotations, dependencies, path_whitelist, is_of_0_1 })
     }
 }
 
@@ -222,12 +226,27 @@ impl TryFrom<Vec<RawHandler>> for EventHandlers {
     }
 }
 
-/// Reads labels by name; each name may occur only once.
+/// Reads a program; an empty list is none.
+fn program<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Exec>, D::Error> {
+    let words: Vec<Word> = or_null(deserializer)?;
+    if words.is_empty() { Ok(None) } else { words.try_into().map(Some).map_err(serde::de::Error::custom) }
+}
+
+/// Reads labels by name; each name may occur only once, and none is `name`, which the image has itself (appc spec, image
+/// manifest, labels).
 pub(super) fn labels<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     let mut labels = BTreeMap::new();
     for (name, value) in or_null::<D, Pairs>(deserializer)?.0 {
+        let valid =
+            name.parse::<Identifier>().map_err(|error| error.within(format_args!("label {}", escape(&name))));
+        valid.map_err(serde::de::Error::custom)?;
+        if name == "name" {
+            return Err(serde::de::Error::custom(
+                "label \"name\": expected the image's name in the field of that name",
+            ));
+        }
         if labels.contains_key(&name) {
             return Err(serde::de::Error::custom(format!("duplicate label {}", escape(&name))));
         }
@@ -255,12 +274,16 @@ fn gids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D
 
 /// Reads the list of 0.8 or the map of 0.1.
 fn environment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<(EnvName, Word)>, D::Error> {
-    or_null::<D, Pairs>(deserializer)?
-        .0
-        .into_iter()
-        .map(|(name, value)| Ok((name.try_into()?, value.try_into()?)))
-        .collect::<Result<_>>()
-        .map_err(serde::de::Error::custom)
+    let mut seen = BTreeSet::new();
+    let one = |(name, value): (String, String)| {
+        if !seen.insert(name.clone()) {
+            let name = escape(&name);
+            return Err(Error::new(format!("environment has two variables {name}: expected each once")));
+        }
+        Ok((name.try_into()?, value.try_into()?))
+    };
+    let pairs = or_null::<D, Pairs>(deserializer)?.0.into_iter();
+    pairs.map(one).collect::<Result<_>>().map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

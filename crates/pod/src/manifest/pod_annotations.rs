@@ -42,7 +42,9 @@ impl TryFrom<Pairs> for PodAnnotations {
                 seen.push(name);
             }
         }
-        Ok(Self { of_apps: Pairs(rest).try_into()?, network })
+        let of_apps: Annotations = Pairs(rest).try_into()?;
+        of_apps.check_known()?;
+        Ok(Self { of_apps, network })
     }
 }
 
@@ -59,7 +61,7 @@ mod tests {
         let read: PodAnnotations = from_value(said.clone()).unwrap();
         assert_eq!(read.network.mode, Mode::None);
         assert_eq!(read.restart, Some(crate::manifest::Restart::Always));
-        assert!(from_value::<Annotations>(said).is_err());
+        assert!(from_value::<Annotations>(said).unwrap().check_known().is_err());
         let twice = json!([{"name": "gantry/net", "value": "none"}, {"name": "gantry/net", "value": "host"}]);
         assert!(from_value::<PodAnnotations>(twice).is_err());
         assert!(from_value::<PodAnnotations>(json!({"gantry/nett": "none"})).is_err());

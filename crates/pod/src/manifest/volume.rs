@@ -30,6 +30,9 @@ pub enum VolumeKind {
         /// Whether mounts below it are included.
         recursive: bool,
     },
+    /// A directory of the pod's own that begins with what the image has at the mount point: content, owner, mode. Of
+    /// several apps that have it, the first one's image counts. It is filled when the pod is prepared.
+    Image,
     /// A directory of the pod's own, empty at first.
     Empty {
         /// Its permissions, user and group.
@@ -180,9 +183,16 @@ impl Raw {
                 };
                 VolumeKind::Empty { ownership, capacity }
             }
+            "image" => {
+                let Self { source, mode, uid, gid, .. } = &self;
+                if source.is_some() || mode.is_some() || uid.is_some() || gid.is_some() {
+                    return Err(Error::new("kind image has a source, mode or owner: expected the image's"));
+                }
+                VolumeKind::Image
+            }
             other => {
                 return Err(Error::new(format!(
-                    "unknown volume kind {}: expected host or empty",
+                    "unknown volume kind {}: expected host, empty or image",
                     escape(other)
                 )));
             }
@@ -201,6 +211,7 @@ impl From<RuntimeVolume> for Raw {
                 recursive: (!recursive).then_some(false),
                 ..raw
             },
+            VolumeKind::Image => Self { kind: "image".into(), ..raw },
             VolumeKind::Empty { ownership: Ownership { mode, uid, gid }, capacity } => Self {
                 kind: "empty".into(),
                 mode: Some(format!("{mode:04o}")),
@@ -235,6 +246,7 @@ mod tests {
                 json!({"kind": "host", "source": "/a", "readOnly": false, "recursive": false}),
                 VolumeKind::Host { source: "/a".parse().unwrap(), recursive: false },
             ),
+            (json!({"kind": "image", "readOnly": true}), VolumeKind::Image),
             (
                 json!({"kind": "empty", "readOnly": false, "mode": "1777", "uid": 1, "gid": 2}),
                 empty((0o1777, 1, 2), None),
@@ -266,6 +278,8 @@ mod tests {
             json!({"kind": "host", "source": ""}),
             json!({"kind": "host", "source": "a"}),
             json!({"kind": "tmpfs"}),
+            json!({"kind": "image", "source": "/srv"}),
+            json!({"kind": "image", "mode": "0755"}),
             json!({"kind": "empty", "mode": "rwx"}),
             json!({"kind": "empty", "mode": "+755"}),
             json!({"kind": "empty", "mode": "10000"}),

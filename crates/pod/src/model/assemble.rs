@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::mounts::{self, Volumes};
 use super::ports::HostPorts;
-use super::{App, Pod};
+use super::{App, Mount, Pod, Source};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::id::{ImageId, PodId};
@@ -86,16 +86,16 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
     for RuntimeApp { name, image_id, isolators, annotations } in &manifest.apps {
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
-        let users = users(*annotations, *manifest.annotations).map_err(within(name))?;
-        let annotations =
-            annotations.over(*manifest.annotations).over(spec.annotations).over(image.annotations);
-        let mut app = app(name, *image_id, spec, annotations);
+        let users = users(annotations, &manifest.annotations).map_err(within(name))?;
+        let annotations = all(annotations, &manifest.annotations, spec, image).map_err(within(name))?;
+        let mut app = app(name, *image_id, spec, &annotations).map_err(within(name))?;
         app.names_user = true;
         app.users = users;
         app.isolators = isolators.clone().over(&app.isolators);
         check_seccomp(&app, image).map_err(within(name))?;
-        app.mounts =
-            mounts::place(name, &points(spec, annotations, &volumes), &volumes, &[]).map_err(within(name))?;
+        let points = points(spec, &annotations, &volumes);
+        app.mounts = mounts::place(name, &points, &volumes, &[], &mut pod.warnings).map_err(within(name))?;
+        copy(&mut app.mounts, &annotations);
         app.sockets = super::ports::sockets(&spec.ports, &mut HostPorts::none()).map_err(within(name))?;
         pod.apps.push(app);
     }
@@ -118,15 +118,16 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
         let image = image_of(&id.id, images)?;
         id.check(image).map_err(within(name))?;
         let spec = own.as_ref().map_or_else(|| image_app(image), Ok)?;
-        let users = users(*annotations, *manifest.annotations).map_err(within(name))?;
-        let annotations =
-            annotations.over(*manifest.annotations).over(spec.annotations).over(image.annotations);
-        let mut app = app(name, id.id, spec, annotations);
+        let users = users(annotations, &manifest.annotations).map_err(within(name))?;
+        let annotations = all(annotations, &manifest.annotations, spec, image).map_err(within(name))?;
+        let mut app = app(name, id.id, spec, &annotations).map_err(within(name))?;
         check_seccomp(&app, image).map_err(within(name))?;
         app.read_only_root = *read_only_root;
         app.users = users;
-        app.mounts = mounts::place(name, &points(spec, annotations, &volumes), &volumes, named)
-            .map_err(within(name))?;
+        let points = points(spec, &annotations, &volumes);
+        app.mounts =
+            mounts::place(name, &points, &volumes, named, &mut pod.warnings).map_err(within(name))?;
+        copy(&mut app.mounts, &annotations);
         app.sockets = super::ports::sockets(&spec.ports, &mut ports).map_err(within(name))?;
         pod.apps.push(app);
     }
@@ -169,11 +170,17 @@ impl Pod {
 }
 
 /// Returns an app as its spec and all of its annotations define it, without what depends on the rest of the pod.
-fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: Annotations) -> App {
-    App {
+///
+/// # Errors
+/// Fails if nothing says which program it runs.
+fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: &Annotations) -> Result<App> {
+    let exec = spec.exec.clone().ok_or_else(|| {
+        Error::new("no program: expected an \"exec\" in the image's manifest or in the pod's, or --exec")
+    })?;
+    Ok(App {
         name: name.clone(),
         image: image_id,
-        exec: spec.exec.clone(),
+        exec,
         user: spec.user.clone(),
         group: spec.group.clone(),
         supplementary_gids: spec.supplementary_gids.clone(),
@@ -186,7 +193,6 @@ fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: Annotatio
         post_stop: spec.event_handlers.post_stop.clone(),
         read_only_root: false,
         mounts: Vec::new(),
-        copies_volumes: annotations.mount_points == Some(MountPoints::Copied),
         sockets: Vec::new(),
         isolators: spec.isolators.clone(),
         restart: annotations.restart.unwrap_or_default(),
@@ -194,6 +200,25 @@ fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: Annotatio
         stop_timeout: annotations.stop_timeout,
         post_stop_timeout: annotations.post_stop_timeout,
         users: Users::default(),
+    })
+}
+
+/// Returns all annotations about an app: its own, the pod's, those of its spec and its image's.
+fn all(own: &Annotations, pods: &Annotations, spec: &AppSpec, image: &ImageManifest) -> Result<Annotations> {
+    let of_image = spec.annotations.clone().over(image.annotations.clone());
+    let all = own.clone().over(pods.clone()).over(of_image);
+    all.check_known().map(|()| all)
+}
+
+/// Lets empty volumes on disk begin with what the image has, where an annotation says so.
+fn copy(mounts: &mut [Mount], annotations: &Annotations) {
+    if annotations.mount_points != Some(MountPoints::Copied) {
+        return;
+    }
+    for mount in mounts {
+        if let Source::Empty { capacity: None, is_copied, .. } = &mut mount.source {
+            *is_copied = true;
+        }
     }
 }
 
@@ -201,7 +226,7 @@ fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: Annotatio
 /// An image doesn't decide that.
 ///
 /// The host's users are the whole pod's or nobody's.
-fn users(own: Annotations, all: Annotations) -> Result<Users> {
+fn users(own: &Annotations, all: &Annotations) -> Result<Users> {
     match (own.users, all.users.unwrap_or_default()) {
         (None | Some(Users::Host), Users::Host) => Ok(Users::Host),
         (Some(_), Users::Host) => Err(Error::new(
@@ -216,7 +241,7 @@ fn users(own: Annotations, all: Annotations) -> Result<Users> {
 
 /// Returns an app's mount points. Those that may be left without volumes, and are, are no mount points: the app has the
 /// image's own directory there, with all that the image has in it.
-fn points(spec: &AppSpec, annotations: Annotations, volumes: &mounts::Volumes) -> Vec<MountPoint> {
+fn points(spec: &AppSpec, annotations: &Annotations, volumes: &mounts::Volumes) -> Vec<MountPoint> {
     let may_be_bare = annotations.mount_points.is_some();
     let has_volume = |point: &&MountPoint| !may_be_bare || volumes.contains_key(&point.name);
     spec.mount_points.iter().filter(has_volume).cloned().collect()

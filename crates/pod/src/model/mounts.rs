@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Mount, Source};
 use crate::error::{Error, Result};
-use crate::manifest::{MountPoint, PodMount, PodVolume, Volume, VolumeKind};
+use crate::manifest::{MountPoint, Ownership, PodMount, PodVolume, Volume, VolumeKind};
 use crate::name::{AppName, VolumeName};
 use crate::path::AbsolutePath;
 
@@ -25,12 +25,14 @@ pub(super) fn add_volume(volumes: &mut Volumes, name: &VolumeName, volume: &Volu
     }
 }
 
-/// Places the volumes: at the mounts that the pod names, and at the app's mount points that have no such mount.
+/// Places the volumes: at the mounts that the pod names, and at the app's mount points that have no such mount. A mount
+/// point without a volume gets an empty one of the app's own, with a warning.
 pub(super) fn place(
     app: &AppName,
     points: &[MountPoint],
     volumes: &Volumes,
     named: &[PodMount],
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Mount>> {
     let (mut placed, mut own) = (Vec::new(), Volumes::new());
     for PodMount { volume: name, path, app_volume } in named {
@@ -50,12 +52,19 @@ pub(super) fn place(
     }
     for point in points.iter().filter(|point| !named.iter().any(|mount| mount.path == point.path)) {
         let MountPoint { name, path, read_only } = point;
-        let volume = volumes.get(name).ok_or_else(|| {
-            Error::new(format!(
-                "mount point {name} at {path} has no volume: expected --volume {name},kind=host,source=PATH"
-            ))
-        })?;
-        placed.push(mount(name, None, volume, path, *read_only));
+        if let Some(volume) = volumes.get(name) {
+            placed.push(mount(name, None, volume, path, *read_only));
+            continue;
+        }
+        let volume = own.entry(name.clone()).or_insert_with(|| {
+            warnings.push(format!(
+                "app {app}: mount point {name} at {path} has no volume: it gets an empty volume, and what the image has \
+                 there is hidden; expected --volume {name},kind=empty, kind=image or kind=host,source=PATH"
+            ));
+            let kind = VolumeKind::Empty { ownership: Ownership::default(), capacity: None };
+            Volume { kind, read_only: false }
+        });
+        placed.push(mount(name, Some(app), volume, path, *read_only));
     }
     let targets: Vec<_> = placed.iter().map(|mount| mount.target.clone()).collect();
     check_targets(&targets)?;
@@ -79,16 +88,19 @@ fn mount(
     target: &AbsolutePath,
     read_only: bool,
 ) -> Mount {
+    let empty = |ownership, capacity, is_copied| Source::Empty {
+        volume: name.clone(),
+        app: app.cloned(),
+        ownership,
+        capacity,
+        is_copied,
+    };
     let source = match &volume.kind {
         VolumeKind::Host { source, recursive } => {
             Source::Host { path: source.clone(), recursive: *recursive }
         }
-        VolumeKind::Empty { ownership, capacity } => Source::Empty {
-            volume: name.clone(),
-            app: app.cloned(),
-            ownership: *ownership,
-            capacity: *capacity,
-        },
+        VolumeKind::Image => empty(Ownership::default(), None, true),
+        VolumeKind::Empty { ownership, capacity } => empty(*ownership, *capacity, false),
     };
     Mount { source, target: target.clone(), read_only: read_only || volume.read_only }
 }

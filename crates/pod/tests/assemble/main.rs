@@ -181,7 +181,7 @@ fn a_mount_can_have_a_volume_of_its_own() {
     let host = |path: &str, recursive| Source::Host { path: path.parse().unwrap(), recursive };
     let ownership = Ownership { mode: 0o700, uid: 0, gid: 0 };
     let (volume, whose) = ("v".parse().unwrap(), "a".parse().unwrap());
-    let empty_one = Source::Empty { volume, app: Some(whose), ownership, capacity: None };
+    let empty_one = Source::Empty { volume, app: Some(whose), ownership, capacity: None, is_copied: false };
     let found: Vec<_> = mounts.iter().map(|mount| (&mount.source, mount.read_only)).collect();
     let expected = [
         (&host("/pods", true), false),

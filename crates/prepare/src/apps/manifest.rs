@@ -36,6 +36,8 @@ pub(crate) struct Described<'a> {
     /// The app of its image, with the program and the arguments that it is to have.
     pub(crate) app: Option<Value>,
     pub(crate) options: &'a AppOptions,
+    /// Whether it has a HOME in its environment, as in a pod of 0.1.
+    pub(crate) has_home: bool,
 }
 
 /// Returns the manifest, as JSON with a newline at its end.
@@ -116,7 +118,7 @@ fn hex(address: &IpAddr) -> String {
     }
 }
 
-fn one(Described { name, id, image, app, options }: Described<'_>) -> Result<Value> {
+fn one(Described { name, id, image, app, options, has_home }: Described<'_>) -> Result<Value> {
     let mut entry = json!({
         "name": name.in_manifest(),
         "image": {"id": id.to_string(), "name": image.as_str()},
@@ -132,16 +134,17 @@ fn one(Described { name, id, image, app, options }: Described<'_>) -> Result<Val
     if options.read_only {
         entry["readOnlyRootFS"] = true.into();
     }
-    // As in a pod without options, whose manifest is of 0.1: the app has a HOME.
-    let mut annotations = vec![json!({"name": HOME, "value": "of-user"})];
     let said = [
+        (HOME, has_home.then(|| "of-user".to_owned())),
         (RESTART, options.restart.map(|restart| restart.name().to_owned())),
         (STOP_TIMEOUT, options.stop_timeout.map(|seconds| seconds.to_string())),
         (STOP_SIGNAL, options.stop_signal.map(|signal| signal.to_string())),
     ];
-    annotations
-        .extend(said.into_iter().filter_map(|(name, value)| Some(json!({"name": name, "value": value?}))));
-    entry["annotations"] = annotations.into();
+    let said = said.into_iter().filter_map(|(name, value)| Some(json!({"name": name, "value": value?})));
+    let annotations: Vec<_> = said.collect();
+    if !annotations.is_empty() {
+        entry["annotations"] = annotations.into();
+    }
     Ok(entry)
 }
 

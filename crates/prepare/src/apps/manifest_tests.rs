@@ -24,6 +24,7 @@ fn entry(settings: Vec<Setting>) -> Result<Value> {
     let mut options = AppOptions::default();
     settings.into_iter().for_each(|setting| options.add(setting));
     let described = Described {
+        has_home: true,
         name: AppName::of_manifest("web").unwrap(),
         id: ID.parse().unwrap(),
         image: "example.com/web".parse().unwrap(),
@@ -130,6 +131,7 @@ fn mounts_are_the_apps_own_or_the_pods() {
 fn an_image_without_an_app_needs_a_program() {
     let options = AppOptions { directory: Some("/".parse().unwrap()), ..AppOptions::default() };
     let described = Described {
+        has_home: true,
         name: AppName::of_manifest("web").unwrap(),
         id: ID.parse().unwrap(),
         image: "example.com/web".parse().unwrap(),

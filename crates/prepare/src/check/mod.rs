@@ -2,6 +2,7 @@
 //! Finds in an app's tree what would make its start fail.
 //!
 //! - `mount_points`: whether everything that is mounted has a place.
+//! - `hidden`: what volumes hide of the tree.
 //! - `view`: the tree as the app will see it, walked as the kernel does. `access` and `acl` tell which users may pass,
 //!   `kernel_files` what is in /proc and /sys.
 //! - `program`: what the kernel would execute. `format` and `binfmt_misc` tell the format of a file.
@@ -10,6 +11,7 @@ mod access;
 mod acl;
 mod binfmt_misc;
 mod format;
+mod hidden;
 mod kernel_files;
 mod mount_points;
 mod program;
@@ -29,11 +31,16 @@ use program::Start;
 use sys::in_root::InRoot;
 use view::{Found, Obstacle, View};
 
-/// Checks an app against its image's tree.
+/// Checks an app against its image's tree. Returns warnings about what the app does not see of it.
 ///
 /// # Errors
 /// If the app could not be started.
-pub(super) fn check(app: &App, root: &InRoot) -> Result<()> {
+pub(super) fn check(app: &App, root: &InRoot) -> Result<Vec<String>> {
+    check_start(app, root)?;
+    hidden::warnings(app, root)
+}
+
+fn check_start(app: &App, root: &InRoot) -> Result<()> {
     let (who, person) = Who::of(app, root)?;
     app.check_sizes(person.as_ref())?;
     let view = mount_points::view(app, root)?;

@@ -88,6 +88,9 @@ fn import_one(importer: &Importer<'_>, image: ImageInput<'_>) -> Result<Tree> {
     };
     let pulled = image.acquire(importer, &ids)?;
     importer.interrupt.check()?;
+    for line in image::unknown(&pulled.tree.in_root(".")?)? {
+        importer.data_dir.listener.warn(&line);
+    }
     let (data_dir, Stored { tree, is_new }) = (importer.data_dir, pulled.tree.publish()?);
     let id = tree.id();
     if let Err(error) = names::add(data_dir, id, pulled.named) {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Result;
 use pod::blob::BlobDigest;
 use pod::id::{PodId, TreeId};
+use pod::text::escape;
 use serde_json::json;
 use store::names::{NamedImage, Names};
-use store::{DataDir, Info, References, Selector, Tree};
+use store::{DataDir, Info, Labelled, References, Selector, Tree};
 
 use crate::context::{self, Context, Format};
 use crate::exit::Exit;
@@ -76,16 +77,20 @@ fn rows(data_dir: &DataDir) -> Result<Vec<Row>> {
         let sizes: BTreeMap<_, _> = named.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
         let shared = sizes.iter().filter(|(digest, _)| needed.get(digest).is_some_and(|ids| ids.len() > 1));
         let (layers, shared) = (sizes.values().sum(), shared.map(|(_, size)| size).sum());
-        let labels = labels(data_dir, id)?;
+        let labels = labels(data_dir, id, &info)?;
         rows.push(Row { id, info, named, labels, layers, shared, pods: references.to(id).to_vec() });
     }
     Ok(rows)
 }
 
-/// Reads an image's labels; none if it is gone or damaged, of which `images` has warned.
-fn labels(data_dir: &DataDir, id: TreeId) -> Result<BTreeMap<String, String>> {
+/// Reads an image's labels: those of an OCI image's configuration, or of the image's manifest. None if it is gone or
+/// damaged, of which `images` has warned.
+fn labels(data_dir: &DataDir, id: TreeId, info: &Info) -> Result<BTreeMap<String, String>> {
     match Tree::open_any(data_dir, id) {
-        Ok(Some(tree)) => Ok(image::oci::labels(&tree.in_root(".")?)?),
+        Ok(Some(tree)) => {
+            let of_config = image::oci::labels(&tree.in_root(".")?)?;
+            Ok(of_config.unwrap_or_else(|| info.labels.clone()))
+        }
         _ => Ok(BTreeMap::new()),
     }
 }
@@ -97,7 +102,8 @@ impl Row {
             Selector::Prefix(prefix) => self.id.to_string().starts_with(prefix),
             Selector::Name(name) => {
                 let own = self.info.name.as_ref().is_some_and(|own| own.as_str() == name);
-                own || names.find(name).iter().any(|(id, _)| *id == self.id)
+                let labelled = Labelled::parse(name).is_some_and(|labelled| labelled.is(&self.info));
+                own || labelled || names.find(name).iter().any(|(id, _)| *id == self.id)
             }
         }
     }
@@ -111,7 +117,12 @@ impl Row {
 
     fn names(&self) -> Vec<String> {
         if self.named.names.is_empty() {
-            return vec![self.info.name.as_ref().map(ToString::to_string).unwrap_or_default()];
+            let name = self.info.name.as_ref().map(ToString::to_string).unwrap_or_default();
+            // By this it can be called, too.
+            return vec![match self.info.labels.get("version") {
+                Some(version) => format!("{name}:{}", escape(version).trim_matches('"')),
+                None => name,
+            }];
         }
         self.named.names.iter().cloned().collect()
     }

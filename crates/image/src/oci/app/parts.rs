@@ -34,12 +34,17 @@ pub(super) fn user(text: &str) -> Result<User, String> {
 
 /// Reads `NAME=VALUE`. A name without a value is not in the environment.
 pub(super) fn environment(variables: &[String]) -> Result<Vec<Value>, String> {
-    let split = variables.iter().filter_map(|variable| variable.split_once('='));
+    let mut split: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in variables.iter().filter_map(|variable| variable.split_once('=')) {
+        // Of equal names the last one counts.
+        split.retain(|(other, _)| *other != name);
+        split.push((name, value));
+    }
     let read = |(name, value): (&str, &str)| {
         let name: pod::name::EnvName = name.parse().map_err(|error: pod::Error| error.to_string())?;
         Ok(json!({"name": name, "value": value}))
     };
-    split.map(read).collect()
+    split.into_iter().map(read).collect()
 }
 
 /// Returns a path as an absolute one: a relative one is below the root.

@@ -143,7 +143,7 @@ impl Case {
         let mut pod = Pod::assemble(ID.parse().unwrap(), &manifest, &BTreeMap::from([(id, image)])).unwrap();
         pod.apps[0].names_user = self.names_user;
         let root = InRoot::below(File::open(self.directory.path()).unwrap(), "root").unwrap();
-        super::check(&pod.apps[0], &root).map_err(|error| format!("{error:#}"))
+        super::check(&pod.apps[0], &root).map(drop).map_err(|error| format!("{error:#}"))
     }
 
     #[track_caller]

@@ -3,6 +3,7 @@
 //! says what to do. Pods of such images that run are in the suite `pods`, in `field`.
 
 mod archives;
+mod images;
 
 use std::fs;
 use std::path::{Path, PathBuf};
