@@ -39,13 +39,13 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
-    if matches!(name.to_str(), Some(names::MOUNTS | names::STATUS | names::EXIT_CODE)) {
+    if matches!(name.to_str(), Some(names::BOOT | names::STATUS | names::EXIT_CODE)) {
         helpers::outlive_requests();
     }
     match name.to_str() {
         Some(names::LAUNCH) => helpers::launch::run(),
         Some(names::ENTER) => helpers::launch::enter(),
-        Some(names::MOUNTS) => helpers::mounts::run(),
+        Some(names::BOOT) => helpers::boot::run(&args),
         Some(names::STATUS) => helpers::status::run(&args),
         Some(names::EXIT_CODE) => helpers::status::exit_code(),
         _ => start::run(&args),

@@ -23,12 +23,12 @@
 //! | file | written by | read by | means |
 //! |---|---|---|---|
 //! | [`APPS`] | `/init` | `/init`, `exit-code` | the names of the pod's apps, a line each |
-//! | [`BEGAN`] | `mounts` | `/init` | apps may have started |
+//! | [`BEGAN`] | `boot` | `/init` | apps may have started |
 //! | [`ASKED`] | `/init` | the status writer, `exit-code` | `/init` was asked to stop the pod; its time is that of the request |
-//! | [`READY`] | `/init` | `mounts` | a socket: `/init` answers once apps may start ([`crate::exchange::ready`]) |
+//! | [`READY`] | `/init` | `boot` | a socket: `/init` answers once apps may start ([`crate::exchange::ready`]) |
 //! | [`lost`] | the status writer | `exit-code` | why an app's status could not be written into the pod directory |
 //! | [`CODE`] | `exit-code` | `/init` | the pod's exit code, decimal and newline |
-//! | [`FAILURE`] | `mounts`, `exit-code`, `/init` | `/init`, the status writer | why no app decides the exit code: the number of a step and what failed there, a line each |
+//! | [`FAILURE`] | `boot`, `exit-code`, `/init` | `/init`, the status writer | why no app decides the exit code: the number of a step and what failed there, a line each |
 
 use pod::layout;
 use pod::name::AppName;
@@ -52,12 +52,16 @@ pub(crate) const NAMESPACES: &str = "/run/gantry/users";
 pub(crate) const LAUNCH: &str = "launch";
 /// The helper that becomes a program beside an app, for somebody who enters the pod.
 pub(crate) const ENTER: &str = "enter";
-/// The helper that gives every app its /proc, /sys, the shared parts of /dev and its user namespace.
-pub(crate) const MOUNTS: &str = "mounts";
+/// The pod's first process, which becomes systemd.
+pub(crate) const BOOT: &str = "boot";
 /// The helper that writes how an app ended.
 pub(crate) const STATUS: &str = "status";
 /// The helper that exits with the pod's exit code.
 pub(crate) const EXIT_CODE: &str = "exit-code";
+/// The pod's first process, in the pod's root.
+pub(crate) const BOOT_PATH: &str = "/usr/lib/gantry/boot";
+/// The pod's systemd, in the pod's root.
+pub(crate) const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 /// The launcher, in the pod's root.
 pub(crate) const LAUNCH_PATH: &str = "/usr/lib/gantry/launch";
 /// The status writer, in the pod's root.
@@ -211,11 +215,11 @@ mod tests {
             ("gantry-failed@.target", format!("ConditionPathExists=!{}\n", ended_well("%i"))),
             (EXIT_TARGET, format!("Requires={EXIT_SERVICE}\n")),
             (EXIT_SERVICE, format!("ExecStart=/usr/lib/gantry/{EXIT_CODE}\n")),
-            (POD_TARGET, "Requires=gantry-mounts.service\n".to_owned()),
-            ("gantry-mounts.service", format!("ExecStart=/usr/lib/gantry/{MOUNTS}\n")),
+            (POD_TARGET, format!("Requires={STDIO_SOCKET} gantry-stdio.service\n")),
         ] {
             assert!(unit(name).contains(&line), "{name}: {line}");
         }
+        assert_eq!(BOOT_PATH, format!("/usr/lib/gantry/{BOOT}"));
         assert_eq!(LAUNCH_PATH, format!("/usr/lib/gantry/{LAUNCH}"));
         assert_eq!(STATUS_PATH, format!("/usr/lib/gantry/{STATUS}"));
         assert_eq!(OUTCOME_OF_INIT, format!("/{OUTCOME}"));

@@ -72,9 +72,9 @@ sbin -> usr/sbin
 0755 usr/bin/systemd-nspawn 64
 0755 usr/lib/
 0755 usr/lib/gantry/
+usr/lib/gantry/boot -> ../../../init
 usr/lib/gantry/exit-code -> ../../../init
 usr/lib/gantry/launch -> ../../../init
-usr/lib/gantry/mounts -> ../../../init
 usr/lib/gantry/status -> ../../../init
 0644 usr/lib/os-release 5
 0755 usr/lib/systemd/

@@ -3,10 +3,11 @@
 
 use nix::sys::signal::{SigSet, Signal};
 
+pub(crate) mod boot;
 mod enter;
 mod identity;
 pub(crate) mod launch;
-pub(crate) mod mounts;
+mod mounts;
 pub(crate) mod status;
 mod terminated;
 

@@ -11,7 +11,7 @@ use pod::isolators::CapabilitySet;
 use pod::network::Mode;
 
 use crate::load::ids::Ids;
-use crate::names::POD;
+use crate::names::{BOOT_PATH, POD};
 
 /// The index of nspawn's own path in the command line; the words before it are the loader's.
 pub(crate) const NSPAWN: usize = 5;
@@ -34,7 +34,8 @@ pub(crate) fn words(
         "--argv0".into(),
         "systemd-nspawn".into(),
         format!("{POD}/usr/bin/systemd-nspawn"),
-        "--boot".into(),
+        // What --boot would set. The boot program becomes systemd.
+        "--kill-signal=SIGRTMIN+3".into(),
         "--register=no".into(),
         "--keep-unit".into(),
         "--settings=false".into(),
@@ -62,7 +63,7 @@ pub(crate) fn words(
     let names: Vec<_> = capabilities.iter().map(|one| one.to_string()).collect();
     words.extend((!names.is_empty()).then(|| format!("--capability={}", names.join(","))));
     words.extend((!debug).then(|| "--quiet".into()));
-    words.extend(["--".into(), "--default-standard-output=null".into()]);
+    words.extend(["--", BOOT_PATH, "--default-standard-output=null"].map(str::to_owned));
     let logging: &[&str] = if debug {
         &["--log-target=console", "--log-level=debug", "--show-status=0"]
     } else {

@@ -11,7 +11,7 @@
 //!
 //! SIGSTOP stops this process without notice, so it does not freeze the pod.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -57,17 +57,17 @@ impl<'a> Job<'a> {
         Ok(Self { cgroup, input, frozen: false, ends: false })
     }
 
-    /// Waits until a signal arrives, the pod asks for something or [`Job::tend`] has something to do.
-    pub(crate) fn wait(&self, signals: &SignalFd, asked: Option<&OwnedFd>) -> Result<()> {
+    /// Waits until a signal arrives, one of `others` is ready or [`Job::tend`] has something to do.
+    pub(crate) fn wait(&self, signals: &SignalFd, others: &[BorrowedFd<'_>]) -> Result<()> {
         let (also, timeout) = match &self.input {
             _ if self.frozen => (None, Some(PAUSE)),
             Input::Fed(feed) => feed.awaits(),
             _ => (None, None),
         };
         let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        let signals = PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN);
-        let asked = asked.map(|asked| PollFd::new(asked, PollFlags::IN));
-        let mut awaited: Vec<_> = [signals].into_iter().chain(asked).chain(also).collect();
+        let ours = [signals.as_fd()].into_iter().chain(others.iter().copied());
+        let ours = ours.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+        let mut awaited: Vec<_> = ours.chain(also).collect();
         match poll(&mut awaited, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),

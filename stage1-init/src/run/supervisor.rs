@@ -11,7 +11,8 @@
 //!
 //! Requests are held back from the first moment, so none is lost. The first one is sent to systemd itself as soon as
 //! systemd listens, and nspawn is ended ([`crate::run::halt`]), since a supervisor that signals every process of the pod
-//! signals nspawn, too. A pipe shows when systemd listens: right after systemd has set up its signals, it closes the
+//! signals nspawn, too. Until then this process goes on with its tasks: the pod asks before it has a systemd. A pipe shows
+//! when systemd listens: right after systemd has set up its signals, it closes the
 //! descriptors that it was started with and has no unit for (systemd's main.c, after `manager_startup`).
 //!
 //! This process is not in the pod's cgroup, because a cgroup with processes of its own can't enable controllers for
@@ -20,7 +21,7 @@
 //! Invariant: however often and however early it is asked, the pod is stopped once, in order, with one exit code.
 
 use std::convert::Infallible;
-use std::io::{PipeReader, PipeWriter, Read, pipe};
+use std::io::{self, PipeReader, PipeWriter, Read as _, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
@@ -103,11 +104,12 @@ pub(crate) fn run(
     debug: bool,
 ) -> Result<u8, Failure> {
     // Messages of nspawn and of this process are not the pod's output. stdout ends when the apps have closed theirs.
-    dup2_stdout(std::io::stderr()).at(Step::Exec)?;
+    dup2_stdout(io::stderr()).at(Step::Exec)?;
     job_signals().thread_block().at(Step::Exec)?;
     // nspawn's children become this process's once nspawn has ended.
     set_child_subreaper(Some(getpid())).context("cannot become a subreaper").at(Step::Exec)?;
     let (listens, starting) = pipe().context("cannot make a pipe").at(Step::Exec)?;
+    fcntl_setfl(&listens, OFlags::NONBLOCK).at(Step::Exec)?;
     let (said, says) = lossy_pipe().context("cannot make a pipe").at(Step::Exec)?;
     match fork().context("cannot fork").at(Step::Exec)? {
         ForkResult::Child => {
@@ -166,7 +168,7 @@ fn become_nspawn(command: &Command, passed: Vec<OwnedFd>, says: Option<&PipeWrit
 /// `halt` asks for that end and returns the process to wait for from then on, or `None` if systemd does not run.
 fn supervise(
     nspawn: Pid,
-    mut listens: impl Read,
+    listens: PipeReader,
     to_start: Question,
     requests: &Requests,
     mut job: Job<'_>,
@@ -176,10 +178,14 @@ fn supervise(
     let mut pod = nspawn;
     let signals = SignalFd::with_flags(&requests.awaited(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut asked = false;
+    let mut listens = Some(listens);
     let mut began = true;
     let mut to_start = Some(to_start);
     loop {
-        job.wait(&signals, to_start.as_ref().map(|question| question.asked.descriptor()))?;
+        let question = to_start.as_ref().map(|question| question.asked.descriptor().as_fd());
+        let held = listens.as_ref().filter(|_| asked).map(AsFd::as_fd);
+        let others: Vec<_> = question.into_iter().chain(held).collect();
+        job.wait(&signals, &others)?;
         if let Some(question) = &to_start
             && question.answer()?
         {
@@ -196,15 +202,20 @@ fn supervise(
                     // If this fails, the pod's exit code is a failure, but the pod is stopped all the same.
                     let _ = OURS.ask();
                     job.end()?;
-                    let _ = listens.read(&mut [0]);
-                    match halt(nspawn)? {
-                        Some(systemd) => pod = systemd,
-                        None => began = false,
-                    }
                 }
             }
         }
         job.tend()?;
+        if asked && let Some(pipe) = &mut listens {
+            if !is_closed(pipe)? {
+                continue;
+            }
+            listens = None;
+            match halt(nspawn)? {
+                Some(systemd) => pod = systemd,
+                None => began = false,
+            }
+        }
         if let Some((_, ended)) = waitpid(Some(pod), WaitOptions::NOHANG)? {
             // nspawn's exit code doesn't matter: one of its processes may have been signalled, too, before systemd
             // ran.
@@ -214,6 +225,14 @@ fn supervise(
             let name = if pod == nspawn { "systemd-nspawn" } else { "the pod's systemd" };
             return Ok((name, ended));
         }
+    }
+}
+
+/// Tells whether the other end of a pipe that nobody waits for is closed.
+fn is_closed(pipe: &mut PipeReader) -> io::Result<bool> {
+    match pipe.read(&mut [0]) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        read => read.map(|count| count == 0),
     }
 }
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The pod's first process, which nspawn starts in place of an init system. It does what has to be done in the pod before an
+//! app runs, asks `/init` whether apps may start, and becomes systemd. So systemd finds everything there: it starts no
+//! service for this, and sees no mount appear.
+//!
+//! Masks what is sensitive in /proc and /sys, mounts into each app's root, and makes the apps' user namespaces. This needs
+//! the pod's namespaces, so it can't be done earlier.
+//!
+//! Invariant: on failure there is no systemd, so no app. `/init` reports the reason, which is in the outcome.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::fs::{self, File};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::SigSet;
+// rustix has no execve.
+use nix::unistd::execve;
+use sys::mounts::{Submounts, attach, clone_tree_at, make_all_private};
+use sys::process::default_signals;
+use sys::users::{self, Map, Owner};
+
+use super::mounts;
+use crate::exchange::outcome::PODS;
+use crate::exchange::ready;
+use crate::failure::{At, Failure, Step, report};
+use crate::names::{NAMESPACES, SYSTEMD, USERS};
+
+/// Becomes systemd, with these arguments. On failure, leaves the reason in the outcome and returns.
+pub(crate) fn run(args: &[OsString]) -> ExitCode {
+    let Err(Failure { step, error }) =
+        prepare().at(Step::Namespace).and_then(|()| become_systemd(args).at(Step::Exec));
+    if let Err(error) = PODS.fail(step, &error) {
+        report(&error.into());
+    }
+    ExitCode::FAILURE
+}
+
+fn prepare() -> Result<()> {
+    fs::create_dir_all(NAMESPACES)?;
+    // nspawn makes the pod's mounts shared. What is mounted on a copy of a shared mount appears on the other copies, too.
+    make_all_private().context("cannot make the pod's mounts private")?;
+    mounts::hide().context("cannot mask what is sensitive")?;
+    mounts::complete_roots()?;
+    make_namespaces().context("cannot make the apps' user namespaces")?;
+    ready::ask()?;
+    PODS.begin().context("cannot note that apps may start")
+}
+
+/// Makes a user namespace for each app with users of its own, and mounts it by the app's name, where launchers find it.
+fn make_namespaces() -> Result<()> {
+    let list = fs::read_to_string(format!("/{USERS}")).context("cannot list the apps' users")?;
+    for line in list.lines() {
+        let mut words = line.split(' ');
+        let app = words.next().context("expected an app")?;
+        let mut number = || -> Result<u32> {
+            words
+                .next()
+                .and_then(|word| word.parse().ok())
+                .with_context(|| format!("app {app}: expected a number"))
+        };
+        let (outside, count, tasks) = (number()?, number()?, number()?);
+        // The owner has every capability in the namespace. Nothing of the pod's runs as the app's own root but the app.
+        let owner = Owner { user: outside, tasks: tasks.into() };
+        let namespace = users::make(Map { inside: 0, outside, count }, Some(owner));
+        let place = File::create(Path::new(NAMESPACES).join(app))?;
+        attach(clone_tree_at(namespace?, Submounts::No)?, place).with_context(|| format!("app {app}"))?;
+    }
+    Ok(())
+}
+
+/// Executes systemd with the environment and the descriptors that nspawn has passed on.
+fn become_systemd(args: &[OsString]) -> Result<Infallible> {
+    let words = std::iter::once(SYSTEMD.as_bytes()).chain(args.iter().map(|word| word.as_bytes()));
+    let words = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
+    let variable = |(name, value): (OsString, OsString)| {
+        CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat())
+    };
+    let environment = std::env::vars_os().map(variable).collect::<Result<Vec<_>, _>>()?;
+    default_signals();
+    SigSet::empty().thread_set_mask()?;
+    execve(&words[0], &words, &environment).with_context(|| format!("cannot execute {SYSTEMD}"))
+}
