@@ -108,6 +108,8 @@ pub(crate) fn mount(
     let app = InRoot::below(tree, ".")?;
     for at in PLACES {
         let place = directory(&app, &path(at)?)?;
+        // Launchers mount there, and follow no link.
+        InRoot::below(tree, at.trim_start_matches('/')).with_context(|| format!("cannot open {at}"))?;
         if at == DEV {
             devices::mount(&place, users).context(at)?;
         }

@@ -3,7 +3,8 @@
 //!
 //! An app's root is completed in two parts. `/init` does the first (`enter::roots`): a /dev, and what the plan has for that
 //! root. The second needs the pod's namespaces and is done inside the pod (`helpers::mounts`), for all apps in the same
-//! way: the pod's /proc and /sys are masked, then each root gets a copy of these, and of parts of the pod's /dev.
+//! way: the boot program masks the pod's /proc and /sys, and each launcher mounts copies of these, and of parts of the pod's
+//! /dev, in the root that it enters.
 
 /// Devices in an app's /dev, by name and number (admin-guide/devices). There is no console behind /dev/console: it behaves as
 /// /dev/null.

@@ -3,8 +3,8 @@
 //! app runs, asks `/init` whether apps may start, and becomes systemd. So systemd finds everything there: it starts no
 //! service for this, and sees no mount appear.
 //!
-//! Masks what is sensitive in /proc and /sys, mounts into each app's root, and makes the apps' user namespaces. This needs
-//! the pod's namespaces, so it can't be done earlier.
+//! Masks what is sensitive in /proc and /sys, and makes the apps' user namespaces. This needs the pod's namespaces, so it
+//! can't be done earlier.
 //!
 //! Invariant: on failure there is no systemd, so no app. `/init` reports the reason, which is in the outcome.
 
@@ -44,7 +44,6 @@ fn prepare() -> Result<()> {
     // nspawn makes the pod's mounts shared. What is mounted on a copy of a shared mount appears on the other copies, too.
     make_all_private().context("cannot make the pod's mounts private")?;
     mounts::hide().context("cannot mask what is sensitive")?;
-    mounts::complete_roots()?;
     make_namespaces().context("cannot make the apps' user namespaces")?;
     ready::ask()?;
     PODS.begin().context("cannot note that apps may start")

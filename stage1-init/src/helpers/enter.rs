@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Moves a process from the pod's root into an app's, in a mount namespace that contains nothing but the app's root.
+//! Moves a process from the pod's root into an app's, in a mount namespace that contains nothing but the app's root and
+//! what is mounted in it.
 //!
 //! nspawn moves the pod's root over the private one (`enter::private_root`). The private root stays below it, unmasked and
 //! with the host's devices. It can't be named there, but every mount in a mount namespace counts: a user namespace may
@@ -16,13 +17,17 @@ use sys::mounts::{Submounts, attach, clone_tree};
 use sys::namespaces::{enter_mounts, unshare_mounts};
 use sys::root::{OldRoot, pivot};
 
-/// Makes an app's root the root of this process, but of no other process in the pod.
+use super::mounts::Copies;
+
+/// Makes an app's root the root of this process, but of no other process in the pod, and mounts in it what the app sees of
+/// the pod's.
 ///
 /// The process's new mount namespace contains neither the pod's root nor what lies below it.
 pub(super) fn root(path: &str) -> Result<()> {
     unshare_mounts().context("cannot make a mount namespace")?;
     let own = File::open("/proc/self/ns/mnt").context("cannot open its mount namespace")?;
     let tree = clone_tree(path, Submounts::Yes).context("cannot take the tree")?;
+    let copies = Copies::take()?;
     match unmount("/", UnmountFlags::DETACH) {
         // Entering its own namespace again makes the topmost remaining mount the process's root (setns(2)).
         Ok(()) => enter_mounts(own).context("cannot enter its mount namespace")?,
@@ -31,6 +36,7 @@ pub(super) fn root(path: &str) -> Result<()> {
         Err(error) => return Err(error).context("cannot detach the pod's root"),
     }
     attach(&tree, File::open("/")?).context("cannot mount the tree")?;
+    copies.attach(&tree)?;
     fchdir(&tree)?;
     if pivot().context("cannot leave the private root")? == OldRoot::Stays {
         // This is the kernel's initial root, which every namespace must keep: nspawn had pivoted, as newer versions do.

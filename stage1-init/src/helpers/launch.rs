@@ -10,7 +10,8 @@
 //! Invariant: a process that is still in the pod's root has `CAP_SYS_PTRACE`; a process that looks up anything of an
 //! app's does not, unless the app may have it. So the links in /proc from one process to another's root, directory and
 //! descriptors (ptrace(2), "Ptrace access mode checking") lead no process of an app's into the pod's root. In addition,
-//! the lookup of the working directory and of the program follows no such links.
+//! the lookup of the working directory and of the program follows no such links. The places of /proc, /sys and what is below
+//! /dev are found before that, by a lookup that follows no link at all.
 //!
 //! The environment is exactly the launch file's: the app does not get the variables that systemd adds to a service. The
 //! only descriptors it gets are stdio and its sockets.

@@ -1,30 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Gives every app its /proc and /sys, which are the pod's with their sensitive parts masked, and the shared parts of
-//! /dev.
+//! What an app sees of the pod's: /proc and /sys, whose sensitive parts are masked, and the shared parts of /dev.
 //!
-//! The mount targets are in the app's root. None is created there, because the volumes are already mounted.
+//! The boot program masks the pod's own, once. Each launcher mounts copies in the app's root, in the mount namespace of the
+//! program that it becomes: so no mount is made in the pod's, where systemd would look at all of them and every launcher
+//! copy those of all apps. No target is made there, because the volumes are already mounted.
 
-use std::fs::{self, File};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use pod::layout;
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 use rustix::io::Errno;
 use sys::InRoot;
 use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree, create, set_attributes};
 
 use crate::exchange::view::{COPIED, Copied, MASKED, READ_ONLY};
-
-/// Mounts into each app's root.
-pub(super) fn complete_roots() -> Result<()> {
-    for app in fs::read_dir(format!("/{}", layout::APPS)).context("cannot list the apps")? {
-        let root = app?.path();
-        mount_into(&root).with_context(|| format!("cannot mount into {}", root.display()))?;
-    }
-    Ok(())
-}
 
 /// Masks what is sensitive in the pod's /proc and /sys.
 pub(super) fn hide() -> Result<()> {
@@ -56,17 +45,34 @@ fn open(path: &str) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn mount_into(root: &Path) -> Result<()> {
-    let root = File::open(root)?;
-    for Copied { at, source, read_only } in COPIED {
-        let tree = clone_tree(source, Submounts::Yes)?;
-        let mut attributes = MountAttrFlags::empty();
-        attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, read_only);
-        // The copy is private: what an app does to it is not seen outside the app.
-        set_attributes(&tree, attributes, Depth::All)?;
-        let place =
-            InRoot::below(&root, at.trim_start_matches('/')).with_context(|| format!("cannot open {at}"))?;
-        attach(tree.as_fd(), place).with_context(|| format!("cannot mount {at}"))?;
+/// Copies of what an app sees of the pod's, mounted nowhere yet.
+#[derive(Debug)]
+pub(super) struct Copies(Vec<(&'static str, OwnedFd)>);
+
+impl Copies {
+    /// Takes the copies, in the pod's root.
+    pub(super) fn take() -> Result<Self> {
+        let take = |&Copied { at, source, read_only }: &Copied| {
+            let tree = clone_tree(source, Submounts::Yes)?;
+            let mut attributes = MountAttrFlags::empty();
+            attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, read_only);
+            // The copy is private: what an app does to it is not seen outside the app.
+            set_attributes(&tree, attributes, Depth::All)?;
+            anyhow::Ok((at, tree))
+        };
+        COPIED
+            .iter()
+            .map(|one| take(one).with_context(|| format!("cannot copy {}", one.source)))
+            .collect::<Result<_>>()
+            .map(Self)
     }
-    Ok(())
+
+    /// Mounts them in an app's root.
+    pub(super) fn attach(&self, root: &OwnedFd) -> Result<()> {
+        self.0.iter().try_for_each(|(at, tree)| {
+            let place = InRoot::below(root, at.trim_start_matches('/'));
+            attach(tree, place.with_context(|| format!("cannot open {at}"))?)
+                .with_context(|| format!("cannot mount {at}"))
+        })
+    }
 }

@@ -22,7 +22,7 @@ pub enum Pods {
 }
 
 /// A shell script that becomes the launcher. It makes the app's root and the launcher accessible to everybody, and puts
-/// a copy of all mounts where nspawn has the pod's root. The launcher gets the socket at descriptor 3
+/// a copy of all mounts where nspawn has the pod's root, with a /dev that has what launchers copy. The launcher gets the socket at descriptor 3
 /// (sd_listen_fds(3)). The script gets it as stdout, since shells can only name the first ten descriptors.
 const BECOME: &str = r#"
 set -e
@@ -30,10 +30,11 @@ mount -t tmpfs tmpfs /mnt
 mkdir /mnt/root /mnt/pod
 touch /mnt/launch
 mount --bind "$1" /mnt/root
-mkdir -p /mnt/root/proc
-mount --bind /proc /mnt/root/proc
+for part in proc sys dev/pts dev/shm dev/mqueue; do mkdir -p /mnt/root/$part; done
 mount --bind "$2" /mnt/launch
 mount --rbind / /mnt/pod
+mount -t tmpfs tmpfs /mnt/pod/dev
+mkdir /mnt/pod/dev/pts /mnt/pod/dev/shm /mnt/pod/dev/mqueue
 cd /mnt/pod
 case $3 in
     Over) mount --move . / ;;

@@ -207,7 +207,7 @@ fn a_changed_tree_is_named_when_the_pod_starts_again() {
 }
 
 #[root_test]
-fn mounts_that_fail_in_the_pod_are_a_failed_start() {
+fn a_link_in_place_of_a_mount_is_a_failed_start() {
     let gantry = Gantry::new();
     let image = gantry.image("link", &Rootfs::busybox().unwrap(), &script("link", "exit 0"));
     let pod = gantry.prepare(&[&image], &["--layout", "copy"]);
@@ -216,8 +216,25 @@ fn mounts_that_fail_in_the_pod_are_a_failed_start() {
     for (arguments, code) in [([].as_slice(), 3), (&["--failure-code=254"], 254)] {
         let output = Command::new("./stage1/init").args(arguments).current_dir(&pod).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        let error = "error: cannot mount into /apps/link: cannot open /sys: openat2 \"sys\": Symbolic link loop (os error 40)\n";
+        let error =
+            "error: root of app link: cannot open /sys: openat2 \"sys\": Symbolic link loop (os error 40)\n";
         assert_eq!((output.status.code(), said.as_str()), (Some(code), error));
+    }
+    gantry.wait_all();
+}
+
+/// The pod's first process says so: there is no systemd that could.
+#[root_test]
+fn a_pod_without_systemd_is_a_failed_start() {
+    let gantry = Gantry::new();
+    let image = gantry.image("early", &Rootfs::busybox().unwrap(), &script("early", "echo never"));
+    let pod = gantry.prepare(&[&image], &["--layout", "copy"]);
+    fs::remove_file(pod.join("stage1/usr/lib/systemd/systemd")).unwrap();
+    for (arguments, code) in [([].as_slice(), 5), (&["--failure-code=254"], 254)] {
+        let output = Command::new("./stage1/init").args(arguments).current_dir(&pod).output().unwrap();
+        let said = (text(&output.stdout), text(&output.stderr));
+        let error = "error: cannot execute /usr/lib/systemd/systemd: ENOENT: No such file or directory\n";
+        assert_eq!((output.status.code(), said), (Some(code), (String::new(), error.to_owned())));
     }
     gantry.wait_all();
 }
