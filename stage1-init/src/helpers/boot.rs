@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -29,6 +30,12 @@ use crate::exchange::ready;
 use crate::failure::{At, Failure, Step, report};
 use crate::names::{NAMESPACES, SYSTEMD, USERS};
 
+/// Where systemd asks for passwords (systemd's password agents).
+const PASSWORDS: &str = "/run/systemd/ask-password";
+/// The directories in which systemd looks for units (systemd.unit(5)): stage1's, and the pod's own. By default it looks in a
+/// dozen, for each of many names.
+const UNIT_PATH: (&str, &str) = ("SYSTEMD_UNIT_PATH", "/etc/systemd/system:/usr/lib/systemd/system");
+
 /// Becomes systemd, with these arguments. On failure, leaves the reason in the outcome and returns.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let Err(Failure { step, error }) =
@@ -45,6 +52,7 @@ fn prepare() -> Result<()> {
     make_all_private().context("cannot make the pod's mounts private")?;
     mounts::hide().context("cannot mask what is sensitive")?;
     make_namespaces().context("cannot make the apps' user namespaces")?;
+    without_passwords().context("cannot keep systemd from waiting for passwords")?;
     ready::ask()?;
     PODS.begin().context("cannot note that apps may start")
 }
@@ -71,6 +79,13 @@ fn make_namespaces() -> Result<()> {
     Ok(())
 }
 
+/// Leaves no directory in which somebody could ask for a password. systemd watches that directory while units start, and to
+/// end that takes milliseconds: the kernel waits until no processor can be using the watch.
+fn without_passwords() -> Result<()> {
+    fs::create_dir_all(Path::new(PASSWORDS).parent().context("it has a parent")?)?;
+    Ok(symlink("/nonexistent", PASSWORDS)?)
+}
+
 /// Executes systemd with the environment and the descriptors that nspawn has passed on.
 fn become_systemd(args: &[OsString]) -> Result<Infallible> {
     let words = std::iter::once(SYSTEMD.as_bytes()).chain(args.iter().map(|word| word.as_bytes()));
@@ -78,7 +93,8 @@ fn become_systemd(args: &[OsString]) -> Result<Infallible> {
     let variable = |(name, value): (OsString, OsString)| {
         CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat())
     };
-    let environment = std::env::vars_os().map(variable).collect::<Result<Vec<_>, _>>()?;
+    let environment = std::env::vars_os().chain([(UNIT_PATH.0.into(), UNIT_PATH.1.into())]);
+    let environment = environment.map(variable).collect::<Result<Vec<_>, _>>()?;
     default_signals();
     SigSet::empty().thread_set_mask()?;
     execve(&words[0], &words, &environment).with_context(|| format!("cannot execute {SYSTEMD}"))
