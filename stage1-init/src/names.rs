@@ -25,7 +25,7 @@
 //! | [`APPS`] | `/init` | `/init`, `exit-code` | the names of the pod's apps, a line each |
 //! | [`BEGAN`] | `boot` | `/init` | apps may have started |
 //! | [`ASKED`] | `/init` | the status writer, `exit-code` | `/init` was asked to stop the pod; its time is that of the request |
-//! | [`READY`] | `/init` | `boot` | a socket: `/init` answers once apps may start ([`crate::exchange::ready`]) |
+//! | [`READY`] | `/init` | `boot`, `exit-code` | a socket: `/init` answers once apps may start, and hears of the end ([`crate::exchange::ready`]) |
 //! | [`lost`] | the status writer | `exit-code` | why an app's status could not be written into the pod directory |
 //! | [`CODE`] | `exit-code` | `/init` | the pod's exit code, decimal and newline |
 //! | [`FAILURE`] | `boot`, `exit-code`, `/init` | `/init`, the status writer | why no app decides the exit code: the number of a step and what failed there, a line each |
@@ -123,7 +123,7 @@ pub(crate) const APPS: &str = "apps";
 pub(crate) const BEGAN: &str = "began";
 /// The file of the outcome that shows a request to stop.
 pub(crate) const ASKED: &str = "asked";
-/// The socket of the outcome by which the pod tells `/init` that apps are about to start.
+/// The socket of the outcome by which the pod tells `/init` that apps are about to start, and that it has ended.
 pub(crate) const READY: &str = "ready";
 /// The file of the outcome with the exit code.
 pub(crate) const CODE: &str = "code";

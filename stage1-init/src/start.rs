@@ -158,7 +158,8 @@ fn enter(
     let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
     private_root::enter(plan, store).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
-    let question = Question { asked: Asked::listen(root).at(Step::Namespace)?, network };
+    let asked = Asked::listen(root).at(Step::Namespace)?;
+    let question = Question { asked, network: Some(network), debug: options.debug };
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The question with which the pod tells `/init` that its apps are about to start, and the answer.
+//! What the pod says to `/init`: that its apps are about to start, and that it has ended.
 //!
-//! `/init` listens on a socket of the outcome (unix(7)), which only the pod's root can connect to. `mounts` connects once
-//! the apps' roots are complete, and waits. `/init` does what it can only do once the pod is booted and before an app
-//! runs, and answers. No app is started without an answer.
+//! `/init` listens on a socket of the outcome (unix(7)), which only the pod's root can connect to. The boot program connects
+//! before it becomes systemd, and waits. `/init` does what it can only do once there is a pod and before an app runs, and
+//! answers. No app is started without an answer.
+//!
+//! `exit-code` connects once the pod's end is recorded and the caller's stdio is complete, and waits for nothing. What is left
+//! of the pod then has nothing to do: the reaper ends it, which takes longer than `/init` needs to wait.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -27,11 +30,23 @@ use crate::names::{OUTCOME_OF_HELPERS, OUTCOME_OF_INIT, READY};
 /// The answer: apps may start.
 const YES: &[u8] = b"1";
 /// The question.
-const QUESTION: &[u8] = b"?";
+const QUESTION: u8 = b'?';
+/// The pod has ended.
+const END: u8 = b'.';
 /// The longest answer: one that says no says why.
 const ANSWER_MAX: usize = 1024;
 
-/// Where the pod's question arrives.
+/// What the pod has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Nothing,
+    /// It has asked whether apps may start.
+    Question,
+    /// Its end is recorded.
+    End,
+}
+
+/// Where the pod's words arrive.
 #[derive(Debug)]
 pub(crate) struct Asked(OwnedFd);
 
@@ -46,51 +61,66 @@ impl Asked {
         Ok(Self(listener))
     }
 
-    /// Returns the descriptor that becomes readable with the question.
+    /// Returns the descriptor that becomes readable when the pod says something.
     pub(crate) fn descriptor(&self) -> &OwnedFd {
         &self.0
     }
 
-    /// Does `work` if the question is there, and answers it; tells whether it was there.
+    /// Hears what the pod says, if it does. Does `work` if that is the question, and answers it.
     ///
     /// If `work` fails, that is recorded as the reason why the pod ends, and there is no answer.
-    pub(crate) fn answer(&self, work: impl FnOnce(OwnedFd) -> Result<()>) -> Result<bool> {
-        let question = match accept_with(&self.0, SocketFlags::CLOEXEC) {
-            Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(false),
+    pub(crate) fn hear(&self, work: impl FnOnce(OwnedFd) -> Result<()>) -> Result<Heard> {
+        let said = match accept_with(&self.0, SocketFlags::CLOEXEC) {
+            Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(Heard::Nothing),
             accepted => accepted.context("cannot hear the pod")?,
         };
-        let _ = fs::remove_file(format!("{OUTCOME_OF_INIT}/{READY}"));
-        if let Err(error) = hear(&question).and_then(work) {
+        let (word, passed) = take(&said)?;
+        if word == END {
+            return Ok(Heard::End);
+        }
+        if let Err(error) = passed.context("the pod has not passed its network on").and_then(work) {
             OURS.fail(Step::Namespace, &error)?;
-            return Ok(true);
+            return Ok(Heard::Question);
         }
         // If the pod has ended since, nobody needs the answer.
-        let _ = write(question, YES);
-        Ok(true)
+        let _ = write(said, YES);
+        Ok(Heard::Question)
     }
 }
 
-/// Reads the question, and returns what comes with it.
-fn hear(question: &OwnedFd) -> Result<OwnedFd> {
+/// Reads a word of the pod's, and returns it with what comes with it.
+fn take(said: &OwnedFd) -> Result<(u8, Option<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    let heard =
-        || recvmsg(question, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+    let heard = || recvmsg(said, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
     retry_on_intr(heard).context("cannot hear the pod")?;
-    match ancillary.drain().next() {
-        Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next().context("the pod has no network"),
-        _ => bail!("the pod has not passed its network on"),
-    }
+    let passed = match ancillary.drain().next() {
+        Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next(),
+        _ => None,
+    };
+    Ok((byte[0], passed))
 }
 
 /// Asks `/init` whether apps may start, and waits for the answer. The network namespace goes with the question.
 pub(crate) fn ask() -> Result<()> {
+    let socket = reach()?;
+    let network = File::open("/proc/self/ns/net").context("cannot open the pod's network namespace")?;
+    ask_over(&socket, network.as_fd()).context("the pod's process has not let the apps start")
+}
+
+/// Tells `/init` that the pod's end is recorded.
+pub(crate) fn tell_end() -> Result<()> {
+    write(reach()?, &[END])?;
+    Ok(())
+}
+
+/// Connects to `/init`.
+fn reach() -> Result<OwnedFd> {
     let socket = stream(SocketFlags::CLOEXEC)?;
     let address = SocketAddrUnix::new(format!("{OUTCOME_OF_HELPERS}/{READY}"))?;
     connect(&socket, &address).context("cannot reach the pod's process")?;
-    let network = File::open("/proc/self/ns/net").context("cannot open the pod's network namespace")?;
-    ask_over(&socket, network.as_fd()).context("the pod's process has not let the apps start")
+    Ok(socket)
 }
 
 /// Asks over a socket whether apps may start, and waits for the answer.
@@ -100,7 +130,7 @@ fn ask_over(socket: &OwnedFd, network: BorrowedFd<'_>) -> Result<()> {
     let mut space = vec![MaybeUninit::uninit(); rights.size()];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(rights);
-    sendmsg(socket, &[IoSlice::new(QUESTION)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sendmsg(socket, &[IoSlice::new(&[QUESTION])], &mut ancillary, SendFlags::NOSIGNAL)?;
     let mut answer = [0; ANSWER_MAX];
     let count = retry_on_intr(|| read(socket, &mut answer))?;
     match &answer[..count] {

@@ -4,8 +4,10 @@
 //! `/init` binds a datagram socket and queues one message on it that has the descriptors (unix(7), `SCM_RIGHTS`):
 //! stdin, stdout, stderr, and then the sockets, in the plan's order. The socket goes to nspawn, to systemd, and as
 //! `gantry-stdio.socket` to every service by socket activation. A helper peeks at the message and takes the descriptors
-//! that are for it. `MSG_PEEK` duplicates the descriptors and leaves the message, so any number of services can do that.
+//! that are for it. `MSG_PEEK` duplicates the descriptors and leaves the message, so any number of services can do that. The last of
+//! them, which records the pod's end, takes the message off.
 
+use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,21 +44,37 @@ pub(crate) fn offer(stdio: &[OwnedFd; 3], sockets: &[OwnedFd]) -> Result<OwnedFd
 
 /// Takes the caller's stdio as this process's own, and returns the pod's sockets.
 pub(crate) fn receive(socket: &OwnedFd) -> Result<Vec<OwnedFd>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let flags = RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)?;
-    let Some(RecvAncillaryMessage::ScmRights(descriptors)) = ancillary.drain().next() else {
-        bail!("no descriptors on the stdio socket");
-    };
-    let mut all: Vec<_> = descriptors.collect();
+    let mut all = descriptors(socket, RecvFlags::PEEK)?;
     if all.len() < 3 {
         bail!("{} descriptors on the stdio socket: expected three or more", all.len());
     }
     let sockets = all.split_off(3);
-    dup2_stdin(&all[0])?;
-    dup2_stdout(&all[1])?;
-    dup2_stderr(&all[2])?;
+    become_stdio([&all[0], &all[1], &all[2]])?;
     Ok(sockets)
+}
+
+/// Takes the message off the socket, and gives this process's stdio up: the pod has none of the caller's descriptors then.
+pub(crate) fn withdraw(socket: &OwnedFd) -> Result<()> {
+    drop(descriptors(socket, RecvFlags::empty())?);
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    become_stdio([&null; 3])
+}
+
+fn become_stdio<F: AsFd>([input, out, error]: [F; 3]) -> Result<()> {
+    dup2_stdin(input)?;
+    dup2_stdout(out)?;
+    Ok(dup2_stderr(error)?)
+}
+
+/// Receives the descriptors of the message.
+fn descriptors(socket: &OwnedFd, how: RecvFlags) -> Result<Vec<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let flags = how | RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)?;
+    match ancillary.drain().next() {
+        Some(RecvAncillaryMessage::ScmRights(descriptors)) => Ok(descriptors.collect()),
+        _ => bail!("no descriptors on the stdio socket"),
+    }
 }

@@ -29,8 +29,8 @@ use sys::activation;
 
 use super::terminated;
 use crate::exchange::outcome::{PODS, REMOVED, is_removed};
-use crate::exchange::statuses;
-use crate::exchange::stdio_message::receive;
+use crate::exchange::stdio_message::{receive, withdraw};
+use crate::exchange::{ready, statuses};
 use crate::failure::{Step, report};
 use crate::names::{
     BEFORE_APP, FAILED, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, TERMINATED, TO_TELL, WELL, begun,
@@ -129,15 +129,28 @@ fn failure() -> Result<Option<u8>> {
 }
 
 /// Records the pod's exit code, or why no app decides it, and exits with it.
+///
+/// Everything else of the pod has ended: the apps, whose statuses are written, and the handlers (`units/`). So `/init` is
+/// told once nothing more can be written to the caller's stdio.
 pub(crate) fn exit_code() -> ExitCode {
     // Without the caller's stdio there is nowhere to print the messages.
-    let _ = activation::take_first().map_err(Into::into).and_then(|socket| receive(&socket));
+    let socket = activation::take_first();
+    let _ = socket.as_ref().map(receive);
     let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
-    finish(match conclude() {
+    let recorded = match conclude() {
         Ok(code) => PODS.decide(code).map(|()| code).context("cannot record the pod's code"),
         // `/init` reports the error.
         Err(error) => PODS.fail(Step::Exec, &error).map(|()| 1).context("cannot record the pod's failure"),
-    })
+    };
+    let is_recorded = recorded.is_ok();
+    let code = finish(recorded);
+    if let Ok(socket) = socket
+        && is_recorded
+    {
+        // If this fails, `/init` waits until nspawn has ended.
+        let _ = withdraw(&socket).and_then(|()| ready::tell_end());
+    }
+    code
 }
 
 /// Returns the pod's exit code: that of the first app that failed, else 0. It is an error if all apps succeeded but the

@@ -37,8 +37,12 @@ pub(crate) fn none_began(root: u32) -> Result<()> {
 
 /// Returns the exit code that the pod has recorded.
 ///
-/// If it has recorded none, fails with the way nspawn ended and with what nspawn `said`.
-pub(crate) fn conclude(name: &str, ended: WaitStatus, mut said: PipeReader) -> Result<u8, Failure> {
+/// If it has recorded none, fails with what `ended`, and how, and with what nspawn `said`. Without that, the pod has said
+/// that its end is recorded.
+pub(crate) fn conclude(
+    ended: Option<(&'static str, WaitStatus)>,
+    mut said: PipeReader,
+) -> Result<u8, Failure> {
     let mut text = Vec::new();
     // Reads only what is there now: processes of the pod may still have the other end open.
     let _ = said.read_to_end(&mut text);
@@ -47,10 +51,12 @@ pub(crate) fn conclude(name: &str, ended: WaitStatus, mut said: PipeReader) -> R
         let _ = std::io::stderr().write_all(text.as_bytes());
         return Ok(code);
     }
-    let (ended, code) = match (ended.exit_status(), ended.terminating_signal()) {
-        (Some(code), _) => (format!("exited with {code}"), Some(code)),
-        (_, Some(signal)) => (format!("was ended by {}", signal_name(signal)), None),
-        _ => (format!("ended as {ended:?}"), None),
+    let (name, ended) = ended.map_or(("the pod", None), |(name, ended)| (name, Some(ended)));
+    let code = ended.and_then(WaitStatus::exit_status);
+    let ended = match (code, ended.and_then(WaitStatus::terminating_signal)) {
+        (Some(code), _) => format!("exited with {code}"),
+        (_, Some(signal)) => format!("was ended by {}", signal_name(signal)),
+        _ => "ended".into(),
     };
     let reason = if is_removed(POD) { Some(REMOVED.into()) } else { inotify::reason(code) };
     let reasons = text.lines().map(str::to_owned).chain(reason);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod's process: what `/init` is from nspawn's start to the pod's end. It answers when the
-//! pod asks whether apps may start ([`crate::exchange::ready`]), and has three tasks that last until the end.
+//! The pod's process: what `/init` is from nspawn's start to the pod's end. It answers when the pod asks whether apps may start
+//! ([`crate::exchange::ready`]), and has three tasks that last until the end.
 //!
 //! - It takes the requests to stop: SIGTERM, SIGINT, SIGQUIT and SIGHUP. nspawn can't do that. It handles only the
 //!   first two, ends everything at once on a second one, and passes one on whether or not the pod's systemd listens by
 //!   then. The kernel drops a signal that process 1 of a namespace has no handler for (pid_namespaces(7)).
 //! - It stops and continues the pod as a job of the caller's shell ([`crate::run::job`]).
-//! - It ends with the exit code that the pod has recorded ([`crate::exchange::outcome`]). If there is none, nspawn or systemd
-//!   has failed. That is reported in one line, with nspawn's messages.
+//! - It ends with the exit code that the pod has recorded ([`crate::exchange::outcome`]), as soon as the pod says that it has.
+//!   If there is none, nspawn or systemd has failed. That is reported in one line, with nspawn's messages.
 //!
 //! Requests are held back from the first moment, so none is lost. The first one is sent to systemd itself as soon as
 //! systemd listens, and nspawn is ended ([`crate::run::halt`]), since a supervisor that signals every process of the pod
 //! signals nspawn, too. Until then this process goes on with its tasks: the pod asks before it has a systemd. A pipe shows
-//! when systemd listens: right after systemd has set up its signals, it closes the
-//! descriptors that it was started with and has no unit for (systemd's main.c, after `manager_startup`).
+//! when systemd listens: right after systemd has set up its signals, it closes the descriptors that it was started with and has
+//! no unit for (systemd's main.c, after `manager_startup`).
 //!
 //! This process is not in the pod's cgroup, because a cgroup with processes of its own can't enable controllers for
 //! the cgroups below.
@@ -36,7 +36,7 @@ use crate::enter::cgroup::Cgroup;
 use crate::enter::private_root;
 use crate::enter::stdio::Stdio;
 use crate::exchange::outcome::OURS;
-use crate::exchange::ready::Asked;
+use crate::exchange::ready::{Asked, Heard};
 use crate::failure::{At, Failure, Step, warn};
 use crate::load::network::Taken;
 use crate::run::ending::{conclude, none_began};
@@ -65,31 +65,37 @@ pub(crate) struct Started {
     pub(crate) question: Question,
 }
 
-/// The pod's question whether apps may start, and what is done before it is answered.
+/// What the pod says, and what is done before its question is answered.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) asked: Asked,
-    pub(crate) network: Taken,
+    /// Until the question is answered.
+    pub(crate) network: Option<Taken>,
+    /// Whether nspawn copies the pod's console, so that the pod has not ended before nspawn has.
+    pub(crate) debug: bool,
 }
 
 impl Question {
-    /// Answers the question if it is there; tells whether it was there.
-    fn answer(&self) -> Result<bool> {
-        let Self { asked, network } = self;
+    /// Hears what the pod says, and answers its question.
+    fn hear(&mut self) -> Result<Heard> {
+        let Self { asked, network, debug } = self;
         let mut is_prepared = false;
-        let answered = asked.answer(|namespace| {
+        let heard = asked.hear(|namespace| {
             private_root::keep_alone()?;
-            network.prepare(&namespace)?;
+            network.as_ref().context("the pod has asked before")?.prepare(&namespace)?;
             is_prepared = true;
             Ok(())
         })?;
-        if is_prepared {
+        if heard == Heard::Question
+            && let Some(network) = network.take()
+            && is_prepared
+        {
             match network.settle() {
                 Ok(warnings) => warnings.iter().for_each(|warning| warn(warning)),
                 Err(error) => warn(&format!("the pod's network: {error:#}")),
             }
         }
-        Ok(answered)
+        Ok(if *debug && heard == Heard::End { Heard::Nothing } else { heard })
     }
 }
 
@@ -134,10 +140,9 @@ pub(crate) fn run(
             // With `debug`, nspawn copies the pod's console.
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
-            let (name, ended) =
-                supervise(child, listens, started.question, requests, job, halt, || none_began(root))
-                    .at(Step::Exec)?;
-            conclude(name, ended, said)
+            let ended = supervise(child, listens, started.question, requests, job, halt, || none_began(root))
+                .at(Step::Exec)?;
+            conclude(ended, said)
         }
     }
 }
@@ -163,34 +168,29 @@ fn become_nspawn(command: &Command, passed: Vec<OwnedFd>, says: Option<&PipeWrit
     nspawn::exec(command, passed)
 }
 
-/// Waits for the pod's end, and returns how nspawn, or systemd in its place, ended.
+/// Waits for the pod's end, and returns how nspawn, or systemd in its place, ended; `None` if the pod has said that its end
+/// is recorded.
 ///
 /// `halt` asks for that end and returns the process to wait for from then on, or `None` if systemd does not run.
 fn supervise(
     nspawn: Pid,
     listens: PipeReader,
-    to_start: Question,
+    mut question: Question,
     requests: &Requests,
     mut job: Job<'_>,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
     none_began: impl Fn() -> Result<()>,
-) -> Result<(&'static str, WaitStatus)> {
+) -> Result<Option<(&'static str, WaitStatus)>> {
     let mut pod = nspawn;
     let signals = SignalFd::with_flags(&requests.awaited(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut asked = false;
     let mut listens = Some(listens);
     let mut began = true;
-    let mut to_start = Some(to_start);
     loop {
-        let question = to_start.as_ref().map(|question| question.asked.descriptor().as_fd());
         let held = listens.as_ref().filter(|_| asked).map(AsFd::as_fd);
-        let others: Vec<_> = question.into_iter().chain(held).collect();
+        let says = (!job.is_frozen()).then_some(question.asked.descriptor().as_fd());
+        let others: Vec<_> = says.into_iter().chain(held).collect();
         job.wait(&signals, &others)?;
-        if let Some(question) = &to_start
-            && question.answer()?
-        {
-            to_start = None;
-        }
         while let Some(signal) = next(&signals)? {
             match signal {
                 Signal::SIGCHLD => {}
@@ -206,6 +206,10 @@ fn supervise(
             }
         }
         job.tend()?;
+        // A pod that is frozen may be between two words.
+        if !job.is_frozen() && question.hear()? == Heard::End {
+            return Ok(None);
+        }
         if asked && let Some(pipe) = &mut listens {
             if !is_closed(pipe)? {
                 continue;
@@ -223,7 +227,7 @@ fn supervise(
                 none_began()?;
             }
             let name = if pod == nspawn { "systemd-nspawn" } else { "the pod's systemd" };
-            return Ok((name, ended));
+            return Ok(Some((name, ended)));
         }
     }
 }

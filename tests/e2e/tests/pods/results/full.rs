@@ -22,14 +22,14 @@ const FILL: &str = "busybox dd if=/dev/zero of=/fill bs=64k 2>/dev/null; \
 const DISKS: [Disk; 2] = [Disk::Ext4, Disk::Tmpfs];
 
 #[derive(Clone, Copy, Debug)]
-enum Disk {
+pub(super) enum Disk {
     Ext4,
     Tmpfs,
 }
 
 impl Disk {
     /// Mounts a file system where the data directory is, for this thread and the processes that it starts.
-    fn mount(self) -> OnDisk {
+    pub(super) fn mount(self) -> OnDisk {
         let gantry = Gantry::new();
         own_mounts();
         let dir = gantry.dir();
@@ -55,7 +55,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
-struct OnDisk(Gantry);
+pub(super) struct OnDisk(pub(super) Gantry);
 
 impl Drop for OnDisk {
     fn drop(&mut self) {

@@ -3,6 +3,7 @@
 
 mod cgroups;
 mod codes;
+mod complete;
 mod full;
 
 /// Runs until it is told to stop, and then fails.
