@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "each call is sound for the reason that stands beside it")]
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -12,6 +13,8 @@ use rustix::process::Pid;
 
 /// How many signals there are (signal(7)).
 const SIGNALS: i64 = 64;
+/// A flag of clone3(2) (linux/sched.h), which the libc crate doesn't have for every C library.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// Forks this process: fork(2). The process must have one thread.
 ///
@@ -20,6 +23,32 @@ const SIGNALS: i64 = 64;
 pub fn fork() -> io::Result<ForkResult> {
     // SAFETY: the process has one thread, so the child may go on as the parent would.
     Ok(unsafe { nix::unistd::fork() }?)
+}
+
+/// Forks this process, with the child in a cgroup from its first moment on: clone3(2), `CLONE_INTO_CGROUP`. The process must
+/// have one thread.
+///
+/// To move a process, the kernel waits until no processor can be making another one in the old cgroup, which takes
+/// milliseconds.
+///
+/// # Errors
+/// Returns the system's error; `ENOSYS` or `EPERM` where a filter doesn't allow the call.
+pub fn fork_into(cgroup: impl AsFd) -> io::Result<ForkResult> {
+    let descriptor = u64::try_from(cgroup.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    // SAFETY: all zero is a valid value: no flags, no pointers.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = CLONE_INTO_CGROUP;
+    arguments.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    arguments.cgroup = descriptor;
+    // SAFETY: the memory is copied as by fork(2), and the process has one thread, so the child may go on as the parent would.
+    // The C library doesn't know of the child: it may have cached the parent's thread id, which counts for threads and locks
+    // alone.
+    let id = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of_val(&arguments)) };
+    match i32::try_from(Errno::result(id)?) {
+        Ok(0) => Ok(ForkResult::Child),
+        Ok(child) => Ok(ForkResult::Parent { child: nix::unistd::Pid::from_raw(child) }),
+        Err(_) => Err(Errno::EINVAL.into()),
+    }
 }
 
 /// Sends a signal that may have no name: kill(2).

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use sys::cgroups;
 use sys::locks::identity;
+use sys::process::{ForkResult, fork, fork_into};
 
 use crate::failure::namespace;
 use crate::load::host::Controllers;
@@ -118,6 +119,15 @@ impl Cgroup {
     /// Opens the cgroup.
     fn own(&self) -> Result<cgroups::Cgroup> {
         self.parent.child(&self.name)?.with_context(|| format!("cgroup {} is gone", self.name))
+    }
+
+    /// Forks this process, with the child in the cgroup; tells whether it is: if not, the child has to enter it.
+    pub(crate) fn fork(&self) -> Result<(ForkResult, bool)> {
+        match fork_into(self.own()?) {
+            Ok(forked) => Ok((forked, true)),
+            // A filter around this process may not allow it. Whatever else is wrong shows when the cgroup is entered.
+            Err(_) => Ok((fork().context("cannot fork")?, false)),
+        }
     }
 
     /// Moves this process into the cgroup.

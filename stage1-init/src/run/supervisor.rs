@@ -30,7 +30,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
-use sys::process::{ForkResult, exit_at_once, fork};
+use sys::process::{ForkResult, exit_at_once};
 
 use crate::enter::cgroup::Cgroup;
 use crate::enter::private_root;
@@ -117,11 +117,14 @@ pub(crate) fn run(
     let (listens, starting) = pipe().context("cannot make a pipe").at(Step::Exec)?;
     fcntl_setfl(&listens, OFlags::NONBLOCK).at(Step::Exec)?;
     let (said, says) = lossy_pipe().context("cannot make a pipe").at(Step::Exec)?;
-    match fork().context("cannot fork").at(Step::Exec)? {
+    let (forked, is_in_cgroup) = cgroup.fork().at(Step::Exec)?;
+    match forked {
         ForkResult::Child => {
             let passed = vec![started.offer, starting.into()];
             let never = (|| {
-                cgroup.enter().at(Step::Namespace)?;
+                if !is_in_cgroup {
+                    cgroup.enter().at(Step::Namespace)?;
+                }
                 stdio.become_silent().at(Step::Exec)?;
                 let allowed = started.oom_score_least.map(nspawn::allow_oom_score).transpose();
                 allowed.context("cannot set oom_score_adj").at(Step::Exec)?;
