@@ -27,6 +27,8 @@ FUZZ_SECONDS ?= 60
 FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo fuzz run --sanitizer none \
 	--target $(ARCH)-unknown-linux-gnu --features linked
 
+# What is measured alone, and printed: cold, warm, start, stdio, throughput.
+PART ?=
 # What measures, and what Gantry is measured beside, PROGRAM:PACKAGE, where it can be had.
 MEASURING := hyperfine tar gzip xz zstd /usr/bin/time ip
 MEASURING_PACKAGES := hyperfine tar gzip xz-utils zstd time iproute2
@@ -104,13 +106,13 @@ long: all ## Run the tests of chance for a minute each, with more pods
 mutants: all ## Check that the suites notice what they are there for: change the sources, one place at a time
 	cargo run -p mutation-check
 
-bench: all ## Measure Gantry beside podman, runc, tar and others; writes docs/benchmarks
+bench: all ## Measure Gantry beside podman, runc, tar and others; writes docs/benchmarks. PART=start measures that alone
 	@(for program in $(MEASURING); do command -v $$program || exit; done) >/dev/null || { \
 		apt-get -q update && apt-get install -q -y --no-install-recommends $(MEASURING_PACKAGES); }
 	@for other in $(OTHERS); do command -v $${other%:*} >/dev/null || \
 		apt-get install -q -y --no-install-recommends $${other#*:} || \
 		echo "$${other%:*} can't be had: measuring without it" >&2; done
-	$(RELEASE)/bench
+	$(RELEASE)/bench $(PART:%=--part %)
 
 check: setup ## Check format, lints, docs and dependencies
 	cargo fmt --check

@@ -2,13 +2,17 @@
 //! What is written to `docs/benchmarks`: every number, and how it was measured.
 
 use crate::chart::{Panel, draw};
+use crate::cold::Cold;
 use crate::compare::Row;
 use crate::engines;
 use crate::goals::{Goal, median};
+use crate::memory::Peaks;
 use crate::report::Report;
 use crate::results::Results;
+use crate::start::{AtOnce, Idle, Start};
 use crate::stdio;
 use crate::unit::seconds;
+use crate::warm::Warm;
 
 const HEAD: &str = "\
 <!-- Written by `make bench`. -->
@@ -42,6 +46,11 @@ const WHOLE: &str = "\
 From the command to its exit code. Gantry boots a systemd that supervises the app; the others execute the program as it
 is. The ratio is to Gantry.";
 
+const APPS: &str = "\
+## Many apps, many pods
+
+Whole runs of pods of many apps, each of which is `true`. The ratio is to one app.";
+
 const STDIO: &str = "\
 ## Stdio
 
@@ -69,28 +78,59 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
     report.facts(["program", "version"], &results.versions);
     let images = results.images.iter().map(|image| (image.name, image.shown.clone()));
     report.facts(["image", "size"], &images.collect::<Vec<_>>());
-    report.text(COLD);
-    for cold in &results.cold {
-        report.text(&format!("### {}", cold.encoding.name));
-        report.rows(&cold.rows, 1);
-    }
-    report.text(MEMORY);
-    report.memory(&results.memory);
-    report.text(WARM);
-    for rows in &results.warm.rows {
-        report.rows(rows, crate::warm::PODMAN);
-    }
-    report.text("## Disk\n\nBytes that one more takes; files with several names count once.");
-    report.disk(&results.names(), &results.warm.disk);
-    report.text(WHOLE);
-    report.rows(&results.whole, 0);
-    report.text(STDIO);
-    report.rows(&results.stdio, stdio::PLAIN);
-    report.text(&without_start(&results.stdio));
+    cold(&mut report, &results.cold, &results.memory);
+    warm(&mut report, &results.warm, &results.names());
+    start(&mut report, &results.whole, &results.start);
+    stdio(&mut report, &results.stdio);
     report.text(THROUGHPUT);
     report.ways(&results.throughput);
     calls(&mut report, results);
     report.finish()
+}
+
+/// Adds cold prepares.
+pub(crate) fn cold(report: &mut Report, all: &[Cold], peaks: &[Peaks]) {
+    report.text(COLD);
+    for cold in all {
+        report.text(&format!("### {}", cold.encoding.name));
+        report.rows(&cold.rows, 1);
+    }
+    report.text(MEMORY);
+    report.memory(peaks);
+}
+
+/// Adds warm prepares of images, by their names.
+pub(crate) fn warm(report: &mut Report, warm: &Warm, names: &[&str]) {
+    report.text(WARM);
+    for rows in &warm.rows {
+        report.rows(rows, crate::warm::PODMAN);
+    }
+    report.text("## Disk\n\nBytes that one more takes; files with several names count once.");
+    report.disk(names, &warm.disk);
+}
+
+/// Adds whole runs, many apps and many pods.
+pub(crate) fn start(report: &mut Report, whole: &[Row], start: &Start) {
+    report.text(WHOLE);
+    report.rows(whole, 0);
+    report.text(APPS);
+    report.rows(&start.apps, 0);
+    let AtOnce { pods, ran, all, one } = start.at_once;
+    report.text(&format!(
+        "{pods} pods started at once: {ran} ran, all in {}; one alone takes {}.",
+        seconds(all),
+        seconds(one)
+    ));
+    let Idle { pods, .. } = start.idle;
+    report.text(&format!("Memory of each of {pods} pods that wait, without the app:"));
+    report.idle(&start.idle);
+}
+
+/// Adds stdio.
+pub(crate) fn stdio(report: &mut Report, rows: &[Row]) {
+    report.text(STDIO);
+    report.rows(rows, stdio::PLAIN);
+    report.text(&without_start(rows));
 }
 
 fn calls(report: &mut Report, results: &Results) {
@@ -98,7 +138,7 @@ fn calls(report: &mut Report, results: &Results) {
     report.text(&engines::shown());
     report.calls(results.cold.iter().flat_map(|cold| &cold.rows));
     report.calls(results.warm.rows.iter().flatten());
-    report.calls(results.whole.iter().chain(&results.stdio));
+    report.calls(results.whole.iter().chain(&results.start.apps).chain(&results.stdio));
 }
 
 fn without_start(rows: &[Row]) -> String {

@@ -4,12 +4,13 @@
 use crate::cold::{self, Cold};
 use crate::compare::Row;
 use crate::memory::Peaks;
+use crate::start::{AtOnce, Start};
 use crate::unit::{mebibytes, seconds};
 use crate::warm::{self, Warm};
 use crate::whole;
 
 /// A goal: an upper limit of a measured value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Goal {
     pub(crate) what: String,
     /// The limit as text.
@@ -38,7 +39,13 @@ pub(crate) fn of_cold(cold: &[Cold]) -> Vec<Goal> {
     limited
         .flat_map(|(cold, limit)| {
             let whole = format!("`{}` and `sync -f`", cold.encoding.tar);
-            [(cold::OURS, ""), (cold::STAGE1_KNOWN, ", stage1 known")].map(|(ours, how)| {
+            let known = match cold.encoding.suffix {
+                ".gz" => 0.4,
+                ".zst" => 0.6,
+                _ => limit,
+            };
+            let ways = [(cold::OURS, "", limit), (cold::STAGE1_KNOWN, ", stage1 known", known)];
+            ways.map(|(ours, how, limit)| {
                 let what = format!("cold prepare, {}{how}", cold.encoding.name);
                 relative(what, limit, &whole, &cold.rows[ours], &cold.rows[cold::TAR])
             })
@@ -53,10 +60,9 @@ pub(crate) fn of_warm(warm: &Warm, names: &[&str]) -> Vec<Goal> {
     for (index, how) in [(warm::BY_ID, "by id"), (warm::BY_FILE, "by FILE@digest")] {
         let what = format!("warm prepare, {}, {how}", names[0]);
         let ours = &large[index];
-        goals.push(absolute(what.clone(), 5e-3, ours));
-        goals.push(relative(what.clone(), 0.1, "`podman create`", ours, &large[warm::PODMAN]));
+        goals.push(relative(what.clone(), 0.06, "`podman create`", ours, &large[warm::PODMAN]));
         if let Some(small) = warm.rows.get(1) {
-            goals.push(relative(what, 1.2, &format!("that of {}", names[1]), ours, &small[index]));
+            goals.push(relative(what, 1.1, &format!("that of {}", names[1]), ours, &small[index]));
         }
     }
     let (what, limit) = ("disk per warm pod", "≤ 1 MB".into());
@@ -66,10 +72,48 @@ pub(crate) fn of_warm(warm: &Warm, names: &[&str]) -> Vec<Goal> {
     goals
 }
 
-/// The goal of whole runs: what a network of the pod's own costs.
-pub(crate) fn of_whole(rows: &[Row]) -> Goal {
-    let (ours, without) = (&rows[whole::OURS], &rows[whole::WITHOUT_NETWORK]);
-    relative("whole run of `true`, with a network".into(), 1.15, "that with --net=none", ours, without)
+/// Goals of whole runs.
+pub(crate) fn of_whole(rows: &[Row]) -> Vec<Goal> {
+    let (run, port) = ("whole run of `true`", "whole run of `true`, with a published port");
+    let goal = |what: &str, limit, whole: &str, ours: usize, of: usize| {
+        relative(what.to_owned(), limit, whole, &rows[ours], &rows[of])
+    };
+    vec![
+        goal(run, 0.85, "bare systemd-nspawn", whole::OURS, whole::NSPAWN),
+        goal(run, 0.3, "`podman run` with runc", whole::OURS, whole::PODMAN_RUNC),
+        goal(run, 1.15, "that with --net=none", whole::OURS, whole::WITHOUT_NETWORK),
+        goal(port, 1.0, "bare systemd-nspawn", whole::PUBLISHED, whole::NSPAWN),
+    ]
+}
+
+/// Goals of many apps and many pods.
+pub(crate) fn of_start(start: &Start) -> Vec<Goal> {
+    let (one, most) = (&start.apps[0], &start.apps[start.apps.len() - 1]);
+    let AtOnce { pods, ran, all, one: alone } = start.at_once;
+    let memory = start.idle.each();
+    let of_memory = |what: &str, limit: u64, is: u64| Goal {
+        what: format!("{what} of each of {} pods that wait", start.idle.pods),
+        limit: format!("≤ {}", mebibytes(limit)),
+        measured: mebibytes(is),
+        met: Some(is <= limit),
+    };
+    vec![
+        relative("a pod of 100 apps".into(), 14.0, "that of one", most, one),
+        Goal {
+            what: format!("{pods} pods at once"),
+            limit: format!("{pods} run"),
+            measured: ran.to_string(),
+            met: Some(ran == pods),
+        },
+        Goal {
+            what: format!("{pods} pods at once"),
+            limit: "≤ 20 × one".into(),
+            measured: format!("{:.1} ({} of {})", all / alone, seconds(all), seconds(alone)),
+            met: Some(all <= 20.0 * alone),
+        },
+        of_memory("RssAnon", 1639, memory.anonymous),
+        of_memory("PSS", 2048, memory.proportional),
+    ]
 }
 
 /// Goals of memory, for each process of a cold prepare.
@@ -82,14 +126,6 @@ pub(crate) fn of_memory(peaks: &[Peaks]) -> Vec<Goal> {
         met: Some(most <= 64 * 1024),
     });
     goal.into_iter().collect()
-}
-
-fn absolute(what: String, limit: f64, row: &Row) -> Goal {
-    let (measured, met) = match median(row) {
-        Ok(time) => (seconds(time), Some(time <= limit)),
-        Err(reason) => (reason.to_owned(), None),
-    };
-    Goal { what, limit: format!("≤ {}", seconds(limit)), measured, met }
 }
 
 fn relative(what: String, limit: f64, whole: &str, part: &Row, of: &Row) -> Goal {

@@ -3,13 +3,13 @@
 //!
 //! ```text
 //! bench [--quick] [DIRECTORY]
-//! bench [--quick] --throughput
+//! bench [--quick] --part NAME
 //! ```
 //!
 //! It writes `results.md` and `results.svg` to the directory, `docs/benchmarks` by default. `--quick` shows whether
 //! everything works, not how fast it is: few runs, and the small image in place of the large one. hyperfine takes all
-//! times; programs that are missing or don't work here are reported. Needs root, for pods. `--throughput` measures that
-//! alone, and prints it.
+//! times; programs that are missing or don't work here are reported. Needs root, for pods. `--part` measures a part alone
+//! (`part`), and prints it.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
 mod chart;
@@ -21,8 +21,10 @@ mod goals;
 mod images;
 mod machine;
 mod memory;
+mod part;
 mod report;
 mod results;
+mod start;
 mod stdio;
 mod stream;
 mod throughput;
@@ -40,6 +42,7 @@ use testing::rootfs::Rootfs;
 
 use compare::Turns;
 use images::Image;
+use part::Part;
 use report::Report;
 use results::Results;
 use work::Work;
@@ -53,20 +56,24 @@ struct Amount {
     short: Turns,
     /// The bytes that go through a pod's stdio, and turns.
     stdio: (u64, Turns),
+    /// What is started.
+    start: start::Amount,
     /// What goes through the network.
     throughput: throughput::Amount,
 }
 
 const WHOLE: Amount = Amount {
-    long: Turns { rounds: 7, runs: 1 },
+    long: Turns { rounds: 5, runs: 1 },
     short: Turns { rounds: 12, runs: 6 },
-    stdio: (1_000_000_000, Turns { rounds: 15, runs: 1 }),
-    throughput: throughput::Amount { bytes: 4 << 30, rounds: 15 },
+    stdio: (1_000_000_000, Turns { rounds: 7, runs: 1 }),
+    start: start::Amount { apps: Turns { rounds: 5, runs: 1 }, at_once: 50, idle: 20 },
+    throughput: throughput::Amount { bytes: 2 << 30, rounds: 9 },
 };
 const QUICK: Amount = Amount {
     long: Turns { rounds: 1, runs: 1 },
     short: Turns { rounds: 1, runs: 3 },
     stdio: (10_000_000, Turns { rounds: 1, runs: 1 }),
+    start: start::Amount { apps: Turns { rounds: 1, runs: 1 }, at_once: 5, idle: 3 },
     throughput: throughput::Amount { bytes: 256 << 20, rounds: 5 },
 };
 
@@ -81,10 +88,11 @@ fn main() -> Result<()> {
     let quick = arguments.first().is_some_and(|first| first == "--quick");
     arguments.drain(..usize::from(quick));
     let amount = if quick { &QUICK } else { &WHOLE };
-    if arguments.first().is_some_and(|first| first == "--throughput") {
-        return alone(amount);
+    if arguments.first().is_some_and(|first| first == "--part") {
+        let name = arguments.get(1).and_then(|name| name.to_str()).unwrap_or_default();
+        return alone(name.parse()?, amount, quick);
     }
-    ensure!(arguments.len() <= 1, "usage: bench [--quick] [DIRECTORY]");
+    ensure!(arguments.len() <= 1, "usage: bench [--quick] [--part NAME | DIRECTORY]");
     let into = arguments.pop().map_or_else(|| repository().join("docs/benchmarks"), PathBuf::from);
     let into = std::path::absolute(into)?;
     fs::create_dir_all(&into).with_context(|| format!("create {}", into.display()))?;
@@ -102,37 +110,76 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Measures throughput alone.
-fn alone(amount: &Amount) -> Result<()> {
-    Rootfs::busybox()?;
-    let work = Work::enter()?;
-    engines::configure(&work)?;
-    let ways = throughput::measure(&work, amount.throughput)?;
+/// Measures a part alone and prints it.
+fn alone(part: Part, amount: &Amount, quick: bool) -> Result<()> {
     let mut report = Report::default();
-    report.goals(&throughput::goals(&ways));
-    report.ways(&ways);
+    if part == Part::Throughput {
+        Rootfs::busybox()?;
+        let work = Work::enter()?;
+        engines::configure(&work)?;
+        let ways = throughput::measure(&work, amount.throughput)?;
+        report.goals(&throughput::goals(&ways));
+        report.ways(&ways);
+        print!("{}", report.finish());
+        return Ok(());
+    }
+    let (work, images) = set_up(quick || matches!(part, Part::Start | Part::Stdio))?;
+    match part {
+        Part::Cold => {
+            let cold = cold::measure(&work, &images[0], amount.long)?;
+            let peaks = memory::measure(&work, &images[0])?;
+            report.goals(&[goals::of_cold(&cold), goals::of_memory(&peaks)].concat());
+            document::cold(&mut report, &cold, &peaks);
+        }
+        Part::Warm => {
+            engines::fill(&work, &images)?;
+            let warm = warm::measure(&work, &images, amount.short)?;
+            let names: Vec<_> = images.iter().map(|image| image.name).collect();
+            report.goals(&goals::of_warm(&warm, &names));
+            document::warm(&mut report, &warm, &names);
+        }
+        Part::Start => {
+            engines::fill(&work, &images)?;
+            let whole = whole::measure(&work, &images[0], amount.short)?;
+            let start = start::measure(&work, &images[0], amount.start)?;
+            report.goals(&[goals::of_whole(&whole), goals::of_start(&start)].concat());
+            document::start(&mut report, &whole, &start);
+        }
+        Part::Stdio => {
+            let rows = stdio::measure(&work, amount.stdio)?;
+            document::stdio(&mut report, &rows);
+        }
+        Part::Throughput => {}
+    }
     print!("{}", report.finish());
     Ok(())
 }
 
-fn measure(amount: &Amount, quick: bool) -> Result<Results> {
+/// Makes the images, the large one first if it is wanted, and enters the place where everything is measured.
+fn set_up(small_alone: bool) -> Result<(Work, Vec<Image>)> {
     let (large, small) = (("debian", Rootfs::debian as fn() -> _), ("busybox", Rootfs::busybox as fn() -> _));
     // Packages are fetched before the bench enters its own namespace.
-    let kinds = if quick { vec![small] } else { vec![large, small] };
+    let kinds = if small_alone { vec![small] } else { vec![large, small] };
     for (name, rootfs) in &kinds {
         images::prepare(name, rootfs)?;
     }
     let work = Work::enter()?;
     engines::configure(&work)?;
+    let images = kinds.iter().map(|(name, _)| Image::unpack(&work, name)).collect::<Result<_>>()?;
+    Ok((work, images))
+}
+
+fn measure(amount: &Amount, quick: bool) -> Result<Results> {
+    let (work, images) = set_up(quick)?;
     let machine = machine::facts(&work)?;
     let versions = machine::versions(&work);
-    let images: Vec<_> = kinds.iter().map(|(name, _)| Image::unpack(&work, name)).collect::<Result<_>>()?;
     let cold = cold::measure(&work, &images[0], amount.long)?;
     let memory = memory::measure(&work, &images[0])?;
     engines::fill(&work, &images)?;
     let warm = warm::measure(&work, &images, amount.short)?;
     let whole = whole::measure(&work, &images[images.len() - 1], amount.short)?;
+    let start = start::measure(&work, &images[images.len() - 1], amount.start)?;
     let stdio = stdio::measure(&work, amount.stdio)?;
     let throughput = throughput::measure(&work, amount.throughput)?;
-    Ok(Results { images, machine, versions, cold, warm, whole, memory, stdio, throughput })
+    Ok(Results { images, machine, versions, cold, warm, whole, start, memory, stdio, throughput })
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::compare::Row;
 use crate::goals::{Goal, median};
 use crate::memory::Peaks;
+use crate::start::{Idle, Memory};
 use crate::throughput::Way;
 use crate::unit::{mebibytes, seconds};
 use crate::warm::Disk;
@@ -63,6 +64,20 @@ impl Report {
         };
         let head = ["", "installer", "larger worker", "all, summed", "tar and its decoder", "podman import"];
         self.table(&head, peaks.iter().map(row));
+    }
+
+    /// Adds the memory of pods that wait: of each process, and of a whole pod.
+    pub(crate) fn idle(&mut self, idle: &Idle) {
+        let pods = idle.pods.max(1) as u64;
+        let row = |name: &str, memory: Memory| {
+            vec![name.to_owned(), mebibytes(memory.anonymous), mebibytes(memory.proportional)]
+        };
+        let each = |memory: &Memory| Memory {
+            anonymous: memory.anonymous / pods,
+            proportional: memory.proportional / pods,
+        };
+        let processes = idle.processes.iter().map(|(name, memory)| row(name, each(memory)));
+        self.table(&["", "RssAnon", "PSS"], processes.chain([row("a pod", idle.each())]));
     }
 
     pub(crate) fn disk(&mut self, names: &[&str], disk: &[Disk]) {

@@ -6,6 +6,7 @@ use crate::compare::Row;
 use crate::goals::{self, Goal};
 use crate::images::Image;
 use crate::memory::Peaks;
+use crate::start::Start;
 use crate::throughput::{self, Way};
 use crate::warm::Warm;
 
@@ -19,6 +20,7 @@ pub(crate) struct Results {
     pub(crate) cold: Vec<Cold>,
     pub(crate) warm: Warm,
     pub(crate) whole: Vec<Row>,
+    pub(crate) start: Start,
     pub(crate) memory: Vec<Peaks>,
     pub(crate) stdio: Vec<Row>,
     pub(crate) throughput: Vec<Way>,
@@ -28,7 +30,8 @@ impl Results {
     pub(crate) fn goals(&self) -> Vec<Goal> {
         let mut goals = goals::of_cold(&self.cold);
         goals.extend(goals::of_warm(&self.warm, &self.names()));
-        goals.push(goals::of_whole(&self.whole));
+        goals.extend(goals::of_whole(&self.whole));
+        goals.extend(goals::of_start(&self.start));
         goals.extend(goals::of_memory(&self.memory));
         goals.extend(throughput::goals(&self.throughput));
         goals

@@ -36,7 +36,7 @@ pub(crate) fn measure(work: &Work, (bytes, turns): (u64, Turns)) -> Result<Vec<R
     let mut random = File::open("/dev/urandom")?.take(bytes);
     io::copy(&mut random, &mut File::create(&input)?).context("cannot write the input")?;
 
-    let mut run = gantry.with_images("run", &[&image], &[]);
+    let mut run = gantry.with_images("run", &[&image], &["--net=none"]);
     let ran = run.stdin(File::open(&input)?).stdout(File::create(&output)?).stderr(Stdio::piped()).spawn()?;
     let ran = ran.wait_with_output()?;
     ensure!(ran.status.success() && ran.stderr == b"aside\n", "the pod failed: {ran:?}");

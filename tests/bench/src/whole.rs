@@ -17,6 +17,10 @@ use crate::work::{CGROUP, Work};
 /// Gantry's rows.
 pub(crate) const OURS: usize = 0;
 pub(crate) const WITHOUT_NETWORK: usize = 2;
+pub(crate) const PUBLISHED: usize = 3;
+/// The others' rows.
+pub(crate) const PODMAN_RUNC: usize = 5;
+pub(crate) const NSPAWN: usize = 8;
 
 const REMOVE_ALL: &str = "rm -rf gantry/containers/*; podman rm -af >/dev/null 2>&1 || :
     for runtime in runc crun; do $runtime --root $runtime delete -f bench 2>/dev/null || :; done; sync";
@@ -39,6 +43,10 @@ pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Ro
             "Gantry: installer run --net=none",
             format!("installer --dir gantry run --net none --image {id}"),
         ),
+        Contender::new(
+            "Gantry: installer run -p",
+            format!("installer --dir gantry run -p 127.0.0.1:18080:80 --image {id}"),
+        ),
         Contender::new("podman run, with crun", podman("crun")),
         Contender::new("podman run, with runc", podman("runc")),
     ];
@@ -51,9 +59,13 @@ pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Ro
             format!("{runtime} --root {runtime} run --bundle bundle-{runtime} bench"),
         ));
     }
-    let nspawn = "systemd-nspawn -q --register=no --keep-unit --settings=no";
-    contenders
-        .push(Contender::new("systemd-nspawn", format!("{nspawn} -D trees/{name}/rootfs /usr/bin/true")));
+    let nspawn = format!(
+        "systemd-nspawn -q --register=no --keep-unit --settings=no -D trees/{name}/rootfs /usr/bin/true"
+    );
+    // It compiles its filter at each start, unless the variable is there.
+    let unfiltered = format!("env SYSTEMD_SECCOMP=0 {nspawn}");
+    contenders.push(Contender::new("systemd-nspawn", nspawn));
+    contenders.push(Contender::new("systemd-nspawn without its filter", unfiltered));
     work.shell(&format!("installer --dir prepared image import images/{name}.tar"))?;
     let rows = compare(work, contenders, turns, REMOVE_ALL)?;
     work.shell(REMOVE_ALL)?;
