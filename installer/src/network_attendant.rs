@@ -169,14 +169,20 @@ impl Attendant {
                 }
                 _ => None,
             };
-            if !network.aliases.is_empty()
-                && let Err(error) = pods::refresh_aliases(data_dir)
-            {
-                // The error is what matters. If this fails, too, gc tries again.
-                let _ = connected.map(|connected| connected.disconnect(pod, namespace.as_fd()));
-                return Err(error);
+            let says_nothing = network.servers.is_empty() && network.search.is_empty();
+            let mut of_plugins = connected.iter().filter(|_| says_nothing);
+            let mut named = of_plugins.try_for_each(|connected| connected.write_names(pod));
+            if !network.aliases.is_empty() {
+                named = named.and_then(|()| pods::refresh_aliases(data_dir, Some(self.id)));
             }
-            Ok(connected)
+            match named {
+                Ok(()) => Ok(connected),
+                Err(error) => {
+                    // The error is what matters. If this fails, too, gc tries again.
+                    let _ = connected.map(|connected| connected.disconnect(pod, namespace.as_fd()));
+                    Err(error)
+                }
+            }
         })
     }
 
@@ -186,7 +192,7 @@ impl Attendant {
             let disconnected =
                 connected.map_or(Ok(()), |connected| connected.disconnect(pod, namespace.as_fd()));
             if !pod.network()?.aliases.is_empty() {
-                pods::refresh_aliases(data_dir)?;
+                pods::refresh_aliases(data_dir, None)?;
             }
             disconnected
         })

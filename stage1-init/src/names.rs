@@ -93,9 +93,6 @@ pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
 pub(crate) const EXIT_WANTS: &str = "etc/systemd/system/exit.target.wants";
 /// The directory of launch files, in stage1.
 const LAUNCH_FILES: &str = "etc/gantry/launch";
-/// The resolv.conf, in stage1, for apps that have none. Absent with `--net=none`, unless servers or domains are given,
-/// and with the host's network if the host has none.
-pub(crate) const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
 /// The machine id of the pod's systemd (machine-id(5)), in stage1.
 pub(crate) const MACHINE_ID: &str = "etc/machine-id";
 /// The file that lists the apps with users of their own, in stage1, a line each: name, first id in the

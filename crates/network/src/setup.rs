@@ -14,7 +14,7 @@ use crate::addresses::{Range, preferred, v6};
 use crate::conntrack;
 use crate::error::Error;
 use crate::firewall::rules::KNOWN;
-use crate::firewall::{foreign, table};
+use crate::firewall::{foreign, legacy, table};
 use crate::netlink::socket::Socket;
 use crate::plan::{LOOPBACK, LOOPBACK_INDEX, POD_LINK, POD_SYSCTLS, Plan, veth};
 use crate::ports;
@@ -74,7 +74,8 @@ pub fn preview(wanted: &Wanted) -> Result<Plan, Error> {
 /// Fails if one of them is not to be had, or if the host can't give pods a network.
 pub fn reserve(wanted: &Wanted) -> Result<Reserved, Error> {
     let (sysctls, route) = (Sysctls::open()?, route_socket()?);
-    let warnings = forwarding(wanted, &sysctls)?;
+    let mut warnings = forwarding(wanted, &sysctls)?;
+    warnings.extend(legacy::find());
     let ports = ports::reserve(&wanted.published, sysctls.has_ipv6())?;
     let (range, first) = ranges(wanted, &route)?;
     let table = table::socket()?;

@@ -142,6 +142,9 @@ pub fn attendant(process: u32) -> String {
 
 /// The hosts file, in stage1, for apps that have none.
 pub const HOSTS: &str = "etc/gantry/hosts";
+/// The resolv.conf, in stage1, for apps that have none. Absent with `--net=none`, unless servers or domains are given,
+/// and with the host's network if the host has none. What CNI plugins say about names is written there.
+pub const RESOLV_CONF: &str = "etc/gantry/resolv.conf";
 
 /// Returns the hosts file, in stage1, of an app whose tree has one that says something.
 pub fn own_hosts(app: &AppName) -> String {

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result};
+use pod::id::PodId;
 use pod::layout;
 use pod::network::HostName;
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -40,19 +41,20 @@ struct Member {
     addresses: Vec<IpAddr>,
 }
 
-/// Lists the pods with aliases in the hosts files of each of them.
+/// Lists the pods with aliases in the hosts files of each of them, and of one that is about to start its apps.
 ///
 /// # Errors
-/// If the pods can't be listed. A pod that can't be looked at, or whose file can't be written, is left out.
-pub fn refresh(data_dir: &DataDir) -> Result<()> {
+/// If the pods can't be listed, or the file of the one that starts can't be written. Another pod that can't be looked at, or
+/// whose file can't be written, is left out.
+pub fn refresh(data_dir: &DataDir, starting: Option<PodId>) -> Result<()> {
     // One at a time: what the last one finds counts.
     locks::alone(&data_dir.containers, &data_dir.interrupt).context("cannot lock the pods' names")?;
-    let refreshed = refresh_locked(data_dir);
+    let refreshed = refresh_locked(data_dir, starting);
     flock(&data_dir.containers, FlockOperation::Unlock).context("cannot unlock the pods' names")?;
     refreshed
 }
 
-fn refresh_locked(data_dir: &DataDir) -> Result<()> {
+fn refresh_locked(data_dir: &DataDir, starting: Option<PodId>) -> Result<()> {
     let mut members = Vec::new();
     for id in ids(data_dir)? {
         data_dir.interrupt.check()?;
@@ -70,8 +72,14 @@ fn refresh_locked(data_dir: &DataDir) -> Result<()> {
     for Member { pod, contents, .. } in &members {
         let of_apps = contents.apps.iter().map(|app| layout::own_hosts(&app.name));
         for path in of_apps.chain([layout::HOSTS.to_owned()]) {
-            // A pod that has ended meanwhile needs none.
-            let _ = write(pod, &format!("{}/{path}", layout::STAGE1), &list);
+            let path = format!("{}/{path}", layout::STAGE1);
+            match write(pod, &path, &list) {
+                Err(error) if starting == Some(pod.id()) => {
+                    return Err(error.context(format!("cannot write the names of other pods to {path}")));
+                }
+                // Another pod, which may have ended meanwhile, keeps the names that it has.
+                _ => {}
+            }
         }
     }
     Ok(())

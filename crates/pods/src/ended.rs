@@ -27,7 +27,7 @@ pub type Gone = (PodId, Result<(), Mounted>);
 /// If nobody has recorded when a pod ended, that is written down now, and counts from now on.
 pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
     let mut gone = Vec::new();
-    aliases::refresh(data_dir)?;
+    aliases::refresh(data_dir, None)?;
     for id in ids(data_dir)? {
         data_dir.interrupt.check()?;
         let Some(pod) = Pod::open(data_dir, id)? else { continue };

@@ -18,6 +18,7 @@ pub mod overlay;
 pub mod process;
 pub mod remove;
 pub mod root;
+pub mod sockets;
 #[cfg(feature = "stdout")]
 pub mod stdout;
 pub mod terminals;

@@ -132,7 +132,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     let hosts = naming::hosts(pod, &host.network);
     let resolv_conf = naming::resolv_conf(pod, &host.network, &mut plan.warnings);
     let has_resolv_conf = resolv_conf.is_some();
-    resolv_conf.into_iter().for_each(|file| plan.write(names::RESOLV_CONF, file));
+    resolv_conf.into_iter().for_each(|file| plan.write(layout::RESOLV_CONF, file));
     hosts.iter().for_each(|hosts| plan.write(layout::HOSTS, hosts.pods()));
     plan.warnings.extend(naming::of_hosts_network(pod, &loaded.credentials));
     plan.limits = limits::of_pod(pod, host.controllers, &mut plan.warnings);

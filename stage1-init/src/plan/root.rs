@@ -2,10 +2,10 @@
 //! An app's root: the tree that it is, and what is mounted in it before the pod starts.
 
 use pod::isolators::Capacity;
+use pod::layout::RESOLV_CONF;
 use pod::{App, Mount, layout};
 
 use crate::load::trees::Tree;
-use crate::names::RESOLV_CONF;
 
 /// An app's file system tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

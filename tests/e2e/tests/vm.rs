@@ -75,7 +75,10 @@ fn boot(system: System) -> anyhow::Result<Steps> {
             "tmpfs-host",
             &format!("{} --userns host --image /users.aci 2>/dev/null", run_in("/tmp/gantry")),
         )
-        .step("copies", &format!("{UNLOAD}; {} --image /users.aci", run_in("/var/copies")))
+        .step("no-veth", &format!("rmmod veth; {run} --image /hello.aci"))
+        .step("no-nf_tables", &format!("rmmod {NF_TABLES}; {run} --image /hello.aci"))
+        .step("without", &format!("{run} --net none --image /hello.aci"))
+        .step("copies", &format!("{UNLOAD}; {} --net none --image /users.aci", run_in("/var/copies")))
         .boot()
 }
 
@@ -124,6 +127,9 @@ const WAIT: &str = "while ls -d /sys/fs/cgroup/gantry-*; do usleep 10000; done >
 
 /// Takes overlayfs out of the kernel, which has it as a module, once no pod is left that uses it.
 const UNLOAD: &str = "until rmmod overlay; do usleep 10000; done 2>/dev/null";
+
+/// The modules of nf_tables, in the order in which they can be taken out.
+const NF_TABLES: &str = "nft_masq nft_nat nft_chain_nat nft_ct nft_fib_ipv6 nft_fib_ipv4 nft_fib nf_tables";
 
 /// Prints what a pod could leave behind: mounts and cgroups.
 const LEFT: &str = "cat /proc/self/mountinfo && find /sys/fs/cgroup -type d";
@@ -210,6 +216,18 @@ fn where_overlays_can_not_be_made_copies_have_the_pods_users() {
         let step = &steps["copies"];
         assert!(step.output.contains("no overlays here"), "{step:?}");
         has_own_users(step);
+    }
+}
+
+#[vm_test]
+fn a_kernel_that_can_give_pods_no_network_is_told_of_with_the_ways_out() {
+    for steps in &*MACHINES {
+        for (step, what) in [("no-veth", "no veth"), ("no-nf_tables", "no nf_tables")] {
+            let step = &steps[step];
+            let said = [what, "--net=host", "--net=none"].iter().all(|part| step.output.contains(part));
+            assert!(step.code == 254 && said && step.output.lines().count() == 1, "{what}: {step:?}");
+        }
+        assert_eq!(steps["without"].code, 7, "{:?}", steps["without"]);
     }
 }
 

@@ -117,6 +117,16 @@ impl Rootfs {
         Ok(tree.owned("var/lib/redis", Node::Directory(0o750), 101).with("tmp", Node::Directory(0o1777)))
     }
 
+    /// Returns the tree of Debian's iptables and the libraries it needs.
+    ///
+    /// # Errors
+    /// Fails if the packages are unavailable.
+    pub fn iptables() -> Result<Self> {
+        let tree = Self::of_packages("iptables", |name| name.starts_with("lib") || name == "iptables")?;
+        // It has a lock there.
+        Ok(tree.with("run", Node::Directory(0o755)))
+    }
+
     /// Returns the tree of Debian's nginx and the libraries it needs, with its user.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 pub(crate) mod encode;
 pub mod foreign;
+pub(crate) mod legacy;
 pub mod rules;
 pub(crate) mod table;
 

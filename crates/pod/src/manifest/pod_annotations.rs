@@ -42,6 +42,7 @@ impl TryFrom<Pairs> for PodAnnotations {
                 seen.push(name);
             }
         }
+        network.check()?;
         let of_apps: Annotations = Pairs(rest).try_into()?;
         of_apps.check_known()?;
         Ok(Self { of_apps, network })

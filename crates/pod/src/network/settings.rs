@@ -107,6 +107,20 @@ impl Settings {
         Ok(true)
     }
 
+    /// Checks that they fit each other.
+    ///
+    /// # Errors
+    /// Fails if names are given to a pod that no other one could reach by them.
+    pub fn check(&self) -> Result<()> {
+        match (&self.mode, self.aliases.is_empty()) {
+            (Mode::None | Mode::Host, false) => Err(Error::new(format!(
+                "annotations {NET} {} and {NET_ALIAS}: expected the network private, to be reached by other pods",
+                self.mode
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns annotations that say the same, without those that say what is usual.
     pub fn annotations(&self) -> Vec<(&'static str, String)> {
         let usual = Self::default();

@@ -8,6 +8,7 @@
 //! beforehand (`record`), so that a pod whose processes were all killed is deleted by the next `gc`.
 
 mod config;
+mod names;
 mod places;
 mod plugin;
 mod record;
@@ -80,6 +81,14 @@ pub fn connect(
 }
 
 impl Connected {
+    /// Writes what the plugins say about names into the pod's resolv.conf, if they say anything.
+    ///
+    /// # Errors
+    /// If they say what no resolv.conf may have, or it can't be written.
+    pub fn write_names(&self, pod: &Pod) -> Result<()> {
+        names::write(pod, &self.0.result()["dns"]).context("names that the plugins give")
+    }
+
     /// Deletes the pod from its network. The namespace may have nothing in it any more.
     ///
     /// # Errors

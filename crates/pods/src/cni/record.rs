@@ -73,6 +73,11 @@ impl Record {
         written.and_then(|()| self.file.sync_data()).context("cannot write down how it is connected")
     }
 
+    /// Returns the plugins' result.
+    pub(crate) fn result(&self) -> &Value {
+        &self.result
+    }
+
     /// Asks the plugins to take the connection back, and removes the record.
     pub(crate) fn disconnect(&self, pod: &Pod, namespace: &str) -> Result<()> {
         let Self { configuration, plugins, ports, result, .. } = self;

@@ -2,6 +2,7 @@
 //! Networks of pods: published ports, names, and what a pod does not reach.
 
 mod cni;
+mod foreign;
 mod names;
 mod seen;
 mod servers;

@@ -115,6 +115,21 @@ fn plugins_connect_a_pod_and_take_that_back_at_its_end() {
 }
 
 #[root_test]
+fn what_plugins_say_about_names_is_the_pods_unless_the_user_says_otherwise() {
+    let host = Host::new();
+    let mut ptp = host.ptp();
+    ptp["dns"] = json!({"nameservers": ["10.99.0.53"], "search": ["web.example"], "options": ["ndots:2"]});
+    host.write("named", &[ptp]);
+    let image =
+        host.gantry.image("shows", &Rootfs::busybox().unwrap(), &script("shows", "cat /etc/resolv.conf"));
+    let image = image.to_str().unwrap();
+    let of_plugins = "nameserver 10.99.0.53\nsearch web.example\noptions ndots:2\n";
+    assert_eq!(host.said(&["run", "--net", "cni:named", image]), of_plugins);
+    let said = host.said(&["run", "--net", "cni:named", "--dns", "192.0.2.9", image]);
+    assert!(said.contains("nameserver 192.0.2.9\n") && !said.contains("10.99.0.53"), "{said}");
+}
+
+#[root_test]
 fn what_a_killed_attendant_has_not_taken_back_the_next_gc_does() {
     let host = Host::new();
     for command in [&["gc", "--grace", "1d"][..], &["rm", "web"]] {

@@ -8,8 +8,9 @@ use std::process::Output;
 use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 use testing::image::script;
-use testing::pods::{Gantry, assert_says, text, wait_gone};
+use testing::pods::{Gantry, assert_says, image_id, text, wait_gone};
 use testing::rootfs::{Node, Rootfs};
 
 use super::start;
@@ -146,4 +147,25 @@ fn a_pod_that_is_started_directly_has_no_names_of_others() {
         start(&gantry, "grep -c 'Pods of this host' /etc/hosts; exit 0", &["--net-alias", "web"]);
     let (code, output) = running.wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "0\n"));
+}
+
+#[root_test]
+fn names_for_other_pods_are_refused_where_no_other_pod_could_reach_it() {
+    let gantry = Gantry::new();
+    let image = gantry.image("app", &Rootfs::busybox().unwrap(), &script("app", "exit 0"));
+    let annotation = |name: &str, value: &str| json!({"name": name, "value": value});
+    for mode in ["none", "host"] {
+        let pod = json!({
+            "acKind": "PodManifest", "acVersion": "0.8.11",
+            "apps": [{"name": "app", "image": {"id": image_id(&image)}}],
+            "annotations": [annotation("gantry/net", mode), annotation("gantry/net-alias", "web")],
+        });
+        let manifest = gantry.beside("pod.json");
+        fs::write(&manifest, pod.to_string()).unwrap();
+        let options = ["--pod-manifest", manifest.to_str().unwrap()];
+        let output = gantry.with_images("prepare", &[&image], &options).output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert_says(&error, &["gantry/net-alias", mode, "expected the network private"]);
+    }
 }
