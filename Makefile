@@ -49,16 +49,19 @@ setup: ## Install what is needed: the toolchain, its musl target, gcc, musl-gcc 
 		echo "installing $(PACKAGES)" >&2; \
 		apt-get -q update && apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
+# Takes unwind tables out of a program, a tenth of it: it aborts where it would panic, so nobody reads them.
+WITHOUT_TABLES := objcopy --remove-section=.eh_frame --remove-section=.eh_frame_hdr --remove-section=.gcc_except_table
+
 build: setup ## Build the programs
 	cargo build --release --workspace --exclude stage1-init --exclude onefile --bins
+	@$(WITHOUT_TABLES) $(RELEASE)/installer $(RELEASE)/installer.small && mv $(RELEASE)/installer.small $(RELEASE)/installer
 	cargo build --profile init --package stage1-init --bin init
 
 $(INIT) $(RELEASE)/rootfs-build $(RELEASE)/installer: build ;
 
-# Without unwind tables: /init aborts where it would panic, so nobody reads them, and they are a tenth of it.
 dist/init: $(INIT)
 	@mkdir -p dist
-	objcopy --remove-section=.eh_frame --remove-section=.eh_frame_hdr --remove-section=.gcc_except_table $< $@
+	$(WITHOUT_TABLES) $< $@
 
 stage1: $(STAGE1) ## Build stage1 from the distribution's packages, or another release's: CODENAME=trixie
 
@@ -77,7 +80,7 @@ FORCE:
 
 dist/gantry: $(STAGE1) $(RELEASE)/installer dist/built-in
 	GANTRY_BUILT_IN=$(abspath $(STAGE1)) cargo build --release --package onefile --bin gantry
-	install -m 0755 $(RELEASE)/gantry $@
+	$(WITHOUT_TABLES) $(RELEASE)/gantry $@
 
 man: build ## Write man pages and completions below dist/manual
 	rm -rf dist/manual

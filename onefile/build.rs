@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Builds the stage1 tarball in that `$GANTRY_BUILT_IN` names, with its digest. Without it, nothing is built in.
+//! Keeps the program small, and builds the stage1 tarball in that `$GANTRY_BUILT_IN` names, with its digest. Without it, nothing is built in.
 
 use std::env;
 use std::error::Error;
@@ -11,6 +11,10 @@ use sha2::{Digest as _, Sha256};
 const VARIABLE: &str = "GANTRY_BUILT_IN";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // As in installer's.
+    for option in ["pack-relative-relocs", "noseparate-code"] {
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,{option}");
+    }
     println!("cargo:rerun-if-env-changed={VARIABLE}");
     let source = match env::var_os(VARIABLE) {
         None => "None".to_owned(),

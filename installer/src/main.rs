@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+sys::no_unwind!();
+
 fn main() -> ExitCode {
     installer::main()
 }

@@ -4,19 +4,12 @@
 //! No other module writes to either. A progress bar is shown for each step that takes longer than half a second, if
 //! stderr is a terminal.
 
-use std::io::{self, IsTerminal as _};
-use std::time::{Duration, Instant};
-
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use store::listener::{Listener, Progress, Silent};
-use terminal::output::{self, Lines, Shown};
+use terminal::output::{self, Lines};
+use terminal::progress::{Step, Total};
 
 use crate::exit::Exit;
-
-const PATIENCE: Duration = Duration::from_millis(500);
-const TEMPLATE: &str = "{msg} [{bar:30}] {bytes}/{total_bytes} {eta}";
 
 /// The program's stdout and stderr.
 #[derive(Clone, Copy, Debug)]
@@ -59,9 +52,9 @@ impl Ui {
     /// Prints the help, or reports wrong usage.
     pub(crate) fn usage(self, error: &clap::Error) -> Exit {
         match output::usage(error) {
-            Shown::Help => Exit::Done,
-            Shown::Nothing => Exit::Failed,
-            Shown::WrongUsage => Exit::WrongUsage,
+            output::Shown::Help => Exit::Done,
+            output::Shown::Nothing => Exit::Failed,
+            output::Shown::WrongUsage => Exit::WrongUsage,
         }
     }
 }
@@ -72,50 +65,27 @@ impl Listener for Ui {
     }
 
     fn begin(&self, step: &str, length: u64) -> Box<dyn Progress> {
-        if !io::stderr().is_terminal() {
-            return Box::new(Silent);
+        match Step::begin(step.to_owned(), Total::Bytes(length)) {
+            Some(step) => Box::new(Shown(step)),
+            None => Box::new(Silent),
         }
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-            bar.set_style(style);
-        }
-        bar.set_message(step.to_owned());
-        Box::new(Bar { bar, begun: Instant::now() })
     }
 }
 
-/// A progress bar on the terminal. It disappears when it is dropped.
+/// A step whose progress is shown on the terminal.
 #[derive(Debug)]
-struct Bar {
-    bar: ProgressBar,
-    begun: Instant,
-}
+struct Shown(Step);
 
-impl Bar {
-    fn shown(&self) -> &ProgressBar {
-        if self.bar.is_hidden() && self.begun.elapsed() >= PATIENCE {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        &self.bar
-    }
-}
-
-impl Progress for Bar {
+impl Progress for Shown {
     fn advance(&self, bytes: u64) {
-        self.shown().inc(bytes);
+        self.0.advance(bytes);
     }
 
     fn reach(&self, bytes: u64) {
-        self.shown().set_position(bytes);
+        self.0.reach(bytes);
     }
 
     fn is_seen(&self) -> bool {
         true
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
     }
 }

@@ -4,6 +4,8 @@
 
 use std::process::ExitCode;
 
+sys::no_unwind!();
+
 static STAGE1: Option<installer::BuiltIn> = include!(concat!(env!("OUT_DIR"), "/stage1.rs"));
 
 fn main() -> ExitCode {

@@ -49,7 +49,7 @@ pub(crate) struct Index {
 impl Index {
     /// Reads from `packages` the files that are `wanted`, and all links.
     pub(crate) fn read(packages: Vec<Deb>, wanted: impl Fn(&Path) -> bool + Sync) -> Result<Self> {
-        let step = Step::counting(format!("reading {} packages", packages.len()), packages.len());
+        let step = Step::counting(&format!("reading {} packages", packages.len()), packages.len());
         let contents = read_all(&packages, &wanted, &step)?;
         let mut index = Self { packages, nodes: HashMap::new() };
         for (package, entries) in contents.into_iter().enumerate() {

@@ -1,60 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Shows progress to a waiting person: a bar on a terminal, one line for each step elsewhere.
 
-use std::io::{self, IsTerminal as _};
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressStyle};
+use terminal::progress::{self, Total};
 
 /// A step in progress. Its bar disappears when it is dropped.
-pub(crate) struct Step {
-    bar: ProgressBar,
-}
+pub(crate) struct Step(Option<progress::Step>);
 
 impl Step {
     /// Begins a step of unknown length.
-    pub(crate) fn waiting(message: impl Into<String>) -> Self {
-        Self::begin(message.into(), ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})")
+    pub(crate) fn waiting(message: &str) -> Self {
+        Self::begin(message, Total::Unknown)
     }
 
     /// Begins a step of `length` items.
-    pub(crate) fn counting(message: impl Into<String>, length: usize) -> Self {
-        let bar = ProgressBar::new(length as u64);
-        Self::begin(message.into(), bar, "{spinner} {msg} [{bar:30}] {pos}/{len}")
+    pub(crate) fn counting(message: &str, length: usize) -> Self {
+        Self::begin(message, Total::Items(length as u64))
     }
 
     /// Begins a step of `length` bytes.
-    pub(crate) fn bytes(message: impl Into<String>, length: u64) -> Self {
-        let bar = ProgressBar::new(length);
-        Self::begin(message.into(), bar, "{spinner} {msg} [{bar:30}] {bytes}/{total_bytes}")
+    pub(crate) fn bytes(message: &str, length: u64) -> Self {
+        Self::begin(message, Total::Bytes(length))
     }
 
-    fn begin(message: String, bar: ProgressBar, template: &str) -> Self {
-        if !io::stderr().is_terminal() {
-            terminal::tell(&message);
-            return Self { bar: ProgressBar::hidden() };
+    fn begin(message: &str, total: Total) -> Self {
+        let step = progress::Step::begin(message.to_owned(), total);
+        if step.is_none() {
+            terminal::tell(message);
         }
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_message(message);
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar }
+        Self(step)
     }
 
     /// Reports that `done` items or bytes are done in total.
     pub(crate) fn at(&self, done: u64) {
-        self.bar.set_position(done);
+        self.0.iter().for_each(|step| step.reach(done));
     }
 
     /// Reports one more item, or `more` bytes.
     pub(crate) fn advance(&self, more: u64) {
-        self.bar.inc(more);
-    }
-}
-
-impl Drop for Step {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.0.iter().for_each(|step| step.advance(more));
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A program's output: data on stdout ([`output`]), messages on stderr.
+//! A program's output: data on stdout ([`output`]), messages and progress ([`progress`]) on stderr.
 //!
 //! Only programs use this crate. Libraries return messages to their callers.
 //!
@@ -7,14 +7,13 @@
 //! that can't be written is a failure.
 
 pub mod output;
-
-use std::io::{self, Write as _};
+pub mod progress;
 
 use pod::text::one_line;
 
 /// Writes a message and a newline to stderr, and ignores a failure. The standard print macros would panic.
 pub fn tell(message: &str) {
-    let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
+    progress::write_above(&format!("{message}\n"));
 }
 
 /// Writes a warning.

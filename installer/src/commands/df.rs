@@ -5,6 +5,7 @@ use anyhow::Result;
 use pods::{Pod, State};
 use serde_json::json;
 use store::{DataDir, References, Tree, TreeKind};
+use terminal::progress::bytes;
 
 use crate::context::{self, Context, Format};
 use crate::exit::Exit;
@@ -87,7 +88,6 @@ fn measure(data_dir: &DataDir, sums: &mut Sums) -> Result<()> {
 }
 
 fn table(sums: &Sums) -> String {
-    let bytes = |bytes| indicatif::BinaryBytes(bytes).to_string();
     let row = |(name, sum): &(&str, Sum)| {
         let numbers = [sum.total.to_string(), sum.active.to_string()];
         let [total, active] = numbers;

@@ -79,7 +79,7 @@ fn fetch_missing(root: &Root, packages: &[&str], missing: &[&Archive], into: &Pa
     let bytes: u64 = missing.iter().map(|archive| archive.size).sum();
     let noun = if missing.len() == 1 { "package" } else { "packages" };
     let message = format!("fetching {} {noun}, {} kB", missing.len(), bytes.div_ceil(1000));
-    let step = Step::counting(message, missing.len());
+    let step = Step::counting(&message, missing.len());
     let mut arguments = vec!["install", "--download-only", "--quiet=1", "--"];
     arguments.extend(packages);
     let fetched = || {

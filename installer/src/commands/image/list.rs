@@ -11,6 +11,7 @@ use pod::text::escape;
 use serde_json::json;
 use store::names::{NamedImage, Names};
 use store::{DataDir, Info, Labelled, References, Selector, Tree};
+use terminal::progress::bytes;
 
 use crate::context::{self, Context, Format};
 use crate::exit::Exit;
@@ -150,7 +151,6 @@ fn array(rows: &[Row]) -> String {
 }
 
 fn format_table(rows: &[Row]) -> String {
-    let bytes = |bytes| indicatif::BinaryBytes(bytes).to_string();
     let cells = |row: &Row| {
         let age = age(Duration::from_secs(row.info.age()));
         let id = row.id.to_string()[..19].to_owned();

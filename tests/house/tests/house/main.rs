@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("terminal", &["pod", "report", "sys"]),
     ("installer", &["archive", "image", "pod", "pods", "prepare", "report", "store", "sys", "terminal"]),
     ("manual", &["installer"]),
-    ("onefile", &["installer"]),
+    ("onefile", &["installer", "sys"]),
     ("stage1-init", &["filter", "network", "pod", "sys"]),
     ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
     ("gate", &["gate-attribute", "network", "sys"]),
@@ -47,19 +47,8 @@ const ARROWS: [(&str, &[&str]); 27] = [
 
 /// Crates that must not be linked into `/init`, which is in every stage1: decompressors, a parser of arguments, HTTP,
 /// TLS.
-const NEVER_IN_INIT: [&str; 13] = [
-    "bzip2",
-    "clap",
-    "flate2",
-    "hyper",
-    "indicatif",
-    "liblzma",
-    "openssl",
-    "reqwest",
-    "rustls",
-    "tar",
-    "tokio",
-    "ureq",
+const NEVER_IN_INIT: [&str; 12] = [
+    "bzip2", "clap", "flate2", "hyper", "liblzma", "openssl", "reqwest", "rustls", "tar", "tokio", "ureq",
     "zstd",
 ];
 
