@@ -90,7 +90,7 @@ images: build ## Build the demo's images from Debian packages
 	$(RELEASE)/demo-images dist/demo
 
 # In a directory of root's, and gone afterwards: the repository may be a user's, where no pod is run.
-run: all images ## Run a demo pod of two apps
+run: all images ## Run demo pods: of two images from files, and with an OCI image from a registry
 	@echo
 	@echo "== a pod of two apps, from images made of Debian's packages redis-server and busybox-static =="
 	@pods=$$(mktemp -d /var/tmp/gantry-demo.XXXXXX) && trap 'rm -rf "$$pods"' EXIT && trap 'exit 130' INT TERM && \
@@ -98,6 +98,12 @@ run: all images ## Run a demo pod of two apps
 		--image dist/demo/redis.aci --image dist/demo/client.aci) && \
 	echo "== the pod has ended; its apps' exit statuses: ==" && \
 	cd "$$pods"/containers/* && grep -H . stage1/rkt/status/*
+	@echo
+	@echo "== the same client with a server from an OCI image: pulled from a registry on this machine, Debian's docker-registry =="
+	@pods=$$(mktemp -d /var/tmp/gantry-demo.XXXXXX) && trap 'rm -rf "$$pods"' EXIT && trap 'exit 130' INT TERM && \
+	$(RELEASE)/demo-registry sh -c '(set -x; $(RELEASE)/installer --dir "$$0" run --stage1 $(STAGE1) \
+		"$$IMAGE" dist/demo/client.aci) && echo "== what the store has now: ==" && \
+		$(RELEASE)/installer --dir "$$0" image list' "$$pods"
 
 test: all ## Run every test; with CODENAME=trixie, all pods have that release's systemd
 	GANTRY_TEST_STAGE1=$(abspath $(STAGE1)) cargo test --workspace

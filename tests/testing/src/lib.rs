@@ -16,6 +16,7 @@ pub mod oci;
 pub mod one_call;
 pub mod packages;
 pub mod pods;
+pub mod registry;
 pub mod rootfs;
 pub mod state;
 pub mod tables;

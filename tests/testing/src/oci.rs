@@ -2,9 +2,11 @@
 //! OCI images of trees: layouts in directories, and archives.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use pod::digest::Digest;
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -14,6 +16,9 @@ use crate::rootfs::Rootfs;
 
 /// The name of every image in its layout or archive.
 pub const NAME: &str = "registry.example/hello:1";
+
+/// How a file begins that is compressed by gzip (RFC 1952, section 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The files of an OCI layout, by name. `index.json` is the last.
 #[derive(Clone, Debug)]
@@ -34,6 +39,18 @@ impl OciImage {
         Self::with_diff_ids(&layers, &diff_ids, config)
     }
 
+    /// Makes an image likewise, whose layers are compressed by gzip.
+    ///
+    /// # Panics
+    /// Panics if a layer can't be written.
+    pub fn gzipped(layers: &[&Rootfs], config: &Value) -> Self {
+        let layers: Vec<_> = layers.iter().map(|layer| layer.layer()).collect();
+        let diff_ids: Vec<_> = layers.iter().map(|layer| oci_digest(layer)).collect();
+        let layers: Vec<_> =
+            layers.iter().map(|layer| gzip(layer).expect("memory takes any layer")).collect();
+        Self::with_diff_ids(&layers, &diff_ids, config)
+    }
+
     /// Makes an image whose configuration states these digests of the layers' tars.
     pub fn with_diff_ids(layers: &[Vec<u8>], diff_ids: &[String], config: &Value) -> Self {
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
@@ -42,7 +59,10 @@ impl OciImage {
         let config = config.to_string().into_bytes();
         let mut image = Self { files: Vec::new(), id: oci_digest(&config).replacen(':', "-", 1) };
         let config = image.blob("application/vnd.oci.image.config.v1+json", config);
-        let layer = |layer: &Vec<u8>| image.blob("application/vnd.oci.image.layer.v1.tar", layer.clone());
+        let layer = |layer: &Vec<u8>| {
+            let compression = if layer.starts_with(&GZIP) { "+gzip" } else { "" };
+            image.blob(&format!("application/vnd.oci.image.layer.v1.tar{compression}"), layer.clone())
+        };
         let layers: Vec<_> = layers.iter().map(layer).collect();
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string();
         let mut manifest = image.blob("application/vnd.oci.image.manifest.v1+json", manifest.into_bytes());
@@ -102,6 +122,16 @@ impl OciImage {
         let files: Vec<_> = blobs.into_iter().chain([("manifest.json".into(), list.into_bytes())]).collect();
         write_tar(file, &files).expect("an archive can be written");
     }
+}
+
+/// Compresses by gzip.
+///
+/// # Errors
+/// If memory takes no more.
+pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
 }
 
 /// Returns a digest as OCI documents write it.

@@ -157,6 +157,18 @@ impl Rootfs {
         Ok(tree.owned("var/lib/postgresql", Node::Directory(0o750), 105))
     }
 
+    /// Returns the tree of Debian's python3 and the libraries it needs.
+    ///
+    /// # Errors
+    /// Fails if the packages are unavailable.
+    pub fn python() -> Result<Self> {
+        let needed = |package: &str| {
+            ["lib", "python3", "zlib1g", "media-types"].iter().any(|prefix| package.starts_with(prefix))
+        };
+        let tree = Self::of_packages("python3", needed)?;
+        Ok(tree.with("tmp", Node::Directory(0o1777)))
+    }
+
     /// Returns a Debian tree of some 250 MB and 12,000 files, documentation included, with the users root and app
     /// (1000).
     ///
@@ -224,6 +236,17 @@ impl Rootfs {
             self.insert(&path, node, 0);
         }
         Ok(())
+    }
+
+    /// Splits it into the entries for which this holds and all others, such as the layers of an image. Both have the
+    /// directories above their entries.
+    pub fn split(&self, belongs: impl Fn(&Path) -> bool) -> (Self, Self) {
+        let (mut one, mut other) = (Self::default(), Self::default());
+        for (path, (node, owner)) in &self.0 {
+            let tree = if belongs(path) { &mut one } else { &mut other };
+            tree.insert(path, node.clone(), *owner);
+        }
+        (one, other)
     }
 
     /// Returns the number of entries in the tree.

@@ -12,7 +12,9 @@ use testing::oci::{OciImage, oci_digest};
 use testing::pods::{Gantry, assert_says, text};
 use testing::rootfs::{Node, Rootfs};
 
-use crate::server::{Server, data, installer};
+use testing::registry::Server;
+
+use crate::server::installer;
 
 fn image(word: &str) -> OciImage {
     let lower = Rootfs::busybox().unwrap().with("etc/word", Node::File(0o644, "lower\n".into()));
@@ -61,7 +63,7 @@ fn images_share_blobs_which_repair_them_and_are_saved() {
 
     // The registry can't send the layer that both have any more.
     let shared = one.blobs()[1];
-    fs::remove_file(data(&server, shared)).unwrap();
+    fs::remove_file(server.data(shared)).unwrap();
     assert_eq!(said(&gantry, &server, &["image", "pull", &second]), format!("{}\n", two.id));
     let list: Value =
         serde_json::from_str(&said(&gantry, &server, &["image", "list", "--format", "json"])).unwrap();

@@ -13,10 +13,12 @@ use testing::oci::OciImage;
 use testing::pods::{Gantry, assert_says, text};
 use testing::rootfs::{Node, Rootfs};
 
-use server::{Server, data, installer};
+use server::{installer, manifest, options};
+use testing::registry::Server;
 
 mod kept;
 mod policy;
+mod programs;
 mod server;
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -40,24 +42,24 @@ fn images_come_from_docker_registry() {
     let server = Server::start(&[b"{}", &layer, document(&layer).as_bytes()]);
 
     // Whom it does not know gets nothing, and it is not believed without its certificate.
-    let stranger = Options { credentials: auth::Sources::default(), ..server.options() };
-    let error = server.manifest(stranger, "a/b:1").unwrap_err();
+    let stranger = Options { credentials: auth::Sources::default(), ..options(&server) };
+    let error = manifest(&server, stranger, "a/b:1").unwrap_err();
     assert!(error.contains("401: it asks for credentials"), "{error}");
     let error =
-        server.manifest(Options { certificates: certs::Sources::default(), ..server.options() }, "a/b:1");
+        manifest(&server, Options { certificates: certs::Sources::default(), ..options(&server) }, "a/b:1");
     assert!(error.unwrap_err().contains("TLS: "));
-    let error = server.manifest(server.options(), "a/b:2").unwrap_err();
+    let error = manifest(&server, options(&server), "a/b:2").unwrap_err();
     assert!(error.contains("404: it has no such image"), "{error}");
 
-    assert_eq!(server.manifest(server.options(), "a/b:1").unwrap(), document(&layer).as_bytes());
+    assert_eq!(manifest(&server, options(&server), "a/b:1").unwrap(), document(&layer).as_bytes());
     let digest = BlobDigest::sha256(document(&layer).as_bytes());
     assert_eq!(
-        server.manifest(server.options(), &format!("a/b@{digest}")).unwrap(),
+        manifest(&server, options(&server), &format!("a/b@{digest}")).unwrap(),
         document(&layer).as_bytes()
     );
 
     // Half of the layer is there from an earlier try.
-    let client = Client::new(server.options(), &Silent);
+    let client = Client::new(options(&server), &Silent);
     let name = Name::parse(&format!("localhost:{}/a/b:1", server.port)).unwrap();
     let registries = Registries::default();
     let plan = registries.plan(&registries.resolve(&name).unwrap()).unwrap();
@@ -113,7 +115,7 @@ fn an_image_in_a_registry_runs() {
 
     // Its layers aren't fetched again: the registry doesn't have them any more.
     for layer in &image.blobs()[1..3] {
-        fs::remove_file(data(&server, layer)).unwrap();
+        fs::remove_file(server.data(layer)).unwrap();
     }
     let output = installer(&gantry, &server, &["image", "import", &name]);
     assert_eq!(text(&output.stdout), format!("{}\n", image.id), "{}", text(&output.stderr));
