@@ -5,26 +5,29 @@
 //! A name of a registry means the image that the store has by that name, if it may. Whatever an image is called, the
 //! host's policy is asked about the place that it comes from.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use image::ImageArgument;
 use image::oci::reference::{ImageRef, RegistryRef};
-use image::oci::{self, Content, OciImage};
-use pod::digest::Digest;
+use image::oci::{self, Content, Failure, Form, OciImage};
 use pod::id::ImageId;
 use pod::text::escape;
 use registry::policy::{self, Image};
 use report::Hint as _;
 use store::extract::Expected;
 use store::input::{InputFile, OpenError};
-use store::names::{NamedImage, Names};
+use store::names::Names;
 use store::{Acquired, DataDir, Importer, Labelled, Selector, Tree, TreeKind};
 
+use crate::late::LateImage;
+use crate::local::{allow, check, full_names, with_id};
 use crate::pull::{Pulled, RemoteImage, shown};
 use crate::pulling::{Pulling, When};
 use crate::session::{Session, scope_of};
+
+/// The argument that stands for stdin.
+const STDIN: &str = "-";
 
 /// Where an image comes from.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub enum ImageInput<'s> {
     File(Box<InputFile>, Option<ImageId>),
     /// An OCI image's directory or file, and what a person called it.
     Oci(Box<OciImage>, String),
+    /// Stdin, or an archive that is compressed as a whole.
+    Late(Box<LateImage<'s>>),
     /// A registry.
     Remote(Box<RemoteImage<'s>>),
     /// The store, which has it by this name of a registry.
@@ -47,9 +52,19 @@ impl ImageInput<'_> {
         match self {
             Self::File(source, _) => source.shown(),
             Self::Oci(_, shown) => shown.clone(),
+            Self::Late(image) => image.shown(),
             Self::Remote(image) => image.shown(),
             Self::Known(_, name) => shown(name),
             Self::Stored(selector) => selector.shown(),
+        }
+    }
+
+    /// Returns the id that a person has said the image must have.
+    pub fn expected_id(&self) -> Option<ImageId> {
+        match self {
+            Self::File(_, id) => *id,
+            Self::Late(image) => image.id,
+            _ => None,
         }
     }
 
@@ -69,20 +84,15 @@ impl ImageInput<'_> {
             Self::Remote(image) => image.acquire(importer),
             Self::Oci(image, _) => {
                 let tree = importer.acquire_layers(&oci::layered(&image)?)?;
-                let named = NamedImage { names: full_names(&image), ..NamedImage::default() };
-                Ok(Pulled { named, ..Pulled::unnamed(tree) })
+                Ok(Pulled { named: full_names(&image), ..Pulled::unnamed(tree) })
             }
+            Self::Late(image) => image.acquire(importer, ids),
             Self::File(mut source, id) => {
                 let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
                 Ok(Pulled::unnamed(importer.acquire(&mut source, TreeKind::Image, expected, ids)?))
             }
         }
     }
-}
-
-/// Returns those of the names that a source gives an image that are full.
-fn full_names(image: &OciImage) -> BTreeSet<String> {
-    image.names.iter().filter_map(|name| RegistryRef::parse(name).ok()).map(|name| name.tagged()).collect()
 }
 
 /// Finds images for one command.
@@ -107,6 +117,7 @@ impl<'s> Finder<'_, 's> {
             ImageArgument::Stored(selector) => Ok(ImageInput::Stored(selector.clone())),
             ImageArgument::Oci(ImageRef::Registry(name)) => self.registry(name),
             ImageArgument::Oci(image) => self.local(image),
+            ImageArgument::File { path, id } if path == Path::new(STDIN) => Ok(self.late(None, None, *id)),
             ImageArgument::File { path, id } if path.is_dir() => self.directory(path, *id),
             ImageArgument::File { path, id } => match InputFile::open(path) {
                 Ok(source) => self.file(path, source, *id),
@@ -131,9 +142,40 @@ impl<'s> Finder<'_, 's> {
                     self.registry(&full).hint(format!("{} image list shows the store's", report::program()))
                 }
             },
-            Err(_) if !is_path && is_name(name) => Ok(ImageInput::Stored(selector)),
+            Err(_) if !is_path && is_name(name) => self.short(name, selector),
             _ => Err(missing.into()),
         }
+    }
+
+    /// Finds what a short name means: an image of the store that was fetched from no registry, what the host has an alias
+    /// or one registry for, or any image of the store. Nothing is guessed.
+    fn short(&self, name: &str, selector: Selector) -> Result<ImageInput<'s>> {
+        if self.stored_as(&selector)? {
+            return Ok(ImageInput::Stored(selector));
+        }
+        let candidates = match self.session.meant(name)? {
+            Ok(full) => return self.registry(&RegistryRef::parse(&full.to_string())?),
+            Err(candidates) => candidates,
+        };
+        let is_there = match self.data_dir()? {
+            Some(data_dir) => store::find(&data_dir, &selector)?.is_some(),
+            None => false,
+        };
+        if is_there || candidates.is_empty() {
+            return Ok(ImageInput::Stored(selector));
+        }
+        let list = format!("{} image list shows what there is", report::program());
+        let full = candidates.join(" or ");
+        Err(anyhow!(store::NoImage(selector))).hint(format!("{list}; in a registry, its full name is {full}"))
+    }
+
+    /// Finds an image in the registry that a name means, full or short.
+    ///
+    /// # Errors
+    /// If the host doesn't say what a short name means; as [`Self::find`].
+    pub fn pull(&self, name: &str) -> Result<ImageInput<'s>> {
+        let full = self.session.resolve(name)?;
+        self.registry(&RegistryRef::parse(&full.to_string())?).context("image")
     }
 
     /// Tells whether the store has an image that calls itself so, but was not fetched from a registry.
@@ -188,66 +230,65 @@ impl<'s> Finder<'_, 's> {
             ImageRef::DockerArchive { file, image } => (file, image, None),
             other => return Err(anyhow!("{other}: expected an image in a directory or a file")),
         };
-        self.allow(path, transport, name.as_deref())?;
-        let found = oci::open(image, &self.pulling.platform())?;
-        self.check(path, transport, &found)?;
+        let form = if transport.is_some() { Form::Oci } else { Form::DockerSave };
+        let form = Some((form, name.clone()));
+        if transport != Some(policy::Layout::Oci) && path == Path::new(STDIN) {
+            return Ok(self.late(None, form, None));
+        }
+        let scope = scope_of(path)?;
+        allow(self.session, &scope, transport, name.as_deref())?;
+        let found = match oci::open(image, &self.pulling.platform()) {
+            Err(Failure::Image(oci::Error::Compressed { .. })) => {
+                return Ok(self.late(Some((InputFile::open(path)?, path)), form, None));
+            }
+            found => found?,
+        };
+        check(self.session, self.pulling, &scope, transport, &found)?;
         Ok(ImageInput::Oci(Box::new(found), image.to_string()))
     }
 
     fn directory(&self, path: &Path, id: Option<ImageId>) -> Result<ImageInput<'s>> {
-        self.allow(path, Some(policy::Layout::Oci), None)?;
+        let (scope, transport) = (scope_of(path)?, Some(policy::Layout::Oci));
+        allow(self.session, &scope, transport, None)?;
         let found = oci::open_directory(path, &self.pulling.platform())?;
-        self.check(path, Some(policy::Layout::Oci), &found)?;
-        with_id(found, escape(&path.to_string_lossy()), id)
+        check(self.session, self.pulling, &scope, transport, &found)?;
+        let shown = escape(&path.to_string_lossy());
+        Ok(ImageInput::Oci(Box::new(with_id(found, &shown, id)?), shown))
     }
 
     fn file(&self, path: &Path, source: InputFile, id: Option<ImageId>) -> Result<ImageInput<'s>> {
-        let content = oci::recognise(source.file())?;
+        let (content, scope) = (oci::recognise(source.file())?, scope_of(path)?);
         let transport = (content == Content::Oci).then_some(policy::Layout::OciArchive);
         match content {
-            Content::Oci | Content::DockerSave => self.allow(path, transport, None)?,
-            Content::Aci | Content::Compressed | Content::Other => {
-                self.session.decide(&Image::Other(&scope_of(path)?))?;
-            }
+            Content::Oci | Content::DockerSave => allow(self.session, &scope, transport, None)?,
+            Content::Compressed => return Ok(self.late(Some((source, path)), None, id)),
+            Content::Aci | Content::Other => drop(self.session.decide(&Image::Other(&scope))?),
         }
         match oci::open_file(source.file(), source.shown(), content, &self.pulling.platform())? {
             Some(found) => {
-                self.check(path, transport, &found)?;
-                with_id(found, source.shown(), id)
+                check(self.session, self.pulling, &scope, transport, &found)?;
+                let shown = source.shown();
+                Ok(ImageInput::Oci(Box::new(with_id(found, &shown, id)?), shown))
             }
             None => Ok(ImageInput::File(Box::new(source), id)),
         }
     }
 
-    /// Asks the host's policy about a layout or an archive of one; without a transport, about an archive of `docker save`.
-    fn allow(&self, path: &Path, transport: Option<policy::Layout>, name: Option<&str>) -> Result<()> {
-        let path = scope_of(path)?;
-        let image = match transport {
-            Some(transport) => Image::Layout { transport, path: &path, name },
-            None => Image::DockerArchive(&path),
-        };
-        self.session.decide(&image).map(drop)
-    }
-
-    /// Checks that an image is for the platform, and asks the host's policy about all names that it has where it was found:
-    /// an image that is taken without its name, or by its digest, is the same.
-    fn check(&self, path: &Path, transport: Option<policy::Layout>, image: &OciImage) -> Result<()> {
-        image.names.iter().try_for_each(|name| self.allow(path, transport, Some(name)))?;
-        self.pulling.check(&image.config.platform())
+    fn late(
+        &self,
+        file: Option<(InputFile, &Path)>,
+        form: Option<(Form, Option<String>)>,
+        id: Option<ImageId>,
+    ) -> ImageInput<'s> {
+        let file = file.map(|(file, path)| (Box::new(file), path.to_owned()));
+        let (session, pulling) = (self.session, self.pulling.clone());
+        ImageInput::Late(Box::new(LateImage { session, pulling, file, form, id }))
     }
 }
 
 /// Tells whether a registry could not be asked, or does not have the image.
 fn is_unavailable(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(registry::Error::Unavailable { .. }))
-}
-
-fn with_id<'s>(image: OciImage, shown: String, id: Option<ImageId>) -> Result<ImageInput<'s>> {
-    if let Some(id) = id {
-        let (expected, found) = (id.to_string(), Digest::from(image.id).to_string());
-        ensure!(found == expected, "image {shown}: its id is {found}: expected {expected}");
-    }
-    Ok(ImageInput::Oci(Box::new(image), shown))
 }
 
 /// Tells whether `text` can be an image's name in the store.

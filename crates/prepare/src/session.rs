@@ -82,6 +82,18 @@ impl<'l> Session<'l> {
         Ok(self.asked()?.registries.resolve(&Name::parse(name)?)?)
     }
 
+    /// Returns the full name that the host gives a short one. Otherwise, those that it may be.
+    ///
+    /// # Errors
+    /// If the host's files can't be read or understood.
+    pub(crate) fn meant(&self, name: &str) -> Result<Result<Reference, Vec<String>>> {
+        let Ok(name @ Name::Short(_)) = Name::parse(name) else { return Ok(Err(Vec::new())) };
+        match self.asked()?.registries.resolve(&name) {
+            Err(registry::Error::ShortName { candidates, .. }) => Ok(Err(candidates)),
+            resolved => Ok(Ok(resolved?)),
+        }
+    }
+
     /// Begins to pull an image.
     ///
     /// # Errors

@@ -5,23 +5,38 @@
 //! Nothing of the file is decoded then. Otherwise it is unpacked in staging, where its tree waits until the caller has
 //! found it good.
 
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::os::fd::AsFd;
+
 use pod::id::{ImageId, TreeId};
 use pod::layout;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, read, retry_on_intr};
 
 use crate::alias::{self, Alias};
 use crate::data_dir::DataDir;
-use crate::error::{About as _, Result};
+use crate::error::{About as _, Error, Result};
 use crate::extract::layers::{Frame, Layer};
 use crate::extract::{ArchiveFile, Expected, FileDigest, FileHasher, Verified};
+use crate::fault::Fault;
 use crate::info::TreeKind;
 use crate::input::InputFile;
 use crate::new::{Complete, NameOf, New, Stored};
 use crate::staging::Staging;
 use crate::tree::Tree;
+use crate::unpacker::decompress::decompress;
 use crate::unpacker::{self, Destination, Job};
-use archive::{Limits, Skipped};
+use archive::{Exceeded, Limits, Skipped};
 use sys::InRoot;
 use sys::Interrupt;
+
+/// The name in staging of a file that is decompressed, or copied from a stream.
+const PLAIN: &str = "plain";
+/// How much is copied between two looks at the interrupt.
+const PIECE: usize = 256 << 10;
+/// How often the interrupt is looked at while nothing comes.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// An importer of archive files into the store.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +114,61 @@ impl<'h> Importer<'h> {
         match self.known_layers(image.id)? {
             Some(known) => Ok(known),
             None => Ok(Acquired::New(self.unpack_layers(image)?)),
+        }
+    }
+
+    /// Decompresses a file in a worker, into a new file that has no name once the result is returned.
+    ///
+    /// # Errors
+    /// If it is malformed, has more bytes in it than `limits` allow, or the system fails.
+    pub fn decompress(&self, source: &File, limits: Limits) -> Result<File> {
+        let staging = Staging::create(self.data_dir)?;
+        let root = staging.make_directory(layout::TREE)?;
+        let into = staging.create_file(PLAIN)?;
+        decompress(limits, source, &into, &root, self.interrupt)?;
+        Ok(into)
+    }
+
+    /// Decompresses the first `length` bytes that are in a file, likewise.
+    ///
+    /// # Errors
+    /// If it is malformed, or the system fails.
+    pub fn decompress_start(&self, source: &File, length: u64) -> Result<File> {
+        let staging = Staging::create(self.data_dir)?;
+        let root = staging.make_directory(layout::TREE)?;
+        let into = staging.create_file(PLAIN)?;
+        let limits = Limits { bytes: length, ..self.limits };
+        match decompress(limits, source, &into, &root, self.interrupt) {
+            // There is more, as was expected.
+            Err(Error::Worker(..)) | Ok(()) => Ok(into),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Copies a stream into a new file that has no name.
+    ///
+    /// # Errors
+    /// If it has more bytes than `limits` allow, or the system fails.
+    pub fn spool(&self, source: impl AsFd) -> Result<File> {
+        let staging = Staging::create(self.data_dir)?;
+        let mut into = staging.create_file(PLAIN)?;
+        let (mut left, mut buffer) = (self.limits.bytes, vec![0; PIECE]);
+        loop {
+            self.interrupt.check()?;
+            match poll(&mut [PollFd::new(&source, PollFlags::IN)], Some(&TICK)) {
+                Ok(0) | Err(Errno::INTR) => continue,
+                polled => polled.about(|| "cannot wait for more")?,
+            };
+            let count = retry_on_intr(|| read(&source, &mut *buffer)).about(|| "cannot read")?;
+            if count == 0 {
+                into.rewind().about(|| "cannot rewind")?;
+                return Ok(into);
+            }
+            let more = || format!("more than {} bytes: expected at most as many", self.limits.bytes);
+            left = left
+                .checked_sub(count as u64)
+                .ok_or_else(|| Fault::from(Exceeded::raised_by("--max-bytes", more())))?;
+            into.write_all(&buffer[..count]).about(|| "cannot write what was read")?;
         }
     }
 

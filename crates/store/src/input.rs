@@ -101,6 +101,15 @@ impl InputFile {
         Ok(Self { path: name.into(), has_path: false, file, length, progress: None })
     }
 
+    /// Takes a file that has no path, from its start; `name` is for messages.
+    ///
+    /// # Errors
+    /// If it can't be looked at.
+    pub fn unnamed(name: &str, file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self { path: name.into(), has_path: false, file, length, progress: None })
+    }
+
     /// Returns its name for messages.
     pub fn shown(&self) -> String {
         escape(&self.path.to_string_lossy())

@@ -84,9 +84,6 @@ pub enum Error {
         /// The reference, safe to print.
         image: String,
     },
-    /// Stdin in the place of an archive.
-    #[error("stdin: expected a file")]
-    Stdin,
     /// A directory that is no layout, where a file could be, too.
     #[error("cannot open {directory}: expected a regular file or an OCI layout")]
     NoLayout {
@@ -117,7 +114,6 @@ impl Advice for Error {
         match self {
             Self::SchemaOne { .. } => Some("push the image anew with a current tool".into()),
             Self::Compressed { .. } => Some("gzip -d, xz -d or zstd -d makes one".into()),
-            Self::Stdin => Some("./- is a file of this name".into()),
             _ => None,
         }
     }

@@ -40,9 +40,6 @@ pub fn open(image: &ImageRef, platform: &Platform) -> Result<OciImage> {
 }
 
 fn archive(file: &Path) -> Result<Source, Error> {
-    if file == Path::new("-") {
-        return Err(Error::Stdin);
-    }
     Archive::open_path(file).map(Source::Archive)
 }
 

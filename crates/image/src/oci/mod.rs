@@ -44,4 +44,4 @@ pub use media::MediaType;
 pub use platform::Platform;
 pub use save::SavedLayout;
 pub use select::{Documents, Selected, select, select_in};
-pub use source::{Content, Form, ImageLayer, OciImage, Source, recognise};
+pub use source::{Archive, Content, Form, ImageLayer, OciImage, Source, recognise, starts_as_aci};

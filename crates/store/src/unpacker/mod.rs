@@ -21,6 +21,7 @@
 mod calls;
 mod child;
 mod confine;
+pub(crate) mod decompress;
 mod job;
 pub mod layers;
 mod parent;
@@ -39,6 +40,9 @@ pub fn main(policies: Policies) -> Option<ExitCode> {
     let (is_called, order) = (|called: &str| name == OsStr::new(called), order.as_encoded_bytes());
     if is_called(job::NAME) {
         return Some(child::report(|| child::work(order, policies)));
+    }
+    if is_called(decompress::NAME) {
+        return Some(child::report(|| decompress::work(order)));
     }
     is_called(layers::NAME).then(|| child::report(|| layers::work(order)))
 }

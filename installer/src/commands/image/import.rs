@@ -37,12 +37,13 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
-    all(&args.images, &args.pull, args.limits.limits(), context)
+    all(&args.images, |finder, image| finder.find(image), &args.pull, args.limits.limits(), context)
 }
 
-/// Unpacks images into the store, and prints their ids.
-pub(super) fn all(
-    images: &[ImageArgument],
+/// Unpacks images into the store, as they are found, and prints their ids.
+pub(super) fn all<I>(
+    images: &[I],
+    find: impl for<'s> Fn(&Finder<'_, 's>, &I) -> Result<ImageInput<'s>>,
     pull: &PullOptions,
     limits: Limits,
     context: &Context,
@@ -51,7 +52,7 @@ pub(super) fn all(
     let (told, pulling) = (Told(&Ui), pull.pulling(When::Always));
     let session = Session::new(&told, &context.interrupt);
     let finder = Finder { dir: &context.dir, pulling: &pulling, session: &session };
-    let images = images.iter().map(|image| finder.find(image)).collect::<Result<Vec<_>>>()?;
+    let images = images.iter().map(|image| find(&finder, image)).collect::<Result<Vec<_>>>()?;
     let data_dir = DataDir::open(&context.dir, &context.interrupt, &Ui)?;
     let exit = import(&data_dir, images, limits, &context.interrupt)?;
     data_dir.keep();
@@ -76,7 +77,6 @@ fn import(
 
 fn import_one(importer: &Importer<'_>, image: ImageInput<'_>) -> Result<Tree> {
     let ids = match &image {
-        ImageInput::File(_, id) => named(*id),
         ImageInput::Stored(selector) => {
             return Err(anyhow!("no such file: expected an image's file")).hint(format!(
                 "{} may be in the store already: {} image list",
@@ -84,7 +84,7 @@ fn import_one(importer: &Importer<'_>, image: ImageInput<'_>) -> Result<Tree> {
                 report::program()
             ));
         }
-        _ => Vec::new(),
+        image => named(image.expected_id()),
     };
     let pulled = image.acquire(importer, &ids)?;
     importer.interrupt.check()?;

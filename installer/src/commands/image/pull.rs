@@ -2,8 +2,7 @@
 //! `installer image pull`: fetches images from registries into the store, and prints their ids.
 
 use anyhow::Result;
-use image::ImageArgument;
-use image::oci::reference::{ImageRef, RegistryRef};
+use image::oci::reference::RegistryRef;
 
 use super::import;
 use crate::context::Context;
@@ -17,20 +16,26 @@ use crate::pull_options::PullOptions;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// HOST/REPO[:TAG][@DIGEST], or docker://HOST/…; the tag is latest by default, and a digest wins over it
+    ///
+    /// A short name, such as redis:7, is what the host's registries.conf has an alias or one registry for.
     #[arg(value_name = "NAME", required = true, value_parser = name)]
-    names: Vec<RegistryRef>,
+    names: Vec<String>,
     #[command(flatten)]
     pull: PullOptions,
     #[command(flatten)]
     limits: LimitOptions,
 }
 
-fn name(text: &str) -> Result<RegistryRef, String> {
+/// Accepts a full name, and a short one, for which the host may have an alias.
+fn name(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix("docker://").unwrap_or(text);
-    RegistryRef::parse(bare).map_err(|error| error.to_string())
+    let is_short = RegistryRef::parse(&format!("localhost/{bare}")).is_ok();
+    match RegistryRef::parse(bare) {
+        Err(error) if bare.len() < text.len() || !is_short => Err(error.to_string()),
+        _ => Ok(bare.to_owned()),
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
-    let images = args.names.iter().cloned().map(ImageRef::Registry).map(ImageArgument::Oci);
-    import::all(&images.collect::<Vec<_>>(), &args.pull, args.limits.limits(), context)
+    import::all(&args.names, |finder, name| finder.pull(name), &args.pull, args.limits.limits(), context)
 }

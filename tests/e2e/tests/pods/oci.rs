@@ -2,13 +2,15 @@
 //! OCI images: layouts and archives that are imported, run, verified and removed, and those that are refused.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use gate::root_test;
 use nix::sys::signal::Signal::SIGTERM;
 use serde_json::{Value, json};
-use testing::oci::{NAME, OciImage, oci_digest};
-use testing::pods::{Gantry, assert_says, status, text};
+use testing::oci::{NAME, OciImage, gzip, oci_digest};
+use testing::pods::{Gantry, assert_says, image_id, status, text};
 use testing::rootfs::{Node, Rootfs};
 
 fn file(text: &str) -> Node {
@@ -108,6 +110,120 @@ fn every_form_is_the_same_image() {
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(7), SAYS));
     fs::remove_dir_all(gantry.pod()).unwrap();
     assert_says(&said(&gantry, &["gc"]), &[&image.id]);
+}
+
+/// Imports what comes by stdin.
+fn piped(gantry: &Gantry, image: &str, file: &Path, options: &[&str]) -> Output {
+    let mut command = gantry.installer();
+    command.args(["image", "import", image]).args(options).stdin(fs::File::open(file).unwrap());
+    command.output().unwrap()
+}
+
+/// Writes an archive compressed in each way, and returns the paths.
+fn compressed(archive: &Path) -> Vec<PathBuf> {
+    let bytes = fs::read(archive).unwrap();
+    let mut xz = xz2::write::XzEncoder::new(Vec::new(), 0);
+    xz.write_all(&bytes).unwrap();
+    let all = [
+        ("gz", gzip(&bytes).unwrap()),
+        ("xz", xz.finish().unwrap()),
+        ("zst", zstd::encode_all(&*bytes, 1).unwrap()),
+    ];
+    let write = |(extension, bytes): (&str, Vec<u8>)| {
+        let path = archive.with_extension(format!("tar.{extension}"));
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    all.into_iter().map(write).collect()
+}
+
+#[root_test]
+fn an_archive_may_be_compressed_as_a_whole_or_come_by_stdin() {
+    let gantry = Gantry::new();
+    let (archive, docker) = (gantry.beside("a.tar"), gantry.beside("d.tar"));
+    let image = image();
+    image.write_archive(&archive);
+    image.write_docker_archive(&docker);
+    let whole = format!("{}\n", image.id);
+    let rm = || drop(said(&gantry, &["image", "rm", &image.id]));
+    for (archive, scheme, name) in
+        [(&archive, "oci-archive", ""), (&docker, "docker-archive", &*format!(":{NAME}"))]
+    {
+        for file in compressed(archive) {
+            let shown = file.display();
+            let with_id = format!("{shown}@{}", image.id);
+            for form in [shown.to_string(), with_id, format!("{scheme}:{shown}{name}")] {
+                assert_eq!(said(&gantry, &["image", "import", &form]), whole, "{form}");
+                assert_says(&said(&gantry, &["image", "list"]), &["registry.example/hello"]);
+                rm();
+            }
+        }
+        for file in compressed(archive).iter().chain([archive]) {
+            for form in ["-", &format!("{scheme}:-{name}")] {
+                let output = piped(&gantry, form, file, &[]);
+                assert_eq!(
+                    text(&output.stdout),
+                    whole,
+                    "{form} {}: {}",
+                    file.display(),
+                    text(&output.stderr)
+                );
+                rm();
+            }
+        }
+    }
+    // An image of appc comes by stdin, too.
+    let aci = gantry.image("aci", &lower(), &testing::image::manifest("aci", &["/bin/true"]));
+    for file in compressed(&aci).iter().chain([&aci]) {
+        let output = piped(&gantry, "-", file, &[]);
+        assert_eq!(text(&output.stdout), format!("{}\n", image_id(&aci)), "{}", text(&output.stderr));
+    }
+    let output = gantry.installer().args(["image", "rm", &image_id(&aci)]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let staging = gantry.dir().join("staging");
+    assert_eq!(fs::read_dir(staging).unwrap().count(), 0, "nothing is left");
+}
+
+#[root_test]
+fn what_is_in_a_compressed_archive_is_refused_as_elsewhere() {
+    let gantry = Gantry::new();
+    let archive = gantry.beside("a.tar");
+    image().write_archive(&archive);
+    let gz = gantry.beside("a.tar.gz");
+    let (whole, gz_text) = (gzip(&fs::read(&archive).unwrap()).unwrap(), gz.to_str().unwrap().to_owned());
+    let left = |about: &str| {
+        let left = |name: &str| fs::read_dir(gantry.dir().join(name)).map_or(0, Iterator::count);
+        assert_eq!((left("store/tree-v1"), left("staging")), (0, 0), "{about}");
+    };
+    let mut other = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(0);
+    other.append_data(&mut header, "blobs/none", &b""[..]).unwrap();
+    let other = gzip(&other.into_inner().unwrap()).unwrap();
+    // Its layers are small, and what they say of each other is a lot.
+    let bomb = gzip(&vec![0; 64 << 20]).unwrap();
+    for (bytes, options, says) in [
+        (&whole[..whole.len() / 2], &[][..], "a.tar.gz"),
+        (&other, &[], "holds no image"),
+        (&whole, &["--max-bytes", "100k"], "--max-bytes raises it"),
+        (&bomb, &["--max-bytes", "1m"], "a.tar.gz"),
+    ] {
+        fs::write(&gz, bytes).unwrap();
+        for form in [&gz_text, &format!("oci-archive:{gz_text}")] {
+            let output = gantry.installer().args(["image", "import", form]).args(options).output().unwrap();
+            let error = text(&output.stderr);
+            assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{form} {says}: {error}");
+            assert_says(&error, &[says]);
+            left(says);
+        }
+        let output = piped(&gantry, "-", &gz, options);
+        let error = text(&output.stderr);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "stdin, {says}: {error}");
+        left(says);
+    }
+    let output = piped(&gantry, "-", Path::new("/dev/null"), &[]);
+    assert_says(&text(&output.stderr), &["stdin"]);
+    left("nothing");
 }
 
 #[root_test]

@@ -170,3 +170,27 @@ fn a_registry_is_asked_when_the_user_says() {
     assert_eq!(output.status.code(), Some(1));
     assert_says(&text(&output.stderr), &["cannot fetch", &name]);
 }
+
+/// A short name is what the host's aliases say, or an image of the store; it is never guessed.
+#[root_test]
+fn a_short_name_is_what_the_host_says() {
+    let gantry = Gantry::new();
+    let one = image("one");
+    let server = Server::start(&one.blobs());
+    let full = server.name("a/b");
+    let prepare = || installer(&gantry, &server, &["prepare", "--image", "word:1"]);
+    let none = prepare();
+    assert_eq!(none.status.code(), Some(1));
+    assert_says(&text(&none.stderr), &["word:1", "docker.io/library/word:1"]);
+    let alias = format!("[aliases]\n\"word\" = \"localhost:{}/a/b\"\n", server.port);
+    fs::write(server.path("registries.conf"), alias).unwrap();
+    let output = prepare();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_says(&said(&gantry, &server, &["image", "list"]), &[&full, &one.id[..19]]);
+    assert_eq!(said(&gantry, &server, &["image", "pull", "word:1"]), format!("{}\n", one.id));
+    // Two registries to search are no answer.
+    fs::write(server.path("registries.conf"), "unqualified-search-registries = [\"a.b\", \"c.d\"]\n")
+        .unwrap();
+    let output = installer(&gantry, &server, &["image", "pull", "other"]);
+    assert_says(&text(&output.stderr), &["a.b/other or c.d/other"]);
+}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Archives that hold images: a tar whose headers are read once, and whose members are read by their offsets.
 //!
-//! A compressed archive is not read here: only the worker decodes. [`Error::Compressed`] is where it comes in: it
-//! decompresses the file into another one, which is then opened by [`Archive::open`].
+//! A compressed archive is not read here: only the worker decodes. [`Error::Compressed`] is where it comes in: the caller
+//! has it decompress the file into another one, which [`Archive::open`] takes.
 
 use std::fs::{File, OpenOptions};
 use std::io::Seek as _;
@@ -60,11 +60,16 @@ pub fn recognise(file: &File) -> std::io::Result<Content> {
     Ok(found)
 }
 
+/// Tells by its first entry whether a tar, of which there may be the start alone, is an app container image.
+#[must_use]
+pub fn starts_as_aci(file: &File) -> bool {
+    let is_aci = |name: &RelativePath| matches!(name.components().next(), Some(b"manifest" | b"rootfs"));
+    Members::first(file).is_ok_and(|name| name.as_ref().is_some_and(is_aci))
+}
+
 /// Tells what an uncompressed tar holds.
 fn by_members(file: &File) -> Content {
-    let first = Members::first(file);
-    let is_aci = |name: &RelativePath| matches!(name.components().next(), Some(b"manifest" | b"rootfs"));
-    if first.is_ok_and(|name| name.as_ref().is_some_and(is_aci)) {
+    if starts_as_aci(file) {
         return Content::Aci;
     }
     let Ok(members) = Members::read(file) else { return Content::Other };

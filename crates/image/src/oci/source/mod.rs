@@ -22,7 +22,7 @@ use super::error::Error;
 use super::platform::Platform;
 use contents::{Files, unreadable};
 
-pub use archive_file::{Archive, Content, recognise};
+pub use archive_file::{Archive, Content, recognise, starts_as_aci};
 pub use contents::{Form, ImageLayer, OciImage};
 pub use layout::Layout;
 
