@@ -53,7 +53,9 @@ pub fn main() -> ExitCode {
 
 /// Runs the program with a stage1 that is built into it, and returns its exit code.
 pub fn main_with(built_in: Option<&'static BuiltIn>) -> ExitCode {
-    if let Some(code) = store::unpacker::main(image::policy).or_else(attendant::main) {
+    if let Some(code) =
+        store::unpacker::main(image::policy).or_else(prepare::fetcher_main).or_else(attendant::main)
+    {
         return code;
     }
     report::set_program(called_by(std::env::args_os().next().as_deref()));

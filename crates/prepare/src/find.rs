@@ -288,7 +288,8 @@ impl<'s> Finder<'_, 's> {
 
 /// Tells whether a registry could not be asked, or does not have the image.
 fn is_unavailable(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(registry::Error::Unavailable { .. }))
+    let error: Option<&registry::Error> = error.downcast_ref();
+    error.is_some_and(|error| error.outcome() != registry::Outcome::Failed)
 }
 
 /// Tells whether `text` can be an image's name in the store.

@@ -7,6 +7,7 @@ mod assemble;
 mod check;
 mod copied;
 mod dependencies;
+mod fetch;
 mod find;
 mod host_volume;
 mod inputs;
@@ -22,6 +23,7 @@ mod size;
 mod volume_argument;
 
 pub use apply::{Prepared, apply};
+pub use fetch::main as fetcher_main;
 pub use find::{Finder, ImageInput};
 pub use inputs::Inputs;
 pub use late::LateImage;

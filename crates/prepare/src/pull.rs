@@ -22,18 +22,16 @@ use image::oci::{
 };
 use pod::blob::BlobDigest;
 use registry::policy::Image;
-use registry::{Blob, Decision, Manifest, Pull, Version, Wanted};
+use registry::{Blob, Decision, Manifest, Repository as _, Version, Wanted};
 use report::told;
 use store::blobs::Blobs;
 use store::names::{BlobKind, KeptBlob, NamedImage};
 use store::staging::Staging;
 use store::{Acquired, Importer};
 
+use crate::fetch::Fetcher;
 use crate::pulling::Pulling;
 use crate::session::Session;
-
-/// How many layers are fetched at the same time.
-const CONNECTIONS: usize = 4;
 
 /// Blobs that were found or fetched.
 type Files = BTreeMap<BlobDigest, Arc<File>>;
@@ -44,8 +42,7 @@ type Read = BTreeMap<BlobDigest, (String, Vec<u8>)>;
 /// An image in a registry, known by its manifests.
 #[derive(Debug)]
 pub struct RemoteImage<'s> {
-    session: &'s Session<'s>,
-    pull: Pull<'s>,
+    fetcher: Fetcher<'s>,
     selected: Selected,
     documents: Read,
     /// What it was asked for by.
@@ -76,10 +73,10 @@ impl<'s> RemoteImage<'s> {
     pub(crate) fn find(name: &RegistryRef, pulling: &Pulling, session: &'s Session<'s>) -> Result<Self> {
         let reference = session.resolve(&name.to_string())?;
         let decision = session.decide(&Image::Registry(&reference))?;
-        let pull = session.pull(&reference)?;
-        let (selected, documents) = session.until(|| documents(&pull, &decision, &pulling.platform()))?;
+        let fetcher = session.fetch(&reference)?;
+        let (selected, documents) = documents(&fetcher, &decision, &pulling.platform())?;
         let (name, pulling) = (name.clone(), pulling.clone());
-        Ok(Self { session, pull, selected, documents, name, pulling })
+        Ok(Self { fetcher, selected, documents, name, pulling })
     }
 
     /// Returns the image's name for messages.
@@ -105,7 +102,7 @@ impl<'s> RemoteImage<'s> {
         self.check_size(importer.limits.bytes)?;
         // On drop, it is removed with the blobs in it.
         let staging = Staging::create(importer.data_dir)?;
-        let (config, files) = self.session.until(|| self.fetch(&staging, &blobs))?;
+        let (config, files) = self.fetch(&staging, &blobs)?;
         let part = |layer: &Descriptor| match files.get(&layer.digest) {
             Some(file) => Ok(Part::first(Arc::clone(file), layer.size)),
             None => Err(image::oci::Error::Invalid {
@@ -189,7 +186,7 @@ impl<'s> RemoteImage<'s> {
             files.insert(blob.digest, Arc::new(file));
             Ok(())
         };
-        self.pull.blobs(wanted, CONNECTIONS, &keep)?;
+        self.fetcher.blobs(wanted, &keep)?;
         if keeps {
             for (digest, (_, bytes)) in &self.documents {
                 keep_document(staging, blobs, *digest, bytes)?;
@@ -202,12 +199,12 @@ impl<'s> RemoteImage<'s> {
     fn config(&self, staging: &Staging<'_>, blobs: &Blobs<'_>) -> Result<Vec<u8>> {
         let Descriptor { digest, size, .. } = self.selected.manifest.config;
         ensure!(size <= DOCUMENT_MAX, "config {digest} of {size} bytes: expected at most {DOCUMENT_MAX}");
-        let mut config = Vec::new();
         if let Some(mut file) = blobs.find_intact(digest, size)? {
+            let mut config = Vec::new();
             file.read_to_end(&mut config)?;
             return Ok(config);
         }
-        self.pull.blob(digest, size, &mut config)?;
+        let config = self.fetcher.small_blob(digest, size)?;
         if !self.pulling.drops_blobs {
             keep_document(staging, blobs, digest, &config)?;
         }
@@ -230,13 +227,13 @@ fn keep_document(staging: &Staging<'_>, blobs: &Blobs<'_>, digest: BlobDigest, b
 
 /// Fetches the manifests of the image for a platform, and verifies its signatures if the policy asks for some. Returns
 /// those that led to the image, too.
-fn documents(pull: &Pull<'_>, decision: &Decision, platform: &Platform) -> Result<(Selected, Read)> {
-    let top = pull.manifest()?;
+fn documents(fetcher: &Fetcher<'_>, decision: &Decision, platform: &Platform) -> Result<(Selected, Read)> {
+    let top = fetcher.manifest()?;
     let descriptor = Descriptor::of_document(top.media_type, top.digest, top.bytes.len() as u64);
-    let remote = Remote { pull, top: &top, read: RefCell::default() };
+    let remote = Remote { fetcher, top: &top, read: RefCell::default() };
     let selected = select(&remote, &descriptor, platform).map_err(told)?;
     if let Decision::Signed(signatures) = decision {
-        pull.verify(signatures, &[top.digest, selected.digest])?;
+        registry::verify(fetcher, signatures, &[top.digest, selected.digest])?;
     }
     let mut read = remote.read.into_inner();
     read.retain(|digest, _| *digest == selected.digest || selected.indices.contains(digest));
@@ -245,7 +242,7 @@ fn documents(pull: &Pull<'_>, decision: &Decision, platform: &Platform) -> Resul
 
 /// The documents of a repository.
 struct Remote<'a> {
-    pull: &'a Pull<'a>,
+    fetcher: &'a Fetcher<'a>,
     /// The one that was asked for.
     top: &'a Manifest,
     /// Those that were read so far.
@@ -259,7 +256,7 @@ impl Documents for Remote<'_> {
         let bytes = if digest == self.top.digest {
             self.top.bytes.clone()
         } else {
-            let found = self.pull.manifest_at(&Version::Digest(digest));
+            let found = self.fetcher.manifest_at(&Version::Digest(digest));
             found
                 .map_err(|error| image::oci::Error::Read { what: what(), error: io::Error::other(error) })?
                 .bytes

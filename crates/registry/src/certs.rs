@@ -32,7 +32,13 @@ pub struct Sources {
     pub hosts: Vec<PathBuf>,
     /// A directory with certificates for all hosts (`--cert-dir`). `hosts` is ignored then.
     pub all_hosts: Option<PathBuf>,
+    /// The bundle, if it was read ahead.
+    pub ahead: Option<Bundle>,
 }
+
+/// A bundle of certificates that was read.
+#[derive(Clone, Debug)]
+pub struct Bundle(Arc<Vec<CertificateDer<'static>>>);
 
 /// Whether a server has to prove that it is the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +92,20 @@ impl Sources {
         Ok(roots)
     }
 
+    /// Reads the host's bundle. A process that gives up the right to read it calls this first.
+    ///
+    /// # Errors
+    /// Fails if it can't be read or understood.
+    pub fn read_ahead(&mut self) -> Result<(), Error> {
+        self.ahead = Some(Bundle(Arc::new(self.bundle()?)));
+        Ok(())
+    }
+
     /// Returns the certificates in the host's bundle, or none if it has no bundle.
     fn bundle(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        if let Some(Bundle(ahead)) = &self.ahead {
+            return Ok(ahead.to_vec());
+        }
         if let Some(path) = &self.bundle {
             return certificates(path);
         }

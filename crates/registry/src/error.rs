@@ -107,6 +107,43 @@ pub enum Error {
     /// The caller's flag was set.
     #[error("interrupted")]
     Cancelled,
+    /// What another process says that was to fetch it.
+    #[error("{}", one_line(.message))]
+    Told {
+        /// Its message.
+        message: String,
+        /// What the message means.
+        outcome: Outcome,
+    },
+}
+
+/// What an error means for what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Outcome {
+    /// No endpoint has it.
+    Missing,
+    /// No endpoint gave it.
+    Unavailable,
+    /// Anything else.
+    Failed,
+}
+
+impl Error {
+    /// Returns what it means for what was asked for.
+    pub fn outcome(&self) -> Outcome {
+        let is_missing = |attempt: &Attempt| matches!(attempt.failure, Failure::NotFound(_));
+        match self {
+            Self::Unavailable { attempts, .. } if attempts.iter().all(is_missing) => Outcome::Missing,
+            Self::Unavailable { .. } => Outcome::Unavailable,
+            Self::Told { outcome, .. } => *outcome,
+            _ => Outcome::Failed,
+        }
+    }
+
+    /// Tells whether no endpoint has what was asked for.
+    pub fn is_missing(&self) -> bool {
+        self.outcome() == Outcome::Missing
+    }
 }
 
 /// What one endpoint did.

@@ -81,8 +81,8 @@ pub mod reference;
 pub mod registries;
 mod signature;
 
-pub use client::{Blob, Client, Kind, Limits, Manifest, Options, Pull, Sink, Wanted};
-pub use error::{Attempt, Error, Failure};
+pub use client::{Blob, Client, Kind, Limits, Manifest, Options, Pull, Repository, Sink, Wanted, verify};
+pub use error::{Attempt, Error, Failure, Outcome};
 pub use host::Host;
 pub use listener::{Listener, Progress, Silent};
 pub use places::Places;

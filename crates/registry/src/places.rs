@@ -62,7 +62,7 @@ impl Places {
                 bundles: BUNDLES.map(PathBuf::from).into(),
                 hosts: [in_config("certs.d"), paths(&["/etc/containers/certs.d", "/etc/docker/certs.d"])]
                     .concat(),
-                all_hosts: None,
+                ..certs::Sources::default()
             },
             policies: [in_config("policy.json"), paths(&["/etc/containers/policy.json"])].concat(),
         }

@@ -72,6 +72,14 @@ impl fmt::Display for Version {
     }
 }
 
+impl FromStr for Version {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        text.parse().map(Self::Digest).or_else(|_| text.parse().map(Self::Tag))
+    }
+}
+
 /// A name as a person writes it: full, or short, that is without a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {

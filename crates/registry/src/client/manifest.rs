@@ -68,6 +68,30 @@ struct Probe {
     fs_layers: Option<IgnoredAny>,
 }
 
+impl Manifest {
+    /// Accepts a document that another process has fetched, if it is what was asked for.
+    ///
+    /// # Errors
+    /// Fails if it has another digest, or is not of this type.
+    pub fn received(
+        version: &Version,
+        digest: BlobDigest,
+        media_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Self, Failure> {
+        let expected = match version {
+            Version::Digest(expected) => *expected,
+            Version::Tag(_) => digest,
+        };
+        let found = expected.of_same_kind(&bytes);
+        if found != expected {
+            return Err(Failure::Digest { expected: expected.into(), found: found.into() });
+        }
+        let (media_type, kind) = known(media_type, &bytes)?;
+        Ok(Self { bytes, kind, media_type, digest: found })
+    }
+}
+
 impl Pull<'_> {
     /// Fetches the document that the reference names: by its digest if it has one, else by its tag.
     ///

@@ -25,3 +25,4 @@ pub use manifest::{Kind, Manifest};
 pub use options::{Limits, Options};
 pub use pull::{Client, Pull};
 pub use sink::Sink;
+pub use verify::{Repository, verify};

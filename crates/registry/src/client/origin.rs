@@ -2,9 +2,13 @@
 //! Origins: endpoints, each with one way to speak to it.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::access::Access;
+use super::agents::Server;
 use super::url::Url;
+use crate::auth::Credentials;
+use crate::error::Error;
 use crate::host::Host;
 use crate::registries::Endpoint;
 
@@ -32,6 +36,8 @@ pub(super) struct Origin {
     pub(super) repository: String,
     pub(super) transport: Transport,
     pub(super) access: Access,
+    /// The credentials for it, if they were looked up ahead.
+    pub(super) credentials: OnceLock<Result<Option<Credentials>, Error>>,
 }
 
 impl Origin {
@@ -47,6 +53,7 @@ impl Origin {
             repository: endpoint.repository.clone(),
             transport: *transport,
             access: Access::default(),
+            credentials: OnceLock::new(),
         };
         transports.iter().map(origin).collect()
     }
@@ -58,6 +65,16 @@ impl Origin {
     /// Returns `HOST[:PORT]` as a URL has it.
     pub(super) fn authority(&self) -> String {
         self.host.api()
+    }
+
+    /// Returns the server, and how it is spoken with.
+    pub(super) fn server(&self) -> Server {
+        Server {
+            authority: self.authority(),
+            tls: self.transport != Transport::Plain,
+            verified: self.transport.is_verified(),
+            certificates: self.host.to_string(),
+        }
     }
 
     /// Returns the URL of `path` in its repository.

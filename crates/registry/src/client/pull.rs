@@ -51,6 +51,16 @@ impl Pull<'_> {
         &self.reference
     }
 
+    /// Looks up all that the endpoints need of the host's files: certificates and credentials. A process that gives up the
+    /// right to read them calls this first. What can't be read is a failure of its endpoint, once it is asked.
+    pub fn look_up(&self) {
+        let Client { options, cancel, agents, .. } = self.client;
+        for origin in &self.origins {
+            let _ = agents.of(options, cancel, &origin.server());
+            origin.credentials.get_or_init(|| options.credentials.find(&origin.host, &origin.repository));
+        }
+    }
+
     /// Tries the endpoints until one gives what is asked for. If none does, the error names all attempts.
     pub(super) fn try_each<T>(
         &self,

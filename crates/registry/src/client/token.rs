@@ -15,7 +15,7 @@ use super::url::{Url, encode};
 use crate::auth::{Credentials, Secret};
 use crate::cancel::Cancel;
 use crate::challenge::Challenge;
-use crate::error::Failure;
+use crate::error::{Error, Failure};
 
 /// The longest answer of a token server.
 const LONGEST_TOKEN: u64 = 1 << 20;
@@ -37,8 +37,14 @@ pub(super) fn renew(
     origin: &Origin,
     challenges: &[Challenge],
 ) -> Result<Secret, Failure> {
-    let found = client.options.credentials.find(&origin.host, &origin.repository);
-    let credentials = found.map_err(|error| Failure::Credentials(Box::new(error)))?;
+    let failed = |error| Failure::Credentials(Box::new(error));
+    let credentials = match origin.credentials.get() {
+        Some(Ok(found)) => found.clone(),
+        Some(Err(error)) => {
+            return Err(failed(Error::Told { message: error.to_string(), outcome: error.outcome() }));
+        }
+        None => client.options.credentials.find(&origin.host, &origin.repository).map_err(failed)?,
+    };
     answer(client, cancel, origin, challenges, credentials.as_ref())
 }
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::manifest::Manifest;
 use super::pull::Pull;
-use crate::error::{Error, Failure};
+use crate::error::Error;
 use crate::policy::Signatures;
-use crate::reference::{Tag, Version};
+use crate::reference::{Reference, Tag, Version};
 use crate::signature::{ANNOTATION, PAYLOAD, Signature, check_all};
 use pod::blob::BlobDigest;
 
@@ -33,50 +34,99 @@ struct Layer {
     annotations: BTreeMap<String, String>,
 }
 
-impl Pull<'_> {
-    /// Checks that the image has the signatures that the policy asks for. `manifests` are the manifest that is used
-    /// and, if an index names it by its digest, the index: a signature of either is one of the image.
+/// A repository of a registry, in which an image has its signatures. Another process may ask it.
+pub trait Repository {
+    /// Returns the image.
+    fn reference(&self) -> &Reference;
+
+    /// Fetches a document.
     ///
     /// # Errors
-    /// Fails with [`Error::Rejected`] if a signature is missing or wrong, and like other fetches.
+    /// Fails if no endpoint has it.
+    fn manifest_at(&self, version: &Version) -> Result<Manifest, Error>;
+
+    /// Fetches a small blob.
+    ///
+    /// # Errors
+    /// Fails if no endpoint has it.
+    fn small_blob(&self, digest: BlobDigest, size: u64) -> Result<Vec<u8>, Error>;
+}
+
+impl Repository for Pull<'_> {
+    fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    fn manifest_at(&self, version: &Version) -> Result<Manifest, Error> {
+        self.manifest_at(version)
+    }
+
+    fn small_blob(&self, digest: BlobDigest, size: u64) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.blob(digest, size, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Pull<'_> {
+    /// Checks the image's signatures: see [`verify`].
+    ///
+    /// # Errors
+    /// As [`verify`].
     pub fn verify(&self, required: &Signatures, manifests: &[BlobDigest]) -> Result<(), Error> {
-        let mut signatures = Vec::new();
-        // Without an index, the same manifest is named twice.
-        for manifest in BTreeSet::from_iter(manifests) {
-            signatures.extend(self.signatures(required, *manifest)?);
-        }
-        let checked = check_all(&signatures, &required.all, &self.reference, manifests);
-        checked.map_err(|reason| required.refuse(&self.reference.to_string(), reason))
+        verify(self, required, manifests)
     }
+}
 
-    /// Fetches the signatures of one manifest.
-    fn signatures(&self, required: &Signatures, manifest: BlobDigest) -> Result<Vec<Signature>, Error> {
-        let tag = format!("{}-{}.sig", manifest.algorithm(), manifest.hex());
-        // A tag can't be as long as a SHA-512 digest: such a manifest has no signatures.
-        let Ok(tag) = tag.parse::<Tag>() else { return Ok(Vec::new()) };
-        let document = match self.manifest_at(&Version::Tag(tag)) {
-            Err(Error::Unavailable { attempts, .. })
-                if attempts.iter().all(|attempt| matches!(attempt.failure, Failure::NotFound(_))) =>
-            {
-                return Ok(Vec::new());
-            }
-            other => other?,
-        };
-        let refuse = |reason: &str| required.refuse(&self.reference.to_string(), reason.to_owned());
-        let document: Document = serde_json::from_slice(&document.bytes)
-            .map_err(|_| refuse("the manifest of its signatures is none"))?;
-        let layers = document.layers.into_iter().filter(|layer| layer.media_type == PAYLOAD).take(MOST);
-        layers.map(|layer| self.signature(&layer, &refuse)).collect()
+/// Checks that an image has the signatures that the policy asks for. `manifests` are the manifest that is used and, if an
+/// index names it by its digest, the index: a signature of either is one of the image.
+///
+/// # Errors
+/// Fails with [`Error::Rejected`] if a signature is missing or wrong, and like other fetches.
+pub fn verify(
+    repository: &impl Repository,
+    required: &Signatures,
+    manifests: &[BlobDigest],
+) -> Result<(), Error> {
+    let mut all = Vec::new();
+    // Without an index, the same manifest is named twice.
+    for manifest in BTreeSet::from_iter(manifests) {
+        all.extend(signatures(repository, required, *manifest)?);
     }
+    let reference = repository.reference();
+    let checked = check_all(&all, &required.all, reference, manifests);
+    checked.map_err(|reason| required.refuse(&reference.to_string(), reason))
+}
 
-    fn signature(&self, layer: &Layer, refuse: &dyn Fn(&str) -> Error) -> Result<Signature, Error> {
-        let signature = layer.annotations.get(ANNOTATION).cloned().unwrap_or_default();
-        let digest = layer.digest.parse().map_err(|_| Error::Digest { text: layer.digest.clone() })?;
-        if layer.size > LARGEST {
-            return Err(refuse("a signature has a payload of more than 1 MiB"));
-        }
-        let mut payload = Vec::new();
-        self.blob(digest, layer.size, &mut payload)?;
-        Ok(Signature { payload, signature })
+/// Fetches the signatures of one manifest.
+fn signatures(
+    repository: &impl Repository,
+    required: &Signatures,
+    manifest: BlobDigest,
+) -> Result<Vec<Signature>, Error> {
+    let tag = format!("{}-{}.sig", manifest.algorithm(), manifest.hex());
+    // A tag can't be as long as a SHA-512 digest: such a manifest has no signatures.
+    let Ok(tag) = tag.parse::<Tag>() else { return Ok(Vec::new()) };
+    let document = match repository.manifest_at(&Version::Tag(tag)) {
+        Err(error) if error.is_missing() => return Ok(Vec::new()),
+        other => other?,
+    };
+    let refuse = |reason: &str| required.refuse(&repository.reference().to_string(), reason.to_owned());
+    let document: Document = serde_json::from_slice(&document.bytes)
+        .map_err(|_| refuse("the manifest of its signatures is none"))?;
+    let layers = document.layers.into_iter().filter(|layer| layer.media_type == PAYLOAD).take(MOST);
+    layers.map(|layer| signature(repository, &layer, &refuse)).collect()
+}
+
+fn signature(
+    repository: &impl Repository,
+    layer: &Layer,
+    refuse: &dyn Fn(&str) -> Error,
+) -> Result<Signature, Error> {
+    let signature = layer.annotations.get(ANNOTATION).cloned().unwrap_or_default();
+    let digest = layer.digest.parse().map_err(|_| Error::Digest { text: layer.digest.clone() })?;
+    if layer.size > LARGEST {
+        return Err(refuse("a signature has a payload of more than 1 MiB"));
     }
+    Ok(Signature { payload: repository.small_blob(digest, layer.size)?, signature })
 }

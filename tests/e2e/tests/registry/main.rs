@@ -16,6 +16,7 @@ use testing::rootfs::{Node, Rootfs};
 use server::{installer, manifest, options};
 use testing::registry::Server;
 
+mod fetcher;
 mod kept;
 mod policy;
 mod programs;
