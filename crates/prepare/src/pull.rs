@@ -114,6 +114,7 @@ impl<'s> RemoteImage<'s> {
         let image = OciImage::assemble(self.selected.clone(), config, names, part).map_err(told)?;
         self.pulling.check(&image.config.platform())?;
         let tree = importer.acquire_layers(&layered(&image)?)?;
+        staging.remove()?;
         let kept = if self.pulling.drops_blobs { Vec::new() } else { self.blobs() };
         Ok(Pulled { tree, named: self.named(kept), blobs: Some(blobs) })
     }

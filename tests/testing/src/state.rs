@@ -21,6 +21,8 @@ pub struct State {
     pub trees: BTreeMap<String, Tree>,
     /// Entries of staging.
     pub staging: BTreeSet<String>,
+    /// The store's blobs. A pull that fails keeps those that it has fetched completely.
+    pub blobs: Tree,
     /// Everything else; empty if there is no DIR.
     pub rest: Tree,
 }
@@ -56,6 +58,8 @@ impl State {
         }
         let separate = [layout::STAGING, layout::CONTAINERS, layout::TREES].map(Path::new);
         state.rest = tree(dir.to_owned(), &|path| separate.contains(&path));
+        let is_blob = |path: &PathBuf, _: &mut Object| path.parent() == Some(Path::new(layout::BLOBS));
+        state.blobs = state.rest.extract_if(.., is_blob).collect();
         // What the names of images were, or were to be, means nothing.
         state.rest.remove(&Path::new(layout::NAMES).join("names.next"));
         let infos = state.trees.values_mut().filter_map(|tree| tree.get_mut(Path::new("info")));
@@ -81,6 +85,10 @@ impl State {
         for (digest, tree) in &self.trees {
             let known = whole.iter().filter_map(|state| state.trees.get(digest));
             assert_one_of(tree, known, &format!("{about}: tree {digest}"));
+        }
+        for (path, blob) in &self.blobs {
+            let known = whole.iter().any(|state| state.blobs.get(path) == Some(blob));
+            assert!(known, "{about}: {} is not whole", path.display());
         }
         for path in self.rest.keys() {
             let known = whole.iter().any(|state| state.rest.contains_key(path));

@@ -83,10 +83,7 @@ impl Tiny {
     pub fn layout(&self, name: &str) -> PathBuf {
         let path = self.path().join(format!("{name}.oci"));
         if !path.exists() {
-            let lower = Rootfs::default().with("bin/a", Node::File(0o755, name.into()));
-            let upper = Rootfs::default().with("bin/.wh.none", Node::File(0o644, "".into()));
-            let upper = upper.with("etc/word", Node::File(0o644, "word".into()));
-            OciImage::new(&[&lower, &upper], &json!({"Cmd": ["/bin/a"]})).write_layout(&path);
+            layered(name).write_layout(&path);
         }
         path
     }
@@ -109,6 +106,14 @@ impl Tiny {
         }
         command
     }
+}
+
+/// Returns an OCI image of this name, of two layers.
+pub fn layered(name: &str) -> OciImage {
+    let lower = Rootfs::default().with("bin/a", Node::File(0o755, name.into()));
+    let upper = Rootfs::default().with("bin/.wh.none", Node::File(0o644, "".into()));
+    let upper = upper.with("etc/word", Node::File(0o644, "word".into()));
+    OciImage::new(&[&lower, &upper], &json!({"Cmd": ["/bin/a"]}))
 }
 
 /// Makes a temporary directory, in memory if the host has a place for it: syncing costs nothing there.

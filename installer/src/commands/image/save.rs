@@ -73,21 +73,22 @@ fn publish(output: &Path, format: SaveFormat, layout: &SavedLayout) -> Result<()
     let mut next = std::ffi::OsString::from(".");
     next.push(name);
     next.push(format!(".{}", std::process::id()));
-    let next = Next(parent.join(next));
+    let mut next = Next { path: parent.join(next), is_there: true };
     match format {
         SaveFormat::OciArchive => {
-            let mut tar = BufWriter::with_capacity(1 << 20, File::create_new(&next.0)?);
+            let mut tar = BufWriter::with_capacity(1 << 20, File::create_new(&next.path)?);
             layout.write_tar(&mut tar)?;
             tar.flush()?;
             tar.get_ref().sync_all()?;
         }
         SaveFormat::Oci => {
-            fs::create_dir(&next.0)?;
-            layout.write_files(|path| create(&next.0.join(path)))?;
+            fs::create_dir(&next.path)?;
+            layout.write_files(|path| create(&next.path.join(path)))?;
         }
     }
-    let renamed = renameat_with(CWD, &next.0, CWD, output, RenameFlags::NOREPLACE);
+    let renamed = renameat_with(CWD, &next.path, CWD, output, RenameFlags::NOREPLACE);
     renamed.context("cannot give it its name").hint("nothing may have its name")?;
+    next.is_there = false;
     Ok(File::open(parent)?.sync_all()?)
 }
 
@@ -98,11 +99,16 @@ fn create(path: &Path) -> io::Result<File> {
     File::create_new(path)
 }
 
-/// What is being written. On drop it is removed, if it has this name still.
-struct Next(PathBuf);
+/// What is being written. On drop it is removed, unless it has got its name.
+struct Next {
+    path: PathBuf,
+    is_there: bool,
+}
 
 impl Drop for Next {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0).or_else(|_| fs::remove_dir_all(&self.0));
+        if self.is_there {
+            let _ = fs::remove_file(&self.path).or_else(|_| fs::remove_dir_all(&self.path));
+        }
     }
 }

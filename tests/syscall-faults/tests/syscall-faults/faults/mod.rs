@@ -8,5 +8,6 @@ mod controls;
 mod operations;
 mod place;
 mod runs;
+mod saves;
 
 mod sweep;

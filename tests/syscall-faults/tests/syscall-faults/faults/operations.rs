@@ -4,6 +4,7 @@
 use gate::root_test;
 use testing::tiny;
 
+use super::place::PULLED;
 use super::sweep::sweep;
 use Again::Succeeds;
 
@@ -93,6 +94,12 @@ operations! {
     an_import: [], IMPORT, Succeeds, tiny::OBJECTS / 2;
     // Two layers, and the image's name.
     an_import_of_layers: [], &["image", "import", "tiny.oci"], Succeeds, 10;
+    // Two layers, a configuration and a manifest are fetched, kept and extracted. A pull that fails keeps what is complete.
+    a_pull: [], &["image", "pull", PULLED], Succeeds, 18;
+    // It removes what the killed pull left, and goes on with the blobs that are complete.
+    a_pull_after_one_that_was_killed:
+        [Step::Killed(&["image", "pull", PULLED])], &["image", "pull", PULLED], Succeeds, 18;
+    a_gc_of_a_pulled_image: [Step::Run(&["image", "pull", PULLED])], &["gc"], Succeeds, 10;
     // A file in staging, its names, and syncs.
     a_name_for_an_image: [Step::Run(IMPORT)], &["image", "tag", "tiny.id", "web"], Succeeds, 5;
     a_name_that_moves:

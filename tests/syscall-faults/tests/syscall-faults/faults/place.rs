@@ -4,21 +4,37 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 
 use pod::layout;
 use syscall_faults::trace::{self, Event, Fault};
 use testing::pods::image_id;
-use testing::tiny::Tiny;
+use testing::registry::Server;
+use testing::tiny::{self, Tiny};
 
 use super::operations::{Again, Step};
 
+/// What stands in a command for the name of an image that a registry has.
+pub(super) const PULLED: &str = "PULLED";
+
 /// The directory in which an operation is repeated.
-pub(super) struct Place(Tiny);
+pub(super) struct Place {
+    tiny: Tiny,
+    registry: Option<Server>,
+}
 
 impl Place {
-    /// Makes the archives, and a template of DIR.
-    pub(super) fn new(before: &[Step]) -> Self {
-        let place = Self(Tiny::new());
+    /// Makes the archives, a registry if a command asks for one, and a template of DIR.
+    pub(super) fn new(before: &[Step], command: &[&str]) -> Self {
+        let pulls = |step: &Step| match step {
+            Step::Run(words) | Step::Killed(words) => words.contains(&PULLED),
+            Step::Damaged(_) | Step::OtherInits | Step::Ended => false,
+        };
+        let pulls = command.contains(&PULLED) || before.iter().any(pulls);
+        // The tracer waits for all children of its thread: the registry is none of them.
+        let start = || Server::start(&tiny::layered("tiny").blobs());
+        let registry = pulls.then(|| thread::scope(|scope| scope.spawn(start).join().unwrap()));
+        let place = Self { tiny: Tiny::new(), registry };
         for step in before {
             match step {
                 Step::Run(words) => {
@@ -43,12 +59,12 @@ impl Place {
 
     /// Returns DIR.
     pub(super) fn dir(&self) -> PathBuf {
-        self.0.dir()
+        self.tiny.dir()
     }
 
     /// Returns the directory that contains DIR.
     pub(super) fn path(&self) -> &Path {
-        self.0.path()
+        self.tiny.path()
     }
 
     /// Restores DIR to its state before the operation.
@@ -64,7 +80,12 @@ impl Place {
 
     /// Returns a command of the installer.
     pub(super) fn command(&self, words: &[&str]) -> Command {
-        self.0.installer(words)
+        let Some(registry) = &self.registry else { return self.tiny.installer(words) };
+        let name = registry.name("a/b");
+        let named: Vec<_> = words.iter().map(|word| if *word == PULLED { &name } else { *word }).collect();
+        let mut command = self.tiny.installer(&named);
+        command.envs(registry.environment());
+        command
     }
 
     /// Runs a command without a fault.
@@ -76,7 +97,7 @@ impl Place {
     pub(super) fn end(&self, again: Again) -> (i32, String) {
         match again {
             Again::Succeeds => (0, String::new()),
-            Again::Refused(line) => (1, line.replace("TINY", &image_id(&self.0.image("tiny")))),
+            Again::Refused(line) => (1, line.replace("TINY", &image_id(&self.tiny.image("tiny")))),
         }
     }
 
@@ -91,7 +112,7 @@ impl Place {
     }
 
     fn damage(&self, image: &str) {
-        let id = image_id(&self.0.image(image));
+        let id = image_id(&self.tiny.image(image));
         fs::write(self.dir().join(layout::TREES).join(id).join("tree/rootfs/etc/passwd"), "damaged").unwrap();
     }
 
