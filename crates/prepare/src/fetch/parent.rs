@@ -23,6 +23,8 @@ use super::wire::{Ask, Tell, read, write};
 
 /// This program's file, even if it was replaced or removed meanwhile.
 const PROGRAM: &str = "/proc/self/exe";
+/// How many bytes of a blob are written at once.
+const AT_ONCE: usize = 256 << 10;
 /// How often the interrupt is looked at.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
@@ -229,12 +231,14 @@ struct Arriving<S> {
     sink: S,
     hasher: BlobHasher,
     at: u64,
+    /// What has arrived and is not in the sink yet.
+    pending: Vec<u8>,
     progress: Option<Box<dyn Progress>>,
 }
 
 impl<S: Sink> Arriving<S> {
     fn of(Wanted { blob, sink }: Wanted<S>) -> Self {
-        Self { blob, sink, hasher: blob.digest.hasher(), at: 0, progress: None }
+        Self { blob, sink, hasher: blob.digest.hasher(), at: 0, pending: Vec::new(), progress: None }
     }
 
     fn add(&mut self, bytes: &[u8], told: &dyn Listener) -> Result<(), Error> {
@@ -243,21 +247,35 @@ impl<S: Sink> Arriving<S> {
         if self.at > size {
             return Err(unexpected());
         }
-        self.sink.append(bytes).map_err(|source| Error::Write { blob: digest, source })?;
         self.hasher.update(bytes);
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= AT_ONCE {
+            self.flush()?;
+        }
         self.progress.get_or_insert_with(|| told.begin(&digest, size)).reach(self.at);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if !self.pending.is_empty() {
+            let written = self.sink.append(&self.pending);
+            written.map_err(|source| Error::Write { blob: self.blob.digest, source })?;
+            self.pending.clear();
+        }
         Ok(())
     }
 
     fn begin_again(&mut self) -> Result<(), Error> {
         self.sink.clear().map_err(|source| Error::Write { blob: self.blob.digest, source })?;
+        self.pending.clear();
         (self.at, self.hasher) = (0, self.blob.digest.hasher());
         self.progress.iter().for_each(|progress| progress.reach(0));
         Ok(())
     }
 
     /// Returns the sink, which has all of the blob.
-    fn whole(self) -> Result<(Blob, S), Error> {
+    fn whole(mut self) -> Result<(Blob, S), Error> {
+        self.flush()?;
         let is_whole = self.at == self.blob.size && self.hasher.finish() == self.blob.digest;
         if is_whole { Ok((self.blob, self.sink)) } else { Err(unexpected()) }
     }
