@@ -4,6 +4,7 @@
 
 use clap::{Args, ValueEnum};
 use image::oci::Platform;
+use image::signed::Key;
 use prepare::{Pulling, When};
 
 /// When a registry is asked for an image.
@@ -46,12 +47,23 @@ pub(crate) struct PullOptions {
     /// fetch them again; `verify --repair` extracts damaged images anew from them, and `image save` writes them.
     #[arg(long)]
     no_keep_blobs: bool,
+    /// Take files alone that minisign has signed with this key, or with one of several
+    ///
+    /// KEY is the public key or its file. The signature of FILE is FILE.minisig, for images and for stage1 (unless
+    /// --stage1-sha256 is given, or it is built in). Images of the store are taken by their digests alone.
+    #[arg(long = "verify-key", value_name = "KEY", value_parser = Key::parse, help_heading = "Trust")]
+    keys: Vec<Key>,
 }
 
 impl PullOptions {
     /// Converts these options to how images are had.
     pub(crate) fn pulling(&self, default: When) -> Pulling {
         let when = self.pull.map_or(default, When::from);
-        Pulling { platform: self.platform.clone(), when, drops_blobs: self.no_keep_blobs }
+        Pulling {
+            platform: self.platform.clone(),
+            when,
+            drops_blobs: self.no_keep_blobs,
+            keys: self.keys.clone(),
+        }
     }
 }

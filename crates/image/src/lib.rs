@@ -8,6 +8,7 @@ mod manifest;
 pub mod oci;
 mod reference;
 mod rendering;
+pub mod signed;
 pub mod stage1;
 
 use pod::layout;

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, anyhow};
 use image::ImageArgument;
 use image::oci::reference::{ImageRef, RegistryRef};
 use image::oci::{self, Content, Failure, Form, OciImage};
+use image::signed;
+use pod::digest::Sha256;
 use pod::id::ImageId;
 use pod::text::escape;
 use registry::policy::{self, Image};
@@ -36,6 +38,8 @@ pub enum ImageInput<'s> {
     File(Box<InputFile>, Option<ImageId>),
     /// An OCI image's directory or file, and what a person called it.
     Oci(Box<OciImage>, String),
+    /// An archive file that is signed, and its digest.
+    Signed(Box<InputFile>, Sha256),
     /// Stdin, or an archive that is compressed as a whole.
     Late(Box<LateImage<'s>>),
     /// A registry.
@@ -50,7 +54,7 @@ impl ImageInput<'_> {
     /// Returns the image's name for messages.
     pub fn shown(&self) -> String {
         match self {
-            Self::File(source, _) => source.shown(),
+            Self::File(source, _) | Self::Signed(source, _) => source.shown(),
             Self::Oci(_, shown) => shown.clone(),
             Self::Late(image) => image.shown(),
             Self::Remote(image) => image.shown(),
@@ -91,6 +95,10 @@ impl ImageInput<'_> {
                 let expected = id.map_or(Expected::Anything, |id| Expected::Tar(id.digest()));
                 Ok(Pulled::unnamed(importer.acquire(&mut source, TreeKind::Image, expected, ids)?))
             }
+            Self::Signed(mut source, digest) => {
+                let expected = Expected::File(digest);
+                Ok(Pulled::unnamed(importer.acquire(&mut source, TreeKind::Image, expected, ids)?))
+            }
         }
     }
 }
@@ -113,6 +121,7 @@ impl<'s> Finder<'_, 's> {
     /// # Errors
     /// If there is no such image, a document of it is refused, or the host's policy rejects it.
     pub fn find(&self, image: &ImageArgument) -> Result<ImageInput<'s>> {
+        self.check_keys(image).context("image")?;
         let found = match image {
             ImageArgument::Stored(selector) => Ok(ImageInput::Stored(selector.clone())),
             ImageArgument::Oci(ImageRef::Registry(name)) => self.registry(name),
@@ -131,8 +140,27 @@ impl<'s> Finder<'_, 's> {
         found.context("image")
     }
 
+    /// Checks, if files have to be signed, that an argument means one, or an image by its digest.
+    fn check_keys(&self, image: &ImageArgument) -> Result<()> {
+        let is_judged = match image {
+            ImageArgument::Stored(selector) => matches!(selector, Selector::Id(_)),
+            ImageArgument::File { path, .. } => path != Path::new(STDIN) && !path.is_dir(),
+            ImageArgument::Oci(_) => false,
+        };
+        if self.pulling.keys.is_empty() || is_judged {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "it has no signature beside it: expected the file of an app container image, or a digest"
+        ))
+        .hint("--verify-key is for files; policy.json has the keys of images in registries")
+    }
+
     /// Finds what an argument names that is no file.
     fn named(&self, name: &str, missing: OpenError) -> Result<ImageInput<'s>> {
+        if !self.pulling.keys.is_empty() {
+            return Err(missing.into());
+        }
         let selector = Selector::Name(name.to_owned());
         let is_path = name.starts_with(['/', '.']);
         match RegistryRef::parse(name) {
@@ -256,8 +284,17 @@ impl<'s> Finder<'_, 's> {
         Ok(ImageInput::Oci(Box::new(with_id(found, &shown, id)?), shown))
     }
 
-    fn file(&self, path: &Path, source: InputFile, id: Option<ImageId>) -> Result<ImageInput<'s>> {
+    fn file(&self, path: &Path, mut source: InputFile, id: Option<ImageId>) -> Result<ImageInput<'s>> {
         let (content, scope) = (oci::recognise(source.file())?, scope_of(path)?);
+        if !self.pulling.keys.is_empty() {
+            self.session.decide(&Image::Other(&scope))?;
+            let digest = signed::check(&self.pulling.keys, &mut source, path, self.session.interrupt())?;
+            // A digest that a person gives is one of the tar.
+            return Ok(match id {
+                Some(_) => ImageInput::File(Box::new(source), id),
+                None => ImageInput::Signed(Box::new(source), digest),
+            });
+        }
         let transport = (content == Content::Oci).then_some(policy::Layout::OciArchive);
         match content {
             Content::Oci | Content::DockerSave => allow(self.session, &scope, transport, None)?,

@@ -20,10 +20,11 @@ use crate::session::Session;
 use crate::volume_argument::VolumeArgument;
 use archive::Limits;
 use image::MANIFEST_MAX;
-use image::stage1;
+use image::{signed, stage1};
 use report::{Hint as _, told};
 use store::About as _;
 use store::input::InputFile;
+use sys::Interrupt;
 
 /// The inputs of a pod directory, open.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl<'s> Inputs<'s> {
         }
         Ok(Self {
             dir: request.dir.clone(),
-            stage1: open_stage1(request)?,
+            stage1: open_stage1(request, session.interrupt())?,
             images,
             layout: request.layout,
             limits: request.limits,
@@ -145,15 +146,23 @@ impl<'s> Inputs<'s> {
     }
 }
 
-fn open_stage1(request: &Request) -> Result<(InputFile, Sha256)> {
+fn open_stage1(request: &Request, interrupt: &Interrupt) -> Result<(InputFile, Sha256)> {
     if let (None, None, Some(built_in)) = (&request.stage1, &request.stage1_digest, request.built_in) {
         return built_in.open().context("stage1");
     }
     let path = request.stage1.clone().map_or_else(stage1::default_path, Ok).map_err(told)?;
-    let source = InputFile::open(&path)
+    let mut source = InputFile::open(&path)
         .context("stage1")
         .hint("--stage1 FILE or $GANTRY_STAGE1 says where it is; rootfs-build makes one")?;
-    let digest = request.stage1_digest.map_or_else(|| stage1::read_sums(&path), Ok).map_err(told)?;
+    let keys = &request.pulling.keys;
+    let digest = match request.stage1_digest {
+        Some(digest) => digest,
+        None if keys.is_empty() => stage1::read_sums(&path).map_err(told)?,
+        None => signed::check(keys, &mut source, &path, interrupt)
+            .map_err(anyhow::Error::from)
+            .context("stage1")
+            .hint("--stage1-sha256 gives the digest without a signature")?,
+    };
     Ok((source, digest))
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How images are had from registries: for which platform, when the registry is asked, and what is kept of them.
+//! How images are had: for which platform, when a registry is asked and what is kept of its images, and who must have signed
+//! files.
 
 use anyhow::{Result, bail};
 use image::oci::Platform;
+use image::signed::Key;
 
 /// When a registry is asked for an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Pulling {
     pub when: When,
     /// Whether blobs are not kept in the store.
     pub drops_blobs: bool,
+    /// The keys of which one must have signed each file that is taken; without any, none is asked for.
+    pub keys: Vec<Key>,
 }
 
 impl Pulling {

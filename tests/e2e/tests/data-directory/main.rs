@@ -12,4 +12,5 @@ mod field;
 mod hostile_archives;
 mod messages;
 mod mounted;
+mod signed;
 mod store;
