@@ -7,6 +7,8 @@ use image::oci::Platform;
 use image::signed::Key;
 use prepare::{Pulling, When};
 
+use crate::ui::Ui;
+
 /// When a registry is asked for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Pull {
@@ -47,6 +49,9 @@ pub(crate) struct PullOptions {
     /// fetch them again; `verify --repair` extracts damaged images anew from them, and `image save` writes them.
     #[arg(long)]
     no_keep_blobs: bool,
+    /// Say which blobs are fetched, a line each, where stderr is no terminal
+    #[arg(long)]
+    verbose: bool,
     /// Take files alone that minisign has signed with this key, or with one of several
     ///
     /// KEY is the public key or its file. The signature of FILE is FILE.minisig, for images and for stage1 (unless
@@ -58,6 +63,9 @@ pub(crate) struct PullOptions {
 impl PullOptions {
     /// Converts these options to how images are had.
     pub(crate) fn pulling(&self, default: When) -> Pulling {
+        if self.verbose {
+            Ui.be_verbose();
+        }
         let when = self.pull.map_or(default, When::from);
         Pulling {
             platform: self.platform.clone(),

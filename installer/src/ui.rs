@@ -4,12 +4,17 @@
 //! No other module writes to either. A progress bar is shown for each step that takes longer than half a second, if
 //! stderr is a terminal.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Result;
 use store::listener::{Listener, Progress, Silent};
 use terminal::output::{self, Lines};
-use terminal::progress::{Step, Total};
+use terminal::progress::{Step, Total, bytes};
 
 use crate::exit::Exit;
+
+/// Whether steps are said where they can't be shown.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
 
 /// The program's stdout and stderr.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,11 @@ impl Ui {
         terminal::tell(message);
     }
 
+    /// From now on, says each step in a line where stderr is no terminal.
+    pub(crate) fn be_verbose(self) {
+        VERBOSE.store(true, Ordering::Relaxed);
+    }
+
     /// Reports an error, with its hint.
     pub(crate) fn error(self, error: &anyhow::Error) {
         terminal::error(error);
@@ -67,7 +77,12 @@ impl Listener for Ui {
     fn begin(&self, step: &str, length: u64) -> Box<dyn Progress> {
         match Step::begin(step.to_owned(), Total::Bytes(length)) {
             Some(step) => Box::new(Shown(step)),
-            None => Box::new(Silent),
+            None => {
+                if VERBOSE.load(Ordering::Relaxed) {
+                    self.tell(&format!("{step}, {}", bytes(length)));
+                }
+                Box::new(Silent)
+            }
         }
     }
 }

@@ -157,8 +157,10 @@ fn a_registry_is_asked_when_the_user_says() {
     assert!(!gantry.dir().exists());
     let output = run(&server, &["--platform", "linux/riscv64", "--no-keep-blobs"]);
     assert_says(&text(&output.stderr), &["it is for linux/", "expected linux/riscv64"]);
-    let output = run(&server, &["--no-keep-blobs"]);
+    let output = run(&server, &["--no-keep-blobs", "--verbose"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    // The configuration and two layers.
+    assert_eq!(text(&output.stderr).lines().filter(|line| line.starts_with("pulling ")).count(), 3);
     assert_eq!(blobs(&gantry), Vec::<String>::new(), "none are kept");
     server.stop();
     for words in [&[][..], &["--pull", "missing"], &["--pull", "never"], &["--pull", "newer"]] {
@@ -193,4 +195,41 @@ fn a_short_name_is_what_the_host_says() {
         .unwrap();
     let output = installer(&gantry, &server, &["image", "pull", "other"]);
     assert_says(&text(&output.stderr), &["a.b/other or c.d/other"]);
+}
+
+/// Pulls of the same image and of another that shares layers, beside collections: one wins, and the store is whole.
+#[root_test]
+fn pulls_and_collections_side_by_side() {
+    let gantry = Gantry::new();
+    let (one, two) = (image("one"), image("two"));
+    let server = Server::start(&one.blobs());
+    server.add("a/c", &two.blobs());
+    let (first, second) = (server.name("a/b"), server.name("a/c"));
+    // A collection needs a directory to look at.
+    said(&gantry, &server, &["image", "pull", &first]);
+    for _ in 0..4 {
+        std::thread::scope(|scope| {
+            let run = |words: Vec<&str>| {
+                let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+                let (gantry, server) = (&gantry, &server);
+                scope.spawn(move || {
+                    said(gantry, server, &words.iter().map(String::as_str).collect::<Vec<_>>());
+                });
+            };
+            run(vec!["image", "pull", &first]);
+            run(vec!["image", "pull", &first, &second]);
+            run(vec!["image", "pull", &second]);
+            run(vec!["gc"]);
+        });
+        // A collection may have removed an image that was there already, but none of its own blobs alone.
+        for (name, image) in [(&first, &one), (&second, &two)] {
+            assert_eq!(said(&gantry, &server, &["image", "pull", name]), format!("{}\n", image.id));
+            said(&gantry, &server, &["image", "save", name, "-o", gantry.beside("saved").to_str().unwrap()]);
+            fs::remove_file(gantry.beside("saved")).unwrap();
+        }
+        said(&gantry, &server, &["verify"]);
+        assert_eq!(fs::read_dir(gantry.dir().join(layout::STAGING)).unwrap().count(), 0);
+        said(&gantry, &server, &["gc"]);
+        assert_eq!(blobs(&gantry), Vec::<String>::new());
+    }
 }
