@@ -18,6 +18,7 @@ use testing::registry::Server;
 
 mod fetcher;
 mod kept;
+mod peers;
 mod policy;
 mod programs;
 mod server;
