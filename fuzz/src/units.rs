@@ -20,7 +20,7 @@ use stage1_init::ids::Ids;
 use stage1_init::launch_file::Launch;
 use stage1_init::network::Network;
 use stage1_init::plan::{Options, Plan, plan};
-use stage1_init::{Loaded, Store, Tree, dry_run};
+use stage1_init::{Documents, Loaded, Store, Tree, dry_run};
 
 use crate::pods::{self, Chosen};
 use crate::{check_message, unit_rules};
@@ -79,7 +79,8 @@ fn load(chosen: &Chosen) -> Option<Loaded> {
     }
     let trees = pod.apps.iter().map(|app| (app.name.clone(), Tree::Own(layout::image_rootfs(&app.image))));
     let trees = trees.collect();
-    Some(Loaded { pod, credentials, stage1: None, trees, hosts: BTreeMap::new(), store: Store::default() })
+    let (hosts, documents, store) = (BTreeMap::new(), Documents::default(), Store::default());
+    Some(Loaded { pod, credentials, stage1: None, trees, hosts, documents, store })
 }
 
 fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
@@ -96,6 +97,7 @@ fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
             resolv_conf: choices.arbitrary::<Option<&str>>()?.map(str::to_owned),
             ..Network::default()
         },
+        metadata: None,
         zone: None,
     })
 }

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use pod::digest::Sha256;
 use pod::isolators::{Quantity, Unit};
-use pod::manifest::Users;
+use pod::manifest::{Metadata, Users};
 use pod::{HostName, PodName};
 
 use archive::Limits;
@@ -76,6 +76,9 @@ pub(crate) struct PodOptions {
     pub(crate) labels: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
+    /// No metadata service: the apps have no $AC_METADATA_URL
+    #[arg(long, conflicts_with = "pod_manifest", help_heading = POD)]
+    pub(crate) no_metadata: bool,
     /// Remove the pod when it has ended
     #[arg(long = "rm", help_heading = POD)]
     pub(crate) is_removed_at_end: bool,
@@ -134,6 +137,7 @@ impl PodOptions {
             || self.userns.is_some()
             || self.bounds.is_given()
             || self.network.is_given()
+            || self.no_metadata
             || !labels.is_empty()
             || *is_removed_at_end;
         let of_layout = stage1.is_some()
@@ -158,6 +162,7 @@ impl PodOptions {
                 tasks: self.bounds.pod_pids_limit,
                 labels: self.labels.into_iter().collect(),
                 network,
+                metadata: if self.no_metadata { Metadata::None } else { Metadata::Served },
                 published,
             },
             entry: PodEntry { name: self.name, is_removed_at_end: self.is_removed_at_end },

@@ -23,11 +23,12 @@ pub use exchange::launch_file;
 pub use exchange::statuses::Writes;
 pub use load::host;
 pub use load::ids;
+pub use load::metadata;
 pub use load::network;
 pub use load::store::Store;
 pub use load::trees::{Lower, Tree};
 pub use load::zone::{Zone, ZoneLink};
-pub use load::{Loaded, load};
+pub use load::{Documents, Loaded, load};
 pub use plan::dry_run;
 
 use std::ffi::OsString;
@@ -39,13 +40,14 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
-    if matches!(name.to_str(), Some(names::BOOT | names::STATUS | names::EXIT_CODE)) {
+    if matches!(name.to_str(), Some(names::BOOT | names::METADATA | names::STATUS | names::EXIT_CODE)) {
         helpers::outlive_requests();
     }
     match name.to_str() {
         Some(names::LAUNCH) => helpers::launch::run(),
         Some(names::ENTER) => helpers::launch::enter(),
         Some(names::BOOT) => helpers::boot::run(&args),
+        Some(names::METADATA) => helpers::metadata::run(&args),
         Some(names::STATUS) => helpers::status::run(&args),
         Some(names::EXIT_CODE) => helpers::status::exit_code(),
         _ => start::run(&args),

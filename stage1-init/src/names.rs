@@ -22,6 +22,7 @@
 //!
 //! | file | written by | read by | means |
 //! |---|---|---|---|
+//! | [`METADATA_KEY`] | `/init` | `metadata` | the pod's key for signatures, 64 random bytes |
 //! | [`APPS`] | `/init` | `/init`, `exit-code` | the names of the pod's apps, a line each |
 //! | [`BEGAN`] | `boot` | `/init` | apps may have started |
 //! | [`ASKED`] | `/init` | the status writer, `exit-code` | `/init` was asked to stop the pod; its time is that of the request |
@@ -58,6 +59,8 @@ pub(crate) const BOOT: &str = "boot";
 pub(crate) const STATUS: &str = "status";
 /// The helper that exits with the pod's exit code.
 pub(crate) const EXIT_CODE: &str = "exit-code";
+/// The helper that answers apps' questions about their pod.
+pub(crate) const METADATA: &str = "metadata";
 /// The pod's first process, in the pod's root.
 pub(crate) const BOOT_PATH: &str = "/usr/lib/gantry/boot";
 /// The pod's systemd, in the pod's root.
@@ -66,6 +69,9 @@ pub(crate) const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 pub(crate) const LAUNCH_PATH: &str = "/usr/lib/gantry/launch";
 /// The status writer, in the pod's root.
 pub(crate) const STATUS_PATH: &str = "/usr/lib/gantry/status";
+
+/// The metadata service, in the pod's root.
+pub(crate) const METADATA_PATH: &str = "/usr/lib/gantry/metadata";
 
 /// The status writer's first word: the status is that of the app.
 pub(crate) const OF_APP: &str = "app";
@@ -87,6 +93,15 @@ pub(crate) const EXIT_SERVICE: &str = "gantry-exit.service";
 /// The unit of the socket [`STDIO`].
 pub(crate) const STDIO_SOCKET: &str = "gantry-stdio.socket";
 
+/// The socket that starts the metadata service with the first connection.
+pub(crate) const METADATA_SOCKET: &str = "gantry-metadata.socket";
+/// The service of the metadata service.
+pub(crate) const METADATA_SERVICE: &str = "gantry-metadata.service";
+
+/// The directory of links to units that are started with the pod, before its apps, in stage1.
+pub(crate) const POD_WANTS: &str = "etc/systemd/system/gantry-pod.target.wants";
+/// What makes systemd load the metadata service's socket before it hands sockets out, in stage1.
+pub(crate) const METADATA_LOADED: &str = "etc/systemd/system/-.slice.d/metadata.conf";
 /// The directory of links to the apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
 pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
 /// The directory of links to the units that the pod's end starts, in stage1.
@@ -98,6 +113,8 @@ pub(crate) const MACHINE_ID: &str = "etc/machine-id";
 /// The file that lists the apps with users of their own, in stage1, a line each: name, first id in the
 /// pod, number of ids, and how many processes and threads there may be.
 pub(crate) const USERS: &str = "etc/gantry/users";
+/// What the metadata service answers ([`crate::exchange::metadata_file`]), in stage1.
+pub(crate) const METADATA_FILE: &str = "etc/gantry/metadata";
 /// The time zone (localtime(5)), in stage1 and in the apps' roots.
 pub(crate) const LOCALTIME: &str = "etc/localtime";
 /// The directory of the zones that [`LOCALTIME`] may be a link to.
@@ -122,6 +139,8 @@ pub(crate) const BEGAN: &str = "began";
 pub(crate) const ASKED: &str = "asked";
 /// The socket of the outcome by which the pod tells `/init` that apps are about to start, and that it has ended.
 pub(crate) const READY: &str = "ready";
+/// The file of the outcome with the key for signatures. Only the pod's root can read it.
+pub(crate) const METADATA_KEY: &str = "metadata-key";
 /// The file of the outcome with the exit code.
 pub(crate) const CODE: &str = "code";
 /// The file of the outcome with the reason why there is no exit code.
@@ -219,6 +238,8 @@ mod tests {
         assert_eq!(BOOT_PATH, format!("/usr/lib/gantry/{BOOT}"));
         assert_eq!(LAUNCH_PATH, format!("/usr/lib/gantry/{LAUNCH}"));
         assert_eq!(STATUS_PATH, format!("/usr/lib/gantry/{STATUS}"));
+        assert_eq!(METADATA_PATH, format!("/usr/lib/gantry/{METADATA}"));
+        assert_eq!(POD_WANTS, unit_file(&format!("{POD_TARGET}.wants")));
         assert_eq!(OUTCOME_OF_INIT, format!("/{OUTCOME}"));
         assert_eq!(OUTCOME_OF_HELPERS, format!("/{}", layout::OUTCOME));
     }

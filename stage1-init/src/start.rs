@@ -20,10 +20,13 @@ use crate::apply;
 use crate::args::{self, Args};
 use crate::enter::cgroup::Cgroup;
 use crate::enter::{private_root, rlimits, sockets, stdio};
+use crate::exchange::metadata_file::KEY;
+use crate::exchange::outcome::OURS;
 use crate::exchange::ready::Asked;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::load::host::{self, Controllers, Host};
 use crate::load::ids::{self, Ids, Locks};
+use crate::load::metadata::{self, Access};
 use crate::load::store::Store;
 use crate::load::zone::{self, Zone};
 use crate::load::{self, Loaded, lock, network};
@@ -65,8 +68,9 @@ fn show(options: &Options) -> Result<(), Failure> {
     let has_own = !loaded.pod.has_hosts_users;
     let ids = has_own.then(|| ids::first_choice(id, loaded.pod.apps.len())).transpose().at(Step::Load)?;
     let network = network::preview(&loaded.pod).at(Step::Namespace)?;
-    let host = host::look(cgroup.available().at(Step::Load)?, hosts_zone().at(Step::Units)?, ids, network)
-        .at(Step::Load)?;
+    let available = cgroup.available().at(Step::Load)?;
+    let metadata = metadata::preview(&loaded);
+    let host = host::look(available, hosts_zone().at(Step::Units)?, ids, network, metadata).at(Step::Load)?;
     print(&dry_run::text(&plan::plan(&loaded, &host, options))).at(Step::Load)
 }
 
@@ -93,11 +97,14 @@ fn start(options: &Options) -> Result<u8, Failure> {
             (Some(ids), locks)
         }
     };
-    let (network, of_network) = network::take(&loaded.pod).at(Step::Namespace)?;
-    let host = host::look(controllers, hosts_zone().at(Step::Units)?, ids, network).at(Step::Load)?;
+    let (metadata, listener) = metadata::take(&loaded).at(Step::Namespace)?;
+    let conventional = metadata.as_ref().and_then(Access::conventional);
+    let (network, of_network) = network::take(&loaded.pod, conventional).at(Step::Namespace)?;
+    let zone = hosts_zone().at(Step::Units)?;
+    let host = host::look(controllers, zone, ids, network, metadata).at(Step::Load)?;
 
     let history = History::begin(&*lock).context("cannot write the pod's history").at(Step::Units)?;
-    let taken = Taken { cgroup, ids: id_locks, network: of_network };
+    let taken = Taken { cgroup, ids: id_locks, network: of_network, listener };
     let done = boot(&lock, &loaded, taken, &host, &requests, &history, options);
     history.end(&done);
     done
@@ -108,6 +115,8 @@ struct Taken {
     cgroup: Cgroup,
     ids: Locks,
     network: network::Taken,
+    /// Where the metadata service listens, if that is on the host.
+    listener: Option<OwnedFd>,
 }
 
 /// Writes what the pod is started with, runs it, and returns its exit code.
@@ -127,7 +136,7 @@ fn boot(
     drop(stage1);
 
     inotify::check().at(Step::Namespace)?;
-    let Taken { cgroup, ids, network } = taken;
+    let Taken { cgroup, ids, network, listener } = taken;
     let cgroup = cgroup.make(&plan.limits).at(Step::Namespace)?;
     let held = Held { ids: &ids, network: &network };
     reaper::start(cgroup.cgroup(), lock, &loaded.store, &held, history).at(Step::Namespace)?;
@@ -138,7 +147,7 @@ fn boot(
     if !is_first {
         ids.leave();
     }
-    let done = enter(&plan, &loaded.store, &cgroup, network, requests, options);
+    let done = enter(&plan, &loaded.store, &cgroup, (network, listener), requests, options);
     if is_first {
         let _ = cgroup.remove();
     }
@@ -150,7 +159,7 @@ fn enter(
     plan: &Plan,
     store: &Store,
     cgroup: &Cgroup,
-    network: network::Taken,
+    (network, listener): (network::Taken, Option<OwnedFd>),
     requests: &Requests,
     options: &Options,
 ) -> Result<u8, Failure> {
@@ -158,13 +167,18 @@ fn enter(
     let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
     private_root::enter(plan, store).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
+    if plan.has_metadata {
+        let mut key = [0; KEY];
+        metadata::fill(&mut key).at(Step::Namespace)?;
+        OURS.keep_key(&key, root).context("cannot keep the pod's key").at(Step::Namespace)?;
+    }
     let asked = Asked::listen(root).at(Step::Namespace)?;
     let question = Question { asked, network: Some(network), debug: options.debug };
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, question };
+    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, listener, question };
     supervisor::run(started, stdio, requests, cgroup, options.debug)
 }
 

@@ -18,6 +18,7 @@ use stage1_init::dry_run::text;
 use stage1_init::host::{Controllers, Host};
 use stage1_init::ids::Ids;
 use stage1_init::load;
+use stage1_init::metadata::{Access, Form};
 use stage1_init::network::Network;
 use stage1_init::plan::{Options, plan};
 use stage1_init::{Zone, ZoneLink};
@@ -101,6 +102,7 @@ fn host() -> Host {
         oom_score_adjust: 0,
         ids: None,
         network: Network { resolv_conf: Some("nameserver 192.0.2.1\n".into()), ..Network::default() },
+        metadata: None,
         zone: Some(Zone {
             content: b"TZif2".to_vec(),
             link: Some(ZoneLink {
@@ -136,7 +138,13 @@ fn check_on(name: &str, expected: &str, host: &Host, layout: Layout, options: &O
     let is_connected = can_give && loaded.pod.network.mode == Mode::Private;
     let own = is_connected.then(|| connected(&loaded.pod));
     let network = Network { plan: own, ..host.network.clone() };
-    let found = text(&plan(&loaded, &Host { ids, network, ..host.clone() }, options));
+    // 0.1's form is the conventional address; a host that can do little gives the pod no service.
+    let form = match loaded.documents.is_0_1 {
+        true => Form::Conventional,
+        false => Form::Token { token: "00112233445566778899aabbccddeeff".into(), on_host: false },
+    };
+    let metadata = can_give.then_some(Access { port: 16_925, form });
+    let found = text(&plan(&loaded, &Host { ids, network, metadata, ..host.clone() }, options));
     let expected = case.join(expected);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&expected, &found).unwrap();

@@ -9,6 +9,7 @@ mod conntrack;
 mod error;
 pub mod firewall;
 pub mod hosts;
+pub mod metadata;
 mod netlink;
 pub mod plan;
 mod ports;

@@ -28,5 +28,6 @@ pub mod user;
 pub use called::{HostName, PodName};
 pub use error::{Error, Result};
 pub use model::accounts::Accounts;
+pub use model::environment::METADATA_URL;
 pub use model::mounts::check_targets;
 pub use model::{App, Mount, Pod, Socket, Source};

@@ -4,7 +4,7 @@
 
 pub(crate) mod accounts;
 mod assemble;
-mod environment;
+pub(crate) mod environment;
 pub(crate) mod mounts;
 mod ports;
 mod rights;
@@ -13,7 +13,7 @@ use crate::called::HostName;
 use crate::exec::{Exec, Word};
 use crate::id::{ImageId, PodId};
 use crate::isolators::{Capacity, Isolators, Resource};
-use crate::manifest::{Ownership, Protocol, Restart, Users};
+use crate::manifest::{Metadata, Ownership, Protocol, Restart, Users};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
 use crate::network::{Published, Settings};
 use crate::path::AbsolutePath;
@@ -44,6 +44,8 @@ pub struct Pod {
     pub host_name: Option<HostName>,
     /// Which network it has.
     pub network: Settings,
+    /// Whether it has a metadata service.
+    pub metadata: Metadata,
     /// The published ports; none unless it has a network of its own.
     pub published: Vec<Published>,
     /// Requests that are not honoured, one line each.

@@ -157,7 +157,8 @@ pub fn person(user: &Account, uid: u32, root: &impl ImageRoot) -> Person {
         (_, Some(entry)) => (String::from_utf8_lossy(entry.name).into_owned(), entry.person()),
         (_, None) => {
             let found = entries(&content).filter(|entry| entry.id == uid).find_map(|entry| entry.person());
-            (uid.to_string(), found)
+            let name = if uid == 0 { ROOT.to_owned() } else { uid.to_string() };
+            (name, found)
         }
     };
     let home = if name == ROOT { "/root" } else { "/" };
@@ -308,6 +309,27 @@ mod tests {
             "a/b",
         ] {
             assert!(user(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    /// An image with nothing in it.
+    struct Bare;
+
+    impl ImageRoot for Bare {
+        fn read(&self, _: &AbsolutePath, _: u64) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn owner(&self, _: &AbsolutePath) -> io::Result<(u32, u32)> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn root_is_itself_without_a_passwd_file() {
+        for (uid, name, home) in [(0, "root", "/root"), (7, "7", "/")] {
+            let found = person(&uid.to_string().parse().unwrap(), uid, &Bare);
+            assert_eq!(found, Person { name: name.into(), home: home.into(), shell: SHELL.into() });
         }
     }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a pod directory tells about the pod's apps.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::fd::AsFd;
 
 use anyhow::{Context as _, Result};
-use pod::id::ImageId;
+use pod::id::{ImageId, TreeId};
 use pod::layout;
 use pod::manifest::{Manifest, PodPort};
 use pod::name::AppName;
@@ -27,7 +27,7 @@ const STATUS_MAX: u64 = 4;
 pub struct App {
     /// Its name.
     pub name: AppName,
-    /// The image that it is made of.
+    /// The image that it is made of, by its sha256 if that is known.
     pub image: ImageId,
     /// How it ended last; `None` if it has not ended since the pod's last start.
     pub status: Option<Status>,
@@ -101,9 +101,26 @@ impl Pod {
             Manifest::Runtime(pod) => (pod.annotations.network, Vec::new()),
             Manifest::Pod(pod) => (pod.annotations.network, pod.ports),
         };
-        let app = |(name, image)| self.status(&name).map(|status| App { name, image, status });
+        let app = |(name, image)| {
+            let (image, status) = (self.usual(image), self.status(&name)?);
+            Ok(App { name, image, status })
+        };
         let apps = apps.into_iter().map(app).collect::<Result<_>>()?;
         Ok(Contents { created: Moment::of_change(&stat), apps, network, ports })
+    }
+
+    /// Returns the id that an image is called by everywhere but in manifests of 0.8, as far as that is known: those have
+    /// its sha512.
+    fn usual(&self, image: ImageId) -> ImageId {
+        if image.as_tree().is_some() {
+            return image;
+        }
+        let of_store = || {
+            let dir = self.path().parent()?.parent()?;
+            let alias = fs::read_link(dir.join(layout::ALIASES).join(image.to_string())).ok()?;
+            alias.file_name()?.to_str()?.parse::<TreeId>().ok()
+        };
+        of_store().map_or(image, TreeId::as_image)
     }
 
     /// Returns an app's status, if it has one.

@@ -74,6 +74,8 @@ fn in_data_dir(
     let mut manifest = manifest;
     // Locked until the pod refers to them.
     let _parts = add_dependencies(&importer, &mut acquired.images, &mut manifest, &named)?;
+    let is_of_0_8 = is_of_0_8(&manifest, &acquired.images)?;
+    let named = if is_of_0_8 { sha512s(data_dir, &acquired.images)? } else { named };
     let Assembled { staging, pod, manifest } = put_together(data_dir, &acquired.images, manifest, &named)?;
     interrupt.check()?;
     let trees = added.publish(acquired, &named)?;
@@ -198,6 +200,44 @@ fn add_dependencies<'h>(
         (image.is_app, image.rendered) = (is_app, rendered);
     }
     Ok(parts)
+}
+
+/// Tells whether the manifest will be one of 0.8 that this program writes ([`assemble::generate`]).
+fn is_of_0_8(manifest: &ManifestInput, images: &[AcquiredTree<'_>]) -> Result<bool> {
+    let ManifestInput::Generate(described) = manifest else { return Ok(false) };
+    if !described.is_plain() {
+        return Ok(true);
+    }
+    for AcquiredTree { tree, shown, .. } in images.iter().filter(|image| image.is_app) {
+        let manifest = tree
+            .in_root(".")
+            .map_err(Into::into)
+            .and_then(|root| image::manifest(&root).map_err(anyhow::Error::from));
+        if !manifest.with_context(|| format!("image {shown}"))?.is_of_0_1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns the ids by which a manifest of 0.8 calls these images (appc spec, "Image ID Type"). One whose sha512 nobody has
+/// taken is called by its other id.
+fn sha512s(data_dir: &DataDir, images: &[AcquiredTree<'_>]) -> Result<Vec<ImageId>> {
+    let mut all = Vec::new();
+    for AcquiredTree { tree, shown, .. } in images.iter().filter(|image| image.is_app) {
+        let mut known = tree.sha512(data_dir)?;
+        if known.is_none() {
+            known = image::oci::sha512_of(&tree.in_root(".")?)?;
+            known.iter().try_for_each(|id| tree.keep_sha512(data_dir, *id))?;
+        }
+        if known.is_none() {
+            data_dir.listener.warn(&format!(
+                "image {shown}: its sha512 is not known, so the pod calls it by its sha256: importing its file again takes it"
+            ));
+        }
+        all.extend(known);
+    }
+    Ok(all)
 }
 
 /// A pod that was checked, and its staging directory, which is empty.

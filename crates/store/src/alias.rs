@@ -88,6 +88,19 @@ pub(crate) fn file_lengths(data_dir: &DataDir, id: TreeId) -> Result<Vec<u64>> {
     Ok(lengths)
 }
 
+/// Returns the id of an image that is a sha512, by the alias that leads to its tree.
+pub(crate) fn sha512_of(data_dir: &DataDir, tree: TreeId) -> Result<Option<ImageId>> {
+    for name in names(data_dir)? {
+        let id: Option<ImageId> = name.parse().ok();
+        if let Some(id) = id.filter(|id| id.as_tree().is_none())
+            && Alias::Image(id).find(data_dir)? == Some(tree)
+        {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
 /// Removes the aliases that lead nowhere.
 pub(crate) fn sweep(data_dir: &DataDir) -> Result<()> {
     for name in names(data_dir)? {

@@ -34,6 +34,7 @@ pub enum Kept {
 
 /// What became of a tree that was to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub enum Outcome {
     /// It was removed, and this is its info; `None` if that was damaged.
     Removed(Option<Info>),

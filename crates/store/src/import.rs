@@ -56,6 +56,8 @@ pub struct Importer<'h> {
 pub struct Layered {
     /// The tree's id: the digest of the image's configuration.
     pub id: TreeId,
+    /// The image's id that is a sha512: of the configuration, too.
+    pub sha512: ImageId,
     /// The layers, the lowest first.
     pub layers: Vec<Layer>,
     /// What surrounds the layers in the tree.
@@ -76,7 +78,7 @@ impl<'h> Importer<'h> {
     /// Returns the tree of an archive file, from the store or newly unpacked.
     ///
     /// `named` are the ids that the pod calls its images by. If one of them is this image's, the tree is known by it
-    /// afterwards as well.
+    /// afterwards as well. An image whose sha512 nobody has taken is unpacked once more, and known by that.
     ///
     /// # Errors
     /// If the archive is refused or does not meet `expected`, or the system fails. Nothing is left behind then.
@@ -89,6 +91,7 @@ impl<'h> Importer<'h> {
     ) -> Result<Acquired<'h>> {
         if let Some(tree) = self.known(source, kind, expected)?
             && is_called(self.data_dir, &tree, named)?
+            && (kind == TreeKind::Stage1 || sha512(self.data_dir, &tree)?.is_some())
         {
             return Ok(Acquired::Known(tree));
         }
@@ -174,7 +177,7 @@ impl<'h> Importer<'h> {
 
     /// Unpacks an image of layers in staging, whether or not the store has its tree.
     pub(crate) fn unpack_layers(&self, image: &Layered) -> Result<New<'h>> {
-        let Layered { id, layers, frame } = image;
+        let Layered { id, sha512, layers, frame } = image;
         let kind = TreeKind::Image;
         let staging = Staging::create(self.data_dir)?;
         let root = staging.make_directory(layout::TREE)?;
@@ -182,7 +185,7 @@ impl<'h> Importer<'h> {
         let flattened = unpacker::layers::unpack(kind, self.limits, layers, frame, place, self.interrupt)?;
         self.warn_of(flattened.skipped(), &id.to_string());
         let Self { data_dir, interrupt, name_of, .. } = *self;
-        let complete = Complete::of_layers(*id, flattened);
+        let complete = Complete::of_layers(*id, *sha512, flattened);
         Ok(New { data_dir, interrupt, name_of, staging, kind, complete, source: None })
     }
 
@@ -195,7 +198,7 @@ impl<'h> Importer<'h> {
         named: &[ImageId],
     ) -> Result<New<'h>> {
         source.show_progress(self.data_dir.listener, "unpacking");
-        let with_sha512 = named.iter().any(|id| id.as_tree().is_none());
+        let with_sha512 = kind == TreeKind::Image || named.iter().any(|id| id.as_tree().is_none());
         let job = Job { expected, with_sha512, limits: self.limits };
         let staging = Staging::create(self.data_dir)?;
         let verified = self.unpack(&staging, source, kind, &job)?;
@@ -251,6 +254,14 @@ fn is_called(data_dir: &DataDir, tree: &Tree, named: &[ImageId]) -> Result<bool>
     Ok(named.iter().all(|id| id.as_tree().is_some()) || name_of(data_dir, tree.id(), named)?.is_some())
 }
 
+/// Returns the id of an image that is a sha512, if it is known.
+fn sha512(data_dir: &DataDir, tree: &Tree) -> Result<Option<ImageId>> {
+    match tree.info().sha512 {
+        Some(known) => Ok(Some(known)),
+        None => alias::sha512_of(data_dir, tree.id()),
+    }
+}
+
 /// Returns which of the ids `named` the tree `tree` is called by.
 fn name_of(data_dir: &DataDir, tree: TreeId, named: &[ImageId]) -> Result<Option<ImageId>> {
     for id in named {
@@ -274,7 +285,10 @@ impl Acquired<'_> {
     pub fn called(&self, data_dir: &DataDir, named: &[ImageId]) -> Result<ImageId> {
         let name = match self {
             Self::New(new) => new.complete.other_ids().find(|id| named.contains(id)),
-            Self::Known(tree) => name_of(data_dir, tree.id(), named)?,
+            Self::Known(tree) => match tree.info().sha512.filter(|id| named.contains(id)) {
+                Some(known) => Some(known),
+                None => name_of(data_dir, tree.id(), named)?,
+            },
         };
         Ok(name.unwrap_or_else(|| self.id().as_image()))
     }
@@ -303,6 +317,19 @@ impl Acquired<'_> {
             lengths.extend(new.complete.file_length());
         }
         Ok(lengths)
+    }
+
+    /// Returns the image's id that is a sha512, if it is known.
+    pub fn sha512(&self, data_dir: &DataDir) -> Result<Option<ImageId>> {
+        match self {
+            Self::New(new) => Ok(new.complete.other_ids().next()),
+            Self::Known(tree) => sha512(data_dir, tree),
+        }
+    }
+
+    /// Keeps the id that is a sha512 of an image in the store which has none.
+    pub fn keep_sha512(&self, data_dir: &DataDir, id: ImageId) -> Result<()> {
+        Alias::Image(id).set(data_dir, self.id())
     }
 
     /// Opens a directory of the archive, to read in it as an app would.

@@ -2,7 +2,7 @@
 //! The description of a tree, beside its content: a JSON file `info` in the tree's directory.
 //!
 //! ```json
-//! {"id": "sha256-…", "kind": "image", "name": "example.com/hello", "size": 1187328, "objects": 14,
+//! {"id": "sha256-…", "sha512": "sha512-…", "kind": "image", "name": "example.com/hello", "size": 1187328, "objects": 14,
 //!  "record": 2127, "imported": 1767225600, "source": "/srv/images/hello.aci"}
 //! ```
 //!
@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pod::id::TreeId;
+use pod::id::{ImageId, TreeId};
 use pod::name::Identifier;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,10 @@ pub struct OwnName {
 pub struct Info {
     /// Its id.
     pub id: TreeId,
+    /// An image's other id, which manifests of appc 0.8 have: the sha512 of its tar, or of an OCI image's configuration.
+    /// `None` for a stage1, and for an image that came into the store before this was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<ImageId>,
     /// The tree's kind.
     pub kind: TreeKind,
     /// An image's name, as in its manifest.

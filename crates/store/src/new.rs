@@ -74,8 +74,9 @@ impl From<Verified> for Complete {
 impl Complete {
     /// Accepts the tree of an image of layers. Its id is the digest of the image's configuration, which states the
     /// digests of the layers.
-    pub(crate) fn of_layers(id: TreeId, flattened: Flattened) -> Self {
-        Self { id, size: flattened.size(), objects: flattened.objects(), aliases: Vec::new(), recipe: None }
+    pub(crate) fn of_layers(id: TreeId, sha512: ImageId, flattened: Flattened) -> Self {
+        let aliases = vec![Alias::Image(sha512)];
+        Self { id, size: flattened.size(), objects: flattened.objects(), aliases, recipe: None }
     }
 
     /// Accepts the tree that was rendered by this recipe.
@@ -174,6 +175,7 @@ impl New<'_> {
             .about(|| "cannot examine the record")?;
         let info = Info {
             id: self.complete.id,
+            sha512: self.complete.other_ids().next(),
             kind: self.kind,
             name,
             labels: labels.unwrap_or_default(),

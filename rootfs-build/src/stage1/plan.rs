@@ -33,7 +33,7 @@ const UNITS: &str = "usr/lib/systemd/system";
 const HELPERS: &str = "usr/lib/gantry";
 /// What takes the place of libraries that are never called.
 const STAND_IN: &str = "usr/lib/gantry/stand-in.so";
-const HELPER_NAMES: &[&str] = &["boot", "exit-code", "launch", "status"];
+const HELPER_NAMES: &[&str] = &["boot", "exit-code", "launch", "metadata", "status"];
 /// The directory of copyright files, with a directory for each package.
 const DOCUMENTS: &str = "usr/share/doc";
 const PACKAGE_LIST: &str = "usr/share/gantry/packages.json";

@@ -75,6 +75,7 @@ sbin -> usr/sbin
 usr/lib/gantry/boot -> ../../../init
 usr/lib/gantry/exit-code -> ../../../init
 usr/lib/gantry/launch -> ../../../init
+usr/lib/gantry/metadata -> ../../../init
 usr/lib/gantry/status -> ../../../init
 0644 usr/lib/os-release 5
 0755 usr/lib/systemd/

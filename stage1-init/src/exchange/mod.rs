@@ -3,6 +3,7 @@
 
 pub mod launch_file;
 pub(crate) mod log_pipes;
+pub(crate) mod metadata_file;
 pub(crate) mod outcome;
 pub(crate) mod ready;
 pub(crate) mod statuses;

@@ -17,7 +17,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, anyhow};
 use pod::layout;
 use pod::name::AppName;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, fchown, open};
+use rustix::process::{Gid, Uid};
 use sys::InRoot;
 use sys::mounts::{Depth, MountAttrFlags, Submounts, clone_tree, set_attributes};
 
@@ -81,6 +82,19 @@ impl Outcome {
     fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         Ok(open(self.path(name), flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?.into())
+    }
+
+    /// Keeps the pod's key for signatures, for the pod's root alone, who is the host's user `root`.
+    pub(crate) fn keep_key(&self, key: &[u8], root: u32) -> io::Result<()> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(open(self.path(names::METADATA_KEY), flags, Mode::RUSR | Mode::WUSR)?);
+        fchown(&file, Some(Uid::from_raw(root)), Some(Gid::from_raw(root)))?;
+        file.write_all(key)
+    }
+
+    /// Returns the key.
+    pub(crate) fn key(&self) -> io::Result<Vec<u8>> {
+        InRoot::below(File::open(self.0)?, ".")?.read_file(names::METADATA_KEY, FILE_MAX)
     }
 
     /// Lists the pod's apps.

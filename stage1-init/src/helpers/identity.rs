@@ -53,7 +53,7 @@ pub(super) fn take_on(launch: &Launch) -> Result<()> {
 }
 
 /// Drops every capability that the kernel knows, but those to keep. A new user namespace begins with all of them.
-fn drop_from_bounding_set(kept: KernelSet) -> Result<()> {
+pub(super) fn drop_from_bounding_set(kept: KernelSet) -> Result<()> {
     for number in 0..u64::BITS {
         let one = KernelSet::from_bits_retain(1 << number);
         if kept.contains(one) {

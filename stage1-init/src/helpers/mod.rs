@@ -7,6 +7,7 @@ pub(crate) mod boot;
 mod enter;
 mod identity;
 pub(crate) mod launch;
+pub(crate) mod metadata;
 mod mounts;
 pub(crate) mod status;
 mod terminated;

@@ -8,6 +8,7 @@ use pod::manifest::Users;
 
 use crate::exchange::launch_file::launchers_capabilities;
 use crate::load::ids::Ids;
+use crate::load::metadata::Access;
 use crate::load::network::Network;
 use crate::load::zone::Zone;
 
@@ -24,6 +25,8 @@ pub struct Host {
     pub ids: Option<Ids>,
     /// The pod's network, and what names in it depend on.
     pub network: Network,
+    /// Where the apps find the pod's metadata service; `None` if there is none.
+    pub metadata: Option<Access>,
     /// The host's time zone; `None` means UTC.
     pub zone: Option<Zone>,
 }
@@ -54,12 +57,14 @@ impl Controllers {
     }
 }
 
-/// Inspects the host, whose controllers and time zone are known already, and which has given the pod these ids and this network.
+/// Inspects the host, whose controllers and time zone are known already, and which has given the pod these
+/// ids, this network and this place for its metadata service.
 pub(crate) fn look(
     controllers: Controllers,
     zone: Option<Zone>,
     ids: Option<Ids>,
     network: Network,
+    metadata: Option<Access>,
 ) -> Result<Host> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let score = std::fs::read_to_string("/proc/self/oom_score_adj").context("cannot read oom_score_adj")?;
@@ -72,6 +77,7 @@ pub(crate) fn look(
         oom_score_adjust: score.trim().parse().context("oom_score_adj is not a number")?,
         ids,
         network,
+        metadata,
         zone,
     })
 }

@@ -4,6 +4,7 @@
 pub mod host;
 pub mod ids;
 pub(crate) mod lock;
+pub mod metadata;
 pub mod network;
 pub(crate) mod store;
 pub(crate) mod trees;
@@ -14,7 +15,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use pod::id::{PodId, TreeId};
+use pod::id::{ImageId, PodId, TreeId};
 use pod::layers::Layers;
 use pod::manifest::{ImageManifest, Manifest};
 use pod::name::AppName;
@@ -40,8 +41,21 @@ pub struct Loaded {
     pub trees: BTreeMap<AppName, Tree>,
     /// The hosts files of the apps' trees, of those that have one that says something.
     pub hosts: BTreeMap<AppName, String>,
+    /// Its manifests, as they are written.
+    pub documents: Documents,
     /// The trees that are in the store. They can't be removed as long as this value exists.
     pub store: Store,
+}
+
+/// A pod's manifests, as they are written.
+#[derive(Debug, Default)]
+pub struct Documents {
+    /// The pod's.
+    pub manifest: String,
+    /// Its images'.
+    pub images: BTreeMap<ImageId, String>,
+    /// Whether the pod's is of appc 0.1.
+    pub is_0_1: bool,
 }
 
 /// Loads the pod in the directory `dir`, whose name is `id`.
@@ -51,17 +65,21 @@ pub struct Loaded {
 /// environment are too long.
 pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
     let dir = InRoot::below(dir, ".").context("cannot open the pod directory")?;
-    let manifest = dir.read_file(layout::MANIFEST, MANIFEST_MAX).context("cannot read the pod's manifest")?;
+    let written = dir.read_file(layout::MANIFEST, MANIFEST_MAX).context("cannot read the pod's manifest")?;
     let manifest =
-        Manifest::parse(&manifest).with_context(|| format!("the pod's manifest {:?}", layout::MANIFEST))?;
+        Manifest::parse(&written).with_context(|| format!("the pod's manifest {:?}", layout::MANIFEST))?;
     let layers = load_layers(&dir).with_context(|| format!("the pod's {:?}", layout::LAYERS))?;
     let store = Store::open(&dir, &layers.trees()).with_context(|| format!("pod {id}"))?;
     let stage1 = InRoot::below(&dir, layout::STAGE1).context("cannot open stage1")?;
+    let is_0_1 = matches!(manifest, Manifest::Runtime(_));
+    let mut documents = Documents { manifest: text(written), is_0_1, ..Documents::default() };
     let mut images = BTreeMap::new();
     for image in manifest.images() {
         let directory = trees::image(&layers, &stage1, &store, &image);
         let loaded = directory.and_then(|directory| load_image(&directory));
-        images.insert(image, loaded.with_context(|| format!("image {image}"))?);
+        let (loaded, written) = loaded.with_context(|| format!("image {image}"))?;
+        images.insert(image, loaded);
+        documents.images.insert(image, written);
     }
     let pod = Pod::assemble(id, &manifest, &images)?;
     let trees = trees::of_apps(&layers, &stage1, &pod)?;
@@ -78,7 +96,7 @@ pub fn load(dir: impl AsFd, id: PodId) -> Result<Loaded> {
         Layers::Overlay { stage1, .. } => Some(stage1),
         Layers::Copy => None,
     };
-    Ok(Loaded { pod, credentials: all, stage1, trees, hosts, store })
+    Ok(Loaded { pod, credentials: all, stage1, trees, hosts, documents, store })
 }
 
 /// Reads the pod's layers. A missing file means that the pod's trees are copies.
@@ -90,10 +108,15 @@ fn load_layers(dir: &InRoot) -> Result<Layers> {
     }
 }
 
-fn load_image(directory: &InRoot) -> Result<ImageManifest> {
+fn load_image(directory: &InRoot) -> Result<(ImageManifest, String)> {
     let manifest =
         directory.read_file(layout::IMAGE_MANIFEST, MANIFEST_MAX).context("cannot read its manifest")?;
-    ImageManifest::parse(&manifest).context("its manifest")
+    Ok((ImageManifest::parse(&manifest).context("its manifest")?, text(manifest)))
+}
+
+/// Returns JSON that was parsed as text: it is UTF-8.
+fn text(json: Vec<u8>) -> String {
+    String::from_utf8(json).unwrap_or_default()
 }
 
 fn credentials(root: &InRoot, app: &pod::App) -> Result<Accounts> {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 
 use anyhow::{Context as _, Result, bail};
 use network::addresses::Range;
+use network::metadata::{ADDRESS, lead_to};
 use network::plan::Plan;
 use network::resolver::{RESOLV_CONF, UPSTREAM};
 use network::setup::{self, Reserved, Wanted};
@@ -16,6 +17,7 @@ use pod::Pod;
 use pod::network::{HostsFile, Mode};
 
 use crate::exchange::ready::Attendant;
+use crate::failure::warn;
 
 /// How much of a file about names is read at most.
 const FILE_MAX: u64 = 64 << 10;
@@ -44,6 +46,8 @@ pub(crate) struct Taken {
     kind: Kind,
     /// If there is one, it must answer before apps start.
     attendant: Option<Attendant>,
+    /// The port of the metadata service, if apps look for it at 0.1's address.
+    metadata: Option<u16>,
 }
 
 /// What is done in the pod's network namespace once it is there.
@@ -66,8 +70,8 @@ pub(crate) fn preview(pod: &Pod) -> Result<Network> {
     look(pod, plan, Vec::new())
 }
 
-/// Takes what has to be the pod's.
-pub(crate) fn take(pod: &Pod) -> Result<(Network, Taken)> {
+/// Takes what has to be the pod's. Connections to 0.1's address of the metadata service will lead to the port `metadata`.
+pub(crate) fn take(pod: &Pod, metadata: Option<u16>) -> Result<(Network, Taken)> {
     let attendant = Attendant::find().context("cannot reach the attendant of the pod's network")?;
     let kind = match &pod.network.mode {
         Mode::Cni(name) if attendant.is_none() => {
@@ -81,7 +85,7 @@ pub(crate) fn take(pod: &Pod) -> Result<(Network, Taken)> {
         Kind::Connected(reserved) => (Some(reserved.plan.clone()), reserved.warnings.clone()),
         Kind::Hosts | Kind::Alone(_) => (None, Vec::new()),
     };
-    Ok((look(pod, plan, warnings)?, Taken { kind, attendant }))
+    Ok((look(pod, plan, warnings)?, Taken { kind, attendant, metadata }))
 }
 
 impl Taken {
@@ -101,6 +105,14 @@ impl Taken {
             Kind::Hosts => {}
             Kind::Alone(sysctls) => setup::prepare_alone(sysctls, namespace.as_fd())?,
             Kind::Connected(reserved) => reserved.connect(namespace.as_fd())?,
+        }
+        if let Some(port) = self.metadata
+            && let Err(error) = lead_to(port, namespace.as_fd())
+        {
+            warn(&format!(
+                "the metadata service is not at http://{ADDRESS}: {error} (--no-metadata, or the annotation \
+                 gantry/metadata, makes a pod without one)"
+            ));
         }
         self.attendant.iter().try_for_each(|attendant| attendant.ask(namespace.as_fd()))
     }

@@ -7,6 +7,7 @@
 
 pub mod dry_run;
 mod limits;
+mod metadata;
 mod naming;
 pub(crate) mod nspawn;
 mod program;
@@ -29,6 +30,7 @@ use crate::exchange::statuses::Writes;
 use crate::load::Loaded;
 use crate::load::host::Host;
 use crate::load::ids::{BLOCK, Ids};
+use crate::load::metadata::{Access, Form};
 use crate::load::zone::Zone;
 use crate::names::{self, Role};
 use limits::Limits;
@@ -80,6 +82,8 @@ pub struct Plan {
     /// How readily the kernel may be told to end an app's processes, at the least (proc_pid_oom_score_adj(5)); `None` if
     /// no app asks for less than this process has.
     pub oom_score_least: Option<i16>,
+    /// Whether it has a metadata service, which needs a key.
+    pub has_metadata: bool,
     /// Which network the pod has.
     pub network_mode: Mode,
     /// The pod's own network, if it has one with a way out.
@@ -151,6 +155,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     }
     plan.oom_score_least = limits::least_oom_score(pod, host);
     plan.write(names::USERS, users_file(pod, &own_users));
+    host.metadata.iter().for_each(|access| plan.add_metadata(loaded, access));
     if let ([app], [own], Some(ids)) = (pod.apps.as_slice(), own_users.as_slice(), host.ids) {
         plan.terminal_user = Some(ids.first() + own.unwrap_or_default() + loaded.credentials[&app.name].uid);
     }
@@ -160,7 +165,8 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
             (Some(_), None) => Users::Shared,
             (Some(_), Some(_)) => Users::Own,
         };
-        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users);
+        let url = host.metadata.as_ref().map(Access::url);
+        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users, url.as_deref());
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
         let hosts = match (&hosts, loaded.hosts.get(&app.name)) {
             (None, _) => Hosts::None,
@@ -185,7 +191,30 @@ impl Plan {
         self.files.insert(path.into(), File { mode: READABLE, content });
     }
 
-    fn add_app(&mut self, app: &App, credentials: &Accounts, limits: &Limits, sliced: bool, users: Users) {
+    /// Adds the metadata service.
+    fn add_metadata(&mut self, loaded: &Loaded, access: &Access) {
+        let content = metadata::file(loaded, access);
+        self.files.insert(names::METADATA_FILE.into(), File { mode: SECRET, content });
+        self.write(names::unit_file(names::METADATA_SOCKET), metadata::socket_unit(access));
+        let service = metadata::service_unit(metadata::user(loaded));
+        self.write(names::unit_file(names::METADATA_SERVICE), service);
+        if matches!(access.form, Form::Token { on_host: true, .. }) {
+            self.write(names::METADATA_LOADED, metadata::loaded());
+        }
+        let link = (names::METADATA_SOCKET, format!("../{}", names::METADATA_SOCKET));
+        self.links.push((format!("{}/{}", names::POD_WANTS, link.0), link.1));
+        self.has_metadata = true;
+    }
+
+    fn add_app(
+        &mut self,
+        app: &App,
+        credentials: &Accounts,
+        limits: &Limits,
+        sliced: bool,
+        users: Users,
+        metadata: Option<&str>,
+    ) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
         let main = Some(&app.exec);
@@ -197,6 +226,7 @@ impl Plan {
         for (role, exec) in programs.into_iter().filter_map(|(role, exec)| Some((role, exec?))) {
             let launch =
                 program::launch(role, app, exec, credentials, users, limits.capabilities, sockets.clone());
+            let launch = program::with_metadata(launch, metadata);
             let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON") + "\n";
             self.files.insert(role.launch_file(&app.name), File { mode: SECRET, content: launch });
             let unit = service::unit(role, app, limits);

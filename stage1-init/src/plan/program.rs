@@ -5,7 +5,7 @@ use pod::exec::{Exec, Word};
 use pod::isolators::CapabilitySet;
 use pod::manifest::Users;
 use pod::name::EnvName;
-use pod::{Accounts, App, layout};
+use pod::{Accounts, App, METADATA_URL, layout};
 
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::names::Role;
@@ -35,6 +35,18 @@ pub(super) fn launch(
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
         capabilities,
     }
+}
+
+/// Adds where the metadata service is, unless the manifest has a variable of that name.
+pub(super) fn with_metadata(mut launch: Launch, url: Option<&str>) -> Launch {
+    let own = &mut launch.environment;
+    if let Some(url) = url
+        && let Err(place) = own.binary_search_by(|(name, _)| name.as_str().cmp(METADATA_URL))
+    {
+        let name = METADATA_URL.parse().expect("it is a variable's name");
+        own.insert(place, (name, Word::try_from(url.to_owned()).expect("a URL has no NUL")));
+    }
+    launch
 }
 
 /// Returns the environment of an app. [`App::check_sizes`] has shown that each value can be one of a program's.

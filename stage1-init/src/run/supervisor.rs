@@ -62,6 +62,8 @@ pub(crate) struct Started {
     pub(crate) oom_score_least: Option<i16>,
     /// The socket that carries stdio and the pod's sockets.
     pub(crate) offer: OwnedFd,
+    /// Where the metadata service listens, if that is on the host.
+    pub(crate) listener: Option<OwnedFd>,
     pub(crate) question: Question,
 }
 
@@ -120,7 +122,8 @@ pub(crate) fn run(
     let (forked, is_in_cgroup) = cgroup.fork().at(Step::Exec)?;
     match forked {
         ForkResult::Child => {
-            let passed = vec![started.offer, starting.into()];
+            let listener = started.listener.into_iter();
+            let passed = [started.offer, starting.into()].into_iter().chain(listener).collect();
             let never = (|| {
                 if !is_in_cgroup {
                     cgroup.enter().at(Step::Namespace)?;
@@ -136,7 +139,7 @@ pub(crate) fn run(
             exit_at_once(u8::MAX)
         }
         ForkResult::Parent { child } => {
-            drop((started.offer, starting, says));
+            drop((started.offer, started.listener, starting, says));
             let root = started.root;
             let job = Job::new(cgroup, stdio.into_terminal()).at(Step::Exec)?;
             let child = Pid::from_raw(child.as_raw()).context("no process has the id 0").at(Step::Exec)?;

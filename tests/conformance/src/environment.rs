@@ -18,6 +18,11 @@ struct Differences<'a> {
     different: BTreeMap<&'a str, &'a str>,
 }
 
+/// The variable that says where the metadata service is.
+const METADATA_URL: &str = "AC_METADATA_URL";
+/// What stands for its value where that has a token: a port and a token, which are the pod's alone.
+const WITH_TOKEN: &str = "http://127.0.0.1:PORT/TOKEN";
+
 /// Checks `environment`.
 pub(crate) fn check(report: &mut Report, expected: &Expectations) {
     report.check("environment", &expected.environment, |environment| {
@@ -27,8 +32,20 @@ pub(crate) fn check(report: &mut Report, expected: &Expectations) {
         if expected.sockets.is_some() {
             found.retain(|name, _| !OF_SOCKETS.contains(&name.as_str()));
         }
+        if let Some(url) = found.get_mut(METADATA_URL).filter(|url| has_token(url)) {
+            WITH_TOKEN.clone_into(url);
+        }
         compare(&found, environment)
     });
+}
+
+/// Tells whether a URL is of the loopback, and has a token of 128 bits.
+fn has_token(url: &str) -> bool {
+    let parts = url.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.split_once('/'));
+    parts.is_some_and(|(port, token)| {
+        let is_token = token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+        port.parse::<u16>().is_ok() && is_token
+    })
 }
 
 fn compare(found: &BTreeMap<String, String>, expected: &BTreeMap<String, String>) -> Check {
@@ -63,6 +80,18 @@ mod tests {
 
     fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_token_has_128_bits() {
+        assert!(has_token("http://127.0.0.1:16925/00112233445566778899aabbccddeeff"));
+        for url in [
+            "http://169.254.169.255",
+            "http://127.0.0.1:1/0",
+            "http://127.0.0.1/00112233445566778899aabbccddeeff",
+        ] {
+            assert!(!has_token(url), "{url}");
+        }
     }
 
     #[test]

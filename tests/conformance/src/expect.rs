@@ -89,6 +89,24 @@ pub(crate) struct Expectations {
     pub(crate) mounts: Option<BTreeMap<String, BTreeSet<String>>>,
     pub(crate) localtime: Option<Localtime>,
 
+    /// The form of the metadata service's address, and of what it is asked for; 0.8's by default.
+    pub(crate) metadata_form: Option<Form>,
+    /// What it says about the pod.
+    pub(crate) metadata_pod: Option<PodMetadata>,
+    /// What it says about each app, and its image.
+    pub(crate) metadata_apps: Option<BTreeMap<String, AppMetadata>>,
+    /// Bytes of a signature, which has to hold for this pod and what was signed alone.
+    pub(crate) metadata_signature: Option<usize>,
+    /// The statuses of requests that are refused.
+    pub(crate) metadata_refusals: Option<BTreeMap<String, u16>>,
+
+    /// How many connections to the metadata service to keep, beside which it answers in time.
+    pub(crate) metadata_crowd: Option<usize>,
+    /// The statuses of what is no request.
+    pub(crate) metadata_nonsense: Option<Vec<u16>>,
+    /// A process of which nothing can be seen, by its name.
+    pub(crate) metadata_process: Option<String>,
+
     /// Empty files to make before anything else, so that others see that this role runs.
     pub(crate) announce: Option<BTreeSet<String>>,
     /// Paths to wait for before any check.
@@ -101,6 +119,37 @@ pub(crate) struct Expectations {
     pub(crate) make: Option<BTreeSet<String>>,
     /// The exit code if everything is as expected.
     pub(crate) exit: Option<u8>,
+}
+
+/// The form of the metadata service's address and of its entries.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// 0.8's: the environment says where.
+    #[serde(rename = "0.8")]
+    Own,
+    /// 0.1's: the conventional address.
+    #[serde(rename = "0.1")]
+    Conventional,
+}
+
+/// What the metadata service says about a pod.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PodMetadata {
+    /// The kind of its manifest.
+    pub(crate) kind: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+/// What it says about an app.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppMetadata {
+    /// The name of its image.
+    pub(crate) image: String,
+    /// The algorithm of its image's id.
+    pub(crate) algorithm: String,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// Signal sets as `/proc/self/status` has them: SigBlk and SigIgn.

@@ -23,7 +23,8 @@
 //! | 1 | something was not |
 //! | 2 | the expectations can't be read, or nothing is expected of this role |
 //!
-//! `conformance --call NAME` makes one system call and exits with its error number: see [`calls`].
+//! `conformance --call NAME` makes one system call and exits with its error number: see [`calls`]. `conformance
+//! --look-into NAME` prints what it can look at of another process.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a tool that can't speak has failed")]
 
 mod calls;
@@ -32,6 +33,8 @@ mod environment;
 mod expect;
 mod files;
 mod meeting;
+mod metadata;
+mod metadata_attacks;
 mod mounts;
 mod permitted;
 mod process;
@@ -62,6 +65,11 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     {
         return calls::make(&name.to_string_lossy());
     }
+    if let [mode, name] = &arguments[..]
+        && mode == "--look-into"
+    {
+        return metadata_attacks::print(&name.to_string_lossy());
+    }
     let given = arguments.first().and_then(|first| first.to_str()?.strip_prefix("--expectations="));
     let path = given.map(PathBuf::from);
     if path.is_some() {
@@ -82,6 +90,8 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     writing::check(&mut report, &expected);
     mounts::check(&mut report, &expected);
     permitted::check(&mut report, &expected);
+    metadata::check(&mut report, &expected);
+    metadata_attacks::check(&mut report, &expected);
     meeting::after(&mut report, &expected);
     Ok(report.exit(expected.exit))
 }

@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use tempfile::TempDir;
 
 use crate::rootfs::Rootfs;
@@ -149,6 +149,15 @@ impl Gantry {
 pub fn image_id(image: &Path) -> String {
     let bytes = fs::read(image).expect("an image can be read");
     pod::digest::Digest::Sha256(Sha256::digest(bytes).into()).to_string()
+}
+
+/// Returns the id of an uncompressed image that is a sha512.
+///
+/// # Panics
+/// Panics if the image can't be read.
+pub fn image_sha512(image: &Path) -> String {
+    let bytes = fs::read(image).expect("an image can be read");
+    pod::digest::Digest::Sha512(Sha512::digest(bytes).into()).to_string()
 }
 
 /// Returns a program's output as text.

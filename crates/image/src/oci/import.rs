@@ -7,7 +7,7 @@ use std::path::Path;
 
 use archive::layer::Part;
 use pod::blob::BlobDigest;
-use pod::id::TreeId;
+use pod::id::{ImageId, TreeId};
 use pod::layout;
 use store::Layered;
 use store::extract::layers::{Frame, FrameFile, Layer};
@@ -113,6 +113,22 @@ pub fn platform_of(tree: &InRoot) -> Result<Option<Platform>> {
     }
 }
 
+/// Returns the id of a tree's image that is a sha512; `None` for an image that is no OCI image.
+///
+/// # Errors
+/// If the configuration in the tree can't be read.
+pub fn sha512_of(tree: &InRoot) -> Result<Option<ImageId>> {
+    match tree.read_file(CONFIG, DOCUMENT_MAX) {
+        Err(error) if is_missing(&error) => Ok(None),
+        read => Ok(Some(sha512(&read?))),
+    }
+}
+
+/// Returns the id that is a sha512: of the configuration, as the other id.
+fn sha512(config: &[u8]) -> ImageId {
+    ImageId::of_tar(BlobDigest::Sha512([0; 64]).of_same_kind(config).into())
+}
+
 /// Returns the image as the store imports it. Its tree is called by the digest of its configuration.
 ///
 /// # Errors
@@ -123,7 +139,8 @@ pub fn layered(image: &OciImage) -> Result<Layered> {
     let files = vec![in_memory(layout::IMAGE_MANIFEST, &manifest)?, in_memory(CONFIG, &image.config_bytes)?];
     let made = directories(&image.config, image.id)?;
     let frame = Frame { directory: layout::IMAGE_ROOTFS.into(), files, made };
-    Ok(Layered { id, layers: image.layers.iter().map(layer).collect(), frame })
+    let sha512 = sha512(&image.config_bytes);
+    Ok(Layered { id, sha512, layers: image.layers.iter().map(layer).collect(), frame })
 }
 
 /// Returns the id of the tree of the image whose configuration has this digest.

@@ -37,7 +37,7 @@ pub use document::{DOCUMENT_MAX, Document, Index, Manifest};
 pub use error::Error;
 pub use failure::Failure;
 pub use import::{
-    CONFIG, labels, layered, not_honoured, open, open_directory, open_file, platform_of, tree_id,
+    CONFIG, labels, layered, not_honoured, open, open_directory, open_file, platform_of, sha512_of, tree_id,
 };
 pub use kept::{kept, layered_of};
 pub use media::MediaType;

@@ -83,7 +83,7 @@ impl Block {
         Self { address: IpAddr::V6(address), prefix }
     }
 
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
     }
 }

@@ -72,6 +72,13 @@ pub(crate) fn fill(socket: &Socket, table: &str, rules: &[Rule]) -> Result<(), E
     Ok(())
 }
 
+/// Makes a table of one rule and its chain, in the network namespace that the socket is of. It goes with the namespace.
+pub(crate) fn lead(socket: &Socket, table: &str, rule: &Rule) -> Result<(), Error> {
+    let message = Message::new(NEW_TABLE, CREATE | EXCLUSIVE, &header(INET)).text(1, table);
+    let made = Request::new(format!("make nf_tables table {table}"), message);
+    transaction(socket, &[made, new_chain(table, rule.chain), new_rule(table, rule)])
+}
+
 fn new_chain(table: &str, chain: Chain) -> Request {
     let name = chain.name();
     let mut message = Message::new(NEW_CHAIN, CREATE, &header(INET)).text(1, table).text(3, name);

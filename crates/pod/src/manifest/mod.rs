@@ -7,6 +7,7 @@
 pub mod annotations;
 mod field;
 mod image;
+mod noted;
 mod pairs;
 mod pod;
 mod pod_annotations;
@@ -20,8 +21,9 @@ use serde::Deserialize;
 pub use crate::network::Protocol;
 pub use annotations::{Annotations, MountPoints, Restart, Users};
 pub use image::{AppSpec, Dependency, EventHandlers, ImageManifest, MountPoint};
+pub use noted::{Noted, Presence};
 pub use pod::{HOST_NAME, PodApp, PodManifest, PodMount, PodPort, UserAnnotations};
-pub use pod_annotations::PodAnnotations;
+pub use pod_annotations::{Metadata, PodAnnotations};
 pub use port::Port;
 pub use runtime::{ContainerRuntimeManifest, RuntimeApp};
 pub use version::AcVersion;

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::id::{ImageId, PodId};
 use crate::isolators::{Capacity, Isolators, Resource, Seccomp};
 use crate::manifest::{
-    Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, MountPoint, MountPoints, PodApp,
-    PodManifest, RuntimeApp, Users,
+    Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, Metadata, MountPoint,
+    MountPoints, PodApp, PodManifest, RuntimeApp, Users,
 };
 use crate::name::AppName;
 use crate::network::Settings;
@@ -65,6 +65,7 @@ impl Pod {
             has_hosts_users: false,
             host_name: None,
             network: Settings::default(),
+            metadata: Metadata::default(),
             published: Vec::new(),
             warnings: Vec::new(),
         }
@@ -83,6 +84,7 @@ fn of_runtime(id: PodId, manifest: &ContainerRuntimeManifest, images: &Images) -
     pod.add_limits(&manifest.isolators);
     pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
     pod.network = manifest.annotations.network.clone();
+    pod.metadata = manifest.annotations.metadata;
     for RuntimeApp { name, image_id, isolators, annotations } in &manifest.apps {
         let image = image_of(image_id, images)?;
         let spec = image_app(image)?;
@@ -112,6 +114,7 @@ fn of_pod(id: PodId, manifest: &PodManifest, images: &Images) -> Result<Pod> {
     pod.add_limits(&manifest.isolators);
     pod.has_hosts_users = manifest.annotations.users == Some(Users::Host);
     pod.network = manifest.annotations.network.clone();
+    pod.metadata = manifest.annotations.metadata;
     let mut ports = HostPorts::new(&manifest.ports, pod.network.mode.clone())?;
     for entry in &manifest.apps {
         let PodApp { name, image: id, app: own, mounts: named, read_only_root, annotations } = entry;

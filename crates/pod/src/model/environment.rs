@@ -14,6 +14,10 @@ use crate::user::Person;
 
 /// An app's PATH unless its manifest has one (appc spec, execution environment).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The variable that says where the metadata service is (appc spec, execution environment).
+pub const METADATA_URL: &str = "AC_METADATA_URL";
+/// A value as long as any that `/init` gives it: the address of a service with a token of 128 bits.
+const LONGEST_URL: &str = "http://169.254.169.255:65535/00112233445566778899aabbccddeeff";
 /// A number as long as any process id.
 const PROCESS: &str = "4194304";
 
@@ -47,6 +51,7 @@ impl App {
     /// Fails if it is too long.
     pub fn check_sizes(&self, person: Option<&Person>) -> Result<()> {
         let mut environment = self.full_environment(person);
+        environment.entry(METADATA_URL).or_insert(LONGEST_URL.into());
         let handlers = [&self.pre_start, &self.post_stop].into_iter().flatten();
         handlers.into_iter().try_for_each(|handler| check_total(handler, &environment))?;
         // The variables of sd_listen_fds_with_names(3).

@@ -63,7 +63,11 @@ pub(crate) fn pod_manifest(
         manifest["volumes"] = volumes.collect::<Result<Vec<_>>>()?.into();
     }
     let users = settings.users.map(|users| (USERS, users.name().to_owned()));
-    let annotations: Vec<_> = users.into_iter().chain(settings.network.annotations()).collect();
+    let annotations: Vec<_> = users
+        .into_iter()
+        .chain(settings.network.annotations())
+        .chain(settings.metadata.annotation())
+        .collect();
     if !annotations.is_empty() {
         let all = annotations.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
         manifest["annotations"] = all.collect();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use pod::HostName;
 use pod::exec::Word;
 use pod::isolators::{CapabilitySet, Capacity, Quantity};
-use pod::manifest::{Restart, Users, Volume};
+use pod::manifest::{Metadata, Restart, Users, Volume};
 use pod::name::{EnvName, VolumeName};
 use pod::network::{Published, Settings};
 use pod::path::AbsolutePath;
@@ -31,6 +31,8 @@ pub struct PodSettings {
     pub labels: BTreeMap<String, String>,
     /// What is said about its network.
     pub network: Settings,
+    /// Whether it has a metadata service.
+    pub metadata: Metadata,
     /// Its published ports.
     pub published: Vec<Published>,
 }

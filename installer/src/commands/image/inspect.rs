@@ -43,7 +43,7 @@ fn describe(data_dir: &DataDir, references: &References, image: &str) -> Result<
     let (info, root) = (tree.info(), tree.in_root(".")?);
     let named = Names::read(data_dir)?.of(tree.id()).cloned().unwrap_or_default();
     Ok(json!({
-        "id": info.id, "name": info.name, "names": named.names, "digests": named.digests,
+        "id": info.id, "sha512": info.sha512, "name": info.name, "names": named.names, "digests": named.digests,
         "size": info.size, "objects": info.objects, "imported": info.imported, "source": info.source,
         "pods": references.to(tree.id()), "blobs": named.blobs,
         "config": document(&root, image::oci::CONFIG, image::oci::DOCUMENT_MAX)?,

@@ -11,6 +11,7 @@ mod controls;
 mod pod_0_1;
 mod pod_0_8;
 mod subject;
+mod validator;
 
 use gate::root_test;
 use testing::users;
@@ -45,6 +46,45 @@ fn every_check_of_0_1_can_fail() {
         return;
     }
     controls::of_0_1();
+}
+
+#[root_test]
+fn pods_of_both_versions_pass_what_stands_in_for_the_specifications_validator() {
+    if !users::are_own("pods_of_both_versions_pass_what_stands_in_for_the_specifications_validator") {
+        return;
+    }
+    for layout in ["overlay", "copy"] {
+        for new in [validator::of_0_8, validator::of_0_1] {
+            let mut subject = new();
+            subject.arguments.extend(["--layout".to_owned(), layout.to_owned()]);
+            subject.passes();
+        }
+    }
+}
+
+#[root_test]
+fn every_check_of_the_validator_can_fail() {
+    if !users::are_own("every_check_of_the_validator_can_fail") {
+        return;
+    }
+    controls::of_validator();
+    controls::of_attacker();
+}
+
+#[root_test]
+fn an_app_can_neither_keep_the_metadata_service_from_others_nor_look_into_it() {
+    for users in ["own", "shared", "host"] {
+        validator::attacker(users).passes();
+    }
+}
+
+#[root_test]
+fn the_metadata_service_answers_in_each_network() {
+    for network in ["none", "host"] {
+        let mut subject = validator::of_0_8();
+        validator::give_network(&mut subject, network);
+        subject.passes();
+    }
 }
 
 #[root_test]

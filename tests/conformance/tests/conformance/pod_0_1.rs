@@ -4,10 +4,12 @@
 use serde_json::{Value, json};
 use testing::users;
 
-use crate::pod_0_8::{WORDS, contents, devices, localtime};
+use crate::pod_0_8::{WITH_TOKEN, WORDS, contents, devices, localtime};
 use crate::subject::{Subject, exec, handler_sees, rootfs};
 
 const PATH: &str = "/only/here:/bin";
+/// The address of the metadata service.
+const CONVENTIONAL: &str = "http://169.254.169.255";
 
 pub(crate) fn subject() -> Subject {
     let mut subject = subject_with_own_users();
@@ -15,6 +17,7 @@ pub(crate) fn subject() -> Subject {
         // An option makes it a pod of 0.8, in which of a user's variables an app has HOME alone.
         for role in ["main", "pre-start", "post-stop", "sidekick"] {
             if let Some(environment) = subject.expectations[role]["environment"].as_object_mut() {
+                environment.insert("AC_METADATA_URL".into(), WITH_TOKEN.into());
                 environment.retain(|name, value| {
                     !["USER", "LOGNAME"].contains(&name.as_str()) && (name != "SHELL" || value == "/own")
                 });
@@ -89,7 +92,7 @@ fn sidekick_app() -> Value {
 }
 
 fn main_environment() -> Value {
-    json!({"PATH": PATH, "AC_APP_NAME": "main", "container": "gantry", "A.b": "x\ty",
+    json!({"PATH": PATH, "AC_APP_NAME": "main", "AC_METADATA_URL": CONVENTIONAL, "container": "gantry", "A.b": "x\ty",
            "USER": "app", "LOGNAME": "app", "HOME": "/home/app", "SHELL": "/own"})
 }
 
@@ -142,7 +145,7 @@ fn sidekick_sees() -> Value {
         "user": 0,
         "group": 1234,
         "environment": {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                        "AC_APP_NAME": "sidekick", "container": "gantry",
+                        "AC_APP_NAME": "sidekick", "AC_METADATA_URL": CONVENTIONAL, "container": "gantry",
                         "USER": "root", "LOGNAME": "root", "HOME": "/root", "SHELL": "/bin/sh"},
         "read_only": ["/config", "/readable"],
         "writable": ["/", "/data"],

@@ -12,6 +12,8 @@ use crate::subject::{Subject, exec, handler_sees, rootfs};
 
 pub(crate) const WORDS: [&str; 4] = ["a b", "%n $HOME ${X} ; \\ \" ' é\n", "", "\rExecStartPre=/x"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What stands for the address of a metadata service that asks for a token.
+pub(crate) const WITH_TOKEN: &str = "http://127.0.0.1:PORT/TOKEN";
 const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
@@ -143,7 +145,8 @@ fn sidekick_app() -> Value {
 }
 
 fn main_environment() -> Value {
-    json!({"PATH": PATH, "AC_APP_NAME": "main", "container": "gantry", "A.b-c": " x\n%n \\", "B": "2"})
+    json!({"PATH": PATH, "AC_APP_NAME": "main", "AC_METADATA_URL": WITH_TOKEN, "container": "gantry",
+           "A.b-c": " x\n%n \\", "B": "2"})
 }
 
 fn main_sees() -> Value {
@@ -214,7 +217,7 @@ fn sidekick_sees() -> Value {
         "announce": ["/data/sidekick-runs", "/dev/shm/of-sidekick"],
         "wait_for": ["/data/main-has-looked"],
         "arguments": ["sidekick"],
-        "environment": {"PATH": PATH, "AC_APP_NAME": "sidekick", "container": "gantry"},
+        "environment": {"PATH": PATH, "AC_APP_NAME": "sidekick", "AC_METADATA_URL": WITH_TOKEN, "container": "gantry"},
         "user": 0,
         "group": 0,
         "groups": [],

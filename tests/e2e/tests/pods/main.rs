@@ -8,6 +8,7 @@ mod exact;
 mod hostile_manifests;
 mod limits;
 mod living;
+mod metadata;
 mod mount_namespaces;
 mod names;
 mod network;

@@ -3,6 +3,7 @@
 
 mod of_0_1;
 mod of_0_8;
+mod of_validator;
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use testing::rootfs::Node;
 
 use crate::subject::{Ground, Subject};
-use crate::{pod_0_1, pod_0_8};
+use crate::{pod_0_1, pod_0_8, validator};
 
 /// The roles and the check that must fail there, and the change.
 type Control = (&'static [&'static str], &'static str, fn(&mut Subject));
@@ -33,6 +34,22 @@ pub(crate) fn of_0_1() {
         let mut subject = pod_0_1::subject();
         change(&mut subject);
         fails(&ground, subject, roles, "environment", found);
+    }
+}
+
+pub(crate) fn of_validator() {
+    let ground = Ground::new();
+    let with = |controls: &[Control]| [of_validator::OF_BOTH, controls].concat();
+    run(&ground, validator::of_0_8, &with(of_validator::OF_0_8));
+    run(&ground, validator::of_0_1, &with(of_validator::OF_0_1));
+}
+
+pub(crate) fn of_attacker() {
+    let ground = Ground::new();
+    for (roles, check, change) in of_validator::OF_ATTACKER {
+        let mut subject = validator::attacker("shared");
+        change(&mut subject);
+        fails(&ground, subject, roles, check, "");
     }
 }
 
@@ -71,11 +88,11 @@ fn run(ground: &Ground, new: fn() -> Subject, controls: &[Control]) {
 
 /// Checks that the check fails in these roles with `found` in its line, and that the pod fails with it.
 fn fails(ground: &Ground, mut subject: Subject, roles: &[&str], check: &str, found: &str) {
-    // Handlers that are not concerned check only the log: a pre-start handler that fails would keep its app from
-    // running.
+    // Handlers that are not concerned check only the log, and leave what others look for: a pre-start handler that fails
+    // would keep its app from running.
     for handler in HANDLERS.iter().filter(|handler| !roles.contains(handler)) {
         let checks = subject.expectations[handler].as_object_mut().unwrap();
-        checks.retain(|check, _| check.starts_with("log"));
+        checks.retain(|check, _| check.starts_with("log") || check == "make");
     }
     let said = subject.run(ground);
     for role in roles {

@@ -20,7 +20,7 @@ use pod::user::Person;
 use pod::{Accounts, Pod, layout};
 use stage1_init::host::{Controllers, Host};
 use stage1_init::plan::{Options, Plan, plan};
-use stage1_init::{Loaded, Store, Tree};
+use stage1_init::{Documents, Loaded, Store, Tree};
 use testing::chance::seed;
 
 use generate::Meant;
@@ -58,7 +58,15 @@ fn plan_of(meant: &Meant) -> Plan {
     let trees = trees.collect();
     let (credentials, store) = (credentials.collect(), Store::default());
     plan(
-        &Loaded { pod, credentials, stage1: None, trees, hosts: BTreeMap::new(), store },
+        &Loaded {
+            pod,
+            credentials,
+            stage1: None,
+            trees,
+            hosts: BTreeMap::new(),
+            documents: Documents::default(),
+            store,
+        },
         &host,
         &Options::default(),
     )
