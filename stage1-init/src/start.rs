@@ -165,7 +165,7 @@ fn enter(
 ) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
-    private_root::enter(plan, store).at(Step::Namespace)?;
+    let bare = private_root::enter(plan, store).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
     if plan.has_metadata {
         let mut key = [0; KEY];
@@ -173,7 +173,7 @@ fn enter(
         OURS.keep_key(&key, root).context("cannot keep the pod's key").at(Step::Namespace)?;
     }
     let asked = Asked::listen(root).at(Step::Namespace)?;
-    let question = Question { asked, network: Some(network), debug: options.debug };
+    let question = Question { asked, bare, network: Some(network), debug: options.debug };
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 

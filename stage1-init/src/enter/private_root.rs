@@ -21,12 +21,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 
 use anyhow::{Context, Result};
 use pod::layout;
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_move, unmount};
 use rustix::process::{chdir, chroot, fchdir};
@@ -48,7 +49,7 @@ use crate::load::store::Store;
 use crate::names;
 use crate::plan::{Plan, Root};
 
-/// The directories of the private root that something is mounted on.
+/// The directories of the private root that something is mounted on: stage1, /dev, /proc and /sys.
 const MOUNT_POINTS: [&str; 4] = ["/pod", "/dev", "/proc", "/sys"];
 
 /// The mounts that go into the private root, not attached yet.
@@ -80,36 +81,39 @@ impl AllUsers {
     }
 }
 
-/// Takes the private root's mounts away from the pod: from every mount namespace but this process's, which is nspawn's.
-///
-/// nspawn 252 moves the pod's root over the private one, so that it stays below in the pod's mount namespace, with the
-/// host's devices and an unmasked /proc. All mounts there are locked, since they come from another user namespace
-/// (mount_namespaces(7), "Restrictions on mount namespaces"). But the kernel detaches what is mounted on a directory
-/// that is removed, in every mount namespace (rmdir(2) fails only where the directory is a mount point in the caller's).
-/// So this process removes the directories from another namespace, and mounts copies again in its own.
-///
-/// To be called once nspawn has booted the pod, and before an app is started.
-pub(crate) fn keep_alone() -> Result<()> {
-    let copy = |path| clone_tree(path, Submounts::Yes).with_context(|| format!("cannot copy {path}"));
-    let copies = MOUNT_POINTS.iter().map(|path| copy(path)).collect::<Result<Vec<_>>>()?;
-    let own = File::open("/proc/self/ns/mnt").context("cannot open its mount namespace")?;
-    namespace(namespaces::unshare_mounts(), "mount", "user.max_mnt_namespaces")?;
-    MOUNT_POINTS.iter().try_for_each(|path| {
-        let removed = unmount(*path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-            .map_err(io::Error::from)
-            .and_then(|()| fs::remove_dir(path))
-            .and_then(|()| fs::create_dir(path));
-        removed.with_context(|| format!("cannot take {path} away from the pod"))
-    })?;
-    namespaces::enter_mounts(own).context("cannot enter its mount namespace again")?;
-    MOUNT_POINTS.iter().zip(copies).try_for_each(|(path, copy)| {
-        attach(copy, File::open(path)?).with_context(|| format!("cannot mount {path} again"))
-    })
+/// The mount namespace in which the private root is, and nothing is mounted in it.
+#[derive(Debug)]
+pub(crate) struct Bare(OwnedFd);
+
+impl Bare {
+    /// Takes the private root's mounts away from the pod: from every mount namespace but this process's, which is nspawn's.
+    ///
+    /// nspawn 252 moves the pod's root over the private one, so that it stays below in the pod's mount namespace, with the
+    /// host's devices and an unmasked /proc. All mounts there are locked, since they come from another user namespace
+    /// (mount_namespaces(7), "Restrictions on mount namespaces"). But the kernel detaches what is mounted on a directory
+    /// that is removed, in every mount namespace (rmdir(2) fails only where the directory is a mount point in the caller's).
+    /// So this process removes the directories from the namespace in which they are none, and mounts copies again in its own.
+    ///
+    /// To be called once nspawn has booted the pod, and before an app is started.
+    pub(crate) fn keep_alone(&self) -> Result<()> {
+        let copy = |path| clone_tree(path, Submounts::Yes).with_context(|| format!("cannot copy {path}"));
+        let copies = MOUNT_POINTS.iter().map(|path| copy(path)).collect::<Result<Vec<_>>>()?;
+        let own = File::open("/proc/self/ns/mnt").context("cannot open its mount namespace")?;
+        namespaces::enter_mounts(&self.0).context("cannot enter the bare mount namespace")?;
+        MOUNT_POINTS.iter().try_for_each(|path| {
+            let removed = fs::remove_dir(path).and_then(|()| fs::create_dir(path));
+            removed.with_context(|| format!("cannot take {path} away from the pod"))
+        })?;
+        namespaces::enter_mounts(own).context("cannot enter its mount namespace again")?;
+        MOUNT_POINTS.iter().zip(copies).try_for_each(|(path, copy)| {
+            attach(copy, File::open(path)?).with_context(|| format!("cannot mount {path} again"))
+        })
+    }
 }
 
 /// Moves this process from the pod directory into a private root that holds the pod.
-pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
-    namespace(namespaces::unshare_mounts(), "mount", "user.max_mnt_namespaces")?;
+pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<Bare> {
+    unshare()?;
     make_all_private().context("cannot make the mounts private")?;
     // Taken while the host's tree is still there.
     let trees = take(plan, store)?;
@@ -118,12 +122,14 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
         .context("cannot make a tmpfs")?;
     attach(&root, File::open(".")?).context("cannot mount a tmpfs")?;
     fchdir(&root)?;
-    fill(
-        &trees,
-        &outcome::make(plan.statuses.iter().map(|(app, _)| app), trees.users.pod.root())
-            .context("cannot make a place for the pod's outcome")?,
-    )?;
-    switch_root().context("cannot enter the private root")?;
+    make_places()?;
+    let outcome = outcome::make(plan.statuses.iter().map(|(app, _)| app), trees.users.pod.root())
+        .context("cannot make a place for the pod's outcome")?;
+    let proc = create_kernel("proc")?;
+    switch_root(&proc).context("cannot enter the private root")?;
+    let bare = Bare(open_in(&proc, "self/ns/mnt").context("cannot open its mount namespace")?);
+    unshare()?;
+    fill(&trees, &proc, &outcome)?;
     plan.roots.iter().zip(&trees.apps).try_for_each(|(app, taken)| {
         let users = trees.users.of_app(app);
         users
@@ -132,7 +138,17 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<()> {
     })?;
     // The apps' statuses, roots and volumes are mounts of their own, so they are not affected.
     set_attributes(File::open(names::POD)?, MountAttrFlags::MOUNT_ATTR_RDONLY, Depth::One)
-        .context("cannot make stage1 read-only")
+        .context("cannot make stage1 read-only")?;
+    Ok(bare)
+}
+
+/// Gives this process a mount namespace of its own.
+fn unshare() -> Result<()> {
+    namespace(namespaces::unshare_mounts(), "mount", "user.max_mnt_namespaces")
+}
+
+fn open_in(proc: &OwnedFd, path: &str) -> Result<OwnedFd> {
+    Ok(openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Takes the trees, through descriptors that are opened in this mount namespace.
@@ -183,30 +199,30 @@ fn status(stage1: &InRoot) -> Result<OwnedFd> {
     Ok(status)
 }
 
-/// Makes the current directory a root with the pod in it.
-fn fill(trees: &Trees, outcome: &OwnedFd) -> Result<()> {
-    for (name, tree) in [
-        ("pod", &trees.stage1),
-        ("dev", &trees.devices),
-        ("proc", &create_kernel("proc")?),
-        ("sys", &create_kernel("sysfs")?),
-    ] {
-        fs::create_dir(name)?;
-        attach(tree.as_fd(), File::open(name)?).with_context(|| format!("cannot mount {name}"))?;
+/// Makes what a root has, in the current directory, but for what is mounted there.
+fn make_places() -> Result<()> {
+    for place in MOUNT_POINTS.iter().chain(&["/run", "/tmp"]) {
+        fs::create_dir(place.trim_start_matches('/'))?;
+    }
+    for name in ["etc", "usr"] {
+        symlink(format!("pod/{name}"), name)?;
+    }
+    Ok(())
+}
+
+/// Mounts the pod in the root, and what nspawn needs.
+fn fill(trees: &Trees, proc: &OwnedFd, outcome: &OwnedFd) -> Result<()> {
+    for (place, tree) in
+        MOUNT_POINTS.iter().zip([&trees.stage1, &trees.devices, proc, &create_kernel("sysfs")?])
+    {
+        attach(tree, File::open(place)?).with_context(|| format!("cannot mount {place}"))?;
     }
     for (path, mount) in [(layout::STATUS, &trees.status), (layout::OUTCOME, outcome)] {
         let place = File::open(format!("pod/{path}"))?;
         attach(mount, place).with_context(|| format!("cannot mount stage1's {path}"))?;
     }
     // This process is in the cgroup namespace that `Cgroup` made.
-    attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")?;
-    for name in ["run", "tmp"] {
-        fs::create_dir(name)?;
-    }
-    for name in ["etc", "usr"] {
-        symlink(format!("pod/{name}"), name)?;
-    }
-    Ok(())
+    attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")
 }
 
 fn create_kernel(fs_type: &str) -> Result<OwnedFd> {
@@ -220,10 +236,12 @@ fn create_kernel(fs_type: &str) -> Result<OwnedFd> {
 ///
 /// If the host's root is the initial ramfs, it can't be pivoted away (pivot_root(2)). Then the new root is moved over
 /// it, and the mounts below the old root are detached.
-fn switch_root() -> Result<()> {
+fn switch_root(proc: &OwnedFd) -> Result<()> {
     if pivot()? == OldRoot::Stays {
         let old = File::open("/")?;
-        let table = fs::read("proc/self/mountinfo").context("cannot read the mount table")?;
+        let mut table = Vec::new();
+        let read = File::from(open_in(proc, "self/mountinfo")?).read_to_end(&mut table);
+        read.context("cannot read the mount table")?;
         mount_move(".", "/")?;
         chroot(".")?;
         fchdir(&old)?;

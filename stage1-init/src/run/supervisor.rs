@@ -33,7 +33,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 use sys::process::{ForkResult, exit_at_once};
 
 use crate::enter::cgroup::Cgroup;
-use crate::enter::private_root;
+use crate::enter::private_root::Bare;
 use crate::enter::stdio::Stdio;
 use crate::exchange::outcome::OURS;
 use crate::exchange::ready::{Asked, Heard};
@@ -71,6 +71,7 @@ pub(crate) struct Started {
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) asked: Asked,
+    pub(crate) bare: Bare,
     /// Until the question is answered.
     pub(crate) network: Option<Taken>,
     /// Whether nspawn copies the pod's console, so that the pod has not ended before nspawn has.
@@ -80,10 +81,10 @@ pub(crate) struct Question {
 impl Question {
     /// Hears what the pod says, and answers its question.
     fn hear(&mut self) -> Result<Heard> {
-        let Self { asked, network, debug } = self;
+        let Self { asked, bare, network, debug } = self;
         let mut is_prepared = false;
         let heard = asked.hear(|namespace| {
-            private_root::keep_alone()?;
+            bare.keep_alone()?;
             network.as_ref().context("the pod has asked before")?.prepare(&namespace)?;
             is_prepared = true;
             Ok(())
