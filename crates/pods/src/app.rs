@@ -16,6 +16,8 @@ use crate::stop::not_running;
 
 /// Where the pod's systemd is, in the pod's cgroup.
 const SYSTEMD: &str = "payload/init.scope";
+/// Where the process is that becomes the pod's systemd, in the pod's cgroup.
+const BOOT: &str = "payload";
 /// Where the services of the pod's systemd are.
 const SERVICES: &str = "payload/system.slice";
 
@@ -60,8 +62,20 @@ fn units(app: &AppName) -> [String; 2] {
 
 /// Opens the pod's systemd.
 pub(crate) fn systemd(cgroup: &Cgroup) -> Result<Option<Process>> {
-    for pid in cgroup.processes(SYSTEMD)? {
-        let is_there = |pid| cgroup.processes(SYSTEMD).is_ok_and(|now| now.contains(&pid));
+    any_in(cgroup, SYSTEMD)
+}
+
+/// Opens a process that has the pod's namespaces: its systemd, or what becomes that.
+pub(crate) fn in_pod(cgroup: &Cgroup) -> Result<Option<Process>> {
+    match any_in(cgroup, SYSTEMD)? {
+        None => any_in(cgroup, BOOT),
+        found => Ok(found),
+    }
+}
+
+fn any_in(cgroup: &Cgroup, path: &str) -> Result<Option<Process>> {
+    for pid in cgroup.processes(path)? {
+        let is_there = |pid| cgroup.processes(path).is_ok_and(|now| now.contains(&pid));
         if let Some(process) = Process::open(pid, is_there)? {
             return Ok(Some(process));
         }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::Result;
 use pod::id::PodId;
 
-use crate::app::systemd;
+use crate::app::in_pod;
 use crate::cgroup::Cgroup;
 use crate::process::Process;
 
@@ -33,22 +33,22 @@ pub(crate) fn forwards_v6() -> bool {
 /// If the pod's cgroup can't be reached.
 pub(crate) fn addresses(id: PodId, process: &Process) -> Result<Vec<IpAddr>> {
     let Some(cgroup) = Cgroup::of(id, process)? else { return Ok(Vec::new()) };
-    let Some(systemd) = systemd(&cgroup)? else { return Ok(Vec::new()) };
+    let Some(in_pod) = in_pod(&cgroup)? else { return Ok(Vec::new()) };
     let network = |of: i32| fs::read_link(format!("/proc/{of}/ns/net")).ok();
     // Before nspawn has made it, or without one, the network is the host's.
-    if network(systemd.id()) == network(process.id()) {
+    if network(in_pod.id()) == network(process.id()) {
         return Ok(Vec::new());
     }
     // An app that may configure the network decides how long these are.
     let read = |file: &str| {
         let mut text = String::new();
-        File::open(format!("/proc/{}/net/{file}", systemd.id()))?
+        File::open(format!("/proc/{}/net/{file}", in_pod.id()))?
             .take(LENGTH_MAX)
             .read_to_string(&mut text)?;
         std::io::Result::Ok(text)
     };
     let (v4, v6) = (read("fib_trie").unwrap_or_default(), read("if_inet6").unwrap_or_default());
-    if systemd.has_ended()? {
+    if in_pod.has_ended()? {
         return Ok(Vec::new());
     }
     let (v4, v6) = (of_v4(&v4).into_iter().take(SHOWN_MAX), of_v6(&v6).into_iter().take(SHOWN_MAX));
