@@ -6,6 +6,7 @@
 //! program is killed, is not executed; when [`run`] returns, none of the program's processes is left.
 
 mod calls;
+mod counts;
 mod event;
 mod fault;
 mod point;
@@ -19,6 +20,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::ptrace::{self, Options};
 use nix::unistd::Pid;
 
+pub use counts::Counts;
 pub use event::{Done, End, Event, Id};
 pub use fault::Fault;
 pub use point::{Point, Points};
@@ -36,6 +38,8 @@ pub struct Run {
     pub stderr: String,
     /// How many system calls it made, of any kind.
     pub calls: usize,
+    /// What it did that takes time.
+    pub counts: Counts,
     /// What it did, in order.
     pub events: Vec<Event>,
     /// The index in `events` of the first event that a fault replaced.
@@ -74,8 +78,8 @@ pub fn run(command: &Command, decide: impl FnMut(&Event) -> Option<Fault>) -> Re
     let mut tracer = Tracer::new(root, decide);
     tracer.trace()?;
     let (stdout, stderr) = (read(child.stdout.take())?, read(child.stderr.take())?);
-    let Tracer { code, calls, events, fault, .. } = tracer;
-    Ok(Run { code, stdout, stderr, calls, events, fault })
+    let Tracer { code, calls, counts, events, fault, .. } = tracer;
+    Ok(Run { code, stdout, stderr, calls, counts, events, fault })
 }
 
 /// Starts a shell that waits for a line and then becomes the program. The line is sent once the shell is traced.

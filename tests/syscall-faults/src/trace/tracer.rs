@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::calls::Rule;
+use super::counts::Counts;
 use super::event::{At, Done, End, Event};
 use super::fault::Fault;
 use super::registers::Registers;
@@ -26,6 +27,12 @@ use super::registers::Registers;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The event that wait(2) reports for a thread that has executed another program.
 const EXEC: i32 = ptrace::Event::PTRACE_EVENT_EXEC as i32;
+/// The events that are reported for a thread that makes another.
+const MAKES: [i32; 3] = [
+    ptrace::Event::PTRACE_EVENT_FORK as i32,
+    ptrace::Event::PTRACE_EVENT_VFORK as i32,
+    ptrace::Event::PTRACE_EVENT_CLONE as i32,
+];
 
 /// A call that a thread has entered and not left yet.
 struct Entered {
@@ -47,6 +54,7 @@ pub(super) struct Tracer<F> {
     clock: usize,
     points: usize,
     pub(super) calls: usize,
+    pub(super) counts: Counts,
     pub(super) events: Vec<Event>,
     pub(super) fault: Option<usize>,
     killed: bool,
@@ -64,6 +72,7 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
             clock: 0,
             points: 0,
             calls: 0,
+            counts: Counts::default(),
             events,
             fault: None,
             killed: false,
@@ -126,7 +135,11 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
                 self.set(thread, Some(Entered { event: None, registers, error: None }));
                 ptrace::syscall(thread, None)
             }
-            WaitStatus::PtraceEvent(thread, ..) => {
+            WaitStatus::PtraceEvent(thread, _, event) => {
+                if MAKES.contains(&event) {
+                    let new = ptrace::getevent(thread)?;
+                    self.counts.made(Pid::from_raw(i32::try_from(new).map_err(|_| Errno::ERANGE)?));
+                }
                 self.threads().entry(thread).or_default();
                 if self.killed {
                     return kill(thread, Signal::SIGKILL);
@@ -190,8 +203,11 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
             registers.set_result(-i64::from(error as i32));
             registers.write(thread)?;
         }
-        let Some((index, rule)) = &entered.event else { return Ok(()) };
         let result = registers.result();
+        if result >= 0 {
+            self.counts.called(thread, &entered.registers);
+        }
+        let Some((index, rule)) = &entered.event else { return Ok(()) };
         let at = At { thread, registers: &registers };
         let done = if result < 0 { Done::Other } else { at.done(rule, &entered.registers) };
         self.events[*index].end = Some(End { at: self.clock, result, done });
