@@ -6,6 +6,8 @@
 
 use tar::Header;
 
+use pod::text::escape_bytes;
+
 use crate::entry::DeviceKind;
 use crate::error::{Error, Result, ensure, refuse};
 
@@ -93,6 +95,15 @@ fn octal(field: &[u8]) -> Result<i64> {
         pod::text::escape_bytes(field)
     );
     Ok(digits.iter().fold(0, |value, digit| value * 8 + i64::from(digit - b'0')))
+}
+
+/// Parses a number in decimal digits, as texts in archives have it.
+pub(super) fn decimal(value: &[u8]) -> Result<u64> {
+    let digits =
+        std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+        Error::Refused(format!("{}: expected a number in decimal digits", escape_bytes(value)))
+    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use pod::text::escape_bytes;
 use tar::EntryType;
 
 use super::acl;
-use super::header::usable_id;
+use super::header::{decimal, usable_id};
 use super::sparse;
 use crate::entry::{Skipped, Timestamp, Xattr};
 use crate::error::{Error, Result, Within as _, ensure, refuse};
@@ -255,14 +255,6 @@ fn base64_decoded(text: &[u8]) -> Result<Vec<u8>> {
     }
     ensure!(count < 6 && bits == 0, "{}: expected base64", escape_bytes(text));
     Ok(decoded)
-}
-
-pub(super) fn decimal(value: &[u8]) -> Result<u64> {
-    let digits =
-        std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        Error::Refused(format!("{}: expected a number in decimal digits", escape_bytes(value)))
-    })
 }
 
 /// Parses seconds with or without a sign and a fraction, of which nine digits count.

@@ -16,8 +16,7 @@ use std::collections::VecDeque;
 use pod::text::escape_bytes;
 use tar::GnuSparseHeader;
 
-use super::header;
-use super::pax::decimal;
+use super::header::{self, decimal};
 use crate::error::{Error, Result, ensure, refuse};
 use crate::limits::Exceeded;
 

@@ -10,13 +10,18 @@ use std::os::fd::OwnedFd;
 use pod::path::RelativePath;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 
-use super::layers::{Links, join};
+use super::links::Links;
 use crate::fault::{Result, Within as _, check, ensure, refuse};
 use crate::record::{self, Object, ObjectKind, Writer};
 use archive::{DeviceKind, Metadata};
 use sys::Interrupt;
 
 const BUFFER: usize = 256 << 10;
+
+/// Returns the path of `name` in the directory `parent`.
+pub(super) fn join(parent: &RelativePath, name: &[u8]) -> Result<RelativePath> {
+    Ok(RelativePath::from_bytes(&[parent.as_bytes(), name].join(&b'/'))?)
+}
 
 /// A record being written from the objects that are there.
 pub(super) struct Listing<W> {

@@ -9,6 +9,7 @@ mod archive_file;
 mod content;
 mod directories;
 pub mod layers;
+mod links;
 mod listing;
 pub mod metadata;
 mod refusal;

@@ -11,8 +11,9 @@ use rustix::fs::{AtFlags, Dir, OFlags, unlinkat};
 use rustix::io::Errno;
 
 use super::super::open_directory;
-use super::resolve::{self, join};
+use super::resolve;
 use super::tree::Tree;
+use crate::extract::listing::join;
 use crate::fault::{Result, Within as _, check};
 use archive::layer::{Hides, Whiteouts};
 use sys::Interrupt;

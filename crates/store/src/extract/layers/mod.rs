@@ -17,7 +17,6 @@
 mod finish;
 mod hide;
 mod layer;
-mod links;
 mod resolve;
 mod scan;
 #[cfg(test)]
@@ -42,8 +41,6 @@ use pod::blob::BlobDigest;
 use tree::Tree;
 
 pub use layer::{Frame, FrameFile, Layer};
-pub(super) use links::Links;
-pub(super) use resolve::join;
 pub use trees::{Paths, Source, stack};
 
 impl Unpacker {

@@ -13,6 +13,7 @@ use rustix::fs::{FileType, OFlags, fstat, readlinkat};
 use rustix::io::Errno;
 
 use super::super::directories::Directories;
+use crate::extract::listing::join;
 use crate::fault::{Result, Within as _, refuse};
 use sys::open_beneath;
 
@@ -86,11 +87,6 @@ pub(super) fn existing(
         Found::Directory(path) => Some(path),
         Found::Missing(_) | Found::Blocked(_) => None,
     })
-}
-
-/// Returns the path of `name` in the directory `parent`.
-pub(in crate::extract) fn join(parent: &RelativePath, name: &[u8]) -> Result<RelativePath> {
-    Ok(RelativePath::from_bytes(&[parent.as_bytes(), name].join(&b'/'))?)
 }
 
 /// Returns the directories that are missing from `first` in `at` on; `None` if `..` leads back above `first`.

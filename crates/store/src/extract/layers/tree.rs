@@ -21,7 +21,8 @@ use super::super::directories::Directories;
 use super::super::metadata::{self, Modes};
 use super::super::open_directory;
 use super::super::write_back::WriteBack;
-use super::resolve::{self, Found, join};
+use super::resolve::{self, Found};
+use crate::extract::listing::join;
 use crate::fault::{OrFault as _, Result, Within as _, refuse};
 use archive::{DeviceKind, Entry, EntryKind, Input, Metadata, Reader};
 

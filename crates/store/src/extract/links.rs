@@ -14,7 +14,7 @@ const OVERHEAD: usize = 120;
 
 /// The first names of objects that have more names to come.
 #[derive(Debug)]
-pub(in crate::extract) struct Links {
+pub(super) struct Links {
     /// By device and inode, and how many names are to come.
     first: BTreeMap<(u64, u64), (RelativePath, u64)>,
     /// Bytes of memory that may still be used.
@@ -23,7 +23,7 @@ pub(in crate::extract) struct Links {
 
 impl Links {
     /// Starts with none. At most `memory` bytes are kept.
-    pub(in crate::extract) fn new(memory: usize) -> Self {
+    pub(super) fn new(memory: usize) -> Self {
         Self { first: BTreeMap::new(), budget: memory }
     }
 
@@ -31,11 +31,7 @@ impl Links {
     ///
     /// # Errors
     /// If that takes too much memory.
-    pub(in crate::extract) fn first_name(
-        &mut self,
-        path: &RelativePath,
-        stat: &Stat,
-    ) -> Result<Option<RelativePath>> {
+    pub(super) fn first_name(&mut self, path: &RelativePath, stat: &Stat) -> Result<Option<RelativePath>> {
         if stat.st_nlink < 2 {
             return Ok(None);
         }
