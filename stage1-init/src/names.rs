@@ -75,6 +75,11 @@ pub(crate) const METADATA_PATH: &str = "/usr/lib/gantry/metadata";
 
 /// The status writer's first word: the status is that of the app.
 pub(crate) const OF_APP: &str = "app";
+/// What the status writer's last words begin with: the number of the signal that asks the app to stop, if it is not
+/// SIGTERM's, and the codes that are good ends, with commas between them.
+pub(crate) const STOPPED_BY: &str = "stop=";
+pub(crate) const GOOD_CODES: &str = "good=";
+
 /// The status is that of an app that is started again: only its end when the pod stops counts for the pod.
 pub(crate) const OF_RESTARTED_APP: &str = "restarted-app";
 /// The status is that of the app's pre-start handler. If the handler failed, it is the app's status as well.

@@ -91,6 +91,8 @@ pub struct App {
     pub isolators: Isolators,
     /// When it is started again.
     pub restart: Restart,
+    /// The exit codes beside 0 that are a good end.
+    pub success_codes: Vec<u8>,
     /// The signal that stops it; `None` means SIGTERM.
     pub stop_signal: Option<Signal>,
     /// How long it has to end after that signal, in seconds; `None` means the default.

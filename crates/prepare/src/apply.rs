@@ -13,6 +13,7 @@ use pod::digest::Sha256;
 use pod::id::{ImageId, TreeId};
 use pod::layout as files;
 use pod::text::escape;
+use rustix::fs::StatVfsMountFlags;
 
 use crate::assemble::{self, Image};
 use crate::copied;
@@ -63,6 +64,7 @@ fn in_data_dir(
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
+    check_executes(data_dir)?;
     Staging::sweep_or_warn(data_dir).about(about)?;
     let Inputs { stage1, images, layout, limits, manifest, entry, stage1_init, .. } = inputs;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
@@ -89,6 +91,17 @@ fn in_data_dir(
     let prepared = publish(data_dir, &staging, (pod, &manifest), laid, &entry, announce)?;
     added.keep();
     Ok(prepared)
+}
+
+/// Checks that programs can be executed where pods are: stage1's are.
+fn check_executes(data_dir: &DataDir) -> Result<()> {
+    let flags = rustix::fs::statvfs(data_dir.path())?.f_flag;
+    ensure!(
+        !flags.contains(StatVfsMountFlags::NOEXEC),
+        "directory {} is mounted noexec: expected one that programs can be executed in, or another with --dir",
+        escape(&data_dir.path().to_string_lossy())
+    );
+    Ok(())
 }
 
 /// Adds the images that the pod's manifest names and nobody has given: they are in the store, if they are anywhere.

@@ -135,15 +135,17 @@ fn clean(path: &[u8]) -> Result<PathBuf> {
     Ok(clean)
 }
 
-/// Passes the decoded member called `NAME` or `NAME.*` to `read`.
+/// Passes the decoded member called `NAME`, or `NAME` and how it is compressed, to `read`. The package is laid out as dpkg
+/// takes it.
 fn member<T>(
     path: &Path,
     name: &str,
     read: impl FnOnce(Box<dyn Read + Send + '_>) -> Result<T>,
 ) -> Result<T> {
+    Members::check(path)?;
     let mut members = Members::open(path)?;
     while let Some((found, stream)) = members.advance()? {
-        if found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
+        if members::is_tar(&found, name) {
             let (_, stream) =
                 archive::decode::decode(stream, archive::GENEROUS_MEMORY).context(found.clone())?;
             return read(Box::new(stream)).context(found);

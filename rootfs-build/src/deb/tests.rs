@@ -92,7 +92,7 @@ fn what_is_no_package_is_an_error_that_names_the_file() {
         ("no control", deb(&[binary(), ("data.tar", tar(&[]))]), "it has no control.tar"),
         ("no control file", deb(&[binary(), ("control.tar", tar(&[("x", b"")]))]), "no control file"),
         ("no data", deb(&[binary(), control()]), "it has no data.tar"),
-        ("unknown compression", deb(&[binary(), control(), ("data.tar.br", vec![1; 600])]), "not an archive"),
+        ("unknown compression", deb(&[binary(), control(), ("data.tar.br", vec![1; 600])]), "data.tar.br"),
         ("leads out", good(&[("../x", b"")]), "leads out of the tree"),
         ("damaged xz", damaged, "data.tar.xz"),
         ("cut", whole[..whole.len() - 40].to_vec(), "data.tar.xz"),
@@ -116,4 +116,35 @@ fn no_cut_and_no_flipped_byte_panics() {
     for length in (0..whole.len()).step_by(13) {
         read(&whole[..length]).unwrap_err();
     }
+}
+
+/// Field case 30: two readers of one package must not see different files in it.
+#[test]
+fn what_dpkg_refuses_is_refused() {
+    let binary = || ("debian-binary", b"2.0\n".to_vec());
+    let control = || ("control.tar", tar(&[("./control", CONTROL.as_bytes())]));
+    let data = || ("data.tar.xz", xz(&tar(&[("a", b"1")])));
+    let good = || deb(&[binary(), control(), data()]);
+    assert_eq!(read(&good()).unwrap().1.len(), 1);
+    let mut size = good();
+    // The first header's size, in ten characters.
+    size[8 + 48..8 + 58].copy_from_slice(b"+4        ");
+    for (bytes, why) in [
+        (deb(&[binary(), control(), data(), data()]), "after data.tar"),
+        (deb(&[binary(), control(), control(), data()]), "no data.tar before"),
+        (deb(&[binary(), data(), control()]), "no control.tar before"),
+        (deb(&[binary(), control(), ("data.tar.exe", data().1)]), "data.tar.exe"),
+        (deb(&[binary(), control(), ("data.tarx", data().1)]), "data.tarx"),
+        (size, "member size"),
+        ([good(), b"x".to_vec()].concat(), "header"),
+        ([good(), vec![0; 100]].concat(), "header"),
+        (good()[..good().len() - 2].to_vec(), "by its members"),
+    ] {
+        let error = format!("{:#}", read(&bytes).unwrap_err());
+        assert!(error.contains(why), "{why}: {error}");
+    }
+    // What is signed has one more member.
+    let signed =
+        deb(&[binary(), ("_early", vec![1]), control(), data(), ("_gpgorigin", b"signature".to_vec())]);
+    assert_eq!(read(&signed).unwrap().1.len(), 1);
 }

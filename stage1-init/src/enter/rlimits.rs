@@ -47,7 +47,11 @@ fn limits(threads: u64) -> [(Resource, Pair); 16] {
 /// Sets this process's limits.
 pub(crate) fn set() -> Result<()> {
     let path = "/proc/sys/kernel/threads-max";
-    let threads = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let threads = fs::read_to_string(path).with_context(|| {
+        let has_sys = fs::exists("/proc/sys").unwrap_or(true);
+        let why = if has_sys { "" } else { ": /proc has no sys; expected one without the option subset=pid" };
+        format!("cannot read {path}{why}")
+    })?;
     let threads = threads.trim().parse().with_context(|| format!("{path} is not a number"))?;
     for (resource, (current, maximum)) in limits(threads) {
         let wanted = Rlimit { current, maximum };

@@ -111,7 +111,7 @@ pub(crate) fn mount(
         // Launchers mount there, and follow no link.
         InRoot::below(tree, at.trim_start_matches('/')).with_context(|| format!("cannot open {at}"))?;
         if at == DEV {
-            devices::mount(&place, users).context(at)?;
+            devices::mount(&place, users, volumes).context(at)?;
         }
     }
     tmp(&app, root.tmp, users).context("/tmp")?;
@@ -153,9 +153,8 @@ fn supply(app: &InRoot, file: &Supplied, source: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-/// Tells whether there is a placeholder at `path`, or a file that says nothing. If there is nothing, a placeholder is made.
-///
-/// A link to nothing is a file of the image's, so it is kept.
+/// Tells whether there is a placeholder at `path`, or a file that says nothing. If there is nothing, a placeholder is made,
+/// also where a link leads to nothing, as the resolv.conf of a distribution that runs a resolver of its own.
 fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
     match app.read_file(path.as_path(), NAMES_MAX) {
         Ok(content) => return Ok(content == PLACEHOLDER || says_nothing(&content)),
@@ -171,9 +170,18 @@ fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
             File::from(file).write_all(PLACEHOLDER)?;
             Ok(true)
         }
-        Err(error) if error.errno == Errno::EXIST => Ok(false),
+        // Where the link can't lead to a file, it stays what it is.
+        Err(error) if error.errno == Errno::EXIST => Ok(make_behind(app, path).is_ok()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes a placeholder where a link at `path` leads to, which is nothing so far.
+fn make_behind(app: &InRoot, path: &RelativePath) -> Result<()> {
+    let place = app.resolve(&format!("/{}", path.as_path().display()).parse()?)?.path;
+    app.make_file(&RelativePath::from_bytes(place.strip_prefix(b"/").unwrap_or(&place))?)?;
+    let made = app.open_as(path, OFlags::WRONLY, Mode::empty())?;
+    Ok(File::from(made).write_all(PLACEHOLDER)?)
 }
 
 /// Opens a directory of the app's, making it if it is missing. `prepare` has checked that this is possible.

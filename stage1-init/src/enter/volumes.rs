@@ -30,6 +30,14 @@ pub(crate) struct Volume {
     target: AbsolutePath,
 }
 
+impl Volume {
+    /// Returns the volume's place in /dev, if it has one there, and whether it is a directory.
+    pub(crate) fn in_dev(&self) -> Result<Option<(RelativePath, bool)>> {
+        let Some(below) = self.target.as_str().strip_prefix("/dev/") else { return Ok(None) };
+        Ok(Some((RelativePath::from_bytes(below.as_bytes())?, is_directory(&self.tree)?)))
+    }
+}
+
 /// Opens an app's volumes; the current directory must be the pod directory.
 pub(crate) fn open(mounts: &[Mount], users: &Users, shelf: &Shelf) -> Result<Vec<Volume>> {
     let one =

@@ -33,12 +33,15 @@ use crate::exchange::stdio_message::{receive, withdraw};
 use crate::exchange::{ready, statuses};
 use crate::failure::{Step, report};
 use crate::names::{
-    BEFORE_APP, FAILED, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, TERMINATED, TO_TELL, WELL, begun,
-    ended_well,
+    BEFORE_APP, FAILED, GOOD_CODES, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, STOPPED_BY,
+    TERMINATED, TO_TELL, WELL, begun, ended_well,
 };
 
 /// The status of a process that a signal ended is this plus the signal's number.
 const SIGNALLED: u8 = 128;
+
+/// SIGTERM.
+const TERM: u8 = 15;
 
 /// The status of an app that systemd could not start; not a code of the app's.
 const NOT_STARTED: u8 = 254;
@@ -56,7 +59,8 @@ const ASKED_TO_END: End = End { code: statuses::ASKED_TO_END, failed: false };
 /// Writes the status of an app. Fails if the app failed, so that its service fails too.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let recorded = (|| {
-        let [of, name] = args else { bail!("expected what ended and an app's name") };
+        let [of, name, more @ ..] = args else { bail!("expected what ended and an app's name") };
+        let good = Good::of(more)?;
         let name = app_name(name)?;
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         if of == BEFORE_APP {
@@ -68,7 +72,7 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         if of == OF_RESTARTED_APP && asked && how.is_empty() && statuses::is_there("", &name)? {
             return Ok(false);
         }
-        let end = end(&variable("SERVICE_RESULT"), &how, &variable("EXIT_STATUS"), asked);
+        let end = end(&variable("SERVICE_RESULT"), &how, &variable("EXIT_STATUS"), asked, &good);
         if of == OF_POST_STOP {
             fs::remove_dir(format!("/run/{}", begun(&name)))?;
             // The handler, or a process it left behind, has held up the pod's end.
@@ -202,17 +206,52 @@ fn app_name(name: &OsString) -> Result<AppName> {
     Ok(name.to_string_lossy().parse()?)
 }
 
-/// Translates the end that systemd reports. `asked`: the app was asked to stop, so that SIGTERM is a good end.
-fn end(result: &str, code: &str, status: &str, asked: bool) -> End {
+/// What a good end of an app is, beside the code 0.
+#[derive(Debug, PartialEq, Eq)]
+struct Good {
+    /// The signal that asks it to stop.
+    stop_signal: u8,
+    codes: Vec<u8>,
+}
+
+impl Default for Good {
+    fn default() -> Self {
+        Self { stop_signal: TERM, codes: Vec::new() }
+    }
+}
+
+impl Good {
+    /// Reads the last words of the command line.
+    fn of(words: &[OsString]) -> Result<Self> {
+        let mut good = Self::default();
+        for word in words {
+            let word = word.to_str().context("expected ASCII")?;
+            if let Some(signal) = word.strip_prefix(STOPPED_BY) {
+                good.stop_signal = signal.parse()?;
+            } else if let Some(codes) = word.strip_prefix(GOOD_CODES) {
+                good.codes = codes.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            } else {
+                bail!("expected a signal or codes");
+            }
+        }
+        Ok(good)
+    }
+}
+
+/// Translates the end that systemd reports. `asked`: the app was asked to stop, so that the end by its signal is a good one.
+/// So is the code that shells, JVMs and others end with then, which is that of a process that the signal has ended.
+fn end(result: &str, code: &str, status: &str, asked: bool, good: &Good) -> End {
+    let is_stopped = |signal: u8| asked && [TERM, good.stop_signal].contains(&signal);
     match code {
         "exited" => {
-            let code = status.parse().unwrap_or(u8::MAX);
-            End { code, failed: code != 0 }
+            let code: u8 = status.parse().unwrap_or(u8::MAX);
+            let is_good = code == 0 || good.codes.contains(&code);
+            End { code, failed: !(is_good || code.checked_sub(SIGNALLED).is_some_and(is_stopped)) }
         }
         "killed" | "dumped" => {
-            let failed = !(asked && status == "TERM");
             // The C library's own two signals have a number instead of a name.
             let signal = status.parse().map_or(0, Signal::number);
+            let failed = code == "dumped" || !is_stopped(signal);
             End { code: SIGNALLED + signal, failed }
         }
         // It never ran. If the result is not a success, systemd could not start it.
@@ -259,14 +298,33 @@ mod tests {
             ("signal", "killed", "RTMIN+6", false, 168, true),
             ("core-dump", "dumped", "RTMIN+30", true, 192, true),
             ("signal", "killed", "33", false, 161, true),
+            ("exit-code", "exited", "143", true, 143, false),
+            ("exit-code", "exited", "143", false, 143, true),
+            ("exit-code", "exited", "142", true, 142, true),
             ("success", "", "", false, 0, false),
             ("resources", "", "", false, NOT_STARTED, true),
         ] {
             assert_eq!(
-                end(result, code, status, asked),
+                end(result, code, status, asked, &Good::default()),
                 End { code: expected, failed },
                 "{result} {code} {status}"
             );
         }
+        let words = |all: &[&str]| Good::of(&all.iter().map(OsString::from).collect::<Vec<_>>());
+        let good = words(&["stop=3", "good=3,17"]).unwrap();
+        assert_eq!(good, Good { stop_signal: 3, codes: vec![3, 17] });
+        for (code, status, asked, failed) in [
+            ("exited", "3", false, false),
+            ("exited", "17", true, false),
+            ("exited", "131", true, false),
+            ("exited", "131", false, true),
+            ("killed", "QUIT", true, false),
+            ("killed", "QUIT", false, true),
+            ("dumped", "QUIT", false, true),
+        ] {
+            assert_eq!(end("", code, status, asked, &good).failed, failed, "{code} {status}");
+        }
+        assert_eq!(words(&[]).unwrap(), Good::default());
+        assert!(words(&["x"]).is_err() && words(&["stop=x"]).is_err());
     }
 }

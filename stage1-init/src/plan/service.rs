@@ -57,15 +57,19 @@ fn app_unit(app: &App) -> Unit {
     let unit = stopped(after_post_stop(app, after_pre_start(app, starts(app, "app", "Requires"))));
     let unit = vital(unit, Role::App, app).section("Service").set("Type", "simple");
     let of = if app.restart == Restart::No { names::OF_APP } else { names::OF_RESTARTED_APP };
-    let unit = begins(app, unit).set("ExecStopPost", writes_status(app, of));
+    let unit = begins(app, unit).set("ExecStopPost", writes_end(app, of));
     let unit = match app.stop_signal {
         Some(signal) => unit.set("KillSignal", signal),
         None => unit,
     };
     let unit = match app.restart {
         Restart::No => return unit,
-        // Exit code 0 is no failure, whatever the app left behind.
-        Restart::OnFailure => unit.set("Restart", "on-failure").set("RestartPreventExitStatus", 0),
+        // A good end is no failure, whatever the app left behind.
+        Restart::OnFailure => {
+            let codes = [0].iter().chain(&app.success_codes).map(ToString::to_string);
+            unit.set("Restart", "on-failure")
+                .set("RestartPreventExitStatus", codes.collect::<Vec<_>>().join(" "))
+        }
         Restart::Always => unit.set("Restart", "always"),
     };
     let unit = unit.set("RestartSec", RESTART_SECONDS);
@@ -174,6 +178,15 @@ fn runs(unit: Unit, role: Role, app: &App, limits: &Limits) -> Unit {
     let unit = if no_new_privileges { unit.set("NoNewPrivileges", "yes") } else { unit };
     let unit = limits.directives.iter().fold(unit, |unit, (name, value)| unit.set(name, value));
     unit.set("IgnoreSIGPIPE", "no").set("UMask", "0022")
+}
+
+/// Returns the command that writes an app's status, with what is a good end of it beside the usual.
+fn writes_end(app: &App, of: &'static str) -> Command {
+    let signal = app.stop_signal.map(|signal| format!("{}{}", names::STOPPED_BY, signal.number()));
+    let codes: Vec<_> = app.success_codes.iter().map(ToString::to_string).collect();
+    let codes = (!codes.is_empty()).then(|| format!("{}{}", names::GOOD_CODES, codes.join(",")));
+    let words = [of.to_owned(), app.name.to_string()].into_iter().chain(signal).chain(codes);
+    Command::privileged(names::STATUS_PATH, words.collect())
 }
 
 fn writes_status(app: &App, of: &'static str) -> Command {

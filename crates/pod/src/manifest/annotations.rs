@@ -4,6 +4,7 @@
 //! - `gantry/stop-timeout`: how long the app has to end after SIGTERM, in whole seconds, 1 to 86400.
 //! - `gantry/post-stop-timeout`: how long its post-stop handler may run before it gets SIGTERM, in the same way.
 //! - `gantry/restart`: `no`, `on-failure` or `always`.
+//! - `gantry/success-codes`: exit codes beside 0 that are a good end of the app: numbers and ranges, as `3,17-19`.
 //!
 //! Some say what OCI images say and the specification has no word for. They work for all images:
 //!
@@ -36,6 +37,8 @@ pub const STOP_TIMEOUT: &str = "gantry/stop-timeout";
 const POST_STOP_TIMEOUT: &str = "gantry/post-stop-timeout";
 /// When an app is started again.
 pub const RESTART: &str = "gantry/restart";
+/// The exit codes that are a good end.
+const SUCCESS_CODES: &str = "gantry/success-codes";
 /// The signal that stops an app.
 pub const STOP_SIGNAL: &str = "gantry/stop-signal";
 /// Whose groups an app has.
@@ -47,8 +50,8 @@ pub const MOUNT_POINTS: &str = "gantry/mount-points";
 /// Whose users an app's users are.
 pub const USERS: &str = "gantry/users";
 /// All of them.
-const KNOWN: [&str; 8] =
-    [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, STOP_SIGNAL, GROUPS, HOME, MOUNT_POINTS, USERS];
+const KNOWN: [&str; 9] =
+    [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, SUCCESS_CODES, STOP_SIGNAL, GROUPS, HOME, MOUNT_POINTS, USERS];
 /// The longest timeout: a day.
 pub const TIMEOUT_MAX: u32 = 86_400;
 
@@ -62,6 +65,8 @@ pub struct Annotations {
     pub post_stop_timeout: Option<u32>,
     /// When an app that has ended is started again.
     pub restart: Option<Restart>,
+    /// The exit codes beside 0 that are a good end, in order.
+    pub success_codes: Option<Vec<u8>>,
     /// The signal that stops an app; `None` means SIGTERM.
     pub stop_signal: Option<Signal>,
     /// Whose groups an app has.
@@ -154,6 +159,7 @@ impl Annotations {
             stop_timeout: self.stop_timeout.or(other.stop_timeout),
             post_stop_timeout: self.post_stop_timeout.or(other.post_stop_timeout),
             restart: self.restart.or(other.restart),
+            success_codes: self.success_codes.or(other.success_codes),
             stop_signal: self.stop_signal.or(other.stop_signal),
             groups: self.groups.or(other.groups),
             home: self.home.or(other.home),
@@ -178,6 +184,24 @@ impl Annotations {
             }
         }
     }
+}
+
+/// Reads numbers and ranges with commas between them.
+fn success_codes(text: &str) -> Option<Vec<u8>> {
+    let number = |text: &str| {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u8>().ok().filter(|number| is_number && *number > 0)
+    };
+    let mut codes = BTreeSet::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return None;
+        }
+        codes.extend(first..=last);
+    }
+    Some(codes.into_iter().collect())
 }
 
 /// Returns what an annotation of the specification's has to be, if it is something else (appc spec, image manifest,
@@ -239,6 +263,11 @@ impl TryFrom<Pairs> for Annotations {
                     let restart = Restart::named(&value);
                     all.restart =
                         Some(restart.ok_or_else(|| invalid("expected no, on-failure or always".into()))?);
+                }
+                SUCCESS_CODES => {
+                    let codes = success_codes(&value);
+                    let expected = "expected exit codes from 1 to 255, and ranges of them, such as 3,17-19";
+                    all.success_codes = Some(codes.ok_or_else(|| invalid(expected.into()))?);
                 }
                 STOP_SIGNAL => {
                     let signal = value.parse().map_err(|error: Error| error.within(STOP_SIGNAL))?;
@@ -386,6 +415,11 @@ mod tests {
             bad(json!({"gantry/post-stop-timeout": value}));
         }
         bad(json!({"gantry/restart": "sometimes"}));
+        for codes in ["", "0", "x", "256", "9-3", "3,,4", "-1", "+1", "1-", "1 "] {
+            bad(json!({"gantry/success-codes": codes}));
+        }
+        let codes = from_value::<Annotations>(json!({"gantry/success-codes": "17-19,3,18"})).unwrap();
+        assert_eq!(codes.success_codes, Some(vec![3, 17, 18, 19]));
         bad(json!({"gantry/users": "private"}));
         bad(json!([{"name": "a", "value": ""}, {"name": "a", "value": ""}]));
     }

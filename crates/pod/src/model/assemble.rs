@@ -199,6 +199,7 @@ fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: &Annotati
         sockets: Vec::new(),
         isolators: spec.isolators.clone(),
         restart: annotations.restart.unwrap_or_default(),
+        success_codes: annotations.success_codes.clone().unwrap_or_default(),
         stop_signal: annotations.stop_signal,
         stop_timeout: annotations.stop_timeout,
         post_stop_timeout: annotations.post_stop_timeout,

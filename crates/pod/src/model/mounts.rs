@@ -10,7 +10,14 @@ use crate::name::{AppName, VolumeName};
 use crate::path::AbsolutePath;
 
 /// Places where every app has mounts of the pod, which would hide a volume.
-const RESERVED: [&str; 3] = ["/dev", "/proc", "/sys"];
+const RESERVED: [&str; 2] = ["/proc", "/sys"];
+/// The directory in which an app may have a device or a socket of its own beside those that all apps have.
+const DEV: &str = "/dev";
+/// What every app has in its /dev.
+const IN_DEV: [&str; 15] = [
+    "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "fd", "stdin", "stdout", "stderr",
+    "pts", "shm", "mqueue",
+];
 
 pub(super) type Volumes = BTreeMap<VolumeName, Volume>;
 
@@ -105,6 +112,12 @@ fn mount(
     Mount { source, target: target.clone(), read_only: read_only || volume.read_only }
 }
 
+/// Tells whether a place is, or is in, what all apps have in /dev.
+fn of_all_apps(target: &AbsolutePath) -> bool {
+    let name = target.as_str().strip_prefix("/dev/").and_then(|rest| rest.split('/').next());
+    name.is_some_and(|name| IN_DEV.contains(&name))
+}
+
 /// Checks that volumes at these places of one tree appear as intended.
 ///
 /// # Errors
@@ -118,6 +131,11 @@ pub fn check_targets(targets: &[AbsolutePath]) -> Result<()> {
         if let Some(reserved) = RESERVED.into_iter().find(|reserved| hides(reserved)) {
             return Err(Error::new(format!(
                 "mount at {target}: {reserved} is the pod's own; expected another place"
+            )));
+        }
+        if target.as_str() == DEV || of_all_apps(target) {
+            return Err(Error::new(format!(
+                "mount at {target}: it is what all apps have there; expected another place"
             )));
         }
         let overlap = |other: &&AbsolutePath| other.contains(target) || target.contains(other);

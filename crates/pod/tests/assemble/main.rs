@@ -203,11 +203,20 @@ fn a_mount_can_have_a_volume_of_its_own() {
 
 #[test]
 fn mounts_in_the_pods_own_places_are_refused() {
-    for path in ["/proc", "/sys/x", "/dev/shm"] {
+    let own = "is the pod's own";
+    let common = "it is what all apps have there";
+    for (path, why) in [
+        ("/proc", own),
+        ("/sys/x", own),
+        ("/dev", common),
+        ("/dev/shm", common),
+        ("/dev/null", common),
+        ("/dev/pts/0", common),
+    ] {
         let mut spec = app();
         spec["mountPoints"] = json!([{"name": "d", "path": path}]);
         let volumes = json!([{"kind": "empty", "fulfills": ["d"]}]);
-        refused(&runtime(&one_app(), &volumes), &image(&spec), "is the pod's own");
+        refused(&runtime(&one_app(), &volumes), &image(&spec), why);
     }
 }
 

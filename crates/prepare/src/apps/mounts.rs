@@ -3,6 +3,7 @@
 //!
 //! A path with a colon or a comma can't be given like this; in a pod manifest it can.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use pod::isolators::Capacity;
@@ -80,21 +81,23 @@ impl AppMount {
         Ok(Self { target, source })
     }
 
-    /// Parses the value of `--device`: `SRC:DST`, where SRC is a device of the host's.
+    /// Parses the value of `--device`: `SRC[:DST]`, where SRC is a device of the host's.
     pub fn device(text: &str) -> Result<Self, Invalid> {
         let invalid = |expected: &str| format!("invalid device {}: expected {expected}", escape(text));
         let words: Vec<_> = text.split(':').collect();
         let (source, target, read_only) = match *words.as_slice() {
             [source] => (source, source, false),
+            [source, "rwm" | "rw"] => (source, source, false),
+            [source, "r" | "rm"] => (source, source, true),
             [source, target] => (source, target, false),
             [source, target, "rwm" | "rw"] => (source, target, false),
             [source, target, "r" | "rm"] => (source, target, true),
-            _ => return Err(invalid("SRC:DST[:r|:rw]")),
+            _ => return Err(invalid("SRC[:DST][:r|:rw]")),
         };
-        let target = path(target)?;
-        if path("/dev")?.contains(&target) {
-            return Err(invalid("a place outside of /dev, which is the same for all apps: SRC:DST"));
+        if !is_device(source) {
+            return Err(invalid("a device of the host's"));
         }
+        let target = path(target)?;
         let source = MountSource::Own(Volume { kind: host(source, false)?, read_only });
         Ok(Self { target, source })
     }
@@ -141,6 +144,12 @@ fn host(source: &str, recursive: bool) -> Result<VolumeKind, Invalid> {
         None => path(source)?,
     };
     Ok(VolumeKind::Host { source, recursive })
+}
+
+/// Tells whether a path is one of a device, or of nothing, which is an error of its own later on.
+fn is_device(path: &str) -> bool {
+    std::fs::metadata(path)
+        .map_or(true, |found| found.file_type().is_char_device() || found.file_type().is_block_device())
 }
 
 fn empty(capacity: Option<Capacity>) -> Volume {
@@ -243,7 +252,10 @@ mod tests {
         let parse = AppMount::device;
         assert_eq!(parse("/dev/fuse:/srv/fuse"), Ok(of_host("/dev/fuse", "/srv/fuse", false, false)));
         assert_eq!(parse("/dev/fuse:/srv/fuse:r"), Ok(of_host("/dev/fuse", "/srv/fuse", false, true)));
-        for bad in ["/dev/fuse", "/dev/fuse:/dev/other", "", "/a:/b:x", "/a:/b:rw:/c"] {
+        assert_eq!(parse("/dev/fuse"), Ok(of_host("/dev/fuse", "/dev/fuse", false, false)));
+        assert_eq!(parse("/dev/fuse:r"), Ok(of_host("/dev/fuse", "/dev/fuse", false, true)));
+        assert_eq!(parse("/dev/fuse:/dev/other:rwm"), Ok(of_host("/dev/fuse", "/dev/other", false, false)));
+        for bad in ["", "/a:/b:x", "/a:/b:rw:/c", "/etc/passwd", "fuse"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

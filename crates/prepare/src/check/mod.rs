@@ -21,6 +21,7 @@ mod view;
 
 use anyhow::{Context, Result, bail, ensure};
 use pod::App;
+use pod::isolators::Seccomp;
 use pod::manifest::Restart;
 use pod::path::AbsolutePath;
 use rustix::io::Errno;
@@ -49,7 +50,9 @@ fn check_start(app: &App, root: &InRoot) -> Result<()> {
     for call in calls {
         ensure!(call.is_known(), "unknown system call {call}: expected a name such as mount");
     }
-    let start = Start { view: &view, who: &who, directory: directory.as_deref(), comes_later: false };
+    let is_native = app.isolators.seccomp.as_ref().is_some_and(Seccomp::filters);
+    let start =
+        Start { view: &view, who: &who, directory: directory.as_deref(), comes_later: false, is_native };
     if let Some(handler) = &app.pre_start {
         program::check(app, handler, start).context("pre-start handler")?;
     }

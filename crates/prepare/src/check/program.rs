@@ -30,6 +30,8 @@ pub(super) struct Start<'a> {
     pub(super) directory: Option<&'a [u8]>,
     /// Whether files may have been added by then in places that are empty when the pod starts.
     pub(super) comes_later: bool,
+    /// Whether only programs of 64 bits can run: the app's own filter has the numbers of their system calls.
+    pub(super) is_native: bool,
 }
 
 /// The reason why a program can't be started.
@@ -132,6 +134,12 @@ impl Start<'_> {
     fn format(&self, file: &File, at: &[u8]) -> Result<Option<Format>, String> {
         let format = format::read(file);
         let head = format::head(file).unwrap_or_default();
+        // ELFCLASS32 (elf(5)).
+        if self.is_native && head.starts_with(b"\x7fELF\x01") {
+            return Err("is a 32-bit program, and the app has a seccomp isolator, which has the system calls of 64-bit \
+                        programs: expected such a program, or no seccomp isolator"
+                .into());
+        }
         if binfmt_misc::knows(at, &head) { Ok(None) } else { format.map(Some) }
     }
 }

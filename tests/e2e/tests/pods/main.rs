@@ -5,6 +5,7 @@
 mod apps;
 mod containment;
 mod exact;
+mod field;
 mod hostile_manifests;
 mod limits;
 mod living;

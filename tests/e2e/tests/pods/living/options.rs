@@ -134,7 +134,7 @@ fn bad_values_are_said_in_one_line() {
         (&["-w", "bin"], "expected an absolute path"),
         (&["-v", "/a:/b:z"], "expected the options ro, rw, bind and rbind"),
         (&["--mount", "type=tmpfs,target=/a"], "expected type=bind or type=volume"),
-        (&["--device", "/dev/null"], "outside of /dev"),
+        (&["--device", "/etc/passwd"], "a device of the host's"),
         (&["--cap-add", "NOTHING"], "unknown capability"),
         (&["--restart", "unless-stopped"], "expected no, on-failure or always"),
         (&["--stop-timeout", "0"], "expected whole seconds"),

@@ -11,7 +11,6 @@ use sha2::Digest;
 use testing::image::{manifest, script, with_handler};
 use testing::pods::{Gantry, status, text};
 use testing::rootfs::Rootfs;
-use testing::users;
 
 #[root_test]
 fn arguments_and_environment_arrive_byte_for_byte() {
@@ -49,13 +48,6 @@ fn arguments_and_environment_arrive_byte_for_byte() {
     let mut environment: Vec<String> =
         words.iter().enumerate().map(|(n, word)| format!("V.{n}-x={word}")).collect();
     environment.extend(["AC_APP_NAME=exact", path, "container=gantry"].map(str::to_owned));
-    // An option about users makes it a pod of 0.8.
-    let of_user: &[&str] = if users::are_hosts() {
-        &["HOME=/"]
-    } else {
-        &["HOME=/", "LOGNAME=app", "SHELL=/bin/sh", "USER=app"]
-    };
-    environment.extend(of_user.iter().map(|variable| (*variable).to_owned()));
     environment.sort();
     let ended = |words: &[&str]| words.iter().map(|word| format!("{word}\0")).collect::<String>();
     let environment: Vec<&str> = environment.iter().map(String::as_str).collect();
