@@ -185,7 +185,7 @@ impl<'h> Importer<'h> {
         let flattened = unpacker::layers::unpack(kind, self.limits, layers, frame, place, self.interrupt)?;
         self.warn_of(flattened.skipped(), &id.to_string());
         let Self { data_dir, interrupt, name_of, .. } = *self;
-        let complete = Complete::of_layers(*id, *sha512, flattened);
+        let complete = Complete::of_layers(*id, *sha512, &flattened);
         Ok(New { data_dir, interrupt, name_of, staging, kind, complete, source: None })
     }
 

@@ -74,7 +74,7 @@ impl From<Verified> for Complete {
 impl Complete {
     /// Accepts the tree of an image of layers. Its id is the digest of the image's configuration, which states the
     /// digests of the layers.
-    pub(crate) fn of_layers(id: TreeId, sha512: ImageId, flattened: Flattened) -> Self {
+    pub(crate) fn of_layers(id: TreeId, sha512: ImageId, flattened: &Flattened) -> Self {
         let aliases = vec![Alias::Image(sha512)];
         Self { id, size: flattened.size(), objects: flattened.objects(), aliases, recipe: None }
     }

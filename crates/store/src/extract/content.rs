@@ -8,8 +8,8 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 /// The unit that is compared with zeros: a page, and a block of most file systems.
 const PIECE: usize = 4 << 10;
 /// The shortest run of zeros that becomes a hole. Shorter ones would tear files into extents.
-const HOLE_MIN: u64 = 32 << 10;
-static ZEROS: [u8; HOLE_MIN as usize] = [0; HOLE_MIN as usize];
+const HOLE_MIN: usize = 32 << 10;
+static ZEROS: [u8; HOLE_MIN] = [0; HOLE_MIN];
 
 /// The content of a file that is being written, from its beginning on.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<'f> Content<'f> {
             if *piece == ZEROS[..piece.len()] {
                 self.zeros += piece.len() as u64;
             } else {
-                if self.zeros < HOLE_MIN && self.zeros == (at - data.end) as u64 {
+                if self.zeros < HOLE_MIN as u64 && self.zeros == (at - data.end) as u64 {
                     // Written with what is around them.
                     self.zeros = 0;
                 } else {
@@ -66,7 +66,7 @@ impl<'f> Content<'f> {
 
     /// Ends the file, and returns its length.
     pub(super) fn finish(mut self) -> io::Result<u64> {
-        if self.zeros > HOLE_MIN {
+        if self.zeros > HOLE_MIN as u64 {
             self.file.set_len(self.size)?;
         } else {
             self.leave_zeros()?;
