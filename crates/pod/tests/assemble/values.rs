@@ -50,26 +50,25 @@ fn null_is_a_field_that_is_not_there() {
         assemble(&pod_manifest(&entry, &json!({"volumes": [empty], "ports": ports})), &image).map(|_| ()),
         Ok(())
     );
-    for required in ["exec", "user", "group"] {
+    for (required, why) in [("exec", "no program"), ("user", "null"), ("group", "null")] {
         let mut bad = image.clone();
         bad["app"][required] = Value::Null;
-        refused(&pod_manifest(&entry, &none), &bad, "null");
+        refused(&pod_manifest(&entry, &none), &bad, why);
     }
 }
 
 #[test]
 fn invalid_values_are_refused_where_they_stand() {
     let cases: &[(&str, Value, &str)] = &[
-        ("exec", json!([]), "expected a program"),
-        ("exec", json!(["+/bin/sh"]), "expected an absolute path"),
-        ("exec", json!(["bin/sh"]), "expected an absolute path"),
+        ("exec", json!([]), "no program"),
+        ("exec", json!([""]), "expected a program"),
         ("exec", json!(["/a\u{0}"]), "expected no NUL"),
         ("user", json!("-1"), "invalid user or group"),
         ("workingDirectory", json!("~"), "expected an absolute path"),
         ("workingDirectory", json!("/a/../b"), "expected no"),
         ("environment", json!([{"name": "A=B", "value": ""}]), "invalid environment variable name"),
         ("eventHandlers", json!([{"name": "pre-stop", "exec": ["/a"]}]), "unknown event handler"),
-        ("eventHandlers", json!([{"name": "post-stop", "exec": ["-/bin/x"]}]), "expected an absolute path"),
+        ("eventHandlers", json!([{"name": "post-stop", "exec": []}]), "expected a program"),
         ("supplementaryGIDs", json!([18_446_744_073_709_551_615_u64]), "expected u32"),
         ("supplementaryGIDs", json!(vec![1; 65_536]), "65536 supplementary groups: expected at most 65535"),
         ("supplementaryGIDs", json!([1, 4_294_967_295_u32]), "invalid group 4294967295"),
@@ -138,8 +137,8 @@ fn names_are_as_the_manifests_version_has_them() {
         refused(&runtime(&one_app(), &volumes), &newer, why);
     }
     let mut newer = old;
-    newer["acVersion"] = json!("0.8.11");
-    refused(&runtime(&one_app(), &volumes), &newer, "invalid name \"example.com/a--b\"");
+    (newer["acVersion"], newer["name"]) = (json!("0.8.11"), json!("example.com/a/"));
+    refused(&runtime(&one_app(), &volumes), &newer, "invalid name \"example.com/a/\"");
 }
 
 #[test]
