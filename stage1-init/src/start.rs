@@ -165,7 +165,7 @@ fn enter(
 ) -> Result<u8, Failure> {
     let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
     let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
-    let bare = private_root::enter(plan, store).at(Step::Namespace)?;
+    let bare = private_root::enter(plan, store, cgroup.hierarchy()).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
     if plan.has_metadata {
         let mut key = [0; KEY];

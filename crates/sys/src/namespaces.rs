@@ -34,6 +34,14 @@ pub fn enter_mounts(namespace: impl AsFd) -> Result<(), Errno> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
 }
 
+/// Moves this process into a cgroup namespace.
+///
+/// # Errors
+/// Returns the system's error.
+pub fn enter_cgroups(namespace: impl AsFd) -> Result<(), Errno> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::ControlGroup))
+}
+
 /// Runs `visit` in another network namespace, and moves this thread back. Sockets that it opens stay in that namespace.
 ///
 /// # Errors

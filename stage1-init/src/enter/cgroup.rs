@@ -6,7 +6,8 @@
 //! pod's cgroup right after making it, and its reaper keeps that lock until it ends. Users other than root can lock a
 //! cgroup too, so nothing waits long for such a lock.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::Pid;
-use sys::cgroups;
 use sys::locks::identity;
+use sys::mounts::{Depth, MountAttrFlags, Submounts, clone_tree, set_attributes};
 use sys::process::{ForkResult, fork, fork_into};
+use sys::{cgroups, namespaces};
 
 use crate::failure::namespace;
 use crate::load::host::Controllers;
@@ -39,6 +41,51 @@ pub(crate) struct Cgroup {
     name: String,
     /// The cgroup with its lock, once this process has made it. The lock shows that no earlier pod left it behind.
     lock: Option<cgroups::Cgroup>,
+    callers: Option<Callers>,
+}
+
+/// The caller's view of the hierarchy, for nspawn.
+///
+/// nspawn reads files of the hierarchy's root, which it finds by the cgroup of process 1. That is a systemd on most hosts,
+/// with a cgroup of its own, which this process's cgroup namespace does not have (cgroup_namespaces(7)).
+#[derive(Debug)]
+struct Callers {
+    namespace: OwnedFd,
+    hierarchy: OwnedFd,
+}
+
+impl Callers {
+    /// Takes the caller's view, if it has the hierarchy mounted as a whole.
+    ///
+    /// A new mount in the first namespace would set options for the whole host, so it is a copy of what is mounted.
+    fn take() -> Result<Option<Self>> {
+        let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
+        let Some(hierarchy) = hierarchy(&table) else { return Ok(None) };
+        let safe = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let copied = clone_tree(hierarchy, Submounts::No);
+        let private = copied.and_then(|tree| set_attributes(&tree, safe, Depth::One).map(|()| tree));
+        let Ok(hierarchy) = private else { return Ok(None) };
+        let namespace =
+            File::open("/proc/self/ns/cgroup").context("cannot open its cgroup namespace")?.into();
+        Ok(Some(Self { namespace, hierarchy }))
+    }
+}
+
+/// Returns where a mount table has the root of cgroup v2 (proc_pid_mountinfo(5)). A name with escapes is none of these.
+fn hierarchy(table: &str) -> Option<&str> {
+    table.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut words = mount.split(' ').skip(3);
+        let is_root = words.next() == Some("/") && kind.starts_with("cgroup2 ");
+        words.next().filter(|path| is_root && !path.contains('\\'))
+    })
+}
+
+/// Tells whether the list of a process's cgroups shows that it is not below the root of this process's cgroup namespace.
+fn is_outside(cgroups: &str) -> bool {
+    cgroups.lines().any(|line| line.starts_with("0::/.."))
 }
 
 impl Cgroup {
@@ -46,9 +93,23 @@ impl Cgroup {
     ///
     /// Moves this process into a cgroup namespace of its own.
     pub(crate) fn below_own(id: PodId) -> Result<Self> {
+        let callers = Callers::take()?;
         namespace(cgroups::isolate(), "cgroup", "user.max_cgroup_namespaces")?;
         let parent = cgroups::Cgroup::of_this_process().context("cannot reach cgroup v2")?;
-        Ok(Self { parent, name: layout::cgroup(id), lock: None })
+        let first = fs::read_to_string("/proc/1/cgroup").unwrap_or_default();
+        let callers = callers.filter(|_| is_outside(&first));
+        Ok(Self { parent, name: layout::cgroup(id), lock: None, callers })
+    }
+
+    /// Returns the hierarchy for nspawn, if it needs another than this process's.
+    pub(crate) fn hierarchy(&self) -> Option<&OwnedFd> {
+        self.callers.as_ref().map(|callers| &callers.hierarchy)
+    }
+
+    /// Moves this process, which becomes nspawn, into the cgroup namespace that its hierarchy is of.
+    pub(crate) fn enter_namespace(&self) -> Result<()> {
+        let Some(callers) = &self.callers else { return Ok(()) };
+        namespaces::enter_cgroups(&callers.namespace).context("cannot enter the caller's cgroup namespace")
     }
 
     /// Returns the controllers that this process's cgroup could enable for the cgroups below it.
@@ -196,5 +257,25 @@ impl Drop for Unreaped {
         if let Some(cgroup) = &self.0 {
             let _ = cgroup.remove();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_of_the_hierarchy_is_found_where_it_is_mounted() {
+        let line = |root: &str, at: &str, kind: &str| format!("1 2 0:3 {root} {at} rw - {kind} x rw\n");
+        let table = line("/", "/sys", "sysfs") + &line("/a", "/b", "cgroup2") + &line("/", "/c", "cgroup");
+        assert_eq!(hierarchy(&table), None);
+        assert_eq!(hierarchy(&(table + &line("/", "/sys/fs/cgroup", "cgroup2"))), Some("/sys/fs/cgroup"));
+        assert_eq!(hierarchy(&line("/", "/a\\040b", "cgroup2")), None);
+    }
+
+    #[test]
+    fn process_1_may_be_outside() {
+        assert!(is_outside("1:cpu:/\n0::/../../init.scope\n"));
+        assert!(!is_outside("1:cpu:/..\n0::/\n"));
     }
 }

@@ -112,7 +112,9 @@ impl Bare {
 }
 
 /// Moves this process from the pod directory into a private root that holds the pod.
-pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<Bare> {
+///
+/// `hierarchy` is the one of cgroups that nspawn needs; without one, it is this process's.
+pub(crate) fn enter(plan: &Plan, store: &Store, hierarchy: Option<&OwnedFd>) -> Result<Bare> {
     unshare()?;
     make_all_private().context("cannot make the mounts private")?;
     // Taken while the host's tree is still there.
@@ -129,7 +131,7 @@ pub(crate) fn enter(plan: &Plan, store: &Store) -> Result<Bare> {
     switch_root(&proc).context("cannot enter the private root")?;
     let bare = Bare(open_in(&proc, "self/ns/mnt").context("cannot open its mount namespace")?);
     unshare()?;
-    fill(&trees, &proc, &outcome)?;
+    fill(&trees, &proc, &outcome, hierarchy)?;
     plan.roots.iter().zip(&trees.apps).try_for_each(|(app, taken)| {
         let users = trees.users.of_app(app);
         users
@@ -211,7 +213,7 @@ fn make_places() -> Result<()> {
 }
 
 /// Mounts the pod in the root, and what nspawn needs.
-fn fill(trees: &Trees, proc: &OwnedFd, outcome: &OwnedFd) -> Result<()> {
+fn fill(trees: &Trees, proc: &OwnedFd, outcome: &OwnedFd, hierarchy: Option<&OwnedFd>) -> Result<()> {
     for (place, tree) in
         MOUNT_POINTS.iter().zip([&trees.stage1, &trees.devices, proc, &create_kernel("sysfs")?])
     {
@@ -221,8 +223,13 @@ fn fill(trees: &Trees, proc: &OwnedFd, outcome: &OwnedFd) -> Result<()> {
         let place = File::open(format!("pod/{path}"))?;
         attach(mount, place).with_context(|| format!("cannot mount stage1's {path}"))?;
     }
-    // This process is in the cgroup namespace that `Cgroup` made.
-    attach(create_kernel("cgroup2")?, File::open("sys/fs/cgroup")?).context("cannot mount cgroup2")
+    let place = File::open("sys/fs/cgroup")?;
+    match hierarchy {
+        Some(hierarchy) => attach(hierarchy, place),
+        // This process is in the cgroup namespace that `Cgroup` made.
+        None => attach(create_kernel("cgroup2")?, place),
+    }
+    .context("cannot mount cgroup2")
 }
 
 fn create_kernel(fs_type: &str) -> Result<OwnedFd> {

@@ -129,6 +129,7 @@ pub(crate) fn run(
                 if !is_in_cgroup {
                     cgroup.enter().at(Step::Namespace)?;
                 }
+                cgroup.enter_namespace().at(Step::Namespace)?;
                 stdio.become_silent().at(Step::Exec)?;
                 let allowed = started.oom_score_least.map(nspawn::allow_oom_score).transpose();
                 allowed.context("cannot set oom_score_adj").at(Step::Exec)?;
