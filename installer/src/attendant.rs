@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attendants: processes that stay when a command has become a pod, or has returned. Each is this same program, called
-//! by another name: the detached pod, the remover, the attendant of the network, the process that enters a pod, and the log writer
+//! by another name: the attached and the detached pod, the remover, the attendant of the network, the process that enters a pod, and the log writer
 //! ([`pods::logs`]).
 
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use sys::descriptors::close_others;
 
 use crate::exit::Exit;
 use crate::ui::Ui;
-use crate::{detached, entered, network_attendant, remover};
+use crate::{attached, detached, entered, network_attendant, remover};
 
 /// Acts as an attendant, if this program was called as one.
 pub(crate) fn main() -> Option<ExitCode> {
@@ -23,6 +23,7 @@ pub(crate) fn main() -> Option<ExitCode> {
     let words: Vec<_> = arguments.collect();
     let act: fn(&[OsString]) -> Result<ExitCode> = match name.to_str()? {
         entered::NAME => |words| entered::run(words).map(ExitCode::from),
+        attached::NAME => |words| attached::run(words).map(|()| ExitCode::SUCCESS),
         detached::NAME => |words| detached::run(words).map(|()| ExitCode::SUCCESS),
         network_attendant::NAME => |words| network_attendant::run(words).map(|()| ExitCode::SUCCESS),
         remover::NAME => |words| remover::run(words).map(|()| ExitCode::SUCCESS),

@@ -37,5 +37,5 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     let pod = words.first().context("expected a pod directory")?;
     setsid().context("cannot leave the caller's session")?;
     let debug = words.get(1).is_some_and(|word| word == DEBUG);
-    match pod_process::exec(Path::new(pod), &InitOptions { debug })? {}
+    match pod_process::exec(Path::new(pod), &InitOptions { debug, terminal: None })? {}
 }

@@ -15,14 +15,16 @@ use anyhow::{Context as _, Result, anyhow};
 use nix::fcntl::AtFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::execveat;
-use pods::{Entrance, Pod};
+use pods::{Entrance, Pod, Terminal};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Gid, Pid, Uid, WaitOptions, WaitStatus, setsid, waitpid};
+use rustix::process::{Gid, Pid, Uid, WaitOptions, setsid, waitpid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use store::DataDir;
+use store::listener::Listener as _;
 use sys::process::{ForkResult, exit_at_once, fork, send};
 use sys::{Interrupt, activation};
 
+use crate::console::{self, Caller, Of, Show, Signals, Watched, code};
 use crate::exit::Exit;
 use crate::pod_process;
 use crate::ui::Ui;
@@ -31,6 +33,12 @@ use crate::ui::Ui;
 pub(crate) const NAME: &str = "gantry-enter";
 /// The name by which the pod's `/init` is called then (`stage1-init/src/names.rs`).
 const HELPER: &str = "enter";
+/// The third word of a program that has the caller's stdio.
+const PLAIN: &str = "plain";
+/// That of a program with a terminal, which shows the caller's one.
+const TERMINAL: &str = "terminal";
+/// That of one with a terminal at which a stdin that is no terminal is typed.
+const TYPED: &str = "typed";
 /// Above every number of a descriptor that is passed on.
 const OUT_OF_THE_WAY: i32 = 512;
 /// The signals that are passed on.
@@ -44,21 +52,39 @@ const PASSED: [Signal; 7] = [
     Signal::SIGCHLD,
 ];
 
+/// Returns the word for a program with a terminal or without, at which stdin is typed if it is no terminal.
+pub(crate) fn how(has_terminal: bool, is_typed: bool) -> &'static str {
+    match (has_terminal, is_typed) {
+        (false, _) => PLAIN,
+        (true, false) => TERMINAL,
+        (true, true) => TYPED,
+    }
+}
+
 /// Enters the pod that `words` name, and returns the program's exit code.
 pub(crate) fn run(words: &[OsString]) -> Result<u8> {
-    let [pod, app, program @ ..] = words else { return Err(anyhow!("expected a pod, an app and a program")) };
+    let [pod, app, how, program @ ..] = words else {
+        return Err(anyhow!("expected a pod, an app, its stdin and a program"));
+    };
     let app = app.to_str().filter(|app| !app.is_empty());
     let program: Vec<_> = program.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let pod = PathBuf::from(pod);
-    let entrance = entrance(&pod, app, &program)?;
+    let terminal = match how.to_str() {
+        Some(PLAIN) => Terminal::None,
+        _ => Terminal::Of(std::env::var("TERM").ok()),
+    };
+    let entrance = entrance(&pod, app, &program, terminal)?;
     let init = pod_process::program(&pod)?;
+    if how != PLAIN {
+        return at_terminal(&entrance, &init, how == TYPED);
+    }
     let signals = SigSet::from_iter(PASSED);
     signals.thread_block().context("cannot hold signals back")?;
     let pipes = Pipes::for_terminals()?;
     entrance.enter_processes()?;
     match fork().context("cannot fork")? {
         ForkResult::Child => {
-            let Err(error) = become_helper(&entrance, &init, &pipes);
+            let Err(error) = become_helper(&entrance, &init, || pipes.take(), None);
             Ui.error(&error);
             exit_at_once(Exit::NoPod.code())
         }
@@ -72,17 +98,58 @@ pub(crate) fn run(words: &[OsString]) -> Result<u8> {
     }
 }
 
-fn entrance(pod: &Path, app: Option<&str>, program: &[String]) -> Result<Entrance> {
+/// Enters a pod with a terminal for the program, and shows it in the caller's one until the program has ended.
+fn at_terminal(entrance: &Entrance, init: &OwnedFd, is_typed: bool) -> Result<u8> {
+    let signals = Signals::hold(Of::Program)?;
+    if is_typed && !io::stdin().is_terminal() {
+        Ui.warn("stdin is no terminal: what it has is typed at the program's terminal");
+    }
+    let (socket, theirs) = console::ends()?;
+    let pipe = || io::pipe().context("cannot make a pipe");
+    let ((out, to_out), (error, to_error)) = (pipe()?, pipe()?);
+    let watched = Watched { others: [out.into(), error.into()], is_typed };
+    let mut show = Show::new(Caller::new()?, Of::Program, socket, watched)?;
+    if let Some(signal) = show.begin(&signals)? {
+        return Ok(Exit::Interrupted(u8::try_from(signal as i32)?).code());
+    }
+    entrance.enter_processes()?;
+    match fork().context("cannot fork")? {
+        ForkResult::Child => {
+            // The parent's copy gives the caller's terminal back.
+            std::mem::forget(show);
+            let stdio = || {
+                rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+                rustix::stdio::dup2_stdout(&to_out)?;
+                Ok(rustix::stdio::dup2_stderr(&to_error)?)
+            };
+            let Err(error) = become_helper(entrance, init, stdio, Some(theirs));
+            Ui.error(&error);
+            exit_at_once(Exit::NoPod.code())
+        }
+        ForkResult::Parent { child } => {
+            drop((theirs, to_out, to_error));
+            let child = Pid::from_raw(child.as_raw()).context("no process has the id 0")?;
+            Ok(code(show.until_end(child, &signals)?))
+        }
+    }
+}
+
+fn entrance(pod: &Path, app: Option<&str>, program: &[String], terminal: Terminal) -> Result<Entrance> {
     let name = pod.to_str().context("its path is no text: expected UTF-8")?;
     let (dir, id) = pods::Selector::parse(name).data_directory()?.context("expected a pod directory")?;
     let missing = || anyhow!("no pod {id}");
     let data_dir = DataDir::find(&dir, &Interrupt::default(), &Ui)?.with_context(missing)?;
     let pod = Pod::open(&data_dir, id)?.with_context(missing)?;
-    Entrance::open(&pod, app, program)
+    Entrance::open(&pod, app, program, terminal)
 }
 
-/// Enters the pod, as its root, and becomes its helper.
-fn become_helper(entrance: &Entrance, init: &OwnedFd, pipes: &Pipes) -> Result<std::convert::Infallible> {
+/// Enters the pod, as its root, and becomes its helper. `stdio` takes its stdio, and `socket` is for its terminal.
+fn become_helper(
+    entrance: &Entrance,
+    init: &OwnedFd,
+    stdio: impl FnOnce() -> Result<()>,
+    socket: Option<OwnedFd>,
+) -> Result<std::convert::Infallible> {
     setsid().context("cannot leave the caller's session")?;
     entrance.enter()?;
     // In a user namespace of the pod's, this process is nobody until it says who it is.
@@ -92,13 +159,14 @@ fn become_helper(entrance: &Entrance, init: &OwnedFd, pipes: &Pipes) -> Result<s
     if entrance.no_new_privileges {
         set_no_new_privs(true).context("cannot give up new privileges")?;
     }
-    pipes.take()?;
+    stdio()?;
     entrance.limit()?;
     SigSet::empty().thread_set_mask().context("cannot take signals")?;
     // Out of the way of what is passed on, whose number is fixed.
     let init = fcntl_dupfd_cloexec(init, OUT_OF_THE_WAY)?;
-    let launch = entrance.launch.try_clone()?;
-    activation::pass(vec![launch], 0..1, OUT_OF_THE_WAY).context("cannot pass on what to start")?;
+    let passed: Vec<_> = [entrance.launch.try_clone()?].into_iter().chain(socket).collect();
+    let count = passed.len();
+    activation::pass(passed, 0..count, OUT_OF_THE_WAY).context("cannot pass on what to start")?;
     let words = [CString::new(HELPER)?];
     let environment: [CString; 0] = [];
     execveat(&init, c"", &words, &environment, AtFlags::AT_EMPTY_PATH).context("cannot execute /init")
@@ -116,12 +184,6 @@ fn supervise(child: Pid, signals: &SigSet) -> Result<u8> {
             signal => drop(send(child, signal as i32)),
         }
     }
-}
-
-/// Returns the exit code, as a shell has it.
-fn code(ended: WaitStatus) -> u8 {
-    let signalled = || ended.terminating_signal().map(|signal| 128 + signal);
-    ended.exit_status().or_else(signalled).and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
 /// Pipes in place of terminals. A process of the app's could open a terminal that another one has, and read what is

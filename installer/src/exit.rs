@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     WrongUsage,
     /// Gantry itself failed where a pod's code was expected. Apps seldom use this code.
     NoPod,
+    /// The pod, or the program in it, ended with this code.
+    Ended(u8),
     /// This signal came before a pod ran.
     Interrupted(u8),
 }
@@ -31,6 +33,7 @@ impl Exit {
             Self::Failed => 1,
             Self::WrongUsage => 2,
             Self::NoPod => 254,
+            Self::Ended(code) => code,
             Self::Interrupted(signal) => SIGNALLED + signal,
         }
     }

@@ -5,11 +5,13 @@
 //! leaves nothing of its own.
 
 mod apps;
+mod attached;
 mod attendant;
 mod bound_options;
 mod cgroups;
 mod cli;
 mod commands;
+mod console;
 mod context;
 mod detached;
 mod entered;

@@ -193,6 +193,49 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// Whether an app has a terminal.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TerminalArgs {
+    /// Give the app a terminal of the pod's own, with this command's terminal as what shows it; APP says which of several
+    #[arg(
+        long,
+        short = 't',
+        value_name = "APP",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        help_heading = POD
+    )]
+    pub(crate) tty: Option<String>,
+    /// Keep stdin. The only app of a pod has it anyway; with --tty, what is no terminal is typed at the app's one
+    #[arg(long, short, help_heading = POD)]
+    pub(crate) interactive: bool,
+}
+
+impl TerminalArgs {
+    /// Checks that they make sense for a pod in the background, or in the foreground.
+    pub(crate) fn check(&self, is_in_background: bool) -> Result<(), clap::Error> {
+        if is_in_background && (self.tty.is_some() || self.interactive) {
+            return Err(clap::Error::raw(
+                ErrorKind::ArgumentConflict,
+                "a pod in the background has no terminal and no stdin: expected no --tty and no --interactive; \
+                 enter --tty gives a program in it a terminal",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Tells whether the terminal is for the pod's only app.
+    pub(crate) fn needs_name(&self) -> bool {
+        self.tty.as_deref() == Some("")
+    }
+}
+
+/// Says that a pod of several apps needs to know which one has the terminal.
+pub(crate) fn several() -> clap::Error {
+    clap::Error::raw(ErrorKind::MissingRequiredArgument, "the pod has several apps: expected --tty=APP")
+}
+
 /// How the output of a pod in the background is kept.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
@@ -209,6 +252,8 @@ pub(crate) struct LogArgs {
 enum LogDriver {
     /// It is written to a file for each app; `logs` shows it
     File,
+    /// It is written to the host's journal, by the app's name; journalctl GANTRY_POD=UUID shows it
+    Journald,
     /// It is dropped
     None,
 }
@@ -228,10 +273,12 @@ impl LogArgs {
 
     /// Returns how logs are written.
     pub(crate) fn options(&self) -> LogOptions {
-        let mut options = LogOptions::default();
-        if self.log_driver == Some(LogDriver::None) {
-            options.driver = Driver::None;
-        }
+        let driver = match self.log_driver {
+            None | Some(LogDriver::File) => Driver::File,
+            Some(LogDriver::Journald) => Driver::Journal,
+            Some(LogDriver::None) => Driver::None,
+        };
+        let mut options = LogOptions { driver, ..LogOptions::default() };
         for option in &self.log_options {
             match option {
                 LogOption::Size(size) => options.size = *size,

@@ -22,11 +22,17 @@ use crate::exit::Exit;
 use crate::network_attendant;
 use crate::remover;
 
+/// What a service manager says to the process that it starts: where to tell that it is up (sd_notify(3)), and the sockets
+/// that it has for it (sd_listen_fds(3)). The process is still the same when it is `/init`.
+const OF_MANAGER: [&str; 4] = ["NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 /// How `/init` is started.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct InitOptions {
     /// Whether it shows what nspawn and systemd say.
     pub(crate) debug: bool,
+    /// The app that gets a terminal. Its other side goes to the socket that is stdin.
+    pub(crate) terminal: Option<String>,
 }
 
 /// Returns the pod directory that a command line names: either a pod's id below `dir`, or a path.
@@ -37,7 +43,7 @@ pub(crate) fn find(pod: &Path, dir: &Path) -> PathBuf {
     }
 }
 
-/// Executes the pod's `/init`, with TERM as the whole environment and with the caller's stdio.
+/// Executes the pod's `/init` with the caller's stdio. The whole environment is TERM and what a service manager says.
 ///
 /// The directory and the program are opened once and used through their descriptors, so the program that is executed is
 /// the one that was checked.
@@ -59,10 +65,18 @@ pub(crate) fn exec(pod: &Path, options: &InitOptions) -> Result<Infallible> {
     }
     let mut words = vec![CString::new(format!("./{}/{}", layout::STAGE1, layout::INIT))?];
     words.extend(options.debug.then(|| c"debug".to_owned()));
+    if let Some(app) = &options.terminal {
+        words.push(CString::new(format!("--terminal={app}"))?);
+    }
     words.push(CString::new(format!("--failure-code={}", Exit::NoPod.code()))?);
     let mut environment = Vec::new();
     if let Some(term) = std::env::var_os("TERM") {
         environment.push(CString::new([b"TERM=", term.as_bytes()].concat())?);
+    }
+    for name in OF_MANAGER {
+        if let Some(value) = std::env::var_os(name) {
+            environment.push(CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?);
+        }
     }
     execveat(&init, c"", &words, &environment, AtFlags::AT_EMPTY_PATH)
         .with_context(|| format!("cannot execute {}", program()))

@@ -7,17 +7,18 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
-use crate::plan::Options;
+use crate::plan::{Options, Terminal};
 
 /// What `/init --help` prints.
 pub(crate) const HELP: &str = "\
 Runs the pod in the current directory, which `installer prepare` made.
 
-Usage: cd POD && ./stage1/init [debug | --dry-run] [--failure-code=N]
+Usage: cd POD && ./stage1/init [debug | --dry-run] [--failure-code=N] [--terminal=APP]
 
   --dry-run          print what would be written, mounted and executed, and do none of it
   debug              show what nspawn and systemd say, on stderr
   --failure-code=N   exit with N (1 to 255) instead of 1 to 5 when the pod can't be started
+  --terminal=APP     give this app a terminal; its other side goes to the socket that is stdin
   --help             this text
 
 Exit codes: the pod's, once it runs. Before: 1 its manifests can't be loaded, 2 its units
@@ -44,13 +45,18 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Args> {
             "debug" => args.options.debug = true,
             "--dry-run" => args.dry_run = true,
             "--help" | "-h" => args.help = true,
-            _ => match text.strip_prefix("--failure-code=").map(str::parse) {
-                Some(Ok(code @ 1..)) => args.options.failure_code = Some(code),
-                _ => bail!(
-                    "unknown argument {}: expected debug, --dry-run, --failure-code=1 to 255 or --help",
-                    pod::text::escape(&text)
-                ),
-            },
+            _ => {
+                let code = text.strip_prefix("--failure-code=").map(str::parse);
+                let app = text.strip_prefix("--terminal=").map(str::parse);
+                match (code, app) {
+                    (Some(Ok(code @ 1..)), _) => args.options.failure_code = Some(code),
+                    (_, Some(Ok(app))) => args.options.terminal = Some(Terminal { app, kind: None }),
+                    _ => bail!(
+                        "unknown argument {}: expected debug, --dry-run, --failure-code=1 to 255, --terminal=APP or --help",
+                        pod::text::escape(&text)
+                    ),
+                }
+            }
         }
     }
     Ok(args)
@@ -67,10 +73,23 @@ mod tests {
         let all = parse(&["debug", "--failure-code=254"]).unwrap();
         assert_eq!(
             all,
-            Args { options: Options { debug: true, failure_code: Some(254) }, ..Args::default() }
+            Args {
+                options: Options { debug: true, failure_code: Some(254), terminal: None },
+                ..Args::default()
+            }
         );
+        let terminal = parse(&["--terminal=web"]).unwrap().options.terminal;
+        assert_eq!(terminal, Some(Terminal { app: "web".parse().unwrap(), kind: None }));
         assert!(parse(&["--dry-run"]).unwrap().dry_run);
-        for bad in ["--failure-code=0", "--failure-code=256", "--failure-code", "--debug", ""] {
+        for bad in [
+            "--failure-code=0",
+            "--failure-code=256",
+            "--failure-code",
+            "--debug",
+            "",
+            "--terminal",
+            "--terminal=",
+        ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }
     }

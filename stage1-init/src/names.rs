@@ -46,6 +46,9 @@ pub(crate) const OUTCOME_OF_HELPERS: &str = "/rkt/outcome";
 /// it.
 pub(crate) const STDIO: &str = "/run/gantry-stdio";
 
+/// The socket, in the private root, by which nspawn tells `/init` that the pod's systemd has started the apps.
+pub(crate) const UP: &str = "/run/gantry-up";
+
 /// The directory of the apps' own user namespaces, in the pod: a file by each app's name.
 pub(crate) const NAMESPACES: &str = "/run/gantry/users";
 

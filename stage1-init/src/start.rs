@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use pod::exec::Word;
 use pod::id::PodId;
 use pod::layout;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -19,10 +20,12 @@ use sys::{InRoot, guarded};
 use crate::apply;
 use crate::args::{self, Args};
 use crate::enter::cgroup::Cgroup;
-use crate::enter::{private_root, rlimits, sockets, stdio};
+use crate::enter::sockets::{self, Given};
+use crate::enter::{private_root, rlimits, stdio};
 use crate::exchange::metadata_file::KEY;
 use crate::exchange::outcome::OURS;
 use crate::exchange::ready::Asked;
+use crate::exchange::service;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::load::host::{self, Controllers, Host};
 use crate::load::ids::{self, Ids, Locks};
@@ -30,8 +33,10 @@ use crate::load::metadata::{self, Access};
 use crate::load::store::Store;
 use crate::load::zone::{self, Zone};
 use crate::load::{self, Loaded, lock, network};
-use crate::plan::{self, Options, Plan, dry_run};
+use crate::names::UP;
+use crate::plan::{self, Manager, Options, Plan, Terminal, dry_run};
 use crate::run::history::History;
+use crate::run::notify::Notify;
 use crate::run::reaper::Held;
 use crate::run::requests::Requests;
 use crate::run::supervisor::{Question, Started};
@@ -40,7 +45,13 @@ use crate::run::{inotify, nspawn, reaper, supervisor};
 /// Runs the pod in the current directory.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
     let args = match args::parse(words) {
-        Ok(args) => args,
+        Ok(Args { options, help, dry_run }) => {
+            let kind = std::env::var("TERM").ok().and_then(|kind| Word::try_from(kind).ok());
+            let terminal = options.terminal.map(|terminal| Terminal { kind, ..terminal });
+            let manager =
+                if std::env::var_os(service::VARIABLE).is_some() { Manager::Waits } else { Manager::None };
+            Args { options: Options { terminal, manager, ..options }, help, dry_run }
+        }
         Err(error) => {
             report(&error);
             return ExitCode::from(Step::Load as u8);
@@ -64,6 +75,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
 fn show(options: &Options) -> Result<(), Failure> {
     let (directory, id) = pod_directory().at(Step::Load)?;
     let loaded = load::load(&directory, id).at(Step::Load)?;
+    check_terminal(&loaded, options).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let has_own = !loaded.pod.has_hosts_users;
     let ids = has_own.then(|| ids::first_choice(id, loaded.pod.apps.len())).transpose().at(Step::Load)?;
@@ -81,13 +93,17 @@ fn start(options: &Options) -> Result<u8, Failure> {
     rustix::thread::set_name(c"init").at(Step::Load)?;
     umask(Mode::from_raw_mode(0o022));
     rlimits::set().at(Step::Load)?;
-    // Descriptors that the caller left open are not for the pod.
-    close_others(|_| false).context("cannot close what the caller left open").at(Step::Load)?;
+    let caller = Caller { requests, manager: Notify::of_caller().at(Step::Load)?, sockets: Given::take() };
+    // Other descriptors that the caller left open are not for the pod.
+    close_others(|number| caller.has(number))
+        .context("cannot close what the caller left open")
+        .at(Step::Load)?;
     stdio::check().at(Step::Load)?;
     let (directory, id) = pod_directory().at(Step::Load)?;
     // Never dropped: that would unlock the directory for the reaper too, which shares this lock.
     let lock = ManuallyDrop::new(lock::take(directory, id).at(Step::Namespace)?);
     let loaded = load::load(&*lock, id).at(Step::Load)?;
+    check_terminal(&loaded, options).at(Step::Load)?;
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let controllers = cgroup.delegate(Controllers::wanted_by(&loaded.pod)).at(Step::Load)?;
     let (ids, id_locks) = match loaded.pod.has_hosts_users {
@@ -105,9 +121,38 @@ fn start(options: &Options) -> Result<u8, Failure> {
 
     let history = History::begin(&*lock).context("cannot write the pod's history").at(Step::Units)?;
     let taken = Taken { cgroup, ids: id_locks, network: of_network, listener };
-    let done = boot(&lock, &loaded, taken, &host, &requests, &history, options);
+    let done = boot(&lock, &loaded, taken, &host, &caller, &history, options);
     history.end(&done);
+    caller.manager.tell_end(match &done {
+        Ok(code) => *code,
+        Err(Failure { step, .. }) => options.failure_code.unwrap_or(*step as u8),
+    });
     done
+}
+
+/// What comes from the caller beside stdio.
+struct Caller {
+    requests: Requests,
+    /// How to tell it that the pod is up.
+    manager: Notify,
+    sockets: Given,
+}
+
+impl Caller {
+    /// Tells whether a descriptor is one of these.
+    fn has(&self, number: RawFd) -> bool {
+        self.manager.descriptor().into_iter().chain(self.sockets.descriptors()).any(|own| own == number)
+    }
+}
+
+/// Checks that the app that gets a terminal is one of the pod's.
+fn check_terminal(loaded: &Loaded, options: &Options) -> Result<()> {
+    let Some(Terminal { app, .. }) = &options.terminal else { return Ok(()) };
+    ensure!(
+        loaded.pod.apps.iter().any(|one| one.name == *app),
+        "the pod has no app {app} to give a terminal to"
+    );
+    Ok(())
 }
 
 /// What of the host's is the pod's alone.
@@ -125,7 +170,7 @@ fn boot(
     loaded: &Loaded,
     taken: Taken,
     host: &Host,
-    requests: &Requests,
+    caller: &Caller,
     history: &History,
     options: &Options,
 ) -> Result<u8, Failure> {
@@ -147,7 +192,7 @@ fn boot(
     if !is_first {
         ids.leave();
     }
-    let done = enter(&plan, &loaded.store, &cgroup, (network, listener), requests, options);
+    let done = enter(&plan, &loaded.store, &cgroup, (network, listener), caller, options);
     if is_first {
         let _ = cgroup.remove();
     }
@@ -160,10 +205,13 @@ fn enter(
     store: &Store,
     cgroup: &Cgroup,
     (network, listener): (network::Taken, Option<OwnedFd>),
-    requests: &Requests,
+    caller: &Caller,
     options: &Options,
 ) -> Result<u8, Failure> {
-    let sockets = sockets::open(&plan.sockets).at(Step::Namespace)?;
+    let mut sockets = sockets::open(&plan.sockets, &caller.sockets).at(Step::Namespace)?;
+    if plan.terminal.is_some() {
+        sockets.push(stdio::of_terminal().at(Step::Namespace)?);
+    }
     let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
     let bare = private_root::enter(plan, store, cgroup.hierarchy()).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
@@ -178,8 +226,9 @@ fn enter(
     drop(sockets);
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
-    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, listener, question };
-    supervisor::run(started, stdio, requests, cgroup, options.debug)
+    let up = (plan.manager == Manager::Waits).then(|| service::listen(UP)).transpose().at(Step::Namespace)?;
+    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, listener, question, up };
+    supervisor::run(started, stdio, &caller.requests, &caller.manager, cgroup, options.debug)
 }
 
 /// Opens the current directory, and returns it with the pod id that is its name.

@@ -183,7 +183,7 @@ fn everything_that_isolators_and_annotations_ask_for() {
 
 #[test]
 fn a_host_that_can_do_little_is_told_of() {
-    let options = Options { debug: true, failure_code: Some(254) };
+    let options = Options { debug: true, failure_code: Some(254), ..Options::default() };
     check_on("isolators", "expected-on-a-poor-host", &Host::default(), Layout::OneCopy, &options);
 }
 

@@ -36,6 +36,16 @@ const NAMESPACES: [(ThreadNameSpaceType, &str); 6] = [
     (ThreadNameSpaceType::CONTROL_GROUP, "cgroup"),
 ];
 
+/// Whether a program gets a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// It has the stdio that it is given.
+    None,
+    /// It gets one of this kind (TERM), unless the app's environment says otherwise. The other side goes to the socket that
+    /// is passed after the launch file.
+    Of(Option<String>),
+}
+
 /// A way into a running pod.
 #[derive(Debug)]
 pub struct Entrance {
@@ -54,8 +64,8 @@ impl Entrance {
     ///
     /// # Errors
     /// If the pod or the app does not run, or several apps could be meant.
-    pub fn open(pod: &Pod, app: Option<&str>, program: &[String]) -> Result<Self> {
-        let app = which(pod, app)?;
+    pub fn open(pod: &Pod, app: Option<&str>, program: &[String], terminal: Terminal) -> Result<Self> {
+        let app = app_called(pod, app)?;
         let seen = look(pod)?;
         let process = seen.process.with_context(|| not_running(pod, seen.state))?;
         let ended = || anyhow!("app {app} of pod {} does not run", pod.id());
@@ -65,7 +75,8 @@ impl Entrance {
         let status = fs::read_to_string(format!("/proc/{}/status", first.id()))?;
         let no_new_privileges = status.lines().any(|line| line == "NoNewPrivs:\t1");
         let limits = limits(&fs::read_to_string(format!("/proc/{}/limits", first.id()))?);
-        let launch = launch(pod, &app, program).with_context(|| format!("app {app} of pod {}", pod.id()))?;
+        let launch =
+            launch(pod, &app, program, terminal).with_context(|| format!("app {app} of pod {}", pod.id()))?;
         Ok(Self { systemd, app: first, cgroup: cgroup.below(&unit)?, launch, no_new_privileges, limits })
     }
 
@@ -144,8 +155,11 @@ fn limits(text: &str) -> Vec<(Resource, Rlimit)> {
     text.lines().filter_map(one).collect()
 }
 
-/// Returns the app that is meant.
-fn which(pod: &Pod, app: Option<&str>) -> Result<AppName> {
+/// Returns the app that is meant: the one with this name, or the pod's only one.
+///
+/// # Errors
+/// If the pod has no such app, or several that could be meant.
+pub fn app_called(pod: &Pod, app: Option<&str>) -> Result<AppName> {
     let apps = pod.contents().with_context(|| format!("pod {}", pod.id()))?.apps;
     let names = || apps.iter().map(|app| app.name.in_manifest()).collect::<Vec<_>>().join(", ");
     match (app, apps.as_slice()) {
@@ -161,13 +175,21 @@ fn which(pod: &Pod, app: Option<&str>) -> Result<AppName> {
 }
 
 /// Makes what the program is started with: the app's launch file, with another program and without the app's sockets.
-fn launch(pod: &Pod, app: &AppName, program: &[String]) -> Result<OwnedFd> {
+fn launch(pod: &Pod, app: &AppName, program: &[String], terminal: Terminal) -> Result<OwnedFd> {
     let path = format!("{}/{}/launch/app-{app}", layout::STAGE1, layout::OWN);
     let (text, _) = pod.read(&path, LAUNCH_MAX)?.context("it has no launch file")?;
     let mut launch: Value = serde_json::from_slice(&text).context("its launch file is damaged")?;
     launch["exec"] = json!(program);
     if let Some(fields) = launch.as_object_mut() {
         fields.remove("sockets");
+        fields.remove("terminal");
+    }
+    if let Terminal::Of(kind) = terminal {
+        // The first of the descriptors that follow it.
+        launch["terminal"] = json!(0);
+        if let (Some(kind), Some(environment)) = (kind, launch["environment"].as_object_mut()) {
+            environment.entry("TERM").or_insert(kind.into());
+        }
     }
     Ok(sys::content::in_memory("launch", launch.to_string().as_bytes())?.into())
 }

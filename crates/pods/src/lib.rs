@@ -36,7 +36,7 @@ pub use contents::{App, Status, network_of};
 pub use description::Description;
 pub use directory::{Pod, ids, names, strangers};
 pub use ended::{Gone, collect, release};
-pub use enter::Entrance;
+pub use enter::{Entrance, Terminal, app_called};
 pub use history::{End, Moment, Outcome, Run};
 pub use process::Process;
 pub use remove::{Refused, remove};

@@ -33,14 +33,16 @@ pub fn pass(all: Vec<OwnedFd>, which: Range<usize>, above: RawFd) -> Result<(), 
     Ok(())
 }
 
-/// Takes the first descriptor that this program was started with. To be called once, before anything is opened.
+/// Takes the descriptor with this index of those that this program was started with. To be called once for each, before
+/// anything is opened.
 ///
 /// # Errors
 /// Returns the system's error; `EBADF` if there is none.
-pub fn take_first() -> Result<OwnedFd, Errno> {
+pub fn take(index: u16) -> Result<OwnedFd, Errno> {
+    let number = FIRST + RawFd::from(index);
     // SAFETY: the number is not −1, and the borrow is used for one call that fails where nothing is open.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(FIRST) };
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
     // SAFETY: it is open, as that call showed, and nothing else has opened or taken it.
-    Ok(unsafe { OwnedFd::from_raw_fd(FIRST) })
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

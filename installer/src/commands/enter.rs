@@ -14,7 +14,7 @@ use crate::starter::PROGRAM;
 /// Run a program beside an app of a running pod
 ///
 /// It has the app's root, environment, user, capabilities and filter of system calls, and never more than the app. It has
-/// this command's stdin, stdout and stderr, and its exit code is this command's. It ends with the app.
+/// this command's stdin, stdout and stderr, or with --tty a terminal. Its exit code is this command's. It ends with the app.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A pod's UUID, the beginning of one, its name, or its directory
@@ -23,6 +23,12 @@ pub(crate) struct Args {
     /// The app, if the pod has several
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
+    /// Give the program a terminal of the pod's own, with this command's terminal as what shows it
+    #[arg(long, short)]
+    tty: bool,
+    /// Keep stdin. The program has it anyway; with --tty, what is no terminal is typed at the program's one
+    #[arg(long, short)]
+    interactive: bool,
     /// The program and its arguments
     #[arg(last = true, value_name = "CMD", default_value = "/bin/sh")]
     program: Vec<String>,
@@ -31,11 +37,12 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let pod = context.on_pod(&args.pod, |_, pod| {
         // What can be said in one line is said before this process becomes another.
-        pods::Entrance::open(&pod, args.app.as_deref(), &args.program)?;
+        pods::Entrance::open(&pod, args.app.as_deref(), &args.program, pods::Terminal::None)?;
         Ok(pod.path().to_owned())
     })?;
     let mut command = Command::new(PROGRAM);
-    command.arg0(entered::NAME).arg(pod).arg(args.app.as_deref().unwrap_or_default()).args(&args.program);
-    command.env_clear().current_dir("/");
+    command.arg0(entered::NAME).arg(pod).arg(args.app.as_deref().unwrap_or_default());
+    command.arg(entered::how(args.tty, args.interactive)).args(&args.program);
+    command.env_clear().envs(std::env::var_os("TERM").map(|term| ("TERM", term))).current_dir("/");
     Err(anyhow!(command.exec()).context("cannot become the process that enters"))
 }

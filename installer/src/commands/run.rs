@@ -15,7 +15,7 @@ use super::start::{Start, start};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::help::examples;
-use crate::options::{LogArgs, PodOptions};
+use crate::options::{LogArgs, PodOptions, TerminalArgs, several};
 use crate::pod_process::{self, InitOptions};
 use crate::ui::Ui;
 
@@ -23,6 +23,7 @@ use crate::ui::Ui;
 ///
 /// This process becomes the pod: it keeps stdin, stdout and stderr, and ends with the pod's exit code. Of its
 /// environment, the pod gets TERM alone. SIGTERM stops the pod in order. With --detach, the pod runs in the background.
+/// With --tty, the app has a terminal of the pod's own, and this process shows it.
 ///
 /// In place of images, a prepared pod may be given: its UUID, the beginning of one, or its directory.
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,8 @@ pub(crate) struct Args {
     /// Run the pod in the background, and print its UUID once it runs
     #[arg(long, short, help_heading = "Options of the pod")]
     detach: bool,
+    #[command(flatten)]
+    at_terminal: TerminalArgs,
     #[command(flatten)]
     logs: LogArgs,
     /// Show the messages of systemd-nspawn and systemd
@@ -48,13 +51,20 @@ impl Args {
                 "--log-driver and --log-opt are for --detach",
             ));
         }
+        self.at_terminal.check(self.detach)?;
+        if self.at_terminal.needs_name() && self.options.apps.grouped.images.len() > 1 {
+            return Err(several());
+        }
         self.options.check()
     }
 }
 
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
-    let how =
-        Start { detach: args.detach.then(|| args.logs.options()), init: InitOptions { debug: args.debug } };
+    let how = Start {
+        detach: args.detach.then(|| args.logs.options()),
+        at_terminal: args.at_terminal,
+        init: InitOptions { debug: args.debug, terminal: None },
+    };
     if args.detach {
         Ui.check()?;
     }

@@ -2,6 +2,7 @@
 //! `installer start`: starts pods that are there, prepared or exited, in the background or as this process.
 
 use std::convert::Infallible;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use pod::logs::OF_POD;
 use pods::logs::{LogOptions, Reader, Wanted};
 use pods::{Begun, Outcome, Pod, Process, Run, State};
 use report::Hint as _;
+use store::listener::Listener as _;
 
 use crate::context::Context;
-use crate::detached;
 use crate::exit::Exit;
-use crate::options::LogArgs;
+use crate::options::{LogArgs, TerminalArgs};
 use crate::pod_process::{self, InitOptions};
 use crate::ui::Ui;
+use crate::{attached, detached};
 
 /// How often the log writer is looked at that is about to end.
 const STEP: Duration = Duration::from_millis(2);
@@ -37,6 +39,8 @@ pub(crate) struct Args {
     #[arg(long, short)]
     attach: bool,
     #[command(flatten)]
+    at_terminal: TerminalArgs,
+    #[command(flatten)]
     logs: LogArgs,
     /// Show the messages of systemd-nspawn and systemd
     #[arg(long)]
@@ -51,7 +55,7 @@ impl Args {
                 "--attach takes one pod, and no options of logs",
             ));
         }
-        Ok(())
+        self.at_terminal.check(!self.attach)
     }
 }
 
@@ -60,12 +64,15 @@ impl Args {
 pub(super) struct Start {
     /// How it is logged, if it runs in the background.
     pub(super) detach: Option<LogOptions>,
+    /// Whether an app has a terminal.
+    pub(super) at_terminal: TerminalArgs,
     pub(super) init: InitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let detach = if args.attach { None } else { Some(args.logs.options()) };
-    let how = Start { detach, init: InitOptions { debug: args.debug } };
+    let init = InitOptions { debug: args.debug, terminal: None };
+    let how = Start { detach, at_terminal: args.at_terminal.clone(), init };
     if args.attach {
         let path = context.on_pod(&args.pods[0], |_, pod| Ok(pod.path().to_owned()))?;
         return start(&path, &how, context);
@@ -76,6 +83,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
 
 /// Starts the pod in this directory. Returns if it runs in the background.
 pub(super) fn start(path: &Path, how: &Start, context: &Context) -> Result<Exit> {
+    if let Some(app) = &how.at_terminal.tty {
+        return at_terminal(path, app, how, context);
+    }
     let Some(options) = &how.detach else {
         // A signal from here on stays pending until `/init` takes it as a request to stop.
         let requests = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
@@ -93,6 +103,19 @@ pub(super) fn start(path: &Path, how: &Start, context: &Context) -> Result<Exit>
         Ui.print(format!("{}\n", pod.id()).as_bytes())
     })?;
     Ok(Exit::Done)
+}
+
+/// Runs the pod in this directory with a terminal for an app, the only one if it has no name.
+fn at_terminal(path: &Path, app: &str, how: &Start, context: &Context) -> Result<Exit> {
+    let named = path.to_str().context("its path is no text: expected UTF-8")?;
+    let app =
+        context.on_pod(named, |_, pod| pods::app_called(&pod, Some(app).filter(|app| !app.is_empty())))?;
+    context.interrupt.check()?;
+    let is_typed = how.at_terminal.interactive;
+    if is_typed && !std::io::stdin().is_terminal() {
+        Ui.warn("stdin is no terminal: what it has is typed at the app's terminal");
+    }
+    attached::run_pod(path, app.as_str(), how.init.debug, is_typed)
 }
 
 /// Starts a pod in the background, and waits until it runs.

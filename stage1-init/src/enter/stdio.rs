@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FileType, FsWord, Mode, OFlags, fchmod, fcntl_getfl, fstat, fstatfs};
+use rustix::net::SocketType;
+use rustix::net::sockopt::socket_type;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::enter::terminal::{self, Input};
@@ -31,6 +33,14 @@ pub(crate) fn check() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Takes the socket that the other side of an app's terminal goes to, which is this process's stdin.
+pub(crate) fn of_terminal() -> Result<OwnedFd> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let is_one = socket_type(&socket) == Ok(SocketType::SEQPACKET);
+    ensure!(is_one, "stdin is no socket for a terminal: expected one of SOCK_SEQPACKET");
+    Ok(socket)
 }
 
 /// The descriptors that the apps get as stdin, stdout and stderr.

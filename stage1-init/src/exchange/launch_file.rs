@@ -53,6 +53,10 @@ pub struct Launch {
     /// Whether it is a handler. Handlers don't get the caller's stdin, which is for the app alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handler: bool,
+    /// The index, among the pod's sockets, of the one that the other side of its terminal goes to. Without one, it has the
+    /// caller's stdio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<usize>,
     /// The sockets that it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Sockets>,

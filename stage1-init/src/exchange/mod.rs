@@ -6,6 +6,7 @@ pub(crate) mod log_pipes;
 pub(crate) mod metadata_file;
 pub(crate) mod outcome;
 pub(crate) mod ready;
+pub(crate) mod service;
 pub(crate) mod statuses;
 pub(crate) mod stdio_message;
 pub(crate) mod view;

@@ -38,7 +38,7 @@ use rustix::stdio::dup2_stdin;
 use sys::process::{default_signals, exit_at_once, set_filter};
 use sys::{activation, open_without_magic, users};
 
-use super::{enter, identity};
+use super::{OUT_OF_THE_WAY, enter, identity, notify, terminal};
 use crate::exchange::launch_file::{Launch, Sockets};
 use crate::exchange::{log_pipes, stdio_message};
 use crate::failure::report;
@@ -49,8 +49,6 @@ const NOT_FOUND: u8 = 127;
 const NOT_RUNNABLE: u8 = 126;
 /// More than the longest message about a program that can't be run.
 const MESSAGE_MAX: usize = 8 << 10;
-/// Above every number at which sockets are received or passed on.
-const OUT_OF_THE_WAY: i32 = 512;
 
 /// The reason why a launcher could not become its program, with the exit status that a shell would have.
 #[derive(Debug)]
@@ -81,25 +79,39 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 pub(crate) fn run() -> ExitCode {
     // Without the caller's stdio there is nowhere to report an error.
     let Ok((launch, sockets)) = receive() else { return ExitCode::from(NOT_RUNNABLE) };
-    become_or_report(launch, sockets)
+    match notify::Systemd::find() {
+        Ok(systemd) => become_or_report(launch, sockets, systemd.as_ref()),
+        Err(error) => become_or_report(Err(error), sockets, None),
+    }
 }
 
 /// Becomes a program beside the app, with the app's rights and with the stdio that this process has.
 ///
-/// `gantry enter` runs it in the pod's root. What to start comes as the first descriptor after stdio.
+/// `gantry enter` runs it in the pod's root. What to start comes as the first descriptor after stdio, and the socket for
+/// its terminal, if it gets one, as the second.
 pub(crate) fn enter() -> ExitCode {
     let read = || -> Result<Launch> {
         let mut launch = Vec::new();
-        File::from(activation::take_first()?).read_to_end(&mut launch)?;
+        File::from(activation::take(0)?).read_to_end(&mut launch)?;
         Ok(serde_json::from_slice(&launch)?)
     };
-    become_or_report(read().context("cannot read what to start"), Vec::new())
+    let launch = read().context("cannot read what to start").and_then(|launch| {
+        if launch.terminal.is_some() {
+            terminal::take(&launch, &[activation::take(1)?])?;
+        }
+        Ok(launch)
+    });
+    become_or_report(launch, Vec::new(), None)
 }
 
-fn become_or_report(launch: Result<Launch>, sockets: Vec<OwnedFd>) -> ExitCode {
+fn become_or_report(
+    launch: Result<Launch>,
+    sockets: Vec<OwnedFd>,
+    systemd: Option<&notify::Systemd>,
+) -> ExitCode {
     let done = launch.map_err(Failed::from).and_then(|launch| {
         let app = format!("app {}", launch.app);
-        become_program(&launch, sockets).map_err(|failed| failed.context(app))
+        become_program(&launch, sockets, systemd).map_err(|failed| failed.context(app))
     });
     match done {
         Ok(never) => match never {},
@@ -113,19 +125,24 @@ fn become_or_report(launch: Result<Launch>, sockets: Vec<OwnedFd>) -> ExitCode {
 
 /// Reads what to start and receives the pod's sockets; stdio is the caller's from here on.
 fn receive() -> Result<(Result<Launch>, Vec<OwnedFd>)> {
-    let socket = activation::take_first()?;
+    let socket = activation::take(0)?;
     let mut launch = Vec::new();
     io::stdin().read_to_end(&mut launch)?;
     let launch: Result<Launch> = serde_json::from_slice(&launch).context("cannot read what to start");
     let sockets = stdio_message::receive(&socket)?;
     launch.as_ref().map_or(Ok(()), |launch| log_pipes::hand_over(&launch.app))?;
+    let launch = launch.and_then(|launch| terminal::take(&launch, &sockets).map(|()| launch));
     if matches!(&launch, Ok(Launch { handler: true, .. })) {
         dup2_stdin(File::open("/dev/null")?)?;
     }
     Ok((launch, sockets))
 }
 
-fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, Failed> {
+fn become_program(
+    launch: &Launch,
+    sockets: Vec<OwnedFd>,
+    systemd: Option<&notify::Systemd>,
+) -> Result<Infallible, Failed> {
     let program = escape(launch.exec.program());
     // Opened while the launcher is in the pod's root.
     let namespace = identity::namespace(launch).context("cannot find its user namespace")?;
@@ -142,6 +159,9 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     };
     filter.as_mut().map_or(Ok(()), |filter| set_filter(filter)).context("cannot filter its system calls")?;
     identity::take_on(launch)?;
+    if launch.terminal.is_some() {
+        terminal::open_by_own_name();
+    }
     enter_directory(launch)?;
     let passed = match &launch.sockets {
         Some(own) => pass(own, sockets).context("cannot pass its sockets on")?,
@@ -167,6 +187,9 @@ fn become_program(launch: &Launch, sockets: Vec<OwnedFd>) -> Result<Infallible, 
     let mut filter =
         launch.seccomp.as_ref().filter(|own| own.filters()).map(|own| filter::of_list(&own.list()));
     default_signals();
+    if let Some(systemd) = systemd {
+        systemd.tell_start();
+    }
     if let Some(filter) = &mut filter {
         set_filter(filter).context("cannot filter its system calls")?;
     }

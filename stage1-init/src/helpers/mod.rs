@@ -9,8 +9,13 @@ mod identity;
 pub(crate) mod launch;
 pub(crate) mod metadata;
 mod mounts;
+mod notify;
 pub(crate) mod status;
+mod terminal;
 mod terminated;
+
+/// Above every number at which an app's sockets are received or passed on.
+const OUT_OF_THE_WAY: i32 = 512;
 
 /// Keeps a helper that works for the whole pod from being ended by a SIGTERM to all of the pod's processes.
 pub(crate) fn outlive_requests() {

@@ -138,7 +138,7 @@ fn failure() -> Result<Option<u8>> {
 /// told once nothing more can be written to the caller's stdio.
 pub(crate) fn exit_code() -> ExitCode {
     // Without the caller's stdio there is nowhere to print the messages.
-    let socket = activation::take_first();
+    let socket = activation::take(0);
     let _ = socket.as_ref().map(receive);
     let _ = File::open(TO_TELL).and_then(|mut told| io::copy(&mut told, &mut io::stderr()));
     let recorded = match conclude() {

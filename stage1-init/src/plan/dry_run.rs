@@ -61,7 +61,11 @@ pub fn text(plan: &Plan) -> String {
     lines.extend(plan.oom_score_least.map(|least| format!("oom_score_adj may be {least} at the least")));
     lines.extend(plan.terminal_user.map(|user| format!("a terminal belongs to the host's {user} meanwhile")));
     lines.push("== stdin ==".into());
-    lines.push(if plan.stdin { "the caller's" } else { "/dev/null" }.into());
+    lines.push(match &plan.terminal {
+        Some(app) => format!("a terminal of the pod's, for app {app}"),
+        None if plan.stdin => "the caller's".into(),
+        None => "/dev/null".into(),
+    });
     lines.push("== command ==".into());
     lines.extend(plan.nspawn.iter().cloned());
     lines.push("== exit code if the pod can't be started ==".into());

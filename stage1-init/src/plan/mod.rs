@@ -19,6 +19,7 @@ mod users;
 use std::collections::BTreeMap;
 
 use pod::arch::Arch;
+use pod::exec::Word;
 use pod::id::TreeId;
 use pod::isolators::CapabilitySet;
 use pod::manifest::{Restart, Users};
@@ -44,12 +45,35 @@ const READABLE: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
 /// What the caller of `/init` wants, beside the pod.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// nspawn and systemd show what they do.
     pub debug: bool,
     /// The exit code of a pod that can't be started; `None` means that of the step that failed.
     pub failure_code: Option<u8>,
+    /// The app that gets a terminal, if one does.
+    pub terminal: Option<Terminal>,
+    /// Who waits until the apps are up.
+    pub manager: Manager,
+}
+
+/// Who waits until a pod's apps are up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manager {
+    /// Nobody.
+    #[default]
+    None,
+    /// The service manager that has started `/init`.
+    Waits,
+}
+
+/// A terminal for an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// The app's name.
+    pub app: AppName,
+    /// What kind of terminal it is: TERM, for an app whose environment does not say so.
+    pub kind: Option<Word>,
 }
 
 /// Everything that turns a stage1 tree into this pod's.
@@ -75,6 +99,10 @@ pub struct Plan {
     pub limits: Vec<(&'static str, String)>,
     /// Whether the app gets the caller's stdin, which it does if it is the pod's only one.
     pub stdin: bool,
+    /// The app that gets a terminal of the pod's, if one does. The other side goes to the socket that is the caller's stdin.
+    pub terminal: Option<AppName>,
+    /// Who waits until the apps are up.
+    pub manager: Manager,
     /// The ids of the pod's users on the host; `None` means the host's own users.
     pub ids: Option<Ids>,
     /// The host's id of the only app's user, who may open the caller's terminal anew; `None` if that changes nothing.
@@ -118,9 +146,11 @@ pub enum Directory {
 pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     let pod = &loaded.pod;
     let mut plan = Plan {
-        stdin: pod.apps.len() == 1,
+        stdin: pod.apps.len() == 1 && options.terminal.is_none(),
+        terminal: options.terminal.as_ref().map(|terminal| terminal.app.clone()),
         stage1: loaded.stage1,
         zone: host.zone.clone(),
+        manager: options.manager,
         ids: host.ids,
         failure_code: options.failure_code,
         network: host.network.plan.clone(),
@@ -159,6 +189,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     if let ([app], [own], Some(ids)) = (pod.apps.as_slice(), own_users.as_slice(), host.ids) {
         plan.terminal_user = Some(ids.first() + own.unwrap_or_default() + loaded.credentials[&app.name].uid);
     }
+    let sockets = pod.apps.iter().map(|app| app.sockets.len()).sum();
     for ((app, limits), own) in pod.apps.iter().zip(&limits).zip(own_users) {
         let users = match (host.ids, own) {
             (None, _) => Users::Host,
@@ -166,7 +197,10 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
             (Some(_), Some(_)) => Users::Own,
         };
         let url = host.metadata.as_ref().map(Access::url);
-        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users, url.as_deref());
+        let terminal = options.terminal.as_ref().filter(|terminal| terminal.app == app.name);
+        let terminal = terminal.map(|terminal| (sockets, terminal.kind.as_ref()));
+        let given = (url.as_deref(), terminal);
+        plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users, given);
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
         let hosts = match (&hosts, loaded.hosts.get(&app.name)) {
             (None, _) => Hosts::None,
@@ -182,7 +216,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     }
     let wanted = pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(app.capabilities()));
     let pods_capabilities = wanted.without(CapabilitySet::DEFAULT);
-    plan.nspawn = nspawn::words(Arch::current(), pod, host.ids, pods_capabilities, options.debug);
+    plan.nspawn = nspawn::words(Arch::current(), pod, host.ids, pods_capabilities, options);
     plan
 }
 
@@ -213,7 +247,7 @@ impl Plan {
         limits: &Limits,
         sliced: bool,
         users: Users,
-        metadata: Option<&str>,
+        (metadata, terminal): (Option<&str>, Option<(usize, Option<&Word>)>),
     ) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
@@ -224,12 +258,17 @@ impl Plan {
             (Role::PostStop, app.post_stop.as_ref()),
         ];
         for (role, exec) in programs.into_iter().filter_map(|(role, exec)| Some((role, exec?))) {
-            let launch =
+            let mut launch =
                 program::launch(role, app, exec, credentials, users, limits.capabilities, sockets.clone());
-            let launch = program::with_metadata(launch, metadata);
+            launch = program::with_metadata(launch, metadata);
+            let terminal = terminal.filter(|_| role == Role::App);
+            launch.terminal = terminal.map(|(socket, _)| socket);
+            if let Some((_, Some(kind))) = terminal {
+                program::set_terminal_kind(&mut launch, kind);
+            }
             let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON") + "\n";
             self.files.insert(role.launch_file(&app.name), File { mode: SECRET, content: launch });
-            let unit = service::unit(role, app, limits);
+            let unit = service::unit(role, app, limits, self.manager);
             let unit = if sliced { unit.set("Slice", names::slice(&app.name)) } else { unit };
             self.write(names::unit_file(&role.unit(&app.name)), unit.into_text());
         }

@@ -12,6 +12,7 @@ use pod::network::Mode;
 
 use crate::load::ids::Ids;
 use crate::names::{BOOT_PATH, POD};
+use crate::plan::{Manager, Options};
 
 /// The index of nspawn's own path in the command line; the words before it are the loader's.
 pub(crate) const NSPAWN: usize = 5;
@@ -24,8 +25,9 @@ pub(crate) fn words(
     pod: &Pod,
     ids: Option<Ids>,
     capabilities: CapabilitySet,
-    debug: bool,
+    options: &Options,
 ) -> Vec<String> {
+    let debug = options.debug;
     let libraries = format!("{POD}/{}", arch.libraries);
     let mut words = vec![
         format!("{POD}/{}", arch.loader),
@@ -63,6 +65,7 @@ pub(crate) fn words(
     let names: Vec<_> = capabilities.iter().map(|one| one.to_string()).collect();
     words.extend((!names.is_empty()).then(|| format!("--capability={}", names.join(","))));
     words.extend((!debug).then(|| "--quiet".into()));
+    words.extend((options.manager == Manager::Waits).then(|| "--notify-ready=yes".into()));
     words.extend(["--", BOOT_PATH, "--default-standard-output=null"].map(str::to_owned));
     let logging: &[&str] = if debug {
         &["--log-target=console", "--log-level=debug", "--show-status=0"]

@@ -10,6 +10,9 @@ use pod::{Accounts, App, METADATA_URL, layout};
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
 use crate::names::Role;
 
+/// The variable that says what kind of terminal a program has (environ(7)).
+const TERM: &str = "TERM";
+
 /// Returns the launch file of one of an app's programs. It has these users and capabilities.
 pub(super) fn launch(
     role: Role,
@@ -31,6 +34,7 @@ pub(super) fn launch(
         group: credentials.gid,
         groups: groups(credentials),
         handler: role != Role::App,
+        terminal: None,
         sockets: sockets.filter(|_| role == Role::App),
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
         capabilities,
@@ -57,6 +61,13 @@ fn environment(app: &App, credentials: &Accounts) -> Vec<(EnvName, Word)> {
         (name, Word::try_from(value.into_owned()).expect("sizes were checked, and account files have no NUL"))
     });
     typed.collect()
+}
+
+/// Says what kind of terminal a program has, unless its environment does.
+pub(super) fn set_terminal_kind(launch: &mut Launch, kind: &Word) {
+    if !launch.environment.iter().any(|(name, _)| name.as_str() == TERM) {
+        launch.environment.push((TERM.parse().expect("it is a name"), kind.clone()));
+    }
 }
 
 /// Returns the supplementary groups of an app.

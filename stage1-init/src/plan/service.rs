@@ -22,6 +22,7 @@ use super::limits::Limits;
 use super::unit::{Command, Unit};
 use crate::exchange::launch_file::launchers_capabilities;
 use crate::names::{self, Role};
+use crate::plan::Manager;
 
 /// How long an app or one of its handlers has to end after SIGTERM, in seconds, unless annotations say otherwise.
 const STOP_SECONDS: u32 = 10;
@@ -44,18 +45,20 @@ pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
 }
 
 /// Returns the unit of one of an app's services.
-pub(super) fn unit(role: Role, app: &App, limits: &Limits) -> Unit {
+///
+/// Where somebody waits for the apps, they tell when they start.
+pub(super) fn unit(role: Role, app: &App, limits: &Limits, manager: Manager) -> Unit {
     let unit = match role {
-        Role::App => app_unit(app),
+        Role::App => app_unit(app, if manager == Manager::Waits { "notify" } else { "simple" }),
         Role::PreStart => pre_start_unit(app),
         Role::PostStop => post_stop_unit(app),
     };
     runs(unit, role, app, limits)
 }
 
-fn app_unit(app: &App) -> Unit {
+fn app_unit(app: &App, start: &str) -> Unit {
     let unit = stopped(after_post_stop(app, after_pre_start(app, starts(app, "app", "Requires"))));
-    let unit = vital(unit, Role::App, app).section("Service").set("Type", "simple");
+    let unit = vital(unit, Role::App, app).section("Service").set("Type", start);
     let of = if app.restart == Restart::No { names::OF_APP } else { names::OF_RESTARTED_APP };
     let unit = begins(app, unit).set("ExecStopPost", writes_end(app, of));
     let unit = match app.stop_signal {

@@ -7,6 +7,7 @@ pub(crate) mod halt;
 pub(crate) mod history;
 pub(crate) mod inotify;
 pub(crate) mod job;
+pub(crate) mod notify;
 pub(crate) mod nspawn;
 pub(crate) mod reaper;
 pub(crate) mod requests;

@@ -13,7 +13,8 @@ use rustix::process::getpid;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use sys::{activation, process};
 
-use crate::names::POD;
+use crate::exchange::service::VARIABLE;
+use crate::names::{POD, UP};
 use crate::plan::nspawn::NSPAWN;
 
 /// A number above all those that descriptors are passed as.
@@ -57,7 +58,9 @@ pub(crate) fn allow_oom_score(least: i16) -> Result<()> {
 }
 
 /// Replaces this process with nspawn, with descriptors that it passes on to systemd.
-pub(crate) fn exec(command: &Command, passed: Vec<OwnedFd>) -> Result<Infallible> {
+///
+/// With `tells_up`, it tells when the pod's systemd has started the apps.
+pub(crate) fn exec(command: &Command, passed: Vec<OwnedFd>, tells_up: bool) -> Result<Infallible> {
     process::default_signals();
     let count = passed.len();
     activation::pass(passed, 0..count, OUT_OF_THE_WAY).context("cannot pass descriptors on")?;
@@ -70,7 +73,9 @@ pub(crate) fn exec(command: &Command, passed: Vec<OwnedFd>) -> Result<Infallible
         "SYSTEMD_SECCOMP=0".into(),
     ];
     process::set_filter(&mut filter::of_pod()).context("cannot filter the pod's system calls")?;
-    let environment = environment.map(|text: String| CString::new(text).expect("it has no NUL"));
+    let up = tells_up.then(|| format!("{VARIABLE}={UP}"));
+    let environment = environment.into_iter().chain(up);
+    let environment: Vec<_> = environment.map(|text| CString::new(text).expect("it has no NUL")).collect();
     execve(&command.loader, &command.words, &environment)
         .with_context(|| format!("cannot execute {}", command.loader.to_string_lossy()))
 }

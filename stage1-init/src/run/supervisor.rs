@@ -22,7 +22,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, PipeReader, PipeWriter, Read as _, pipe};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -42,6 +42,7 @@ use crate::load::network::Taken;
 use crate::run::ending::{conclude, none_began};
 use crate::run::halt::{Nspawn, halt};
 use crate::run::job::Job;
+use crate::run::notify::{self, Notify};
 use crate::run::nspawn::{self, Command};
 use crate::run::requests::{REQUESTS, Requests};
 
@@ -65,6 +66,8 @@ pub(crate) struct Started {
     /// Where the metadata service listens, if that is on the host.
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) question: Question,
+    /// Where nspawn says that the apps are up, if the caller waits for that.
+    pub(crate) up: Option<OwnedFd>,
 }
 
 /// What the pod says, and what is done before its question is answered.
@@ -102,6 +105,28 @@ impl Question {
     }
 }
 
+/// What nspawn says of the pod, and who is told.
+struct Told<'a> {
+    /// Where nspawn says that the apps are up, until it has.
+    up: Option<OwnedFd>,
+    manager: &'a Notify,
+}
+
+impl Told<'_> {
+    /// Returns what becomes readable when something is said.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.up.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Passes on what was said.
+    fn tend(&mut self) {
+        if self.up.as_ref().is_some_and(notify::is_up) {
+            self.up = None;
+            self.manager.tell_ready();
+        }
+    }
+}
+
 /// Runs nspawn to its end and returns the pod's exit code.
 ///
 /// With `debug`, nspawn's messages go to stderr at once.
@@ -109,6 +134,7 @@ pub(crate) fn run(
     started: Started,
     stdio: Stdio,
     requests: &Requests,
+    manager: &Notify,
     cgroup: &Cgroup,
     debug: bool,
 ) -> Result<u8, Failure> {
@@ -133,7 +159,8 @@ pub(crate) fn run(
                 stdio.become_silent().at(Step::Exec)?;
                 let allowed = started.oom_score_least.map(nspawn::allow_oom_score).transpose();
                 allowed.context("cannot set oom_score_adj").at(Step::Exec)?;
-                become_nspawn(&started.command, passed, (!debug).then_some(&says)).at(Step::Exec)
+                become_nspawn(&started.command, passed, started.up.is_some(), (!debug).then_some(&says))
+                    .at(Step::Exec)
             })();
             let Err(Failure { step, error }) = never;
             // The parent reports the failure.
@@ -148,8 +175,10 @@ pub(crate) fn run(
             // With `debug`, nspawn copies the pod's console.
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
-            let ended = supervise(child, listens, started.question, requests, job, halt, || none_began(root))
-                .at(Step::Exec)?;
+            let told = Told { up: started.up, manager };
+            let ended =
+                supervise(child, listens, started.question, told, requests, job, halt, || none_began(root))
+                    .at(Step::Exec)?;
             conclude(ended, said)
         }
     }
@@ -164,7 +193,12 @@ fn lossy_pipe() -> Result<(PipeReader, PipeWriter)> {
     Ok((reader, writer))
 }
 
-fn become_nspawn(command: &Command, passed: Vec<OwnedFd>, says: Option<&PipeWriter>) -> Result<Infallible> {
+fn become_nspawn(
+    command: &Command,
+    passed: Vec<OwnedFd>,
+    tells_up: bool,
+    says: Option<&PipeWriter>,
+) -> Result<Infallible> {
     // A new session is out of reach of the caller's terminal, whose signals the parent handles.
     setsid()?;
     if let Some(says) = says {
@@ -173,7 +207,7 @@ fn become_nspawn(command: &Command, passed: Vec<OwnedFd>, says: Option<&PipeWrit
     }
     // nspawn itself handles SIGTERM and SIGINT, once it can; the others would end nspawn and nothing else.
     SigSet::from_iter(REQUESTS).thread_set_mask()?;
-    nspawn::exec(command, passed)
+    nspawn::exec(command, passed, tells_up)
 }
 
 /// Waits for the pod's end, and returns how nspawn, or systemd in its place, ended; `None` if the pod has said that its end
@@ -184,6 +218,7 @@ fn supervise(
     nspawn: Pid,
     listens: PipeReader,
     mut question: Question,
+    mut told: Told<'_>,
     requests: &Requests,
     mut job: Job<'_>,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
@@ -197,8 +232,9 @@ fn supervise(
     loop {
         let held = listens.as_ref().filter(|_| asked).map(AsFd::as_fd);
         let says = (!job.is_frozen()).then_some(question.asked.descriptor().as_fd());
-        let others: Vec<_> = says.into_iter().chain(held).collect();
+        let others: Vec<_> = says.into_iter().chain(held).chain(told.descriptor()).collect();
         job.wait(&signals, &others)?;
+        told.tend();
         while let Some(signal) = next(&signals)? {
             match signal {
                 Signal::SIGCHLD => {}
@@ -209,6 +245,7 @@ fn supervise(
                     asked = true;
                     // If this fails, the pod's exit code is a failure, but the pod is stopped all the same.
                     let _ = OURS.ask();
+                    told.manager.tell_stop();
                     job.end()?;
                 }
             }

@@ -11,6 +11,7 @@ pub mod host;
 pub mod image;
 pub mod launcher;
 pub mod layers;
+pub mod machine;
 pub mod newer;
 pub mod oci;
 pub mod one_call;

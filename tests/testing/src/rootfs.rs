@@ -23,6 +23,18 @@ const APPLETS: &[&str] = &[
 /// The packages of the Debian tree that benchmarks unpack; everything they depend on is added.
 const DEBIAN: &[&str] = &["bash", "coreutils", "git", "ncurses-term", "python3", "tzdata", "vim"];
 
+/// The programs of a machine with systemd.
+const SYSTEMD: [&str; 8] = [
+    "usr/bin/busybox",
+    "usr/bin/journalctl",
+    "usr/bin/systemctl",
+    "usr/bin/systemd-nspawn",
+    "usr/lib/systemd/systemd",
+    "usr/lib/systemd/systemd-executor",
+    "usr/lib/systemd/systemd-journald",
+    "usr/lib/systemd/systemd-shutdown",
+];
+
 /// An entry of a tree.
 #[derive(Clone, Debug)]
 pub enum Node {
@@ -169,6 +181,33 @@ impl Rootfs {
         Ok(tree.with("tmp", Node::Directory(0o1777)))
     }
 
+    /// Returns the tree of Debian's systemd, of its journal and systemd-nspawn, with the libraries they need, and of busybox.
+    ///
+    /// # Errors
+    /// Fails if the packages are unavailable.
+    pub fn systemd() -> Result<Self> {
+        let mut tree = Self::usr_merged();
+        let is_library = |path: &Path| path.to_string_lossy().contains(".so");
+        let wanted = |path: &Path| {
+            let is_in = |directory: &str| path.starts_with(directory);
+            let is_program = path.to_str().is_some_and(|path| SYSTEMD.contains(&path));
+            is_program
+                || is_in("usr/lib/systemd/system")
+                || is_library(path) && (is_in("usr/lib") || is_in("usr/lib64"))
+        };
+        for package in packages::fetch_all(&["busybox-static", "systemd", "systemd-container"])? {
+            tree.unpack(&package, wanted)?;
+        }
+        for applet in APPLETS.iter().chain(&["mount", "sed", "tail"]) {
+            tree.insert(&Path::new("usr/bin").join(applet), Node::Link("busybox".into()), 0);
+        }
+        let release = Node::File(0o644, "ID=machine\n".into());
+        Ok(tree
+            .with_accounts("app", 1000)
+            .with("tmp", Node::Directory(0o1777))
+            .with("usr/lib/os-release", release))
+    }
+
     /// Returns a Debian tree of some 250 MB and 12,000 files, documentation included, with the users root and app
     /// (1000).
     ///
@@ -271,6 +310,14 @@ impl Rootfs {
             append(&mut tar, &Path::new("rootfs").join(path), node, *owner)?;
         }
         tar.into_inner()?.flush()
+    }
+
+    /// Writes this tree into a directory, which is empty.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub fn write_directory(&self, directory: &Path) -> io::Result<()> {
+        tar::Archive::new(self.layer().as_slice()).unpack(directory)
     }
 
     /// Returns the tree as a layer of an OCI image: a tar without what an image has around its tree.

@@ -1,22 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A terminal at which a test types, with a shell of its own (`job-shell`) that runs programs there.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::num::NonZero;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use nix::pty::openpty;
+use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+use vt100::{Parser, Screen};
 
 use crate::program;
 
+/// The size that a terminal has at first: rows and columns.
+pub const SIZE: (u16, u16) = (25, 90);
+
 /// A terminal and its shell.
-#[derive(Debug)]
 pub struct Terminal {
     keyboard: File,
     shell: Child,
     told: ChildStdin,
     answers: BufReader<ChildStdout>,
+    screen: Parser,
+}
+
+impl fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminal").field("shell", &self.shell).finish_non_exhaustive()
+    }
+}
+
+/// Returns a number of rows or columns.
+fn length(number: u16) -> NonZero<u16> {
+    NonZero::new(number).expect("a terminal has rows and columns")
 }
 
 impl Terminal {
@@ -31,7 +49,10 @@ impl Terminal {
         let mut shell = shell.spawn().expect("the shell can be executed");
         let told = shell.stdin.take().expect("stdin is piped");
         let answers = BufReader::new(shell.stdout.take().expect("stdout is piped"));
-        Self { keyboard: pty.master.into(), shell, told, answers }
+        let screen = Parser::new(length(SIZE.0), length(SIZE.1), 0);
+        let mut terminal = Self { keyboard: pty.master.into(), shell, told, answers, screen };
+        terminal.resize(SIZE);
+        terminal
     }
 
     /// Sends a command to the shell and returns its answer.
@@ -52,6 +73,40 @@ impl Terminal {
     /// Panics if the terminal is gone.
     pub fn types(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).expect("the terminal takes what is typed");
+    }
+
+    /// Gives the terminal another size: rows and columns.
+    ///
+    /// # Panics
+    /// Panics if that fails.
+    pub fn resize(&mut self, (rows, columns): (u16, u16)) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keyboard, size).expect("the terminal takes a size");
+        self.screen.screen_mut().set_size(length(rows), length(columns));
+    }
+
+    /// Returns the terminal's modes.
+    ///
+    /// # Panics
+    /// Panics if it has none.
+    pub fn modes(&self) -> Termios {
+        tcgetattr(&self.keyboard).expect("a terminal has modes")
+    }
+
+    /// Reads what is written to the terminal until its screen is as expected, as a person sees it. What [`Terminal::shows`]
+    /// has read is not on it.
+    ///
+    /// # Panics
+    /// Panics if the terminal ends before that.
+    pub fn looks(&mut self, what: &str, is_so: impl Fn(&Screen) -> bool) -> &Screen {
+        let mut bytes = [0; 4096];
+        while !is_so(self.screen.screen()) {
+            let read = self.keyboard.read(&mut bytes);
+            let screen = self.screen.screen().contents();
+            let Ok(count @ 1..) = read else { panic!("{what}: {read:?}, and the screen is {screen}") };
+            self.screen.process(&bytes[..count]);
+        }
+        self.screen.screen()
     }
 
     /// Reads what the terminal shows, including what was typed, up to this text.

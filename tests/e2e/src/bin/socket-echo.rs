@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app that is started with sockets. It answers each connection and each datagram with the app's name and the
-//! socket's (sd_listen_fds_with_names(3)).
+//! socket's (sd_listen_fds_with_names(3)). It ends well by SIGTERM, and answers whom it has accepted before.
 //!
 //! ```text
 //! socket-echo PROTOCOL…     tcp or udp, one for each socket, in their order
@@ -9,10 +9,17 @@
 use std::env;
 use std::io::Write;
 use std::net::{TcpListener, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use listenfd::ListenFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+
+/// Held while a connection is answered, and by who ends this program.
+static ANSWERS: Mutex<()> = Mutex::new(());
 
 fn main() -> Result<()> {
     let app = env::var("AC_APP_NAME")?;
@@ -21,10 +28,11 @@ fn main() -> Result<()> {
     let protocols: Vec<_> = env::args().skip(1).collect();
     let mut sockets = ListenFd::from_env();
     ensure!(sockets.len() == protocols.len() && names.len() == protocols.len(), "{} sockets", sockets.len());
-    let mut threads = Vec::new();
+    let requests = SigSet::from(Signal::SIGTERM);
+    requests.thread_block()?;
     for (index, (protocol, name)) in protocols.iter().zip(names).enumerate() {
         let answer = format!("{app} {name}\n");
-        threads.push(match protocol.as_str() {
+        match protocol.as_str() {
             "tcp" => {
                 let listener = sockets.take_tcp_listener(index)?.context("taken already")?;
                 thread::spawn(move || answer_connections(&listener, &answer))
@@ -34,16 +42,17 @@ fn main() -> Result<()> {
                 thread::spawn(move || answer_datagrams(&socket, &answer))
             }
             other => bail!("unknown protocol {other}"),
-        });
+        };
     }
-    for thread in threads {
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    }
-    Ok(())
+    requests.wait()?;
+    let _answered = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+    std::process::exit(0)
 }
 
 fn answer_connections(listener: &TcpListener, answer: &str) -> Result<()> {
     loop {
+        poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+        let _answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut connection, _) = listener.accept()?;
         connection.write_all(answer.as_bytes())?;
     }

@@ -16,6 +16,7 @@ mod network;
 mod newer_systemd;
 mod oci;
 mod overlay;
+mod own_terminal;
 mod redis;
 mod results;
 mod round_trip;

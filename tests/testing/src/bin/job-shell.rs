@@ -24,8 +24,10 @@ use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, alarm, getpgrp, setsid, tcgetpgrp, tcsetpgrp};
 
-/// Makes this program wait until it is in the foreground, and then become another.
+/// Makes this program become another, with no signal blocked, as shells start programs.
 const BECOME: &str = "become";
+/// Makes it wait until it is in the foreground before that.
+const BECOME_FIRST: &str = "become-first";
 
 /// After this many seconds it ends, and its session with it, so that a test fails if what it waits for does not happen.
 const PATIENCE: u32 = 30;
@@ -33,11 +35,12 @@ const PATIENCE: u32 = 30;
 fn main() -> Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
     if let [first, program, rest @ ..] = &*words
-        && first == BECOME
+        && [BECOME, BECOME_FIRST].contains(&first.as_str())
     {
-        while tcgetpgrp(io::stderr())? != getpgrp() {
+        while first == BECOME_FIRST && tcgetpgrp(io::stderr())? != getpgrp() {
             std::thread::yield_now();
         }
+        SigSet::empty().thread_set_mask()?;
         return Err(Command::new(program).args(rest).exec().into());
     }
     alarm::set(PATIENCE);
@@ -60,12 +63,8 @@ fn act(words: &[&str], job: &mut Option<Pid>, typed: &mut impl BufRead) -> Resul
     let [verb, rest @ ..] = words else { bail!("no word") };
     let terminal = io::stderr();
     if let "start" | "run" = *verb {
-        let pid = if *verb == "run" {
-            let own = std::env::current_exe()?;
-            spawn(Command::new(own).arg(BECOME).args(rest))?
-        } else {
-            spawn(Command::new(rest[0]).args(&rest[1..]))?
-        };
+        let word = if *verb == "run" { BECOME_FIRST } else { BECOME };
+        let pid = spawn(Command::new(std::env::current_exe()?).arg(word).args(rest))?;
         if *verb == "run" {
             tcsetpgrp(terminal, pid)?;
         }
