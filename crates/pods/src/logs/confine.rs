@@ -2,6 +2,7 @@
 //! Takes from the log writer what it has no use for: everything but its directory and its descriptors.
 
 use std::io;
+use std::os::fd::RawFd;
 
 use rustix::mount::MountFlags;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
@@ -15,10 +16,10 @@ use sys::{namespaces, root};
 /// The most memory for data.
 const DATA_MAX: u64 = 64 << 20;
 
-/// Confines this process, which must have one thread, to its current directory.
-pub(super) fn enter() -> io::Result<()> {
+/// Confines this process, which must have one thread, to its current directory, its stdio and the descriptor `kept`.
+pub(super) fn enter(kept: Option<RawFd>) -> io::Result<()> {
     umask(rustix::fs::Mode::from_raw_mode(0o077));
-    close_others(|_| false)?;
+    close_others(|number| kept == Some(number))?;
     for (resource, most) in [(Resource::Core, 0), (Resource::Data, DATA_MAX)] {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }

@@ -10,10 +10,13 @@
 //! whether or not it can be written, so it never blocks an app. It ends when every pipe has ended, so what was written
 //! before an app ended is in the log.
 //!
+//! It can write to the host's journal instead, and then nothing is in files but the pod's own messages.
+//!
 //! As long as it exists, it has the logs' directory locked: after the pod has ended, a reader waits for that lock.
 
 mod confine;
 mod file;
+mod journal;
 mod reader;
 mod record;
 mod start;

@@ -39,8 +39,16 @@ const PROGRAM: &str = "/proc/self/exe";
 pub enum Driver {
     /// It is written to files.
     File,
+    /// It is written to the host's journal.
+    Journal,
     /// It is dropped.
     None,
+}
+
+impl Driver {
+    /// All of them, with the words that an order has.
+    const WORDS: [(Self, &str); 3] =
+        [(Self::File, "file"), (Self::Journal, "journald"), (Self::None, "none")];
 }
 
 /// How logs are written.
@@ -63,14 +71,16 @@ impl Default for LogOptions {
 impl LogOptions {
     /// Returns the log writer's one argument.
     fn order(&self) -> String {
-        let driver = if self.driver == Driver::File { "file" } else { "none" };
+        let driver =
+            Driver::WORDS.iter().find(|(driver, _)| *driver == self.driver).map_or("none", |(_, word)| word);
         format!("{driver} {} {}", self.size.unwrap_or_default(), self.files)
     }
 
     /// Reads the log writer's one argument.
     pub(super) fn of_order(order: &str) -> Option<Self> {
         let mut words = order.split(' ');
-        let driver = if words.next()? == "file" { Driver::File } else { Driver::None };
+        let driver = words.next()?;
+        let (driver, _) = Driver::WORDS.into_iter().find(|(_, word)| *word == driver)?;
         let size = words.next()?.parse().ok()?;
         Some(Self { driver, size: (size > 0).then_some(size), files: words.next()?.parse().ok()? })
     }
@@ -103,7 +113,12 @@ pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<R
     send(&ours, OF_POD, &[messages.into()]).context("cannot hand over a pipe")?;
     let (mut said, says) = io::pipe().context("cannot make a pipe")?;
     let mut command = Command::new(PROGRAM);
-    command.arg0(NAME).arg(options.order()).env_clear().current_dir(proc_path(&directory));
+    command
+        .arg0(NAME)
+        .arg(options.order())
+        .arg(pod.id().to_string())
+        .env_clear()
+        .current_dir(proc_path(&directory));
     command.stdin(Stdio::from(theirs)).stdout(Stdio::from(note)).stderr(Stdio::from(OwnedFd::from(says)));
     command.spawn().context("cannot start the log writer")?;
     // It holds the pipe's other end as well.
@@ -167,10 +182,14 @@ mod tests {
 
     #[test]
     fn an_order_is_understood() {
-        for options in [LogOptions::default(), LogOptions { driver: Driver::None, size: None, files: 1 }] {
-            assert_eq!(LogOptions::of_order(&options.order()), Some(options));
+        for (driver, _) in Driver::WORDS {
+            for options in
+                [LogOptions { driver, ..LogOptions::default() }, LogOptions { driver, size: None, files: 1 }]
+            {
+                assert_eq!(LogOptions::of_order(&options.order()), Some(options));
+            }
         }
-        for bad in ["", "file", "file x 1", "file 1"] {
+        for bad in ["", "other 1 1", "file", "file x 1", "file 1"] {
             assert_eq!(LogOptions::of_order(bad), None, "{bad}");
         }
     }

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -25,6 +25,7 @@ use rustix::process::setsid;
 
 use super::confine;
 use super::file::{Bounds, LogFile};
+use super::journal::{Journal, Lost};
 use super::record::{self, Stream};
 use super::start::{Driver, LogOptions, NAME, NOTE_MAX};
 use crate::calendar::stamp;
@@ -37,7 +38,8 @@ pub fn main() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     (arguments.next()? == OsStr::new(NAME)).then_some(())?;
     let order = arguments.next().unwrap_or_default();
-    Some(match work(&order.to_string_lossy()) {
+    let pod = arguments.next().unwrap_or_default();
+    Some(match work(&order.to_string_lossy(), &pod.to_string_lossy()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The command that started it reads that.
@@ -47,25 +49,29 @@ pub fn main() -> Option<ExitCode> {
     })
 }
 
-fn work(order: &str) -> io::Result<()> {
+fn work(order: &str, pod: &str) -> io::Result<()> {
     let options = LogOptions::of_order(order).ok_or_else(|| io::Error::other("expected an order"))?;
     setsid()?;
     // Its end would be that of apps that write. A caller without the right to ask for that has the usual risk.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
     rustix::thread::set_name(c"gantry-log")?;
-    confine::enter()?;
+    let is_journal = options.driver == Driver::Journal;
+    let journal = is_journal.then(|| Journal::connect(pod)).transpose()?;
+    confine::enter(journal.as_ref().map(|journal| journal.socket().as_raw_fd()))?;
     let own = |stream: std::os::fd::BorrowedFd<'_>| stream.try_clone_to_owned();
     let (socket, note) = (own(io::stdin().as_fd())?, own(io::stdout().as_fd())?);
     let directory = File::from(openat(CWD, "/", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
     // It is at work. Whoever waits for that sees the end of stderr.
     let null = directory.try_clone()?;
     rustix::stdio::dup2_stderr(&null)?;
-    Writer::new(directory, note, &options).run(&socket)
+    Writer::new(directory, note, &options, journal).run(&socket)
 }
 
 /// A pipe that an app writes to.
 struct Source {
     pipe: File,
+    /// The app's name, or that of the pod's own messages.
+    name: String,
     log: String,
     stream: Stream,
 }
@@ -73,6 +79,7 @@ struct Source {
 struct Writer {
     directory: File,
     driver: Driver,
+    journal: Option<Journal>,
     bounds: Bounds,
     logs: BTreeMap<String, LogFile>,
     sources: Vec<Source>,
@@ -84,11 +91,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(directory: File, note: OwnedFd, options: &LogOptions) -> Self {
+    fn new(directory: File, note: OwnedFd, options: &LogOptions, journal: Option<Journal>) -> Self {
         Self {
             note,
             directory,
             driver: options.driver,
+            journal,
             bounds: Bounds { size: options.size, files: options.files },
             logs: BTreeMap::new(),
             sources: Vec::new(),
@@ -130,18 +138,41 @@ impl Writer {
     fn take(&mut self, index: usize) -> bool {
         let source = &mut self.sources[index];
         let count = match source.pipe.read(&mut self.chunk) {
-            Ok(0) => return false,
+            Ok(0) => {
+                self.end(index);
+                return false;
+            }
             Ok(count) => count,
             Err(error) => {
                 return matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock);
             }
         };
-        if self.driver == Driver::None && source.log != of_pod() {
-            return true;
+        let (name, log, stream) = (source.name.clone(), source.log.clone(), source.stream);
+        if let Some(journal) = &mut self.journal {
+            let done = journal.write(&name, stream, &self.chunk[..count]);
+            self.note(&log, done);
         }
-        let (log, stream) = (source.log.clone(), source.stream);
-        self.log(&log, stream, count);
+        if self.driver == Driver::File || name == OF_POD {
+            self.log(&log, stream, count);
+        }
         true
+    }
+
+    /// Writes to the journal what has no end in a stream that has ended.
+    fn end(&mut self, index: usize) {
+        let Source { name, log, stream, .. } = &self.sources[index];
+        let Some(journal) = &mut self.journal else { return };
+        let (done, log) = (journal.end(name, *stream), log.clone());
+        self.note(&log, done);
+    }
+
+    /// Notes what the journal has not taken.
+    fn note(&mut self, log: &str, done: Result<(), Lost>) {
+        if let Err(Lost { bytes, why }) = done {
+            let lost = self.lost.entry(log.to_owned()).or_default();
+            *lost = (lost.0 + bytes, why.to_string());
+            self.tell();
+        }
     }
 
     /// Logs the first `count` bytes of the chunk.
@@ -197,19 +228,15 @@ impl Writer {
         if received.bytes == 0 && pipes.is_empty() {
             return Ok(false);
         }
-        let log = std::str::from_utf8(&name[..received.bytes]).ok().and_then(file_of);
-        let Some(log) = log.filter(|_| !received.flags.contains(ReturnFlags::TRUNC)) else { return Ok(true) };
+        let name = std::str::from_utf8(&name[..received.bytes]).unwrap_or_default();
+        let log = file_of(name).filter(|_| !received.flags.contains(ReturnFlags::TRUNC));
+        let Some(log) = log else { return Ok(true) };
         // A single pipe is for messages.
         let streams = if pipes.len() == 1 { [Stream::Err, Stream::Err] } else { [Stream::Out, Stream::Err] };
         for (pipe, stream) in pipes.into_iter().zip(streams) {
             rustix::io::ioctl_fionbio(&pipe, true)?;
-            self.sources.push(Source { pipe: pipe.into(), log: log.clone(), stream });
+            self.sources.push(Source { pipe: pipe.into(), name: name.to_owned(), log: log.clone(), stream });
         }
         Ok(true)
     }
-}
-
-/// Returns the log of the pod's own messages.
-fn of_pod() -> String {
-    file_of(OF_POD).unwrap_or_default()
 }

@@ -22,6 +22,7 @@ mod results;
 mod round_trip;
 mod run;
 mod second_start;
+mod service_manager;
 mod sockets;
 mod stop;
 mod terminal;

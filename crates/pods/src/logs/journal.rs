@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The host's journal, to which a log writer can write natively: a datagram of fields for each line
+//! (systemd's docs/JOURNAL_NATIVE_PROTOCOL.md).
+//!
+//! The socket is connected before the log writer is confined. It is the journal's for as long as the host runs, whether or
+//! not the journal starts again meanwhile.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use pod::logs::OF_POD;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, send, sendmsg, socket_with,
+};
+use sys::content::in_memory;
+
+use super::record::Stream;
+
+/// The journal's socket.
+const SOCKET: &str = "/run/systemd/journal/socket";
+/// The longest line that is one message. A longer one is several, as other writers of containers' logs have it.
+const LINE_MAX: usize = 256 << 10;
+/// How long a journal may take that has no room, before what it should take is lost.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The journal, and the lines that have not ended yet, by app and stream.
+#[derive(Debug)]
+pub(super) struct Journal {
+    socket: OwnedFd,
+    pod: String,
+    begun: BTreeMap<(String, &'static str), Vec<u8>>,
+}
+
+impl Journal {
+    /// Connects to the host's journal, for what the pod with this id writes.
+    pub(super) fn connect(pod: &str) -> io::Result<Self> {
+        let connected = || {
+            let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+            connect(&socket, &SocketAddrUnix::new(SOCKET)?)?;
+            Ok(socket)
+        };
+        let socket = connected().map_err(|error: Errno| {
+            io::Error::other(format!(
+                "cannot reach the journal at {SOCKET}: {error}: expected systemd-journald to run"
+            ))
+        })?;
+        Ok(Self { socket, pod: pod.to_owned(), begun: BTreeMap::new() })
+    }
+
+    /// Returns the socket.
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Writes the lines that end in `data`, which an app has written, and keeps the rest. What can't be written is lost.
+    pub(super) fn write(&mut self, app: &str, stream: Stream, data: &[u8]) -> Result<(), Lost> {
+        let key = (app.to_owned(), name(stream));
+        let mut text = self.begun.remove(&key).unwrap_or_default();
+        text.extend_from_slice(data);
+        let (mut rest, mut lost) = (text.as_slice(), Ok(()));
+        loop {
+            let most = &rest[..rest.len().min(LINE_MAX)];
+            let (line, is_whole, next) = match most.iter().position(|byte| *byte == b'\n') {
+                Some(end) => (&rest[..end], true, end + 1),
+                None if most.len() == LINE_MAX => (most, false, LINE_MAX),
+                None => break,
+            };
+            if let Err(why) = self.send(&entry(&self.pod, app, stream, line, is_whole)) {
+                let before = lost.err().map_or(0, |Lost { bytes, .. }| bytes);
+                lost = Err(Lost { bytes: before + next as u64, why });
+            }
+            rest = &rest[next..];
+        }
+        if !rest.is_empty() {
+            let rest = rest.to_vec();
+            self.begun.insert(key, rest);
+        }
+        lost
+    }
+
+    /// Writes what a stream that has ended has written after its last newline.
+    pub(super) fn end(&mut self, app: &str, stream: Stream) -> Result<(), Lost> {
+        let Some(line) = self.begun.remove(&(app.to_owned(), name(stream))) else { return Ok(()) };
+        let sent = self.send(&entry(&self.pod, app, stream, &line, true));
+        sent.map_err(|why| Lost { bytes: line.len() as u64, why })
+    }
+
+    /// Sends an entry: as a datagram, or in a file in memory if it is too long for one.
+    fn send(&self, entry: &[u8]) -> io::Result<()> {
+        let begun = Instant::now();
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        loop {
+            match send(&self.socket, entry, flags) {
+                Ok(_) => return Ok(()),
+                Err(Errno::MSGSIZE | Errno::NOBUFS) => return self.send_file(entry),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let left = PATIENCE.checked_sub(begun.elapsed()).ok_or(Errno::AGAIN)?;
+                    let left = Timespec::try_from(left).map_err(io::Error::other)?;
+                    poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&left))?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn send_file(&self, entry: &[u8]) -> io::Result<()> {
+        let file = in_memory("entry", entry)?;
+        let passed = [file.as_fd()];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&passed));
+        sendmsg(&self.socket, &[IoSlice::new(&[])], &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+}
+
+/// What could not be written.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) bytes: u64,
+    pub(super) why: io::Error,
+}
+
+fn name(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Out => "stdout",
+        Stream::Err => "stderr",
+    }
+}
+
+/// Returns the fields of a line. A message may have any bytes, so it has its length before it.
+fn entry(pod: &str, app: &str, stream: Stream, line: &[u8], is_whole: bool) -> Vec<u8> {
+    // As systemd has it for services: informational, unless the app says that it is an error (syslog(3)).
+    let priority = if stream == Stream::Out { 6 } else { 3 };
+    let identifier = if app == OF_POD { "gantry" } else { app };
+    let stream = name(stream);
+    let mut entry = format!(
+        "PRIORITY={priority}\nSYSLOG_IDENTIFIER={identifier}\nGANTRY_POD={pod}\nGANTRY_APP={app}\nGANTRY_STREAM={stream}\n"
+    )
+    .into_bytes();
+    if !is_whole {
+        entry.extend_from_slice(b"CONTAINER_PARTIAL_MESSAGE=true\n");
+    }
+    entry.extend_from_slice(b"MESSAGE\n");
+    entry.extend_from_slice(&(line.len() as u64).to_le_bytes());
+    entry.extend_from_slice(line);
+    entry.push(b'\n');
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{RecvFlags, recv, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_entry_and_the_rest_waits_for_its_end() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).unwrap();
+        let mut journal = Journal { socket: theirs, pod: "ID".into(), begun: BTreeMap::new() };
+        let received = || {
+            let mut bytes = [0; 1000];
+            let (count, _) = recv(&ours, &mut bytes[..], RecvFlags::DONTWAIT).ok()?;
+            Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
+        };
+        journal.write("web", Stream::Out, b"one\ntw").unwrap();
+        let head = |priority, stream| {
+            format!(
+                "PRIORITY={priority}\nSYSLOG_IDENTIFIER=web\nGANTRY_POD=ID\nGANTRY_APP=web\nGANTRY_STREAM={stream}\n"
+            )
+        };
+        let message = |text: &str| format!("MESSAGE\n{}\0\0\0\0\0\0\0{text}\n", char::from(text.len() as u8));
+        assert_eq!(received(), Some(head(6, "stdout") + &message("one")));
+        assert_eq!(received(), None);
+        journal.write("web", Stream::Err, b"e\n").unwrap();
+        assert_eq!(received(), Some(head(3, "stderr") + &message("e")));
+        journal.write("web", Stream::Out, b"o\n").unwrap();
+        assert_eq!(received(), Some(head(6, "stdout") + &message("two")));
+        journal.write("web", Stream::Out, b"end").unwrap();
+        journal.end("web", Stream::Out).unwrap();
+        assert_eq!(received(), Some(head(6, "stdout") + &message("end")));
+        journal.end("web", Stream::Out).unwrap();
+        assert_eq!(received(), None);
+        drop(ours);
+        let lost = journal.write("web", Stream::Out, b"12345\n123\n").unwrap_err();
+        assert_eq!(lost.bytes, 10);
+    }
+}
