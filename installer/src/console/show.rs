@@ -15,7 +15,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
     socketpair,
 };
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 use sys::process::send;
 
 use super::caller::Caller;
@@ -202,6 +202,11 @@ impl Show {
             Signal::SIGTSTP => {
                 self.caller.give_back();
                 self.pass_to_pod(signal, child);
+                if self.of == Of::Pod {
+                    // It is not continued before it has stopped: a signal that stops it would undo that.
+                    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+                    waitid(WaitId::Pid(child), stopped).context("cannot wait for the pod")?;
+                }
                 // It stops here.
                 raise(signal)?;
                 SigSet::from(signal).thread_unblock()?;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use nix::pty::openpty;
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use vt100::{Parser, Screen};
 
@@ -44,6 +45,8 @@ impl Terminal {
     /// Panics if no terminal can be opened.
     pub fn new(directory: &Path) -> Self {
         let pty = openpty(None, None).expect("a terminal can be opened");
+        // Whoever inherits it keeps the terminal open.
+        fcntl_setfd(&pty.master, FdFlags::CLOEXEC).expect("a descriptor has flags");
         let mut shell = Command::new(program("job-shell"));
         shell.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(pty.slave);
         let mut shell = shell.spawn().expect("the shell can be executed");

@@ -53,7 +53,7 @@ fn a_unit_is_ready_when_its_apps_are_and_ends_as_they_do() {
         grep -c NOTIFY_SOCKET /srv/shared/env || true
         systemctl start fails
         touch /srv/shared/fail
-        while systemctl -q is-active fails; do sleep 0.1; done
+        until systemctl -q is-failed fails; do sleep 0.1; done
         echo failed: $(systemctl show -P Result fails) $(systemctl show -P ExecMainStatus fails)
         installer --dir /var/gantry list --format json | grep -c '\"exited\"'
         ls /sys/fs/cgroup/system.slice | grep gantry || true"
