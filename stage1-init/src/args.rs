@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(
             all,
             Args {
-                options: Options { debug: true, failure_code: Some(254), terminal: None },
+                options: Options { debug: true, failure_code: Some(254), ..Options::default() },
                 ..Args::default()
             }
         );

@@ -10,6 +10,7 @@ mod limits;
 mod metadata;
 mod naming;
 pub(crate) mod nspawn;
+mod options;
 mod program;
 mod root;
 mod service;
@@ -36,6 +37,7 @@ use crate::load::zone::Zone;
 use crate::names::{self, Role};
 use limits::Limits;
 
+pub use options::{Manager, Options, Terminal};
 use root::Hosts;
 pub use root::{Root, Supplied};
 
@@ -43,38 +45,6 @@ pub use root::{Root, Supplied};
 const READABLE: u32 = 0o644;
 /// The mode of a file that only root may read: environments may contain secrets.
 const SECRET: u32 = 0o600;
-
-/// What the caller of `/init` wants, beside the pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// nspawn and systemd show what they do.
-    pub debug: bool,
-    /// The exit code of a pod that can't be started; `None` means that of the step that failed.
-    pub failure_code: Option<u8>,
-    /// The app that gets a terminal, if one does.
-    pub terminal: Option<Terminal>,
-    /// Who waits until the apps are up.
-    pub manager: Manager,
-}
-
-/// Who waits until a pod's apps are up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Manager {
-    /// Nobody.
-    #[default]
-    None,
-    /// The service manager that has started `/init`.
-    Waits,
-}
-
-/// A terminal for an app.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terminal {
-    /// The app's name.
-    pub app: AppName,
-    /// What kind of terminal it is: TERM, for an app whose environment does not say so.
-    pub kind: Option<Word>,
-}
 
 /// Everything that turns a stage1 tree into this pod's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

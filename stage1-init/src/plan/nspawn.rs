@@ -10,9 +10,9 @@ use pod::arch::Arch;
 use pod::isolators::CapabilitySet;
 use pod::network::Mode;
 
+use super::options::{Manager, Options};
 use crate::load::ids::Ids;
 use crate::names::{BOOT_PATH, POD};
-use crate::plan::{Manager, Options};
 
 /// The index of nspawn's own path in the command line; the words before it are the loader's.
 pub(crate) const NSPAWN: usize = 5;

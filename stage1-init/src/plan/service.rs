@@ -19,10 +19,10 @@ use pod::manifest::Restart;
 use pod::name::AppName;
 
 use super::limits::Limits;
+use super::options::Manager;
 use super::unit::{Command, Unit};
 use crate::exchange::launch_file::launchers_capabilities;
 use crate::names::{self, Role};
-use crate::plan::Manager;
 
 /// How long an app or one of its handlers has to end after SIGTERM, in seconds, unless annotations say otherwise.
 const STOP_SECONDS: u32 = 10;
