@@ -165,7 +165,7 @@ impl PodOptions {
                 metadata: if self.no_metadata { Metadata::None } else { Metadata::Served },
                 published,
             },
-            entry: PodEntry { name: self.name, is_removed_at_end: self.is_removed_at_end },
+            entry: PodEntry { name: self.name, is_removed_at_end: self.is_removed_at_end, starter: None },
             volumes,
             stage1: self.stage1.or_else(|| environment("GANTRY_STAGE1")),
             stage1_digest: self.stage1_sha256,

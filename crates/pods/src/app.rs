@@ -54,7 +54,7 @@ pub(crate) fn first(cgroup: &Cgroup, app: &AppName) -> Result<Option<(Process, S
 }
 
 /// Returns where an app's unit may be: among the services, or, if the app is limited, in a slice of its own.
-fn units(app: &AppName) -> [String; 2] {
+pub(crate) fn units(app: &AppName) -> [String; 2] {
     let service = format!("app-{app}.service");
     let slice = format!("app-{}.slice", app.as_str().replace('-', r"\x2d"));
     [format!("{SERVICES}/{service}"), format!("payload/app.slice/{slice}/{service}")]
@@ -101,7 +101,7 @@ fn start(pid: Pid, parents: &[Pid]) -> Option<u64> {
 }
 
 /// Reads the fourth and the twenty-second field of proc_pid_stat(5). The second one, a name, may have any character.
-fn parent_and_start(stat: &str) -> Option<(i32, u64)> {
+pub(crate) fn parent_and_start(stat: &str) -> Option<(i32, u64)> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
     Some((fields.next()?.parse().ok()?, fields.nth(17)?.parse().ok()?))
 }

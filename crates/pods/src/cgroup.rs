@@ -46,6 +46,11 @@ impl Cgroup {
         self.0.child(path).with_context(about)?.with_context(about)
     }
 
+    /// Opens the cgroup `path` below this one, if it is there.
+    pub(crate) fn find(&self, path: &str) -> Result<Option<cgroups::Cgroup>> {
+        self.0.child(path).with_context(|| format!("cannot open cgroup {path}"))
+    }
+
     /// Lists the processes of the cgroup `path` below this one, without those further below.
     pub(crate) fn processes(&self, path: &str) -> Result<Vec<Pid>> {
         let about = || format!("cannot read cgroup {path}");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Collects pods that ended some time ago.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,16 +14,21 @@ use store::staging::Mounted;
 use sys::locks::is_locked_alone;
 
 use crate::aliases;
+use crate::app::parent_and_start;
 use crate::cni;
 use crate::directory::{Pod, ids, names};
 use crate::history::{self, End, Moment};
 use crate::remove::{remove, remove_locked};
 use crate::state::{State, look};
 
+/// The longest text about a process.
+const PROCESS_MAX: u64 = 64;
+
 /// What became of a pod that ended long enough ago: `Ok` if it was removed.
 pub type Gone = (PodId, Result<(), Mounted>);
 
-/// Removes every pod that ended at least `grace` ago or is to be removed at its end, and returns what became of these.
+/// Removes every pod that ended at least `grace` ago or is to be removed at its end, also if what was to run it was killed
+/// before, and returns what became of these.
 ///
 /// If nobody has recorded when a pod ended, that is written down now, and counts from now on.
 pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
@@ -82,8 +88,11 @@ fn disconnect(data_dir: &DataDir, pod: &Pod) -> Result<()> {
 
 /// Tells whether a pod ended at least `grace` ago. Writes down that it was found ended if nobody has done so.
 fn is_due(data_dir: &DataDir, pod: &Pod, grace: Duration) -> Result<bool> {
-    if look(pod)?.state != State::Exited {
-        return Ok(false);
+    match look(pod)?.state {
+        State::Exited => {}
+        // What was to run it at once has been killed.
+        State::Prepared => return Ok(pod.is_removed_at_end()? && is_forsaken(pod)?),
+        State::Preparing | State::Running | State::Stopping => return Ok(false),
     }
     // What was to remove it has been killed.
     if pod.is_removed_at_end()? {
@@ -105,6 +114,29 @@ fn is_due(data_dir: &DataDir, pod: &Pod, grace: Duration) -> Result<bool> {
         return Ok(false);
     };
     Ok(ended.age() >= grace)
+}
+
+/// Returns this process in the words of [`layout::REMOVED_AT_END`]; `None` where /proc doesn't say when it was started.
+pub fn this_process() -> Option<String> {
+    let id = std::process::id();
+    Some(format!("{id} {}\n", begun(&id.to_string())?))
+}
+
+/// Tells whether a process was to run a pod that is still prepared, and has ended.
+///
+/// A pod's state never depends on that. Where another process has the same id and start by now, the pod stays.
+fn is_forsaken(pod: &Pod) -> Result<bool> {
+    let Some((text, _)) = pod.read(layout::REMOVED_AT_END, PROCESS_MAX)? else { return Ok(false) };
+    let text = String::from_utf8_lossy(&text);
+    let Some((id, start)) = text.trim_end().split_once(' ') else { return Ok(false) };
+    let is_id = id.bytes().all(|byte| byte.is_ascii_digit());
+    Ok(is_id && begun(id).is_none_or(|begun| begun.to_string() != start))
+}
+
+/// Returns when a process was started, in the kernel's ticks; `None` if there is none.
+fn begun(id: &str) -> Option<u64> {
+    let (_, begun) = parent_and_start(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?;
+    Some(begun)
 }
 
 /// Returns when a pod that is not running ended, or was found ended.

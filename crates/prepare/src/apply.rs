@@ -363,7 +363,7 @@ fn publish(
         staging.write_file(files::NAME, format!("{name}\n").as_bytes())?;
     }
     if entry.is_removed_at_end {
-        staging.write_file(files::REMOVED_AT_END, b"")?;
+        staging.write_file(files::REMOVED_AT_END, entry.starter.as_deref().unwrap_or_default().as_bytes())?;
     }
     // Held until the pod has its place: no other pod gets the same name meanwhile.
     let _claim = entry.name.as_ref().map(|name| Claim::on(data_dir, name)).transpose()?;

@@ -53,6 +53,8 @@ pub struct PodEntry {
     pub name: Option<PodName>,
     /// Whether it is removed when it has ended.
     pub is_removed_at_end: bool,
+    /// The process that is about to run it, in the words of the file about its removal (`pods::this_process`).
+    pub starter: Option<String>,
 }
 
 /// How a pod gets its trees.

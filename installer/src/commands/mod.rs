@@ -17,6 +17,7 @@ mod run;
 mod start;
 mod status;
 mod stop;
+mod top;
 mod verify;
 mod wait;
 
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Status(status::Args),
     Inspect(inspect::Args),
     CatManifest(cat_manifest::Args),
+    Top(top::Args),
     Wait(wait::Args),
     Stop(stop::Args),
     Kill(kill::Args),
@@ -84,6 +86,7 @@ impl Command {
             Self::Status(args) => status::run(&args, context),
             Self::Inspect(args) => inspect::run(&args, context),
             Self::CatManifest(args) => cat_manifest::run(&args, context),
+            Self::Top(args) => top::run(&args, context),
             Self::Wait(args) => wait::run(&args, context),
             Self::Stop(args) => stop::run(&args, context),
             Self::Kill(args) => kill::run(&args, context),

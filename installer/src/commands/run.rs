@@ -89,7 +89,9 @@ fn prepare(options: PodOptions, context: &Context) -> Result<PathBuf> {
     options.network.find()?;
     let told = Told(&Ui);
     let session = Session::new(&told, &context.interrupt);
-    let inputs = Inputs::open(&options.request(context), &session)?;
+    let mut request = options.request(context);
+    request.entry.starter = pods::this_process();
+    let inputs = Inputs::open(&request, &session)?;
     if let Some(name) = &name {
         context.in_store(|data_dir| pods::release(data_dir, name).map(|()| Exit::Done))?;
     }

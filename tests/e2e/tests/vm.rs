@@ -53,10 +53,12 @@ fn boot(system: System) -> anyhow::Result<Steps> {
         .image("users", &Rootfs::busybox()?, &users)?
         .image("hello", &Rootfs::busybox()?, &hello)?
         .image("waits", &Rootfs::busybox()?, &waits)?
+        .file("alone/gantry", 0o755, std::fs::read(testing::repository().join("dist/gantry"))?)
         .step("before", LEFT)
         .step("run", &format!("{run} --image /hello.aci 2>/tmp/hello; code=$?; cat /tmp/hello; exit $code"))
         .step("status", &format!("{WAIT}; cat /var/gantry/containers/*/stage1/rkt/status/hello"))
         .step("after", LEFT)
+        .step("alone", "/alone/gantry --dir /var/alone run --net none /hello.aci 2>/tmp/alone; code=$?; cat /tmp/alone; exit $code")
         .step("options", OPTIONS)
         .step("unmount", &format!("set -- {run}\n{UNMOUNT}"))
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
@@ -170,6 +172,14 @@ fn a_host_with_nothing_runs_a_pod() {
         let before = &steps["before"];
         assert!(before.output.contains(" / / rw - rootfs "), "not an initial ramfs: {before:?}");
         assert_eq!(steps["after"], *before);
+    }
+}
+
+/// Stage1 is built into the program, and nothing is beside it.
+#[vm_test]
+fn one_file_alone_runs_a_pod() {
+    for steps in &*MACHINES {
+        assert_eq!(steps["alone"], Step { code: 7, output: "hello from a pod\n".into() });
     }
 }
 
