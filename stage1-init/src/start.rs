@@ -227,7 +227,8 @@ fn enter(
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
     let up = (plan.manager == Manager::Waits).then(|| service::listen(UP)).transpose().at(Step::Namespace)?;
-    let started = Started { command, root, oom_score_least: plan.oom_score_least, offer, listener, question, up };
+    let started =
+        Started { command, root, oom_score_least: plan.oom_score_least, offer, listener, question, up };
     supervisor::run(started, stdio, &caller.requests, &caller.manager, cgroup, options.debug)
 }
 

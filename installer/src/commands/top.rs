@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use pods::{AppUse, ProcessUse};
 use serde_json::{Value, json};
+use terminal::progress::bytes;
 
 use crate::context::{self, Context, Format};
 use crate::exit::Exit;
@@ -38,7 +39,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
 fn table(apps: &[AppUse]) -> String {
     let cells = |name: &str, id: String, cpu: Duration, memory: u64, command: String| {
         let time = format!("{}.{:02} s", cpu.as_secs(), cpu.subsec_millis() / 10);
-        [name.to_owned(), id, time, indicatif::BinaryBytes(memory).to_string(), command]
+        [name.to_owned(), id, time, bytes(memory), command]
     };
     let rows: Vec<_> = apps
         .iter()

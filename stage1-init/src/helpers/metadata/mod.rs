@@ -32,7 +32,7 @@ use answer::Service;
 ///
 /// Nobody is told of a failure: the apps find their connections closed.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
-    let Ok(listener) = activation::take_first() else { return ExitCode::FAILURE };
+    let Ok(listener) = activation::take(0) else { return ExitCode::FAILURE };
     match prepare(&listener, words) {
         Ok(service) => server::serve(&listener, &service),
         Err(_) => {
