@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use gate::root_test;
 use serde_json::json;
 use testing::image::script;
-use testing::pods::{Gantry, image_id, status};
+use testing::pods::{Gantry, image_id, image_sha512, status};
 use testing::program;
 use testing::rootfs::Rootfs;
 use testing::state::State;
@@ -136,7 +136,7 @@ fn what_fails_in_a_start_and_in_a_pod_has_its_own_code_whether_or_not_anybody_is
     let pod = gantry.prepare(&[&image], &["--layout", "copy"]);
     let mut start = Command::new("./stage1/init");
     start.current_dir(&pod);
-    let program = pod.join("stage1/opt/stage2").join(image_id(&image)).join("rootfs/bin/sh");
+    let program = pod.join("stage1/opt/stage2").join(image_sha512(&image)).join("rootfs/bin/sh");
     fs::remove_file(&program).unwrap();
     for broken in ALL {
         assert_eq!(code(&mut with(&start, 2, broken)), Some(127), "{broken:?}");

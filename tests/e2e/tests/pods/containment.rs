@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use serde_json::json;
 use testing::image::{manifest, script};
 use testing::launcher::Launcher;
-use testing::pods::{Gantry, image_id, status, text};
+use testing::pods::{Gantry, image_sha512, status, text};
 use testing::rootfs::{Node, Rootfs};
 
 /// Writes a busybox tree to disk.
@@ -211,7 +211,7 @@ fn a_link_in_place_of_a_mount_is_a_failed_start() {
     let gantry = Gantry::new();
     let image = gantry.image("link", &Rootfs::busybox().unwrap(), &script("link", "exit 0"));
     let pod = gantry.prepare(&[&image], &["--layout", "copy"]);
-    let root = pod.join("stage1/opt/stage2").join(image_id(&image)).join("rootfs");
+    let root = pod.join("stage1/opt/stage2").join(image_sha512(&image)).join("rootfs");
     symlink("tmp", root.join("sys")).unwrap();
     for (arguments, code) in [([].as_slice(), 3), (&["--failure-code=254"], 254)] {
         let output = Command::new("./stage1/init").args(arguments).current_dir(&pod).output().unwrap();

@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount, umount};
 use pod::layout;
 use serde_json::json;
 use testing::image::manifest;
-use testing::pods::{Gantry, image_id, status};
+use testing::pods::{Gantry, image_id, image_sha512, status};
 use testing::rootfs::Rootfs;
 use testing::state::State;
 use testing::tiny::Tiny;
@@ -68,7 +68,7 @@ fn a_copy_is_what_it_was_copied_from() {
     let image = image_id(&tiny.image("tiny"));
     let pod = String::from_utf8(prepare.stdout).unwrap();
     let mut copy = trees::look(&Path::new(pod.trim()).join("stage1")).unwrap();
-    let of_image = layout::image(&image.parse().unwrap());
+    let of_image = layout::image(&image_sha512(&tiny.image("tiny")).parse().unwrap());
     for (id, tree) in State::of(&tiny.dir()).trees {
         let place = if id == image { Path::new(&of_image) } else { Path::new("") };
         for (path, mut object) in tree {
