@@ -89,6 +89,7 @@ fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
             cpu: choices.arbitrary()?,
             memory: choices.arbitrary()?,
             pids: choices.arbitrary()?,
+            io: choices.arbitrary()?,
         },
         capabilities: CapabilitySet::from_bits(choices.arbitrary()?),
         oom_score_adjust: choices.int_in_range(-1000..=1000)?,
@@ -99,6 +100,7 @@ fn host(choices: &mut Unstructured<'_>) -> arbitrary::Result<Host> {
         },
         metadata: None,
         zone: None,
+        block_devices: vec!["8:0".into()],
     })
 }
 

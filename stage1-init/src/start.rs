@@ -115,7 +115,8 @@ fn start(options: &Options) -> Result<u8, Failure> {
     };
     let (metadata, listener) = metadata::take(&loaded).at(Step::Namespace)?;
     let conventional = metadata.as_ref().and_then(Access::conventional);
-    let (network, of_network) = network::take(&loaded.pod, conventional).at(Step::Namespace)?;
+    let (network, of_network) =
+        network::take(&loaded.pod, ids.map_or(0, Ids::first), conventional).at(Step::Namespace)?;
     let zone = hosts_zone().at(Step::Units)?;
     let host = host::look(controllers, zone, ids, network, metadata).at(Step::Load)?;
 

@@ -97,7 +97,7 @@ fn home(case: &Path, layout: Layout) -> tempfile::TempDir {
 /// A host that can do everything.
 fn host() -> Host {
     Host {
-        controllers: Controllers { cpu: true, memory: true, pids: true },
+        controllers: Controllers { cpu: true, memory: true, pids: true, io: true },
         capabilities: CapabilitySet::from_bits(u64::MAX),
         oom_score_adjust: 0,
         ids: None,
@@ -110,6 +110,7 @@ fn host() -> Host {
                 file: RelativePath::from_bytes(b"usr/share/zoneinfo/Europe/Berlin").unwrap(),
             }),
         }),
+        block_devices: vec!["8:0".into(), "254:0".into()],
     }
 }
 
@@ -124,6 +125,7 @@ fn connected(pod: &pod::Pod) -> network::plan::Plan {
         published: pod.published.clone(),
         is_known: !pod.network.aliases.is_empty(),
         forwards_v6: false,
+        rate: pod.network_bandwidth.map(pod::isolators::Quantity::units),
     }
 }
 

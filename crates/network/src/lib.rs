@@ -13,6 +13,7 @@ pub mod metadata;
 mod netlink;
 pub mod plan;
 mod ports;
+mod rate;
 pub mod resolver;
 mod route;
 pub mod setup;

@@ -41,6 +41,8 @@ pub struct Plan {
     pub is_known: bool,
     /// Whether the host forwards IPv6.
     pub forwards_v6: bool,
+    /// How many bytes a second it may send, and receive.
+    pub rate: Option<u64>,
 }
 
 impl Plan {
@@ -138,6 +140,9 @@ impl fmt::Display for Plan {
         }
         for published in &self.published {
             writeln!(f, "published {published}")?;
+        }
+        if let Some(rate) = self.rate {
+            writeln!(f, "at most {rate} bytes a second, each way")?;
         }
         for (name, value) in self.host_sysctls() {
             writeln!(f, "host net.{} = {value}", name.replace('/', "."))?;

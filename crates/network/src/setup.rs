@@ -2,6 +2,7 @@
 //! Carries a plan out, in two steps: what has to be the pod's before anything of it runs is reserved, and once the pod's
 //! network namespace is there, it is connected.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -18,6 +19,7 @@ use crate::firewall::{foreign, legacy, table};
 use crate::netlink::socket::Socket;
 use crate::plan::{LOOPBACK, LOOPBACK_INDEX, POD_LINK, POD_SYSCTLS, Plan, veth};
 use crate::ports;
+use crate::rate;
 use crate::route;
 use crate::sysctls::Sysctls;
 
@@ -43,6 +45,8 @@ pub struct Wanted {
     pub is_known: bool,
     /// What is done about a host that forwards nothing.
     pub forwarding: Forwarding,
+    /// How many bytes a second it may send, and receive.
+    pub rate: Option<u64>,
 }
 
 /// What is reserved for a pod. It stays so until the last process that has [`Reserved::descriptors`] ends.
@@ -56,6 +60,8 @@ pub struct Reserved {
     route: Socket,
     table: Socket,
     ports: Vec<OwnedFd>,
+    /// Why what it sends or receives is not limited.
+    unlimited: OnceCell<Error>,
 }
 
 /// Plans a pod's network without reserving anything: its address may be another's by the time it starts.
@@ -81,7 +87,7 @@ pub fn reserve(wanted: &Wanted) -> Result<Reserved, Error> {
     let table = table::socket()?;
     let index = take_index(&table, &route, wanted.pod, range, first)?;
     let plan = plan(wanted, range, index, &sysctls, &route)?;
-    Ok(Reserved { plan, warnings, sysctls, route, table, ports })
+    Ok(Reserved { plan, warnings, sysctls, route, table, ports, unlimited: OnceCell::new() })
 }
 
 impl Reserved {
@@ -104,6 +110,7 @@ impl Reserved {
         // The rules come before what they guard against becomes possible.
         table::fill(table, &veth, &plan.rules())?;
         plan.host_sysctls().iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
+        self.limit(route, &veth, index);
         route.all(&plan.host_requests(index))?;
         let connected = in_network(namespace, || self.connect_pod());
         connected.map_err(|errno| Error::Kernel { what: ENTER.into(), errno })??;
@@ -116,7 +123,12 @@ impl Reserved {
     /// Fails if the kernel refuses something.
     pub fn settle(&self) -> Result<Vec<String>, Error> {
         conntrack::forget(&self.table, &self.plan.published)?;
-        Ok(foreign::find(&self.table)?.iter().map(ToString::to_string).collect())
+        let unlimited = self.unlimited.get().map(|error| {
+            let Error::Kernel { what, errno } = error else { return error.to_string() };
+            format!("isolator resource/network-bandwidth is not enforced: cannot {what}: {errno}")
+        });
+        let foreign = foreign::find(&self.table)?;
+        Ok(unlimited.into_iter().chain(foreign.iter().map(ToString::to_string)).collect())
     }
 
     /// Makes the pod's part, in the pod's namespace.
@@ -124,7 +136,16 @@ impl Reserved {
         let route = route_socket()?;
         let index = index_of(&route, POD_LINK)?;
         self.plan.pod_sysctls().iter().try_for_each(|(name, value)| self.sysctls.write(name, value))?;
+        self.limit(&route, POD_LINK, index);
         route.all(&self.plan.pod_requests(index))
+    }
+
+    /// Limits what one end of the veth sends. A kernel that can't is no reason to keep the pod from running.
+    fn limit(&self, route: &Socket, name: &str, index: u32) {
+        let Some(rate) = self.plan.rate else { return };
+        if let Err(error) = route.all(&[rate::limit(name, index, rate)]) {
+            let _ = self.unlimited.set(error);
+        }
     }
 }
 
@@ -209,6 +230,7 @@ fn plan(
         published: wanted.published.clone(),
         is_known: wanted.is_known,
         forwards_v6: sysctls.is_on("ipv6/conf/all/forwarding"),
+        rate: wanted.rate,
     })
 }
 

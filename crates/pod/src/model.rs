@@ -12,7 +12,7 @@ mod rights;
 use crate::called::HostName;
 use crate::exec::{Exec, Word};
 use crate::id::{ImageId, PodId};
-use crate::isolators::{Capacity, Isolators, Resource};
+use crate::isolators::{Capacity, Isolators, Quantity, Rates, Resource, Sysctl};
 use crate::manifest::{Metadata, Ownership, Protocol, Restart, Users};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
 use crate::network::{Published, Settings};
@@ -38,6 +38,12 @@ pub struct Pod {
     pub tasks: Option<u32>,
     /// How much its /dev/shm holds, which its apps share.
     pub shm: Capacity,
+    /// What it may read from and write to block devices; that of its only app, too.
+    pub block: Rates,
+    /// The bytes a second that it may send, and as many that it may receive; that of its only app, too.
+    pub network_bandwidth: Option<Quantity>,
+    /// The sysctls of its own that are set before its apps start.
+    pub sysctls: Vec<Sysctl>,
     /// Whether its users are the host's.
     pub has_hosts_users: bool,
     /// Its host name; `None` means the one that is made from its id.

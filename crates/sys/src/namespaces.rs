@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 // rustix has no safe function for this.
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -47,11 +47,38 @@ pub fn enter_cgroups(namespace: impl AsFd) -> Result<(), Errno> {
 /// # Errors
 /// Returns the system's error. If the thread can't be moved back, it stays there.
 pub fn in_network<T>(namespace: impl AsFd, visit: impl FnOnce() -> T) -> Result<T, Errno> {
-    let enter =
-        |namespace: BorrowedFd<'_>| move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network));
-    let own = openat(CWD, "/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    enter(namespace.as_fd())?;
+    within(namespace.as_fd(), LinkNameSpaceType::Network, "/proc/thread-self/ns/net", visit)
+}
+
+/// Runs `visit` in another IPC namespace, and moves this thread back.
+///
+/// # Errors
+/// Returns the system's error. If the thread can't be moved back, it
+/// stays there.
+pub fn in_ipc<T>(namespace: impl AsFd, visit: impl FnOnce() -> T) -> Result<T, Errno> {
+    let kind = LinkNameSpaceType::InterProcessCommunication;
+    within(namespace.as_fd(), kind, "/proc/thread-self/ns/ipc", visit)
+}
+
+fn within<T>(
+    namespace: BorrowedFd<'_>,
+    kind: LinkNameSpaceType,
+    own: &str,
+    visit: impl FnOnce() -> T,
+) -> Result<T, Errno> {
+    let own = openat(CWD, own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    move_into_link_name_space(namespace, Some(kind))?;
     let visited = visit();
-    enter(own.as_fd())?;
+    move_into_link_name_space(own.as_fd(), Some(kind))?;
     Ok(visited)
+}
+
+/// Tells whether this thread is in a namespace, of whatever kind.
+///
+/// # Errors
+/// Returns the system's error.
+pub fn is_own(namespace: impl AsFd, kind: &str) -> Result<bool, Errno> {
+    let own = statat(CWD, format!("/proc/thread-self/ns/{kind}"), AtFlags::empty())?;
+    let other = fstat(namespace)?;
+    Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
 }

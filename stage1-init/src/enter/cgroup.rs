@@ -122,7 +122,9 @@ impl Cgroup {
     /// A cgroup with processes in it can't enable any, unless it is the root (admin-guide/cgroup-v2, "No Internal
     /// Process Constraint").
     pub(crate) fn delegate(&self, wanted: Controllers) -> Result<Controllers> {
-        for (wanted, name) in [(wanted.cpu, "+cpu"), (wanted.memory, "+memory"), (wanted.pids, "+pids")] {
+        let each =
+            [(wanted.cpu, "+cpu"), (wanted.memory, "+memory"), (wanted.pids, "+pids"), (wanted.io, "+io")];
+        for (wanted, name) in each {
             if wanted {
                 // A failure shows in the controllers that are read below.
                 let _ = self.parent.write(SUBTREE, name);
@@ -134,7 +136,7 @@ impl Cgroup {
     fn controllers(&self, file: &str) -> Result<Controllers> {
         let names = self.parent.read(file).with_context(|| format!("cannot read {file}"))?;
         let has = |name| names.split_whitespace().any(|found| found == name);
-        Ok(Controllers { cpu: has("cpu"), memory: has("memory"), pids: has("pids") })
+        Ok(Controllers { cpu: has("cpu"), memory: has("memory"), pids: has("pids"), io: has("io") })
     }
 
     /// Makes and locks the cgroup, and sets its limits (file and value).

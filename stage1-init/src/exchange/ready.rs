@@ -46,6 +46,13 @@ pub(crate) enum Heard {
     End,
 }
 
+/// The namespaces of a pod that are passed on with the question.
+#[derive(Debug)]
+pub(crate) struct Namespaces {
+    pub(crate) network: OwnedFd,
+    pub(crate) ipc: OwnedFd,
+}
+
 /// Where the pod's words arrive.
 #[derive(Debug)]
 pub(crate) struct Asked(OwnedFd);
@@ -69,7 +76,7 @@ impl Asked {
     /// Hears what the pod says, if it does. Does `work` if that is the question, and answers it.
     ///
     /// If `work` fails, that is recorded as the reason why the pod ends, and there is no answer.
-    pub(crate) fn hear(&self, work: impl FnOnce(OwnedFd) -> Result<()>) -> Result<Heard> {
+    pub(crate) fn hear(&self, work: impl FnOnce(Namespaces) -> Result<()>) -> Result<Heard> {
         let said = match accept_with(&self.0, SocketFlags::CLOEXEC) {
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(Heard::Nothing),
             accepted => accepted.context("cannot hear the pod")?,
@@ -78,7 +85,7 @@ impl Asked {
         if word == END {
             return Ok(Heard::End);
         }
-        if let Err(error) = passed.context("the pod has not passed its network on").and_then(work) {
+        if let Err(error) = passed.context("the pod has not passed its namespaces on").and_then(work) {
             OURS.fail(Step::Namespace, &error)?;
             return Ok(Heard::Question);
         }
@@ -89,24 +96,28 @@ impl Asked {
 }
 
 /// Reads a word of the pod's, and returns it with what comes with it.
-fn take(said: &OwnedFd) -> Result<(u8, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+fn take(said: &OwnedFd) -> Result<(u8, Option<Namespaces>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let heard = || recvmsg(said, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
     retry_on_intr(heard).context("cannot hear the pod")?;
     let passed = match ancillary.drain().next() {
-        Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next(),
+        Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next().zip(passed.next()),
         _ => None,
     };
-    Ok((byte[0], passed))
+    Ok((byte[0], passed.map(|(network, ipc)| Namespaces { network, ipc })))
 }
 
-/// Asks `/init` whether apps may start, and waits for the answer. The network namespace goes with the question.
+/// Asks `/init` whether apps may start, and waits for the answer. Namespaces go with the question.
 pub(crate) fn ask() -> Result<()> {
     let socket = reach()?;
-    let network = File::open("/proc/self/ns/net").context("cannot open the pod's network namespace")?;
-    ask_over(&socket, network.as_fd()).context("the pod's process has not let the apps start")
+    let open = |kind| {
+        File::open(format!("/proc/self/ns/{kind}"))
+            .with_context(|| format!("cannot open the pod's {kind} namespace"))
+    };
+    let (network, ipc) = (open("net")?, open("ipc")?);
+    ask_over(&socket, &[network.as_fd(), ipc.as_fd()]).context("the pod's process has not let the apps start")
 }
 
 /// Tells `/init` that the pod's end is recorded.
@@ -124,9 +135,8 @@ fn reach() -> Result<OwnedFd> {
 }
 
 /// Asks over a socket whether apps may start, and waits for the answer.
-fn ask_over(socket: &OwnedFd, network: BorrowedFd<'_>) -> Result<()> {
-    let passed = [network];
-    let rights = SendAncillaryMessage::ScmRights(&passed);
+fn ask_over(socket: &OwnedFd, passed: &[BorrowedFd<'_>]) -> Result<()> {
+    let rights = SendAncillaryMessage::ScmRights(passed);
     let mut space = vec![MaybeUninit::uninit(); rights.size()];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(rights);
@@ -157,7 +167,7 @@ impl Attendant {
 
     /// Waits until it has prepared the network.
     pub(crate) fn ask(&self, network: BorrowedFd<'_>) -> Result<()> {
-        ask_over(&self.0, network).context("the pod's network")
+        ask_over(&self.0, &[network]).context("the pod's network")
     }
 
     /// Returns what must be kept open for as long as the pod has its network.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host's properties that a plan depends on: what can be enforced, and what apps are told about the host.
 
+use std::{fs, io};
+
 use anyhow::{Context, Result, ensure};
 use pod::Pod;
-use pod::isolators::CapabilitySet;
+use pod::isolators::{CapabilitySet, Rates};
 use pod::manifest::Users;
 
 use crate::exchange::launch_file::launchers_capabilities;
@@ -29,6 +31,8 @@ pub struct Host {
     pub metadata: Option<Access>,
     /// The host's time zone; `None` means UTC.
     pub zone: Option<Zone>,
+    /// The block devices, `MAJOR:MINOR`, that limits count for.
+    pub block_devices: Vec<String>,
 }
 
 /// The available cgroup v2 controllers.
@@ -40,6 +44,8 @@ pub struct Controllers {
     pub memory: bool,
     /// `pids`.
     pub pids: bool,
+    /// `io`.
+    pub io: bool,
 }
 
 impl Controllers {
@@ -53,6 +59,7 @@ impl Controllers {
             pids: pod.tasks.is_some()
                 || isolators().any(|i| i.tasks.is_some())
                 || pod.apps.iter().any(|app| app.users != Users::Own || !app.needs_pods_users().is_empty()),
+            io: pod.block != Rates::default(),
         }
     }
 }
@@ -79,7 +86,29 @@ pub(crate) fn look(
         network,
         metadata,
         zone,
+        block_devices: if controllers.io {
+            block_devices().context("cannot list block devices")?
+        } else {
+            Vec::new()
+        },
     })
+}
+
+/// Lists the block devices that have space, as whole devices: the kernel limits no parts of them.
+fn block_devices() -> io::Result<Vec<String>> {
+    let mut devices = Vec::new();
+    for entry in fs::read_dir("/sys/block")? {
+        let path = entry?.path();
+        let read = |name| fs::read_to_string(path.join(name));
+        // A device may have gone meanwhile.
+        if let (Ok(size), Ok(numbers)) = (read("size"), read("dev"))
+            && size.trim() != "0"
+        {
+            devices.push(numbers.trim().to_owned());
+        }
+    }
+    devices.sort_unstable();
+    Ok(devices)
 }
 
 /// Reads the bounding set from the line `CapBnd:`, which has 16 hex digits (proc_pid_status(5)).

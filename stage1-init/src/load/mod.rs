@@ -7,6 +7,7 @@ pub(crate) mod lock;
 pub mod metadata;
 pub mod network;
 pub(crate) mod store;
+pub(crate) mod sysctls;
 pub(crate) mod trees;
 pub(crate) mod zone;
 

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use anyhow::{Context as _, Result, bail};
 use network::addresses::Range;
@@ -14,10 +14,12 @@ use network::resolver::{RESOLV_CONF, UPSTREAM};
 use network::setup::{self, Reserved, Wanted};
 use network::sysctls::Sysctls;
 use pod::Pod;
+use pod::isolators::Quantity;
 use pod::network::{HostsFile, Mode};
 
-use crate::exchange::ready::Attendant;
+use crate::exchange::ready::{Attendant, Namespaces};
 use crate::failure::warn;
+use crate::load::sysctls::Sysctls as OfPod;
 
 /// How much of a file about names is read at most.
 const FILE_MAX: u64 = 64 << 10;
@@ -48,6 +50,8 @@ pub(crate) struct Taken {
     attendant: Option<Attendant>,
     /// The port of the metadata service, if apps look for it at 0.1's address.
     metadata: Option<u16>,
+    /// What is set in the pod's namespaces once the network is there.
+    sysctls: Option<OfPod>,
 }
 
 /// What is done in the pod's network namespace once it is there.
@@ -70,8 +74,9 @@ pub(crate) fn preview(pod: &Pod) -> Result<Network> {
     look(pod, plan, Vec::new())
 }
 
-/// Takes what has to be the pod's. Connections to 0.1's address of the metadata service will lead to the port `metadata`.
-pub(crate) fn take(pod: &Pod, metadata: Option<u16>) -> Result<(Network, Taken)> {
+/// Takes what has to be the pod's, whose root is the host's user `root`. Connections to 0.1's address of the metadata
+/// service will lead to the port `metadata`.
+pub(crate) fn take(pod: &Pod, root: u32, metadata: Option<u16>) -> Result<(Network, Taken)> {
     let attendant = Attendant::find().context("cannot reach the attendant of the pod's network")?;
     let kind = match &pod.network.mode {
         Mode::Cni(name) if attendant.is_none() => {
@@ -85,7 +90,8 @@ pub(crate) fn take(pod: &Pod, metadata: Option<u16>) -> Result<(Network, Taken)>
         Kind::Connected(reserved) => (Some(reserved.plan.clone()), reserved.warnings.clone()),
         Kind::Hosts | Kind::Alone(_) => (None, Vec::new()),
     };
-    Ok((look(pod, plan, warnings)?, Taken { kind, attendant, metadata }))
+    let sysctls = OfPod::of(pod, root)?;
+    Ok((look(pod, plan, warnings)?, Taken { kind, attendant, metadata, sysctls }))
 }
 
 impl Taken {
@@ -99,8 +105,9 @@ impl Taken {
         all
     }
 
-    /// Prepares the network namespace of the pod.
-    pub(crate) fn prepare(&self, namespace: &OwnedFd) -> Result<()> {
+    /// Prepares the network namespace of the pod, and sets the pod's sysctls.
+    pub(crate) fn prepare(&self, namespaces: &Namespaces) -> Result<()> {
+        let namespace = &namespaces.network;
         match &self.kind {
             Kind::Hosts => {}
             Kind::Alone(sysctls) => setup::prepare_alone(sysctls, namespace.as_fd())?,
@@ -114,7 +121,8 @@ impl Taken {
                  gantry/metadata, makes a pod without one)"
             ));
         }
-        self.attendant.iter().try_for_each(|attendant| attendant.ask(namespace.as_fd()))
+        self.attendant.iter().try_for_each(|attendant| attendant.ask(namespace.as_fd()))?;
+        self.sysctls.iter().try_for_each(|sysctls| sysctls.set(namespaces))
     }
 
     /// Does what the apps need not wait for. Returns warnings.
@@ -133,7 +141,8 @@ fn wanted(pod: &Pod) -> Result<Wanted> {
     };
     let forwarding = pod.network.forwarding;
     let is_known = !pod.network.aliases.is_empty();
-    Ok(Wanted { pod: pod.id, published: pod.published.clone(), ranges, is_known, forwarding })
+    let rate = pod.network_bandwidth.map(Quantity::units);
+    Ok(Wanted { pod: pod.id, published: pod.published.clone(), ranges, is_known, forwarding, rate })
 }
 
 fn look(pod: &Pod, plan: Option<Plan>, warnings: Vec<String>) -> Result<Network> {

@@ -49,6 +49,7 @@ pub fn text(plan: &Plan) -> String {
     );
     lines.push("== limits ==".into());
     lines.extend(plan.limits.iter().map(|(file, value)| format!("{file}: {value}")));
+    lines.extend(plan.sysctls.iter().map(|sysctl| format!("sysctl {sysctl}: {}", sysctl.value())));
     lines.push("== statuses ==".into());
     lines.extend(plan.statuses.iter().map(|(app, writes)| match writes {
         Writes::Once => layout::status(app),

@@ -3,7 +3,7 @@
 //!
 //! See systemd.resource-control(5) for apps, and the kernel's admin-guide/cgroup-v2 for the pod.
 
-use pod::isolators::{CapabilitySet, Quantity, Resource};
+use pod::isolators::{CapabilitySet, Quantity, Rates, Resource};
 use pod::{App, Pod};
 
 use crate::load::host::{Controllers, Host};
@@ -114,18 +114,35 @@ pub(super) fn least_oom_score(pod: &Pod, host: &Host) -> Option<i16> {
 }
 
 /// Returns files of the pod's cgroup, and what to write to them.
-pub(super) fn of_pod(
-    pod: &Pod,
-    controllers: Controllers,
-    warnings: &mut Vec<String>,
-) -> Vec<(&'static str, String)> {
+pub(super) fn of_pod(pod: &Pod, host: &Host, warnings: &mut Vec<String>) -> Vec<(&'static str, String)> {
+    let controllers = host.controllers;
     let resources = Resources { cpu: pod.cpu, shares: None, memory: pod.memory };
     let resources = resources.enforced(controllers, "of the pod", warnings);
     let quota = resources.quota().map(|quota| ("cpu.max", format!("{quota} {PERIOD}")));
     let weight = resources.weight().map(|weight| ("cpu.weight", weight.to_string()));
     let limit = resources.memory.limit.map(|limit| ("memory.max", bytes(limit)));
     let request = resources.memory.request.map(|request| ("memory.low", bytes(request)));
-    [quota, weight, limit, request].into_iter().flatten().collect()
+    let block = block(pod.block, host, warnings);
+    [quota, weight, limit, request].into_iter().flatten().chain(block).collect()
+}
+
+/// Returns what limits each block device, a line each.
+fn block(rates: Rates, host: &Host, warnings: &mut Vec<String>) -> Vec<(&'static str, String)> {
+    let Rates { bandwidth, operations } = rates;
+    if !host.controllers.io {
+        for (name, wanted) in [("block-bandwidth", bandwidth), ("block-iops", operations)] {
+            warnings.extend(wanted.map(|_| {
+                format!("isolator resource/{name} of the pod is not enforced: the pod's cgroup has no io controller")
+            }));
+        }
+        return Vec::new();
+    }
+    let each = |of: &str, rate: Option<Quantity>| {
+        rate.map_or(String::new(), |rate| format!(" r{of}={0} w{of}={0}", rate.units()))
+    };
+    let limits = each("bps", bandwidth) + &each("iops", operations);
+    let devices = host.block_devices.iter().filter(|_| !limits.is_empty());
+    devices.map(|device| ("io.max", format!("{device}{limits}"))).collect()
 }
 
 #[derive(Clone, Copy, Default)]
@@ -220,11 +237,33 @@ mod tests {
             let limit = Some(Quantity::parse(limit, Unit::Core).unwrap());
             let resources = Resources { cpu: Resource { limit, request: None }, ..Resources::default() };
             let mut warnings = Vec::new();
-            resources.enforced(Controllers { cpu, memory: true, pids: true }, "of app a", &mut warnings);
+            resources.enforced(
+                Controllers { cpu, memory: true, pids: true, io: true },
+                "of app a",
+                &mut warnings,
+            );
             warnings.iter().any(|warning| warning.contains("of app a: its limit is raised to 10m"))
         };
         assert!(raised("1m", true) && raised("9m", true));
         assert!(!raised("10m", true) && !raised("1m", false));
+    }
+
+    #[test]
+    fn every_block_device_is_limited() {
+        let rate = |text: &str| Some(Quantity::parse(text, Unit::Byte).unwrap());
+        let rates = Rates { bandwidth: rate("2M"), operations: rate("100") };
+        let mut host = Host { block_devices: vec!["8:0".into(), "254:0".into()], ..Host::default() };
+        let mut warnings = Vec::new();
+        assert_eq!(block(rates, &host, &mut warnings), []);
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[1].contains("resource/block-iops of the pod is not enforced"), "{warnings:?}");
+        host.controllers.io = true;
+        let line =
+            |device: &str| ("io.max", format!("{device} rbps=2000000 wbps=2000000 riops=100 wiops=100"));
+        assert_eq!(block(rates, &host, &mut Vec::new()), [line("8:0"), line("254:0")]);
+        let one = Rates { operations: rate("5"), bandwidth: None };
+        assert_eq!(block(one, &host, &mut Vec::new())[0].1, "8:0 riops=5 wiops=5");
+        assert_eq!(block(Rates::default(), &host, &mut Vec::new()), []);
     }
 
     #[test]

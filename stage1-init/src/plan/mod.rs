@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use pod::arch::Arch;
 use pod::exec::Word;
 use pod::id::TreeId;
-use pod::isolators::CapabilitySet;
+use pod::isolators::{CapabilitySet, Sysctl};
 use pod::manifest::{Restart, Users};
 use pod::name::AppName;
 use pod::network::Mode;
@@ -67,6 +67,8 @@ pub struct Plan {
     pub sockets: Vec<Socket>,
     /// The limits of the pod's cgroup: file and value.
     pub limits: Vec<(&'static str, String)>,
+    /// The sysctls that are set in the pod's namespaces.
+    pub sysctls: Vec<Sysctl>,
     /// Whether the app gets the caller's stdin, which it does if it is the pod's only one.
     pub stdin: bool,
     /// The app that gets a terminal of the pod's, if one does. The other side goes to the socket that is the caller's stdin.
@@ -123,6 +125,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         manager: options.manager,
         ids: host.ids,
         failure_code: options.failure_code,
+        sysctls: pod.sysctls.clone(),
         network: host.network.plan.clone(),
         network_mode: pod.network.mode.clone(),
         warnings: [pod.warnings.clone(), host.network.warnings.clone()].concat(),
@@ -139,7 +142,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     resolv_conf.into_iter().for_each(|file| plan.write(layout::RESOLV_CONF, file));
     hosts.iter().for_each(|hosts| plan.write(layout::HOSTS, hosts.pods()));
     plan.warnings.extend(naming::of_hosts_network(pod, &loaded.credentials));
-    plan.limits = limits::of_pod(pod, host.controllers, &mut plan.warnings);
+    plan.limits = limits::of_pod(pod, host, &mut plan.warnings);
     let own_users = match host.ids {
         None => vec![None; pod.apps.len()],
         Some(_) => users::own(pod, &mut plan.warnings),

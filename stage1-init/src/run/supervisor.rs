@@ -86,9 +86,9 @@ impl Question {
     fn hear(&mut self) -> Result<Heard> {
         let Self { asked, bare, network, debug } = self;
         let mut is_prepared = false;
-        let heard = asked.hear(|namespace| {
+        let heard = asked.hear(|namespaces| {
             bare.keep_alone()?;
-            network.as_ref().context("the pod has asked before")?.prepare(&namespace)?;
+            network.as_ref().context("the pod has asked before")?.prepare(&namespaces)?;
             is_prepared = true;
             Ok(())
         })?;

@@ -2,13 +2,14 @@
 //! Documents that are made from what they are about: they must say what is so.
 //!
 //! docs/system-calls.md is the filter's table, and a comparison with the profile that podman and others give a container.
-//! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew.
+//! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew. docs/appc.md names the tests that show what it says.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use filter::table::{Capability, GROUPS, Rule};
 use gate::root_test;
@@ -192,4 +193,42 @@ fn theirs(profile: &Value) -> BTreeMap<&str, Verdict> {
         }
     }
     verdicts
+}
+
+/// Returns the names of all functions in a directory of sources.
+fn functions(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target" && name != ".git") {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let names = source.lines().filter_map(|line| line.trim().strip_prefix("fn ")?.split('(').next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_page_of_the_specification_names_is_there() {
+    let mut known = BTreeSet::new();
+    for directory in ["crates", "stage1-init", "installer", "tests", "rootfs-build"] {
+        functions(&repository().join(directory), &mut known);
+    }
+    let page = fs::read_to_string(repository().join("docs/appc.md")).unwrap();
+    let (mut statements, mut named) = (0, 0);
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| statement")) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let &[statement, there, missing, tests] = cells.as_slice() else { panic!("four cells: {line}") };
+        assert!(["full", "partly", "no"].contains(&there), "{line}");
+        assert!(there == "full" || !missing.is_empty(), "what is missing is said: {line}");
+        let names: Vec<_> = tests.split('`').filter(|name| !name.trim().is_empty()).collect();
+        assert!(there == "no" || !names.is_empty(), "a test shows it: {statement}");
+        for name in &names {
+            assert!(known.contains(*name), "{statement}: there is no test {name}");
+        }
+        statements += 1;
+        named += names.len();
+    }
+    assert!(statements > 50 && named > 60, "{statements} {named}");
 }

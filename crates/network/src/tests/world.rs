@@ -211,6 +211,7 @@ pub(super) fn wanted(published: &[&str]) -> Wanted {
         ranges: Range::usual(),
         is_known: false,
         forwarding: Forwarding::Keep,
+        rate: None,
     }
 }
 

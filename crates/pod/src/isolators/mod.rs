@@ -8,6 +8,7 @@ mod capability;
 mod capacity;
 mod quantity;
 mod seccomp;
+mod sysctl;
 mod value;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ pub use capability::{Capability, CapabilitySet};
 pub use capacity::Capacity;
 pub use quantity::{Quantity, Unit};
 pub use seccomp::{Call, ErrorNumber, Rule, Seccomp};
+pub use sysctl::Sysctl;
 
 use crate::error::{Error, Result};
 use crate::name::Identifier;
@@ -59,8 +61,25 @@ pub struct Isolators {
     pub tmp: Option<Capacity>,
     /// How much a pod's /dev/shm holds; `None` means the default.
     pub shm: Option<Capacity>,
+    /// Bytes a second, and operations a second, that may be read from and written to each block device.
+    pub block: Rates,
+    /// Bytes a second that may be sent, and as many that may be received.
+    pub network_bandwidth: Option<Quantity>,
+    /// Sysctls of a pod's own.
+    pub sysctls: Vec<Sysctl>,
+    /// The name of the isolator that asks for a profile or a label of a security module of the host's.
+    pub label: Option<Identifier>,
     /// The names of unknown isolators.
     pub unknown: Vec<Identifier>,
+}
+
+/// Limits of block devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Bytes a second, in each direction.
+    pub bandwidth: Option<Quantity>,
+    /// Operations a second, in each direction.
+    pub operations: Option<Quantity>,
 }
 
 /// The amounts of a resource.
@@ -121,6 +140,13 @@ impl Isolators {
             tasks: self.tasks.or(other.tasks),
             tmp: self.tmp.or(other.tmp),
             shm: self.shm.or(other.shm),
+            block: Rates {
+                bandwidth: self.block.bandwidth.or(other.block.bandwidth),
+                operations: self.block.operations.or(other.block.operations),
+            },
+            network_bandwidth: self.network_bandwidth.or(other.network_bandwidth),
+            sysctls: if self.sysctls.is_empty() { other.sysctls.clone() } else { self.sysctls.clone() },
+            label: self.label.clone().or_else(|| other.label.clone()),
             unknown: self.unknown.iter().cloned().chain(unknown).collect(),
         }
     }
@@ -151,6 +177,11 @@ impl Isolators {
             "resource/tasks" => self.tasks = Some(number(limit(value)?, 1, TASKS_MAX.into())?),
             "resource/tmp" => self.tmp = Some(Capacity::parse(limit(value)?, value.get("inodes"))?),
             "resource/shm" => self.shm = Some(Capacity::parse(limit(value)?, value.get("inodes"))?),
+            "resource/block-bandwidth" => self.block.bandwidth = Some(rate(value)?),
+            "resource/block-iops" => self.block.operations = Some(rate(value)?),
+            "resource/network-bandwidth" => self.network_bandwidth = Some(rate(value)?),
+            "os/unix/sysctl" => self.sysctls = Sysctl::parse_all(value)?,
+            "os/linux/apparmor-profile" | "os/linux/selinux-context" => self.label = Some(name.clone()),
             // From 0.1, which has no request.
             "memory/limit" => self.memory.limit = Some(quantity(value, Unit::Byte)?),
             _ => self.unknown.push(name.clone()),
@@ -180,6 +211,14 @@ impl Resource {
             Self { request: None, limit: None } => Err(Error::new("expected a limit, a request or both")),
             resource => Ok(resource),
         }
+    }
+}
+
+/// Reads a limit of all devices; no device can have another one.
+fn rate(value: &Value) -> Result<Quantity> {
+    match value.get("default") {
+        Some(Value::Bool(true)) => quantity(limit(value)?, Unit::Byte),
+        _ => Err(Error::new("expected \"default\" to be true")),
     }
 }
 

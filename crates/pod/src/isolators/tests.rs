@@ -23,6 +23,11 @@ fn what_is_known_is_read() {
         {"name": "resource/tmp", "value": {"limit": "1Mi", "inodes": 9}},
         {"name": "resource/shm", "value": {"limit": 4096}},
         {"name": "resource/block-iops", "value": {"default": true, "limit": "10"}},
+        {"name": "resource/block-bandwidth", "value": {"default": true, "limit": "2M"}},
+        {"name": "resource/network-bandwidth", "value": {"default": true, "limit": "1G"}},
+        {"name": "os/unix/sysctl", "value": {"net.ipv4.tcp_mtu_probing": "1"}},
+        {"name": "os/linux/apparmor-profile", "value": {"profile": "rkt-default"}},
+        {"name": "example.com/other", "value": 1},
     ]))
     .unwrap();
     assert_eq!(all.capabilities.unwrap().iter().count(), 13);
@@ -33,7 +38,11 @@ fn what_is_known_is_read() {
     assert_eq!(all.memory.limit.unwrap().units(), 1 << 30);
     let (tmp, shm) = (all.tmp.unwrap(), all.shm.unwrap());
     assert_eq!((all.tasks, tmp.bytes(), tmp.inodes(), shm.bytes()), (Some(20), 1 << 20, 9, 4096));
-    assert_eq!(all.unknown, ["resource/block-iops".parse().unwrap()]);
+    let units = |quantity: Option<Quantity>| quantity.unwrap().units();
+    assert_eq!((units(all.block.operations), units(all.block.bandwidth)), (10, 2_000_000));
+    assert_eq!((units(all.network_bandwidth), all.sysctls.len()), (1_000_000_000, 1));
+    assert_eq!(all.label, Some("os/linux/apparmor-profile".parse().unwrap()));
+    assert_eq!(all.unknown, ["example.com/other".parse().unwrap()]);
 }
 
 #[test]

@@ -9,13 +9,13 @@ use super::{App, Mount, Pod, Source};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::id::{ImageId, PodId};
-use crate::isolators::{Capacity, Isolators, Resource, Seccomp};
+use crate::isolators::{Capacity, Isolators, Rates, Resource, Seccomp};
 use crate::manifest::{
     Annotations, AppSpec, ContainerRuntimeManifest, ImageManifest, Manifest, Metadata, MountPoint,
     MountPoints, PodApp, PodManifest, RuntimeApp, Users,
 };
 use crate::name::AppName;
-use crate::network::Settings;
+use crate::network::{Mode, Settings};
 
 type Images = BTreeMap<ImageId, ImageManifest>;
 
@@ -51,7 +51,67 @@ impl Pod {
             app.isolators.unknown.iter().map(of_app).chain(shm)
         });
         pod.warnings.splice(0..0, unknown.collect::<Vec<_>>());
+        pod.add_rates();
+        pod.check_boundary(match manifest {
+            Manifest::Runtime(manifest) => &manifest.isolators,
+            Manifest::Pod(manifest) => &manifest.isolators,
+        })?;
         Ok(pod)
+    }
+
+    /// Limits the pod as its only app is to be limited. Nothing limits one of several apps.
+    fn add_rates(&mut self) {
+        let alone = self.apps.len() == 1;
+        let (mut block, mut network) = (self.block, self.network_bandwidth);
+        for app in &self.apps {
+            let of_app = &app.isolators;
+            for (name, all, own) in [
+                ("resource/block-bandwidth", &mut block.bandwidth, of_app.block.bandwidth),
+                ("resource/block-iops", &mut block.operations, of_app.block.operations),
+                ("resource/network-bandwidth", &mut network, of_app.network_bandwidth),
+            ] {
+                match own {
+                    Some(own) if alone => *all = Some(all.map_or(own, |all| all.min(own))),
+                    Some(_) => self.warnings.push(format!(
+                        "isolator {name} of app {} is not enforced: expected it of the pod, or no other app in the pod",
+                        app.name
+                    )),
+                    None => {}
+                }
+            }
+            if !of_app.sysctls.is_empty() {
+                self.warnings.push(format!(
+                    "isolator os/unix/sysctl of app {} is not enforced: expected it of the pod, whose apps share them",
+                    app.name
+                ));
+            }
+        }
+        if network.is_some() && matches!(self.network.mode, Mode::Host | Mode::Cni(_)) {
+            self.warnings.push(
+                "isolator resource/network-bandwidth is not enforced: expected the pod to have a network that Gantry makes"
+                    .into(),
+            );
+        }
+        (self.block, self.network_bandwidth) = (block, network);
+    }
+
+    /// Checks what a pod without it would run with fewer bounds than its manifest says, or reach the host by.
+    fn check_boundary(&self, of_pod: &Isolators) -> Result<()> {
+        let of_apps = self.apps.iter().map(|app| (&app.isolators.label, format!("of app {}", app.name)));
+        for (label, whose) in [(&of_pod.label, "of the pod".to_owned())].into_iter().chain(of_apps) {
+            if let Some(name) = label {
+                return Err(Error::new(format!(
+                    "isolator {name} {whose}: no profile and no label of the host's security modules can be had: expected \
+                     none"
+                )));
+            }
+        }
+        match self.sysctls.iter().find(|sysctl| sysctl.is_networks()) {
+            Some(sysctl) if self.network.mode == Mode::Host => Err(Error::new(format!(
+                "isolator os/unix/sysctl: {sysctl} is the host's: expected the pod to have a network of its own"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn new(id: PodId) -> Self {
@@ -62,6 +122,9 @@ impl Pod {
             memory: Resource::default(),
             tasks: None,
             shm: Capacity::SHM,
+            block: Rates::default(),
+            network_bandwidth: None,
+            sysctls: Vec::new(),
             has_hosts_users: false,
             host_name: None,
             network: Settings::default(),
@@ -153,8 +216,13 @@ impl Pod {
             tasks,
             tmp,
             shm,
+            block,
+            network_bandwidth,
+            sysctls,
+            label: _,
             unknown,
         } = isolators;
+        (self.block, self.network_bandwidth, self.sysctls) = (*block, *network_bandwidth, sysctls.clone());
         (self.cpu, self.memory, self.tasks) = (*cpu, *memory, *tasks);
         self.shm = shm.unwrap_or(self.shm);
         let unknown = unknown.iter().map(ToString::to_string);

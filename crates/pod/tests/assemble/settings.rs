@@ -44,7 +44,7 @@ fn limits_of_the_pod_are_the_pods() {
     let limits = json!({"isolators": [
         {"name": "resource/memory", "value": {"limit": "1G"}},
         {"name": "os/linux/no-new-privileges", "value": true},
-        {"name": "os/unix/sysctl", "value": {}},
+        {"name": "example.com/other", "value": {}},
     ]});
     let pod = assemble(&pod_manifest(&app_entry, &limits), &image(&app())).unwrap();
     assert_eq!(pod.memory.limit.unwrap().units(), 1_000_000_000);
@@ -57,7 +57,7 @@ fn limits_of_the_pod_are_the_pods() {
         {"name": "memory/limit", "val": "1G"},
         {"name": "resource/cpu", "value": {"limit": "500m"}},
         {"name": "cpu/shares", "val": "512"},
-        {"name": "os/unix/sysctl", "val": ""},
+        {"name": "example.com/other", "val": ""},
     ]);
     let pod = assemble(&old, &image(&app())).unwrap();
     assert_eq!(pod.memory.limit.unwrap().units(), 1_000_000_000);
@@ -65,12 +65,81 @@ fn limits_of_the_pod_are_the_pods() {
     assert_eq!(
         pod.warnings,
         [
-            "isolator os/unix/sysctl of the pod is not known for pods, and not enforced",
+            "isolator example.com/other of the pod is not known for pods, and not enforced",
             "isolator os/linux/cpu-shares of the pod is not known for pods, and not enforced"
         ]
     );
     old["isolators"] = json!([{"name": "memory/limit", "val": "a lot"}]);
     refused(&old, &image(&app()), "isolator memory/limit: ");
+}
+
+#[test]
+fn rates_are_the_pods_or_those_of_its_only_app() {
+    let rate = |name: &str, limit: &str| json!({"name": name, "value": {"default": true, "limit": limit}});
+    let mut spec = app();
+    spec["isolators"] = json!([
+        rate("resource/block-iops", "100"),
+        rate("resource/block-bandwidth", "2M"),
+        rate("resource/network-bandwidth", "1M"),
+    ]);
+    let of_pod =
+        json!({"isolators": [rate("resource/block-iops", "50"), rate("resource/network-bandwidth", "3M")]});
+    let entry = |name: &str| json!({"name": name, "image": {"id": digest(1)}});
+    let pod = assemble(&pod_manifest(&entry("a"), &of_pod), &image(&spec)).unwrap();
+    let units = |quantity: Option<pod::isolators::Quantity>| quantity.map(|quantity| quantity.units());
+    assert_eq!((units(pod.block.operations), units(pod.block.bandwidth)), (Some(50), Some(2_000_000)));
+    assert_eq!((units(pod.network_bandwidth), pod.warnings.len()), (Some(1_000_000), 0));
+    let mut two = pod_manifest(&entry("a"), &of_pod);
+    two["apps"].as_array_mut().unwrap().push(entry("b"));
+    let pod = assemble(&two, &image(&spec)).unwrap();
+    assert_eq!((units(pod.block.operations), units(pod.block.bandwidth)), (Some(50), None));
+    assert_eq!(pod.warnings.len(), 6, "{:?}", pod.warnings);
+    assert!(
+        pod.warnings[0].contains("resource/block-bandwidth of app a is not enforced: expected it of the pod")
+    );
+    let mut hosts = pod_manifest(&entry("a"), &of_pod);
+    hosts["annotations"] = json!([{"name": "gantry/net", "value": "host"}]);
+    let pod = assemble(&hosts, &image(&spec)).unwrap();
+    assert!(pod.warnings.iter().any(|line| line.contains("resource/network-bandwidth is not enforced")));
+}
+
+#[test]
+fn what_would_be_the_hosts_or_no_bound_at_all_is_refused() {
+    let entry = json!({"name": "a", "image": {"id": digest(1)}});
+    let with = |name: &str, value: Value, net: &str| {
+        let mut pod = pod_manifest(&entry, &json!({"isolators": [{"name": name, "value": value}]}));
+        pod["annotations"] = json!([{"name": "gantry/net", "value": net}]);
+        pod
+    };
+    let sysctl = |name: &str, net: &str| with("os/unix/sysctl", json!({name: "1"}), net);
+    assert_eq!(assemble(&sysctl("net.core.somaxconn", "private"), &image(&app())).unwrap().sysctls.len(), 1);
+    assemble(&sysctl("kernel.shmmni", "host"), &image(&app())).unwrap();
+    refused(&sysctl("net.core.somaxconn", "host"), &image(&app()), "net.core.somaxconn is the host's");
+    refused(&sysctl("kernel.panic", "private"), &image(&app()), "\"kernel.panic\": is the host's");
+    for (name, value) in [
+        ("os/linux/apparmor-profile", json!({"profile": "rkt-default"})),
+        ("os/linux/selinux-context", json!({"user": "u", "role": "r", "type": "t", "level": "s0"})),
+    ] {
+        refused(
+            &with(name, value.clone(), "private"),
+            &image(&app()),
+            &format!("isolator {name} of the pod"),
+        );
+        let mut spec = app();
+        spec["isolators"] = json!([{"name": name, "value": value}]);
+        refused(&pod_manifest(&entry, &json!({})), &image(&spec), &format!("isolator {name} of app a"));
+    }
+    let mut spec = app();
+    spec["isolators"] = json!([{"name": "os/unix/sysctl", "value": {"net.core.somaxconn": "1"}}]);
+    let pod = assemble(&pod_manifest(&entry, &json!({})), &image(&spec)).unwrap();
+    assert!(pod.sysctls.is_empty() && pod.warnings[0].contains("os/unix/sysctl of app a is not enforced"));
+    for value in [json!({"limit": "1"}), json!({"default": false, "limit": "1"}), json!({"default": true})] {
+        refused(
+            &with("resource/block-iops", value, "private"),
+            &image(&app()),
+            "isolator resource/block-iops: expected",
+        );
+    }
 }
 
 #[test]

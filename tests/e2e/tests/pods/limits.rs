@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What apps can use up ends at a bound: files in memory, in bytes and in number, and processes.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use gate::root_test;
@@ -195,4 +197,152 @@ fn processes_of_all_apps_are_limited_or_a_warning_says_how_many_there_may_be() {
     let table = fs::read_to_string("/proc/self/cgroup").unwrap();
     let is_v1 = table.lines().any(|line| line.split(':').nth(1).is_some_and(|name| name.contains("pids")));
     assert!(!is_v1 || warnings == warning, "{warnings}");
+}
+
+const SYSCTLS: [(&str, &str); 5] = [
+    ("net.ipv4.tcp_keepalive_time", "77"),
+    ("net.core.somaxconn", "99"),
+    ("kernel.msgmax", "4097"),
+    ("kernel.shmmni", "77"),
+    ("fs.mqueue.msg_max", "7"),
+];
+
+/// The values of the host's sysctls, as far as they can be read and written.
+struct Sysctls(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Sysctls {
+    fn of_host() -> Self {
+        let mut ahead: Vec<PathBuf> =
+            ["kernel", "fs", "vm", "net"].map(|name| format!("/proc/sys/{name}").into()).into();
+        let mut all = BTreeMap::new();
+        while let Some(directory) = ahead.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };
+                // These change by themselves, or with the links of other tests.
+                let is_fixed = ["random", "ns_last_pid", "/conf/", "/neigh/", "conntrack"]
+                    .iter()
+                    .all(|part| !path.to_string_lossy().contains(part));
+                if metadata.is_dir() {
+                    ahead.push(path);
+                } else if metadata.permissions().mode() & 0o200 != 0 && is_fixed {
+                    all.extend(fs::read(&path).map(|value| (path, value)));
+                }
+            }
+        }
+        assert!(all.len() > 100, "{}", all.len());
+        Self(all)
+    }
+
+    /// Checks that all are as they were.
+    #[track_caller]
+    fn check(&self) {
+        let now = Self::of_host().0;
+        let differs = |path: &&PathBuf| self.0.get(*path) != now.get(*path);
+        assert_eq!(self.0.keys().filter(differs).collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+    }
+}
+
+#[root_test]
+fn sysctls_are_the_pods_and_none_is_the_hosts() {
+    let gantry = Gantry::new();
+    let before = Sysctls::of_host();
+    let paths: Vec<_> =
+        SYSCTLS.iter().map(|(name, _)| format!("/proc/sys/{}", name.replace('.', "/"))).collect();
+    let show = format!("cat {}", paths.join(" "));
+    let expected: String = SYSCTLS.iter().map(|(_, value)| format!("{value}\n")).collect();
+    let values: serde_json::Map<_, _> =
+        SYSCTLS.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    for (users, net) in [("own", "private"), ("shared", "none"), ("host", "private")] {
+        let app = json!({"name": "a", "app": script("", &show)});
+        let more = json!({
+            "isolators": [{"name": "os/unix/sysctl", "value": values}],
+            "annotations": [{"name": "gantry/users", "value": users}, {"name": "gantry/net", "value": net}],
+        });
+        assert_eq!(succeed(&gantry, &prepare(&gantry, &[app], &more)), expected, "{users}");
+        // A pod that asks for none has the kernel's.
+        let app = json!({"name": "a", "app": script("", &show)});
+        assert_ne!(succeed(&gantry, &prepare(&gantry, &[app], &json!({}))), expected);
+    }
+    gantry.wait_all();
+    before.check();
+}
+
+/// What is a sysctl of the network by its name, but not one of a pod's network, is not there.
+#[root_test]
+fn an_isolator_reaches_no_sysctl_of_the_hosts() {
+    let gantry = Gantry::new();
+    let before = Sysctls::of_host();
+    let app = || json!({"name": "a", "app": script("", "echo ran")});
+    let isolator =
+        |name: &str, value: &str| json!({"isolators": [{"name": "os/unix/sysctl", "value": {name: value}}]});
+    for name in [
+        "kernel.core_pattern",
+        "kernel/core_pattern",
+        "kernel.hostname",
+        "kernel.modprobe",
+        "kernel.shmmax/../core_pattern",
+        "net/../kernel/core_pattern",
+        "net.ipv4/../../kernel/core_pattern",
+        "vm.overcommit_memory",
+        "fs.mqueue/../file-max",
+        "fs.suid_dumpable",
+        "user.max_user_namespaces",
+    ] {
+        let output = refused_or_prepared(&gantry, &[app()], &isolator(name, "|/evil"));
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{name}: {said}");
+        assert!(said.contains("isolator os/unix/sysctl") && said.contains("expected"), "{said}");
+    }
+    for (name, value, why) in [
+        ("net.core.bpf_jit_harden", "2", "No such file"),
+        ("net.none", "1", "No such file"),
+        ("net.ipv4.tcp_keepalive_time", "none", "Invalid argument"),
+    ] {
+        let pod = prepare(&gantry, &[app()], &isolator(name, value));
+        let (code, output) = gantry.start(&pod).wait();
+        let said = text(&output.stderr);
+        assert_eq!((code, text(&output.stdout).as_str(), said.lines().count()), (3, "", 1), "{name}: {said}");
+        assert!(said.contains(&format!("cannot set the sysctl {name} of the pod to {value}")), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+    gantry.wait_all();
+    before.check();
+}
+
+/// Without a limit, it would take milliseconds.
+#[root_test]
+fn a_pod_sends_and_receives_no_faster_than_its_limit() {
+    use std::io::{Read as _, Write as _};
+    let gantry = Gantry::new();
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host = std::thread::spawn(move || {
+        let (mut sender, _) = listener.accept().unwrap();
+        let (start, mut received) = (std::time::Instant::now(), Vec::new());
+        sender.read_to_end(&mut received).unwrap();
+        let sent = (received.len(), start.elapsed());
+        // nc waits for that.
+        drop(sender);
+        let (mut receiver, _) = listener.accept().unwrap();
+        let start = std::time::Instant::now();
+        receiver.write_all(&[7; 5 << 20]).unwrap();
+        receiver.shutdown(std::net::Shutdown::Write).unwrap();
+        receiver.read_to_end(&mut received).unwrap();
+        (sent, start.elapsed())
+    });
+    let words = format!(
+        "dd if=/dev/zero bs=1k count=3072 2>/dev/null | nc host.gantry.internal {port}; \
+         nc host.gantry.internal {port} </dev/null | wc -c"
+    );
+    let app = json!({"name": "a", "app": script("", &words)});
+    let rate = json!({"name": "resource/network-bandwidth", "value": {"default": true, "limit": "1Mi"}});
+    let pod = prepare(&gantry, &[app], &json!({"isolators": [rate]}));
+    assert_eq!(succeed(&gantry, &pod), format!("{}\n", 5 << 20));
+    let ((count, sending), receiving) = host.join().unwrap();
+    gantry.wait_all();
+    assert_eq!(count, 3 << 20);
+    // What waits in sockets and queues is sent without waiting.
+    for took in [sending, receiving] {
+        assert!(took > std::time::Duration::from_millis(1500), "{sending:?} {receiving:?}");
+    }
 }

@@ -50,7 +50,7 @@ fn plan_of(meant: &Meant) -> Plan {
         (app.name.parse().unwrap(), Accounts { uid: app.uid, gid: app.gid, supplementary, person })
     });
     let host = Host {
-        controllers: Controllers { cpu: true, memory: true, pids: true },
+        controllers: Controllers { cpu: true, memory: true, pids: true, io: true },
         capabilities: pod::isolators::CapabilitySet::from_bits(u64::MAX),
         ..Host::default()
     };
