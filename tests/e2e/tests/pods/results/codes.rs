@@ -90,8 +90,11 @@ fn an_app_that_ends_systemd_at_once_makes_no_success() {
         let app = users::app("0", &format!("kill -{signal} 1; sleep 1000"));
         let pod = users::annotated(&gantry, "shared", &app, &Rootfs::busybox().unwrap(), Layout::Overlay);
         let output = gantry.installer().arg("run").arg(&pod).output().unwrap();
-        let said = "error: systemd-nspawn exited with 0 before the pod had a code\n";
-        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(254), said), "{signal}");
+        let errors = text(&output.stderr);
+        // Where cgroup v2 has no `pids` controller, a pod warns that nothing limits the processes of apps with its users.
+        let said: Vec<_> = errors.lines().filter(|line| !line.contains("no pids controller")).collect();
+        let expected = ["error: systemd-nspawn exited with 0 before the pod had a code"];
+        assert_eq!((output.status.code(), said.as_slice()), (Some(254), expected.as_slice()), "{signal}");
         assert!(!pod.join("stage1/rkt/status/one").exists());
         gantry.wait_all();
     }
