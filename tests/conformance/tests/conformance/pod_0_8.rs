@@ -114,7 +114,7 @@ fn main_app(tcp: u16, udp: u16) -> Value {
         "group": "app",
         "supplementaryGIDs": [27, 4321],
         "workingDirectory": "/work",
-        "environment": [{"name": "A.b-c", "value": " x\n%n \\"}, {"name": "B", "value": "1"}, {"name": "B", "value": "2"}],
+        "environment": [{"name": "A.b-c", "value": " x\n%n \\"}, {"name": "B", "value": "2"}],
         "eventHandlers": [
             {"name": "pre-start", "exec": exec("/conformance", "pre-start", &[])},
             {"name": "post-stop", "exec": exec("/conformance", "post-stop", &[])},
