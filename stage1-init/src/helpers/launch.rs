@@ -271,7 +271,7 @@ mod tests {
             let environment = serde_json::json!({"PATH": "/x::y:/z"});
             serde_json::from_value(serde_json::json!({
                 "app": "a", "root": "/r", "exec": [program], "directory": "/", "environment": environment,
-                "user": 0, "group": 0,
+                "users": "shared", "user": 0, "group": 0,
             }))
             .unwrap()
         };

@@ -127,6 +127,13 @@ impl Told<'_> {
     }
 }
 
+/// What is heard of while nspawn runs: the pod's words, its systemd's, and the caller's terminal.
+struct Watched<'a> {
+    question: Question,
+    told: Told<'a>,
+    job: Job<'a>,
+}
+
 /// Runs nspawn to its end and returns the pod's exit code.
 ///
 /// With `debug`, nspawn's messages go to stderr at once.
@@ -176,9 +183,9 @@ pub(crate) fn run(
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
             let told = Told { up: started.up, manager };
+            let watched = Watched { question: started.question, told, job };
             let ended =
-                supervise(child, listens, started.question, told, requests, job, halt, || none_began(root))
-                    .at(Step::Exec)?;
+                supervise(child, listens, watched, requests, halt, || none_began(root)).at(Step::Exec)?;
             conclude(ended, said)
         }
     }
@@ -217,10 +224,8 @@ fn become_nspawn(
 fn supervise(
     nspawn: Pid,
     listens: PipeReader,
-    mut question: Question,
-    mut told: Told<'_>,
+    Watched { mut question, mut told, mut job }: Watched<'_>,
     requests: &Requests,
-    mut job: Job<'_>,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
     none_began: impl Fn() -> Result<()>,
 ) -> Result<Option<(&'static str, WaitStatus)>> {

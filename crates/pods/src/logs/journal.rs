@@ -176,7 +176,9 @@ mod tests {
                 "PRIORITY={priority}\nSYSLOG_IDENTIFIER=web\nGANTRY_POD=ID\nGANTRY_APP=web\nGANTRY_STREAM={stream}\n"
             )
         };
-        let message = |text: &str| format!("MESSAGE\n{}\0\0\0\0\0\0\0{text}\n", char::from(text.len() as u8));
+        let message = |text: &str| {
+            format!("MESSAGE\n{}\0\0\0\0\0\0\0{text}\n", char::from(u8::try_from(text.len()).unwrap()))
+        };
         assert_eq!(received(), Some(head(6, "stdout") + &message("one")));
         assert_eq!(received(), None);
         journal.write("web", Stream::Err, b"e\n").unwrap();
