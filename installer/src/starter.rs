@@ -8,8 +8,8 @@ use rustix::process::getppid;
 /// This program's file, even if it was replaced or removed meanwhile.
 pub(crate) const PROGRAM: &str = "/proc/self/exe";
 
-/// Opens this process's parent, which had this number when it started this process; `None` if it has ended since, so that
-/// another process is the parent by now.
+/// Opens this process's parent. `number` was the parent's id when it started this process. Returns `None` if the parent has
+/// ended since: another process is the parent then.
 pub(crate) fn parent(number: u32) -> Result<Option<Process>> {
     let is_parent = || getppid().is_some_and(|now| now.as_raw_nonzero().get().unsigned_abs() == number);
     if !is_parent() {

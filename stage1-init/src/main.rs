@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `/init`.
+//! `/init` and, under other names, the helpers in the pod. `start` is a table of contents of a start.
 
 use std::process::ExitCode;
 

@@ -13,12 +13,13 @@
 //! | [`FAILED`] | the status writer | the status writer, `exit-code` | an app has failed, the first one; has its status |
 //! | [`TERMINATED`] | the status writer | the status writer, `exit-code` | an app, the first to fail, was ended by a SIGTERM that nobody had asked for until then; has its status |
 //! | [`begun`] | systemd (`RuntimeDirectory=`) | post-stop units (`ConditionPathExists=`) | the app or its pre-start handler has begun, so there is something to clean up after; the status writer removes it when the post-stop handler has ended |
-//! | [`ended_well`] | the status writer | app units (`ConditionPathExists=`), `gantry-failed@.target` | the service's program ended well, whatever systemd says of the service, or systemd starts it again |
+//! | [`ended_well`] | the status writer | the status writer, app units (`ConditionPathExists=`), `gantry-failed@.target` | the service's program ended well, whatever systemd says of the service, or systemd starts it again |
 //! | [`TO_TELL`] | the status writer | `exit-code` | messages for the caller, printed at the pod's end |
 //!
 //! # The outcome
 //!
-//! A directory in memory that `/init` and the helpers share ([`crate::exchange::outcome`]):
+//! A directory in memory that `/init` and the helpers share ([`crate::exchange::outcome`]). The installer reads it, too, from
+//! outside: what a pod has begun, been asked and recorded (`pods::state`, `pods::up`).
 //!
 //! | file | written by | read by | means |
 //! |---|---|---|---|

@@ -11,7 +11,7 @@ use store::Selector;
 
 use crate::oci::reference::ImageRef;
 
-/// The beginnings of arguments that say which form of OCI image they mean.
+/// The prefixes of arguments that name an OCI image, one for each form.
 const FORMS: [&[u8]; 4] = [b"oci:", b"oci-archive:", b"docker-archive:", b"docker://"];
 
 /// An argument that refers to an image: `FILE`, `FILE@sha256-HEX` or `FILE@sha512-HEX`; an OCI image as [`ImageRef`] has

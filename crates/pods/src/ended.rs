@@ -11,7 +11,7 @@ use pod::layout;
 use rustix::fs::{FlockOperation, flock};
 use store::DataDir;
 use store::staging::Mounted;
-use sys::locks::is_locked_alone;
+use sys::locks::try_lock_alone;
 
 use crate::aliases;
 use crate::app::parent_and_start;
@@ -42,7 +42,7 @@ pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
             continue;
         }
         // It is being started, or looked at: the next collection sees it.
-        if !is_locked_alone(&pod.directory).with_context(|| format!("cannot lock pod {id}"))? {
+        if !try_lock_alone(&pod.directory).with_context(|| format!("cannot lock pod {id}"))? {
             continue;
         }
         // It may have been started, and have ended, before it was locked.

@@ -43,7 +43,7 @@ pub(crate) enum Holder {
 }
 
 impl Process {
-    /// Opens a process; returns `None` if there is none of this number, or if it isn't `what` is asked for.
+    /// Opens a process. Returns `None` if there is none of this number, or if `is_it` says no.
     pub(crate) fn open(pid: Pid, is_it: impl FnOnce(Pid) -> bool) -> Result<Option<Self>> {
         let handle = match pidfd_open(pid, PidfdFlags::empty()) {
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use store::DataDir;
 use store::staging::{self, Locked, Mounted, is_called};
-use sys::locks::is_locked_alone;
+use sys::locks::try_lock_alone;
 
 use crate::cni;
 use crate::directory::Pod;
@@ -38,7 +38,7 @@ pub fn remove(data_dir: &DataDir, pod: Pod) -> Result<Result<(), Refused>> {
     let about = format!("cannot remove pod {}", pod.id());
     let begun = Instant::now();
     loop {
-        if is_locked_alone(&pod.directory).with_context(|| about.clone())? {
+        if try_lock_alone(&pod.directory).with_context(|| about.clone())? {
             break;
         }
         let state = look(&pod)?.state;
@@ -60,5 +60,5 @@ pub(crate) fn remove_locked(data_dir: &DataDir, pod: Pod) -> Result<Result<(), M
     }
     cni::release(&pod, &data_dir.interrupt)?;
     let removed = staging::remove_pod(data_dir, &name, Locked { directory: pod.directory });
-    Ok(staging::told_apart(removed)?)
+    Ok(staging::damage_or_error(removed)?)
 }

@@ -143,7 +143,7 @@ pub fn sweep(data_dir: &DataDir) -> Result<()> {
         return Ok(());
     }
     let directory = reopen(data_dir)?;
-    if !locks::is_locked_alone(&directory).about(|| "cannot lock the blobs")? {
+    if !locks::try_lock_alone(&directory).about(|| "cannot lock the blobs")? {
         return Ok(());
     }
     // Only now that the directory is locked: see the module's documentation.

@@ -13,7 +13,7 @@ use crate::fault::{Fault, Result};
 ///
 /// # Errors
 /// Errors that prevented the inspection.
-pub(crate) fn told_apart<T>(looked: Result<T>) -> Result<Result<T>> {
+pub(crate) fn damage_or_error<T>(looked: Result<T>) -> Result<Result<T>> {
     match looked {
         Err(error) if !is_damage(&error) => Err(error),
         looked => Ok(looked),
@@ -58,10 +58,10 @@ mod tests {
             (Errno::NOENT, true),
             (Errno::IO, true),
         ] {
-            let told = told_apart(Err::<(), _>(errno).within(|| "cannot open its info"));
+            let told = damage_or_error(Err::<(), _>(errno).within(|| "cannot open its info"));
             assert_eq!(told.is_ok(), is_damage, "{errno}");
         }
-        assert!(told_apart(Err::<(), _>(Fault::content("its record has 1 bytes: expected 2"))).is_ok());
-        assert!(told_apart(Err::<(), _>(Fault::Interrupted)).is_err());
+        assert!(damage_or_error(Err::<(), _>(Fault::content("its record has 1 bytes: expected 2"))).is_ok());
+        assert!(damage_or_error(Err::<(), _>(Fault::Interrupted)).is_err());
     }
 }

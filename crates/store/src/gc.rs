@@ -7,7 +7,7 @@
 
 use pod::id::{PodId, TreeId};
 
-use crate::damage::told_apart;
+use crate::damage::damage_or_error;
 use crate::data_dir::DataDir;
 use crate::error::{About as _, Result};
 use crate::overlay;
@@ -100,9 +100,9 @@ fn remove_batch(data_dir: &DataDir, trees: &[TreeId], outcomes: &mut Vec<(TreeId
         let pods = references.to(id);
         if pods.is_empty() {
             let about = || format!("cannot remove tree {id}");
-            let info = told_apart(read_info(&locked.directory)).about(about)?.ok();
+            let info = damage_or_error(read_info(&locked.directory)).about(about)?.ok();
             let removed = staging::remove_from_store(data_dir, &tree::name(id), locked);
-            let outcome = match staging::told_apart(removed).about(about)? {
+            let outcome = match staging::damage_or_error(removed).about(about)? {
                 Ok(()) => Outcome::Removed(info),
                 Err(mounted) => Outcome::Kept(Kept::Mounted(mounted)),
             };

@@ -33,7 +33,7 @@ pub fn link(lower: &OwnedFd, upper: &OwnedFd, interrupt: &Interrupt) -> Result<(
     }
 }
 
-/// Tells whether a pod of overlays has another `init` than its stage1.
+/// Tells whether the `init` of a pod of overlays differs in content from its stage1's.
 pub fn differs(data_dir: &DataDir, stage1: &Tree, pod: PodId, interrupt: &Interrupt) -> Result<bool> {
     let Some(upper) = open_upper(data_dir, pod)? else { return Ok(false) };
     let own = open_beneath(&data_dir.containers, format!("{pod}/{}", layout::OWN_INIT), OFlags::PATH);

@@ -14,7 +14,7 @@ use pod::id::{PodId, TreeId};
 use pod::text::{escape, one_line};
 use rustix::io::Errno;
 
-use crate::damage::told_apart;
+use crate::damage::damage_or_error;
 use crate::data_dir::DataDir;
 use crate::error::{About as _, Error, Result};
 use crate::extract::Expected;
@@ -68,7 +68,7 @@ impl Known {
 
 /// Reads a tree's info; returns `None` if that is damaged.
 fn info(directory: &OwnedFd) -> Result<Option<Info>> {
-    Ok(told_apart(read_info(directory))?.ok())
+    Ok(damage_or_error(read_info(directory))?.ok())
 }
 
 /// Makes an image of layers of the blobs that the store keeps; `None` if it doesn't keep all of them.

@@ -11,7 +11,7 @@ use pod::layout;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use crate::damage::told_apart;
+use crate::damage::damage_or_error;
 use crate::data_dir::{DataDir, check_owner};
 use crate::error::{About as _, Error, Result};
 use crate::fault::{Fault, Within as _, ensure};
@@ -71,7 +71,7 @@ impl Tree {
         let Some(directory) = lock_shared(data_dir, id).about(about)? else {
             return Ok(Found::Nothing);
         };
-        Ok(match told_apart(look(&directory, id)).about(about)? {
+        Ok(match damage_or_error(look(&directory, id)).about(about)? {
             Ok(info) => Found::Whole(Box::new(Self { id, info, directory })),
             Err(fault) => Found::Damaged(fault),
         })
@@ -144,7 +144,7 @@ pub(crate) fn info_of(data_dir: &DataDir, id: TreeId) -> Result<Option<Info>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(&data_dir.trees, name(id), flags, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        opened => Ok(told_apart(read_info(&opened?))?.ok()),
+        opened => Ok(damage_or_error(read_info(&opened?))?.ok()),
     }
 }
 

@@ -37,7 +37,7 @@ impl Unremoved {
 ///
 /// # Errors
 /// All errors except for a mount.
-pub fn told_apart<T>(removed: Result<T, Unremoved>) -> Result<Result<T, Mounted>, Fault> {
+pub fn damage_or_error<T>(removed: Result<T, Unremoved>) -> Result<Result<T, Mounted>, Fault> {
     match removed {
         Ok(done) => Ok(Ok(done)),
         Err(Unremoved::Mounted(mounted)) => Ok(Err(mounted)),

@@ -3,7 +3,7 @@
 
 use pod::id::TreeId;
 
-use crate::damage::told_apart;
+use crate::damage::damage_or_error;
 use crate::data_dir::DataDir;
 use crate::error::{About as _, Error, Result};
 use crate::record;
@@ -35,7 +35,7 @@ pub fn verify(data_dir: &DataDir, id: TreeId, interrupt: &Interrupt) -> Result<V
     };
     let differences = tree.root().and_then(|root| record::differences(tree.record()?, &root, interrupt));
     interrupt.check()?;
-    Ok(match told_apart(differences).about(|| format!("cannot look at tree {id}"))? {
+    Ok(match damage_or_error(differences).about(|| format!("cannot look at tree {id}"))? {
         Ok(differences) if differences.is_empty() => Verdict::Intact(tree),
         Ok(differences) => Verdict::Damaged(differences.iter().map(ToString::to_string).collect()),
         Err(fault) => Verdict::Damaged(vec![fault.to_string()]),

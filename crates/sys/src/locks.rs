@@ -28,23 +28,23 @@ const ATTEMPTS: usize = 64;
 const AS_DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Locks `file` exclusively. Tells whether that worked; if not, another process has a lock on it.
+/// Tries to lock `file` exclusively. Tells whether that worked; if not, another process has a lock on it.
 ///
 /// # Errors
 /// Returns the system's error.
-pub fn is_locked_alone(file: impl AsFd) -> Result<bool, Error> {
+pub fn try_lock_alone(file: impl AsFd) -> Result<bool, Error> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Ok(false),
         done => done.map(|()| true).called_on("flock", "file"),
     }
 }
 
-/// Locks all of `file` exclusively, by a lock of its open file description (fcntl(2), `F_OFD_SETLK`), which is another kind
+/// Tries to lock all of `file` exclusively, by a lock of its open file description (fcntl(2), `F_OFD_SETLK`), which is another kind
 /// than the other locks here. Tells whether that worked; if not, another process has a lock on it.
 ///
 /// # Errors
 /// Returns the system's error.
-pub fn is_record_locked(file: impl AsFd) -> Result<bool, Error> {
+pub fn try_lock_record(file: impl AsFd) -> Result<bool, Error> {
     // From the start on, as far as it goes.
     let whole = libc::flock {
         l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
@@ -130,7 +130,7 @@ pub fn lock_alone(parent: impl AsFd, name: &CStr) -> Result<Option<OwnedFd>, Err
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         opened => opened.called_on("openat", shown(name))?,
     };
-    if !is_locked_alone(&directory)? {
+    if !try_lock_alone(&directory)? {
         return Ok(None);
     }
     Ok(is_called(parent, name, &directory)?.then_some(directory))

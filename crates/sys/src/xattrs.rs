@@ -66,7 +66,7 @@ impl Named {
         Self(proc_path(object))
     }
 
-    /// Does the same as [`list`].
+    /// Lists the object's attributes, as the function [`list`] does for an open file.
     ///
     /// # Errors
     /// Returns the system's error.

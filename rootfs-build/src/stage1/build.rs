@@ -54,9 +54,9 @@ pub struct Summary {
 /// What a stage1 should not exceed, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Of the tarball.
+    /// The most bytes that the tarball should have.
     pub compressed: u64,
-    /// Of its files.
+    /// The most bytes that its files should have together.
     pub unpacked: u64,
 }
 

@@ -83,9 +83,9 @@ fn open_one(mount: &Mount, users: &Users, shelf: &Shelf) -> Result<Volume> {
     Ok(Volume { tree, target: mount.target.clone() })
 }
 
-/// Makes a file system in memory, whose users' root is the host's user `first`.
+/// Makes a file system in memory. `first` is the host's id of root among its users.
 ///
-/// The first app that has it is its owner: where only one has it, no ids need to be mapped, which kernels before 6.3 can't
+/// The app that is listed first with it is its owner: where only one has it, no ids need to be mapped, which kernels before 6.3 can't
 /// do for a tmpfs.
 pub(crate) fn in_memory(capacity: Capacity, ownership: Ownership, first: u32) -> Result<OwnedFd> {
     let Ownership { mode, uid, gid } = ownership;

@@ -21,7 +21,7 @@ use pod::id::PodId;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use sys::guarded;
-use sys::locks::is_record_locked;
+use sys::locks::try_lock_record;
 
 /// How many ids are in a block.
 pub const BLOCK: u32 = 1 << 16;
@@ -265,7 +265,7 @@ impl Locks {
         }
     }
 
-    /// Leaves the locks to the reaper, which has them, too.
+    /// Closes this process's locks and keeps their files: the reaper has the same locks.
     pub(crate) fn leave(mut self) {
         self.directory = None;
     }
@@ -314,7 +314,7 @@ fn lock(directory: &OwnedFd, first: u32) -> Result<Option<OwnedFd>> {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened.with_context(|| format!("cannot open {DIRECTORY}/{name}"))?,
         };
-        if !is_record_locked(&file)? {
+        if !try_lock_record(&file)? {
             return Ok(None);
         }
         // The process that had it removed the file before it unlocked it.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use pod::id::PodId;
 use pod::layout;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
-use sys::locks::is_locked_alone;
+use sys::locks::try_lock_alone;
 use sys::{CalledOn as _, Error};
 
 /// How long the reaper may take to notice that the pod's process has ended.
@@ -29,7 +29,7 @@ const STEP: Duration = Duration::from_millis(1);
 pub(crate) fn take(directory: OwnedFd, id: PodId) -> Result<OwnedFd> {
     let begun = Instant::now();
     loop {
-        if is_locked_alone(&directory).context("cannot lock the pod directory")? {
+        if try_lock_alone(&directory).context("cannot lock the pod directory")? {
             return Ok(directory);
         }
         let has_ended = alive(&directory, FlockOperation::NonBlockingLockExclusive).is_ok();

@@ -5,7 +5,8 @@
 //! before the first object of the layer is made: the order of the layer's entries then means nothing.
 //!
 //! Invariants: memory is bounded by a budget, beyond which the layer is refused. Paths come in an order in which a
-//! directory precedes what is below it. So where a whiteout removes a symbolic link, none below that path follows it.
+//! directory precedes what is below it. So once a whiteout has removed a symbolic link, no whiteout below that path is looked
+//! up through the link.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashSet};

@@ -54,7 +54,7 @@ impl Record {
         let write = || -> Result<File> {
             let mode = Mode::RUSR | Mode::WUSR;
             let file = File::from(openat(&pod.directory, layout::NEW_CNI, flags | OFlags::CLOEXEC, mode)?);
-            ensure!(locks::is_locked_alone(&file)?, "another process has it locked");
+            ensure!(locks::try_lock_alone(&file)?, "another process has it locked");
             (&file).write_all(format!("{line}\n").as_bytes())?;
             file.sync_all()?;
             renameat(&pod.directory, layout::NEW_CNI, &pod.directory, layout::CNI)?;
@@ -100,7 +100,7 @@ impl Record {
         }
     }
 
-    /// Reads a record, which is locked.
+    /// Reads a record. The caller has its lock.
     fn read(file: File) -> Result<Self> {
         let mut text = String::new();
         (&file).take(LENGTH_MAX).read_to_string(&mut text)?;
@@ -137,7 +137,7 @@ pub(crate) fn release(pod: &Pod, interrupt: &Interrupt) -> Result<()> {
 pub(crate) fn release_left(pod: &Pod) -> Result<()> {
     let Some(file) = pod.open_file(layout::CNI, OFlags::RDWR)? else { return Ok(()) };
     // A pod that starts waits for this lock before it is connected.
-    let is_left = locks::is_locked_alone(&file)? && is_current(pod, &file)? && !look(pod)?.state.is_alive();
+    let is_left = locks::try_lock_alone(&file)? && is_current(pod, &file)? && !look(pod)?.state.is_alive();
     if !is_left {
         return Ok(());
     }

@@ -146,7 +146,7 @@ fn logs(pod: &Pod) -> Result<OwnedFd> {
 fn note(pod: &Pod, directory: &OwnedFd, interrupt: &Interrupt) -> Result<Result<OwnedFd, State>> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let note = openat(directory, LOST, flags, Mode::RUSR | Mode::WUSR).context("cannot open the note")?;
-    while !locks::is_locked_alone(&note).context("cannot lock the note")? {
+    while !locks::try_lock_alone(&note).context("cannot lock the note")? {
         interrupt.check()?;
         let state = look(pod)?.state;
         if state == State::Running {

@@ -85,7 +85,7 @@ impl Who {
 }
 
 impl Permissions {
-    /// Returns the permissions of an object that the executor makes, which belongs to root.
+    /// Returns the permissions of an object that `/init` makes in the app's root: root owns it, and it has no ACL.
     pub(super) fn roots(mode: u32) -> Self {
         Self { mode, uid: 0, gid: 0, acl: None }
     }

@@ -27,7 +27,7 @@ struct File {
     short_name_mode: Option<String>,
     credential_helpers: Vec<String>,
     additional_layer_store_auth_helper: Option<IgnoredAny>,
-    /// Version 1 had this table.
+    /// The table that only version 1 of the file's format has, which isn't read.
     registries: Option<IgnoredAny>,
     #[serde(flatten)]
     unknown: BTreeMap<String, IgnoredAny>,

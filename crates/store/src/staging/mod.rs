@@ -30,7 +30,7 @@ use name::{ATTEMPTS, name_of, random};
 use removal::Removal;
 use sys::{locks, open_beneath, xattrs};
 
-pub use crate::unremoved::{Mounted, Unremoved, told_apart};
+pub use crate::unremoved::{Mounted, Unremoved, damage_or_error};
 pub use sweep::{Locked, lock};
 pub use sys::locks::is_called;
 pub use take_out::{remove_from_store, remove_pod};

@@ -12,7 +12,7 @@ use crate::data_dir::DataDir;
 use crate::error::{About as _, Result};
 use crate::fault::Fault;
 use crate::unpacker;
-use crate::unremoved::{Mounted, Unremoved, told_apart};
+use crate::unremoved::{Mounted, Unremoved, damage_or_error};
 use sys::locks::lock_alone;
 
 /// Removes every dead entry of `staging/`, and returns those that stay because something is mounted in them. Entries
@@ -23,7 +23,7 @@ pub(super) fn sweep(data_dir: &DataDir) -> Result<Vec<Mounted>> {
         let entry = entry.about(|| "cannot list staging")?;
         let name = entry.file_name();
         if name.to_str().is_ok_and(|name| name.parse::<PodId>().is_ok()) {
-            let swept = told_apart(sweep_one(data_dir, name))
+            let swept = damage_or_error(sweep_one(data_dir, name))
                 .about(|| format!("cannot remove the dead staging/{}", name.to_string_lossy()))?;
             all.extend(swept.err());
         }

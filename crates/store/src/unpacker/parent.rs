@@ -19,7 +19,7 @@ use crate::error::{About as _, Error, Result};
 use crate::extract::{Refused, Verified};
 use crate::info::TreeKind;
 use crate::input::InputFile;
-use sys::locks::is_locked_alone;
+use sys::locks::try_lock_alone;
 use sys::{CalledOn as _, Interrupt, proc_path};
 
 /// This program's file, even if it was replaced or removed meanwhile.
@@ -59,7 +59,7 @@ pub fn is_at_work(directory: impl AsFd) -> Result<bool, sys::Error> {
         Err(Errno::NOENT) => return Ok(false),
         opened => opened.called_on("openat", layout::TREE_RECORD)?,
     };
-    Ok(!is_locked_alone(&record)?)
+    Ok(!try_lock_alone(&record)?)
 }
 
 /// Starts `program` as a worker, which keeps the record locked as long as it exists. The worker ends when the thread
@@ -81,7 +81,7 @@ pub(super) fn start(
 ) -> Result<Child> {
     let Descriptors { archive, record, result, root } = descriptors;
     // The lock belongs to the open file description, so it lasts until the worker's last descriptor for it is closed.
-    if !is_locked_alone(&record).about(|| "cannot lock the record")? {
+    if !try_lock_alone(&record).about(|| "cannot lock the record")? {
         return Err(Error::Contended("another worker has the record".to_owned()));
     }
     let parent = rustix::process::getpid().as_raw_pid();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use gate::root_test;
 use serde_json::{Value, json};
-use sys::locks::is_record_locked;
+use sys::locks::try_lock_record;
 use testing::image::manifest;
 use testing::layers::{LAYOUTS, Layout, of_one_image, one, prepare, succeed};
 use testing::pods::{Gantry, Running, image_id, status, text};
@@ -67,7 +67,7 @@ fn users_of_apps_are_nobody_on_the_host_and_to_each_other() {
         assert_eq!(users, [first, first + BLOCK, first + 2 * BLOCK], "{layout:?}");
         for user in users {
             let lock = File::options().write(true).open(format!("{LOCKS}/{user}")).unwrap();
-            assert!(!is_record_locked(lock).unwrap(), "nobody has {user}");
+            assert!(!try_lock_record(lock).unwrap(), "nobody has {user}");
         }
         running.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(running.wait().0, 0);
@@ -103,7 +103,7 @@ fn on_disk_owners_are_the_images_whatever_ids_the_pod_had() {
         let choice: u32 = choice.split(' ').next().unwrap().parse().unwrap();
         fs::create_dir_all(LOCKS).unwrap();
         let taken = File::create(format!("{LOCKS}/{choice}")).unwrap();
-        assert!(is_record_locked(&taken).unwrap());
+        assert!(try_lock_record(&taken).unwrap());
         let mut running = gantry.start(&pod);
         running.wait_for("65536\n");
         let (code, output) = running.wait();

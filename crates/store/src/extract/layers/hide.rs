@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Removes what a layer hides, and what one of its objects replaces.
 //!
-//! The directories of a tree are known. So nothing has to be walked: those below a path are emptied and removed, the
-//! deepest first.
+//! The tree's directories are listed in memory, so no walk has to find them: those below a path are emptied and removed,
+//! the deepest first.
 
 use std::os::fd::OwnedFd;
 
