@@ -42,7 +42,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | sort | while IFS='	' read -r name what; do \
 		printf '  make %-9s %s\n' "$$name" "$$what"; done
 
-setup: ## Install what is needed: the toolchain, its musl target, gcc, musl-gcc and qemu
+setup: ## Install what is needed: the toolchain, its musl target, and packages
 	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
 	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
 	@(for program in $(PROGRAMS); do command -v $$program || exit; done) >/dev/null || { \

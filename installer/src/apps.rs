@@ -129,7 +129,7 @@ struct Words {
     #[arg(long = "mount", value_name = "type=TYPE,FIELD=VALUE…", value_parser = AppMount::parse, help_heading = APPS)]
     mounts: Vec<AppMount>,
     /// A device of the host's, under its own name or at DST
-    #[arg(long = "device", value_name = "SRC[:DST][:r|:rw]", value_parser = AppMount::device, help_heading = APPS)]
+    #[arg(long = "device", value_name = "SRC[:DST]", value_parser = AppMount::device, help_heading = APPS)]
     devices: Vec<AppMount>,
     /// The most memory that the app gets: bytes, or a number with k, m, g or t
     #[arg(long, short, value_name = "BYTES", value_parser = Setting::memory, help_heading = APPS)]

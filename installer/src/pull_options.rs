@@ -52,7 +52,7 @@ pub(crate) struct PullOptions {
     /// Say which blobs are fetched, a line each, where stderr is no terminal
     #[arg(long)]
     verbose: bool,
-    /// Take files alone that minisign has signed with this key, or with one of several
+    /// Take only files that minisign has signed with this key, or with one of several
     ///
     /// KEY is the public key or its file. The signature of FILE is FILE.minisig, for images and for stage1 (unless
     /// --stage1-sha256 is given, or it is built in). Images of the store are taken by their digests alone.

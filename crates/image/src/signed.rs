@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files that are signed by minisign: the signature of FILE is in `FILE.minisig`.
 //!
-//! Invariant: a digest that is returned is that of bytes that one of the keys has signed. Who unpacks the file checks the
+//! Invariant: a digest that is returned is that of bytes that one of the keys has signed. Unpacking the file checks the
 //! digest, so what is unpacked is what was signed, even if the file changes meanwhile.
 
 use std::io::{self, Seek as _};

@@ -18,7 +18,7 @@ use crate::ui::Ui;
 /// counts, and copies of images. Of images, the size of all files.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How
+    /// The form of the output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

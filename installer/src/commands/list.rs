@@ -24,7 +24,7 @@ const SHORT: usize = 8;
 /// `killed` where the pod's process was killed, `?` where nobody has recorded it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How
+    /// The form of the output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// Only pods in this state; may be repeated

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// TIME is a number of seconds, or has a unit: 500ms, 30s, 5m, 2h, 1d.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = span)]
     wait: Option<Option<Duration>>,
-    /// How
+    /// The form of the output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

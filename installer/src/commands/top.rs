@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// A pod's UUID, the beginning of one, its name, or its directory
     #[arg(value_name = "POD")]
     pod: String,
-    /// How
+    /// The form of the output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

@@ -9,6 +9,8 @@ use rustix::io::{Errno, read, write};
 
 /// The most that is read or written at once: a pipe that is ready takes as much without waiting (pipe(7), `PIPE_BUF`).
 const CHUNK: usize = 4096;
+/// More than the kernel keeps of what was written to a terminal or a pipe and not read yet.
+const LEFT_MAX: usize = 2 << 20;
 
 /// A flow of bytes.
 #[derive(Debug)]
@@ -59,9 +61,10 @@ impl Flow {
         self.waiting.extend_from_slice(bytes);
     }
 
-    /// Passes on all that is there, until the source has no more for now. Waits for whoever takes it.
+    /// Passes on all that is there, until the source has no more for now, but no more than [`LEFT_MAX`]: something may go on
+    /// writing. Waits until the destination takes it.
     pub(super) fn finish(&mut self, is_raw: bool) {
-        loop {
+        for _ in 0..LEFT_MAX / CHUNK {
             while !self.waiting.is_empty() && self.to.is_some() {
                 self.write();
             }

@@ -122,7 +122,7 @@ fn no_cut_and_no_flipped_byte_panics() {
     }
 }
 
-/// Field case 30: two readers of one package must not see different files in it.
+/// Two readers of one package must not see different files in it.
 #[test]
 fn what_dpkg_refuses_is_refused() {
     let binary = || ("debian-binary", b"2.0\n".to_vec());

@@ -94,7 +94,7 @@ impl Bare {
     /// that is removed, in every mount namespace (rmdir(2) fails only where the directory is a mount point in the caller's).
     /// So this process removes the directories from the namespace in which they are none, and mounts copies again in its own.
     ///
-    /// To be called once nspawn has booted the pod, and before an app is started.
+    /// To be called when the boot program asks, before it becomes systemd.
     pub(crate) fn keep_alone(&self) -> Result<()> {
         let copy = |path| clone_tree(path, Submounts::Yes).with_context(|| format!("cannot copy {path}"));
         let copies = MOUNT_POINTS.iter().map(|path| copy(path)).collect::<Result<Vec<_>>>()?;

@@ -67,7 +67,7 @@ pub(crate) struct Document {
 pub(crate) struct Metadata {
     /// The pod's id.
     pub(crate) pod: String,
-    /// What a path begins with. Without one, whoever can connect is of the pod (0.1's form).
+    /// What a path begins with; `None`: every client is of the pod (0.1's form).
     pub(crate) token: Option<String>,
     pub(crate) documents: Vec<Document>,
 }

@@ -84,7 +84,7 @@ impl Outcome {
         Ok(open(self.path(name), flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?.into())
     }
 
-    /// Keeps the pod's key for signatures, for the pod's root alone, who is the host's user `root`.
+    /// Keeps the pod's key for signatures, for the pod's root alone, which is the host's user `root`.
     pub(crate) fn keep_key(&self, key: &[u8], root: u32) -> io::Result<()> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(open(self.path(names::METADATA_KEY), flags, Mode::RUSR | Mode::WUSR)?);

@@ -82,8 +82,11 @@ impl Asked {
             accepted => accepted.context("cannot hear the pod")?,
         };
         let (word, passed) = take(&said)?;
-        if word == END {
-            return Ok(Heard::End);
+        match word {
+            Some(END) => return Ok(Heard::End),
+            Some(_) => {}
+            // It was killed before it said anything.
+            None => return Ok(Heard::Nothing),
         }
         if let Err(error) = passed.context("the pod has not passed its namespaces on").and_then(work) {
             OURS.fail(Step::Namespace, &error)?;
@@ -95,18 +98,18 @@ impl Asked {
     }
 }
 
-/// Reads a word of the pod's, and returns it with what comes with it.
-fn take(said: &OwnedFd) -> Result<(u8, Option<Namespaces>)> {
+/// Reads a word of the pod's, if it says one, and returns it with what comes with it.
+fn take(said: &OwnedFd) -> Result<(Option<u8>, Option<Namespaces>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let heard = || recvmsg(said, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
-    retry_on_intr(heard).context("cannot hear the pod")?;
+    let count = retry_on_intr(heard).context("cannot hear the pod")?.bytes;
     let passed = match ancillary.drain().next() {
         Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next().zip(passed.next()),
         _ => None,
     };
-    Ok((byte[0], passed.map(|(network, ipc)| Namespaces { network, ipc })))
+    Ok(((count > 0).then_some(byte[0]), passed.map(|(network, ipc)| Namespaces { network, ipc })))
 }
 
 /// Asks `/init` whether apps may start, and waits for the answer. Namespaces go with the question.

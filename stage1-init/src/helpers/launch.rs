@@ -158,15 +158,19 @@ fn become_program(
         (Some(_), Users::Own | Users::Shared) => None,
     };
     filter.as_mut().map_or(Ok(()), |filter| set_filter(filter)).context("cannot filter its system calls")?;
+    // Closes the others': an app with the pod's users may look into a launcher that is its like.
+    let passed = match &launch.sockets {
+        Some(own) => pass(own, sockets).context("cannot pass its sockets on")?,
+        None => {
+            drop(sockets);
+            Vec::new()
+        }
+    };
     identity::take_on(launch)?;
     if launch.terminal.is_some() {
         terminal::open_by_own_name();
     }
     enter_directory(launch)?;
-    let passed = match &launch.sockets {
-        Some(own) => pass(own, sockets).context("cannot pass its sockets on")?,
-        None => Vec::new(),
-    };
     let programs = candidates(launch);
     // A link such as /proc/self/exe leads to the pod's own program.
     let is_circle = |path: &CString| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The helpers that units call inside the pod. They are links to `/init` under other names, in `/usr/lib/gantry`.
+//! The helpers inside the pod, which nspawn (the boot program), units and `gantry enter` start. They are links to `/init` under other names, in `/usr/lib/gantry`.
 
 use nix::sys::signal::{SigSet, Signal};
 

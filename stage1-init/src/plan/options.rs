@@ -13,11 +13,11 @@ pub struct Options {
     pub failure_code: Option<u8>,
     /// The app that gets a terminal, if one does.
     pub terminal: Option<Terminal>,
-    /// Who waits until the apps are up.
+    /// What waits until the apps are up.
     pub manager: Manager,
 }
 
-/// Who waits until a pod's apps are up.
+/// What waits until a pod's apps are up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manager {
     /// Nobody.

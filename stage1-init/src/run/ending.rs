@@ -37,8 +37,8 @@ pub(crate) fn none_began(root: u32) -> Result<()> {
 
 /// Returns the exit code that the pod has recorded.
 ///
-/// If it has recorded none, fails with what `ended`, and how, and with what nspawn `said`. Without that, the pod has said
-/// that its end is recorded.
+/// Without one, fails with how `ended` ended and what nspawn `said`. `ended` is `None` if the pod has said that its end is
+/// recorded.
 pub(crate) fn conclude(
     ended: Option<(&'static str, WaitStatus)>,
     mut said: PipeReader,

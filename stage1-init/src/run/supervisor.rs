@@ -105,7 +105,7 @@ impl Question {
     }
 }
 
-/// What nspawn says of the pod, and who is told.
+/// What nspawn says of the pod, and the manager that is told.
 struct Told<'a> {
     /// Where nspawn says that the apps are up, until it has.
     up: Option<OwnedFd>,
@@ -256,7 +256,7 @@ fn supervise(
             }
         }
         job.tend()?;
-        // A pod that is frozen may be between two words.
+        // A pod that is frozen may have connected and not said its word yet: reading would block.
         if !job.is_frozen() && question.hear()? == Heard::End {
             return Ok(None);
         }

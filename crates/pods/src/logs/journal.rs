@@ -25,8 +25,9 @@ use super::record::Stream;
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// The longest line that is one message. A longer one is several, as other writers of containers' logs have it.
 const LINE_MAX: usize = 256 << 10;
-/// How long a journal may take that has no room, before what it should take is lost.
+/// How long a journal that has no room is waited for with what one read of an app's output has brought. The rest is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
+const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
 /// The journal, and the lines that have not ended yet, by app and stream.
 #[derive(Debug)]
@@ -61,24 +62,29 @@ impl Journal {
     pub(super) fn write(&mut self, app: &str, stream: Stream, data: &[u8]) -> Result<(), Lost> {
         let key = (app.to_owned(), name(stream));
         let mut text = self.begun.remove(&key).unwrap_or_default();
+        // What was there before has no newline: it isn't searched again.
+        let mut searched = text.len();
         text.extend_from_slice(data);
-        let (mut rest, mut lost) = (text.as_slice(), Ok(()));
+        let (mut begin, mut lost) = (0, Ok(()));
+        let until = Instant::now() + PATIENCE;
         loop {
-            let most = &rest[..rest.len().min(LINE_MAX)];
-            let (line, is_whole, next) = match most.iter().position(|byte| *byte == b'\n') {
-                Some(end) => (&rest[..end], true, end + 1),
-                None if most.len() == LINE_MAX => (most, false, LINE_MAX),
-                None => break,
-            };
-            if let Err(why) = self.send(&entry(&self.pod, app, stream, line, is_whole)) {
+            let most = &text[begin..text.len().min(begin + LINE_MAX)];
+            let (length, is_whole) =
+                match most[searched.min(most.len())..].iter().position(|byte| *byte == b'\n') {
+                    Some(end) => (searched + end, true),
+                    None if most.len() == LINE_MAX => (LINE_MAX, false),
+                    None => break,
+                };
+            let next = length + usize::from(is_whole);
+            if let Err(why) = self.send(&entry(&self.pod, app, stream, &most[..length], is_whole), until) {
                 let before = lost.err().map_or(0, |Lost { bytes, .. }| bytes);
                 lost = Err(Lost { bytes: before + next as u64, why });
             }
-            rest = &rest[next..];
+            (begin, searched) = (begin + next, 0);
         }
-        if !rest.is_empty() {
-            let rest = rest.to_vec();
-            self.begun.insert(key, rest);
+        text.drain(..begin);
+        if !text.is_empty() {
+            self.begun.insert(key, text);
         }
         lost
     }
@@ -86,37 +92,42 @@ impl Journal {
     /// Writes what a stream that has ended has written after its last newline.
     pub(super) fn end(&mut self, app: &str, stream: Stream) -> Result<(), Lost> {
         let Some(line) = self.begun.remove(&(app.to_owned(), name(stream))) else { return Ok(()) };
-        let sent = self.send(&entry(&self.pod, app, stream, &line, true));
+        let sent = self.send(&entry(&self.pod, app, stream, &line, true), Instant::now() + PATIENCE);
         sent.map_err(|why| Lost { bytes: line.len() as u64, why })
     }
 
-    /// Sends an entry: as a datagram, or in a file in memory if it is too long for one.
-    fn send(&self, entry: &[u8]) -> io::Result<()> {
-        let begun = Instant::now();
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        loop {
-            match send(&self.socket, entry, flags) {
-                Ok(_) => return Ok(()),
-                Err(Errno::MSGSIZE | Errno::NOBUFS) => return self.send_file(entry),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    let left = PATIENCE.checked_sub(begun.elapsed()).ok_or(Errno::AGAIN)?;
-                    let left = Timespec::try_from(left).map_err(io::Error::other)?;
-                    poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&left))?;
-                }
-                Err(error) => return Err(error.into()),
-            }
+    /// Sends an entry: as a datagram, or in a file in memory if it is too long for one. Waits until then for room.
+    fn send(&self, entry: &[u8], until: Instant) -> io::Result<()> {
+        match self.patiently(until, || send(&self.socket, entry, FLAGS).map(drop)) {
+            Err(Errno::MSGSIZE | Errno::NOBUFS) => self.send_file(entry, until),
+            sent => Ok(sent?),
         }
     }
 
-    fn send_file(&self, entry: &[u8]) -> io::Result<()> {
+    fn send_file(&self, entry: &[u8], until: Instant) -> io::Result<()> {
         let file = in_memory("entry", entry)?;
         let passed = [file.as_fd()];
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&passed));
-        sendmsg(&self.socket, &[IoSlice::new(&[])], &mut ancillary, SendFlags::NOSIGNAL)?;
-        Ok(())
+        Ok(self.patiently(until, || {
+            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            ancillary.push(SendAncillaryMessage::ScmRights(&passed));
+            sendmsg(&self.socket, &[IoSlice::new(&[])], &mut ancillary, FLAGS).map(drop)
+        })?)
+    }
+
+    /// Tries until the journal has room, or the time is over.
+    fn patiently(&self, until: Instant, send: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+        loop {
+            match send() {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let left = until.checked_duration_since(Instant::now()).ok_or(Errno::AGAIN)?;
+                    let left = Timespec::try_from(left).map_err(|_| Errno::AGAIN)?;
+                    poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&left))?;
+                }
+                done => return done,
+            }
+        }
     }
 }
 

@@ -85,20 +85,20 @@ impl AppMount {
     pub fn device(text: &str) -> Result<Self, Invalid> {
         let invalid = |expected: &str| format!("invalid device {}: expected {expected}", escape(text));
         let words: Vec<_> = text.split(':').collect();
-        let (source, target, read_only) = match *words.as_slice() {
-            [source] => (source, source, false),
-            [source, "rwm" | "rw"] => (source, source, false),
-            [source, "r" | "rm"] => (source, source, true),
-            [source, target] => (source, target, false),
-            [source, target, "rwm" | "rw"] => (source, target, false),
-            [source, target, "r" | "rm"] => (source, target, true),
-            _ => return Err(invalid("SRC[:DST][:r|:rw]")),
+        let (source, target) = match *words.as_slice() {
+            // A mount that is read-only keeps nobody from writing to a device.
+            [_, "r" | "rm"] | [_, _, "r" | "rm"] => {
+                return Err(invalid("rw or nothing: its permissions on the host decide who writes to it"));
+            }
+            [source] | [source, "rwm" | "rw"] => (source, source),
+            [source, target] | [source, target, "rwm" | "rw"] => (source, target),
+            _ => return Err(invalid("SRC[:DST][:rw]")),
         };
         if !is_device(source) {
             return Err(invalid("a device of the host's"));
         }
         let target = path(target)?;
-        let source = MountSource::Own(Volume { kind: host(source, false)?, read_only });
+        let source = MountSource::Own(Volume { kind: host(source, false)?, read_only: false });
         Ok(Self { target, source })
     }
 }
@@ -251,11 +251,11 @@ mod tests {
     fn devices() {
         let parse = AppMount::device;
         assert_eq!(parse("/dev/fuse:/srv/fuse"), Ok(of_host("/dev/fuse", "/srv/fuse", false, false)));
-        assert_eq!(parse("/dev/fuse:/srv/fuse:r"), Ok(of_host("/dev/fuse", "/srv/fuse", false, true)));
         assert_eq!(parse("/dev/fuse"), Ok(of_host("/dev/fuse", "/dev/fuse", false, false)));
-        assert_eq!(parse("/dev/fuse:r"), Ok(of_host("/dev/fuse", "/dev/fuse", false, true)));
         assert_eq!(parse("/dev/fuse:/dev/other:rwm"), Ok(of_host("/dev/fuse", "/dev/other", false, false)));
-        for bad in ["", "/a:/b:x", "/a:/b:rw:/c", "/etc/passwd", "fuse"] {
+        for bad in
+            ["", "/a:/b:x", "/a:/b:rw:/c", "/etc/passwd", "fuse", "/dev/fuse:r", "/dev/fuse:/dev/other:rm"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The file or directory to make; nothing may have its name
     #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
-    /// How
+    /// The form of what is written
     #[arg(long, value_enum, default_value_t = SaveFormat::OciArchive)]
     format: SaveFormat,
 }

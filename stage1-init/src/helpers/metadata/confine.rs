@@ -47,7 +47,7 @@ pub(super) fn confine(user: u32) -> Result<()> {
     drop_from_bounding_set(CapabilitySet::empty()).context("cannot drop capabilities for good")?;
     set_no_new_privs(true)?;
     set_thread_groups(&[])?;
-    // CAP_SYS_PTRACE is kept until nobody else needs to be kept away.
+    // CAP_SYS_PTRACE is kept until the process is not dumpable: until then it keeps apps from looking into it.
     set_keep_capabilities(true)?;
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
     set_thread_res_gid(gid, gid, gid)?;

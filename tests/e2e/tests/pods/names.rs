@@ -25,7 +25,6 @@ fn a_pod_of_0_1_has_names_with_slashes_and_doubled_hyphens() {
     let mut image =
         manifest("a--b", &["/bin/sh", "-c", "echo \"$AC_APP_NAME\"; echo x > /data/file; exit 7"]);
     image = with_handler(image, "post-stop", "echo \"after $AC_APP_NAME\"");
-    image["app"]["mountPoints"] = json!([{"name": "data/one", "path": "/data"}]);
     image["app"]["isolators"] = json!([{"name": "resource/memory", "value": {"limit": "1G"}}]);
     let refused = gantry.image("newer", &Rootfs::busybox().unwrap(), &image);
     let output = gantry.with_images("prepare", &[&refused], &[]).output().unwrap();
@@ -35,6 +34,7 @@ fn a_pod_of_0_1_has_names_with_slashes_and_doubled_hyphens() {
     );
 
     image["acVersion"] = json!("0.1.1");
+    image["app"]["mountPoints"] = json!([{"name": "data/one", "path": "/data"}]);
     let image = gantry.image("image", &Rootfs::busybox().unwrap(), &image);
     let pod = gantry.prepare(&[&image], &["--volume", "data/one,kind=empty"]);
     for (name, written) in

@@ -32,7 +32,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("manual", &["installer"]),
     ("onefile", &["installer", "sys"]),
     ("stage1-init", &["filter", "network", "pod", "sys"]),
-    ("rootfs-build", &["archive", "pod", "report", "sys", "terminal"]),
+    ("rootfs-build", &["archive", "pod", "report", "terminal"]),
     ("gate", &["gate-attribute", "network", "sys"]),
     ("gate-attribute", &[]),
     ("testing", &["gate", "pod", "rootfs-build"]),

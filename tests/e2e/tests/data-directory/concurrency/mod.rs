@@ -147,7 +147,7 @@ fn mount_small(path: &std::path::Path, bytes: usize) {
     mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
 }
 
-/// Case 40: one pod is there, and others find no room for theirs, all at once.
+/// One pod is there, and others find no room for theirs, all at once.
 fn fill_up(tiny: &Tiny) {
     let images: Vec<String> = (0..MANY).map(|number| format!("image-{number}")).collect();
     let images: Vec<&str> = images.iter().map(String::as_str).collect();

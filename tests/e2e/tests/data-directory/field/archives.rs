@@ -33,7 +33,7 @@ fn written(source: &Source, bytes: &[u8]) -> std::path::PathBuf {
     path
 }
 
-/// Case 12: labels of SELinux are the host's to give, and those of other systems mean nothing here.
+/// Labels of SELinux are the host's to give, and those of other systems mean nothing here.
 #[root_test]
 fn foreign_attributes_are_skipped_and_counted_in_one_warning() {
     let source = Source::new();
@@ -60,7 +60,7 @@ fn foreign_attributes_are_skipped_and_counted_in_one_warning() {
     verify(&source.gantry);
 }
 
-/// Case 12: bsdtar writes attributes under keys of its own, in base64, and often under both.
+/// Bsdtar writes attributes under keys of its own, in base64, and often under both.
 #[root_test]
 fn attributes_are_kept_under_the_keys_of_other_tars() {
     let source = Source::new();
@@ -77,7 +77,7 @@ fn attributes_are_kept_under_the_keys_of_other_tars() {
     verify(&source.gantry);
 }
 
-/// Case 12: what steers overlays would make another tree of it.
+/// What steers overlays would make another tree of it.
 #[root_test]
 fn attributes_that_change_a_trees_meaning_are_refused_under_each_key() {
     let source = Source::new();
@@ -99,7 +99,7 @@ fn make_sparse(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// Case 13: each form that GNU tar knows, some of which it writes by default.
+/// Each form that GNU tar knows, some of which it writes by default.
 #[root_test]
 fn sparse_files_stay_sparse_in_every_form() {
     for form in [
@@ -131,7 +131,7 @@ fn sparse_files_stay_sparse_in_every_form() {
     }
 }
 
-/// Case 13: a map says which parts of a file are in the archive.
+/// A map says which parts of a file are in the archive.
 #[root_test]
 fn hostile_sparse_maps_are_refused() {
     let source = Source::new();
@@ -159,7 +159,7 @@ fn hostile_sparse_maps_are_refused() {
     }
 }
 
-/// Case 13: what the header of a label, of an old tar or of an incremental dump means.
+/// What the header of a label, of an old tar or of an incremental dump means.
 #[root_test]
 fn labels_old_headers_and_dumps_are_read() {
     for form in [
@@ -185,7 +185,7 @@ fn labels_old_headers_and_dumps_are_read() {
     source.refuse(&written(&source, &continued.end()), &["rootfs/c", "continued"]);
 }
 
-/// Case 13b: `tar -r` is how people replace the manifest of an image.
+/// `tar -r` is how people replace the manifest of an image.
 #[root_test]
 fn of_two_entries_with_one_name_the_last_wins() {
     let source = Source::new();
@@ -214,7 +214,7 @@ fn of_two_entries_with_one_name_the_last_wins() {
     verify(&source.gantry);
 }
 
-/// Case 13b: a name through a link would be written somewhere else.
+/// A name through a link would be written somewhere else.
 #[root_test]
 fn what_would_pass_through_a_link_is_refused_whichever_comes_last() {
     let source = Source::new();
@@ -234,7 +234,7 @@ fn what_would_pass_through_a_link_is_refused_whichever_comes_last() {
     verify(&source.gantry);
 }
 
-/// Case 13c: `tar --acls` writes them as text, names without numbers included.
+/// `tar --acls` writes them as text, names without numbers included.
 #[root_test]
 fn acls_as_text_are_kept() {
     let source = Source::new();
@@ -288,7 +288,7 @@ fn acls_as_text_are_kept() {
     }
 }
 
-/// Case 13d: the preset that people use for images.
+/// The preset that people use for images.
 #[root_test]
 fn what_xz_9_compresses_is_read_by_default() {
     let source = Source::new();
@@ -298,7 +298,7 @@ fn what_xz_9_compresses_is_read_by_default() {
     source.import(&written(&source, &xz.finish().unwrap()));
 }
 
-/// Case 13e: nothing says in which order the names of a file stand.
+/// Nothing says in which order the names of a file stand.
 #[root_test]
 fn a_hard_link_may_come_before_its_target() {
     let source = Source::new();
@@ -321,7 +321,7 @@ fn a_hard_link_may_come_before_its_target() {
     }
 }
 
-/// Case 13e: what `tar --pax-option=mtime=…` writes, and git-archive.
+/// What `tar --pax-option=mtime=…` writes, and git-archive.
 #[root_test]
 fn a_global_header_may_have_a_time_and_an_owner() {
     let source = Source::new();
@@ -346,7 +346,7 @@ fn a_global_header_may_have_a_time_and_an_owner() {
     }
 }
 
-/// Case 14: `gzip -t` takes padding, as copies from tapes and devices have it.
+/// `gzip -t` takes padding, as copies from tapes and devices have it.
 #[root_test]
 fn zeros_after_a_compressed_stream_are_padding() {
     for padding in [1, 511, 70_000] {
@@ -359,7 +359,7 @@ fn zeros_after_a_compressed_stream_are_padding() {
     }
 }
 
-/// Case 14: an intact entry isn't blamed for what comes after the last one.
+/// An intact entry isn't blamed for what comes after the last one.
 #[root_test]
 fn garbage_after_a_compressed_stream_is_called_that() {
     let source = Source::new();

@@ -8,7 +8,7 @@ use std::process::Output;
 use gate::root_test;
 use serde_json::{Value, json};
 use testing::image::manifest;
-use testing::pods::{Gantry, assert_says, image_id, text};
+use testing::pods::{Gantry, assert_says, image_id, image_sha512, text};
 use testing::rootfs::{Node, Rootfs};
 
 use super::{imported, refused};
@@ -38,7 +38,7 @@ fn pod_manifest(gantry: &Gantry, pod: &Value) -> PathBuf {
     path
 }
 
-/// Case 7: what a pod may override is not required of an image.
+/// What a pod may override is not required of an image.
 #[root_test]
 fn an_image_without_a_program_is_imported_and_gets_one_from_the_pod() {
     for exec in [None, Some(Value::Null), Some(json!([]))] {
@@ -65,23 +65,24 @@ fn an_image_without_a_program_is_imported_and_gets_one_from_the_pod() {
     }
 }
 
-/// Case 17: versions of one name.
+/// Versions of one name.
 #[root_test]
 fn versions_of_one_name_are_told_apart_by_their_labels() {
     let gantry = Gantry::new();
-    let mut ids = Vec::new();
+    let (mut ids, mut in_manifests) = (Vec::new(), Vec::new());
     for version in ["1", "2"] {
         let mut manifest = manifest("field", &["/a"]);
         manifest["labels"] = json!([{"name": "version", "value": version}, {"name": "os", "value": "linux"}]);
         let image = gantry.image(version, &rootfs(), &manifest);
         ids.push(imported(&gantry, &import(&gantry, &image)).id);
+        in_manifests.push(image_sha512(&image));
     }
     for (name, id) in [
-        ("example.com/field:1", &ids[0]),
-        ("example.com/field:2", &ids[1]),
-        ("example.com/field,version=2", &ids[1]),
-        ("example.com/field,version=1,os=linux", &ids[0]),
-        ("example.com/field:2,os=linux", &ids[1]),
+        ("example.com/field:1", &in_manifests[0]),
+        ("example.com/field:2", &in_manifests[1]),
+        ("example.com/field,version=2", &in_manifests[1]),
+        ("example.com/field,version=1,os=linux", &in_manifests[0]),
+        ("example.com/field:2,os=linux", &in_manifests[1]),
     ] {
         let pod = prepared(&prepare(&gantry, name, &["--pull", "never"]));
         let text = pod.to_string();
@@ -107,7 +108,7 @@ fn versions_of_one_name_are_told_apart_by_their_labels() {
     assert!(!text(&one.stdout).contains("field:1") && text(&one.stdout).contains("field:2"));
 }
 
-/// Case 18: two apps of one image.
+/// Two apps of one image.
 #[root_test]
 fn an_image_may_be_given_twice() {
     let gantry = Gantry::new();
@@ -119,7 +120,7 @@ fn an_image_may_be_given_twice() {
     assert_eq!(names, ["field", "field-2"]);
 }
 
-/// Case 18: a pod manifest names its images by their digests.
+/// A pod manifest names its images by their digests.
 #[root_test]
 fn a_pod_manifest_alone_finds_its_images_in_the_store() {
     let gantry = Gantry::new();
@@ -133,7 +134,7 @@ fn a_pod_manifest_alone_finds_its_images_in_the_store() {
     assert_eq!(prepared(&run())["apps"].as_array().unwrap().len(), 2);
 }
 
-/// Case 19: an image of 0.8 makes a pod of 0.8.
+/// An image of 0.8 makes a pod of 0.8.
 #[root_test]
 fn a_pod_is_of_its_images_version() {
     for (version, kind) in
@@ -149,7 +150,7 @@ fn a_pod_is_of_its_images_version() {
     }
 }
 
-/// Case 20: what the specification says MUST of manifests, by field and value.
+/// What the specification says MUST of manifests, by field and value.
 #[root_test]
 fn what_the_specification_forbids_is_refused_by_field_and_value() {
     let twice = json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]);
@@ -183,7 +184,7 @@ fn what_the_specification_forbids_is_refused_by_field_and_value() {
     }
 }
 
-/// Case 20: images outlive the Gantry that they were made for.
+/// Images outlive the Gantry that they were made for.
 #[root_test]
 fn a_newer_annotation_is_a_warning_at_import_and_an_error_where_a_pod_uses_it() {
     for place in ["image", "app"] {
@@ -206,7 +207,7 @@ fn a_newer_annotation_is_a_warning_at_import_and_an_error_where_a_pod_uses_it() 
     }
 }
 
-/// Case 21: types.md has these.
+/// Types.md has these.
 #[root_test]
 fn an_arch_needs_no_os_and_names_have_what_types_md_says() {
     let gantry = Gantry::new();
@@ -219,7 +220,7 @@ fn an_arch_needs_no_os_and_names_have_what_types_md_says() {
     assert!(pod.to_string().contains("app_v1") || pod.to_string().contains("app-v1"), "{pod}");
 }
 
-/// Case 22: a port that the pod defines itself.
+/// A port that the pod defines itself.
 #[root_test]
 fn a_pod_port_is_honoured() {
     let gantry = Gantry::new();

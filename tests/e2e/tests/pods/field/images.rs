@@ -26,7 +26,7 @@ fn of_0_1(mut manifest: Value) -> Value {
     manifest
 }
 
-/// Case 8: an image of a single program has no /etc/passwd.
+/// An image of a single program has no /etc/passwd.
 #[root_test]
 fn root_is_root_in_an_image_without_accounts() {
     for (passwd, group) in [(None, None), (Some("other:x:5:5::/:/bin/sh\n"), Some("other:x:5:\n"))] {
@@ -45,7 +45,7 @@ fn root_is_root_in_an_image_without_accounts() {
     }
 }
 
-/// Case 9: a name first, then a number (aci.md, `user`).
+/// A name first, then a number (aci.md, `user`).
 #[root_test]
 fn a_user_is_looked_up_by_name_before_it_is_a_number() {
     let gantry = Gantry::new();
@@ -67,7 +67,7 @@ fn a_user_is_looked_up_by_name_before_it_is_a_number() {
     wrote(&of_user, "55\n66\n");
 }
 
-/// Case 10: as execve(2) has it.
+/// As execve(2) has it.
 #[root_test]
 fn a_program_with_a_slash_is_found_from_the_working_directory() {
     let script = |text: &str| Node::File(0o755, format!("#!/bin/sh\n{text}\n").into());
@@ -101,7 +101,7 @@ fn a_program_with_a_slash_is_found_from_the_working_directory() {
     assert_says(&text(&refused.stderr), &["./none", "/srv/none"]);
 }
 
-/// Case 11: what docker export and distributions' tarballs have.
+/// What docker export and distributions' tarballs have.
 #[root_test]
 fn empty_files_about_names_are_as_good_as_none() {
     let look = "grep -c localhost /etc/hosts; grep -c \"$(hostname)\" /etc/hosts; test -s /etc/resolv.conf && echo dns";
@@ -124,7 +124,7 @@ fn empty_files_about_names_are_as_good_as_none() {
     wrote(&run_tree(&gantry, &tree, &roots("grep -c 9.9.9.9 /etc/hosts"), &["--hosts", "own"]), "1\n");
 }
 
-/// Case 15: every converted image with VOLUME has one.
+/// Every converted image with VOLUME has one.
 #[root_test]
 fn a_mount_point_without_a_volume_gets_an_empty_one_with_a_warning() {
     for version in ["0.8.11", "0.1.1"] {
@@ -150,7 +150,7 @@ fn a_mount_point_without_a_volume_gets_an_empty_one_with_a_warning() {
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
 
-/// Case 15: two apps of one image have a volume each.
+/// Two apps of one image have a volume each.
 #[root_test]
 fn implicit_volumes_are_the_apps_own() {
     let gantry = Gantry::new();
@@ -167,7 +167,7 @@ fn implicit_volumes_are_the_apps_own() {
     assert_eq!(lines, ["one", "two"], "{}", text(&output.stderr));
 }
 
-/// Case 15: a volume that begins with what the image has, from a pod manifest, too.
+/// A volume that begins with what the image has, from a pod manifest, too.
 #[root_test]
 fn a_volume_of_kind_image_begins_with_the_images_directory() {
     let gantry = Gantry::new();
@@ -201,7 +201,7 @@ fn a_volume_of_kind_image_begins_with_the_images_directory() {
     }
 }
 
-/// Case 16: what the app no longer sees.
+/// What the app no longer sees.
 #[root_test]
 fn a_volume_over_files_of_the_image_is_a_warning_that_counts_them() {
     let gantry = Gantry::new();
@@ -226,7 +226,7 @@ fn a_volume_over_files_of_the_image_is_a_warning_that_counts_them() {
     assert_says(&text(&output.stderr), &["warning", "/data/one", "hides a file"]);
 }
 
-/// Case 16: a volume over a file of another kind than it can be: there is no such mount.
+/// A volume over a file of another kind than it can be: there is no such mount.
 #[root_test]
 fn a_directory_over_a_file_is_refused_with_the_way_out() {
     let gantry = Gantry::new();
@@ -238,7 +238,7 @@ fn a_directory_over_a_file_is_refused_with_the_way_out() {
     assert_says(&text(&output.stderr), &["/data", "a directory", "a file", "expected"]);
 }
 
-/// Case 18: each of them is an app of its own.
+/// Each of them is an app of its own.
 #[root_test]
 fn two_apps_of_one_image_run_beside_each_other() {
     let gantry = Gantry::new();
@@ -253,7 +253,7 @@ fn two_apps_of_one_image_run_beside_each_other() {
     assert_eq!(lines, ["1", "1", "field", "field-2"], "{}", text(&output.stderr));
 }
 
-/// Case 19: nothing of 0.1's in the environment of an app of 0.8.
+/// Nothing of 0.1's in the environment of an app of 0.8.
 #[root_test]
 fn an_image_of_0_8_has_the_environment_of_0_8() {
     let gantry = Gantry::new();
@@ -268,7 +268,7 @@ fn an_image_of_0_8_has_the_environment_of_0_8() {
     wrote(&output, "4\n");
 }
 
-/// Case 7: words on the command line are the program of an image without one.
+/// Words on the command line are the program of an image without one.
 #[root_test]
 fn an_image_without_a_program_runs_the_one_that_is_given() {
     let gantry = Gantry::new();

@@ -52,13 +52,13 @@ fn an_app_is_as_its_options_say() {
 }
 
 #[root_test]
-fn without_options_the_manifest_is_as_before() {
+fn a_pod_is_of_its_images_version_with_options_and_without() {
     let gantry = Gantry::new();
     let image = image(&gantry, "tells", &script("tells", "echo $HOME $A"));
-    assert_eq!(ran(&gantry, &[&image]), "/\n");
-    assert_eq!(stored(&gantry)["acKind"], "ContainerRuntimeManifest");
+    assert_eq!(ran(&gantry, &[&image]), "\n", "HOME is 0.1's");
+    assert_eq!(stored(&gantry)["acKind"], "PodManifest");
     let gantry = Gantry::new();
-    assert_eq!(ran(&gantry, &["-e", "A=1", &image]), "/ 1\n", "HOME is there with options, too");
+    assert_eq!(ran(&gantry, &["-e", "A=1", &image]), "1\n");
 }
 
 #[root_test]
