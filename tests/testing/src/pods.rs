@@ -269,7 +269,11 @@ impl Running {
         let (mut seen, mut line, mut byte) = (String::new(), Vec::new(), [0]);
         loop {
             let count = out.read(&mut byte).expect("stdout can be read");
-            assert_ne!(count, 0, "no line with {text:?} in {seen:?}");
+            if count == 0 {
+                let mut said = String::new();
+                let errors = self.child.stderr.as_mut().map(|errors| errors.read_to_string(&mut said));
+                panic!("no line with {text:?} in {seen:?}: {errors:?} {said}");
+            }
             line.push(byte[0]);
             if byte[0] == b'\n' {
                 let whole = String::from_utf8_lossy(&line).into_owned();

@@ -119,7 +119,8 @@ fn the_rest() {
     let variable = |name: &str, value: &str| json!({"name": name, "value": value});
     assert_eq!(
         app["environment"],
-        json!([variable("PATH", "/bin"), variable("A", "b=c"), variable("A", "2"), variable("E", "")])
+        json!([variable("PATH", "/bin"), variable("A", "2"), variable("E", "")]),
+        "of two with one name, the last one counts"
     );
     assert_eq!(
         app["mountPoints"],
