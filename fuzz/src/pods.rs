@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Choices → manifests of a pod and its images, most of them valid.
 
+use std::collections::BTreeMap;
+
 use arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value, json};
 
@@ -98,11 +100,11 @@ fn image(choices: Choices<'_, '_>, is_0_8: bool) -> Result<Value> {
     // An app's own groups end before 65536.
     let groups: Vec<u32> = list(choices, |choices| Ok(choices.arbitrary::<u32>()? >> 16))?;
     app.insert("supplementaryGIDs".into(), json!(groups));
-    let environment = list(choices, |choices| {
-        let name = one_of(choices, VARIABLES)?;
-        Ok(json!({"name": name, "value": text(choices)?}))
-    })?;
-    app.insert("environment".into(), json!(environment));
+    // No image may have two variables of one name.
+    let environment = list(choices, |choices| Ok((one_of(choices, VARIABLES)?, text(choices)?)))?;
+    let environment: BTreeMap<_, _> = environment.into_iter().collect();
+    let variables = environment.iter().map(|(name, value)| json!({"name": name, "value": value}));
+    app.insert("environment".into(), variables.collect());
     let mut handlers = Vec::new();
     for name in ["pre-start", "post-stop"] {
         if choices.arbitrary()? {

@@ -106,7 +106,14 @@ impl<'h> Importer<'h> {
     /// # Errors
     /// If the system fails.
     pub fn known_layers(&self, id: TreeId) -> Result<Option<Acquired<'h>>> {
-        Ok(Tree::open(self.data_dir, id, TreeKind::Image)?.map(Acquired::Known))
+        let Some(tree) = Tree::open(self.data_dir, id, TreeKind::Image)? else { return Ok(None) };
+        // An import that was killed may not have come to it.
+        if let Some(sha512) = tree.info().sha512
+            && alias::tree_of(self.data_dir, sha512)? != Some(id)
+        {
+            Alias::Image(sha512).set(self.data_dir, id)?;
+        }
+        Ok(Some(Acquired::Known(tree)))
     }
 
     /// Returns the tree of an image of layers, from the store or newly unpacked.

@@ -65,7 +65,8 @@ impl From<Verified> for Complete {
             id: verified.id(),
             size: verified.size(),
             objects: verified.objects(),
-            aliases: [Alias::File(verified.file())].into_iter().chain(sha512).collect(),
+            // The file's comes last: by it, the tree is found without a look at the others.
+            aliases: sha512.into_iter().chain([Alias::File(verified.file())]).collect(),
             recipe: None,
         }
     }

@@ -96,7 +96,10 @@ fn import_one(importer: &Importer<'_>, image: ImageInput<'_>) -> Result<Tree> {
     if let Err(error) = names::add(data_dir, id, pulled.named) {
         // The shared lock on the tree is released before the tree is locked exclusively.
         drop(tree);
-        let _ = if is_new { store::remove(data_dir, &[id]).map(drop) } else { Ok(()) };
+        if is_new {
+            // The error is what matters. What is left then is for gc.
+            let _ = store::remove(data_dir, &[id]).and_then(|_| store::sweep_names(data_dir));
+        }
         return Err(error.into());
     }
     Ok(tree)

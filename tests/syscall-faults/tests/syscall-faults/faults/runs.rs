@@ -69,9 +69,11 @@ impl Place {
             }
             came = at == Some(&point);
             let shown = point.to_string();
-            // How often a lock is tried depends on how long another process has it, so one try stands for all. Cgroups of
-            // other tests' pods, which come and go, are no part of this.
-            if !(point.call == "flock" && (shown.contains(" after ") || shown.contains(" /gantry-"))) {
+            // How often a lock is tried depends on how long another process has it, and how often a log is written on how
+            // much of it comes at once: one of these stands for all. Cgroups of other tests' pods, which come and go, are
+            // no part of this.
+            let is_by_chance = ["flock", "write"].contains(&point.call) && shown.contains(" after ");
+            if !(is_by_chance || shown.contains(" /gantry-") || shown.contains("(deleted)")) {
                 passed.insert(point);
             }
             came.then_some(fault)
@@ -156,9 +158,10 @@ fn logs_that_are_moved() {
         let read = String::from_utf8_lossy(&output.stderr);
         // What was lost is counted, in a line of its own.
         let lines = read.lines().filter(|line| line.starts_with("said "));
-        let numbers: Vec<u32> = lines.map(|line| line["said ".len()..].parse().unwrap()).collect();
+        // The last line of a killed writer's may have its beginning alone, which the log says (CRI's P).
+        let numbers: Vec<u32> = lines.filter_map(|line| line["said ".len()..].parse().ok()).collect();
         assert!(numbers.is_sorted_by(|one, next| one < next), "{about}: {read}");
-        place.said(&["gc", "--grace", "0"]);
+        place.said(&["rm", "web"]);
         place.check_empty(about);
     });
 }
@@ -172,6 +175,8 @@ fn a_run_that_removes_its_pod() {
         place.check_states(about);
         // Also one that was not started.
         place.said(&["gc", "--grace", "1h"]);
+        // The pod that each place has.
+        place.said(&["rm", "web"]);
         place.check_empty(about);
     });
 }
