@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::netlink::answer::{attribute, number, text};
-use crate::netlink::message::{CREATE, EXCLUSIVE, Message};
+use crate::netlink::message::{CREATE, EXCLUSIVE, Message, REPLACE};
 use crate::netlink::socket::{Request, Socket};
 
 /// `RTM_*`.
@@ -144,12 +144,13 @@ pub(crate) fn address(name: &str, index: u32, address: IpAddr) -> Request {
     Request::new(format!("give {name} the address {address}"), message)
 }
 
-/// Asks for a route to an address that is right behind a link.
+/// Asks for a route to an address that is right behind a link, in place of one that is there: a pod that was killed and starts
+/// again has the same address, and the kernel may not have removed the link that it had.
 pub(crate) fn route_to(name: &str, index: u32, to: IpAddr) -> Request {
     let (bytes, family, prefix) = parts(to);
     let header = route_header(family, prefix, MAIN, LINK_SCOPE, UNICAST, 0);
     let message =
-        Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &header).bytes(DESTINATION, &bytes).number(DEVICE, index);
+        Message::new(NEW_ROUTE, CREATE | REPLACE, &header).bytes(DESTINATION, &bytes).number(DEVICE, index);
     Request::new(format!("make the route to {to} on {name}"), message)
 }
 
