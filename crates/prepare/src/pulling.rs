@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How images are had: for which platform, when a registry is asked and what is kept of its images, and who must have signed
-//! files.
+//! How images are had: for which platform, when a registry is asked and what is kept of its images, and which keys must have
+//! signed files.
 
 use anyhow::{Result, bail};
 use image::oci::Platform;

@@ -17,6 +17,7 @@ pub mod open;
 pub mod overlay;
 pub mod process;
 pub mod remove;
+pub mod rights;
 pub mod root;
 pub mod sockets;
 #[cfg(feature = "stdout")]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Progress: steps that take long, one line each at the bottom of a terminal.
 //!
-//! Lines are drawn by whoever reports progress, ten times a second at most; there is no thread. A message that is written
+//! The thread that reports progress draws the lines, ten times a second at most. A message that is written
 //! meanwhile ([`crate::tell`]) stands above them. Elsewhere than on a terminal, nothing is drawn.
 
 use std::fmt::Write as _;

@@ -6,13 +6,12 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use pod::manifest::Users;
-use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
-    CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet as KernelSet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
+use sys::rights::drop_from_bounding_set;
 
 use crate::exchange::launch_file::{Filter, Launch};
 use crate::names::NAMESPACES;
@@ -29,6 +28,7 @@ pub(super) fn namespace(launch: &Launch) -> Result<Option<OwnedFd>> {
 /// `CAP_SYS_ADMIN` if a filter has to be set; exec takes it away.
 pub(super) fn take_on(launch: &Launch) -> Result<()> {
     let kept = KernelSet::from_bits_retain(launch.capabilities.bits());
+    // A new user namespace begins with all of them.
     drop_from_bounding_set(kept).context("cannot drop capabilities for good")?;
     clear_ambient_capability_set().context("cannot clear the ambient capabilities")?;
     // The primary group is among them, as initgroups(3) does it; root's is not.
@@ -50,20 +50,4 @@ pub(super) fn take_on(launch: &Launch) -> Result<()> {
     let sets = CapabilitySets { effective: left, permitted: left, inheritable: KernelSet::empty() };
     set_capabilities(None, sets).context("cannot give up the launcher's capabilities")?;
     Ok(set_keep_capabilities(false)?)
-}
-
-/// Drops every capability that the kernel knows, but those to keep. A new user namespace begins with all of them.
-pub(super) fn drop_from_bounding_set(kept: KernelSet) -> Result<()> {
-    for number in 0..u64::BITS {
-        let one = KernelSet::from_bits_retain(1 << number);
-        if kept.contains(one) {
-            continue;
-        }
-        match remove_capability_from_bounding_set(one) {
-            // There is none of this number, or of a higher one.
-            Err(Errno::INVAL) => break,
-            removed => removed?,
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Gives a program a terminal: one of the pod's own, which becomes its controlling terminal.
 //!
-//! The other side goes to whoever shows the terminal, outside of the pod, by a socket. It goes there while the launcher is
+//! The other side goes by a socket to the process that shows the terminal, outside of the pod. It goes there while the launcher is
 //! in the pod's root, where no process of an app's can look into it, and nobody in the pod keeps it. So all that a program
 //! can do to the caller's terminal is to write to it.
 

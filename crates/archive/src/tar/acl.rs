@@ -2,8 +2,8 @@
 //! Reads a POSIX ACL as text, which `tar --acls` writes (acl(5), "ACL TEXT FORMS"), to what the kernel takes as the
 //! value of an attribute (linux/posix_acl_xattr.h).
 //!
-//! A user or group is known by its number: in the place of its name, or in a fourth field, as star(1) writes it. The name
-//! alone is the name of whoever has made the archive.
+//! A user or group is known by its number: in the place of its name, or in a fourth field, as star(1) writes it. A name without a
+//! number is refused: it is one of the machine that made the archive.
 
 use pod::text::escape_bytes;
 

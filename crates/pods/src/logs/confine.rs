@@ -7,10 +7,10 @@ use std::os::fd::RawFd;
 use rustix::mount::MountFlags;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
 use sys::descriptors::close_others;
+use sys::rights::drop_from_bounding_set;
 use sys::{namespaces, root};
 
 /// The most memory for data.
@@ -27,18 +27,7 @@ pub(super) fn enter(kept: Option<RawFd>) -> io::Result<()> {
     root::enter_current_directory(MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC)?;
     set_no_new_privs(true)?;
     clear_ambient_capability_set()?;
-    for number in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        match capability_is_in_bounding_set(capability) {
-            // The kernel has no more capabilities.
-            Err(rustix::io::Errno::INVAL) => break,
-            Ok(false) => {}
-            is_in => {
-                is_in?;
-                remove_capability_from_bounding_set(capability)?;
-            }
-        }
-    }
+    drop_from_bounding_set(CapabilitySet::empty())?;
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)

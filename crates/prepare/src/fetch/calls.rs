@@ -7,6 +7,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch, apply_filter,
 };
+use store::unpacker::MEMORY_AND_THREADS;
 use syscalls::Sysno;
 
 /// linux/sched.h, `CLONE_THREAD`.
@@ -22,7 +23,7 @@ const OF_DESCRIPTORS: [u64; 5] = [1, 2, 3, 4, 1030];
 /// sys/socket.h: `AF_INET`, `AF_INET6`.
 const INTERNET: [u64; 2] = [2, 10];
 
-/// The calls that are permitted with any arguments.
+/// The further calls that are permitted with any arguments.
 const PERMITTED: &[Sysno] = &[
     // Streams and sockets.
     Sysno::read,
@@ -48,32 +49,6 @@ const PERMITTED: &[Sysno] = &[
     Sysno::newfstatat,
     Sysno::statx,
     Sysno::getdents64,
-    // Memory and threads.
-    Sysno::brk,
-    Sysno::mmap,
-    Sysno::mremap,
-    Sysno::munmap,
-    Sysno::mprotect,
-    Sysno::madvise,
-    Sysno::futex,
-    Sysno::gettid,
-    Sysno::getpid,
-    Sysno::set_tid_address,
-    Sysno::set_robust_list,
-    Sysno::rseq,
-    Sysno::sched_yield,
-    Sysno::sched_getaffinity,
-    Sysno::rt_sigaction,
-    Sysno::rt_sigprocmask,
-    Sysno::rt_sigreturn,
-    Sysno::restart_syscall,
-    Sysno::sigaltstack,
-    Sysno::clock_gettime,
-    Sysno::clock_nanosleep,
-    Sysno::nanosleep,
-    Sysno::getrandom,
-    Sysno::exit,
-    Sysno::exit_group,
     // musl calls these although newer ones exist.
     #[cfg(target_arch = "x86_64")]
     Sysno::poll,
@@ -88,7 +63,7 @@ pub(super) fn permit_only_what_fetching_takes() -> Result<()> {
 
 fn filter() -> Result<BpfProgram> {
     let number = |call: Sysno| i64::from(call.id());
-    let permitted = PERMITTED.iter().map(|call| (number(*call), Vec::new()));
+    let permitted = PERMITTED.iter().chain(MEMORY_AND_THREADS).map(|call| (number(*call), Vec::new()));
     let any = |index, values: &[u64]| -> Result<Vec<SeccompRule>> {
         values.iter().map(|value| argument(SeccompCmpOp::Eq, index, *value)).collect()
     };

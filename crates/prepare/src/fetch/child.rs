@@ -19,11 +19,11 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 use sys::descriptors::close_others;
+use sys::rights::drop_from_bounding_set;
 
 use super::calls;
 use super::wire::{Ask, Tell, read, write};
@@ -173,18 +173,7 @@ fn give_up_rights(parent: i32) -> Result<()> {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
     clear_ambient_capability_set()?;
-    for number in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        match capability_is_in_bounding_set(capability) {
-            // The kernel has no more capabilities.
-            Err(rustix::io::Errno::INVAL) => break,
-            is_in => {
-                if is_in? {
-                    remove_capability_from_bounding_set(capability)?;
-                }
-            }
-        }
-    }
+    drop_from_bounding_set(CapabilitySet::empty())?;
     let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     set_thread_groups(&[])?;
     set_thread_res_gid(group, group, group)?;

@@ -23,7 +23,36 @@ const PR_SET_NAME: u64 = 15;
 /// fcntl.h: `F_GETFD`, `F_SETFD`, `F_GETFL`, `F_DUPFD_CLOEXEC`.
 const OF_DESCRIPTORS: [u64; 4] = [1, 2, 3, 1030];
 
-/// The calls that are permitted with any arguments.
+/// The calls for memory and threads that a confined process takes whatever it does.
+pub const MEMORY_AND_THREADS: &[Sysno] = &[
+    Sysno::brk,
+    Sysno::mmap,
+    Sysno::mremap,
+    Sysno::munmap,
+    Sysno::mprotect,
+    Sysno::madvise,
+    Sysno::futex,
+    Sysno::gettid,
+    Sysno::getpid,
+    Sysno::set_tid_address,
+    Sysno::set_robust_list,
+    Sysno::rseq,
+    Sysno::sched_yield,
+    Sysno::sched_getaffinity,
+    Sysno::rt_sigaction,
+    Sysno::rt_sigprocmask,
+    Sysno::rt_sigreturn,
+    Sysno::restart_syscall,
+    Sysno::sigaltstack,
+    Sysno::clock_gettime,
+    Sysno::clock_nanosleep,
+    Sysno::nanosleep,
+    Sysno::getrandom,
+    Sysno::exit,
+    Sysno::exit_group,
+];
+
+/// The further calls that are permitted with any arguments.
 const PERMITTED: &[Sysno] = &[
     // Streams.
     Sysno::read,
@@ -61,32 +90,6 @@ const PERMITTED: &[Sysno] = &[
     Sysno::readlinkat,
     Sysno::unlinkat,
     Sysno::fremovexattr,
-    // Memory and threads.
-    Sysno::brk,
-    Sysno::mmap,
-    Sysno::mremap,
-    Sysno::munmap,
-    Sysno::mprotect,
-    Sysno::madvise,
-    Sysno::futex,
-    Sysno::gettid,
-    Sysno::getpid,
-    Sysno::set_tid_address,
-    Sysno::set_robust_list,
-    Sysno::rseq,
-    Sysno::sched_yield,
-    Sysno::sched_getaffinity,
-    Sysno::rt_sigaction,
-    Sysno::rt_sigprocmask,
-    Sysno::rt_sigreturn,
-    Sysno::restart_syscall,
-    Sysno::sigaltstack,
-    Sysno::clock_gettime,
-    Sysno::clock_nanosleep,
-    Sysno::nanosleep,
-    Sysno::getrandom,
-    Sysno::exit,
-    Sysno::exit_group,
     // musl calls these although newer ones exist.
     #[cfg(target_arch = "x86_64")]
     Sysno::open,
@@ -101,7 +104,7 @@ pub(super) fn permit_only_what_unpacking_takes() -> Result<()> {
 
 fn filter() -> Result<BpfProgram> {
     let number = |call: Sysno| i64::from(call.id());
-    let permitted = PERMITTED.iter().map(|call| (number(*call), Vec::new()));
+    let permitted = PERMITTED.iter().chain(MEMORY_AND_THREADS).map(|call| (number(*call), Vec::new()));
     // New threads only: no new process.
     let threads = argument(SeccompCmpOp::MaskedEq(CLONE_THREAD), 0, CLONE_THREAD)?;
     let names = argument(SeccompCmpOp::Eq, 0, PR_SET_NAME)?;

@@ -12,8 +12,7 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit, umask,
 };
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
 
 use super::calls;
@@ -21,6 +20,7 @@ use super::job::Order;
 use crate::fault::{Result, Within as _};
 use archive::Limits;
 use sys::descriptors::close_others;
+use sys::rights::drop_from_bounding_set;
 use sys::{namespaces, root};
 
 /// The capabilities needed to make an image's objects: owners, modes whatever the owner, set-user-id bits, devices and
@@ -85,18 +85,7 @@ fn enter_tree() -> Result<()> {
 
 fn drop_capabilities() -> io::Result<()> {
     clear_ambient_capability_set()?;
-    for number in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        match capability_is_in_bounding_set(capability) {
-            // The kernel has no more capabilities.
-            Err(rustix::io::Errno::INVAL) => break,
-            is_in => {
-                if is_in? && !KEPT.contains(capability) {
-                    remove_capability_from_bounding_set(capability)?;
-                }
-            }
-        }
-    }
+    drop_from_bounding_set(KEPT)?;
     let sets = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
     Ok(set_capabilities(None, sets)?)
 }

@@ -26,6 +26,8 @@ mod job;
 pub mod layers;
 mod parent;
 
+pub use calls::MEMORY_AND_THREADS;
+
 use std::ffi::OsStr;
 use std::process::ExitCode;
 

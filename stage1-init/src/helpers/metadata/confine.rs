@@ -11,7 +11,7 @@ use rustix::thread::{
 };
 use sys::process::set_filter;
 
-use crate::helpers::identity::drop_from_bounding_set;
+use sys::rights::drop_from_bounding_set;
 
 /// What it calls from then on: it accepts connections, reads and writes them, waits, allocates, and ends.
 const CALLS: [i64; 21] = [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An app that is started with sockets. It answers each connection and each datagram with the app's name and the
-//! socket's (sd_listen_fds_with_names(3)). It ends well by SIGTERM, and answers whom it has accepted before.
+//! socket's (sd_listen_fds_with_names(3)). It ends well by SIGTERM, and answers the connections that it has accepted before.
 //!
 //! ```text
 //! socket-echo PROTOCOL…     tcp or udp, one for each socket, in their order
@@ -18,7 +18,7 @@ use listenfd::ListenFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 
-/// Held while a connection is answered, and by who ends this program.
+/// Held while a connection is answered, and by the thread that ends this program.
 static ANSWERS: Mutex<()> = Mutex::new(());
 
 fn main() -> Result<()> {

@@ -139,7 +139,7 @@ fn nginx_logs_to_stdout() {
 }
 
 /// The volume begins with the owner and mode that the image has there, without which postgres refuses it; SIGINT ends it
-/// fast, whoever is connected.
+/// fast, also while clients are connected.
 #[root_test]
 fn postgres_has_a_volume_of_its_own_user_and_is_stopped_fast() {
     let (libraries, server) = Rootfs::postgres().unwrap().split(|path| {

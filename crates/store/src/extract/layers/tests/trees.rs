@@ -144,11 +144,15 @@ fn stacked(limits: Limits, trees: &[(Tree, Option<Vec<String>>)]) -> Unpacked {
     let opened: Vec<OwnedFd> = roots.iter().map(|root| File::open(root.path()).unwrap().into()).collect();
     let listed = trees.iter().map(|(_, listed)| listed.as_deref().map(paths));
     let sources: Vec<_> = opened.iter().zip(listed).map(|(root, paths)| Source { root, paths }).collect();
+    stacked_of(limits, &sources)
+}
+
+fn stacked_of(limits: Limits, sources: &[Source<'_>]) -> Unpacked {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("tree")).unwrap();
     let root = File::open(directory.path().join("tree")).unwrap().into();
     let record = File::create(directory.path().join("record")).unwrap();
-    let result: Result<Sealed> = stack(&sources, &frame(&[]), limits, &root, record, &Interrupt::default());
+    let result: Result<Sealed> = stack(sources, &frame(&[]), limits, &root, record, &Interrupt::default());
     Unpacked { directory, result }
 }
 
@@ -248,7 +252,7 @@ fn of_a_whitelist_only_what_is_listed_and_what_leads_there_is_taken() {
 
 #[gate::root_test]
 fn names_of_one_file_stay_names_of_one_file() {
-    let [one, two, target] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     fs::write(one.path().join("a"), "one").unwrap();
     fs::hard_link(one.path().join("a"), one.path().join("b")).unwrap();
     fs::hard_link(one.path().join("a"), one.path().join("c")).unwrap();
@@ -257,31 +261,10 @@ fn names_of_one_file_stay_names_of_one_file() {
     let [one, two] = [open(one.path()), open(two.path())];
     let source = |root| Source { root, paths: None };
     let sources = [source(&one), source(&two), Source { root: &one, paths: Some(paths(&["c".into()])) }];
-    fs::create_dir(target.path().join("tree")).unwrap();
-    let record = File::create(target.path().join("record")).unwrap();
-    let result = stack(
-        &sources,
-        &frame(&[]),
-        Limits::default(),
-        &open(&target.path().join("tree")),
-        record,
-        &Interrupt::default(),
-    );
-    let unpacked = Unpacked { directory: target, result };
+    let unpacked = stacked_of(Limits::default(), &sources);
     assert_eq!(unpacked.tree(), ["a = one", "b = two", "c = one"]);
     let sources = [source(&two), source(&one)];
-    let target = tempfile::tempdir().unwrap();
-    fs::create_dir(target.path().join("tree")).unwrap();
-    let record = File::create(target.path().join("record")).unwrap();
-    let result = stack(
-        &sources,
-        &frame(&[]),
-        Limits::default(),
-        &open(&target.path().join("tree")),
-        record,
-        &Interrupt::default(),
-    );
-    let unpacked = Unpacked { directory: target, result };
+    let unpacked = stacked_of(Limits::default(), &sources);
     assert_eq!(unpacked.tree(), ["a = one ×3", "b = one ×3", "c = one ×3"]);
 }
 
