@@ -20,6 +20,7 @@ pub mod setup;
 pub mod sysctls;
 
 pub use error::Error;
+pub use ports::{HOLDER, LETS_GO};
 
 #[cfg(test)]
 #[allow(clippy::print_stdout, reason = "a measurement")]

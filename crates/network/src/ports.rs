@@ -2,11 +2,17 @@
 //! Reserves published ports: a socket is bound to each, so that no program of the host's, and no other pod, can have it.
 //!
 //! Nothing ever listens there: connections are redirected before they would reach the socket.
+//!
+//! A pod's ports are held by a process that outlives the pod for some milliseconds. Who starts a pod with the same ports right
+//! after it waits for that process, which shows by its name whether its pod has ended.
 
+use std::ffi::CStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use pod::manifest::Protocol;
 use pod::network::Published;
@@ -15,6 +21,17 @@ use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use crate::error::Error;
+
+/// The name of the process that holds a pod's ports while the pod runs (`proc_pid_comm(5)`).
+pub const HOLDER: &CStr = c"gantry-reaper";
+/// Its name once the pod has ended.
+pub const LETS_GO: &CStr = c"gantry-ending";
+
+/// How long a holder may take to notice that its pod has ended.
+const NOTICE: Duration = Duration::from_millis(200);
+/// How long it may take to let go then.
+const LETTING_GO: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(2);
 
 /// Reserves all ports.
 pub(crate) fn reserve(published: &[Published], has_ipv6: bool) -> Result<Vec<OwnedFd>, Error> {
@@ -39,32 +56,69 @@ pub(crate) fn reserve(published: &[Published], has_ipv6: bool) -> Result<Vec<Own
 }
 
 fn reserve_one(address: IpAddr, port: u16, protocol: Protocol) -> Result<OwnedFd, Error> {
-    let bound = || {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let kind = match protocol {
-            Protocol::Tcp => SocketType::STREAM,
-            Protocol::Udp => SocketType::DGRAM,
+    let begun = Instant::now();
+    loop {
+        let errno = match bound(address, port, protocol) {
+            Ok(socket) => return Ok(socket),
+            Err(errno) => errno,
         };
-        let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
-        if address.is_ipv6() {
-            set_ipv6_v6only(&socket, true)?;
+        match errno {
+            Errno::ADDRINUSE => {}
+            Errno::ADDRNOTAVAIL => return Err(Error::NotOfHost { address, port, protocol }),
+            errno => {
+                return Err(Error::Kernel {
+                    what: format!("reserve port {port}/{protocol} of {address}"),
+                    errno,
+                });
+            }
         }
-        // Connections of a server that has ended don't matter; a second server does. UDP has no such connections, and there
-        // the option would let others share the port.
-        set_socket_reuseaddr(&socket, protocol == Protocol::Tcp)?;
-        bind(&socket, &SocketAddr::new(address, port))?;
-        set_socket_reuseaddr(&socket, false)?;
-        Ok(socket)
-    };
-    bound().map_err(|errno| match errno {
-        Errno::ADDRINUSE => Error::Taken { port, protocol, by: holder(port, protocol) },
-        Errno::ADDRNOTAVAIL => Error::NotOfHost { address, port, protocol },
-        errno => Error::Kernel { what: format!("reserve port {port}/{protocol} of {address}"), errno },
-    })
+        let by = holder(port, protocol);
+        if begun.elapsed() >= patience(by.as_ref()) {
+            let by =
+                by.map(|Holder { number, name }| format!("process {number} ({})", pod::text::escape(&name)));
+            return Err(Error::Taken { port, protocol, by });
+        }
+        sleep(STEP);
+    }
 }
 
-/// Finds a process that has a port of the host, for a message.
-fn holder(port: u16, protocol: Protocol) -> Option<String> {
+fn bound(address: IpAddr, port: u16, protocol: Protocol) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = match protocol {
+        Protocol::Tcp => SocketType::STREAM,
+        Protocol::Udp => SocketType::DGRAM,
+    };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() {
+        set_ipv6_v6only(&socket, true)?;
+    }
+    // Connections of a server that has ended don't matter; a second server does. UDP has no such connections, and there
+    // the option would let others share the port.
+    set_socket_reuseaddr(&socket, protocol == Protocol::Tcp)?;
+    bind(&socket, &SocketAddr::new(address, port))?;
+    set_socket_reuseaddr(&socket, false)?;
+    Ok(socket)
+}
+
+/// Returns how long to wait for a port in all. If nobody is found, its holder has just ended, or can't be seen from here.
+fn patience(holder: Option<&Holder>) -> Duration {
+    let is = |holder: &Holder, name: &CStr| holder.name.as_bytes() == name.to_bytes();
+    match holder {
+        Some(holder) if is(holder, LETS_GO) => LETTING_GO,
+        Some(holder) if !is(holder, HOLDER) => Duration::ZERO,
+        _ => NOTICE,
+    }
+}
+
+/// A process that has a port.
+#[derive(Debug)]
+struct Holder {
+    number: String,
+    name: String,
+}
+
+/// Finds a process that has a port of the host.
+fn holder(port: u16, protocol: Protocol) -> Option<Holder> {
     let mut tables = ["", "6"]
         .iter()
         .filter_map(|v6| fs::read_to_string(format!("/proc/thread-self/net/{protocol}{v6}")).ok());
@@ -80,9 +134,9 @@ fn holder(port: u16, protocol: Protocol) -> Option<String> {
             .any(|path| fs::read_link(path).is_ok_and(|to| to.as_os_str() == link.as_str()))
     });
     let process = holders.next()?;
-    let name = fs::read_to_string(process.join("comm")).ok()?;
+    let name = fs::read_to_string(process.join("comm")).ok()?.trim_end().to_owned();
     let number = process.file_name()?.to_string_lossy().into_owned();
-    Some(format!("process {number} ({})", pod::text::escape(name.trim_end())))
+    Some(Holder { number, name })
 }
 
 /// Reads a line of /proc/net/tcp or udp (proc_pid_net(5)): the inode of the socket, if its local port is this one and it
@@ -98,6 +152,17 @@ fn inode_of(line: &str, port: u16) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_waited_for_as_long_as_a_pod_that_has_ended_may_hold_it() {
+        let waits = |name: &CStr| {
+            patience(Some(&Holder { number: "7".into(), name: name.to_string_lossy().into_owned() }))
+        };
+        assert_eq!(waits(c"nginx"), Duration::ZERO);
+        assert_eq!(waits(HOLDER), NOTICE);
+        assert_eq!(waits(LETS_GO), LETTING_GO);
+        assert_eq!(patience(None), NOTICE);
+    }
 
     #[test]
     fn the_socket_of_a_port_is_found_in_the_kernels_table() {

@@ -13,6 +13,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::exit;
 
+use ::network::{HOLDER, LETS_GO};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -97,11 +98,13 @@ fn reap(
     let kept: Vec<_> =
         own.into_iter().chain(cgroups).chain(trees).chain(of_ids).chain(network.descriptors()).collect();
     close_others(|number| kept.contains(&number))?;
-    rustix::thread::set_name(c"gantry-reaper")?;
+    rustix::thread::set_name(HOLDER)?;
     cgroup.sweep();
     ids.sweep();
     while poll(&mut [PollFd::new(pod, PollFlags::IN)], None).is_err() {}
     drop(alive);
+    // Tells who wants the pod's ports that they are free in a moment.
+    let _ = rustix::thread::set_name(LETS_GO);
     let removed = cgroup.remove();
     // Nothing of the pod is left that could have them.
     ids.give_back();

@@ -105,6 +105,19 @@ fn nothing_is_left_of_a_pod_that_is_killed() {
 }
 
 #[root_test]
+fn the_ports_of_a_pod_that_has_just_ended_are_the_next_ones() {
+    let gantry = Gantry::new();
+    let image = gantry.image("app", &Rootfs::busybox().unwrap(), &script("app", "true"));
+    for _ in 0..8 {
+        // No wait for what is left of the pod before.
+        let mut run = gantry.with_images("run", &[&image], &["-p", "8080:80", "-p", "8080:80/udp"]);
+        let output = run.output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    }
+    gantry.wait_all();
+}
+
+#[root_test]
 fn a_port_that_is_taken_is_an_error_with_code_3() {
     let gantry = Gantry::new();
     let _taken = TcpListener::bind("127.0.0.1:8080").unwrap();
