@@ -2,14 +2,15 @@
 //! Documents that are made from what they are about: they must say what is so.
 //!
 //! docs/system-calls.md is the filter's table, and a comparison with the profile that podman and others give a container.
-//! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew. docs/appc.md names the tests that show what it says.
+//! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew. docs/appc.md and docs/network.md name
+//! the tests that show what they say.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use filter::table::{Capability, GROUPS, Rule};
 use gate::root_test;
@@ -195,26 +196,49 @@ fn theirs(profile: &Value) -> BTreeMap<&str, Verdict> {
     verdicts
 }
 
-/// Returns the names of all functions in a directory of sources.
-fn functions(directory: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "target" && name != ".git") {
-            functions(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let source = fs::read_to_string(&path).unwrap();
-            let names = source.lines().filter_map(|line| line.trim().strip_prefix("fn ")?.split('(').next());
-            found.extend(names.map(str::to_owned));
+/// Returns the names of all functions of the workspace.
+fn all_functions() -> BTreeSet<String> {
+    let mut sources = Vec::new();
+    files(repository(), "rs", &mut sources);
+    let mut known = BTreeSet::new();
+    for source in sources {
+        let source = fs::read_to_string(source).unwrap();
+        let names = source.lines().filter_map(|line| line.trim().strip_prefix("fn ")?.split('(').next());
+        known.extend(names.map(str::to_owned));
+    }
+    known
+}
+
+/// Returns the rows of a page's tables that follow `heading`, a line, until the table ends.
+fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let after = page.split_once(heading).unwrap_or_else(|| panic!("no table {heading}")).1;
+    let lines = after.lines().skip(2).take_while(|line| line.starts_with('|'));
+    lines.map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+}
+
+/// Returns the names in backticks.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_row_of_what_reaches_what_has_tests_that_are_there() {
+    let known = all_functions();
+    let page = fs::read_to_string(repository().join("docs/network.md")).unwrap();
+    let rows = rows(&page, "| from | to | | tests |");
+    assert!(rows.len() > 9, "{rows:?}");
+    for row in rows {
+        let names = quoted(row.last().unwrap());
+        assert!(!names.is_empty(), "{row:?}");
+        for name in names {
+            assert!(known.contains(name), "{row:?}: there is no test {name}");
         }
     }
 }
 
 #[test]
 fn every_test_that_the_page_of_the_specification_names_is_there() {
-    let mut known = BTreeSet::new();
-    for directory in ["crates", "stage1-init", "installer", "tests", "rootfs-build"] {
-        functions(&repository().join(directory), &mut known);
-    }
+    let known = all_functions();
     let page = fs::read_to_string(repository().join("docs/appc.md")).unwrap();
     let (mut statements, mut named) = (0, 0);
     for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| statement")) {
@@ -222,7 +246,7 @@ fn every_test_that_the_page_of_the_specification_names_is_there() {
         let &[statement, there, missing, tests] = cells.as_slice() else { panic!("four cells: {line}") };
         assert!(["full", "partly", "no"].contains(&there), "{line}");
         assert!(there == "full" || !missing.is_empty(), "what is missing is said: {line}");
-        let names: Vec<_> = tests.split('`').filter(|name| !name.trim().is_empty()).collect();
+        let names = quoted(tests);
         assert!(there == "no" || !names.is_empty(), "a test shows it: {statement}");
         for name in &names {
             assert!(known.contains(*name), "{statement}: there is no test {name}");
@@ -231,4 +255,51 @@ fn every_test_that_the_page_of_the_specification_names_is_there() {
         named += names.len();
     }
     assert!(statements > 50 && named > 60, "{statements} {named}");
+}
+
+/// Returns the paths of all files of a kind, below a directory of the repository.
+fn files(directory: &Path, kind: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let is_ours = path
+            .file_name()
+            .is_some_and(|name| name != "target" && !name.as_encoded_bytes().starts_with(b"."));
+        if path.is_dir() && is_ours {
+            files(&path, kind, found);
+        } else if path.extension().is_some_and(|extension| extension == kind) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_source_that_a_page_names_is_there() {
+    let (mut pages, mut sources) = (Vec::new(), Vec::new());
+    files(repository(), "md", &mut pages);
+    files(repository(), "rs", &mut sources);
+    let mut named = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let is_source = |name: &&str| {
+            name.ends_with(".rs")
+                && !name.contains(['*', ' ', '<'])
+                && *name != ".rs"
+                && !name.contains("NAME")
+        };
+        for name in text.lines().flat_map(quoted).filter(is_source) {
+            assert!(
+                sources.iter().any(|source| source.ends_with(name)),
+                "{}: there is no {name}",
+                page.display()
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named}");
+}
+
+#[test]
+fn the_architecture_is_read_in_one_sitting() {
+    let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    assert!(page.lines().count() <= 200, "{} lines: expected what is most important", page.lines().count());
 }

@@ -274,7 +274,7 @@ fn apps_and_pods_are_limited() {
     for steps in &*MACHINES {
         assert_eq!(steps["limits"], Step { code: 0, output: format!("{app}\n{pod}\n") });
         assert_eq!(steps["hoarder"].code, 137, "{:?}", steps["hoarder"]);
-        // systemd's executor may find no room beside what an app has left in /dev/shm: ARCHITECTURE.md, "Limits".
+        // systemd's executor may find no room beside what an app has left in /dev/shm: docs/limits.md.
         let codes: &[i32] = if steps["executor"].code == 0 { &[137, 254] } else { &[137] };
         assert!(codes.contains(&steps["greedy"].code), "{:?}", steps["greedy"]);
     }
