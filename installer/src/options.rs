@@ -101,7 +101,8 @@ pub(crate) struct PodOptions {
     /// An appc PodManifest, instead of one generated from the images
     ///
     /// It names the apps, their images (by the digests of those given with --image; without any, those are taken from
-    /// the store) and the volumes. It is stored unchanged.
+    /// the store) and the volumes. An app may name its image instead: by the annotation gantry/image, which takes what
+    /// --image takes, or by name and labels; the pod has the id then. All else is stored unchanged.
     #[arg(long, value_name = "FILE", conflicts_with_all = apps::OF_MANIFEST)]
     pub(crate) pod_manifest: Option<PathBuf>,
     /// How the pod gets the files of its images

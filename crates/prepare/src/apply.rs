@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use pod::digest::Sha256;
 use pod::id::{ImageId, TreeId};
 use pod::layout as files;
@@ -20,10 +20,13 @@ use crate::copied;
 use crate::dependencies::Graph;
 use crate::find::ImageInput;
 use crate::inputs::{Inputs, ManifestInput};
+use crate::judge::judge;
 use crate::layout::{self, Trees};
+use crate::manifest_file::Named;
 use crate::name::Claim;
 use crate::pull::Pulled;
 use crate::request::PodEntry;
+use crate::session::Session;
 use store::DataDir;
 use store::blobs::Blobs;
 use store::extract::Expected;
@@ -66,16 +69,22 @@ fn in_data_dir(
     let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
     check_executes(data_dir)?;
     Staging::sweep_or_warn(data_dir).about(about)?;
-    let Inputs { stage1, images, layout, limits, manifest, entry, stage1_init, .. } = inputs;
+    let Inputs {
+        stage1, images, named: by_name, layout, limits, manifest, entry, stage1_init, session, ..
+    } = inputs;
     let importer = Importer { data_dir, limits, name_of: image::name, interrupt };
-    let named = manifest.named_images();
-    let images = with_named(images, &named);
+    let mut named = manifest.named_images();
+    let (images, numbers) = with_named(images, by_name, &manifest);
     // Dropped last: a tree is taken out of the store only once nothing uses it or refers to it.
     let mut added = Added::to(data_dir);
     let mut acquired = acquire(&importer, stage1, images, &named)?;
     let mut manifest = manifest;
+    for AcquiredTree { tree, shown, named, .. } in &acquired.images {
+        judge(session, data_dir, tree, named).with_context(|| format!("image {shown}"))?;
+    }
+    resolve(data_dir, &acquired.images, &numbers, &mut manifest, &mut named)?;
     // Locked until the pod refers to them.
-    let _parts = add_dependencies(&importer, &mut acquired.images, &mut manifest, &named)?;
+    let _parts = add_dependencies(&importer, session, &mut acquired.images, &mut manifest, &named)?;
     let is_of_0_8 = is_of_0_8(&manifest, &acquired.images)?;
     let named = if is_of_0_8 { sha512s(data_dir, &acquired.images)? } else { named };
     let Assembled { staging, pod, manifest } = put_together(data_dir, &acquired.images, manifest, &named)?;
@@ -104,15 +113,82 @@ fn check_executes(data_dir: &DataDir) -> Result<()> {
     Ok(())
 }
 
-/// Adds the images that the pod's manifest names and nobody has given: they are in the store, if they are anywhere.
+/// Adds the images that apps of the pod's manifest name, and those that it has ids of and nobody has given: they are in the
+/// store, if they are anywhere. Returns which image an app names, too, by the numbers of both.
 ///
-/// If images are given, they are to be all of them.
-fn with_named<'s>(mut images: Vec<ImageInput<'s>>, named: &[ImageId]) -> Vec<ImageInput<'s>> {
-    if images.is_empty() {
-        let distinct: BTreeSet<_> = named.iter().copied().collect();
+/// If images are given, they are to be all that it has ids of.
+fn with_named<'s>(
+    mut images: Vec<ImageInput<'s>>,
+    by_name: Vec<(Vec<usize>, ImageInput<'s>)>,
+    manifest: &ManifestInput,
+) -> (Vec<ImageInput<'s>>, BTreeMap<usize, usize>) {
+    let is_alone = images.is_empty();
+    let mut numbers = BTreeMap::new();
+    for (apps, image) in by_name {
+        numbers.extend(apps.into_iter().map(|app| (app, images.len())));
+        images.push(image);
+    }
+    if let ManifestInput::Given(file) = manifest
+        && is_alone
+    {
+        let apps = file.manifest().apps.iter().enumerate();
+        let distinct: BTreeSet<_> =
+            apps.filter(|(app, _)| !numbers.contains_key(app)).map(|(_, app)| app.image.id).collect();
         images.extend(distinct.into_iter().map(|id| ImageInput::Stored(Selector::Id(id))));
     }
-    images
+    (images, numbers)
+}
+
+/// Gives apps of the pod's manifest the ids of the images that they name. `numbers` has the images that were found by
+/// what apps say; any other is one of those that were given to the command. All ids of the manifest are in `named`
+/// afterwards.
+fn resolve(
+    data_dir: &DataDir,
+    images: &[AcquiredTree<'_>],
+    numbers: &BTreeMap<usize, usize>,
+    manifest: &mut ManifestInput,
+    named: &mut Vec<ImageId>,
+) -> Result<()> {
+    let ManifestInput::Given(file) = manifest else { return Ok(()) };
+    let mut found = BTreeMap::new();
+    for (app, about, name) in file.named() {
+        let image = match numbers.get(&app) {
+            Some(number) => &images[*number],
+            None => given(images, name).with_context(|| format!("app {}", about.name))?,
+        };
+        let own = image::manifest(&image.tree.in_root(".")?).map_err(anyhow::Error::from);
+        let own = own.with_context(|| format!("image {}", image.shown))?.name;
+        let known = image.tree.called(data_dir, named)?;
+        let id = match (name, named.contains(&known)) {
+            (Named::Reference(_, Some(id)), _) => {
+                let shown = &image.shown;
+                ensure!(
+                    image.tree.is_called(data_dir, *id)?,
+                    "app {}: image {shown} is {}: expected {id}",
+                    about.name,
+                    image.tree.id()
+                );
+                *id
+            }
+            // The manifest has its id elsewhere.
+            (_, true) => known,
+            (_, false) => image.tree.sha512(data_dir)?.unwrap_or(known),
+        };
+        named.push(id);
+        found.insert(app, (id, own));
+    }
+    file.resolve(&found)
+}
+
+/// Returns the given image that a name means.
+fn given<'a, 'h>(images: &'a [AcquiredTree<'h>], name: &Named) -> Result<&'a AcquiredTree<'h>> {
+    for image in images {
+        let manifest = image::manifest(&image.tree.in_root(".")?).map_err(anyhow::Error::from);
+        if name.is(&manifest.with_context(|| format!("image {}", image.shown))?) {
+            return Ok(image);
+        }
+    }
+    bail!("no given image is {}: expected it with --image", name.shown())
 }
 
 /// What a pod is made of, before it is in the store. On drop, what isn't there is removed.
@@ -179,6 +255,7 @@ fn acquire_image<'h>(
 /// Where the manifest is generated, an image that another one depends on makes no app.
 fn add_dependencies<'h>(
     importer: &Importer<'h>,
+    session: &Session<'_>,
     images: &mut [AcquiredTree<'h>],
     manifest: &mut ManifestInput,
     named: &[ImageId],
@@ -186,6 +263,9 @@ fn add_dependencies<'h>(
     let data_dir = importer.data_dir;
     let given: Vec<_> = images.iter().map(|image| (&image.tree, image.shown.as_str())).collect();
     let graph = Graph::of(data_dir, &given)?;
+    for (tree, name) in graph.stored() {
+        judge(session, data_dir, tree, &NamedImage::default()).with_context(|| format!("image {name}"))?;
+    }
     let dependencies = graph.dependencies();
     let mut found = Vec::new();
     for (index, image) in images.iter().enumerate() {
@@ -278,9 +358,9 @@ fn put_together<'h>(
         ManifestInput::Generate(described) => {
             assemble::generate(staging.id(), &images, &described, data_dir.listener)?
         }
-        ManifestInput::Given(bytes, manifest) => {
-            assemble::check_images(&manifest, &images)?;
-            bytes
+        ManifestInput::Given(file) => {
+            assemble::check_images(file.manifest(), &images)?;
+            file.into_bytes()
         }
     };
     let (pod, warnings) = assemble::check(staging.id(), &manifest, &images)?;

@@ -73,6 +73,18 @@ impl<'a, 'h> Graph<'a, 'h> {
         Ok(search.graph)
     }
 
+    /// Returns those images that others depend on and nobody gave: they are the store's. Those of the store that only have
+    /// the name of one are not among them.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (&Acquired<'h>, &Identifier)> {
+        let dependencies = self.dependencies();
+        self.images.iter().enumerate().filter_map(move |(image, node)| match &node.tree {
+            TreeOf::Stored(tree) if dependencies.contains(&image) => {
+                Some((tree.as_ref(), &node.manifest.name))
+            }
+            _ => None,
+        })
+    }
+
     /// Returns the trees of the store, which were not given.
     pub(crate) fn into_stored(self) -> Vec<Acquired<'h>> {
         let stored = |node: Node<'_, 'h>| match node.tree {

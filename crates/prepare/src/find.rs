@@ -15,15 +15,17 @@ use image::signed;
 use pod::digest::Sha256;
 use pod::id::ImageId;
 use pod::text::escape;
+use registry::Decision;
 use registry::policy::{self, Image};
 use report::Hint as _;
 use store::extract::Expected;
 use store::input::{InputFile, OpenError};
-use store::names::Names;
+use store::names::{NamedImage, Names};
 use store::{Acquired, DataDir, Importer, Labelled, Selector, Tree, TreeKind};
 
+use crate::judge;
 use crate::late::LateImage;
-use crate::local::{allow, check, full_names, with_id};
+use crate::local::{allow, check, named, with_id};
 use crate::pull::{Pulled, RemoteImage, shown};
 use crate::pulling::{Pulling, When};
 use crate::session::{Session, scope_of};
@@ -36,8 +38,8 @@ const STDIN: &str = "-";
 pub enum ImageInput<'s> {
     /// An archive file, and the id that the image must have.
     File(Box<InputFile>, Option<ImageId>),
-    /// An OCI image's directory or file, and what a person called it.
-    Oci(Box<OciImage>, String),
+    /// An OCI image's directory or file, what a person called it, and what is known of it.
+    Oci(Box<OciImage>, String, NamedImage),
     /// An archive file that is signed, and its digest.
     Signed(Box<InputFile>, Sha256),
     /// Stdin, or an archive that is compressed as a whole.
@@ -55,7 +57,7 @@ impl ImageInput<'_> {
     pub fn shown(&self) -> String {
         match self {
             Self::File(source, _) | Self::Signed(source, _) => source.shown(),
-            Self::Oci(_, shown) => shown.clone(),
+            Self::Oci(_, shown, _) => shown.clone(),
             Self::Late(image) => image.shown(),
             Self::Remote(image) => image.shown(),
             Self::Known(_, name) => shown(name),
@@ -86,9 +88,9 @@ impl ImageInput<'_> {
                 Ok(Pulled::unnamed(Acquired::Known(store::resolve(importer.data_dir, &selector)?)))
             }
             Self::Remote(image) => image.acquire(importer),
-            Self::Oci(image, _) => {
+            Self::Oci(image, _, named) => {
                 let tree = importer.acquire_layers(&oci::layered(&image)?)?;
-                Ok(Pulled { named: full_names(&image), ..Pulled::unnamed(tree) })
+                Ok(Pulled { named, ..Pulled::unnamed(tree) })
             }
             Self::Late(image) => image.acquire(importer, ids),
             Self::File(mut source, id) => {
@@ -158,21 +160,40 @@ impl<'s> Finder<'_, 's> {
 
     /// Finds what an argument names that is no file.
     fn named(&self, name: &str, missing: OpenError) -> Result<ImageInput<'s>> {
-        if !self.pulling.keys.is_empty() {
+        if !self.pulling.keys.is_empty() || name.starts_with(['/', '.']) {
             return Err(missing.into());
         }
+        match self.by_name(name)? {
+            Some(found) => Ok(found),
+            None => Err(missing.into()),
+        }
+    }
+
+    /// Finds an image by its name: in the store, or in the registry that the name means. Nothing is looked for in files.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(crate) fn called(&self, name: &str) -> Result<ImageInput<'s>> {
         let selector = Selector::Name(name.to_owned());
-        let is_path = name.starts_with(['/', '.']);
-        match RegistryRef::parse(name) {
-            Ok(full) if !is_path => match self.stored_as(&selector)? {
+        self.check_keys(&ImageArgument::Stored(selector.clone())).context("image")?;
+        let found = self.by_name(name).context("image")?;
+        found.ok_or_else(|| report::told(store::NoImage(selector)).context("image"))
+    }
+
+    /// Finds what is called so; `None` if nothing can be.
+    fn by_name(&self, name: &str) -> Result<Option<ImageInput<'s>>> {
+        let selector = Selector::Name(name.to_owned());
+        let found = match RegistryRef::parse(name) {
+            Ok(full) => match self.stored_as(&selector)? {
                 true => Ok(ImageInput::Stored(selector)),
                 false => {
                     self.registry(&full).hint(format!("{} image list shows the store's", report::program()))
                 }
             },
-            Err(_) if !is_path && is_name(name) => self.short(name, selector),
-            _ => Err(missing.into()),
-        }
+            Err(_) if is_name(name) => self.short(name, selector),
+            Err(_) => return Ok(None),
+        };
+        found.map(Some)
     }
 
     /// Finds what a short name means: an image of the store that was fetched from no registry, what the host has an alias
@@ -221,34 +242,56 @@ impl<'s> Finder<'_, 's> {
     fn registry(&self, name: &RegistryRef) -> Result<ImageInput<'s>> {
         let when = self.pulling.when;
         let stored = if when == When::Always { None } else { self.stored(name)? };
-        match (stored, when) {
-            (Some(tree), When::Missing | When::Never) => {
-                let reference = self.session.resolve(&name.to_string())?;
-                self.session.decide(&Image::Registry(&reference))?;
-                Ok(ImageInput::Known(Box::new(tree), name.clone()))
-            }
-            (None, When::Never) => Err(anyhow!("{}: the store does not have it", shown(name)))
+        let refused = match &stored {
+            Some((_, named)) => self.unseen(name, named)?,
+            None => None,
+        };
+        let known = |tree| Ok(ImageInput::Known(Box::new(tree), name.clone()));
+        match (stored, when, refused) {
+            (Some((tree, _)), When::Missing | When::Never, None) => known(tree),
+            (None, When::Never, _) => Err(anyhow!("{}: the store does not have it", shown(name)))
                 .hint("--pull=missing asks its registry"),
-            (stored, _) => match (RemoteImage::find(name, self.pulling, self.session), stored) {
-                (Err(error), Some(tree)) if is_unavailable(&error) => {
-                    self.session.listener().warn(&format!("{error:#}: the store's image is taken"));
-                    Ok(ImageInput::Known(Box::new(tree), name.clone()))
+            (_, When::Never, Some(refused)) => Err(refused.into()),
+            (stored, _, refused) => {
+                let found = RemoteImage::find(name, self.pulling, self.session);
+                match (found, stored, refused) {
+                    (Err(error), Some((tree, _)), None) if is_unavailable(&error) => {
+                        self.session.listener().warn(&format!("{error:#}: the store's image is taken"));
+                        known(tree)
+                    }
+                    (found, _, _) => Ok(ImageInput::Remote(Box::new(found?))),
                 }
-                (found, _) => Ok(ImageInput::Remote(Box::new(found?))),
-            },
+            }
         }
     }
 
-    /// Returns the tree of the image that the store has by a name of a registry, if it is for the platform.
-    fn stored(&self, name: &RegistryRef) -> Result<Option<Tree>> {
+    /// Asks the host's policy about an image of the store by a name of a registry. Returns why it is not taken for that one
+    /// without asking the registry: its signature was not checked.
+    ///
+    /// # Errors
+    /// If the policy rejects the name.
+    fn unseen(&self, name: &RegistryRef, named: &NamedImage) -> Result<Option<registry::Error>> {
+        let reference = self.session.resolve(&name.to_string())?;
+        let image = Image::Registry(&reference);
+        Ok(match self.session.decide(&image)? {
+            Decision::Signed(signatures) if !judge::is_signed(Some(named), &reference, &signatures) => {
+                Some(signatures.unseen(&image))
+            }
+            _ => None,
+        })
+    }
+
+    /// Returns the tree of the image that the store has by a name of a registry, if it is for the platform, and what is
+    /// known of it.
+    fn stored(&self, name: &RegistryRef) -> Result<Option<(Tree, NamedImage)>> {
         let Some(data_dir) = self.data_dir()? else { return Ok(None) };
         let text = name.digest.map(|digest| format!("{}/{}@{digest}", name.host, name.repository));
-        let id = Names::read(&data_dir)?.called(&text.unwrap_or_else(|| name.tagged()));
-        let Some(id) = id else { return Ok(None) };
+        let names = Names::read(&data_dir)?;
+        let Some(id) = names.called(&text.unwrap_or_else(|| name.tagged())) else { return Ok(None) };
         let Some(tree) = Tree::open(&data_dir, id, TreeKind::Image)? else { return Ok(None) };
         let found = oci::platform_of(&tree.in_root(".")?)?;
         let runs = found.is_none_or(|found| self.pulling.check(&found).is_ok());
-        Ok(runs.then_some(tree))
+        Ok(runs.then(|| (tree, names.of(id).cloned().unwrap_or_default())))
     }
 
     fn local(&self, image: &ImageRef) -> Result<ImageInput<'s>> {
@@ -272,7 +315,8 @@ impl<'s> Finder<'_, 's> {
             found => found?,
         };
         check(self.session, self.pulling, &scope, transport, &found)?;
-        Ok(ImageInput::Oci(Box::new(found), image.to_string()))
+        let named = named(&found, &scope, transport);
+        Ok(ImageInput::Oci(Box::new(found), image.to_string(), named))
     }
 
     fn directory(&self, path: &Path, id: Option<ImageId>) -> Result<ImageInput<'s>> {
@@ -280,8 +324,8 @@ impl<'s> Finder<'_, 's> {
         allow(self.session, &scope, transport, None)?;
         let found = oci::open_directory(path, &self.pulling.platform())?;
         check(self.session, self.pulling, &scope, transport, &found)?;
-        let shown = escape(&path.to_string_lossy());
-        Ok(ImageInput::Oci(Box::new(with_id(found, &shown, id)?), shown))
+        let (shown, named) = (escape(&path.to_string_lossy()), named(&found, &scope, transport));
+        Ok(ImageInput::Oci(Box::new(with_id(found, &shown, id)?), shown, named))
     }
 
     fn file(&self, path: &Path, mut source: InputFile, id: Option<ImageId>) -> Result<ImageInput<'s>> {
@@ -304,8 +348,8 @@ impl<'s> Finder<'_, 's> {
         match oci::open_file(source.file(), source.shown(), content, &self.pulling.platform())? {
             Some(found) => {
                 check(self.session, self.pulling, &scope, transport, &found)?;
-                let shown = source.shown();
-                Ok(ImageInput::Oci(Box::new(with_id(found, &shown, id)?), shown))
+                let (shown, named) = (source.shown(), named(&found, &scope, transport));
+                Ok(ImageInput::Oci(Box::new(with_id(found, &shown, id)?), shown, named))
             }
             None => Ok(ImageInput::File(Box::new(source), id)),
         }

@@ -2,24 +2,27 @@
 //! Inputs: everything that a request names, open and checked. Invariant: nothing has been written, and no file is looked
 //! up again.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use pod::digest::Sha256;
 use pod::exec::Word;
 use pod::id::ImageId;
-use pod::manifest::{Manifest, PodManifest, Volume, VolumeKind};
+use pod::manifest::{Volume, VolumeKind};
 use pod::name::EnvName;
 use pod::text::escape;
 
 use crate::apps::{AppOptions, MountSource, PodSettings, environment_file};
 use crate::find::{Finder, ImageInput};
 use crate::host_volume::open_source;
+use crate::manifest_file::{IMAGE, ManifestFile, Named, name_with};
 use crate::request::{LayoutArgument, PodEntry, Request};
 use crate::session::Session;
 use crate::volume_argument::VolumeArgument;
 use archive::Limits;
-use image::MANIFEST_MAX;
+use image::{ImageArgument, MANIFEST_MAX};
 use image::{signed, stage1};
 use report::{Hint as _, told};
 use store::About as _;
@@ -35,6 +38,8 @@ pub struct Inputs<'s> {
     pub stage1: (InputFile, Sha256),
     /// The images.
     pub images: Vec<ImageInput<'s>>,
+    /// The images that apps of the given manifest name, with the apps' numbers.
+    pub(crate) named: Vec<(Vec<usize>, ImageInput<'s>)>,
     /// How the pod gets its trees.
     pub layout: LayoutArgument,
     /// Limits on what archives may ask for.
@@ -45,6 +50,8 @@ pub struct Inputs<'s> {
     pub entry: PodEntry,
     /// The program that the pod has in place of stage1's `/init`.
     pub stage1_init: Option<InputFile>,
+    /// What the host says about images.
+    pub(crate) session: &'s Session<'s>,
 }
 
 /// What a generated manifest is made of, beside the images.
@@ -101,8 +108,8 @@ fn read_environment(path: &Path) -> Result<Vec<(EnvName, Word)>> {
 pub enum ManifestInput {
     /// A manifest is generated, with an app for each image.
     Generate(Box<Described>),
-    /// The given manifest is stored as it is.
-    Given(Vec<u8>, Box<PodManifest>),
+    /// The given manifest is stored, with the ids of images that it names.
+    Given(Box<ManifestFile>),
 }
 
 impl ManifestInput {
@@ -110,7 +117,7 @@ impl ManifestInput {
     pub fn named_images(&self) -> Vec<ImageId> {
         match self {
             Self::Generate(_) => Vec::new(),
-            Self::Given(_, manifest) => manifest.apps.iter().map(|app| app.image.id).collect(),
+            Self::Given(file) => file.ids(),
         }
     }
 }
@@ -119,20 +126,30 @@ impl<'s> Inputs<'s> {
     /// Opens everything that `request` names.
     pub fn open(request: &Request, session: &'s Session<'s>) -> Result<Self> {
         let finder = Finder { dir: &request.dir, pulling: &request.pulling, session };
-        let images = request.images.iter().map(|image| finder.find(image)).collect::<Result<_>>()?;
+        let images = request.images.iter().map(|image| finder.find(image)).collect::<Result<Vec<_>>>()?;
         let manifest = match &request.pod_manifest {
             None => ManifestInput::Generate(Box::new(Described::open(request)?)),
             Some(path) => read_manifest(path)?,
         };
-        if let ManifestInput::Given(_, manifest) = &manifest {
-            manifest
+        let mut named = BTreeMap::new();
+        if let ManifestInput::Given(file) = &manifest {
+            file.manifest()
                 .all_volumes()
                 .try_for_each(|volume| check_volume(volume.name.as_str(), &volume.volume))?;
+            for (number, app, name) in file.named() {
+                let (apps, found) = named.entry(name.key()).or_insert_with(|| (Vec::new(), None));
+                if apps.is_empty() {
+                    let one = find_named(&finder, name, images.is_empty());
+                    *found = one.with_context(|| format!("app {}", app.name))?;
+                }
+                apps.push(number);
+            }
         }
         Ok(Self {
             dir: request.dir.clone(),
             stage1: open_stage1(request, session.interrupt())?,
             images,
+            named: named.into_values().filter_map(|(apps, found)| Some((apps, found?))).collect(),
             layout: request.layout,
             limits: request.limits,
             manifest,
@@ -142,6 +159,7 @@ impl<'s> Inputs<'s> {
                 .as_deref()
                 .map(|path| InputFile::open(path).context("/init of stage1"))
                 .transpose()?,
+            session,
         })
     }
 }
@@ -166,15 +184,23 @@ fn open_stage1(request: &Request, interrupt: &Interrupt) -> Result<(InputFile, S
     Ok((source, digest))
 }
 
+/// Finds an image that an app of the given manifest names. `None`: by its name, it is one of those that are given to the
+/// command.
+fn find_named<'s>(finder: &Finder<'_, 's>, named: &Named, alone: bool) -> Result<Option<ImageInput<'s>>> {
+    match named {
+        Named::Reference(text, _) => {
+            let argument = ImageArgument::parse(OsStr::new(text)).map_err(|why| anyhow!(why));
+            Ok(Some(finder.find(&argument.with_context(|| format!("annotation {IMAGE}"))?)?))
+        }
+        Named::Called(name, labels) if alone => finder.called(&name_with(name, labels)).map(Some),
+        Named::Called(..) => Ok(None),
+    }
+}
+
 fn read_manifest(path: &Path) -> Result<ManifestInput> {
     let about = || format!("pod manifest {}", escape(&path.to_string_lossy()));
     let bytes = InputFile::open(path).context("pod manifest")?.read_all(MANIFEST_MAX).about(about)?;
-    match Manifest::parse(&bytes).with_context(about)? {
-        Manifest::Pod(manifest) => Ok(ManifestInput::Given(bytes, manifest)),
-        Manifest::Runtime(_) => {
-            bail!("{}: acKind is ContainerRuntimeManifest: expected PodManifest", about())
-        }
-    }
+    ManifestFile::parse(bytes).with_context(about).map(Box::new).map(ManifestInput::Given)
 }
 
 fn check_volume(name: &str, volume: &Volume) -> Result<()> {

@@ -14,7 +14,7 @@ use store::extract::Expected;
 use store::input::InputFile;
 use store::{Importer, TreeKind};
 
-use crate::local::{allow, check, full_names, with_id};
+use crate::local::{allow, check, named, with_id};
 use crate::pull::Pulled;
 use crate::pulling::Pulling;
 use crate::session::{Session, scope_of};
@@ -70,10 +70,10 @@ impl LateImage<'_> {
             plain = importer.decompress(&plain, importer.limits)?;
             content = recognise(&plain)?;
         }
-        let image = self.open(plain, &path, &shown, content)?;
+        let (image, transport) = self.open(plain, &path, &shown, content)?;
         let image = with_id(image, &shown, self.id)?;
         let tree = importer.acquire_layers(&layered(&image)?)?;
-        Ok(Pulled { named: full_names(&image), ..Pulled::unnamed(tree) })
+        Ok(Pulled { named: named(&image, &path, transport), ..Pulled::unnamed(tree) })
     }
 
     /// Tells whether a file that is no app container image may hold OCI images.
@@ -84,8 +84,14 @@ impl LateImage<'_> {
         Ok(!starts_as_aci(&importer.decompress_start(file.file(), START)?))
     }
 
-    /// Opens the image in a plain tar, and asks the host's policy about it.
-    fn open(&self, file: std::fs::File, path: &Path, shown: &str, content: Content) -> Result<OciImage> {
+    /// Opens the image in a plain tar, and asks the host's policy about it. Returns as what the policy knows it, too.
+    fn open(
+        &self,
+        file: std::fs::File,
+        path: &Path,
+        shown: &str,
+        content: Content,
+    ) -> Result<(OciImage, Option<Layout>)> {
         let (form, name) = match &self.form {
             Some((form, name)) => (*form, name.as_deref()),
             None if content == Content::DockerSave => (Form::DockerSave, None),
@@ -97,6 +103,6 @@ impl LateImage<'_> {
         let image = Source::Archive(archive).image(form, name, &self.pulling.platform()).map_err(told);
         let image = image.with_context(|| format!("image {shown}"))?;
         check(self.session, &self.pulling, path, transport, &image)?;
-        Ok(image)
+        Ok((image, transport))
     }
 }

@@ -2,6 +2,7 @@
 //! What images in files and directories are asked for: the host's leave, their platform, the id that they must have, and what
 //! they are called.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -10,7 +11,7 @@ use image::oci::reference::RegistryRef;
 use pod::digest::Digest;
 use pod::id::ImageId;
 use registry::policy::{self, Image};
-use store::names::NamedImage;
+use store::names::{NamedImage, Origin, Transport};
 
 use crate::pulling::Pulling;
 use crate::session::Session;
@@ -52,8 +53,22 @@ pub(crate) fn with_id(image: OciImage, shown: &str, id: Option<ImageId>) -> Resu
     Ok(image)
 }
 
-/// Returns what an image is called by those of its source's names that are full.
-pub(crate) fn full_names(image: &OciImage) -> NamedImage {
+/// Returns what is known of an image from a file or directory: those of its names there that are full, and where that is,
+/// for [`crate::judge`].
+pub(crate) fn named(image: &OciImage, path: &Path, transport: Option<policy::Layout>) -> NamedImage {
     let names = image.names.iter().filter_map(|name| RegistryRef::parse(name).ok());
-    NamedImage { names: names.map(|name| name.tagged()).collect(), ..NamedImage::default() }
+    let transport = match transport {
+        Some(policy::Layout::Oci | policy::Layout::Dir) => Transport::Oci,
+        Some(policy::Layout::OciArchive) => Transport::OciArchive,
+        None => Transport::DockerArchive,
+    };
+    let place = path.to_string_lossy().into_owned();
+    let origin = |name| Origin { transport, place: place.clone(), name, signed: BTreeSet::new() };
+    let origins = match transport {
+        Transport::Oci | Transport::OciArchive if !image.names.is_empty() => {
+            image.names.iter().cloned().map(|name| origin(Some(name))).collect()
+        }
+        _ => vec![origin(None)],
+    };
+    NamedImage { names: names.map(|name| name.tagged()).collect(), origins, ..NamedImage::default() }
 }

@@ -7,7 +7,7 @@
 //! are decoded by a worker alone, like those of a local image.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
@@ -25,7 +25,7 @@ use registry::policy::Image;
 use registry::{Blob, Decision, Manifest, Repository as _, Version, Wanted};
 use report::told;
 use store::blobs::Blobs;
-use store::names::{BlobKind, KeptBlob, NamedImage};
+use store::names::{BlobKind, KeptBlob, NamedImage, Origin, Transport};
 use store::staging::Staging;
 use store::{Acquired, Importer};
 
@@ -47,6 +47,8 @@ pub struct RemoteImage<'s> {
     documents: Read,
     /// What it was asked for by.
     name: RegistryRef,
+    /// What the policy knows it by, and the signatures that were checked.
+    origin: Origin,
     pulling: Pulling,
 }
 
@@ -75,8 +77,14 @@ impl<'s> RemoteImage<'s> {
         let decision = session.decide(&Image::Registry(&reference))?;
         let fetcher = session.fetch(&reference)?;
         let (selected, documents) = documents(&fetcher, &decision, &pulling.platform())?;
+        let signed = match &decision {
+            Decision::Accept => BTreeSet::new(),
+            Decision::Signed(signatures) => signatures.digests().into_iter().collect(),
+        };
+        let (transport, place) = (Transport::Docker, reference.to_string());
+        let origin = Origin { transport, place, name: None, signed };
         let (name, pulling) = (name.clone(), pulling.clone());
-        Ok(Self { fetcher, selected, documents, name, pulling })
+        Ok(Self { fetcher, selected, documents, name, origin, pulling })
     }
 
     /// Returns the image's name for messages.
@@ -138,7 +146,8 @@ impl<'s> RemoteImage<'s> {
             [digest].into_iter().chain(indices.first()).map(|digest| format!("{repository}@{digest}"));
         // An image that is asked for by its digest has no tag that is known.
         let names = self.name.digest.is_none().then(|| self.name.tagged());
-        NamedImage { names: names.into_iter().collect(), digests: digests.collect(), blobs }
+        let origins = vec![self.origin.clone()];
+        NamedImage { names: names.into_iter().collect(), digests: digests.collect(), blobs, origins }
     }
 
     /// Lists the blobs that the image is made of.

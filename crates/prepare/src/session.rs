@@ -50,14 +50,19 @@ impl<'l> Session<'l> {
     /// # Errors
     /// If the policy rejects it, or can't be read or understood.
     pub(crate) fn decide(&self, image: &Image<'_>) -> Result<Decision> {
-        let policy = match self.policy.get() {
-            Some(policy) => policy,
-            None => {
-                let loaded = Policy::load(&self.places.policies)?;
-                self.policy.get_or_init(|| loaded)
-            }
-        };
-        Ok(policy.as_ref().map_or(Ok(Decision::Accept), |policy| policy.decide(image))?)
+        Ok(self.policy()?.map_or(Ok(Decision::Accept), |policy| policy.decide(image))?)
+    }
+
+    /// Returns the host's policy, if it has one.
+    ///
+    /// # Errors
+    /// If it can't be read or understood.
+    pub(crate) fn policy(&self) -> Result<Option<&Policy>> {
+        if let Some(policy) = self.policy.get() {
+            return Ok(policy.as_ref());
+        }
+        let loaded = Policy::load(&self.places.policies)?;
+        Ok(self.policy.get_or_init(|| loaded).as_ref())
     }
 
     /// Returns the full name that a name means.

@@ -23,6 +23,11 @@ impl Key {
         key.ok_or_else(|| "expected a public key as PEM: ECDSA (P-256, P-384), Ed25519 or RSA".to_owned())
     }
 
+    /// Returns the key as DER.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.spki.as_ref()
+    }
+
     /// Tells whether some algorithm takes the key: it then says that a signature is wrong, not that the key is.
     fn is_supported(&self) -> bool {
         let Ok(key) = RawPublicKeyEntity::try_from(&self.spki) else { return false };

@@ -6,7 +6,8 @@
 //! {"images": {"sha256-…": {"names": ["docker.io/library/redis:7"],
 //!   "digests": ["docker.io/library/redis@sha256:…"],
 //!   "blobs": [{"kind": "index", "digest": "sha256:…", "size": 10229}, {"kind": "manifest", …},
-//!             {"kind": "config", …}, {"kind": "layer", …}]}}}
+//!             {"kind": "config", …}, {"kind": "layer", …}],
+//!   "origins": [{"transport": "docker", "place": "docker.io/library/redis:7"}]}}}
 //! ```
 //!
 //! A name belongs to one image at most. What the file says of an image that the store doesn't have means nothing; gc
@@ -56,6 +57,46 @@ pub struct NamedImage {
     /// layers, the lowest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blobs: Vec<KeptBlob>,
+    /// Where it came from, each place once. Names come and go; these stay as long as the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Origin>,
+}
+
+/// A place that an image came from, as the host's policy knows it (containers-policy.json(5)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The kind of place.
+    pub transport: Transport,
+    /// The full name in a registry as it was asked for, or the path without links.
+    pub place: String,
+    /// The name that the image has in a layout or an archive of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The requirements of signatures that it was seen to fulfil, by their digests.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub signed: BTreeSet<String>,
+}
+
+/// A kind of place that images come from, in the words of policy.json.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// A registry.
+    Docker,
+    /// A directory in OCI's layout.
+    Oci,
+    /// An archive of one.
+    OciArchive,
+    /// An archive of `docker save`.
+    DockerArchive,
+}
+
+impl Origin {
+    /// Tells whether both are the same place.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.transport, &self.place, &self.name) == (other.transport, &other.place, &other.name)
+    }
 }
 
 /// A blob of an image.
@@ -144,12 +185,18 @@ impl Names {
     /// Adds what has become known of an image. Its names are no other image's afterwards; blobs that were kept before
     /// count if none are known now.
     pub fn add(&mut self, id: TreeId, named: NamedImage) {
-        let NamedImage { names, digests, blobs } = named;
+        let NamedImage { names, digests, blobs, origins } = named;
         names.iter().for_each(|name| self.give(id, name));
         let image = self.of_mut(id);
         image.digests.extend(digests);
         if !blobs.is_empty() {
             image.blobs = blobs;
+        }
+        for origin in origins {
+            match image.origins.iter_mut().find(|known| known.is_same(&origin)) {
+                Some(known) => known.signed.extend(origin.signed),
+                None => image.origins.push(origin),
+            }
         }
     }
 

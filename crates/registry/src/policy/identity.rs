@@ -64,6 +64,19 @@ impl SignedName {
 }
 
 impl Identity {
+    /// Returns a text that no other identity has. It is part of a digest that is kept, so it must not change.
+    pub(super) fn described(&self) -> String {
+        let words: &[&str] = match self {
+            Self::Exact => &["exact"],
+            Self::RepositoryDigestOrExact => &["repository-digest-or-exact"],
+            Self::Repository => &["repository"],
+            Self::ExactReference(text) => &["exact-reference", text],
+            Self::ExactRepository(text) => &["exact-repository", text],
+            Self::Remap { prefix, signed } => &["remap", prefix, signed],
+        };
+        serde_json::Value::from(words).to_string()
+    }
+
     /// Tells whether a signature that says `signed` is about `image`.
     pub(crate) fn accepts(&self, image: &Reference, signed: &SignedName) -> bool {
         let image = SignedName::of(image);

@@ -47,6 +47,20 @@ pub struct Signatures {
 }
 
 impl Signatures {
+    /// Returns a digest of each requirement: its keys, and what a signature has to say. An image that was seen to fulfil
+    /// it needs no second look as long as the policy still asks for the same.
+    pub fn digests(&self) -> Vec<String> {
+        self.all.iter().map(SignedBy::digest).collect()
+    }
+
+    /// Returns the error for an image that was not seen to have these signatures.
+    pub fn unseen(&self, image: &Image<'_>) -> Error {
+        self.refuse(
+            &image.to_string(),
+            "it asks for a signature, which was not checked when the store got the image".to_owned(),
+        )
+    }
+
     /// Returns the error for an image whose signatures are missing or wrong.
     pub(crate) fn refuse(&self, image: &str, reason: String) -> Error {
         Error::Rejected {
@@ -86,11 +100,32 @@ impl Policy {
     /// # Errors
     /// Fails if the policy rejects it, or requires something that can't be checked.
     pub fn decide(&self, image: &Image<'_>) -> Result<Decision, Error> {
-        let (scope, requirements) = self.requirements(image);
+        let Found { scope, requirements, .. } = self.requirements(image);
+        self.fulfil(image, &scope, &requirements)
+    }
+
+    /// Checks that no scope of its own rejects an image: what is said of all images, or of all of a transport, doesn't
+    /// count, nor are signatures asked for. This is for further names of an image that has been decided about.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn check_not_rejected(&self, image: &Image<'_>) -> Result<(), Error> {
+        let Found { scope, is_narrow, requirements } = self.requirements(image);
+        let is_signed = |requirement: &&Requirement| matches!(requirement, Requirement::Signed(_));
+        let others: Vec<_> = requirements.into_iter().filter(|one| !is_signed(one)).collect();
+        if is_narrow { self.fulfil(image, &scope, &others).map(drop) } else { Ok(()) }
+    }
+
+    fn fulfil(
+        &self,
+        image: &Image<'_>,
+        scope: &str,
+        requirements: &[&Requirement],
+    ) -> Result<Decision, Error> {
         let refuse = |reason: &str| Error::Rejected {
             image: image.to_string(),
             policy: self.path.clone(),
-            scope: scope.clone(),
+            scope: scope.to_owned(),
             reason: reason.to_owned(),
         };
         let mut signed = Vec::new();
@@ -110,31 +145,39 @@ impl Policy {
         if signed.is_empty() {
             return Ok(Decision::Accept);
         }
-        Ok(Decision::Signed(Signatures { policy: self.path.clone(), scope, all: signed }))
+        Ok(Decision::Signed(Signatures { policy: self.path.clone(), scope: scope.to_owned(), all: signed }))
     }
 
-    /// Returns the requirements of the narrowest scope that the image is in, and that scope for messages.
+    /// Returns the requirements of the narrowest scope that the image is in.
     ///
     /// An image with a tag and a digest must meet the requirements of both, so neither can be used to avoid the
     /// other's.
-    fn requirements(&self, image: &Image<'_>) -> (String, Vec<&Requirement>) {
+    fn requirements(&self, image: &Image<'_>) -> Found<'_> {
         let transport = image.transport();
         let scopes = self.transports.get(transport);
         let find = |scope: String| scopes?.get_key_value(&scope);
         let versions: Vec<_> = image.versions().into_iter().filter_map(find).collect();
         if !versions.is_empty() {
             let names: Vec<_> = versions.iter().map(|(scope, _)| format!("{transport}:{scope}")).collect();
-            let all = versions.into_iter().flat_map(|(_, requirements)| requirements).collect();
-            return (format!("scope {}", names.join(" and ")), all);
+            let requirements = versions.into_iter().flat_map(|(_, requirements)| requirements).collect();
+            return Found { scope: format!("scope {}", names.join(" and ")), is_narrow: true, requirements };
         }
-        match image.above().into_iter().find_map(find) {
-            Some((scope, found)) if scope.is_empty() => {
-                (format!("default of {transport}"), found.iter().collect())
-            }
-            Some((scope, found)) => (format!("scope {transport}:{scope}"), found.iter().collect()),
-            None => ("default".to_owned(), self.default.iter().collect()),
-        }
+        let (scope, is_narrow, found) = match image.above().into_iter().find_map(find) {
+            Some((scope, found)) if scope.is_empty() => (format!("default of {transport}"), false, found),
+            Some((scope, found)) => (format!("scope {transport}:{scope}"), true, found),
+            None => ("default".to_owned(), false, &self.default),
+        };
+        Found { scope, is_narrow, requirements: found.iter().collect() }
     }
+}
+
+/// What a policy asks of an image.
+struct Found<'a> {
+    /// The scope, for messages.
+    scope: String,
+    /// Whether the scope is narrower than all images and than all of a transport.
+    is_narrow: bool,
+    requirements: Vec<&'a Requirement>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requirements: what an image has to be, or to be signed by.
 
+use pod::blob::BlobDigest;
+
 use super::identity::Identity;
 use crate::key::Key;
 
@@ -21,4 +23,16 @@ pub(crate) struct SignedBy {
     pub(crate) keys: Vec<Key>,
     /// What a signature has to say that it signed.
     pub(crate) identity: Identity,
+}
+
+impl SignedBy {
+    /// Returns a digest of what is asked for. Two requirements that differ have two.
+    pub(super) fn digest(&self) -> String {
+        let mut text = self.identity.described();
+        for key in &self.keys {
+            text.push(' ');
+            text.push_str(&BlobDigest::sha256(key.bytes()).hex());
+        }
+        BlobDigest::sha256(text.as_bytes()).to_string()
+    }
 }

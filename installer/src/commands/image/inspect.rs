@@ -44,6 +44,7 @@ fn describe(data_dir: &DataDir, references: &References, image: &str) -> Result<
     let named = Names::read(data_dir)?.of(tree.id()).cloned().unwrap_or_default();
     Ok(json!({
         "id": info.id, "sha512": info.sha512, "name": info.name, "names": named.names, "digests": named.digests,
+        "origins": named.origins,
         "size": info.size, "objects": info.objects, "imported": info.imported, "source": info.source,
         "pods": references.to(tree.id()), "blobs": named.blobs,
         "config": document(&root, image::oci::CONFIG, image::oci::DOCUMENT_MAX)?,

@@ -19,6 +19,7 @@ use testing::registry::Server;
 mod fetcher;
 mod kept;
 mod peers;
+mod pod_manifests;
 mod policy;
 mod programs;
 mod server;
