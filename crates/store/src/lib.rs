@@ -31,6 +31,7 @@ mod rendered;
 mod repair;
 mod select;
 mod selector;
+mod share;
 pub mod staging;
 mod tree;
 pub mod unpacker;

@@ -18,6 +18,7 @@ use crate::fault::Fault;
 use crate::info::{Info, OwnName, TreeKind, now};
 use crate::recipe::{Recipe, Rendered};
 use crate::record::Sealed;
+use crate::share::share;
 use crate::staging::{Locked, Published, Staging, Sync};
 use crate::tree::{self, Tree};
 use crate::unpacker::layers::Flattened;
@@ -144,7 +145,9 @@ impl New<'_> {
             // The damaged tree is removed, unless a pod still runs on it; then a later sweep removes it.
             Staging::sweep_or_warn(self.data_dir)?;
         }
+        let (data_dir, interrupt) = (self.data_dir, self.interrupt);
         let tree = Tree::published(info.id, info, self.staging.into_locked());
+        share(data_dir, &tree, interrupt);
         Ok(Stored { tree, is_new })
     }
 

@@ -19,6 +19,7 @@ pub mod process;
 pub mod remove;
 pub mod rights;
 pub mod root;
+pub mod shared_blocks;
 pub mod sockets;
 #[cfg(feature = "stdout")]
 pub mod stdout;

@@ -2,6 +2,7 @@
 //! Pods where overlays can't be made, or are not wanted.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use pod::layout;
 use serde_json::json;
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id, image_sha512, status};
-use testing::rootfs::Rootfs;
+use testing::rootfs::{Node, Rootfs};
 use testing::state::State;
 use testing::tiny::Tiny;
 use testing::trees;
@@ -122,11 +123,78 @@ fn where_overlays_can_not_be_made_trees_are_copied() {
 #[root_test]
 fn a_copy_shares_its_content_where_the_file_system_can() {
     let gantry = Gantry::new();
-    let disk = Disk::new(&gantry);
+    let disk = Disk::new(&gantry, &XFS);
     let (pod, said) = prepare(&gantry, "copy");
     assert_eq!(said, "layout: copies by reflink\n");
     runs(&gantry, &pod);
     drop(disk);
+}
+
+/// The sizes of the files that images share: one of several pieces, one with a tail, one that is too small to be looked for.
+const SIZES: [(&str, usize); 3] = [("large", 20 << 20), ("tail", 100_001), ("small", 4000)];
+
+/// Makes an image that has these files and one of its own, and others than any other image.
+fn sharing(gantry: &Gantry, name: &str, path: &str) -> PathBuf {
+    let mut rootfs = Rootfs::busybox().unwrap();
+    for (number, (file, size)) in SIZES.into_iter().enumerate() {
+        // No block is like another one, and none is zeros.
+        let content =
+            (0..size / 8 + 1).flat_map(|at| ((at << 2 | number) as u64 ^ 0x5A5A_0000_A5A5).to_le_bytes());
+        let content: Vec<_> = content.take(size).collect();
+        rootfs = rootfs.with(&format!("{path}/{file}"), Node::File(0o644, content));
+    }
+    rootfs = rootfs.with("etc/name", Node::File(0o644, name.into()));
+    gantry.image(name, &rootfs, &manifest(name, &["/bin/true"]))
+}
+
+fn import(gantry: &Gantry, file: &Path) -> PathBuf {
+    let output = gantry.installer().args(["image", "import"]).arg(file).output().unwrap();
+    let (id, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && error.is_empty(), "{error}");
+    gantry.dir().join(layout::TREES).join(id.trim_end()).join("tree/rootfs")
+}
+
+/// Returns how many bytes of the file system are used, once all is written.
+fn used(gantry: &Gantry) -> u64 {
+    let output = Command::new("sync").arg("-f").arg(gantry.dir()).output().unwrap();
+    assert!(output.status.success());
+    let stat = nix::sys::statvfs::statvfs(&gantry.dir()).unwrap();
+    (stat.blocks() - stat.blocks_free()) * stat.fragment_size()
+}
+
+#[root_test]
+fn images_share_the_blocks_of_files_that_are_equal_where_the_file_system_can() {
+    let all: u64 = SIZES.iter().map(|(_, size)| *size as u64).sum();
+    for (kind, shares) in [(&XFS, true), (&EXT4, false)] {
+        let gantry = Gantry::new();
+        let disk = Disk::new(&gantry, kind);
+        // Elsewhere, with another time and owner, and among other files.
+        let one = import(&gantry, &sharing(&gantry, "one", "usr/share"));
+        let before = used(&gantry);
+        let two = import(&gantry, &sharing(&gantry, "two", "opt/data"));
+        let grown = used(&gantry).saturating_sub(before);
+        assert_eq!(grown < all / 4, shares, "{kind:?}: {grown} bytes more for {all} that are there");
+        for (name, _) in SIZES {
+            let [one, two] = [one.join("usr/share"), two.join("opt/data")].map(|path| path.join(name));
+            assert!(fs::read(&one).unwrap() == fs::read(&two).unwrap(), "{name}");
+            let [one, two] = [one, two].map(|path| fs::metadata(path).unwrap());
+            assert!(one.ino() != two.ino() && one.nlink() == 1 && two.nlink() == 1, "{name} is no hard link");
+        }
+        // What changes in one tree changes in no other. What a record says wrongly shares nothing.
+        let large = one.join("usr/share/large");
+        let mut changed = fs::read(&large).unwrap();
+        changed[0] ^= 1;
+        fs::write(&large, &changed).unwrap();
+        let three = import(&gantry, &sharing(&gantry, "three", "srv"));
+        assert!(fs::read(three.join("srv/large")).unwrap() == fs::read(two.join("opt/data/large")).unwrap());
+        let output = gantry.installer().arg("verify").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("usr/share/large") && !said.contains("opt/data") && !said.contains("srv/"),
+            "{said}"
+        );
+        drop(disk);
+    }
 }
 
 /// A data directory on an overlay.
@@ -165,18 +233,29 @@ impl Drop for OnOverlay {
     }
 }
 
-/// A data directory on a file system of its own that can share content: XFS.
+/// A program that makes a file system, and its words.
+#[derive(Debug)]
+struct Kind(&'static str, &'static [&'static str]);
+
+/// A file system that can share content.
+const XFS: Kind = Kind("mkfs.xfs", &["-q", "-m", "reflink=1"]);
+/// One that can't.
+const EXT4: Kind = Kind("mkfs.ext4", &["-q"]);
+
+/// A data directory on a file system of its own.
 struct Disk(std::path::PathBuf);
 
 impl Disk {
-    fn new(gantry: &Gantry) -> Self {
+    fn new(gantry: &Gantry, Kind(program, words): &Kind) -> Self {
         let image = gantry.beside("disk");
         fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
         let run = |program: &str, words: &[&std::ffi::OsStr]| {
             let output = Command::new(program).args(words).output().unwrap();
             assert!(output.status.success(), "{program}: {output:?}");
         };
-        run("mkfs.xfs", &["-q".as_ref(), "-m".as_ref(), "reflink=1".as_ref(), image.as_os_str()]);
+        let words: Vec<&std::ffi::OsStr> =
+            words.iter().map(AsRef::as_ref).chain([image.as_os_str()]).collect();
+        run(program, &words);
         fs::create_dir(gantry.dir()).unwrap();
         run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), gantry.dir().as_os_str()]);
         fs::set_permissions(gantry.dir(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
