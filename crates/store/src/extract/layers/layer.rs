@@ -5,6 +5,7 @@ use std::io::Read;
 
 use pod::path::AbsolutePath;
 
+use archive::decode::Format;
 use archive::layer::{Blob, Part};
 use pod::blob::BlobDigest;
 
@@ -40,7 +41,17 @@ pub struct FrameFile {
     pub content: Part,
 }
 
+/// How many bytes tell a format.
+const HEAD: u64 = 512;
+
 impl Layer {
+    /// Returns how the layer is compressed, by its content; `None` if that can't be told.
+    pub(super) fn format(&self) -> Option<Format> {
+        let mut head = Vec::new();
+        self.part.extent().take(HEAD).read_to_end(&mut head).ok()?;
+        Format::detect(&head)
+    }
+
     /// Returns the layer's bytes, which are verified while they are read if the image states their digest.
     pub(super) fn read(&self) -> Box<dyn Read + Send> {
         let extent = self.part.extent();

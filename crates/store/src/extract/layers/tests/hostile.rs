@@ -32,6 +32,18 @@ fn layers_that_are_not_the_images() {
     assert!(unpack_with(Limits::default(), &[long]).result.is_err());
 }
 
+#[test]
+fn a_zstd_layer_without_its_digest_names_the_usual_cause() {
+    let tar = Tar::new().file("a", "1").bytes();
+    for (bytes, is_named) in [(zstd::encode_all(&*tar, 1).unwrap(), true), (tar.clone(), false)] {
+        let mut other = layer(&bytes, &tar);
+        other.diff_id = BlobDigest::sha256(b"other");
+        let unpacked = unpack_with(Limits::default(), &[other]);
+        assert!(unpacked.error().contains("the tar's digest is"), "{}", unpacked.error());
+        assert_eq!(unpacked.error().contains("zstd:chunked"), is_named, "{}", unpacked.error());
+    }
+}
+
 /// Without a digest of its file, a layer could be another one while it is scanned for what it hides.
 #[test]
 fn a_layer_without_a_digest_of_its_file_hides_nothing_before_its_tar_is_known() {

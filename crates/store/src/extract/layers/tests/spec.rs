@@ -239,3 +239,60 @@ fn directories_that_are_asked_for_are_made_if_nothing_is_there() {
     let metadata = fs::metadata(unpacked.root().join("w")).unwrap();
     assert_eq!((metadata.uid(), metadata.mtime()), (0, 0));
 }
+
+/// Layers of four changes, each of whose tars is written as `write` does.
+fn changes(write: &dyn Fn(usize, &[u8]) -> Vec<u8>) -> Vec<crate::extract::layers::Layer> {
+    let tars = [
+        base(),
+        Tar::new().file("d/.wh.old", "").file("d/two", "2"),
+        Tar::new().file("d/old", "again").file("d/.wh.two", "").file("large", &"x".repeat(3 << 20)),
+        Tar::new().file("d/.wh..wh..opq", "").file("d/three", "3"),
+    ];
+    let one = |(number, tar): (usize, Tar)| {
+        let tar = tar.bytes();
+        layer(&write(number, &tar), &tar)
+    };
+    tars.into_iter().enumerate().map(one).collect()
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[test]
+fn layers_that_are_read_ahead_are_those_that_are_not() {
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+    // Decoders of zstd and layers without a digest of their files are not ahead.
+    let in_turn = unpack_with(Limits::default(), &changes(&|_, tar| zstd(tar))).tree();
+    assert!(
+        in_turn.contains(&"d/three = 3".to_owned()) && !in_turn.iter().any(|line| line.starts_with("d/old"))
+    );
+    let ahead = changes(&|_, tar| gzipped(tar));
+    assert_eq!(unpack_with(Limits::default(), &ahead).tree(), in_turn);
+    let mixed = changes(&|number, tar| if number % 2 == 0 { zstd(tar) } else { gzipped(tar) });
+    assert_eq!(unpack_with(Limits::default(), &mixed).tree(), in_turn);
+    let mut unnamed = changes(&|_, tar| gzipped(tar));
+    unnamed[2].blob = None;
+    assert_eq!(unpack_with(Limits::default(), &unnamed).tree(), in_turn);
+}
+
+#[test]
+fn what_is_wrong_with_a_layer_that_is_read_ahead_is_said_in_its_turn() {
+    let with = |number: usize, tar: &[u8]| {
+        let mut layers = changes(&|_, tar| gzipped(tar));
+        layers[number] = layer(&gzipped(tar), tar);
+        layers
+    };
+    let bad = Tar::new().file("d/.wh..", "").bytes();
+    for number in 1..4 {
+        let error = unpack_with(Limits::default(), &with(number, &bad)).error();
+        assert!(error.starts_with(&format!("layer {} of 4", number + 1)), "{error}");
+    }
+    // The first that is wrong counts, though a later one was looked at before.
+    let mut both = with(3, &bad);
+    both[0].diff_id = both[1].diff_id;
+    let error = unpack_with(Limits::default(), &both).error();
+    assert!(error.starts_with("layer 1 of 4"), "{error}");
+}
