@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images that Debian's umoci makes and skopeo pushes: pulled, their trees are those that umoci unpacks, object by object.
+//! Images that Debian's umoci or buildah makes and skopeo pushes: pulled, their trees are those that umoci unpacks, object
+//! by object.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,11 +49,15 @@ impl Program {
         Self { name, directory }
     }
 
-    fn run(&self, words: &[&str]) {
+    /// Runs it, and returns what it prints.
+    fn run(&self, words: &[&str]) -> String {
         let mut command = Command::new(self.directory.path().join(self.name));
         command.env("LD_LIBRARY_PATH", self.directory.path()).env("HOME", self.directory.path()).args(words);
+        // Nothing that the host says about containers counts.
+        command.env("CONTAINERS_CONF", "/dev/null").env("CONTAINERS_STORAGE_CONF", "/dev/null");
         let output = command.output().unwrap();
         assert!(output.status.success(), "{} {words:?}: {}", self.name, text(&output.stderr));
+        text(&output.stdout).trim_end().to_owned()
     }
 }
 
@@ -128,22 +133,94 @@ fn what_umoci_makes_and_skopeo_pushes_is_what_umoci_unpacks() {
         umoci.run(&["repack", "--image", &image, &at(bundle)]);
     }
     umoci.run(&["config", "--image", &image, "--config.entrypoint", "/real/program"]);
-    umoci.run(&["unpack", "--image", &image, &at("whole")]);
-    let expected = tree(&gantry.beside("whole/rootfs"));
+    is_what_umoci_unpacks(&gantry, &server, (&umoci, &skopeo), &image);
+}
+
+/// Images in the storage of a buildah of a test's own, without overlays and without a network.
+struct Buildah {
+    program: Program,
+    storage: tempfile::TempDir,
+}
+
+impl Buildah {
+    fn new() -> Self {
+        let storage = tempfile::tempdir().unwrap();
+        fs::write(storage.path().join("policy.json"), r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)
+            .unwrap();
+        fs::write(storage.path().join("registries.conf"), "").unwrap();
+        Self { program: Program::new("buildah"), storage }
+    }
+
+    fn run(&self, words: &[&str]) -> String {
+        let at = |name: &str| self.storage.path().join(name).to_str().unwrap().to_owned();
+        let (root, run, registries) = (at("root"), at("run"), at("registries.conf"));
+        let own =
+            ["--root", &root, "--runroot", &run, "--storage-driver", "vfs", "--registries-conf", &registries];
+        self.program.run(&[&own[..], words].concat())
+    }
+
+    /// Commits what a container of an image has become once it is changed, as the image `name`.
+    fn commit(&self, from: &str, change: fn(&Path), name: &str, entrypoint: &str) {
+        let policy = self.storage.path().join("policy.json").to_str().unwrap().to_owned();
+        let container = self.run(&["from", "--pull-never", "--signature-policy", &policy, from]);
+        change(Path::new(&self.run(&["mount", &container])));
+        self.run(&["config", "--entrypoint", entrypoint, &container]);
+        self.run(&["umount", &container]);
+        self.run(&[
+            "commit",
+            "--quiet",
+            "--rm",
+            "--format",
+            "oci",
+            "--signature-policy",
+            &policy,
+            &container,
+            name,
+        ]);
+    }
+}
+
+#[root_test]
+fn what_buildah_makes_and_skopeo_pushes_is_what_umoci_unpacks() {
+    let (umoci, skopeo, buildah) = (Program::new("umoci"), Program::new("skopeo"), Buildah::new());
+    let gantry = Gantry::new();
+    let server = Server::start(&[b"{}"]);
+    buildah.commit("scratch", lower, "localhost/lower", "[]");
+    buildah.commit("localhost/lower", upper, "localhost/built", r#"["/real/program"]"#);
+    let image = format!("{}:built", gantry.beside("layout").display());
+    let policy = buildah.storage.path().join("policy.json");
+    let push = ["push", "--quiet", "--signature-policy", policy.to_str().unwrap(), "--format", "oci"];
+    buildah.run(&[&push[..], &["localhost/built", &format!("oci:{image}")]].concat());
+    is_what_umoci_unpacks(&gantry, &server, (&umoci, &skopeo), &image);
+}
+
+/// Checks that an image in a layout, pulled from a registry and taken from the layout, is object by object what umoci makes
+/// of it.
+fn is_what_umoci_unpacks(
+    gantry: &Gantry,
+    server: &Server,
+    (umoci, skopeo): (&Program, &Program),
+    image: &str,
+) {
+    let whole = gantry.beside("whole");
+    umoci.run(&["unpack", "--image", image, whole.to_str().unwrap()]);
+    let expected = tree(&whole.join("rootfs"));
     assert!(expected.len() > 15, "{expected:?}");
+    let is_there = |path: &str| expected.contains_key(Path::new(path));
+    assert!(is_there("broken/now") && !is_there("gone") && !is_there("data/deep/file"), "{expected:?}");
 
     let pushed = server.name("a/made");
     let whole = ["copy", "--insecure-policy", "--dest-tls-verify=false", "--dest-creds", "user:secret"];
     skopeo.run(&[&whole[..], &[&format!("oci:{image}"), &format!("docker://{pushed}")]].concat());
     for source in [&pushed, &format!("oci:{image}")] {
-        let output = installer(&gantry, &server, &["image", "import", source]);
+        let output = installer(gantry, server, &["image", "import", source]);
         let id = text(&output.stdout);
         assert!(output.status.success(), "{source}: {}", text(&output.stderr));
         let found = tree(&gantry.dir().join(layout::TREES).join(id.trim_end()).join("tree/rootfs"));
         for path in expected.keys().chain(found.keys()) {
             assert_eq!(found.get(path), expected.get(path), "{source}: {}", path.display());
         }
-        let output = installer(&gantry, &server, &["image", "rm", id.trim_end()]);
+        let output = installer(gantry, server, &["image", "rm", id.trim_end()]);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 }
