@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 60
 FUZZ := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo fuzz run --sanitizer none \
 	--target $(ARCH)-unknown-linux-gnu --features linked
 
-# What is measured alone, and printed: cold, warm, start, stdio, throughput.
+# What is measured alone, and printed: cold, warm, start, stdio, throughput, oci.
 PART ?=
 # What measures, and what Gantry is measured beside, PROGRAM:PACKAGE, where it can be had.
 MEASURING := hyperfine tar gzip xz zstd /usr/bin/time ip

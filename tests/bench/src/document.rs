@@ -7,6 +7,7 @@ use crate::compare::Row;
 use crate::engines;
 use crate::goals::{Goal, median};
 use crate::memory::Peaks;
+use crate::oci::Oci;
 use crate::report::Report;
 use crate::results::Results;
 use crate::start::{AtOnce, Idle, Start};
@@ -34,6 +35,12 @@ const MEMORY: &str = "\
 
 Peaks of resident memory. Gantry unpacks stage1 and the image in a process each; the sum of all three's peaks is more
 than they ever have at a time. Of the others, the largest process is given.";
+
+const OCI: &str = "\
+## An OCI image of 6 layers
+
+From a registry on loopback, or from an archive, to a tree on disk. Gantry's directory is empty before, as for every cold prepare.
+The ratio is to podman.";
 
 const WARM: &str = "\
 ## Warm prepare
@@ -79,6 +86,7 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
     let images = results.images.iter().map(|image| (image.name, image.shown.clone()));
     report.facts(["image", "size"], &images.collect::<Vec<_>>());
     cold(&mut report, &results.cold, &results.memory);
+    oci(&mut report, &results.oci);
     warm(&mut report, &results.warm, &results.names());
     start(&mut report, &results.whole, &results.start);
     stdio(&mut report, &results.stdio);
@@ -97,6 +105,13 @@ pub(crate) fn cold(report: &mut Report, all: &[Cold], peaks: &[Peaks]) {
     }
     report.text(MEMORY);
     report.memory(peaks);
+}
+
+/// Adds pulls and archives of an OCI image.
+pub(crate) fn oci(report: &mut Report, oci: &Oci) {
+    report.text(OCI);
+    report.rows(&oci.pull, crate::oci::PULL);
+    report.rows(&oci.archive, crate::oci::LOAD);
 }
 
 /// Adds warm prepares of images, by their names.
@@ -137,6 +152,7 @@ fn calls(report: &mut Report, results: &Results) {
     report.text(CALLS);
     report.text(&engines::shown());
     report.calls(results.cold.iter().flat_map(|cold| &cold.rows));
+    report.calls(results.oci.pull.iter().chain(&results.oci.archive));
     report.calls(results.warm.rows.iter().flatten());
     report.calls(results.whole.iter().chain(&results.start.apps).chain(&results.stdio));
 }
@@ -167,6 +183,10 @@ pub(crate) fn picture(results: &Results) -> String {
             rows: cold.rows.iter().collect(),
         })
         .collect();
+    for (from, rows) in [("a registry", &results.oci.pull), ("an archive", &results.oci.archive)] {
+        let title = format!("Cold: {large} in 6 layers, from {from}, to a tree on disk");
+        panels.push(Panel { title, rows: rows.iter().collect() });
+    }
     panels.push(Panel {
         title: "Warm: one more pod, or container".into(),
         rows: results.warm.rows.iter().flatten().collect(),

@@ -4,6 +4,7 @@
 use crate::cold::{self, Cold};
 use crate::compare::Row;
 use crate::memory::Peaks;
+use crate::oci::{self, Oci};
 use crate::start::{AtOnce, Start};
 use crate::unit::{mebibytes, seconds};
 use crate::warm::{self, Warm};
@@ -51,6 +52,18 @@ pub(crate) fn of_cold(cold: &[Cold]) -> Vec<Goal> {
             })
         })
         .collect()
+}
+
+/// Goals of an OCI image that is new: at most a part of what others take.
+pub(crate) fn of_oci(Oci { pull, archive }: &Oci) -> Vec<Goal> {
+    let goal = |what: &str, limit, whole: &str, rows: &[Row], of: usize| {
+        relative(format!("cold prepare of 6 layers, {what}"), limit, whole, &rows[oci::OURS], &rows[of])
+    };
+    vec![
+        goal("from a registry", 0.4, "`podman pull`", pull, oci::PULL),
+        goal("from a registry", 0.5, "`skopeo copy` and `umoci unpack`", pull, oci::SKOPEO),
+        goal("from an archive", 0.4, "`podman load`", archive, oci::LOAD),
+    ]
 }
 
 /// Goals of warm prepares. The image measured first is the large one.

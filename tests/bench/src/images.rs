@@ -52,6 +52,13 @@ pub(crate) struct Image {
 
 /// Builds an image in every encoding that the cache does not have.
 pub(crate) fn prepare(name: &str, rootfs: impl FnOnce() -> Result<Rootfs>) -> Result<()> {
+    prepare_plain(name, rootfs)?;
+    let cache = cache()?;
+    ENCODINGS[1..].iter().try_for_each(|encoding| encode(name, encoding, &cache))
+}
+
+/// Builds an image as a plain tar, unless the cache has it.
+pub(crate) fn prepare_plain(name: &str, rootfs: impl FnOnce() -> Result<Rootfs>) -> Result<()> {
     let cache = cache()?;
     let plain = cache.join(format!("{name}.tar"));
     if !plain.exists() {
@@ -62,7 +69,7 @@ pub(crate) fn prepare(name: &str, rootfs: impl FnOnce() -> Result<Rootfs>) -> Re
         rootfs()?.write_image(manifest.as_bytes(), out).context("write the image")?;
         fs::rename(&new, &plain).context("publish the image")?;
     }
-    ENCODINGS[1..].iter().try_for_each(|encoding| encode(name, encoding, &cache))
+    Ok(())
 }
 
 impl Image {

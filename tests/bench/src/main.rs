@@ -21,6 +21,7 @@ mod goals;
 mod images;
 mod machine;
 mod memory;
+mod oci;
 mod part;
 mod report;
 mod results;
@@ -123,8 +124,22 @@ fn alone(part: Part, amount: &Amount, quick: bool) -> Result<()> {
         print!("{}", report.finish());
         return Ok(());
     }
-    let (work, images) = set_up(quick || matches!(part, Part::Start | Part::Stdio))?;
+    if part == Part::Oci {
+        oci::prepare()?;
+    }
+    let kinds = match (quick, part) {
+        (false, Part::Cold | Part::Warm) => Kinds::Both,
+        // Of the large one, no encoding is needed.
+        (false, Part::Oci) => Kinds::PlainLarge,
+        _ => Kinds::Small,
+    };
+    let (work, images) = set_up(kinds)?;
     match part {
+        Part::Oci => {
+            let oci = oci::measure(&work, &images[0], amount.long)?;
+            report.goals(&goals::of_oci(&oci));
+            document::oci(&mut report, &oci);
+        }
         Part::Cold => {
             let cold = cold::measure(&work, &images[0], amount.long)?;
             let peaks = memory::measure(&work, &images[0])?;
@@ -155,13 +170,27 @@ fn alone(part: Part, amount: &Amount, quick: bool) -> Result<()> {
     Ok(())
 }
 
+/// Which images are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kinds {
+    /// Both, in all encodings.
+    Both,
+    /// The small one, in all encodings.
+    Small,
+    /// Both, the large one as a plain tar alone.
+    PlainLarge,
+}
+
 /// Makes the images, the large one first if it is wanted, and enters the place where everything is measured.
-fn set_up(small_alone: bool) -> Result<(Work, Vec<Image>)> {
+fn set_up(which: Kinds) -> Result<(Work, Vec<Image>)> {
     let (large, small) = (("debian", Rootfs::debian as fn() -> _), ("busybox", Rootfs::busybox as fn() -> _));
     // Packages are fetched before the bench enters its own namespace.
-    let kinds = if small_alone { vec![small] } else { vec![large, small] };
+    let kinds = if which == Kinds::Small { vec![small] } else { vec![large, small] };
     for (name, rootfs) in &kinds {
-        images::prepare(name, rootfs)?;
+        match (which, *name) {
+            (Kinds::PlainLarge, "debian") => images::prepare_plain(name, rootfs)?,
+            _ => images::prepare(name, rootfs)?,
+        }
     }
     let work = Work::enter()?;
     engines::configure(&work)?;
@@ -170,16 +199,18 @@ fn set_up(small_alone: bool) -> Result<(Work, Vec<Image>)> {
 }
 
 fn measure(amount: &Amount, quick: bool) -> Result<Results> {
-    let (work, images) = set_up(quick)?;
+    oci::prepare()?;
+    let (work, images) = set_up(if quick { Kinds::Small } else { Kinds::Both })?;
     let machine = machine::facts(&work)?;
     let versions = machine::versions(&work);
     let cold = cold::measure(&work, &images[0], amount.long)?;
     let memory = memory::measure(&work, &images[0])?;
+    let oci = oci::measure(&work, &images[0], amount.long)?;
     engines::fill(&work, &images)?;
     let warm = warm::measure(&work, &images, amount.short)?;
     let whole = whole::measure(&work, &images[images.len() - 1], amount.short)?;
     let start = start::measure(&work, &images[images.len() - 1], amount.start)?;
     let stdio = stdio::measure(&work, amount.stdio)?;
     let throughput = throughput::measure(&work, amount.throughput)?;
-    Ok(Results { images, machine, versions, cold, warm, whole, start, memory, stdio, throughput })
+    Ok(Results { images, machine, versions, cold, oci, warm, whole, start, memory, stdio, throughput })
 }

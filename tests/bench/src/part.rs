@@ -18,6 +18,8 @@ pub(crate) enum Part {
     Stdio,
     /// Streams of TCP.
     Throughput,
+    /// Cold pulls of an OCI image.
+    Oci,
 }
 
 impl FromStr for Part {
@@ -30,7 +32,8 @@ impl FromStr for Part {
             "start" => Self::Start,
             "stdio" => Self::Stdio,
             "throughput" => Self::Throughput,
-            _ => bail!("no part {name:?}: expected cold, warm, start, stdio or throughput"),
+            "oci" => Self::Oci,
+            _ => bail!("no part {name:?}: expected cold, warm, start, stdio, throughput or oci"),
         })
     }
 }

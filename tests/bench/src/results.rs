@@ -6,6 +6,7 @@ use crate::compare::Row;
 use crate::goals::{self, Goal};
 use crate::images::Image;
 use crate::memory::Peaks;
+use crate::oci::Oci;
 use crate::start::Start;
 use crate::throughput::{self, Way};
 use crate::warm::Warm;
@@ -18,6 +19,7 @@ pub(crate) struct Results {
     pub(crate) machine: Vec<(&'static str, String)>,
     pub(crate) versions: Vec<(&'static str, String)>,
     pub(crate) cold: Vec<Cold>,
+    pub(crate) oci: Oci,
     pub(crate) warm: Warm,
     pub(crate) whole: Vec<Row>,
     pub(crate) start: Start,
@@ -29,6 +31,7 @@ pub(crate) struct Results {
 impl Results {
     pub(crate) fn goals(&self) -> Vec<Goal> {
         let mut goals = goals::of_cold(&self.cold);
+        goals.extend(goals::of_oci(&self.oci));
         goals.extend(goals::of_warm(&self.warm, &self.names()));
         goals.extend(goals::of_whole(&self.whole));
         goals.extend(goals::of_start(&self.start));
