@@ -2,8 +2,8 @@
 //! Documents that are made from what they are about: they must say what is so.
 //!
 //! docs/system-calls.md is the filter's table, and a comparison with the profile that podman and others give a container.
-//! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew. docs/appc.md and docs/network.md name
-//! the tests that show what they say.
+//! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew. docs/appc.md, docs/oci-behaviour.md and
+//! docs/network.md name the tests that show what they say.
 #![allow(clippy::unwrap_used, reason = "a test fails where it can go no further")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -234,6 +234,23 @@ fn every_row_of_what_reaches_what_has_tests_that_are_there() {
             assert!(known.contains(name), "{row:?}: there is no test {name}");
         }
     }
+}
+
+#[test]
+fn every_test_that_the_page_of_oci_images_names_is_there() {
+    let known = all_functions();
+    let page = fs::read_to_string(repository().join("docs/oci-behaviour.md")).unwrap();
+    let mut statements = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| statement")) {
+        let (statement, tests) = line.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+        let names = quoted(tests);
+        assert!(!names.is_empty(), "a test shows it: {statement}");
+        for name in names {
+            assert!(known.contains(name), "{statement}: there is no test {name}");
+        }
+        statements += 1;
+    }
+    assert!(statements > 40, "{statements}");
 }
 
 #[test]
