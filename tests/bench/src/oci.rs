@@ -62,11 +62,8 @@ pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Oci> {
 
 fn pulls(name: &str, with: &dyn Fn(&str) -> String) -> Vec<Contender> {
     let ours = |dir: &str| with(&format!("installer --dir {dir} prepare --image {name}"));
-    let forget = format!(
-        "rm -rf known; installer --dir known image import images/busybox.tar >/dev/null
-         installer --dir known prepare --image example.com/busybox >/dev/null 2>&1
-         rm -r known/containers/*; sync"
-    );
+    let forget = "rm -rf known; installer --dir known prepare --image images/busybox.tar >/dev/null 2>&1
+         rm -r known/containers/*; sync";
     let pull = with(&format!("podman pull -q {name}"));
     let copy = with(&format!("skopeo copy -q docker://{name} oci:pulled:image"));
     let unpack = format!("{copy} && umoci unpack --image pulled:image bundle && sync -f bundle");
