@@ -13,6 +13,8 @@ use crate::name::AppName;
 pub const OF_POD: &str = "POD";
 /// The file that says what could not be written, in the logs' directory.
 pub const LOST: &str = "LOST";
+/// The line of that file that is there until the log writer has written all: if it was killed, the logs end somewhere.
+pub const NOT_ENDED: &str = "* 0 the log writer was killed\n";
 /// The longest message on the socket: an app's name in its escaped form.
 pub const MESSAGE_MAX: usize = 1024;
 /// What a log's name ends with.

@@ -51,6 +51,14 @@ pub fn fork_into(cgroup: impl AsFd) -> io::Result<ForkResult> {
     }
 }
 
+/// Blocks every signal that can be blocked, in this thread.
+///
+/// # Errors
+/// Returns the system's error.
+pub fn block_signals() -> io::Result<()> {
+    Ok(SigSet::all().thread_block()?)
+}
+
 /// Sends a signal that may have no name: kill(2).
 ///
 /// # Errors

@@ -16,10 +16,10 @@ use sys::{namespaces, root};
 /// The most memory for data.
 const DATA_MAX: u64 = 64 << 20;
 
-/// Confines this process, which must have one thread, to its current directory, its stdio and the descriptor `kept`.
-pub(super) fn enter(kept: Option<RawFd>) -> io::Result<()> {
+/// Confines this process, which must have one thread, to its current directory, its stdio and the descriptors `kept`.
+pub(super) fn enter(kept: &[RawFd]) -> io::Result<()> {
     umask(rustix::fs::Mode::from_raw_mode(0o077));
-    close_others(|number| kept == Some(number))?;
+    close_others(|number| kept.contains(&number))?;
     for (resource, most) in [(Resource::Core, 0), (Resource::Data, DATA_MAX)] {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }

@@ -59,13 +59,25 @@ impl Journal {
     }
 
     /// Writes the lines that end in `data`, which an app has written, and keeps the rest. What can't be written is lost.
-    pub(super) fn write(&mut self, app: &str, stream: Stream, data: &[u8]) -> Result<(), Lost> {
+    ///
+    /// Begins after the first `sent` bytes of these and of the line that was begun before, and tells `note` how many there
+    /// are after each line.
+    pub(super) fn write(
+        &mut self,
+        app: &str,
+        stream: Stream,
+        data: &[u8],
+        sent: u64,
+        note: &mut impl FnMut(u64),
+    ) -> Result<(), Lost> {
         let key = (app.to_owned(), name(stream));
         let mut text = self.begun.remove(&key).unwrap_or_default();
-        // What was there before has no newline: it isn't searched again.
-        let mut searched = text.len();
+        let begun = text.len();
         text.extend_from_slice(data);
-        let (mut begin, mut lost) = (0, Ok(()));
+        let mut begin = usize::try_from(sent).map_or(text.len(), |sent| sent.min(text.len()));
+        // What was there before has no newline: it isn't searched again.
+        let mut searched = begun.saturating_sub(begin);
+        let mut lost = Ok(());
         let until = Instant::now() + PATIENCE;
         loop {
             let most = &text[begin..text.len().min(begin + LINE_MAX)];
@@ -81,12 +93,43 @@ impl Journal {
                 lost = Err(Lost { bytes: before + next as u64, why });
             }
             (begin, searched) = (begin + next, 0);
+            note(begin as u64);
         }
         text.drain(..begin);
         if !text.is_empty() {
             self.begun.insert(key, text);
         }
         lost
+    }
+
+    /// Returns the lines that were begun, as [`Journal::go_on`] takes them.
+    pub(super) fn begun(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        for ((app, stream), text) in &self.begun {
+            all.extend_from_slice(format!("{app} {stream} {}\n", text.len()).as_bytes());
+            all.extend_from_slice(text);
+        }
+        all
+    }
+
+    /// Goes on with lines that another process has begun.
+    pub(super) fn go_on(&mut self, mut all: &[u8]) {
+        self.begun.clear();
+        while let Some(end) = all.iter().position(|byte| *byte == b'\n') {
+            let head = String::from_utf8_lossy(&all[..end]).into_owned();
+            let mut words = head.split(' ');
+            let (Some(app), Some(stream), Some(length)) = (words.next(), words.next(), words.next()) else {
+                return;
+            };
+            let stream = if stream == "stdout" { Stream::Out } else { Stream::Err };
+            let Some((text, rest)) =
+                length.parse().ok().and_then(|length| all[end + 1..].split_at_checked(length))
+            else {
+                return;
+            };
+            self.begun.insert((app.to_owned(), name(stream)), text.to_vec());
+            all = rest;
+        }
     }
 
     /// Writes what a stream that has ended has written after its last newline.
@@ -181,7 +224,9 @@ mod tests {
             let (count, _) = recv(&ours, &mut bytes[..], RecvFlags::DONTWAIT).ok()?;
             Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
         };
-        journal.write("web", Stream::Out, b"one\ntw").unwrap();
+        let write =
+            |journal: &mut Journal, stream, data: &[u8]| journal.write("web", stream, data, 0, &mut |_| ());
+        write(&mut journal, Stream::Out, b"one\ntw").unwrap();
         let head = |priority, stream| {
             format!(
                 "PRIORITY={priority}\nSYSLOG_IDENTIFIER=web\nGANTRY_POD=ID\nGANTRY_APP=web\nGANTRY_STREAM={stream}\n"
@@ -192,17 +237,27 @@ mod tests {
         };
         assert_eq!(received(), Some(head(6, "stdout") + &message("one")));
         assert_eq!(received(), None);
-        journal.write("web", Stream::Err, b"e\n").unwrap();
+        write(&mut journal, Stream::Err, b"e\n").unwrap();
         assert_eq!(received(), Some(head(3, "stderr") + &message("e")));
-        journal.write("web", Stream::Out, b"o\n").unwrap();
+        // Another process goes on, which finds that the first line is sent.
+        let (begun, mut sent) = (journal.begun(), Vec::new());
+        journal.write("web", Stream::Out, b"o\nthree\n", 0, &mut |count| sent.push(count)).unwrap();
+        assert_eq!(sent, [4, 10]);
         assert_eq!(received(), Some(head(6, "stdout") + &message("two")));
-        journal.write("web", Stream::Out, b"end").unwrap();
+        assert_eq!(received(), Some(head(6, "stdout") + &message("three")));
+        journal.go_on(&begun);
+        journal.write("web", Stream::Out, b"o\nthree\n", 4, &mut |_| ()).unwrap();
+        assert_eq!(received(), Some(head(6, "stdout") + &message("three")));
+        journal.go_on(&begun);
+        write(&mut journal, Stream::Out, b"o\n").unwrap();
+        assert_eq!(received(), Some(head(6, "stdout") + &message("two")));
+        write(&mut journal, Stream::Out, b"end").unwrap();
         journal.end("web", Stream::Out).unwrap();
         assert_eq!(received(), Some(head(6, "stdout") + &message("end")));
         journal.end("web", Stream::Out).unwrap();
         assert_eq!(received(), None);
         drop(ours);
-        let lost = journal.write("web", Stream::Out, b"12345\n123\n").unwrap_err();
+        let lost = write(&mut journal, Stream::Out, b"12345\n123\n").unwrap_err();
         assert_eq!(lost.bytes, 10);
     }
 }

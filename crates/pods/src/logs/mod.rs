@@ -16,7 +16,9 @@
 
 mod confine;
 mod file;
+mod hand;
 mod journal;
+mod pair;
 mod reader;
 mod record;
 mod start;

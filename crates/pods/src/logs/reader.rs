@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, Result};
-use pod::logs::{LOST, older};
+use pod::logs::{LOST, NOT_ENDED, older};
 use rustix::fs::FlockOperation;
 
 use super::record::{self, Stream};
@@ -100,14 +100,20 @@ impl<'p> Reader<'p> {
     /// # Errors
     /// If that can't be read.
     pub fn lost(&self) -> Result<Vec<String>> {
+        // Looked up first: a log writer that ends takes its line away.
+        let is_written = self.is_written()?;
         let Some(note) = open(self.pod, LOST)? else { return Ok(Vec::new()) };
-        let lines = BufReader::new(note).lines().map(|line| {
+        let said = |line: std::io::Result<String>| {
             let line = line?;
+            if NOT_ENDED.strip_suffix('\n') == Some(&line) {
+                let what = "the log writer was killed: what apps wrote after that is not there";
+                return Ok((!is_written).then(|| what.to_owned()));
+            }
             let mut words = line.splitn(3, ' ');
             let mut word = || words.next().unwrap_or_default();
-            Ok(format!("{}: {} bytes are not there: {}", word(), word(), word()))
-        });
-        lines.collect()
+            Ok(Some(format!("{}: {} bytes are not there: {}", word(), word(), word())))
+        };
+        BufReader::new(note).lines().map(said).filter_map(Result::transpose).collect()
     }
 }
 

@@ -2,9 +2,8 @@
 //! Starts a log writer, and makes what a pod gets as stdout and stderr in its place.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read as _};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -12,16 +11,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use pod::layout;
-use pod::logs::{LOST, OF_POD};
+use pod::logs::{LOST, NOT_ENDED, OF_POD};
 use pod::text::one_line;
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, ftruncate, mkdirat, openat};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
-    socketpair,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sys::{Interrupt, locks, proc_path};
 
+use super::pair::send;
 use crate::directory::Pod;
 use crate::state::{State, look};
 
@@ -29,6 +26,8 @@ use crate::state::{State, look};
 const STEP: Duration = Duration::from_millis(5);
 /// The name (`argv[0]`) under which this program acts as a log writer.
 pub(super) const NAME: &str = "gantry-log";
+/// What a log writer says that is at work. Else it says what is wrong.
+pub(super) const AT_WORK: &str = ".";
 /// What is reserved for the note of what was lost.
 pub(super) const NOTE_MAX: usize = 4096;
 /// This program's file, even if it was replaced or removed meanwhile.
@@ -125,8 +124,9 @@ pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<R
     drop(command);
     let mut text = String::new();
     said.read_to_string(&mut text).context("cannot hear from the log writer")?;
-    if !text.is_empty() {
-        bail!("cannot log what pod {} writes: {}", pod.id(), one_line(&text));
+    if text != AT_WORK {
+        let why = if text.is_empty() { "the log writer was killed".into() } else { one_line(&text) };
+        bail!("cannot log what pod {} writes: {why}", pod.id());
     }
     Ok(Ok(Logging { stdout: ours, stderr: stderr.into() }))
 }
@@ -157,18 +157,8 @@ fn note(pod: &Pod, directory: &OwnedFd, interrupt: &Interrupt) -> Result<Result<
     ftruncate(&note, 0).context("cannot empty the note")?;
     // Some file systems can't reserve space: a full one then says nothing.
     let _ = fallocate(&note, FallocateFlags::KEEP_SIZE, 0, NOTE_MAX as u64);
+    let _ = rustix::io::pwrite(&note, NOT_ENDED.as_bytes(), 0);
     Ok(Ok(note))
-}
-
-/// Sends pipes' reading ends to the log writer.
-fn send(socket: &OwnedFd, name: &str, pipes: &[OwnedFd]) -> Result<()> {
-    let descriptors: Vec<_> = pipes.iter().map(OwnedFd::as_fd).collect();
-    let rights = SendAncillaryMessage::ScmRights(&descriptors);
-    let mut space = vec![MaybeUninit::uninit(); rights.size()];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(rights);
-    sendmsg(socket, &[IoSlice::new(name.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
 }
 
 /// Opens a file in the logs' directory of a pod, if there is one.

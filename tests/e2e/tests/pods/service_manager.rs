@@ -130,3 +130,36 @@ fn what_apps_in_the_background_write_is_in_the_journal() {
     );
     assert_eq!(said.unwrap(), expected);
 }
+
+/// No app gets SIGPIPE, and no line is lost; one may be there twice.
+#[root_test]
+fn the_journal_has_what_apps_write_while_their_log_writer_is_killed() {
+    let write = "i=0; until [ -e /shared/go ]; do sleep 0.1; done; \
+                 until [ -e /shared/end ] && [ $i -ge 200 ]; do seq $((i * 20 + 1)) $((i * 20 + 20)) || exit 9; printf \"part of $i\"; sleep 0.01; \
+                 echo; i=$((i+1)); done; echo $i > /shared/count";
+    let writes = script("writes", write);
+    let machine = Machine::new().unwrap().image("writes", &Rootfs::busybox().unwrap(), &writes).unwrap();
+    let said = machine.run(
+        "mkdir -m 777 /srv /srv/shared
+        installer --dir /var/gantry run -d --net host --log-driver journald --name one -v /srv/shared:/shared /writes.aci >/id 2>&1
+        touch /srv/shared/go
+        of() { for p in /proc/[0-9]*; do read -r comm <$p/comm && [ $comm = $1 ] && readlink $p/exe >/dev/null && echo ${p#/proc/}; done 2>/dev/null; true; }
+        both() { until [ -n \"$(of gantry-log)\" ] && [ -n \"$(of gantry-keeper)\" ]; do :; done; }
+        for name in gantry-log gantry-keeper gantry-log gantry-keeper gantry-log; do
+            both
+            before=$(of $name)
+            kill -9 $before
+            while [ \"$(of $name)\" = \"$before\" ]; do :; done
+        done
+        both
+        touch /srv/shared/end
+        installer --dir /var/gantry wait one
+        shows() { journalctl -q -a -o cat GANTRY_POD=$(cat /id) GANTRY_STREAM=stdout; }
+        count=$(cat /srv/shared/count)
+        until shows | grep -q \"^part of $((count - 1))$\"; do sleep 0.1; done
+        echo $(($(shows | grep -x '[0-9]*' | sort -nu | wc -l) - count * 20))
+        echo $(($(shows | grep -x 'part of [0-9]*' | sort -u | wc -l) - count))
+        installer --dir /var/gantry logs one",
+    );
+    assert_eq!(said.unwrap(), "0\n0\n0\n");
+}

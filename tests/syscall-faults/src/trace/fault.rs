@@ -8,6 +8,8 @@ use nix::errno::Errno;
 pub enum Fault {
     /// Every process of the program is killed.
     Kill,
+    /// The process that makes the call is killed, and the others go on.
+    KillOne,
     /// The call fails.
     Error(Errno),
 }

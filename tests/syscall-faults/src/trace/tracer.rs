@@ -187,6 +187,10 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
                 registers.without_effect().write(thread)?;
                 Some(error)
             }
+            Some(Fault::KillOne) => {
+                let _ = kill(thread, Signal::SIGKILL);
+                None
+            }
             Some(Fault::Kill) => {
                 self.killed = true;
                 self.set(thread, None);

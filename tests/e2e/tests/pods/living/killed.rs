@@ -17,7 +17,7 @@ use testing::image::script;
 use testing::pods::{Gantry, wait_gone};
 use testing::rootfs::Rootfs;
 
-use super::{WAITS, children, id, output, said, status, text};
+use super::{WAITS, children, id, output, said, status, text, wait_until};
 
 /// A pod in the background that is up.
 struct Background {
@@ -74,7 +74,10 @@ impl Background {
         let table = said(&self.gantry, &["list"]);
         let line: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(line[1..3], ["exited", listed], "{table}");
-        assert_eq!(self.said(&["logs"]), "up\n", "what was written is there");
+        let logs = output(&self.gantry, &["logs", &id(&self.pod)]);
+        assert_eq!(text(&logs.stdout), "up\n", "what was written is there");
+        let is_cut = text(&logs.stderr).starts_with("warning: the log writer was killed");
+        assert_eq!(is_cut, listed == "?", "{logs:?}");
         assert_eq!(said(&self.gantry, &["gc", "--grace", "1h"]), "", "its time has not come");
         self.said(&["start"]);
         self.wait_for_logs("up\nup\n");
@@ -111,34 +114,113 @@ fn of_a_pod_whose_nspawn_is_killed() {
     pod.has_ended("failed", &json!({"killed": false, "code": null, "failure": 5}));
 }
 
-/// Returns the log writer of a pod: its stdout is the note of what was lost.
-fn log_writer(pod: &Path) -> i32 {
+/// Returns a process of a pod's log writer, by its name: the stdout of each is the note of what was lost.
+fn of_log_writer(pod: &Path, name: &str) -> Option<i32> {
     let note = fs::metadata(pod.join("logs/LOST")).unwrap();
-    let is_writer = |process: &i32| {
+    let is_it = |process: &i32| {
         fs::metadata(format!("/proc/{process}/fd/1"))
             .is_ok_and(|out| (out.dev(), out.ino()) == (note.dev(), note.ino()))
+            && fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|comm| comm.trim_end() == name)
     };
     let all = fs::read_dir("/proc").unwrap().flatten();
     let mut all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    all.find(is_writer).expect("a pod in the background has a log writer")
+    all.find(is_it)
 }
 
-/// The pod goes on, and what it writes is lost until its next start.
+const WRITER: &str = "gantry-log";
+const KEEPER: &str = "gantry-keeper";
+
+/// Returns a process of a pod's log writer, once there is one.
+fn await_log_writer(pod: &Path, name: &str) -> i32 {
+    let mut found = None;
+    wait_until(name, || {
+        found = of_log_writer(pod, name);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// The pod goes on, and so does its log.
 #[root_test]
 fn of_a_pod_whose_log_writer_is_killed() {
     let pod = Background::start();
     let process = pod.process();
-    kill_now(log_writer(&pod.pod));
-    let found = pod.status();
-    assert_eq!((&found["state"], &found["process"]), (&json!("running"), &json!(process)), "{found}");
-    assert_eq!(pod.said(&["logs"]), "up\n", "what was written is there");
-    assert_eq!(said(&pod.gantry, &["gc", "--grace", "0"]), "", "a pod that runs is nobody's to collect");
+    for name in [WRITER, KEEPER] {
+        let killed = await_log_writer(&pod.pod, name);
+        kill_now(killed);
+        let found = pod.status();
+        assert_eq!((&found["state"], &found["process"]), (&json!("running"), &json!(process)), "{found}");
+        assert_eq!(pod.said(&["logs"]), "up\n", "what was written is there");
+        assert_eq!(said(&pod.gantry, &["gc", "--grace", "0"]), "", "a pod that runs is nobody's to collect");
+        wait_until("there is another", || of_log_writer(&pod.pod, name).is_some_and(|other| other != killed));
+    }
+    pod.ends_in_order("up\nstops\n");
+}
+
+/// Nothing is left that could log, and that is said. The next start logs again.
+#[root_test]
+fn of_a_pod_whose_log_writer_is_killed_with_its_keeper() {
+    let pod = Background::start();
+    let [writer, keeper] = [WRITER, KEEPER].map(|name| await_log_writer(&pod.pod, name));
+    // One that is stopped replaces none.
+    kill(Pid::from_raw(keeper), Signal::SIGSTOP).unwrap();
+    kill_now(writer);
+    kill_now(keeper);
+    assert_eq!(pod.status()["state"], "running");
+    let logs_say_so = || {
+        let logs = output(&pod.gantry, &["logs", &id(&pod.pod)]);
+        let warning = "warning: the log writer was killed: what apps wrote after that is not there\n";
+        assert_eq!((text(&logs.stdout).as_str(), text(&logs.stderr).as_str()), ("up\n", warning));
+    };
+    wait_until("both have ended", || of_log_writer(&pod.pod, KEEPER).is_none());
+    logs_say_so();
     pod.said(&["stop"]);
     assert_eq!(pod.status()["state"], "exited");
-    assert_eq!(pod.said(&["logs"]), "up\n");
+    logs_say_so();
     pod.said(&["start"]);
     pod.wait_for_logs("up\nup\n");
     pod.ends_in_order("up\nup\nstops\n");
+}
+
+/// No app gets SIGPIPE, and each line is logged, once, however often the log writer and its keeper are killed meanwhile. Once
+/// in one file, and once in files that are moved.
+#[root_test]
+fn of_pods_whose_log_writers_are_killed_all_the_time() {
+    const PARTS: u32 = 300;
+    const LINES: u32 = 2000;
+    let script_of = format!(
+        "i=0; while [ $i -lt {PARTS} ]; do seq $((i * {LINES} + 1)) $(((i + 1) * {LINES})) || exit 9; i=$((i + 1)); done"
+    );
+    for bounds in [["max-size=unlimited", "max-file=1"], ["max-size=1m", "max-file=100"]] {
+        let gantry = Gantry::new();
+        let image = gantry.image("writes", &Rootfs::busybox().unwrap(), &script("writes", &script_of));
+        let [size, files] = bounds;
+        let image = image.to_str().unwrap();
+        let words = ["run", "-d", "--net", "none", "--log-opt", size, "--log-opt", files, image];
+        let pod = said(&gantry, &words).trim_end().to_owned();
+        let path = gantry.dir().join("containers").join(&pod);
+        let mut killed = 0;
+        for name in [WRITER, KEEPER, WRITER].iter().cycle() {
+            let found: Value =
+                serde_json::from_str(&said(&gantry, &["status", "--format", "json", &pod])).unwrap();
+            if found["state"] == "exited" {
+                assert_eq!(found["code"], 0, "no app gets SIGPIPE: {found}");
+                break;
+            }
+            // One of them at a time. It may have ended since.
+            let [writer, keeper] = [WRITER, KEEPER].map(|name| of_log_writer(&path, name));
+            if let (Some(writer), Some(keeper)) = (writer, keeper) {
+                let process = if *name == WRITER { writer } else { keeper };
+                killed += i32::from(kill(Pid::from_raw(process), Signal::SIGKILL).is_ok());
+                wait_until("it has ended", || of_log_writer(&path, name) != Some(process));
+            }
+        }
+        let logged = said(&gantry, &["logs", &pod]);
+        let expected: String = (1..=PARTS * LINES).map(|number| format!("{number}\n")).collect();
+        let differs = logged.lines().zip(expected.lines()).position(|(one, other)| one != other);
+        assert!(logged == expected, "{} bytes, line {differs:?}, after {killed} deaths", logged.len());
+        assert!(killed >= 10, "{killed}");
+    }
 }
 
 fn enter(pod: &Background, script: &str) -> Child {

@@ -147,34 +147,3 @@ fn a_pod_without_a_log_writes_none() {
     assert!(!pod.join("logs/app.log").exists());
     assert_eq!(said(&gantry, &["logs", &id(&pod)]), "");
 }
-
-#[root_test]
-fn a_killed_log_writer_changes_no_state() {
-    let gantry = Gantry::new();
-    let image = image(&gantry, "app", "echo up; trap 'exit 0' TERM; while :; do sleep 60 & wait; done");
-    let pod = said(&gantry, &["run", "-d", &image]);
-    let pod = pod.trim_end();
-    while said(&gantry, &["logs", pod]) != "up\n" {}
-    let logs = gantry.dir().join("containers").join(pod).join("logs/LOST");
-    let has_note = |process: &std::path::Path| {
-        fs::read_link(process.join("fd/1")).is_ok_and(|link| link.ends_with("LOST"))
-            && fs::metadata(process.join("fd/1")).is_ok_and(|open| {
-                use std::os::unix::fs::MetadataExt as _;
-                open.ino() == fs::metadata(&logs).unwrap().ino()
-            })
-    };
-    let writers: Vec<i32> = fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter(|entry| has_note(&entry.path()))
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    assert_eq!(writers.len(), 1);
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(writers[0]), nix::sys::signal::Signal::SIGKILL)
-        .unwrap();
-    assert_eq!(said(&gantry, &["logs", pod]), "up\n", "what was written is there");
-    assert!(said(&gantry, &["list", "--state", "running", "-q"]).starts_with(pod));
-    said(&gantry, &["stop", pod]);
-    assert_eq!(text(&output(&gantry, &["wait", pod]).stdout), "0\n");
-    assert_eq!(said(&gantry, &["logs", pod]), "up\n");
-}

@@ -40,7 +40,7 @@ fn sweep(format: &str, least: usize) {
             points += 1;
             let (about, error) = (format!("{fault:?} at {points}"), said(&run.stderr));
             match fault {
-                Fault::Kill => assert_eq!(run.code, None, "{about}: {error}"),
+                Fault::Kill | Fault::KillOne => assert_eq!(run.code, None, "{about}: {error}"),
                 Fault::Error(errno) => {
                     let errno = std::io::Error::from(errno).to_string();
                     let is_line = error.starts_with("error: ") && error.lines().count() == 1;

@@ -111,7 +111,7 @@ fn sweep_one(
         *hits.entry(point.call).or_default() += 1;
         let about = format!("{trouble:?} at {point}");
         match trouble.fault() {
-            Fault::Kill => check_killed(place, &run, reference, &about),
+            Fault::Kill | Fault::KillOne => check_killed(place, &run, reference, &about),
             Fault::Error(errno) => check_failed(place, &run, reference, (trouble, errno), &about),
         }
         check_rerun(place, operation, reference, &about);

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The two processes of a log writer: the writer, and the keeper, which has all that the writer has and does nothing.
+//!
+//! If one of them is killed, the other one becomes the writer and forks off a new keeper. So the pipes that apps write to have
+//! a reader all the time: no app gets SIGPIPE, and what it writes meanwhile stays in its pipe. Both are forks of one process
+//! that has been confined before.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pod::logs::MESSAGE_MAX;
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use sys::process::{ForkResult, fork};
+
+/// What the writer says at the end.
+const END: &[u8] = b".";
+
+/// What this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Writer,
+    Keeper,
+}
+
+/// What a process has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Every pipe has ended.
+    All,
+    /// The other process was killed.
+    Other,
+}
+
+/// What a message has brought.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// An app's pipes.
+    Pipes(String, Vec<OwnedFd>),
+    /// There is nobody at the other end any more.
+    Closed,
+}
+
+/// The connection to the other process.
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: OwnedFd,
+    child: Option<Pid>,
+}
+
+impl Link {
+    /// Forks off a keeper. Returns in both processes, to each what it is.
+    pub(super) fn fork() -> io::Result<(Role, Self)> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        match fork()? {
+            ForkResult::Parent { child } => {
+                Ok((Role::Writer, Self { socket: ours, child: Pid::from_raw(child.as_raw()) }))
+            }
+            ForkResult::Child => Ok((Role::Keeper, Self { socket: theirs, child: None })),
+        }
+    }
+
+    /// Gives the keeper an app's pipes. Whether it exists any more, the socket tells.
+    pub(super) fn give(&self, app: &str, pipes: &[OwnedFd]) {
+        let _ = send(&self.socket, app, pipes);
+    }
+
+    /// Tells the keeper that every pipe has ended.
+    pub(super) fn tell_end(&self) {
+        let _ = send(&self.socket, ".", &[]);
+    }
+
+    /// Waits for what the writer says: pipes, its end, or that it was killed.
+    pub(super) fn hear(&self) -> io::Result<Result<(String, Vec<OwnedFd>), Ended>> {
+        Ok(match receive(&self.socket, RecvFlags::empty())? {
+            Message::Pipes(word, pipes) if pipes.is_empty() && word.as_bytes() == END => Err(Ended::All),
+            Message::Pipes(app, pipes) => Ok((app, pipes)),
+            Message::Closed => Err(Ended::Other),
+        })
+    }
+
+    /// Takes note that the other process has ended.
+    pub(super) fn close(self) {
+        if let Some(child) = self.child {
+            let _ = retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()));
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Sends pipes' reading ends in a message that consists of an app's name.
+pub(super) fn send(socket: &OwnedFd, app: &str, pipes: &[OwnedFd]) -> io::Result<()> {
+    let descriptors: Vec<_> = pipes.iter().map(OwnedFd::as_fd).collect();
+    let rights = SendAncillaryMessage::ScmRights(&descriptors);
+    let mut space = vec![MaybeUninit::uninit(); rights.size()];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !pipes.is_empty() {
+        ancillary.push(rights);
+    }
+    sendmsg(socket, &[IoSlice::new(app.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives such a message. One that is too long has no name.
+pub(super) fn receive(socket: &OwnedFd, flags: RecvFlags) -> io::Result<Message> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; MESSAGE_MAX];
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received =
+        retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(&mut name)], &mut ancillary, flags))?;
+    let mut pipes = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            pipes.extend(descriptors);
+        }
+    }
+    if received.bytes == 0 && pipes.is_empty() {
+        return Ok(Message::Closed);
+    }
+    let is_whole = !received.flags.contains(rustix::net::ReturnFlags::TRUNC);
+    let name = std::str::from_utf8(&name[..received.bytes]).ok().filter(|_| is_whole).unwrap_or_default();
+    Ok(Message::Pipes(name.to_owned(), pipes))
+}
