@@ -93,7 +93,9 @@ fn start(options: &Options) -> Result<u8, Failure> {
     rustix::thread::set_name(c"init").at(Step::Load)?;
     umask(Mode::from_raw_mode(0o022));
     rlimits::set().at(Step::Load)?;
-    let caller = Caller { requests, manager: Notify::of_caller().at(Step::Load)?, sockets: Given::take() };
+    // The sockets first: whatever is opened before could have one of their numbers, if the caller has passed fewer than it says.
+    let sockets = Given::take();
+    let caller = Caller { requests, sockets, manager: Notify::of_caller().at(Step::Load)? };
     // Other descriptors that the caller left open are not for the pod.
     close_others(|number| caller.has(number))
         .context("cannot close what the caller left open")

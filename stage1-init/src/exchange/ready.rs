@@ -5,13 +5,15 @@
 //! before it becomes systemd, and waits. `/init` does what it can only do once there is a pod and before an app runs, and
 //! answers. No app is started without an answer.
 //!
+//! Who connects and says nothing is not waited for: `/init` goes on, and hears what it says later, if it ever does.
+//!
 //! `exit-code` connects once the pod's end is recorded and the caller's stdio is complete, and waits for nothing. What is left
 //! of the pod then has nothing to do: the reaper ends it, which takes longer than `/init` needs to wait.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::chown;
 
 use anyhow::{Context, Result, bail};
@@ -53,9 +55,16 @@ pub(crate) struct Namespaces {
     pub(crate) ipc: OwnedFd,
 }
 
+/// How many connections may be silent at a time. The pod has one at most.
+const SILENT_MAX: usize = 4;
+
 /// Where the pod's words arrive.
 #[derive(Debug)]
-pub(crate) struct Asked(OwnedFd);
+pub(crate) struct Asked {
+    listener: OwnedFd,
+    /// Connections on which nothing has been said yet, oldest first.
+    silent: Vec<OwnedFd>,
+}
 
 impl Asked {
     /// Listens for the question of the pod, whose root is the host's user `root`.
@@ -65,28 +74,26 @@ impl Asked {
         bind(&listener, &SocketAddrUnix::new(&path)?).with_context(|| format!("cannot bind {path}"))?;
         chown(&path, Some(root), Some(root)).with_context(|| format!("cannot give {path} away"))?;
         listen(&listener, 1).with_context(|| format!("cannot listen on {path}"))?;
-        Ok(Self(listener))
+        Ok(Self { listener, silent: Vec::new() })
     }
 
-    /// Returns the descriptor that becomes readable when the pod says something.
-    pub(crate) fn descriptor(&self) -> &OwnedFd {
-        &self.0
+    /// Returns the descriptors of which one becomes readable when the pod says something.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(&self.listener).chain(&self.silent).map(AsFd::as_fd)
     }
 
     /// Hears what the pod says, if it does. Does `work` if that is the question, and answers it.
     ///
     /// If `work` fails, that is recorded as the reason why the pod ends, and there is no answer.
-    pub(crate) fn hear(&self, work: impl FnOnce(Namespaces) -> Result<()>) -> Result<Heard> {
-        let said = match accept_with(&self.0, SocketFlags::CLOEXEC) {
-            Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(Heard::Nothing),
-            accepted => accepted.context("cannot hear the pod")?,
-        };
-        let (word, passed) = take(&said)?;
-        match word {
-            Some(END) => return Ok(Heard::End),
-            Some(_) => {}
-            // It was killed before it said anything.
-            None => return Ok(Heard::Nothing),
+    pub(crate) fn hear(&mut self, work: impl FnOnce(Namespaces) -> Result<()>) -> Result<Heard> {
+        // One at a time: more are there when this process looks again.
+        match accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => {}
+            accepted => self.silent.push(accepted.context("cannot hear the pod")?),
+        }
+        let Some((said, word, passed)) = self.next_word() else { return Ok(Heard::Nothing) };
+        if word == END {
+            return Ok(Heard::End);
         }
         if let Err(error) = passed.context("the pod has not passed its namespaces on").and_then(work) {
             OURS.fail(Step::Namespace, &error)?;
@@ -96,15 +103,37 @@ impl Asked {
         let _ = write(said, YES);
         Ok(Heard::Question)
     }
+
+    /// Returns the next word that is there, with its connection and what comes with it. Forgets connections that have ended
+    /// without a word, as one of a process that was killed, and the oldest one if too many are silent.
+    fn next_word(&mut self) -> Option<(OwnedFd, u8, Option<Namespaces>)> {
+        let mut index = 0;
+        while index < self.silent.len() {
+            match take(&self.silent[index]) {
+                Err(Errno::AGAIN) => index += 1,
+                taken => {
+                    let said = self.silent.remove(index);
+                    if let Ok((Some(word), passed)) = taken {
+                        return Some((said, word, passed));
+                    }
+                }
+            }
+        }
+        if self.silent.len() > SILENT_MAX {
+            self.silent.remove(0);
+        }
+        None
+    }
 }
 
-/// Reads a word of the pod's, if it says one, and returns it with what comes with it.
-fn take(said: &OwnedFd) -> Result<(Option<u8>, Option<Namespaces>)> {
+/// Reads a word of the pod's, without waiting for one, and returns it with what comes with it. There is none at the
+/// connection's end.
+fn take(said: &OwnedFd) -> Result<(Option<u8>, Option<Namespaces>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let heard = || recvmsg(said, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
-    let count = retry_on_intr(heard).context("cannot hear the pod")?.bytes;
+    let count = retry_on_intr(heard)?.bytes;
     let passed = match ancillary.drain().next() {
         Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next().zip(passed.next()),
         _ => None,

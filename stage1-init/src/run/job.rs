@@ -125,11 +125,6 @@ impl<'a> Job<'a> {
         if stops { self.stop(Signal::SIGTTIN) } else { self.go_on() }
     }
 
-    /// Tells whether the pod is frozen.
-    pub(crate) fn is_frozen(&self) -> bool {
-        self.frozen
-    }
-
     fn go_on(&mut self) -> Result<()> {
         if std::mem::take(&mut self.frozen) {
             self.cgroup.thaw()?;

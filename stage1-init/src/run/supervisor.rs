@@ -236,8 +236,7 @@ fn supervise(
     let mut began = true;
     loop {
         let held = listens.as_ref().filter(|_| asked).map(AsFd::as_fd);
-        let says = (!job.is_frozen()).then_some(question.asked.descriptor().as_fd());
-        let others: Vec<_> = says.into_iter().chain(held).chain(told.descriptor()).collect();
+        let others: Vec<_> = question.asked.descriptors().chain(held).chain(told.descriptor()).collect();
         job.wait(&signals, &others)?;
         told.tend();
         while let Some(signal) = next(&signals)? {
@@ -256,8 +255,7 @@ fn supervise(
             }
         }
         job.tend()?;
-        // A pod that is frozen may have connected and not said its word yet: reading would block.
-        if !job.is_frozen() && question.hear()? == Heard::End {
+        if question.hear()? == Heard::End {
             return Ok(None);
         }
         if asked && let Some(pipe) = &mut listens {

@@ -2,6 +2,7 @@
 //! Pods that are asked to stop: at any moment, they stop in order and with one code.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
@@ -160,4 +161,29 @@ fn all_of_an_app_is_asked() {
     running.signal(SIGTERM);
     let (code, output) = running.wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "second\nfirst\n"));
+}
+
+/// The pod's root may connect to the socket by which the pod speaks to `/init`, and say nothing, or nothing that means
+/// something. A pod's own words are heard all the same.
+#[root_test]
+fn nobody_holds_it_up_by_silence() {
+    let gantry = Gantry::new();
+    let pod = prepare(
+        &gantry,
+        &script("stopped", "trap 'exit 3' TERM; echo up; while :; do sleep 60 & wait; done"),
+    );
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    // A process of the pod's root sees the socket there: systemd, for example.
+    let is_there = |process: &i32| fs::metadata(format!("/proc/{process}/root/rkt/outcome/ready")).is_ok();
+    let mut all = processes(&cgroup(running.id(), &running.pod_id())).into_iter();
+    let systemd = all.find(is_there).expect("a process of the pod's root");
+    let connect = || UnixStream::connect(format!("/proc/{systemd}/root/rkt/outcome/ready")).unwrap();
+    // More than `/init` keeps at a time.
+    let silent: Vec<_> = (0..10).map(|_| connect()).collect();
+    drop(connect());
+    running.signal(SIGTERM);
+    let (code, output) = running.wait();
+    assert_eq!((code, status(&pod, "stopped"), text(&output.stderr).as_str()), (3, 3, ""));
+    drop(silent);
 }

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 
 use gate::root_test;
 use serde_json::json;
@@ -207,4 +208,22 @@ fn a_pod_manifest_overrides_what_images_say() {
         pod.to_string(),
         "it is kept as given"
     );
+}
+
+/// A caller may say that it has passed more sockets than it has. What is opened since is none of them.
+#[root_test]
+fn a_socket_that_was_not_passed_is_none() {
+    let gantry = Gantry::new();
+    let image = gantry.image("plain", &Rootfs::busybox().unwrap(), &script("plain", "echo up"));
+    let pod = gantry.prepare(&[&image], &[]);
+    let path = gantry.beside("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=2 exec ./stage1/init 3>&- 4>&-"]).current_dir(&pod);
+    let output = command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("up\n", ""));
+    let mut message = [0; 1000];
+    let count = manager.recv(&mut message).unwrap();
+    assert!(text(&message[..count]).starts_with("READY=1\n"), "the manager is told");
+    gantry.wait_all();
 }
