@@ -49,8 +49,8 @@ pub(crate) struct PullOptions {
     /// fetch them again; `verify --repair` extracts damaged images anew from them, and `image save` writes them.
     #[arg(long)]
     no_keep_blobs: bool,
-    /// Say which blobs are fetched, a line each, where stderr is no terminal
-    #[arg(long)]
+    /// Say each step in a line, with the time since the command began
+    #[arg(long, help_heading = "Messages")]
     verbose: bool,
     /// Take only files that minisign has signed with this key, or with one of several
     ///

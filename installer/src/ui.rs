@@ -4,7 +4,8 @@
 //! No other module writes to either. A line of progress is shown for each step that takes longer than half a second, if
 //! stderr is a terminal.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::Result;
 use store::listener::{Listener, Progress, Silent};
@@ -13,8 +14,8 @@ use terminal::progress::{Step, Total, bytes};
 
 use crate::exit::Exit;
 
-/// Whether steps are said where they can't be shown.
-static VERBOSE: AtomicBool = AtomicBool::new(false);
+/// When this command began, if each of its steps is to be said.
+static VERBOSE_SINCE: OnceLock<Instant> = OnceLock::new();
 
 /// The program's stdout and stderr.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +50,9 @@ impl Ui {
         terminal::tell(message);
     }
 
-    /// From now on, says each step in a line where stderr is no terminal.
+    /// From now on, says each step in a line, with the time since now.
     pub(crate) fn be_verbose(self) {
-        VERBOSE.store(true, Ordering::Relaxed);
+        VERBOSE_SINCE.get_or_init(Instant::now);
     }
 
     /// Reports an error, with its hint.
@@ -74,15 +75,17 @@ impl Listener for Ui {
         terminal::warn(warning);
     }
 
+    fn step(&self, step: &str) {
+        if let Some(since) = VERBOSE_SINCE.get() {
+            self.tell(&format!("{:.3} s: {step}", since.elapsed().as_secs_f64()));
+        }
+    }
+
     fn begin(&self, step: &str, length: u64) -> Box<dyn Progress> {
+        self.step(&format!("{step}, {}", bytes(length)));
         match Step::begin(step.to_owned(), Total::Bytes(length)) {
             Some(step) => Box::new(Shown(step)),
-            None => {
-                if VERBOSE.load(Ordering::Relaxed) {
-                    self.tell(&format!("{step}, {}", bytes(length)));
-                }
-                Box::new(Silent)
-            }
+            None => Box::new(Silent),
         }
     }
 }

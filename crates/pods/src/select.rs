@@ -169,19 +169,26 @@ fn nearest(text: &str, names: &[(PodName, PodId)]) -> Option<String> {
     }
 }
 
-/// Returns how many characters have to be added, removed or replaced to make one text of the other (Levenshtein).
+/// Returns how many characters have to be added, removed, replaced or swapped with the next one to make one text of the other
+/// (Levenshtein's distance, with transpositions).
 fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
+    let [one, other] = [one, other].map(|text| text.chars().collect::<Vec<_>>());
+    let mut rows: [Vec<usize>; 2] = [Vec::new(), (0..=other.len()).collect()];
+    for (index, a) in one.iter().enumerate() {
+        let [before, last] = &rows;
+        let mut row = vec![index + 1];
         for (column, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+            let mut least =
+                (last[column] + usize::from(a != b)).min(last[column + 1] + 1).min(row[column] + 1);
+            if index > 0 && column > 0 && *a == other[column - 1] && one[index - 1] == *b {
+                least = least.min(before[column - 1] + 1);
+            }
+            row.push(least);
         }
+        let [_, last] = rows;
+        rows = [last, row];
     }
-    row[other.len()]
+    rows[1][other.len()]
 }
 
 /// Returns the only pod whose id begins like `text`, except for one character that differs, is missing or is extra.
@@ -246,6 +253,8 @@ mod tests {
         let near = |text: &str| Selector::parse(text).near(&all, &names);
         assert_eq!(near("6733X088"), Some(all[0].to_string()), "also if it can't be the beginning of an id");
         assert_eq!(near("wep"), Some("web".into()));
+        assert_eq!(near("wbe"), Some("web".into()), "two characters are swapped");
+        assert_eq!((distance("", "ab"), distance("abcd", "acbd"), distance("abc", "cab")), (2, 1, 2));
         assert_eq!(near("wroker-1"), Some("worker-1".into()));
         assert_eq!(near("worker-3"), None, "it is as near to another");
         assert_eq!(near("wx"), None);

@@ -67,6 +67,7 @@ fn in_data_dir(
     announce: impl FnOnce(&Prepared) -> Result<()>,
 ) -> Result<Prepared> {
     let about = || format!("directory {}", escape(&data_dir.path().to_string_lossy()));
+    let listener = data_dir.listener;
     check_executes(data_dir)?;
     Staging::sweep_or_warn(data_dir).about(about)?;
     let Inputs {
@@ -87,18 +88,25 @@ fn in_data_dir(
     let _parts = add_dependencies(&importer, session, &mut acquired.images, &mut manifest, &named)?;
     let is_of_0_8 = is_of_0_8(&manifest, &acquired.images)?;
     let named = if is_of_0_8 { sha512s(data_dir, &acquired.images)? } else { named };
+    listener.step("checking the pod");
     let Assembled { staging, pod, manifest } = put_together(data_dir, &acquired.images, manifest, &named)?;
     interrupt.check()?;
+    listener.step("adding what is new to the store");
     let trees = added.publish(acquired, &named)?;
+    listener.step("laying out the pod, and writing its init");
     let mut laid = layout::lay_out(data_dir, &staging, &trees, &pod, layout, interrupt)?;
     if copied::fill(&staging, &trees, &pod, interrupt)? {
         laid.sync = Sync::FileSystem;
     }
+    listener.step(&format!("layout: {}", laid.shown));
     if let Some(init) = stage1_init {
+        listener.step("writing another init");
         layout::replace_init(&staging, init).context("cannot give the pod its /init")?;
     }
+    listener.step("writing the manifest");
     let prepared = publish(data_dir, &staging, (pod, &manifest), laid, &entry, announce)?;
     added.keep();
+    listener.step(&format!("pod directory {}", escape(&prepared.path.to_string_lossy())));
     Ok(prepared)
 }
 
@@ -233,6 +241,7 @@ fn acquire<'h>(
         Ok::<_, anyhow::Error>((of_stage1, of_images))
     })?;
     let tree = of_stage1.about(|| format!("stage1 {shown}"))?;
+    importer.data_dir.listener.step(&format!("stage1 {shown} is {}", state_of(&tree)));
     let named = NamedImage::default();
     let stage1 = AcquiredTree { tree, rendered: None, is_app: false, shown, named, _blobs: None };
     Ok(AcquiredTrees { stage1, images: of_images? })
@@ -246,7 +255,16 @@ fn acquire_image<'h>(
     let shown = image.shown();
     let Pulled { tree, named, blobs } =
         image.acquire(importer, named).with_context(|| format!("image {shown}"))?;
+    importer.data_dir.listener.step(&format!("image {shown} is {}", state_of(&tree)));
     Ok(AcquiredTree { tree, rendered: None, is_app: true, shown, named, _blobs: blobs })
+}
+
+/// Says where a tree is, for people.
+fn state_of(tree: &Acquired<'_>) -> &'static str {
+    match tree {
+        Acquired::Known(_) => "in the store",
+        Acquired::New(_) => "unpacked",
+    }
 }
 
 /// Finds the images that the given ones depend on, and renders the trees of apps whose images need that. Returns the

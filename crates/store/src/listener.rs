@@ -8,6 +8,9 @@ pub trait Listener: Debug + Sync {
     /// Takes a warning of one line.
     fn warn(&self, warning: &str);
 
+    /// Takes note of a step that is about to be taken, for those who want to hear of each.
+    fn step(&self, _step: &str) {}
+
     /// Begins a step of `length` bytes, called `step`.
     fn begin(&self, step: &str, length: u64) -> Box<dyn Progress>;
 }

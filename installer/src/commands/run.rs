@@ -10,6 +10,7 @@ use image::ImageArgument;
 use pod::id::PodId;
 use pods::Selector;
 use prepare::{Inputs, Prepared, Session, Told};
+use store::listener::Listener as _;
 
 use super::start::{Start, start};
 use crate::context::Context;
@@ -80,6 +81,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
         }
         None => prepare(args.options, context)?,
     };
+    Ui.step("starting the pod's init");
     start(&path, &how, context)
 }
 

@@ -160,7 +160,7 @@ fn a_registry_is_asked_when_the_user_says() {
     let output = run(&server, &["--no-keep-blobs", "--verbose"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     // The configuration and two layers.
-    assert_eq!(text(&output.stderr).lines().filter(|line| line.starts_with("pulling ")).count(), 3);
+    assert_eq!(text(&output.stderr).lines().filter(|line| line.contains(" s: pulling ")).count(), 3);
     assert_eq!(blobs(&gantry), Vec::<String>::new(), "none are kept");
     server.stop();
     for words in [&[][..], &["--pull", "missing"], &["--pull", "never"], &["--pull", "newer"]] {

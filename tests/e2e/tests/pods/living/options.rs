@@ -151,3 +151,39 @@ fn bad_values_are_said_in_one_line() {
         assert!(line.starts_with("error: ") && line.contains(why), "{words:?}: {error}");
     }
 }
+
+/// In the order in which they are taken, with times that never go back.
+#[root_test]
+fn steps_are_said_with_their_times() {
+    let gantry = Gantry::new();
+    let image = gantry.image("app", &Rootfs::busybox().unwrap(), &script("app", "echo up"));
+    let image = image.to_str().unwrap();
+    for is_new in [true, false] {
+        let ran = output(&gantry, &["run", "--net", "none", "--verbose", image]);
+        assert_eq!(text(&ran.stdout), "up\n", "{ran:?}");
+        let said = text(&ran.stderr);
+        let steps: Vec<_> =
+            said.lines().map(|line| line.split_once(" s: ").expect("a time and a step")).collect();
+        assert!(steps.iter().map(|(time, _)| time.parse::<f64>().unwrap()).is_sorted(), "{said}");
+        let last = [
+            "checking the pod",
+            "adding",
+            "laying out",
+            "layout: ",
+            "writing the manifest",
+            "pod directory",
+            "starting",
+        ];
+        let ends = &steps[steps.len() - last.len()..];
+        assert!(ends.iter().zip(last).all(|((_, step), begins)| step.starts_with(begins)), "{said}");
+        assert_eq!(steps.iter().any(|(_, step)| step.starts_with("unpacking ")), is_new, "{said}");
+        let state = if is_new { "unpacked" } else { "in the store" };
+        for what in ["stage1 ", "image "] {
+            assert!(steps.iter().any(|(_, step)| step.starts_with(what) && step.ends_with(state)), "{said}");
+        }
+        gantry.wait_all();
+    }
+    let quiet = output(&gantry, &["run", "--net", "none", image]);
+    assert_eq!(text(&quiet.stderr), "", "nothing without being asked");
+    gantry.wait_all();
+}
