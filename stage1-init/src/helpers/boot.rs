@@ -32,6 +32,8 @@ use crate::names::{NAMESPACES, SYSTEMD, USERS};
 
 /// Where systemd asks for passwords (systemd's password agents).
 const PASSWORDS: &str = "/run/systemd/ask-password";
+/// Where libmount's own table is, which systemd watches beside the kernel's.
+const MOUNT_TABLE: &str = "/run/mount";
 /// The directories in which systemd looks for units (systemd.unit(5)): stage1's, and the pod's own. By default it looks in a
 /// dozen, for each of many names.
 const UNIT_PATH: (&str, &str) = ("SYSTEMD_UNIT_PATH", "/etc/systemd/system:/usr/lib/systemd/system");
@@ -53,6 +55,7 @@ fn prepare() -> Result<()> {
     mounts::hide().context("cannot mask what is sensitive")?;
     make_namespaces().context("cannot make the apps' user namespaces")?;
     without_passwords().context("cannot keep systemd from waiting for passwords")?;
+    without_mount_units().context("cannot keep systemd from reading mounts")?;
     ready::ask()?;
     PODS.begin().context("cannot note that apps may start")
 }
@@ -84,6 +87,14 @@ fn make_namespaces() -> Result<()> {
 fn without_passwords() -> Result<()> {
     fs::create_dir_all(Path::new(PASSWORDS).parent().context("it has a parent")?)?;
     Ok(symlink("/nonexistent", PASSWORDS)?)
+}
+
+/// Leaves no place for libmount's table of mounts. systemd, which can't watch the table then, has no unit for any mount but the
+/// root's: otherwise it makes one for each of the pod's, and its apps', a hundred and more, which take it a good part of its
+/// start. Nothing of a pod's is ordered by mounts.
+fn without_mount_units() -> Result<()> {
+    File::create(MOUNT_TABLE)?;
+    Ok(())
 }
 
 /// Executes systemd with the environment and the descriptors that nspawn has passed on.

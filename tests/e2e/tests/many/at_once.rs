@@ -19,7 +19,7 @@ use testing::rootfs::Rootfs;
 use crate::ranges::Watch;
 use crate::{Ending, PATIENCE, at_once, clear, id, said};
 
-/// How many are wanted. With 200 inotify instances for each user, all of them are possible.
+/// How many are wanted. With 150 inotify instances for each user, all of them are possible.
 const PODS: usize = 50;
 const APP: &str = "trap 'echo stops; exit 0' TERM; while :; do hostname | nc -l -p 80; done & echo up; \
                    while :; do sleep 60 & wait; done";

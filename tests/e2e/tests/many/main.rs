@@ -8,6 +8,7 @@
 mod at_once;
 mod churn;
 mod crowd;
+mod hundreds;
 mod lives;
 mod ranges;
 
@@ -23,7 +24,7 @@ use testing::pods::{Gantry, text};
 /// How long a pod's end may take, on a machine that does many other things.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many inotify instances a starting pod takes at most.
-const INSTANCES: usize = 4;
+const INSTANCES: usize = 3;
 
 /// Returns how many pods may run at once here, `wanted` at most: each takes some of the user's inotify instances.
 fn at_once(wanted: usize) -> usize {
