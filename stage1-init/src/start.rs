@@ -36,11 +36,12 @@ use crate::load::{self, Loaded, lock, network};
 use crate::names::UP;
 use crate::plan::{self, Manager, Options, Plan, Terminal, dry_run};
 use crate::run::history::History;
+use crate::run::limits::Wanted;
 use crate::run::notify::Notify;
 use crate::run::reaper::Held;
 use crate::run::requests::Requests;
 use crate::run::supervisor::{Question, Started};
-use crate::run::{inotify, nspawn, reaper, supervisor};
+use crate::run::{limits, nspawn, reaper, supervisor};
 
 /// Runs the pod in the current directory.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
@@ -183,7 +184,8 @@ fn boot(
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
 
-    inotify::check().at(Step::Namespace)?;
+    let (mounts, processes) = (taken.cgroup.callers_mounts(), taken.cgroup.callers_processes());
+    limits::check(Wanted { apps: loaded.pod.apps.len(), mounts, processes }).at(Step::Namespace)?;
     let Taken { cgroup, ids, network, listener } = taken;
     let cgroup = cgroup.make(&plan.limits).at(Step::Namespace)?;
     let held = Held { ids: &ids, network: &network };

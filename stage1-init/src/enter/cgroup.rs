@@ -42,6 +42,8 @@ pub(crate) struct Cgroup {
     /// The cgroup with its lock, once this process has made it. The lock shows that no earlier pod left it behind.
     lock: Option<cgroups::Cgroup>,
     callers: Option<Callers>,
+    /// How many mounts the caller has.
+    mounts: usize,
 }
 
 /// The caller's view of the hierarchy, for nspawn.
@@ -55,12 +57,11 @@ struct Callers {
 }
 
 impl Callers {
-    /// Takes the caller's view, if it has the hierarchy mounted as a whole.
+    /// Takes the caller's view, if it has the hierarchy mounted as a whole by this mount table.
     ///
     /// A new mount in the first namespace would set options for the whole host, so it is a copy of what is mounted.
-    fn take() -> Result<Option<Self>> {
-        let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
-        let Some(hierarchy) = hierarchy(&table) else { return Ok(None) };
+    fn take(table: &str) -> Result<Option<Self>> {
+        let Some(hierarchy) = hierarchy(table) else { return Ok(None) };
         let safe = MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -93,12 +94,26 @@ impl Cgroup {
     ///
     /// Moves this process into a cgroup namespace of its own.
     pub(crate) fn below_own(id: PodId) -> Result<Self> {
-        let callers = Callers::take()?;
+        let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
+        let callers = Callers::take(&table)?;
         namespace(cgroups::isolate(), "cgroup", "user.max_cgroup_namespaces")?;
         let parent = cgroups::Cgroup::of_this_process().context("cannot reach cgroup v2")?;
         let first = fs::read_to_string("/proc/1/cgroup").unwrap_or_default();
         let callers = callers.filter(|_| is_outside(&first));
-        Ok(Self { parent, name: layout::cgroup(id), lock: None, callers })
+        let mounts = table.lines().count();
+        Ok(Self { parent, name: layout::cgroup(id), lock: None, callers, mounts })
+    }
+
+    /// Returns how many mounts the caller has.
+    pub(crate) fn callers_mounts(&self) -> usize {
+        self.mounts
+    }
+
+    /// Returns how many processes and threads the caller's cgroup has and may have; `None` if nothing limits them there.
+    pub(crate) fn callers_processes(&self) -> Option<(u64, u64)> {
+        let read = |file| -> Option<u64> { self.parent.read(file).ok()?.trim().parse().ok() };
+        let limit = read("pids.max")?;
+        Some((read("pids.current")?, limit))
     }
 
     /// Returns the hierarchy for nspawn, if it needs another than this process's.

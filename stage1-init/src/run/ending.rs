@@ -12,7 +12,7 @@ use crate::exchange::outcome::{OURS, REMOVED, is_removed};
 use crate::exchange::statuses;
 use crate::failure::{At, Failure, Step};
 use crate::names::POD;
-use crate::run::inotify;
+use crate::run::limits;
 
 /// Records the end of a pod that was asked to stop before anything ran in it.
 ///
@@ -58,7 +58,7 @@ pub(crate) fn conclude(
         (_, Some(signal)) => format!("was ended by {}", signal_name(signal)),
         _ => "ended".into(),
     };
-    let reason = if is_removed(POD) { Some(REMOVED.into()) } else { inotify::reason(code) };
+    let reason = if is_removed(POD) { Some(REMOVED.into()) } else { limits::reason(code) };
     let reasons = text.lines().map(str::to_owned).chain(reason);
     let reasons: String = reasons.map(|reason| format!(": {reason}")).collect();
     Err(anyhow!("{name} {ended} before the pod had a code{reasons}")).at(Step::Exec)
