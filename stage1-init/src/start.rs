@@ -24,7 +24,7 @@ use crate::enter::sockets::{self, Given};
 use crate::enter::{private_root, rlimits, stdio};
 use crate::exchange::metadata_file::KEY;
 use crate::exchange::outcome::OURS;
-use crate::exchange::ready::Asked;
+use crate::exchange::ready::{Asked, Ends};
 use crate::exchange::service;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::load::host::{self, Controllers, Host};
@@ -225,8 +225,9 @@ fn enter(
         metadata::fill(&mut key).at(Step::Namespace)?;
         OURS.keep_key(&key, root).context("cannot keep the pod's key").at(Step::Namespace)?;
     }
-    let asked = Asked::listen(root).at(Step::Namespace)?;
-    let question = Question { asked, bare, network: Some(network), debug: options.debug };
+    let ends = if options.debug { Ends::WithNspawn } else { Ends::Recorded };
+    let asked = Asked::listen(root, ends).at(Step::Namespace)?;
+    let question = Question { asked, bare, network: Some(network) };
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 

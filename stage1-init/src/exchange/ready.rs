@@ -7,14 +7,17 @@
 //!
 //! Who connects and says nothing is not waited for: `/init` goes on, and hears what it says later, if it ever does.
 //!
-//! `exit-code` connects once the pod's end is recorded and the caller's stdio is complete, and waits for nothing. What is left
-//! of the pod then has nothing to do: the reaper ends it, which takes longer than `/init` needs to wait.
+//! `exit-code` connects once the pod's end is recorded and the caller's stdio is complete. What is left of the pod then has nothing
+//! to do: the reaper ends it, which takes longer than `/init` needs to wait. So where `/init` answers that it ends, `exit-code`
+//! stays until it is killed: systemd, which would take itself apart once `exit-code` has ended, does nothing meanwhile.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::chown;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use pod::layout;
@@ -29,12 +32,14 @@ use crate::exchange::outcome::OURS;
 use crate::failure::Step;
 use crate::names::{OUTCOME_OF_HELPERS, OUTCOME_OF_INIT, READY};
 
-/// The answer: apps may start.
+/// The answer: apps may start, or `/init` ends now.
 const YES: &[u8] = b"1";
 /// The question.
 const QUESTION: u8 = b'?';
 /// The pod has ended.
 const END: u8 = b'.';
+/// How long `exit-code` waits until it is killed. If the reaper was, the pod ends by itself.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest answer: one that says no says why.
 const ANSWER_MAX: usize = 1024;
 
@@ -55,6 +60,15 @@ pub(crate) struct Namespaces {
     pub(crate) ipc: OwnedFd,
 }
 
+/// When `/init` ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Once the pod's end is recorded.
+    Recorded,
+    /// Once nspawn has ended, which copies the pod's console.
+    WithNspawn,
+}
+
 /// How many connections may be silent at a time. The pod has one at most.
 const SILENT_MAX: usize = 4;
 
@@ -64,17 +78,18 @@ pub(crate) struct Asked {
     listener: OwnedFd,
     /// Connections on which nothing has been said yet, oldest first.
     silent: Vec<OwnedFd>,
+    ends: Ends,
 }
 
 impl Asked {
     /// Listens for the question of the pod, whose root is the host's user `root`.
-    pub(crate) fn listen(root: u32) -> Result<Self> {
+    pub(crate) fn listen(root: u32, ends: Ends) -> Result<Self> {
         let path = format!("{OUTCOME_OF_INIT}/{READY}");
         let listener = stream(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
         bind(&listener, &SocketAddrUnix::new(&path)?).with_context(|| format!("cannot bind {path}"))?;
         chown(&path, Some(root), Some(root)).with_context(|| format!("cannot give {path} away"))?;
         listen(&listener, 1).with_context(|| format!("cannot listen on {path}"))?;
-        Ok(Self { listener, silent: Vec::new() })
+        Ok(Self { listener, silent: Vec::new(), ends })
     }
 
     /// Returns the descriptors of which one becomes readable when the pod says something.
@@ -93,6 +108,11 @@ impl Asked {
         }
         let Some((said, word, passed)) = self.next_word() else { return Ok(Heard::Nothing) };
         if word == END {
+            if self.ends == Ends::WithNspawn {
+                return Ok(Heard::Nothing);
+            }
+            // Without an answer, the pod takes itself apart meanwhile.
+            let _ = write(said, YES);
             return Ok(Heard::End);
         }
         if let Err(error) = passed.context("the pod has not passed its namespaces on").and_then(work) {
@@ -152,9 +172,14 @@ pub(crate) fn ask() -> Result<()> {
     ask_over(&socket, &[network.as_fd(), ipc.as_fd()]).context("the pod's process has not let the apps start")
 }
 
-/// Tells `/init` that the pod's end is recorded.
+/// Tells `/init` that the pod's end is recorded. If it ends for that, this process is killed here.
 pub(crate) fn tell_end() -> Result<()> {
-    write(reach()?, &[END])?;
+    let socket = reach()?;
+    write(&socket, &[END])?;
+    let mut answer = [0];
+    if retry_on_intr(|| read(&socket, &mut answer))? > 0 {
+        sleep(PATIENCE);
+    }
     Ok(())
 }
 

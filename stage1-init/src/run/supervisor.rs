@@ -77,14 +77,12 @@ pub(crate) struct Question {
     pub(crate) bare: Bare,
     /// Until the question is answered.
     pub(crate) network: Option<Taken>,
-    /// Whether nspawn copies the pod's console, so that the pod has not ended before nspawn has.
-    pub(crate) debug: bool,
 }
 
 impl Question {
     /// Hears what the pod says, and answers its question.
     fn hear(&mut self) -> Result<Heard> {
-        let Self { asked, bare, network, debug } = self;
+        let Self { asked, bare, network } = self;
         let mut is_prepared = false;
         let heard = asked.hear(|namespaces| {
             bare.keep_alone()?;
@@ -101,7 +99,7 @@ impl Question {
                 Err(error) => warn(&format!("the pod's network: {error:#}")),
             }
         }
-        Ok(if *debug && heard == Heard::End { Heard::Nothing } else { heard })
+        Ok(heard)
     }
 }
 
