@@ -13,9 +13,10 @@ use crate::plan::{Options, Terminal};
 pub(crate) const HELP: &str = "\
 Runs the pod in the current directory, which `installer prepare` made.
 
-Usage: cd POD && ./stage1/init [debug | --dry-run] [--failure-code=N] [--terminal=APP]
+Usage: cd POD && ./stage1/init [debug | --dry-run] [--timing] [--failure-code=N] [--terminal=APP]
 
   --dry-run          print what would be written, mounted and executed, and do none of it
+  --timing           print on stderr, at the end, how long each step took
   debug              show what nspawn and systemd say, on stderr
   --failure-code=N   exit with N (1 to 255) instead of 1 to 5 when the pod can't be started
   --terminal=APP     give this app a terminal; its other side goes to the socket that is stdin
@@ -44,6 +45,7 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Args> {
         match text.as_ref() {
             "debug" => args.options.debug = true,
             "--dry-run" => args.dry_run = true,
+            "--timing" => args.options.timing = true,
             "--help" | "-h" => args.help = true,
             _ => {
                 let code = text.strip_prefix("--failure-code=").map(str::parse);
@@ -52,7 +54,7 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Args> {
                     (Some(Ok(code @ 1..)), _) => args.options.failure_code = Some(code),
                     (_, Some(Ok(app))) => args.options.terminal = Some(Terminal { app, kind: None }),
                     _ => bail!(
-                        "unknown argument {}: expected debug, --dry-run, --failure-code=1 to 255, --terminal=APP or --help",
+                        "unknown argument {}: expected debug, --dry-run, --timing, --failure-code=1 to 255, --terminal=APP or --help",
                         pod::text::escape(&text)
                     ),
                 }
@@ -70,11 +72,11 @@ mod tests {
     fn words() {
         let parse = |words: &[&str]| parse(&words.iter().map(Into::into).collect::<Vec<_>>());
         assert_eq!(parse(&[]).unwrap(), Args::default());
-        let all = parse(&["debug", "--failure-code=254"]).unwrap();
+        let all = parse(&["debug", "--timing", "--failure-code=254"]).unwrap();
         assert_eq!(
             all,
             Args {
-                options: Options { debug: true, failure_code: Some(254), ..Options::default() },
+                options: Options { debug: true, timing: true, failure_code: Some(254), ..Options::default() },
                 ..Args::default()
             }
         );

@@ -49,7 +49,7 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         Some(names::BOOT) => helpers::boot::run(&args),
         Some(names::METADATA) => helpers::metadata::run(&args),
         Some(names::STATUS) => helpers::status::run(&args),
-        Some(names::EXIT_CODE) => helpers::status::exit_code(),
+        Some(names::EXIT_CODE) => helpers::status::exit_code(&args),
         _ => start::run(&args),
     }
 }

@@ -30,6 +30,7 @@
 //! | [`READY`] | `/init` | `boot`, `exit-code` | a socket: `/init` answers once apps may start, and hears of the end ([`crate::exchange::ready`]) |
 //! | [`lost`] | the status writer | `exit-code` | why an app's status could not be written into the pod directory |
 //! | [`CODE`] | `exit-code` | `/init` | the pod's exit code, decimal and newline |
+//! | [`TIMING`] | all of them | `/init` | when each step was done, if `--timing` asks for it |
 //! | [`FAILURE`] | `boot`, `exit-code`, `/init` | `/init`, the status writer | why no app decides the exit code: the number of a step and what failed there, a line each |
 
 use pod::layout;
@@ -69,6 +70,8 @@ pub(crate) const METADATA: &str = "metadata";
 pub(crate) const BOOT_PATH: &str = "/usr/lib/gantry/boot";
 /// The pod's systemd, in the pod's root.
 pub(crate) const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+/// The helper that records the pod's code, in the pod's root.
+pub(crate) const EXIT_CODE_PATH: &str = "/usr/lib/gantry/exit-code";
 /// The launcher, in the pod's root.
 pub(crate) const LAUNCH_PATH: &str = "/usr/lib/gantry/launch";
 /// The status writer, in the pod's root.
@@ -93,6 +96,9 @@ pub(crate) const OF_POST_STOP: &str = "post-stop";
 /// No status is written: it fails if the app's pre-start handler hasn't ended well.
 pub(crate) const BEFORE_APP: &str = "before";
 
+/// A helper that has this word is to say when it does what.
+pub(crate) const TIMED: &str = "timed";
+
 /// What every app needs and nothing else does: when it is stopped, the pod ends.
 pub(crate) const POD_TARGET: &str = "gantry-pod.target";
 /// The pod's end.
@@ -111,6 +117,8 @@ pub(crate) const METADATA_SERVICE: &str = "gantry-metadata.service";
 pub(crate) const POD_WANTS: &str = "etc/systemd/system/gantry-pod.target.wants";
 /// What makes systemd load the metadata service's socket before it hands sockets out, in stage1.
 pub(crate) const METADATA_LOADED: &str = "etc/systemd/system/-.slice.d/metadata.conf";
+/// What gives [`EXIT_SERVICE`]'s program a word, in stage1.
+pub(crate) const EXIT_TIMED: &str = "etc/systemd/system/gantry-exit.service.d/timing.conf";
 /// The directory of links to the apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
 pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
 /// The directory of links to the units that the pod's end starts, in stage1.
@@ -154,6 +162,9 @@ pub(crate) const METADATA_KEY: &str = "metadata-key";
 pub(crate) const CODE: &str = "code";
 /// The file of the outcome with the reason why there is no exit code.
 pub(crate) const FAILURE: &str = "failure";
+
+/// The file of the outcome with the times of each step ([`crate::exchange::timing`]).
+pub(crate) const TIMING: &str = "timing";
 
 /// Returns the marker file, relative to /run, that exists once an app has begun.
 pub(crate) fn begun(app: &AppName) -> String {
@@ -239,7 +250,7 @@ mod tests {
             (STDIO_SOCKET, format!("ListenDatagram={STDIO}\n")),
             ("gantry-failed@.target", format!("ConditionPathExists=!{}\n", ended_well("%i"))),
             (EXIT_TARGET, format!("Requires={EXIT_SERVICE}\n")),
-            (EXIT_SERVICE, format!("ExecStart=/usr/lib/gantry/{EXIT_CODE}\n")),
+            (EXIT_SERVICE, format!("ExecStart={EXIT_CODE_PATH}\n")),
             (POD_TARGET, format!("Requires={STDIO_SOCKET} gantry-stdio.service\n")),
         ] {
             assert!(unit(name).contains(&line), "{name}: {line}");
@@ -248,6 +259,8 @@ mod tests {
         assert_eq!(LAUNCH_PATH, format!("/usr/lib/gantry/{LAUNCH}"));
         assert_eq!(STATUS_PATH, format!("/usr/lib/gantry/{STATUS}"));
         assert_eq!(METADATA_PATH, format!("/usr/lib/gantry/{METADATA}"));
+        assert_eq!(EXIT_CODE_PATH, format!("/usr/lib/gantry/{EXIT_CODE}"));
+        assert_eq!(EXIT_TIMED, unit_file(&format!("{EXIT_SERVICE}.d/timing.conf")));
         assert_eq!(POD_WANTS, unit_file(&format!("{POD_TARGET}.wants")));
         assert_eq!(OUTCOME_OF_INIT, format!("/{OUTCOME}"));
         assert_eq!(OUTCOME_OF_HELPERS, format!("/{}", layout::OUTCOME));

@@ -26,6 +26,7 @@ use crate::exchange::metadata_file::KEY;
 use crate::exchange::outcome::OURS;
 use crate::exchange::ready::{Asked, Ends};
 use crate::exchange::service;
+use crate::exchange::timing::Timing;
 use crate::failure::{At, Failure, Step, report, warn};
 use crate::load::host::{self, Controllers, Host};
 use crate::load::ids::{self, Ids, Locks};
@@ -61,7 +62,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
     let done = match &args {
         Args { help: true, .. } => print(args::HELP).at(Step::Load).map(|()| 0),
         Args { dry_run: true, .. } => show(&args.options).map(|()| 0),
-        args => start(&args.options),
+        args => timed(&args.options),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -87,8 +88,19 @@ fn show(options: &Options) -> Result<(), Failure> {
     print(&dry_run::text(&plan::plan(&loaded, &host, options))).at(Step::Load)
 }
 
+/// Runs the pod and returns its exit code. Prints when each step was done, if that is wanted.
+fn timed(options: &Options) -> Result<u8, Failure> {
+    let timing = Timing::begin(options.timing);
+    let done = start(options, &timing);
+    timing.mark("/init has ended");
+    if let Some(table) = timing.table() {
+        let _ = io::stderr().write_all(table.as_bytes());
+    }
+    done
+}
+
 /// Runs the pod and returns its exit code.
-fn start(options: &Options) -> Result<u8, Failure> {
+fn start(options: &Options, timing: &Timing) -> Result<u8, Failure> {
     let requests = Requests::hold().at(Step::Load)?;
     // When a program is executed by descriptor, older kernels name the process after the descriptor's number.
     rustix::thread::set_name(c"init").at(Step::Load)?;
@@ -96,7 +108,7 @@ fn start(options: &Options) -> Result<u8, Failure> {
     rlimits::set().at(Step::Load)?;
     // The sockets first: whatever is opened before could have one of their numbers, if the caller has passed fewer than it says.
     let sockets = Given::take();
-    let caller = Caller { requests, sockets, manager: Notify::of_caller().at(Step::Load)? };
+    let caller = Caller { requests, sockets, manager: Notify::of_caller().at(Step::Load)?, timing };
     // Other descriptors that the caller left open are not for the pod.
     close_others(|number| caller.has(number))
         .context("cannot close what the caller left open")
@@ -107,6 +119,7 @@ fn start(options: &Options) -> Result<u8, Failure> {
     let lock = ManuallyDrop::new(lock::take(directory, id).at(Step::Namespace)?);
     let loaded = load::load(&*lock, id).at(Step::Load)?;
     check_terminal(&loaded, options).at(Step::Load)?;
+    timing.mark("the pod is locked and its manifests are loaded");
     let cgroup = Cgroup::below_own(id).at(Step::Namespace)?;
     let controllers = cgroup.delegate(Controllers::wanted_by(&loaded.pod)).at(Step::Load)?;
     let (ids, id_locks) = match loaded.pod.has_hosts_users {
@@ -123,6 +136,7 @@ fn start(options: &Options) -> Result<u8, Failure> {
     let zone = hosts_zone().at(Step::Units)?;
     let host = host::look(controllers, zone, ids, network, metadata).at(Step::Load)?;
 
+    timing.mark("the pod has its ids and its network, and the host is looked at");
     let history = History::begin(&*lock).context("cannot write the pod's history").at(Step::Units)?;
     let taken = Taken { cgroup, ids: id_locks, network: of_network, listener };
     let done = boot(&lock, &loaded, taken, &host, &caller, &history, options);
@@ -135,14 +149,16 @@ fn start(options: &Options) -> Result<u8, Failure> {
 }
 
 /// What comes from the caller beside stdio.
-struct Caller {
+struct Caller<'a> {
     requests: Requests,
     /// How to tell it that the pod is up.
     manager: Notify,
     sockets: Given,
+    /// What it wants to know of the steps.
+    timing: &'a Timing,
 }
 
-impl Caller {
+impl Caller<'_> {
     /// Tells whether a descriptor is one of these.
     fn has(&self, number: RawFd) -> bool {
         self.manager.descriptor().into_iter().chain(self.sockets.descriptors()).any(|own| own == number)
@@ -174,15 +190,17 @@ fn boot(
     loaded: &Loaded,
     taken: Taken,
     host: &Host,
-    caller: &Caller,
+    caller: &Caller<'_>,
     history: &History,
     options: &Options,
 ) -> Result<u8, Failure> {
     let stage1 = InRoot::below(lock, layout::STAGE1).context("cannot open stage1").at(Step::Units)?;
     let plan = plan::plan(loaded, host, options);
     plan.warnings.iter().for_each(|warning| warn(warning));
+    caller.timing.mark("the pod is planned");
     apply::apply(&plan, &stage1).at(Step::Units)?;
     drop(stage1);
+    caller.timing.mark("stage1's files are written");
 
     let (mounts, processes) = (taken.cgroup.callers_mounts(), taken.cgroup.callers_processes());
     limits::check(Wanted { apps: loaded.pod.apps.len(), mounts, processes }).at(Step::Namespace)?;
@@ -191,6 +209,7 @@ fn boot(
     let held = Held { ids: &ids, network: &network };
     reaper::start(cgroup.cgroup(), lock, &loaded.store, &held, history).at(Step::Namespace)?;
     let cgroup = cgroup.reaped();
+    caller.timing.mark("the pod's cgroup is made and the reaper is started");
     // If this process is the first of a process namespace, the reaper ends with it. Then this process gives the ids back,
     // at the end of this function.
     let is_first = getpid().is_init();
@@ -210,7 +229,7 @@ fn enter(
     store: &Store,
     cgroup: &Cgroup,
     (network, listener): (network::Taken, Option<OwnedFd>),
-    caller: &Caller,
+    caller: &Caller<'_>,
     options: &Options,
 ) -> Result<u8, Failure> {
     let mut sockets = sockets::open(&plan.sockets, &caller.sockets).at(Step::Namespace)?;
@@ -220,6 +239,8 @@ fn enter(
     let stdio = stdio::take(plan.stdin, plan.ids.is_some(), plan.terminal_user).at(Step::Namespace)?;
     let bare = private_root::enter(plan, store, cgroup.hierarchy()).at(Step::Namespace)?;
     let root = plan.ids.map_or(0, Ids::first);
+    caller.timing.share(root).context("cannot make the file of times").at(Step::Namespace)?;
+    caller.timing.mark("the private root is made and entered");
     if plan.has_metadata {
         let mut key = [0; KEY];
         metadata::fill(&mut key).at(Step::Namespace)?;
@@ -233,8 +254,8 @@ fn enter(
 
     let command = nspawn::command(&plan.nspawn).at(Step::Arguments)?;
     let up = (plan.manager == Manager::Waits).then(|| service::listen(UP)).transpose().at(Step::Namespace)?;
-    let started =
-        Started { command, root, oom_score_least: plan.oom_score_least, offer, listener, question, up };
+    let (oom_score_least, timing) = (plan.oom_score_least, caller.timing);
+    let started = Started { command, root, oom_score_least, offer, listener, question, up, timing };
     supervisor::run(started, stdio, &caller.requests, &caller.manager, cgroup, options.debug)
 }
 

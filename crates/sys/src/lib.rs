@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod cgroups;
+pub mod clock;
 pub mod content;
 pub mod descriptors;
 pub mod error;

@@ -9,4 +9,5 @@ pub(crate) mod ready;
 pub(crate) mod service;
 pub(crate) mod statuses;
 pub(crate) mod stdio_message;
+pub(crate) mod timing;
 pub(crate) mod view;

@@ -97,6 +97,24 @@ impl Outcome {
         InRoot::below(File::open(self.0)?, ".")?.read_file(names::METADATA_KEY, FILE_MAX)
     }
 
+    /// Makes the file of marks ([`crate::exchange::timing`]), for the pod's root alone, which is the host's user `root`.
+    pub(crate) fn make_marks(&self, root: u32) -> io::Result<()> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(self.path(names::TIMING), flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(fchown(&file, Some(Uid::from_raw(root)), Some(Gid::from_raw(root)))?)
+    }
+
+    /// Opens that file to add to it, if it is there.
+    pub(crate) fn marks(&self) -> io::Result<File> {
+        let flags = OFlags::APPEND | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(open(self.path(names::TIMING), flags, Mode::empty())?.into())
+    }
+
+    /// Reads that file.
+    pub(crate) fn read_marks(&self) -> io::Result<String> {
+        self.read_text(names::TIMING)
+    }
+
     /// Lists the pod's apps.
     pub(crate) fn apps(&self) -> Result<Vec<AppName>> {
         let apps = self.read_text(names::APPS).context("cannot list the apps")?;

@@ -27,8 +27,9 @@ use sys::users::{self, Map, Owner};
 use super::mounts;
 use crate::exchange::outcome::PODS;
 use crate::exchange::ready;
+use crate::exchange::timing::Marks;
 use crate::failure::{At, Failure, Step, report};
-use crate::names::{NAMESPACES, SYSTEMD, USERS};
+use crate::names::{NAMESPACES, SYSTEMD, TIMED, USERS};
 
 /// Where systemd asks for passwords (systemd's password agents).
 const PASSWORDS: &str = "/run/systemd/ask-password";
@@ -40,15 +41,18 @@ const UNIT_PATH: (&str, &str) = ("SYSTEMD_UNIT_PATH", "/etc/systemd/system:/usr/
 
 /// Becomes systemd, with these arguments. On failure, leaves the reason in the outcome and returns.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
+    let timed = args.first().is_some_and(|first| first == TIMED);
+    let (args, marks) = (&args[usize::from(timed)..], Marks::of_pod(timed, 0));
+    marks.add("the boot program has begun");
     let Err(Failure { step, error }) =
-        prepare().at(Step::Namespace).and_then(|()| become_systemd(args).at(Step::Exec));
+        prepare(&marks).at(Step::Namespace).and_then(|()| become_systemd(args, &marks).at(Step::Exec));
     if let Err(error) = PODS.fail(step, &error) {
         report(&error.into());
     }
     ExitCode::FAILURE
 }
 
-fn prepare() -> Result<()> {
+fn prepare(marks: &Marks) -> Result<()> {
     fs::create_dir_all(NAMESPACES)?;
     // nspawn makes the pod's mounts shared. What is mounted on a copy of a shared mount appears on the other copies, too.
     make_all_private().context("cannot make the pod's mounts private")?;
@@ -56,6 +60,7 @@ fn prepare() -> Result<()> {
     make_namespaces().context("cannot make the apps' user namespaces")?;
     without_passwords().context("cannot keep systemd from waiting for passwords")?;
     without_mount_units().context("cannot keep systemd from reading mounts")?;
+    marks.add("the boot program has masked and made what apps need, and asks");
     ready::ask()?;
     PODS.begin().context("cannot note that apps may start")
 }
@@ -98,7 +103,7 @@ fn without_mount_units() -> Result<()> {
 }
 
 /// Executes systemd with the environment and the descriptors that nspawn has passed on.
-fn become_systemd(args: &[OsString]) -> Result<Infallible> {
+fn become_systemd(args: &[OsString], marks: &Marks) -> Result<Infallible> {
     let words = std::iter::once(SYSTEMD.as_bytes()).chain(args.iter().map(|word| word.as_bytes()));
     let words = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
     let variable = |(name, value): (OsString, OsString)| {
@@ -106,6 +111,7 @@ fn become_systemd(args: &[OsString]) -> Result<Infallible> {
     };
     let environment = std::env::vars_os().chain([(UNIT_PATH.0.into(), UNIT_PATH.1.into())]);
     let environment = environment.map(variable).collect::<Result<Vec<_>, _>>()?;
+    marks.add("the boot program becomes systemd");
     default_signals();
     SigSet::empty().thread_set_mask()?;
     execve(&words[0], &words, &environment).with_context(|| format!("cannot execute {SYSTEMD}"))

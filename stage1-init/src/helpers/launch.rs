@@ -40,6 +40,7 @@ use sys::{activation, open_without_magic, users};
 
 use super::{OUT_OF_THE_WAY, enter, identity, notify, terminal};
 use crate::exchange::launch_file::{Launch, Sockets};
+use crate::exchange::timing::Marks;
 use crate::exchange::{log_pipes, stdio_message};
 use crate::failure::report;
 
@@ -99,7 +100,8 @@ pub(crate) fn enter() -> ExitCode {
         if launch.terminal.is_some() {
             terminal::take(&launch, &[activation::take(1)?])?;
         }
-        Ok(launch)
+        // It is no part of the pod's start.
+        Ok(Launch { timing: None, ..launch })
     });
     become_or_report(launch, Vec::new(), None)
 }
@@ -144,6 +146,9 @@ fn become_program(
     systemd: Option<&notify::Systemd>,
 ) -> Result<Infallible, Failed> {
     let program = escape(launch.exec.program());
+    let timing = launch.timing.as_deref().unwrap_or_default();
+    let marks = Marks::of_pod(!timing.is_empty(), OUT_OF_THE_WAY);
+    marks.add_of(timing, ": the launcher has its launch file");
     // Opened while the launcher is in the pod's root.
     let namespace = identity::namespace(launch).context("cannot find its user namespace")?;
     enter::root(launch.root.as_str()).context("cannot enter its root")?;
@@ -194,6 +199,7 @@ fn become_program(
     if let Some(systemd) = systemd {
         systemd.tell_start();
     }
+    marks.add_of(timing, ": the launcher becomes the program");
     if let Some(filter) = &mut filter {
         set_filter(filter).context("cannot filter its system calls")?;
     }

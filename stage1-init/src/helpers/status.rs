@@ -30,11 +30,12 @@ use sys::activation;
 use super::terminated;
 use crate::exchange::outcome::{PODS, REMOVED, is_removed};
 use crate::exchange::stdio_message::{receive, withdraw};
+use crate::exchange::timing::Marks;
 use crate::exchange::{ready, statuses};
 use crate::failure::{Step, report};
 use crate::names::{
-    BEFORE_APP, FAILED, GOOD_CODES, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, STOPPED_BY,
-    TERMINATED, TO_TELL, WELL, begun, ended_well,
+    BEFORE_APP, FAILED, GOOD_CODES, OF_APP, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, STOPPED_BY,
+    TERMINATED, TIMED, TO_TELL, WELL, begun, ended_well,
 };
 
 /// The status of a process that a signal ended is this plus the signal's number.
@@ -60,8 +61,13 @@ const ASKED_TO_END: End = End { code: statuses::ASKED_TO_END, failed: false };
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let recorded = (|| {
         let [of, name, more @ ..] = args else { bail!("expected what ended and an app's name") };
+        let (timed, more) = timed(more);
         let good = Good::of(more)?;
         let name = app_name(name)?;
+        let service = if of == OF_RESTARTED_APP { OF_APP.as_ref() } else { of.as_os_str() };
+        let service = format!("{}-{name}", service.display());
+        let marks = Marks::of_pod(timed, 0);
+        marks.add_of(&service, ": it has ended, and the status writer has begun");
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         if of == BEFORE_APP {
             return Ok(!fs::exists(ended_well(&Role::PreStart.service(&name)))?);
@@ -91,6 +97,7 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
             let sign = if variable("EXIT_STATUS") == "TERM" { TERMINATED } else { FAILED };
             record(&name, &end, (!again).then_some(sign))?;
         }
+        marks.add_of(&service, ": its end is written down");
         Ok(end.failed)
     })();
     finish(recorded.map(u8::from))
@@ -136,7 +143,9 @@ fn failure() -> Result<Option<u8>> {
 ///
 /// Everything else of the pod has ended: the apps, whose statuses are written, and the handlers (`units/`). So `/init` is
 /// told once nothing more can be written to the caller's stdio.
-pub(crate) fn exit_code() -> ExitCode {
+pub(crate) fn exit_code(args: &[OsString]) -> ExitCode {
+    let marks = Marks::of_pod(timed(args).0, 0);
+    marks.add("all has ended, and the recorder of the pod's code has begun");
     // Without the caller's stdio there is nowhere to print the messages.
     let socket = activation::take(0);
     let _ = socket.as_ref().map(receive);
@@ -148,6 +157,7 @@ pub(crate) fn exit_code() -> ExitCode {
     };
     let is_recorded = recorded.is_ok();
     let code = finish(recorded);
+    marks.add("the pod's code is recorded");
     if let Ok(socket) = socket
         && is_recorded
     {
@@ -199,6 +209,14 @@ fn finish(code: Result<u8>) -> ExitCode {
             report(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Tells whether a helper is to say when it does what, by its last word, and returns the others.
+fn timed(words: &[OsString]) -> (bool, &[OsString]) {
+    match words.split_last() {
+        Some((last, others)) if last == TIMED => (true, others),
+        _ => (false, words),
     }
 }
 

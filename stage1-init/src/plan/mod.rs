@@ -157,6 +157,9 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         plan.write(names::unit_file(names::APPS_SLICE), service::apps_slice_unit(tasks).into_text());
     }
     plan.oom_score_least = limits::least_oom_score(pod, host);
+    if options.timing {
+        plan.write(names::EXIT_TIMED, service::timed_exit().into_text());
+    }
     plan.write(names::USERS, users_file(pod, &own_users));
     host.metadata.iter().for_each(|access| plan.add_metadata(loaded, access));
     if let ([app], [own], Some(ids)) = (pod.apps.as_slice(), own_users.as_slice(), host.ids) {
@@ -172,7 +175,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         let url = host.metadata.as_ref().map(Access::url);
         let terminal = options.terminal.as_ref().filter(|terminal| terminal.app == app.name);
         let terminal = terminal.map(|terminal| (sockets, terminal.kind.as_ref()));
-        let given = (url.as_deref(), terminal);
+        let given = (url.as_deref(), terminal, options);
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users, given);
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
         let hosts = match (&hosts, loaded.hosts.get(&app.name)) {
@@ -220,7 +223,7 @@ impl Plan {
         limits: &Limits,
         sliced: bool,
         users: Users,
-        (metadata, terminal): (Option<&str>, Option<(usize, Option<&Word>)>),
+        (metadata, terminal, options): (Option<&str>, Option<(usize, Option<&Word>)>, &Options),
     ) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
@@ -236,12 +239,13 @@ impl Plan {
             launch = program::with_metadata(launch, metadata);
             let terminal = terminal.filter(|_| role == Role::App);
             launch.terminal = terminal.map(|(socket, _)| socket);
+            launch.timing = options.timing.then(|| role.service(&app.name));
             if let Some((_, Some(kind))) = terminal {
                 program::set_terminal_kind(&mut launch, kind);
             }
             let launch = serde_json::to_string_pretty(&launch).expect("text and numbers make JSON") + "\n";
             self.files.insert(role.launch_file(&app.name), File { mode: SECRET, content: launch });
-            let unit = service::unit(role, app, limits, self.manager);
+            let unit = service::unit(role, app, limits, options);
             let unit = if sliced { unit.set("Slice", names::slice(&app.name)) } else { unit };
             self.write(names::unit_file(&role.unit(&app.name)), unit.into_text());
         }

@@ -12,7 +12,7 @@ use pod::network::Mode;
 
 use super::options::{Manager, Options};
 use crate::load::ids::Ids;
-use crate::names::{BOOT_PATH, POD};
+use crate::names::{BOOT_PATH, POD, TIMED};
 
 /// The index of nspawn's own path in the command line; the words before it are the loader's.
 pub(crate) const NSPAWN: usize = 5;
@@ -66,7 +66,9 @@ pub(crate) fn words(
     words.extend((!names.is_empty()).then(|| format!("--capability={}", names.join(","))));
     words.extend((!debug).then(|| "--quiet".into()));
     words.extend((options.manager == Manager::Waits).then(|| "--notify-ready=yes".into()));
-    words.extend(["--", BOOT_PATH, "--default-standard-output=null"].map(str::to_owned));
+    words.extend(["--", BOOT_PATH].map(str::to_owned));
+    words.extend(options.timing.then(|| TIMED.into()));
+    words.push("--default-standard-output=null".into());
     let logging: &[&str] = if debug {
         &["--log-target=console", "--log-level=debug", "--show-status=0"]
     } else {

@@ -9,6 +9,8 @@ use pod::name::AppName;
 pub struct Options {
     /// nspawn and systemd show what they do.
     pub debug: bool,
+    /// The pod's processes say when they do what ([`crate::exchange::timing`]).
+    pub timing: bool,
     /// The exit code of a pod that can't be started; `None` means that of the step that failed.
     pub failure_code: Option<u8>,
     /// The app that gets a terminal, if one does.

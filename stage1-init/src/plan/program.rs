@@ -37,6 +37,7 @@ pub(super) fn launch(
         terminal: None,
         sockets: sockets.filter(|_| role == Role::App),
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
+        timing: None,
         capabilities,
     }
 }

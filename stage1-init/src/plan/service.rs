@@ -19,7 +19,7 @@ use pod::manifest::Restart;
 use pod::name::AppName;
 
 use super::limits::Limits;
-use super::options::Manager;
+use super::options::{Manager, Options};
 use super::unit::{Command, Unit};
 use crate::exchange::launch_file::launchers_capabilities;
 use crate::names::{self, Role};
@@ -47,20 +47,27 @@ pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
 /// Returns the unit of one of an app's services.
 ///
 /// Where somebody waits for the apps, they tell when they start.
-pub(super) fn unit(role: Role, app: &App, limits: &Limits, manager: Manager) -> Unit {
+pub(super) fn unit(role: Role, app: &App, limits: &Limits, options: &Options) -> Unit {
     let unit = match role {
-        Role::App => app_unit(app, if manager == Manager::Waits { "notify" } else { "simple" }),
-        Role::PreStart => pre_start_unit(app),
-        Role::PostStop => post_stop_unit(app),
+        Role::App => app_unit(app, options),
+        Role::PreStart => pre_start_unit(app, options),
+        Role::PostStop => post_stop_unit(app, options),
     };
     runs(unit, role, app, limits)
 }
 
-fn app_unit(app: &App, start: &str) -> Unit {
+/// Returns the unit that gives the recorder of the pod's code the word [`names::TIMED`].
+pub(super) fn timed_exit() -> Unit {
+    let recorder = Command::new(names::EXIT_CODE_PATH, vec![names::TIMED.into()]);
+    Unit::default().section("Service").set("ExecStart", "").set("ExecStart", recorder)
+}
+
+fn app_unit(app: &App, options: &Options) -> Unit {
+    let start = if options.manager == Manager::Waits { "notify" } else { "simple" };
     let unit = stopped(after_post_stop(app, after_pre_start(app, starts(app, "app", "Requires"))));
     let unit = vital(unit, Role::App, app).section("Service").set("Type", start);
     let of = if app.restart == Restart::No { names::OF_APP } else { names::OF_RESTARTED_APP };
-    let unit = begins(app, unit).set("ExecStopPost", writes_end(app, of));
+    let unit = begins(app, unit).set("ExecStopPost", writes_end(app, of, options));
     let unit = match app.stop_signal {
         Some(signal) => unit.set("KillSignal", signal),
         None => unit,
@@ -79,24 +86,24 @@ fn app_unit(app: &App, start: &str) -> Unit {
     match app.pre_start {
         // From systemd 254 on, a service that is started again has been activating since, and conditions are for those that
         // were inactive (unit.c, `unit_start`).
-        Some(_) => unit.set("ExecCondition", writes_status(app, names::BEFORE_APP)),
+        Some(_) => unit.set("ExecCondition", writes_status(app, names::BEFORE_APP, &Options::default())),
         None => unit,
     }
 }
 
-fn pre_start_unit(app: &App) -> Unit {
+fn pre_start_unit(app: &App, options: &Options) -> Unit {
     let unit = stopped(after_post_stop(app, starts(app, "pre-start handler of app", "Requires")));
     begins(app, vital(unit, Role::PreStart, app).section("Service").set("Type", "oneshot"))
-        .set("ExecStopPost", writes_status(app, names::OF_PRE_START))
+        .set("ExecStopPost", writes_status(app, names::OF_PRE_START, options))
 }
 
-fn post_stop_unit(app: &App) -> Unit {
+fn post_stop_unit(app: &App, options: &Options) -> Unit {
     // If the pod is not up, nothing began, and the pod must not be set up only to end.
     starts(app, "post-stop handler of app", "Requisite")
         .set("ConditionPathExists", format_args!("/run/{}", names::begun(&app.name)))
         .section("Service")
         .set("Type", "oneshot")
-        .set("ExecStopPost", writes_status(app, names::OF_POST_STOP))
+        .set("ExecStopPost", writes_status(app, names::OF_POST_STOP, options))
         .set("TimeoutStartSec", app.post_stop_timeout.unwrap_or(POST_STOP_SECONDS))
 }
 
@@ -184,14 +191,19 @@ fn runs(unit: Unit, role: Role, app: &App, limits: &Limits) -> Unit {
 }
 
 /// Returns the command that writes an app's status, with what is a good end of it beside the usual.
-fn writes_end(app: &App, of: &'static str) -> Command {
+fn writes_end(app: &App, of: &'static str, options: &Options) -> Command {
     let signal = app.stop_signal.map(|signal| format!("{}{}", names::STOPPED_BY, signal.number()));
     let codes: Vec<_> = app.success_codes.iter().map(ToString::to_string).collect();
     let codes = (!codes.is_empty()).then(|| format!("{}{}", names::GOOD_CODES, codes.join(",")));
     let words = [of.to_owned(), app.name.to_string()].into_iter().chain(signal).chain(codes);
-    Command::privileged(names::STATUS_PATH, words.collect())
+    Command::privileged(names::STATUS_PATH, words.chain(timed(options)).collect())
 }
 
-fn writes_status(app: &App, of: &'static str) -> Command {
-    Command::privileged(names::STATUS_PATH, vec![of.into(), app.name.to_string()])
+fn writes_status(app: &App, of: &'static str, options: &Options) -> Command {
+    let words = [of.to_owned(), app.name.to_string()].into_iter();
+    Command::privileged(names::STATUS_PATH, words.chain(timed(options)).collect())
+}
+
+fn timed(options: &Options) -> Option<String> {
+    options.timing.then(|| names::TIMED.into())
 }

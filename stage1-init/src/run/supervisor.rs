@@ -37,6 +37,7 @@ use crate::enter::private_root::Bare;
 use crate::enter::stdio::Stdio;
 use crate::exchange::outcome::OURS;
 use crate::exchange::ready::{Asked, Heard};
+use crate::exchange::timing::Timing;
 use crate::failure::{At, Failure, Step, warn};
 use crate::load::network::Taken;
 use crate::run::ending::{conclude, none_began};
@@ -55,7 +56,7 @@ fn job_signals() -> SigSet {
 
 /// What is to be run, and what its processes find.
 #[derive(Debug)]
-pub(crate) struct Started {
+pub(crate) struct Started<'a> {
     pub(crate) command: Command,
     /// The host's user that is root in the pod.
     pub(crate) root: u32,
@@ -68,6 +69,7 @@ pub(crate) struct Started {
     pub(crate) question: Question,
     /// Where nspawn says that the apps are up, if the caller waits for that.
     pub(crate) up: Option<OwnedFd>,
+    pub(crate) timing: &'a Timing,
 }
 
 /// What the pod says, and what is done before its question is answered.
@@ -81,13 +83,14 @@ pub(crate) struct Question {
 
 impl Question {
     /// Hears what the pod says, and answers its question.
-    fn hear(&mut self) -> Result<Heard> {
+    fn hear(&mut self, timing: &Timing) -> Result<Heard> {
         let Self { asked, bare, network } = self;
         let mut is_prepared = false;
         let heard = asked.hear(|namespaces| {
             bare.keep_alone()?;
             network.as_ref().context("the pod has asked before")?.prepare(&namespaces)?;
             is_prepared = true;
+            timing.mark("the pod's network is made, and the boot program gets its answer");
             Ok(())
         })?;
         if heard == Heard::Question
@@ -130,13 +133,14 @@ struct Watched<'a> {
     question: Question,
     told: Told<'a>,
     job: Job<'a>,
+    timing: &'a Timing,
 }
 
 /// Runs nspawn to its end and returns the pod's exit code.
 ///
 /// With `debug`, nspawn's messages go to stderr at once.
 pub(crate) fn run(
-    started: Started,
+    started: Started<'_>,
     stdio: Stdio,
     requests: &Requests,
     manager: &Notify,
@@ -164,6 +168,7 @@ pub(crate) fn run(
                 stdio.become_silent().at(Step::Exec)?;
                 let allowed = started.oom_score_least.map(nspawn::allow_oom_score).transpose();
                 allowed.context("cannot set oom_score_adj").at(Step::Exec)?;
+                started.timing.shared().add("the pod's cgroup is entered, and systemd-nspawn is executed");
                 become_nspawn(&started.command, passed, started.up.is_some(), (!debug).then_some(&says))
                     .at(Step::Exec)
             })();
@@ -181,7 +186,7 @@ pub(crate) fn run(
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
             let told = Told { up: started.up, manager };
-            let watched = Watched { question: started.question, told, job };
+            let watched = Watched { question: started.question, told, job, timing: started.timing };
             let ended =
                 supervise(child, listens, watched, requests, halt, || none_began(root)).at(Step::Exec)?;
             conclude(ended, said)
@@ -222,7 +227,7 @@ fn become_nspawn(
 fn supervise(
     nspawn: Pid,
     listens: PipeReader,
-    Watched { mut question, mut told, mut job }: Watched<'_>,
+    Watched { mut question, mut told, mut job, timing }: Watched<'_>,
     requests: &Requests,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
     none_began: impl Fn() -> Result<()>,
@@ -253,7 +258,8 @@ fn supervise(
             }
         }
         job.tend()?;
-        if question.hear()? == Heard::End {
+        if question.hear(timing)? == Heard::End {
+            timing.mark("the pod has said that its end is recorded");
             return Ok(None);
         }
         if asked && let Some(pipe) = &mut listens {

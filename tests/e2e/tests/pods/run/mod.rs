@@ -8,6 +8,7 @@ mod mounts;
 mod places;
 mod restarts;
 mod starts;
+mod timing;
 mod volumes;
 
 /// Runs until it is told to stop, and then ends well.
