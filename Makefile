@@ -108,9 +108,11 @@ run: all images ## Run demo pods: of two images from files, and with an OCI imag
 test: all ## Run every test; with CODENAME=trixie, all pods have that release's systemd
 	GANTRY_TEST_STAGE1=$(abspath $(STAGE1)) cargo test --workspace
 
-long: all ## Run the tests of chance for a minute each, with more pods
+long: all ## Run the tests of chance for a minute each, with more pods; stop pods at each call of their start, and stop pods at every call of their start
 	GANTRY_TEST_LONG=1 cargo test -p e2e --test many
 	GANTRY_TEST_LONG=1 cargo test -p syscall-faults lists::
+	GANTRY_TEST_LONG=1 cargo test -p syscall-faults --test stops
+	GANTRY_TEST_LONG=1 cargo test -p syscall-faults --test stops
 
 mutants: all ## Check that the suites notice what they are there for: change the sources, one place at a time
 	cargo run -p mutation-check

@@ -27,6 +27,9 @@ pub use point::{Point, Points};
 
 use tracer::Tracer;
 
+pub(crate) use registers::Registers;
+pub(crate) use tracer::PATIENCE;
+
 /// How a program ended, and what it did until then.
 #[derive(Debug)]
 pub struct Run {
@@ -83,7 +86,7 @@ pub fn run(command: &Command, decide: impl FnMut(&Event) -> Option<Fault>) -> Re
 }
 
 /// Starts a shell that waits for a line and then becomes the program. The line is sent once the shell is traced.
-fn start(command: &Command) -> io::Result<Child> {
+pub(crate) fn start(command: &Command) -> io::Result<Child> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "read -r go && exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
     shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));

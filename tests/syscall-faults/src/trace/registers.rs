@@ -13,25 +13,25 @@ const NO_ARGUMENT: u64 = u64::MAX;
 
 /// A stopped thread's registers.
 #[derive(Clone, Copy)]
-pub(super) struct Registers(user_regs_struct);
+pub(crate) struct Registers(user_regs_struct);
 
 impl Registers {
-    pub(super) fn read(thread: Pid) -> nix::Result<Self> {
+    pub(crate) fn read(thread: Pid) -> nix::Result<Self> {
         getregs(thread).map(Self)
     }
 
-    pub(super) fn write(&self, thread: Pid) -> nix::Result<()> {
+    pub(crate) fn write(&self, thread: Pid) -> nix::Result<()> {
         setregs(thread, self.0)
     }
 
     /// Returns the arguments, in order.
-    pub(super) fn arguments(&self) -> [u64; 6] {
+    pub(crate) fn arguments(&self) -> [u64; 6] {
         let mut copy = *self;
         copy.arguments_mut().map(|argument| *argument)
     }
 
     /// Returns the same call with arguments that it refuses.
-    pub(super) fn without_effect(&self) -> Self {
+    pub(crate) fn without_effect(&self) -> Self {
         let mut changed = *self;
         changed.arguments_mut().into_iter().for_each(|argument| *argument = NO_ARGUMENT);
         changed
@@ -41,16 +41,16 @@ impl Registers {
 #[cfg(target_arch = "x86_64")]
 impl Registers {
     /// Returns the call's number, at its entry and its exit.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.0.orig_rax
     }
 
     /// Returns the call's result at its exit: negative for an error.
-    pub(super) fn result(&self) -> i64 {
+    pub(crate) fn result(&self) -> i64 {
         self.0.rax.cast_signed()
     }
 
-    pub(super) fn set_result(&mut self, result: i64) {
+    pub(crate) fn set_result(&mut self, result: i64) {
         self.0.rax = result.cast_unsigned();
     }
 
@@ -63,16 +63,16 @@ impl Registers {
 #[cfg(target_arch = "aarch64")]
 impl Registers {
     /// Returns the call's number, at its entry and its exit.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.0.regs[8]
     }
 
     /// Returns the call's result at its exit: negative for an error.
-    pub(super) fn result(&self) -> i64 {
+    pub(crate) fn result(&self) -> i64 {
         self.0.regs[0].cast_signed()
     }
 
-    pub(super) fn set_result(&mut self, result: i64) {
+    pub(crate) fn set_result(&mut self, result: i64) {
         self.0.regs[0] = result.cast_unsigned();
     }
 

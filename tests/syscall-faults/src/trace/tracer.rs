@@ -24,7 +24,7 @@ use super::fault::Fault;
 use super::registers::Registers;
 
 /// A program that runs longer counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The event that wait(2) reports for a thread that has executed another program.
 const EXEC: i32 = ptrace::Event::PTRACE_EVENT_EXEC as i32;
 /// The events that are reported for a thread that makes another.
