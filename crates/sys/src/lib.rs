@@ -7,6 +7,7 @@ pub mod clock;
 pub mod content;
 pub mod descriptors;
 pub mod error;
+pub mod filters;
 pub mod guarded;
 pub mod in_root;
 pub mod interrupt;

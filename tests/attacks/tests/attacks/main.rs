@@ -11,6 +11,8 @@ mod cgroups;
 #[cfg(target_arch = "x86_64")]
 mod documents;
 #[cfg(target_arch = "x86_64")]
+mod filters;
+#[cfg(target_arch = "x86_64")]
 mod kernels;
 #[cfg(target_arch = "x86_64")]
 mod kinds;
