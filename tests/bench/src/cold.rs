@@ -9,7 +9,7 @@
 use anyhow::Result;
 
 use crate::compare::{Contender, Row, Turns, compare, in_shell};
-use crate::images::{ENCODINGS, Encoding, Image};
+use crate::images::{Encoding, Image};
 use crate::work::Work;
 
 /// The rows.
@@ -26,14 +26,32 @@ pub(crate) struct Cold {
 
 const EMPTY_STORE: &str = "podman rmi -af >/dev/null; sync";
 
-/// Measures every encoding of the image.
-pub(crate) fn measure(work: &Work, image: &Image, turns: Turns) -> Result<Vec<Cold>> {
-    ENCODINGS
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Gantry and tar, of which the goals are.
+    Goals,
+    All,
+}
+
+/// Measures these encodings of the image.
+pub(crate) fn measure(
+    work: &Work,
+    image: &Image,
+    encodings: &'static [Encoding],
+    who: Who,
+    turns: Turns,
+) -> Result<Vec<Cold>> {
+    encodings
         .iter()
         .map(|encoding| {
             eprintln!("cold, {}", encoding.name);
-            layouts(work, image, encoding);
-            let rows = compare(work, contenders(image, encoding), turns, ":")?;
+            let mut contenders = contenders(image, encoding);
+            match who {
+                Who::Goals => contenders.truncate(STAGE1_KNOWN + 1),
+                Who::All => layouts(work, image, encoding),
+            }
+            let rows = compare(work, contenders, turns, ":")?;
             work.shell("rm -rf gantry known tree bundle oci-gz oci-zst; podman rmi -af || :")?;
             Ok(Cold { encoding, rows })
         })

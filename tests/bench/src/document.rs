@@ -58,6 +58,12 @@ const APPS: &str = "\
 
 Whole runs of pods of many apps, each of which is `true`. The ratio is to one app.";
 
+const STEPS: &str = "\
+## Steps of a start and an end
+
+By `/init --timing` of a prepared pod of one `true`: medians of what each step took. What isn't Gantry's is in the step after it: nspawn in
+the boot program's begin, systemd in the launcher's and in the status writer's, the kernel in all.";
+
 const STDIO: &str = "\
 ## Stdio
 
@@ -124,7 +130,7 @@ pub(crate) fn warm(report: &mut Report, warm: &Warm, names: &[&str]) {
     report.disk(names, &warm.disk);
 }
 
-/// Adds whole runs, many apps and many pods.
+/// Adds whole runs, many apps, many pods, and what a start is made of.
 pub(crate) fn start(report: &mut Report, whole: &[Row], start: &Start) {
     report.text(WHOLE);
     report.rows(whole, 0);
@@ -139,6 +145,8 @@ pub(crate) fn start(report: &mut Report, whole: &[Row], start: &Start) {
     let Idle { pods, .. } = start.idle;
     report.text(&format!("Memory of each of {pods} pods that wait, without the app:"));
     report.idle(&start.idle);
+    report.text(STEPS);
+    report.steps(&start.steps);
 }
 
 /// Adds stdio.

@@ -5,7 +5,7 @@ use crate::cold::{self, Cold};
 use crate::compare::Row;
 use crate::memory::Peaks;
 use crate::oci::{self, Oci};
-use crate::start::{AtOnce, Start};
+use crate::start::{AtOnce, Stage1, Start};
 use crate::unit::{mebibytes, seconds};
 use crate::warm::{self, Warm};
 use crate::whole;
@@ -99,11 +99,17 @@ pub(crate) fn of_whole(rows: &[Row]) -> Vec<Goal> {
     ]
 }
 
-/// Goals of many apps and many pods.
+/// Goals of many apps and many pods, and of stage1.
 pub(crate) fn of_start(start: &Start) -> Vec<Goal> {
     let (one, most) = (&start.apps[0], &start.apps[start.apps.len() - 1]);
     let AtOnce { pods, ran, all, one: alone } = start.at_once;
     let memory = start.idle.each();
+    let Stage1 { compressed, unpacked } = start.stage1;
+    let of_size = |what: &str, limit: u64, is: u64| {
+        let megabytes = |bytes: u64| format!("{}.{:02} MB", bytes / 1_000_000, bytes % 1_000_000 / 10_000);
+        let limit_shown = format!("≤ {}", megabytes(limit));
+        Goal { what: what.into(), limit: limit_shown, measured: megabytes(is), met: Some(is <= limit) }
+    };
     let of_memory = |what: &str, limit: u64, is: u64| Goal {
         what: format!("{what} of each of {} pods that wait", start.idle.pods),
         limit: format!("≤ {}", mebibytes(limit)),
@@ -126,6 +132,8 @@ pub(crate) fn of_start(start: &Start) -> Vec<Goal> {
         },
         of_memory("RssAnon", 1639, memory.anonymous),
         of_memory("PSS", 2048, memory.proportional),
+        of_size("stage1, compressed", 5_000_000, compressed),
+        of_size("stage1, unpacked", 16_000_000, unpacked),
     ]
 }
 

@@ -39,6 +39,9 @@ pub(crate) const ENCODINGS: [Encoding; 5] = [
     Encoding { name: "zst", suffix: ".zst", encode: "zstd -q -c", tar: "tar --zstd -xf" },
 ];
 
+/// Those that goals of a pod's start are about.
+pub(crate) const GZ_AND_ZST: &[Encoding] = &[ENCODINGS[1], ENCODINGS[4]];
+
 /// An image in the working directory.
 #[derive(Debug)]
 pub(crate) struct Image {
@@ -50,15 +53,12 @@ pub(crate) struct Image {
     pub(crate) id: String,
 }
 
-/// Builds an image in every encoding that the cache does not have.
-pub(crate) fn prepare(name: &str, rootfs: impl FnOnce() -> Result<Rootfs>) -> Result<()> {
-    prepare_plain(name, rootfs)?;
-    let cache = cache()?;
-    ENCODINGS[1..].iter().try_for_each(|encoding| encode(name, encoding, &cache))
-}
-
-/// Builds an image as a plain tar, unless the cache has it.
-pub(crate) fn prepare_plain(name: &str, rootfs: impl FnOnce() -> Result<Rootfs>) -> Result<()> {
+/// Builds an image in each of these encodings that the cache does not have, the plain one always.
+pub(crate) fn prepare(
+    name: &str,
+    rootfs: impl FnOnce() -> Result<Rootfs>,
+    encodings: &[Encoding],
+) -> Result<()> {
     let cache = cache()?;
     let plain = cache.join(format!("{name}.tar"));
     if !plain.exists() {
@@ -69,7 +69,8 @@ pub(crate) fn prepare_plain(name: &str, rootfs: impl FnOnce() -> Result<Rootfs>)
         rootfs()?.write_image(manifest.as_bytes(), out).context("write the image")?;
         fs::rename(&new, &plain).context("publish the image")?;
     }
-    Ok(())
+    let compressed = encodings.iter().filter(|encoding| !encoding.suffix.is_empty());
+    compressed.copied().try_for_each(|encoding| encode(name, &encoding, &cache))
 }
 
 impl Image {

@@ -41,8 +41,9 @@ use anyhow::{Context, Result, ensure};
 use testing::repository;
 use testing::rootfs::Rootfs;
 
+use cold::Who;
 use compare::Turns;
-use images::Image;
+use images::{ENCODINGS, Encoding, GZ_AND_ZST, Image};
 use part::Part;
 use report::Report;
 use results::Results;
@@ -64,17 +65,17 @@ struct Amount {
 }
 
 const WHOLE: Amount = Amount {
-    long: Turns { rounds: 5, runs: 1 },
-    short: Turns { rounds: 12, runs: 6 },
+    long: Turns { rounds: 4, runs: 1 },
+    short: Turns { rounds: 10, runs: 5 },
     stdio: (1_000_000_000, Turns { rounds: 7, runs: 1 }),
-    start: start::Amount { apps: Turns { rounds: 5, runs: 1 }, at_once: 50, idle: 20 },
+    start: start::Amount { apps: Turns { rounds: 5, runs: 1 }, at_once: 50, idle: 20, timed: 21 },
     throughput: throughput::Amount { bytes: 2 << 30, rounds: 9 },
 };
 const QUICK: Amount = Amount {
     long: Turns { rounds: 1, runs: 1 },
     short: Turns { rounds: 1, runs: 3 },
     stdio: (10_000_000, Turns { rounds: 1, runs: 1 }),
-    start: start::Amount { apps: Turns { rounds: 1, runs: 1 }, at_once: 5, idle: 3 },
+    start: start::Amount { apps: Turns { rounds: 1, runs: 1 }, at_once: 5, idle: 3, timed: 3 },
     throughput: throughput::Amount { bytes: 256 << 20, rounds: 5 },
 };
 
@@ -128,9 +129,10 @@ fn alone(part: Part, amount: &Amount, quick: bool) -> Result<()> {
         oci::prepare()?;
     }
     let kinds = match (quick, part) {
-        (false, Part::Cold | Part::Warm) => Kinds::Both,
+        (false, Part::Cold | Part::Warm) => Kinds::Both(&ENCODINGS),
+        (false, Part::Start) => Kinds::Both(GZ_AND_ZST),
         // Of the large one, no encoding is needed.
-        (false, Part::Oci) => Kinds::PlainLarge,
+        (false, Part::Oci) => Kinds::Both(&[]),
         _ => Kinds::Small,
     };
     let (work, images) = set_up(kinds)?;
@@ -141,7 +143,7 @@ fn alone(part: Part, amount: &Amount, quick: bool) -> Result<()> {
             document::oci(&mut report, &oci);
         }
         Part::Cold => {
-            let cold = cold::measure(&work, &images[0], amount.long)?;
+            let cold = cold::measure(&work, &images[0], &ENCODINGS, Who::All, amount.long)?;
             let peaks = memory::measure(&work, &images[0])?;
             report.goals(&[goals::of_cold(&cold), goals::of_memory(&peaks)].concat());
             document::cold(&mut report, &cold, &peaks);
@@ -154,10 +156,15 @@ fn alone(part: Part, amount: &Amount, quick: bool) -> Result<()> {
             document::warm(&mut report, &warm, &names);
         }
         Part::Start => {
+            let small = &images[images.len() - 1];
+            let cold = cold::measure(&work, &images[0], GZ_AND_ZST, Who::Goals, amount.long)?;
             engines::fill(&work, &images)?;
-            let whole = whole::measure(&work, &images[0], amount.short)?;
-            let start = start::measure(&work, &images[0], amount.start)?;
-            report.goals(&[goals::of_whole(&whole), goals::of_start(&start)].concat());
+            let names: Vec<_> = images.iter().map(|image| image.name).collect();
+            let warm = warm::measure(&work, &images, amount.short)?;
+            let whole = whole::measure(&work, small, amount.short)?;
+            let start = start::measure(&work, small, amount.start)?;
+            let of_prepares = [goals::of_warm(&warm, &names), goals::of_cold(&cold)].concat();
+            report.goals(&[goals::of_whole(&whole), goals::of_start(&start), of_prepares].concat());
             document::start(&mut report, &whole, &start);
         }
         Part::Stdio => {
@@ -171,39 +178,37 @@ fn alone(part: Part, amount: &Amount, quick: bool) -> Result<()> {
 }
 
 /// Which images are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Kinds {
-    /// Both, in all encodings.
-    Both,
+    /// Both, the large one as a plain tar and in these encodings.
+    Both(&'static [Encoding]),
     /// The small one, in all encodings.
     Small,
-    /// Both, the large one as a plain tar alone.
-    PlainLarge,
 }
 
 /// Makes the images, the large one first if it is wanted, and enters the place where everything is measured.
 fn set_up(which: Kinds) -> Result<(Work, Vec<Image>)> {
     let (large, small) = (("debian", Rootfs::debian as fn() -> _), ("busybox", Rootfs::busybox as fn() -> _));
     // Packages are fetched before the bench enters its own namespace.
-    let kinds = if which == Kinds::Small { vec![small] } else { vec![large, small] };
-    for (name, rootfs) in &kinds {
-        match (which, *name) {
-            (Kinds::PlainLarge, "debian") => images::prepare_plain(name, rootfs)?,
-            _ => images::prepare(name, rootfs)?,
-        }
+    let kinds = match which {
+        Kinds::Small => vec![(small, &ENCODINGS[..])],
+        Kinds::Both(encodings) => vec![(large, encodings), (small, &ENCODINGS)],
+    };
+    for ((name, rootfs), encodings) in &kinds {
+        images::prepare(name, rootfs, encodings)?;
     }
     let work = Work::enter()?;
     engines::configure(&work)?;
-    let images = kinds.iter().map(|(name, _)| Image::unpack(&work, name)).collect::<Result<_>>()?;
+    let images = kinds.iter().map(|((name, _), _)| Image::unpack(&work, name)).collect::<Result<_>>()?;
     Ok((work, images))
 }
 
 fn measure(amount: &Amount, quick: bool) -> Result<Results> {
     oci::prepare()?;
-    let (work, images) = set_up(if quick { Kinds::Small } else { Kinds::Both })?;
+    let (work, images) = set_up(if quick { Kinds::Small } else { Kinds::Both(&ENCODINGS) })?;
     let machine = machine::facts(&work)?;
     let versions = machine::versions(&work);
-    let cold = cold::measure(&work, &images[0], amount.long)?;
+    let cold = cold::measure(&work, &images[0], &ENCODINGS, Who::All, amount.long)?;
     let memory = memory::measure(&work, &images[0])?;
     let oci = oci::measure(&work, &images[0], amount.long)?;
     engines::fill(&work, &images)?;

@@ -12,7 +12,7 @@ pub(crate) enum Part {
     Cold,
     /// Warm prepares.
     Warm,
-    /// Whole runs, many apps, many pods.
+    /// Whole runs, many apps, many pods, steps; and the goals of prepares, without those who have none.
     Start,
     /// A gigabyte through a pod.
     Stdio,

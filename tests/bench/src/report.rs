@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::compare::Row;
 use crate::goals::{Goal, median};
 use crate::memory::Peaks;
-use crate::start::{Idle, Memory};
+use crate::start::{Idle, Memory, Step};
 use crate::throughput::Way;
 use crate::unit::{mebibytes, seconds};
 use crate::warm::Disk;
@@ -78,6 +78,17 @@ impl Report {
         };
         let processes = idle.processes.iter().map(|(name, memory)| row(name, each(memory)));
         self.table(&["", "RssAnon", "PSS"], processes.chain([row("a pod", idle.each())]));
+    }
+
+    /// Adds the steps of a start, with their sum.
+    pub(crate) fn steps(&mut self, steps: &[Step]) {
+        let mut at = 0.0;
+        let row = |step: &Step| {
+            at += step.took;
+            vec![step.what.clone(), seconds(step.took), seconds(at)]
+        };
+        let rows: Vec<_> = steps.iter().map(row).collect();
+        self.table(&["by then", "took", "sum"], rows.into_iter());
     }
 
     pub(crate) fn disk(&mut self, names: &[&str], disk: &[Disk]) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How starts scale: pods of many apps, many pods at once, and the memory of those that wait.
+//! How starts scale: pods of many apps, many pods at once, the memory of those that wait; what a start's time is made of, and how large
+//! stage1 is.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -16,7 +17,7 @@ use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
 
 use crate::compare::{Contender, Row, Turns, compare};
-use crate::images::Image;
+use crate::images::{ENCODINGS, Image};
 use crate::work::Work;
 
 /// How many apps a pod has. The first row is what the others are compared with.
@@ -31,6 +32,8 @@ pub(crate) struct Amount {
     pub(crate) at_once: usize,
     /// How many pods wait.
     pub(crate) idle: usize,
+    /// How many starts say how long their steps take.
+    pub(crate) timed: usize,
 }
 
 /// The results.
@@ -40,6 +43,23 @@ pub(crate) struct Start {
     pub(crate) apps: Vec<Row>,
     pub(crate) at_once: AtOnce,
     pub(crate) idle: Idle,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) stage1: Stage1,
+}
+
+/// A step of a start, by `/init --timing`.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) what: String,
+    /// The median, in seconds.
+    pub(crate) took: f64,
+}
+
+/// Stage1's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage1 {
+    pub(crate) compressed: u64,
+    pub(crate) unpacked: u64,
 }
 
 /// Pods that are started at the same time.
@@ -91,7 +111,8 @@ pub(crate) fn measure(work: &Work, image: &Image, amount: Amount) -> Result<Star
     let at_once = at_once(amount.at_once)?;
     let idle = idle(amount.idle)?;
     drop(instances);
-    Ok(Start { apps, at_once, idle })
+    let steps = steps(work, image, amount.timed)?;
+    Ok(Start { apps, at_once, idle, steps, stage1: stage1(work)? })
 }
 
 fn contenders(work: &Work, image: &Image) -> Result<Vec<Contender>> {
@@ -106,6 +127,50 @@ fn contenders(work: &Work, image: &Image) -> Result<Vec<Contender>> {
         Ok(Contender::new(&format!("Gantry: a pod of {count}"), command))
     };
     APPS.iter().map(contender).collect()
+}
+
+/// Starts a pod so many times, and takes the median of each step.
+fn steps(work: &Work, image: &Image, starts: usize) -> Result<Vec<Step>> {
+    eprintln!("steps of a start");
+    work.shell(&format!("rm -rf timed; installer --dir timed image import {}", image.file(&ENCODINGS[0])))?;
+    let mut all: Vec<(String, Vec<f64>)> = Vec::new();
+    for _ in 0..starts {
+        work.shell(&format!(
+            "rm -rf timed/containers/*; installer --dir timed prepare --image {}",
+            image.id
+        ))?;
+        let said = work.shell("cd timed/containers/* && ./stage1/init --timing 2>&1")?;
+        // The first line is the table's heading.
+        for (index, line) in said.lines().filter(|line| line.starts_with("timing:")).skip(1).enumerate() {
+            let step = |line: &str| {
+                let (took, rest) = line.strip_prefix("timing:")?.trim_start().split_once(' ')?;
+                let (_, what) = rest.trim_start().split_once(' ')?;
+                Some((what.to_owned(), took.parse::<f64>().ok()? / 1e3))
+            };
+            let (what, took) = step(line).with_context(|| format!("not a step: {line}"))?;
+            match all.get_mut(index) {
+                Some((known, times)) => {
+                    ensure!(*known == what, "steps in another order: {known} before {what}");
+                    times.push(took);
+                }
+                None => all.push((what, vec![took])),
+            }
+        }
+    }
+    work.shell("rm -rf timed")?;
+    ensure!(!all.is_empty(), "a start has said nothing of its steps");
+    let median = |(what, mut times): (String, Vec<f64>)| {
+        times.sort_by(f64::total_cmp);
+        Step { what, took: times[times.len() / 2] }
+    };
+    Ok(all.into_iter().map(median).collect())
+}
+
+fn stage1(work: &Work) -> Result<Stage1> {
+    let size = |line: &str| -> Result<u64> { Ok(work.shell(line)?.parse()?) };
+    let compressed = size("stat -c %s \"$GANTRY_STAGE1\"")?;
+    let unpack = "mkdir unpacked; tar -xJf \"$GANTRY_STAGE1\" -C unpacked; du -s -B1 unpacked | cut -f1; rm -rf unpacked";
+    Ok(Stage1 { compressed, unpacked: size(unpack)? })
 }
 
 fn at_once(pods: usize) -> Result<AtOnce> {
