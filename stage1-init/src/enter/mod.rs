@@ -5,6 +5,7 @@ pub(crate) mod cgroup;
 pub(crate) mod devices;
 pub(crate) mod overlay;
 pub(crate) mod private_root;
+pub(crate) mod relay;
 pub(crate) mod rlimits;
 pub(crate) mod roots;
 pub(crate) mod sockets;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The caller's stdin, stdout and stderr. The apps get the descriptors themselves, so no relay and no terminal is in
-//! between that could lose or change anything ([`crate::exchange::stdio_message`]). Terminals are the exception: they
-//! are opened anew, for what they are to be used for ([`crate::enter::terminal`]).
+//! between that could lose or change anything ([`crate::exchange::stdio_message`]). There are two exceptions: terminals
+//! are opened anew, for what they are to be used for ([`crate::enter::terminal`]), and in place of a socket as stdout or
+//! stderr the apps get a pipe, since a socket can't be opened anew ([`crate::enter::relay`]).
 
 use std::fs::File;
 use std::io;
@@ -12,7 +13,9 @@ use rustix::fs::{FileType, FsWord, Mode, OFlags, fchmod, fcntl_getfl, fstat, fst
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use sys::locks::identity;
 
+use crate::enter::relay::Relay;
 use crate::enter::terminal::{self, Input};
 use crate::enter::volumes::is_directory;
 use crate::exchange::stdio_message;
@@ -49,6 +52,8 @@ pub(crate) struct Stdio {
     descriptors: [OwnedFd; 3],
     /// How the apps have the terminal that is their stdin.
     terminal: Input,
+    /// The pipes that apps have in place of sockets.
+    relays: Vec<Relay>,
 }
 
 /// Takes this process's stdio for the apps. Without `stdin`, their stdin is /dev/null.
@@ -65,18 +70,35 @@ pub(crate) fn take(stdin: bool, own_users: bool, terminal_user: Option<u32>) -> 
         }
         true => (caller.as_fd().try_clone_to_owned()?, Input::None),
     };
-    let output = |fd: BorrowedFd<'_>, name| match terminal::is_terminal(fd) {
-        true => terminal::output(fd, &terminal).context(unusable(name)),
-        false => Ok(fd.try_clone_to_owned()?),
+    let mut relays = Vec::new();
+    let mut output = |fd: BorrowedFd<'_>, name| {
+        if terminal::is_terminal(fd) {
+            return terminal::output(fd, &terminal).context(unusable(name));
+        }
+        if !Relay::is_needed(fd)? {
+            return Ok(fd.try_clone_to_owned()?);
+        }
+        let (pipe, relay) = Relay::new(fd)?;
+        relays.push(relay);
+        Ok(pipe)
     };
-    let (out, error) = (output(io::stdout().as_fd(), "stdout")?, output(io::stderr().as_fd(), "stderr")?);
-    let descriptors = [input, out, error];
+    let (out, error) = (io::stdout(), io::stderr());
+    let to_out = output(out.as_fd(), "stdout")?;
+    // What goes to one socket stays in order.
+    let is_one = relays_one(&out, &error)?;
+    let to_error = if is_one { to_out.try_clone()? } else { output(error.as_fd(), "stderr")? };
+    let descriptors = [input, to_out, to_error];
     for descriptor in descriptors.iter().filter(|_| own_users) {
         if FileType::from_raw_mode(fstat(descriptor)?.st_mode) == FileType::Fifo {
             open_to_all(descriptor).context("cannot give the apps a pipe of the caller's")?;
         }
     }
-    Ok(Stdio { descriptors, terminal })
+    Ok(Stdio { descriptors, terminal, relays })
+}
+
+/// Tells whether stdout and stderr are the same socket.
+fn relays_one(out: impl AsFd, error: impl AsFd) -> Result<bool> {
+    Ok(Relay::is_needed(out.as_fd())? && identity(out.as_fd())? == identity(error.as_fd())?)
 }
 
 /// Lets any user read and write a pipe that has no name. A named one is left as it is.
@@ -98,9 +120,9 @@ impl Stdio {
         stdio_message::offer(&self.descriptors, sockets)
     }
 
-    /// Returns how the apps have their terminal, and closes this process's copies of the descriptors.
-    pub(crate) fn into_terminal(self) -> Input {
-        self.terminal
+    /// Returns how the apps have their terminal, and their pipes, and closes this process's copies of the descriptors.
+    pub(crate) fn into_parts(self) -> (Input, Vec<Relay>) {
+        (self.terminal, self.relays)
     }
 
     /// Makes the apps' stderr this process's stdout and stderr, and /dev/null its stdin.

@@ -11,7 +11,7 @@
 //!
 //! SIGSTOP stops this process without notice, so it does not freeze the pod.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -58,16 +58,19 @@ impl<'a> Job<'a> {
     }
 
     /// Waits until a signal arrives, one of `others` is ready or [`Job::tend`] has something to do.
-    pub(crate) fn wait(&self, signals: &SignalFd, others: &[BorrowedFd<'_>]) -> Result<()> {
+    pub(crate) fn wait<'d>(
+        &'d self,
+        signals: &'d SignalFd,
+        others: impl Iterator<Item = PollFd<'d>>,
+    ) -> Result<()> {
         let (also, timeout) = match &self.input {
             _ if self.frozen => (None, Some(PAUSE)),
             Input::Fed(feed) => feed.awaits(),
             _ => (None, None),
         };
         let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        let ours = [signals.as_fd()].into_iter().chain(others.iter().copied());
-        let ours = ours.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
-        let mut awaited: Vec<_> = ours.chain(also).collect();
+        let signals = PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN);
+        let mut awaited: Vec<_> = std::iter::once(signals).chain(others).chain(also).collect();
         match poll(&mut awaited, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),

@@ -27,6 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
@@ -34,6 +35,7 @@ use sys::process::{ForkResult, exit_at_once};
 
 use crate::enter::cgroup::Cgroup;
 use crate::enter::private_root::Bare;
+use crate::enter::relay::Relay;
 use crate::enter::stdio::Stdio;
 use crate::exchange::outcome::OURS;
 use crate::exchange::ready::{Asked, Heard};
@@ -128,8 +130,9 @@ impl Told<'_> {
     }
 }
 
-/// What is heard of while nspawn runs: the pod's words, its systemd's, and the caller's terminal.
+/// What is heard of while nspawn runs: the pod's words, its systemd's, what apps write to sockets, and the caller's terminal.
 struct Watched<'a> {
+    relays: &'a mut [Relay],
     question: Question,
     told: Told<'a>,
     job: Job<'a>,
@@ -180,16 +183,26 @@ pub(crate) fn run(
         ForkResult::Parent { child } => {
             drop((started.offer, started.listener, starting, says));
             let root = started.root;
-            let job = Job::new(cgroup, stdio.into_terminal()).at(Step::Exec)?;
+            let (terminal, mut relays) = stdio.into_parts();
+            let job = Job::new(cgroup, terminal).at(Step::Exec)?;
             let child = Pid::from_raw(child.as_raw()).context("no process has the id 0").at(Step::Exec)?;
             // With `debug`, nspawn copies the pod's console.
             let then = if debug { Nspawn::Stays } else { Nspawn::Ends };
             let halt = |nspawn| halt(nspawn, cgroup, then);
             let told = Told { up: started.up, manager };
-            let watched = Watched { question: started.question, told, job, timing: started.timing };
-            let ended =
-                supervise(child, listens, watched, requests, halt, || none_began(root)).at(Step::Exec)?;
-            conclude(ended, said)
+            let watched = Watched {
+                relays: &mut relays,
+                question: started.question,
+                told,
+                job,
+                timing: started.timing,
+            };
+            let ended = supervise(child, listens, watched, requests, halt, || none_began(root));
+            // The apps have ended, so this is all that they have written.
+            if relays.into_iter().map(Relay::finish).filter(|all| !all).count() > 0 {
+                warn("not all that the apps have written has arrived: nobody reads the caller's socket");
+            }
+            conclude(ended.at(Step::Exec)?, said)
         }
     }
 }
@@ -227,7 +240,7 @@ fn become_nspawn(
 fn supervise(
     nspawn: Pid,
     listens: PipeReader,
-    Watched { mut question, mut told, mut job, timing }: Watched<'_>,
+    Watched { relays, mut question, mut told, mut job, timing }: Watched<'_>,
     requests: &Requests,
     halt: impl Fn(Pid) -> Result<Option<Pid>>,
     none_began: impl Fn() -> Result<()>,
@@ -239,9 +252,13 @@ fn supervise(
     let mut began = true;
     loop {
         let held = listens.as_ref().filter(|_| asked).map(AsFd::as_fd);
-        let others: Vec<_> = question.asked.descriptors().chain(held).chain(told.descriptor()).collect();
-        job.wait(&signals, &others)?;
+        let heard = question.asked.descriptors().chain(held).chain(told.descriptor());
+        let heard = heard.map(|heard| PollFd::from_borrowed_fd(heard, PollFlags::IN));
+        job.wait(&signals, heard.chain(relays.iter().filter_map(Relay::awaits)))?;
         told.tend();
+        for relay in relays.iter_mut() {
+            relay.tend();
+        }
         while let Some(signal) = next(&signals)? {
             match signal {
                 Signal::SIGCHLD => {}

@@ -5,6 +5,7 @@
 mod descriptors;
 mod hosts;
 mod images;
+mod sockets;
 
 use std::path::Path;
 use std::process::Output;
