@@ -164,10 +164,11 @@ fn annotations(choices: Choices<'_, '_>) -> Result<Value> {
     let restart = choices.choose(&["no", "on-failure", "always"])?;
     let annotations = [
         json!({"name": "gantry/restart", "value": restart}),
+        json!({"name": "gantry/stop-mode", "value": choices.choose(&["mixed", "all", "none"])?}),
         json!({"name": "gantry/stop-timeout", "value": choices.int_in_range(1..=86_500)?.to_string()}),
         json!({"name": "authors", "value": text(choices)?}),
     ];
-    let from = choices.int_in_range(0..=3)?;
+    let from = choices.int_in_range(0..=4)?;
     Ok(json!(annotations[from..]))
 }
 

@@ -93,7 +93,7 @@ struct Words {
     /// A volume for the apps' mount points called NAME, or a mount in an app
     ///
     /// kind=host is a file or directory of the host: `data,kind=host,source=/srv/data`. File systems mounted below it
-    /// are included, unless recursive=false. kind=empty is a new directory that belongs to the pod:
+    /// are included, unless recursive=false. A path with links needs followLinks=true. kind=empty is a new directory of the pod's:
     /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With size=BYTES, and maybe
     /// inodes=N, it is in memory and holds that much at most. kind=image is a directory of the pod's that begins with what
     /// the image has at the mount point: content, owner and mode. With readOnly=true, apps can't write to the volume.

@@ -93,6 +93,8 @@ pub(crate) const OF_RESTARTED_APP: &str = "restarted-app";
 pub(crate) const OF_PRE_START: &str = "pre-start";
 /// The status is that of the app's post-stop handler, whose failure leads only to a warning.
 pub(crate) const OF_POST_STOP: &str = "post-stop";
+/// No status is written: the app's directories of a run begin anew ([`crate::exchange::fresh`]).
+pub(crate) const RENEW: &str = "renew";
 /// No status is written: it fails if the app's pre-start handler hasn't ended well.
 pub(crate) const BEFORE_APP: &str = "before";
 

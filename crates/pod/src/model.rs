@@ -13,7 +13,7 @@ use crate::called::HostName;
 use crate::exec::{Exec, Word};
 use crate::id::{ImageId, PodId};
 use crate::isolators::{Capacity, Isolators, Quantity, Rates, Resource, Sysctl};
-use crate::manifest::{Metadata, Ownership, Protocol, Restart, Users};
+use crate::manifest::{Links, Metadata, Ownership, Protocol, Restart, StopMode, Tmp, Users};
 use crate::name::{AppName, EnvName, PortName, VolumeName};
 use crate::network::{Published, Settings};
 use crate::path::AbsolutePath;
@@ -101,10 +101,16 @@ pub struct App {
     pub success_codes: Vec<u8>,
     /// The signal that stops it; `None` means SIGTERM.
     pub stop_signal: Option<Signal>,
+    /// Which of its processes and its handlers' that signal goes to.
+    pub stop_mode: StopMode,
     /// How long it has to end after that signal, in seconds; `None` means the default.
     pub stop_timeout: Option<u32>,
     /// How long its post-stop handler may run, in seconds; `None` means the default.
     pub post_stop_timeout: Option<u32>,
+    /// Whether it says when it is up (sd_notify(3)).
+    pub notifies: bool,
+    /// What its /tmp has at the beginning of a run.
+    pub tmp: Tmp,
     /// Whose users its users are; [`Users::Host`] only if the pod's are the host's.
     pub users: Users,
 }
@@ -112,9 +118,19 @@ pub struct App {
 impl App {
     /// Returns how much the app's /tmp holds, if that is in memory and none of the image's.
     pub fn tmp(&self) -> Option<Capacity> {
-        self.isolators.tmp.or(self.read_only_root.then_some(Capacity::TMP))
+        let capacity = self.isolators.tmp.or(self.read_only_root.then_some(Capacity::TMP));
+        capacity.filter(|_| self.tmp == Tmp::Kept)
+    }
+
+    /// Lists the directories that begin anew with each run of the app, with what its tree has there, and how much each holds.
+    pub fn fresh(&self) -> Vec<(&'static str, Capacity)> {
+        let tmp = (self.tmp == Tmp::Fresh).then(|| ("/tmp", self.isolators.tmp.unwrap_or(Capacity::TMP)));
+        RUN.into_iter().map(|run| (run, Capacity::RUN)).chain(tmp).collect()
     }
 }
+
+/// The directories of what belongs to a run. Images have the second one as a link to the first, or as a directory of its own.
+const RUN: [&str; 2] = ["/run", "/var/run"];
 
 /// A volume in an app's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +152,8 @@ pub enum Source {
         path: AbsolutePath,
         /// Whether mounts below it are included.
         recursive: bool,
+        /// Whether links in its path are followed.
+        links: Links,
     },
     /// A directory of the pod's own, or a file system in memory. It is the same wherever the volume is mounted.
     Empty {

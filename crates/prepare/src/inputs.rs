@@ -204,6 +204,6 @@ fn read_manifest(path: &Path) -> Result<ManifestInput> {
 }
 
 fn check_volume(name: &str, volume: &Volume) -> Result<()> {
-    let VolumeKind::Host { source, .. } = &volume.kind else { return Ok(()) };
-    open_source(source).with_context(|| format!("volume {name}: source {source}")).map(drop)
+    let VolumeKind::Host { source, links, .. } = &volume.kind else { return Ok(()) };
+    open_source(source, *links).with_context(|| format!("volume {name}: source {source}")).map(drop)
 }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use pod::manifest::{Ownership, Volume, VolumeKind};
+use pod::manifest::{Links, Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::text::escape;
 
 use crate::size::capacity;
 use image::Invalid;
 
-/// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL]`,
+/// A volume: `NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL][,followLinks=BOOL]`,
 /// `NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID][,size=BYTES[,inodes=N]][,readOnly=BOOL]` or
 /// `NAME,kind=image[,readOnly=BOOL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ impl VolumeArgument {
                     .map_err(text)?,
                 recursive: flag(fields.remove("recursive"), true)
                     .ok_or_else(|| invalid("recursive=true or recursive=false"))?,
+                links: flag(fields.remove("followLinks"), false)
+                    .map(Links::of_flag)
+                    .ok_or_else(|| invalid("followLinks=true or followLinks=false"))?,
             },
             Some("empty") => {
                 let default = Ownership::default();
@@ -91,7 +94,7 @@ mod tests {
     #[test]
     fn volumes() {
         let host = |source: &str, recursive, read_only| {
-            let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive };
+            let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive, links: Links::Refused };
             Ok(VolumeArgument { name: "data".parse().unwrap(), volume: Volume { kind, read_only } })
         };
         let empty = |mode, uid, gid| {
@@ -105,6 +108,8 @@ mod tests {
             parse("data,kind=host,source=/srv,readOnly=false,recursive=false"),
             host("/srv", false, false)
         );
+        let followed = parse("data,kind=host,source=/srv,followLinks=true").unwrap().volume.kind;
+        assert!(matches!(followed, VolumeKind::Host { links: Links::Followed, .. }));
         assert_eq!(parse("data,kind=empty"), empty(0o755, 0, 0));
         assert_eq!(parse("data,kind=image").unwrap().volume.kind, VolumeKind::Image);
         assert_eq!(parse("data,kind=empty,mode=1777,uid=7,gid=8"), empty(0o1777, 7, 8));
@@ -136,6 +141,8 @@ mod tests {
             "data,kind=empty,uid=root",
             "data,kind=host,source=/srv,mode=0755",
             "data,kind=host,source=/srv,recursive=1",
+            "data,kind=host,source=/srv,followLinks=1",
+            "data,kind=empty,followLinks=true",
             "data,kind=tmpfs",
             "data,kind=host",
             "data,kind=host,source=",

@@ -33,4 +33,4 @@ pub use error::{CalledOn, Error};
 pub use in_root::InRoot;
 pub use interrupt::Interrupt;
 pub use open::{open_beneath, open_in_root, open_on_mount, open_plainly, proc_path};
-pub use open::{open_mounted, open_without_magic};
+pub use open::{open_followed, open_mounted, open_without_magic};

@@ -72,6 +72,18 @@ pub fn open_mounted(path: impl AsRef<OsStr>) -> Result<OwnedFd, Error> {
     }
 }
 
+/// Opens an absolute path by name only (`O_PATH`), following links, except the magic links of /proc. An automount point is
+/// mounted.
+///
+/// # Errors
+/// `ELOOP` if a component is such a link; otherwise the system's error.
+pub fn open_followed(path: impl AsRef<OsStr>) -> Result<OwnedFd, Error> {
+    match open_without_magic(&path, OFlags::PATH | OFlags::DIRECTORY) {
+        Err(error) if error.errno == Errno::NOTDIR => open_without_magic(path, OFlags::PATH),
+        opened => opened,
+    }
+}
+
 /// Opens `path`, following links, except the magic links of /proc.
 ///
 /// Those lead to what a process has open, whatever their text says.

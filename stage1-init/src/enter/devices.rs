@@ -5,6 +5,7 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
+use pod::path::RelativePath;
 use rustix::fs::{FileType, Mode, makedev, mkdirat, mknodat, symlinkat};
 use rustix::process::umask;
 use sys::mounts::{Depth, MountAttrFlags, attach, create, set_attributes};
@@ -12,18 +13,19 @@ use sys::{CalledOn as _, InRoot};
 
 use crate::enter::users::Users;
 use crate::enter::volumes::Volume;
-use crate::exchange::view::{DEVICES, LINKS, SHARED};
+use crate::exchange::view::{DEVICES, LINKS, NOTIFY, SHARED};
 
 /// Mounts a /dev on `place`. This process must act as root of the app's users ([`Users::act`]).
 ///
-/// The volumes in it get their places: nothing can be made in it afterwards.
-pub(crate) fn mount(place: &OwnedFd, users: &Users, volumes: &[Volume]) -> Result<()> {
+/// The volumes in it get their places, and so does the socket of an app that says when it is up: nothing can be made in it
+/// afterwards.
+pub(crate) fn mount(place: &OwnedFd, users: &Users, volumes: &[Volume], notifies: bool) -> Result<()> {
     let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let root = users.root().to_string();
     let options = [("mode", "0755"), ("size", "64k"), ("uid", root.as_str()), ("gid", root.as_str())];
     let dev = create("tmpfs", &options, safe)?;
     let usual = umask(Mode::empty());
-    let filled = fill(&dev).map_err(anyhow::Error::from).and_then(|()| make_places(&dev, volumes));
+    let filled = fill(&dev).map_err(anyhow::Error::from).and_then(|()| make_places(&dev, volumes, notifies));
     umask(usual);
     filled?;
     // No app may write to the only directory in which devices work. What is mounted in it stays writable.
@@ -33,8 +35,12 @@ pub(crate) fn mount(place: &OwnedFd, users: &Users, volumes: &[Volume]) -> Resul
 }
 
 /// Makes the places of volumes in it, while that is possible.
-fn make_places(dev: &OwnedFd, volumes: &[Volume]) -> Result<()> {
+fn make_places(dev: &OwnedFd, volumes: &[Volume], notifies: bool) -> Result<()> {
     let root = InRoot::below(dev, ".")?;
+    if notifies {
+        let name = NOTIFY.trim_start_matches("/dev/");
+        root.make_file(&RelativePath::from_bytes(name.as_bytes())?).context(NOTIFY)?;
+    }
     for (place, is_directory) in
         volumes.iter().map(Volume::in_dev).collect::<Result<Vec<_>>>()?.into_iter().flatten()
     {

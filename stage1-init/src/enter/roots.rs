@@ -2,7 +2,7 @@
 //! An app's root: its image's tree, and what an executor adds to it.
 //!
 //! The tree is the app's own, or an overlay on one that other apps use too. So no app sees what another one changes.
-//! Then these are added, in order: the places for the pod's /proc and /sys; /dev; /tmp; the host's time zone; hosts
+//! Then these are added, in order: the places for the pod's /proc and /sys; /dev; /tmp; /run; the host's time zone; hosts
 //! and resolv.conf where the image has none; and the volumes. Invariant: everything is resolved in the app's root,
 //! which the app may have left in any state, and nothing is written through a volume.
 
@@ -25,13 +25,14 @@ use crate::enter::devices;
 use crate::enter::overlay::{self, Upper};
 use crate::enter::users::{Shelf, Users};
 use crate::enter::volumes::{self, Volume};
-use crate::exchange::view::{DEV, PLACES, TMP};
+use crate::exchange::fresh;
+use crate::exchange::view::{DEV, OWN_RUN, PLACES, TMP};
 use crate::failure::warn;
 use crate::load::store::Store;
 use crate::load::trees::{self, Tree, says_nothing};
 use crate::load::zone::Zone;
 use crate::names::POD;
-use crate::plan::{Root, Supplied};
+use crate::plan::{Fresh, Root, Supplied};
 
 /// The content of files that exist only to be mounted on, so that the next start can tell them from the image's.
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
@@ -111,10 +112,11 @@ pub(crate) fn mount(
         // Launchers mount there, and follow no link.
         InRoot::below(tree, at.trim_start_matches('/')).with_context(|| format!("cannot open {at}"))?;
         if at == DEV {
-            devices::mount(&place, users, volumes).context(at)?;
+            devices::mount(&place, users, volumes, root.notifies).context(at)?;
         }
     }
     tmp(&app, root.tmp, users).context("/tmp")?;
+    root.fresh.iter().try_for_each(|one| fresh(&app, one, users).context(one.at))?;
     if let Err(error) = zone::put(&app, zone) {
         warn(&format!("app {} has not the host's time zone: /etc/localtime: {error:#}", name(root)));
     }
@@ -139,6 +141,36 @@ fn tmp(app: &InRoot, capacity: Option<Capacity>, users: &Users) -> Result<()> {
         fchmod(readable(&directory)?, Mode::from_raw_mode(TMP_MODE))?;
     }
     Ok(())
+}
+
+/// Mounts a directory that begins anew with each run. What the tree has there is copied into it.
+fn fresh(app: &InRoot, Fresh { at, capacity, place }: &Fresh, users: &Users) -> Result<()> {
+    let own = path(at)?;
+    if *at == OWN_RUN {
+        let is_own =
+            app.open_itself(own.as_path()).is_ok_and(|found| volumes::is_directory(found).unwrap_or(false));
+        if !is_own {
+            return Ok(());
+        }
+    }
+    // A link may lead to a directory that is missing.
+    let real = app.resolve(&at.parse()?)?.path;
+    let directory = directory(app, &RelativePath::from_bytes(&real)?)?;
+    let from = readable(&directory)?;
+    let file_system = volumes::in_memory(*capacity, Ownership::default(), users.root())?;
+    let copied = || match place {
+        None => fresh::fill(&from, &readable(&file_system)?).map(|()| None),
+        Some(place) => {
+            let now = fresh::make(&file_system, &from)?;
+            // Only a mount that is mounted can be copied by older kernels.
+            attach(&file_system, File::open(format!("{POD}/{place}"))?)?;
+            Ok(Some(clone_tree_at(now, Submounts::No)?))
+        }
+    };
+    let now = copied().with_context(|| {
+        format!("expected {} bytes at most in the app's tree, or a volume there", capacity.bytes())
+    })?;
+    Ok(attach(now.as_ref().unwrap_or(&file_system), directory)?)
 }
 
 /// Mounts a file of the pod's if the image has none, or if it has the image's lines: what the image says is never lost

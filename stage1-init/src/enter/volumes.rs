@@ -2,7 +2,7 @@
 //! Volumes: parts of the host's tree, and directories of the pod's own, on disk or in memory, that are mounted in an app's
 //! root.
 //!
-//! A volume is opened by its name on the host while that is still visible, without following a link, and is passed on
+//! A volume is opened by its name on the host while that is still visible, without following a link unless it may, and is passed on
 //! as a descriptor. Its target is resolved in the app's root, and made there if it is missing. So no path is ever an
 //! argument, whatever characters it has, and no link leads out.
 
@@ -11,14 +11,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
 use pod::isolators::Capacity;
-use pod::manifest::Ownership;
+use pod::manifest::{Links, Ownership};
 use pod::path::{AbsolutePath, RelativePath};
 use pod::text::escape;
 use pod::{Mount, Source, check_targets, layout};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat, renameat};
 use rustix::io::Errno;
 use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree_at, create, set_attributes};
-use sys::{CalledOn as _, InRoot, open_mounted, proc_path};
+use sys::{CalledOn as _, InRoot, open_followed, open_mounted, proc_path};
 
 use crate::apply::clear::readable;
 use crate::enter::users::{Shelf, Users};
@@ -48,9 +48,9 @@ pub(crate) fn open(mounts: &[Mount], users: &Users, shelf: &Shelf) -> Result<Vec
 fn open_one(mount: &Mount, users: &Users, shelf: &Shelf) -> Result<Volume> {
     let mut maker = None;
     let (tree, depth) = match &mount.source {
-        Source::Host { path, recursive } => {
+        Source::Host { path, recursive, links } => {
             let submounts = if *recursive { Submounts::Yes } else { Submounts::No };
-            let source = open_source(path).with_context(|| format!("source {path}"))?;
+            let source = open_source(path, *links).with_context(|| format!("source {path}"))?;
             let tree = clone_tree_at(source, submounts).with_context(|| format!("source {path}"))?;
             (tree, Depth::All)
         }
@@ -100,16 +100,23 @@ pub(crate) fn in_memory(capacity: Capacity, ownership: Ownership, first: u32) ->
     Ok(create("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID)?)
 }
 
-/// Opens a volume's source.
+/// Opens a volume's source. Links in its path are followed here, if they may be, and nowhere else: what is mounted is what
+/// was opened.
 ///
 /// The owner of a directory on the way to it may have replaced it, or a directory above it, by a link since the pod
 /// was prepared.
-fn open_source(path: &AbsolutePath) -> Result<OwnedFd> {
+fn open_source(path: &AbsolutePath, links: Links) -> Result<OwnedFd> {
+    if links == Links::Followed {
+        return Ok(open_followed(path.as_str())?);
+    }
     match open_mounted(path.as_str()) {
         Err(error) if error.errno == Errno::LOOP => {
             let is_link = |path: &&str| open_mounted(path).is_err_and(|error| error.errno == Errno::LOOP);
             let link = path.prefixes().find(is_link).unwrap_or(path.as_str());
-            bail!("{} is a link: expected a path without links", escape(link))
+            bail!(
+                "{} is a link: expected a path without links, or a volume with followLinks=true",
+                escape(link)
+            )
         }
         opened => Ok(opened?),
     }

@@ -57,6 +57,9 @@ pub struct Launch {
     /// caller's stdio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<usize>,
+    /// Whether it says when it is up, and reaches the pod's systemd for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notifies: bool,
     /// The sockets that it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Sockets>,

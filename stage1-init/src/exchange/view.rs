@@ -73,3 +73,11 @@ pub(crate) const DEV: &str = "/dev";
 
 /// The directory that every user may write to: the app's own, or in memory.
 pub(crate) const TMP: &str = "/tmp";
+
+/// The directory of what belongs to a run that is mounted only where it is no link.
+pub(crate) const OWN_RUN: &str = "/var/run";
+
+/// Where an app that says when it is up reaches the pod's systemd. It is in /dev, which no app can change.
+pub(crate) const NOTIFY: &str = "/dev/notify";
+/// Where the pod's systemd listens for that, in the pod (systemd's manager.c, `manager_setup_notify`).
+pub(crate) const NOTIFY_OF_POD: &str = "/run/systemd/notify";

@@ -20,14 +20,14 @@ use sys::root::{OldRoot, pivot};
 use super::mounts::Copies;
 
 /// Makes an app's root the root of this process, but of no other process in the pod, and mounts in it what the app sees of
-/// the pod's.
+/// the pod's; the socket of the pod's systemd, too, if the app `notifies` it.
 ///
 /// The process's new mount namespace contains neither the pod's root nor what lies below it.
-pub(super) fn root(path: &str) -> Result<()> {
+pub(super) fn root(path: &str, notifies: bool) -> Result<()> {
     unshare_mounts().context("cannot make a mount namespace")?;
     let own = File::open("/proc/self/ns/mnt").context("cannot open its mount namespace")?;
     let tree = clone_tree(path, Submounts::Yes).context("cannot take the tree")?;
-    let copies = Copies::take()?;
+    let copies = Copies::take(notifies)?;
     match unmount("/", UnmountFlags::DETACH) {
         // Entering its own namespace again makes the topmost remaining mount the process's root (setns(2)).
         Ok(()) => enter_mounts(own).context("cannot enter its mount namespace")?,

@@ -151,7 +151,7 @@ fn become_program(
     marks.add_of(timing, ": the launcher has its launch file");
     // Opened while the launcher is in the pod's root.
     let namespace = identity::namespace(launch).context("cannot find its user namespace")?;
-    enter::root(launch.root.as_str()).context("cannot enter its root")?;
+    enter::root(launch.root.as_str(), launch.notifies).context("cannot enter its root")?;
     if let Some(namespace) = namespace {
         users::enter(namespace).context("cannot enter its user namespace")?;
     }
@@ -196,7 +196,8 @@ fn become_program(
     let mut filter =
         launch.seccomp.as_ref().filter(|own| own.filters()).map(|own| filter::of_list(&own.list()));
     default_signals();
-    if let Some(systemd) = systemd {
+    // An app that says itself when it is up does so later.
+    if let Some(systemd) = systemd.filter(|_| !launch.notifies) {
         systemd.tell_start();
     }
     marks.add_of(timing, ": the launcher becomes the program");

@@ -10,10 +10,10 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 use rustix::io::Errno;
-use sys::InRoot;
 use sys::mounts::{Depth, MountAttrFlags, Submounts, attach, clone_tree, create, set_attributes};
+use sys::open_beneath;
 
-use crate::exchange::view::{COPIED, Copied, MASKED, READ_ONLY};
+use crate::exchange::view::{COPIED, Copied, MASKED, NOTIFY, NOTIFY_OF_POD, READ_ONLY};
 
 /// Masks what is sensitive in the pod's /proc and /sys.
 pub(super) fn hide() -> Result<()> {
@@ -50,8 +50,8 @@ fn open(path: &str) -> Result<Option<OwnedFd>> {
 pub(super) struct Copies(Vec<(&'static str, OwnedFd)>);
 
 impl Copies {
-    /// Takes the copies, in the pod's root.
-    pub(super) fn take() -> Result<Self> {
+    /// Takes the copies, in the pod's root. An app that says when it is up has the socket of the pod's systemd.
+    pub(super) fn take(notifies: bool) -> Result<Self> {
         let take = |&Copied { at, source, read_only }: &Copied| {
             let tree = clone_tree(source, Submounts::Yes)?;
             let mut attributes = MountAttrFlags::empty();
@@ -60,8 +60,10 @@ impl Copies {
             set_attributes(&tree, attributes, Depth::All)?;
             anyhow::Ok((at, tree))
         };
+        let socket = notifies.then_some(Copied { at: NOTIFY, source: NOTIFY_OF_POD, read_only: false });
         COPIED
             .iter()
+            .chain(&socket)
             .map(|one| take(one).with_context(|| format!("cannot copy {}", one.source)))
             .collect::<Result<_>>()
             .map(Self)
@@ -70,7 +72,7 @@ impl Copies {
     /// Mounts them in an app's root.
     pub(super) fn attach(&self, root: &OwnedFd) -> Result<()> {
         self.0.iter().try_for_each(|(at, tree)| {
-            let place = InRoot::below(root, at.trim_start_matches('/'));
+            let place = open_beneath(root, at.trim_start_matches('/'), OFlags::PATH);
             attach(tree, place.with_context(|| format!("cannot open {at}"))?)
                 .with_context(|| format!("cannot mount {at}"))
         })

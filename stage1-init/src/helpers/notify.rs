@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tells the pod's systemd that an app's program is about to start (sd_notify(3)), where a caller of the pod waits for
-//! that. Such an app's unit is of `Type=notify`, and it is up from then on.
+//! that and the app doesn't say so itself. Such an app's unit is of `Type=notify`, and it is up from then on.
 
 use std::os::fd::OwnedFd;
 

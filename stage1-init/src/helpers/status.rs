@@ -31,11 +31,11 @@ use super::terminated;
 use crate::exchange::outcome::{PODS, REMOVED, is_removed};
 use crate::exchange::stdio_message::{receive, withdraw};
 use crate::exchange::timing::Marks;
-use crate::exchange::{ready, statuses};
+use crate::exchange::{fresh, ready, statuses};
 use crate::failure::{Step, report};
 use crate::names::{
-    BEFORE_APP, FAILED, GOOD_CODES, OF_APP, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, Role, STOPPED_BY,
-    TERMINATED, TIMED, TO_TELL, WELL, begun, ended_well,
+    BEFORE_APP, FAILED, GOOD_CODES, OF_APP, OF_POST_STOP, OF_PRE_START, OF_RESTARTED_APP, RENEW, Role,
+    STOPPED_BY, TERMINATED, TIMED, TO_TELL, WELL, begun, ended_well,
 };
 
 /// The status of a process that a signal ended is this plus the signal's number.
@@ -71,6 +71,9 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         if of == BEFORE_APP {
             return Ok(!fs::exists(ended_well(&Role::PreStart.service(&name)))?);
+        }
+        if of == RENEW {
+            return fresh::renew(&name).context("cannot empty what belongs to a run").map(|()| false);
         }
         let asked = stopping()?;
         let how = variable("EXIT_CODE");

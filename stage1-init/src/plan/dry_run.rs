@@ -4,17 +4,19 @@
 //! What comes from a manifest is JSON or a name. In addition, characters that would control a terminal are escaped.
 
 use pod::isolators::Capacity;
-use pod::manifest::Ownership;
+use pod::manifest::{Links, Ownership};
 use pod::text::one_line;
 use pod::{Mount, Socket, Source, layout};
 
 use crate::exchange::statuses::Writes;
-use crate::exchange::view::{COPIED, Copied, DEV, DEVICES, MASKED, READ_ONLY, TMP};
+use crate::exchange::view::{
+    COPIED, Copied, DEV, DEVICES, MASKED, NOTIFY, NOTIFY_OF_POD, OWN_RUN, READ_ONLY, TMP,
+};
 use crate::load::ids::BLOCK;
 use crate::load::trees::{Lower, Tree};
 use crate::load::zone::Zone;
 use crate::names::LOCALTIME;
-use crate::plan::{Directory, File, Plan, Root, Supplied};
+use crate::plan::{Directory, File, Fresh, Plan, Root, Supplied};
 
 /// Renders the plan as lines.
 pub fn text(plan: &Plan) -> String {
@@ -91,7 +93,7 @@ fn zone(zone: Option<&Zone>) -> Vec<String> {
 
 /// Describes what `/init` mounts for an app.
 fn of_root(root: &Root) -> Vec<String> {
-    let Root { at, tree, first_id, read_only, tmp, supplied, mounts } = root;
+    let Root { at, tree, first_id, read_only, tmp, fresh, notifies: _, supplied, mounts } = root;
     let tree = match tree {
         Tree::Own(path) => path.clone(),
         Tree::Shared { lower, upper } => format!("{} with changes in {upper}", lower_path(lower)),
@@ -105,6 +107,11 @@ fn of_root(root: &Root) -> Vec<String> {
         writable(true)
     ));
     lines.extend(tmp.map(|tmp| format!("  \"{TMP}\": {}", in_memory(tmp))));
+    lines.extend(fresh.iter().map(|Fresh { at, capacity, place }| {
+        let again = place.as_ref().map(|place| format!(", and in {place}")).unwrap_or_default();
+        let when = if *at == OWN_RUN { ", where the tree has a directory of its own" } else { "" };
+        format!("  \"{at}\": what the tree has, {}{when}{again}", in_memory(*capacity))
+    }));
     let supplied = supplied.iter();
     lines.extend(supplied.map(|Supplied { at, source, completes }| {
         let when = if *completes { "with what the tree's says" } else { "where the tree has none" };
@@ -112,8 +119,11 @@ fn of_root(root: &Root) -> Vec<String> {
     }));
     lines.extend(mounts.iter().map(|Mount { source, target, read_only }| {
         let source = match source {
-            Source::Host { path, recursive: true } => path.to_string(),
-            Source::Host { path, recursive: false } => format!("{path} without what is mounted below it"),
+            Source::Host { path, recursive, links } => {
+                let alone = if *recursive { "" } else { " without what is mounted below it" };
+                let links = if *links == Links::Followed { ", by links" } else { "" };
+                format!("{path}{links}{alone}")
+            }
             Source::Empty { volume, app, ownership: Ownership { mode, uid, gid }, capacity, .. } => {
                 let own = if app.is_some() { " of its own" } else { "" };
                 let memory = capacity.map(|capacity| format!(", {}", in_memory(capacity)));
@@ -141,6 +151,7 @@ fn copied(root: &Root) -> Vec<String> {
     lines.extend(COPIED.map(|Copied { at, source, read_only }| {
         format!("  \"{at}\": \"{source}\" with what is mounted in it{}", writable(read_only))
     }));
+    lines.extend(root.notifies.then(|| format!("  \"{NOTIFY}\": \"{NOTIFY_OF_POD}\"")));
     lines
 }
 

@@ -39,7 +39,7 @@ use limits::Limits;
 
 pub use options::{Manager, Options, Terminal};
 use root::Hosts;
-pub use root::{Root, Supplied};
+pub use root::{Fresh, Root, Supplied};
 
 /// The mode of a file that all in the pod's root may read.
 const READABLE: u32 = 0o644;
@@ -188,6 +188,8 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         };
         let root = root::root(app, &loaded.trees[&app.name], first_id, hosts, has_resolv_conf);
         plan.directories.push((root.at.clone(), Directory::Kept));
+        let places = root.fresh.iter().filter_map(|fresh| fresh.place.clone());
+        plan.directories.extend(places.map(|place| (place, Directory::Kept)));
         plan.roots.push(root);
     }
     let wanted = pod.apps.iter().fold(CapabilitySet::default(), |all, app| all.union(app.capabilities()));
@@ -236,7 +238,7 @@ impl Plan {
         for (role, exec) in programs.into_iter().filter_map(|(role, exec)| Some((role, exec?))) {
             let mut launch =
                 program::launch(role, app, exec, credentials, users, limits.capabilities, sockets.clone());
-            launch = program::with_metadata(launch, metadata);
+            launch = program::with_places(launch, metadata);
             let terminal = terminal.filter(|_| role == Role::App);
             launch.terminal = terminal.map(|(socket, _)| socket);
             launch.timing = options.timing.then(|| role.service(&app.name));

@@ -8,6 +8,8 @@ use pod::name::EnvName;
 use pod::{Accounts, App, METADATA_URL, layout};
 
 use crate::exchange::launch_file::{Filter, Launch, Sockets};
+use crate::exchange::service;
+use crate::exchange::view::NOTIFY;
 use crate::names::Role;
 
 /// The variable that says what kind of terminal a program has (environ(7)).
@@ -35,6 +37,7 @@ pub(super) fn launch(
         groups: groups(credentials),
         handler: role != Role::App,
         terminal: None,
+        notifies: app.notifies && role == Role::App,
         sockets: sockets.filter(|_| role == Role::App),
         seccomp: app.isolators.seccomp.as_ref().map(Filter::from),
         timing: None,
@@ -42,14 +45,15 @@ pub(super) fn launch(
     }
 }
 
-/// Adds where the metadata service is, unless the manifest has a variable of that name.
-pub(super) fn with_metadata(mut launch: Launch, url: Option<&str>) -> Launch {
+/// Adds where the metadata service is and where the app says that it is up, unless the manifest has variables of these names.
+pub(super) fn with_places(mut launch: Launch, metadata: Option<&str>) -> Launch {
+    let notify = launch.notifies.then_some((service::VARIABLE, NOTIFY));
     let own = &mut launch.environment;
-    if let Some(url) = url
-        && let Err(place) = own.binary_search_by(|(name, _)| name.as_str().cmp(METADATA_URL))
-    {
-        let name = METADATA_URL.parse().expect("it is a variable's name");
-        own.insert(place, (name, Word::try_from(url.to_owned()).expect("a URL has no NUL")));
+    for (variable, value) in metadata.map(|url| (METADATA_URL, url)).into_iter().chain(notify) {
+        if let Err(place) = own.binary_search_by(|(name, _)| name.as_str().cmp(variable)) {
+            let name = variable.parse().expect("it is a variable's name");
+            own.insert(place, (name, Word::try_from(value.to_owned()).expect("it has no NUL")));
+        }
     }
     launch
 }

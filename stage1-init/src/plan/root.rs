@@ -3,8 +3,10 @@
 
 use pod::isolators::Capacity;
 use pod::layout::RESOLV_CONF;
+use pod::manifest::Restart;
 use pod::{App, Mount, layout};
 
+use crate::exchange;
 use crate::load::trees::Tree;
 
 /// An app's file system tree.
@@ -20,10 +22,25 @@ pub struct Root {
     pub read_only: bool,
     /// How much its /tmp holds, if that is a tmpfs.
     pub tmp: Option<Capacity>,
+    /// The directories that begin anew with each run of the app.
+    pub fresh: Vec<Fresh>,
+    /// Whether the app says when it is up.
+    pub notifies: bool,
     /// The files that it is supplied with, in this order.
     pub supplied: Vec<Supplied>,
     /// The volumes that are mounted in it last.
     pub mounts: Vec<Mount>,
+}
+
+/// A directory of an app's that is in memory and has what the tree has there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    /// Where it is in the app's root.
+    pub at: &'static str,
+    /// How much it holds.
+    pub capacity: Capacity,
+    /// Where its file system is mounted in stage1, if it is emptied while the pod runs.
+    pub place: Option<String>,
 }
 
 /// A file of the pod's that an app sees, and can't write to.
@@ -74,7 +91,18 @@ pub(super) fn root(
         first_id,
         read_only: app.read_only_root,
         tmp: app.tmp(),
+        fresh: fresh(app),
+        notifies: app.notifies,
         supplied,
         mounts: app.mounts.clone(),
     }
+}
+
+fn fresh(app: &App) -> Vec<Fresh> {
+    let is_renewed = app.restart != Restart::No;
+    let one = |(number, (at, capacity))| {
+        let place = is_renewed.then(|| exchange::fresh::place(&app.name, number));
+        Fresh { at, capacity, place }
+    };
+    app.fresh().into_iter().enumerate().map(one).collect()
 }

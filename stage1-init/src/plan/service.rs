@@ -15,7 +15,7 @@
 //! ended well has failed if processes that the program left behind had to be killed.
 
 use pod::App;
-use pod::manifest::Restart;
+use pod::manifest::{Restart, StopMode};
 use pod::name::AppName;
 
 use super::limits::Limits;
@@ -46,7 +46,8 @@ pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
 
 /// Returns the unit of one of an app's services.
 ///
-/// Where somebody waits for the apps, they tell when they start.
+/// An app that says when it is up has the time that it takes for that. Where somebody waits for the apps, the launchers of the
+/// others say so when they start.
 pub(super) fn unit(role: Role, app: &App, limits: &Limits, options: &Options) -> Unit {
     let unit = match role {
         Role::App => app_unit(app, options),
@@ -63,11 +64,13 @@ pub(super) fn timed_exit() -> Unit {
 }
 
 fn app_unit(app: &App, options: &Options) -> Unit {
-    let start = if options.manager == Manager::Waits { "notify" } else { "simple" };
+    let start = if app.notifies || options.manager == Manager::Waits { "notify" } else { "simple" };
     let unit = stopped(after_post_stop(app, after_pre_start(app, starts(app, "app", "Requires"))));
     let unit = vital(unit, Role::App, app).section("Service").set("Type", start);
+    let unit = if app.notifies { unit.set("TimeoutStartSec", "infinity") } else { unit };
     let of = if app.restart == Restart::No { names::OF_APP } else { names::OF_RESTARTED_APP };
     let unit = begins(app, unit).set("ExecStopPost", writes_end(app, of, options));
+    let unit = if app.pre_start.is_none() { renews(app, unit) } else { unit };
     let unit = match app.stop_signal {
         Some(signal) => unit.set("KillSignal", signal),
         None => unit,
@@ -93,8 +96,8 @@ fn app_unit(app: &App, options: &Options) -> Unit {
 
 fn pre_start_unit(app: &App, options: &Options) -> Unit {
     let unit = stopped(after_post_stop(app, starts(app, "pre-start handler of app", "Requires")));
-    begins(app, vital(unit, Role::PreStart, app).section("Service").set("Type", "oneshot"))
-        .set("ExecStopPost", writes_status(app, names::OF_PRE_START, options))
+    let unit = begins(app, vital(unit, Role::PreStart, app).section("Service").set("Type", "oneshot"));
+    renews(app, unit).set("ExecStopPost", writes_status(app, names::OF_PRE_START, options))
 }
 
 fn post_stop_unit(app: &App, options: &Options) -> Unit {
@@ -153,6 +156,16 @@ fn begins(app: &App, unit: Unit) -> Unit {
     }
 }
 
+/// Lets each run of an app that is started again begin with new directories of a run. The unit is the first of a run.
+fn renews(app: &App, unit: Unit) -> Unit {
+    match app.restart {
+        Restart::No => unit,
+        Restart::OnFailure | Restart::Always => {
+            unit.set("ExecStartPre", writes_status(app, names::RENEW, &Options::default()))
+        }
+    }
+}
+
 /// Makes the pod's end stop the unit.
 fn stopped(unit: Unit) -> Unit {
     unit.set("Conflicts", names::EXIT_TARGET)
@@ -178,6 +191,7 @@ fn runs(unit: Unit, role: Role, app: &App, limits: &Limits) -> Unit {
     let unit = unit
         .set("ExecStart", Command::new(names::LAUNCH_PATH, vec![]))
         .set("TimeoutStopSec", app.stop_timeout.unwrap_or(STOP_SECONDS))
+        .set("KillMode", if app.stop_mode == StopMode::All { "control-group" } else { "mixed" })
         .set("Sockets", names::STDIO_SOCKET)
         .set("StandardInput", format_args!("file:/{}", role.launch_file(&app.name)))
         .set("StandardOutput", "null")

@@ -28,6 +28,8 @@ const INODES_MOST: u32 = u32::MAX;
 impl Capacity {
     /// An app's /tmp.
     pub const TMP: Self = Self { bytes: 256 << 20, inodes: (256 << 20) / BYTES_PER_INODE };
+    /// An app's /run.
+    pub const RUN: Self = Self { bytes: 64 << 20, inodes: (64 << 20) / BYTES_PER_INODE };
     /// A pod's /dev/shm.
     pub const SHM: Self = Self { bytes: 64 << 20, inodes: (64 << 20) / BYTES_PER_INODE };
 

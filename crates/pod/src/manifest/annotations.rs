@@ -5,6 +5,8 @@
 //! - `gantry/post-stop-timeout`: how long its post-stop handler may run before it gets SIGTERM, in the same way.
 //! - `gantry/restart`: `no`, `on-failure` or `always`.
 //! - `gantry/success-codes`: exit codes beside 0 that are a good end of the app: numbers and ranges, as `3,17-19`.
+//! - `gantry/stop-mode`: which of an app's processes its stop signal goes to: `mixed`, to the first one; `all`, to each.
+//! - `gantry/tmp`: `fresh`: the app's /tmp begins anew with each of its runs, as /run does. `kept`: it is a directory as any other.
 //!
 //! Some say what OCI images say and the specification has no word for. They work for all images:
 //!
@@ -15,6 +17,10 @@
 //! - `gantry/mount-points`: `anonymous`: a mount point that no volume fulfils is no error. The app has what the image has
 //!   there, and its changes are the pod's. `copied`: the same, and volumes of kind `empty` begin with what the image has
 //!   at their mount points.
+//!
+//! One is the specification's:
+//!
+//! - `appc.io/executor/supports-systemd-notify`: `true`: the app says when it is up (sd_notify(3)).
 //!
 //! One counts only in a pod's manifest, since it is about the boundary between images:
 //!
@@ -41,6 +47,10 @@ pub const RESTART: &str = "gantry/restart";
 const SUCCESS_CODES: &str = "gantry/success-codes";
 /// The signal that stops an app.
 pub const STOP_SIGNAL: &str = "gantry/stop-signal";
+/// Which of its processes are asked to stop.
+const STOP_MODE: &str = "gantry/stop-mode";
+/// What an app's /tmp has at the beginning of a run.
+const TMP: &str = "gantry/tmp";
 /// Whose groups an app has.
 pub const GROUPS: &str = "gantry/groups";
 /// Which HOME an app has.
@@ -49,9 +59,22 @@ pub const HOME: &str = "gantry/home";
 pub const MOUNT_POINTS: &str = "gantry/mount-points";
 /// Whose users an app's users are.
 pub const USERS: &str = "gantry/users";
-/// All of them.
-const KNOWN: [&str; 9] =
-    [STOP_TIMEOUT, POST_STOP_TIMEOUT, RESTART, SUCCESS_CODES, STOP_SIGNAL, GROUPS, HOME, MOUNT_POINTS, USERS];
+/// Whether an app says when it is up.
+const NOTIFIES: &str = "appc.io/executor/supports-systemd-notify";
+/// All of Gantry's own.
+const KNOWN: [&str; 11] = [
+    STOP_TIMEOUT,
+    POST_STOP_TIMEOUT,
+    RESTART,
+    SUCCESS_CODES,
+    STOP_SIGNAL,
+    STOP_MODE,
+    TMP,
+    GROUPS,
+    HOME,
+    MOUNT_POINTS,
+    USERS,
+];
 /// The longest timeout: a day.
 pub const TIMEOUT_MAX: u32 = 86_400;
 
@@ -69,6 +92,12 @@ pub struct Annotations {
     pub success_codes: Option<Vec<u8>>,
     /// The signal that stops an app; `None` means SIGTERM.
     pub stop_signal: Option<Signal>,
+    /// Which of its processes that signal goes to.
+    pub stop_mode: Option<StopMode>,
+    /// What its /tmp has at the beginning of a run.
+    pub tmp: Option<Tmp>,
+    /// Whether the app says when it is up.
+    pub notifies: Option<bool>,
     /// Whose groups an app has.
     pub groups: Option<OfUser>,
     /// Which HOME an app has; `None` means that none is supplied.
@@ -123,6 +152,26 @@ pub enum MountPoints {
     Copied,
 }
 
+/// Which of an app's processes are asked to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StopMode {
+    /// The first one, as container runtimes do it. The others are ended once it has ended.
+    #[default]
+    Mixed,
+    /// Each of them, at once.
+    All,
+}
+
+/// What an app's /tmp has at the beginning of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tmp {
+    /// What the run before has left there.
+    #[default]
+    Kept,
+    /// What the image has there.
+    Fresh,
+}
+
 /// When an app that has ended is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
@@ -161,6 +210,9 @@ impl Annotations {
             restart: self.restart.or(other.restart),
             success_codes: self.success_codes.or(other.success_codes),
             stop_signal: self.stop_signal.or(other.stop_signal),
+            stop_mode: self.stop_mode.or(other.stop_mode),
+            tmp: self.tmp.or(other.tmp),
+            notifies: self.notifies.or(other.notifies),
             groups: self.groups.or(other.groups),
             home: self.home.or(other.home),
             mount_points: self.mount_points.or(other.mount_points),
@@ -272,6 +324,24 @@ impl TryFrom<Pairs> for Annotations {
                 STOP_SIGNAL => {
                     let signal = value.parse().map_err(|error: Error| error.within(STOP_SIGNAL))?;
                     all.stop_signal = Some(signal);
+                }
+                STOP_MODE => {
+                    all.stop_mode = Some(match value.as_str() {
+                        "mixed" => StopMode::Mixed,
+                        "all" => StopMode::All,
+                        _ => return Err(invalid("expected mixed or all".into())),
+                    });
+                }
+                TMP => {
+                    all.tmp = Some(match value.as_str() {
+                        "kept" => Tmp::Kept,
+                        "fresh" => Tmp::Fresh,
+                        _ => return Err(invalid("expected kept or fresh".into())),
+                    });
+                }
+                NOTIFIES => {
+                    let flag = value.parse();
+                    all.notifies = Some(flag.map_err(|_| invalid("expected true or false".into()))?);
                 }
                 GROUPS => all.groups = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
                 HOME => all.home = Some(only(&value, "of-user", OfUser).map_err(invalid)?),
@@ -421,6 +491,24 @@ mod tests {
         let codes = from_value::<Annotations>(json!({"gantry/success-codes": "17-19,3,18"})).unwrap();
         assert_eq!(codes.success_codes, Some(vec![3, 17, 18, 19]));
         bad(json!({"gantry/users": "private"}));
+        for (value, expected) in [("true", true), ("false", false)] {
+            let read = from_value::<Annotations>(json!({"appc.io/executor/supports-systemd-notify": value}));
+            assert_eq!(read.unwrap().notifies, Some(expected));
+        }
+        for value in ["", "yes", "1", "True"] {
+            bad(json!({"appc.io/executor/supports-systemd-notify": value}));
+        }
+        for (value, mode) in [("mixed", StopMode::Mixed), ("all", StopMode::All)] {
+            let read = from_value::<Annotations>(json!({"gantry/stop-mode": value})).unwrap();
+            assert_eq!(read.stop_mode, Some(mode));
+        }
+        for value in ["", "process", "Mixed"] {
+            bad(json!({"gantry/stop-mode": value}));
+            bad(json!({"gantry/tmp": value}));
+        }
+        for (value, tmp) in [("kept", Tmp::Kept), ("fresh", Tmp::Fresh)] {
+            assert_eq!(from_value::<Annotations>(json!({"gantry/tmp": value})).unwrap().tmp, Some(tmp));
+        }
         bad(json!([{"name": "a", "value": ""}, {"name": "a", "value": ""}]));
     }
 }

@@ -19,7 +19,7 @@ mod volume;
 use serde::Deserialize;
 
 pub use crate::network::Protocol;
-pub use annotations::{Annotations, MountPoints, Restart, Users};
+pub use annotations::{Annotations, MountPoints, Restart, StopMode, Tmp, Users};
 pub use image::{AppSpec, Dependency, EventHandlers, ImageManifest, MountPoint};
 pub use noted::{Noted, Presence};
 pub use pod::{HOST_NAME, PodApp, PodManifest, PodMount, PodPort, UserAnnotations};
@@ -27,7 +27,7 @@ pub use pod_annotations::{Metadata, PodAnnotations};
 pub use port::Port;
 pub use runtime::{ContainerRuntimeManifest, RuntimeApp};
 pub use version::AcVersion;
-pub use volume::{Ownership, PodVolume, RuntimeVolume, Volume, VolumeKind};
+pub use volume::{Links, Ownership, PodVolume, RuntimeVolume, Volume, VolumeKind};
 
 use crate::error::{Error, Result};
 use crate::id::ImageId;

@@ -29,6 +29,8 @@ pub enum VolumeKind {
         source: AbsolutePath,
         /// Whether mounts below it are included.
         recursive: bool,
+        /// Whether links in its path are followed.
+        links: Links,
     },
     /// A directory of the pod's own that begins with what the image has at the mount point: content, owner, mode. Of
     /// several apps that have it, the first one's image counts. It is filled when the pod is prepared.
@@ -41,6 +43,23 @@ pub enum VolumeKind {
         /// disk, and there as long as the pod's.
         capacity: Option<Capacity>,
     },
+}
+
+/// What happens to links in the path of a volume's source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// They are refused, wherever in the path they are.
+    #[default]
+    Refused,
+    /// They are followed, once at each start of the pod. Those of /proc that lead to what a process has open never are.
+    Followed,
+}
+
+impl Links {
+    /// Returns the one that a manifest means by a flag.
+    pub fn of_flag(follow: bool) -> Self {
+        if follow { Self::Followed } else { Self::Refused }
+    }
 }
 
 /// The permissions, user and group of an empty volume.
@@ -89,6 +108,8 @@ struct Raw {
     read_only: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recursive: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    follow_links: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mode: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,10 +187,14 @@ impl Raw {
                 Some(Capacity::parse(size, inodes.as_ref()).map_err(|error| error.within("size"))?)
             }
         };
+        if self.follow_links.is_some() && self.kind != "host" {
+            return Err(Error::new(format!("kind {} has followLinks: expected none", escape(&self.kind))));
+        }
         let kind = match self.kind.as_str() {
             "host" => VolumeKind::Host {
                 source: self.source.ok_or_else(|| Error::new("kind host has no source: expected a path"))?,
                 recursive: self.recursive.unwrap_or(true),
+                links: Links::of_flag(self.follow_links == Some(true)),
             },
             "empty" => {
                 if let Some(source) = self.source {
@@ -205,10 +230,11 @@ impl From<RuntimeVolume> for Raw {
     fn from(RuntimeVolume { volume, fulfills }: RuntimeVolume) -> Self {
         let raw = Self { fulfills: Some(fulfills), read_only: volume.read_only, ..Self::default() };
         match volume.kind {
-            VolumeKind::Host { source, recursive } => Self {
+            VolumeKind::Host { source, recursive, links } => Self {
                 kind: "host".into(),
                 source: Some(source),
                 recursive: (!recursive).then_some(false),
+                follow_links: (links == Links::Followed).then_some(true),
                 ..raw
             },
             VolumeKind::Image => Self { kind: "image".into(), ..raw },
@@ -240,11 +266,19 @@ mod tests {
         for (written, kind) in [
             (
                 json!({"kind": "host", "source": "/a:b\\ c", "readOnly": true}),
-                VolumeKind::Host { source: "/a:b\\ c".parse().unwrap(), recursive: true },
+                VolumeKind::Host {
+                    source: "/a:b\\ c".parse().unwrap(),
+                    recursive: true,
+                    links: Links::Refused,
+                },
+            ),
+            (
+                json!({"kind": "host", "source": "/a", "readOnly": false, "followLinks": true}),
+                VolumeKind::Host { source: "/a".parse().unwrap(), recursive: true, links: Links::Followed },
             ),
             (
                 json!({"kind": "host", "source": "/a", "readOnly": false, "recursive": false}),
-                VolumeKind::Host { source: "/a".parse().unwrap(), recursive: false },
+                VolumeKind::Host { source: "/a".parse().unwrap(), recursive: false, links: Links::Refused },
             ),
             (json!({"kind": "image", "readOnly": true}), VolumeKind::Image),
             (
@@ -280,6 +314,9 @@ mod tests {
             json!({"kind": "tmpfs"}),
             json!({"kind": "image", "source": "/srv"}),
             json!({"kind": "image", "mode": "0755"}),
+            json!({"kind": "image", "followLinks": true}),
+            json!({"kind": "empty", "followLinks": false}),
+            json!({"kind": "host", "source": "/a", "followLinks": "true"}),
             json!({"kind": "empty", "mode": "rwx"}),
             json!({"kind": "empty", "mode": "+755"}),
             json!({"kind": "empty", "mode": "10000"}),

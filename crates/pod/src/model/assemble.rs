@@ -269,8 +269,11 @@ fn app(name: &AppName, image_id: ImageId, spec: &AppSpec, annotations: &Annotati
         restart: annotations.restart.unwrap_or_default(),
         success_codes: annotations.success_codes.clone().unwrap_or_default(),
         stop_signal: annotations.stop_signal,
+        stop_mode: annotations.stop_mode.unwrap_or_default(),
         stop_timeout: annotations.stop_timeout,
         post_stop_timeout: annotations.post_stop_timeout,
+        notifies: annotations.notifies.unwrap_or_default(),
+        tmp: annotations.tmp.unwrap_or_default(),
         users: Users::default(),
     })
 }

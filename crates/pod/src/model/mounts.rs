@@ -103,8 +103,8 @@ fn mount(
         is_copied,
     };
     let source = match &volume.kind {
-        VolumeKind::Host { source, recursive } => {
-            Source::Host { path: source.clone(), recursive: *recursive }
+        VolumeKind::Host { source, recursive, links } => {
+            Source::Host { path: source.clone(), recursive: *recursive, links: *links }
         }
         VolumeKind::Image => empty(Ownership::default(), None, true),
         VolumeKind::Empty { ownership, capacity } => empty(*ownership, *capacity, false),

@@ -8,7 +8,7 @@ mod values;
 use std::collections::BTreeMap;
 
 use pod::id::{ImageId, TreeId};
-use pod::manifest::{ImageManifest, Manifest, Ownership};
+use pod::manifest::{ImageManifest, Links, Manifest, Ownership};
 use pod::{Pod, Result, Source};
 use serde_json::{Value, json};
 
@@ -59,7 +59,8 @@ fn a_pod_of_0_1() {
     assert_eq!(app.environment[0].1.as_str(), "x\n");
     assert_eq!(app.pre_start.as_ref().unwrap().words()[1].as_str(), "%n $HOME");
     assert_eq!(app.mounts[0].target.as_str(), "/var/data");
-    let source = Source::Host { path: "/srv/a:b\\c".parse().unwrap(), recursive: true };
+    let source =
+        Source::Host { path: "/srv/a:b\\c".parse().unwrap(), recursive: true, links: Links::Refused };
     assert_eq!(app.mounts[0].source, source);
     assert!(app.mounts[0].read_only);
 }
@@ -180,7 +181,11 @@ fn a_mount_can_have_a_volume_of_its_own() {
         own("/d", empty("v", "0700"))
     ]);
     let mounts = assemble(&with(&mounts), &image(&spec)).unwrap().apps.remove(0).mounts;
-    let host = |path: &str, recursive| Source::Host { path: path.parse().unwrap(), recursive };
+    let host = |path: &str, recursive| Source::Host {
+        path: path.parse().unwrap(),
+        recursive,
+        links: Links::Refused,
+    };
     let ownership = Ownership { mode: 0o700, uid: 0, gid: 0 };
     let (volume, whose) = ("v".parse().unwrap(), "a".parse().unwrap());
     let empty_one = Source::Empty { volume, app: Some(whose), ownership, capacity: None, is_copied: false };

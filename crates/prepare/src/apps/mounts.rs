@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use pod::isolators::Capacity;
-use pod::manifest::{Ownership, Volume, VolumeKind};
+use pod::manifest::{Links, Ownership, Volume, VolumeKind};
 use pod::name::VolumeName;
 use pod::path::AbsolutePath;
 use pod::text::escape;
@@ -37,7 +37,7 @@ impl AppMount {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = |expected: &str| format!("invalid mount {}: expected {expected}", escape(text));
         let (mut kind, mut source, mut target) = ("volume", None, None);
-        let (mut read_only, mut recursive) = (false, true);
+        let (mut read_only, mut recursive, mut links) = (false, true, Links::Refused);
         let (mut size, mut inodes) = (None, None);
         for field in text.split(',') {
             let (name, value) = field.split_once('=').unwrap_or((field, "true"));
@@ -54,11 +54,12 @@ impl AppMount {
                 "ro" | "readonly" => read_only = flag()?,
                 "rw" => read_only = !flag()?,
                 "bind-nonrecursive" => recursive = !flag()?,
+                "follow-links" => links = Links::of_flag(flag()?),
                 "size" => size = Some(value),
                 "inodes" => inodes = Some(value),
                 _ => {
                     return Err(invalid(
-                        "the fields type, source, target, ro, bind-nonrecursive, size and inodes",
+                        "the fields type, source, target, ro, bind-nonrecursive, follow-links, size and inodes",
                     ));
                 }
             }
@@ -69,7 +70,9 @@ impl AppMount {
             return Err(invalid("the fields size and inodes for type=volume without a source alone"));
         }
         let source = match (kind, source) {
-            ("bind", Some(source)) => MountSource::Own(Volume { kind: host(source, recursive)?, read_only }),
+            ("bind", Some(source)) => {
+                MountSource::Own(Volume { kind: host(source, recursive, links)?, read_only })
+            }
             ("bind", None) => return Err(invalid("source=PATH for type=bind")),
             ("volume", None) => MountSource::Own(Volume { read_only, ..empty(capacity) }),
             ("volume", Some(_)) if read_only => {
@@ -98,7 +101,8 @@ impl AppMount {
             return Err(invalid("a device of the host's"));
         }
         let target = path(target)?;
-        let source = MountSource::Own(Volume { kind: host(source, false)?, read_only: false });
+        let source =
+            MountSource::Own(Volume { kind: host(source, false, Links::Refused)?, read_only: false });
         Ok(Self { target, source })
     }
 }
@@ -115,19 +119,20 @@ fn mount(text: &str) -> Result<AppMount, Invalid> {
         [source, target, options] => (source, target, options),
         _ => return Err(invalid("SRC:DST[:ro]")),
     };
-    let (mut read_only, mut recursive) = (false, true);
+    let (mut read_only, mut recursive, mut links) = (false, true, Links::Refused);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => read_only = true,
             "rw" => read_only = false,
             "rbind" => recursive = true,
             "bind" => recursive = false,
-            _ => return Err(invalid("the options ro, rw, bind and rbind")),
+            "follow-links" => links = Links::Followed,
+            _ => return Err(invalid("the options ro, rw, bind, rbind and follow-links")),
         }
     }
     let target = path(target)?;
     if source.starts_with(['/', '.']) {
-        let source = MountSource::Own(Volume { kind: host(source, recursive)?, read_only });
+        let source = MountSource::Own(Volume { kind: host(source, recursive, links)?, read_only });
         return Ok(AppMount { target, source });
     }
     if read_only {
@@ -137,13 +142,13 @@ fn mount(text: &str) -> Result<AppMount, Invalid> {
 }
 
 /// Returns the kind of a volume of the host's. A path that begins with a dot is found from the current directory.
-fn host(source: &str, recursive: bool) -> Result<VolumeKind, Invalid> {
+fn host(source: &str, recursive: bool, links: Links) -> Result<VolumeKind, Invalid> {
     let absolute = if source.starts_with('.') { std::path::absolute(Path::new(source)).ok() } else { None };
     let source = match &absolute {
         Some(absolute) => path(&absolute.to_string_lossy())?,
         None => path(source)?,
     };
-    Ok(VolumeKind::Host { source, recursive })
+    Ok(VolumeKind::Host { source, recursive, links })
 }
 
 /// Tells whether a path is one of a device, or of nothing, which is an error of its own later on.
@@ -169,7 +174,7 @@ mod tests {
     use super::*;
 
     fn of_host(source: &str, target: &str, recursive: bool, read_only: bool) -> AppMount {
-        let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive };
+        let kind = VolumeKind::Host { source: source.parse().unwrap(), recursive, links: Links::Refused };
         AppMount { target: target.parse().unwrap(), source: MountSource::Own(Volume { kind, read_only }) }
     }
 
@@ -193,6 +198,13 @@ mod tests {
         assert_eq!(parse("/a:/b"), Ok(of_host("/a", "/b", true, false)));
         assert_eq!(parse("/a:/b:ro"), Ok(of_host("/a", "/b", true, true)));
         assert_eq!(parse("/a,b:/b:rw,bind"), Ok(of_host("/a,b", "/b", false, false)));
+        let links = |mount: AppMount| match mount.source {
+            MountSource::Own(Volume { kind: VolumeKind::Host { links, .. }, .. }) => links,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(parse("/a:/b:ro,follow-links").map(links), Ok(Links::Followed));
+        let mount = AppMount::parse("type=bind,source=/a,target=/b,follow-links=true");
+        assert_eq!(mount.map(links), Ok(Links::Followed));
         assert_eq!(parse("data:/b"), Ok(of_pod("data", "/b")));
         assert_eq!(parse("/b"), Ok(new("/b", false)));
         let here = std::env::current_dir().unwrap();

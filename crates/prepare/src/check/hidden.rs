@@ -56,8 +56,8 @@ fn entries(directory: impl AsFd) -> Result<usize> {
 
 /// Tells of device nodes in a directory of the host's, where they lead to no device.
 fn nodes(mount: &Mount) -> Result<Option<String>> {
-    let Source::Host { path, .. } = &mount.source else { return Ok(None) };
-    let source = open_source(path).with_context(|| format!("source {path}"))?;
+    let Source::Host { path, links, .. } = &mount.source else { return Ok(None) };
+    let source = open_source(path, *links).with_context(|| format!("source {path}"))?;
     if FileType::from_raw_mode(fstat(&source)?.st_mode) != FileType::Directory {
         return Ok(None);
     }

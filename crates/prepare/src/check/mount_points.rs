@@ -37,6 +37,13 @@ pub(super) fn view<'a>(app: &App, root: &'a InRoot) -> Result<View<'a>> {
         };
         places.push(Cover { path: tmp.path, what: What::Empty(Permissions::roots(0o1777), what) });
     }
+    let run = root.resolve(&"/run".parse()?).context("/run")?;
+    if root.stat("/run").is_err_and(|error| sys::in_root::is_missing(&error)) {
+        places.push(Cover {
+            path: run.path,
+            what: What::Empty(Permissions::roots(0o755), "made by the executor"),
+        });
+    }
     let volumes = targets.into_iter().zip(&app.mounts);
     places.extend(volumes.map(|(path, mount)| Cover { path, what: seen(mount) }));
     Ok(View::new(root, places))
@@ -55,11 +62,11 @@ fn seen(mount: &Mount) -> What {
 /// Checks the places where the executor makes or mounts something: each has to be a directory, or to be missing. The
 /// places of the kernel's own file systems must not be reached through a link.
 fn check_places(root: &InRoot) -> Result<()> {
-    for name in ["/dev", "/proc", "/sys", "/etc", "/tmp"] {
+    for name in ["/dev", "/proc", "/sys", "/etc", "/tmp", "/run"] {
         let place = root.resolve(&name.parse()?).with_context(|| name.to_owned())?;
         let may_be_elsewhere = matches!(name, "/etc" | "/tmp");
         let is_elsewhere = place.through_nothing || place.path != name.as_bytes() && !may_be_elsewhere;
-        ensure!(!is_elsewhere, "{name} is a link: expected a directory, or nothing");
+        ensure!(!is_elsewhere || name == "/run", "{name} is a link: expected a directory, or nothing");
         match root.stat(name) {
             Ok(stat) => ensure!(is_directory(&stat), "{name} is no directory: expected one, or nothing"),
             Err(error) if is_missing(&error) => {}
@@ -104,8 +111,8 @@ fn check_mounts(app: &App, root: &InRoot) -> Result<Vec<Vec<u8>>> {
 /// file. A missing target is made.
 fn check_kind(mount: &Mount, root: &InRoot) -> Result<()> {
     let source_is_directory = match &mount.source {
-        Source::Host { path, .. } => {
-            let source = open_source(path).with_context(|| format!("source {path}"))?;
+        Source::Host { path, links, .. } => {
+            let source = open_source(path, *links).with_context(|| format!("source {path}"))?;
             is_directory(&fstat(source)?)
         }
         Source::Empty { .. } => true,

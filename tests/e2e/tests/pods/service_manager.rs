@@ -63,6 +63,45 @@ fn a_unit_is_ready_when_its_apps_are_and_ends_as_they_do() {
     assert_eq!(said.unwrap(), expected);
 }
 
+/// As the specification has it (`appc.io/executor/supports-systemd-notify`): the unit is ready when all are that say so.
+#[root_test]
+fn a_unit_is_ready_when_its_apps_say_so() {
+    let tree = Rootfs::busybox().unwrap();
+    let tree = tree.with("notifies", Node::File(0o755, fs::read(program("notifies")).unwrap()));
+    let asks = |name: &str| {
+        let mut image = manifest(name, &["/notifies", "/shared/go"]);
+        image["annotations"] = json!([{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}]);
+        with_handler(image, "pre-start", "env | grep -c NOTIFY_SOCKET >>/shared/handler; touch /shared/begun")
+    };
+    let mut ends = asks("ends");
+    ends["app"]["exec"] =
+        json!(["/bin/sh", "-c", "test -S $NOTIFY_SOCKET && echo $NOTIFY_SOCKET >/shared/seen; exit 0"]);
+    let machine =
+        Machine::new().unwrap().unit("asks.service", &unit("asks")).unit("ends.service", &unit("ends"));
+    let machine = machine.image("asks", &tree, &asks("asks")).unwrap().image("ends", &tree, &ends).unwrap();
+    let said = machine.run(&format!(
+        "{PREPARE}
+        prepare asks; prepare ends
+        systemctl start --no-block asks
+        until_there begun
+        until installer --dir /var/gantry top asks | grep -q notifies; do sleep 0.1; done
+        echo before: $(systemctl is-active asks || true)
+        touch /srv/shared/go
+        systemctl start asks
+        echo after: $(systemctl is-active asks), $(systemctl show -P StatusText asks)
+        systemctl stop asks
+        echo stopped: $(systemctl show -P Result asks)
+        cat /srv/shared/handler
+        rm -f /srv/shared/handler
+        systemctl start ends || true
+        cat /srv/shared/seen
+        cat /var/gantry/containers/*/stage1/rkt/status/ends"
+    ));
+    let expected =
+        "before: activating\nafter: active, The apps are up\nstopped: success\n0\n/dev/notify\n0\n";
+    assert_eq!(said.unwrap(), expected);
+}
+
 #[root_test]
 fn no_connection_is_lost_while_a_unit_with_a_socket_starts_again() {
     let rootfs = Rootfs::default()

@@ -149,13 +149,16 @@ fn a_failure_during_anothers_pre_start_is_cleaned_up_after() {
     assert_eq!((status(&pod, "early"), status(&pod, "fails")), (143, 7));
 }
 
+/// As `gantry/stop-mode` has it.
 #[root_test]
-fn all_of_an_app_is_asked() {
+fn all_of_an_app_is_asked_where_it_says_so() {
     let gantry = Gantry::new();
     let app = "trap 'wait; echo first; exit 0' TERM; \
                (trap 'echo second; exit 0' TERM; echo up; while :; do sleep 60 & wait; done) & \
                while :; do wait; done";
-    let pod = prepare(&gantry, &script("stopped", app));
+    let mut image = script("stopped", app);
+    image["annotations"] = json!([{"name": "gantry/stop-mode", "value": "all"}]);
+    let pod = prepare(&gantry, &image);
     let mut running = gantry.start(&pod);
     running.wait_for("up");
     running.signal(SIGTERM);

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 
 use gate::root_test;
 use nix::sys::signal::Signal::SIGTERM;
-use serde_json::json;
-use testing::image::{manifest, script};
+use serde_json::{Value, json};
+use testing::image::{manifest, script, with_handler};
 use testing::pods::{Gantry, Running, assert_says, status, text};
 use testing::rootfs::{Node, Rootfs};
 
@@ -53,6 +53,39 @@ fn what_is_left_after_the_first_process_is_ended() {
     assert_eq!((code, text(&output.stdout).as_str()), (0, "first\n"), "{}", text(&output.stderr));
 }
 
+/// A wrapper whose child saves when it is asked to stop, through a filter beside it. If that were asked, too, the child would
+/// write to nobody.
+#[root_test]
+fn the_first_process_is_asked_to_stop_and_what_is_beside_it_goes_on() {
+    let gantry = Gantry::new();
+    let child = "echo $(exec sh -c 'echo $PPID') > /child; trap 'sleep 0.3; echo saves; echo > /saved; exit 0' TERM; \
+                 echo up; while :; do sleep 60 >/dev/null & wait; done";
+    let wrapper = format!(
+        "({child}) | cat & trap 'kill $(cat /child); wait; ls /saved; exit 0' TERM; while :; do wait; done"
+    );
+    for mode in [None, Some("mixed"), Some("all")] {
+        let mut image = with_handler(roots(&wrapper), "post-stop", "echo after");
+        mode.iter().for_each(|mode| annotate(&mut image, "gantry/stop-mode", mode));
+        let image = gantry.image("field", &Rootfs::busybox().unwrap(), &image);
+        let mut running = gantry.start(&gantry.prepare(&[&image], &[]));
+        running.wait_for("up");
+        running.signal(SIGTERM);
+        let (code, output) = running.wait();
+        let said = text(&output.stdout);
+        if mode == Some("all") {
+            assert!(!said.contains("saves"), "{said}");
+        } else {
+            let expected = (0, "saves\n/saved\nafter\n");
+            assert_eq!((code, said.as_str()), expected, "{mode:?}: {}", text(&output.stderr));
+        }
+    }
+    let mut bad = roots("true");
+    annotate(&mut bad, "gantry/stop-mode", "process");
+    let output = run(&gantry, &bad, &[]);
+    assert_eq!(output.status.code(), Some(254));
+    assert_says(&text(&output.stderr), &["gantry/stop-mode", "expected mixed or all"]);
+}
+
 /// Nginx wants QUIT, postgres INT.
 #[root_test]
 fn an_app_is_stopped_by_the_signal_that_it_asks_for() {
@@ -69,7 +102,7 @@ fn an_app_is_stopped_by_the_signal_that_it_asks_for() {
     assert_eq!((code, text(&output.stdout).as_str()), (0, "quit\n"));
 }
 
-fn stopped(gantry: &Gantry, name: &str, manifest: &serde_json::Value) -> (i32, u8) {
+fn stopped(gantry: &Gantry, name: &str, manifest: &Value) -> (i32, u8) {
     let image = gantry.image(name, &Rootfs::busybox().unwrap(), manifest);
     let pod = gantry.prepare(&[&image], &[]);
     let mut running: Running = gantry.start(&pod);

@@ -5,6 +5,8 @@
 mod descriptors;
 mod hosts;
 mod images;
+mod notify;
+mod runs;
 mod sockets;
 
 use std::path::Path;

@@ -83,6 +83,7 @@ fn everywhere(app: &App, service: &str) -> Properties {
         ("TasksMax", vec![TASKS.to_string()]),
         ("OOMPolicy", vec!["continue".into()]),
         ("UMask", vec!["0022".into()]),
+        ("KillMode", vec!["mixed".into()]),
         ("IgnoreSIGPIPE", vec!["no".into()]),
         ("RootDirectory", vec!["/".into()]),
         ("StandardInput", vec!["file".into()]),
@@ -99,7 +100,10 @@ fn everywhere(app: &App, service: &str) -> Properties {
         app.restart != "no" && app.pre_start.is_some() && service == format!("app-{}", app.name);
     let condition = is_condition.then(|| format!("/usr/lib/gantry/status before {}", app.name));
     all.insert("ExecCondition", condition.into_iter().collect());
-    all.insert("ExecStartPre", vec![]);
+    let first = if app.pre_start.is_some() { "pre-start" } else { "app" };
+    let is_renewed = app.restart != "no" && service == format!("{first}-{}", app.name);
+    let renews = is_renewed.then(|| format!("/usr/lib/gantry/status renew {}", app.name));
+    all.insert("ExecStartPre", renews.into_iter().collect());
     all.insert("ExecStartPost", vec![]);
     all
 }
@@ -138,7 +142,6 @@ fn of_role(app: &App, role: &str, slice: &str) -> Properties {
     ]);
     let own = match role {
         "app" => Properties::from([
-            ("KillMode", vec!["control-group".into()]),
             ("ExecStop", vec![]),
             ("ExecStopPost", vec![format!("/usr/lib/gantry/status {of} {name}")]),
         ]),

@@ -169,6 +169,7 @@ fn a_post_stop_that_fails_is_told_of() {
         image["annotations"] = json!([
             {"name": "gantry/post-stop-timeout", "value": "1"},
             {"name": "gantry/stop-timeout", "value": "1"},
+            {"name": "gantry/stop-mode", "value": "all"},
         ]);
         let image = gantry.image("untidy", &Rootfs::busybox().unwrap(), &image);
         let started = Instant::now();

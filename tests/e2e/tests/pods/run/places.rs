@@ -23,7 +23,7 @@ fn an_app_has_its_root_user_and_directory() {
     let output = gantry.run(&[&image]);
     let id = gantry.pod().file_name().unwrap().to_string_lossy()[..8].to_owned();
     let expected = format!(
-        "1000\n1000\n1000 27 4321\n/work %n \\\nbin\ndev\netc\nlib\nlib64\nproc\nsbin\nsys\ntmp\nusr\nwork %n \\\n\
+        "1000\n1000\n1000 27 4321\n/work %n \\\nbin\ndev\netc\nlib\nlib64\nproc\nrun\nsbin\nsys\ntmp\nusr\nwork %n \\\n\
          /proc/self\n/sys/kernel\ngantry-{id}\n0022\n"
     );
     assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
