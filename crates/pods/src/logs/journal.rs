@@ -81,12 +81,11 @@ impl Journal {
         let until = Instant::now() + PATIENCE;
         loop {
             let most = &text[begin..text.len().min(begin + LINE_MAX)];
-            let (length, is_whole) =
-                match most[searched.min(most.len())..].iter().position(|byte| *byte == b'\n') {
-                    Some(end) => (searched + end, true),
-                    None if most.len() == LINE_MAX => (LINE_MAX, false),
-                    None => break,
-                };
+            let (length, is_whole) = match memchr::memchr(b'\n', &most[searched.min(most.len())..]) {
+                Some(end) => (searched + end, true),
+                None if most.len() == LINE_MAX => (LINE_MAX, false),
+                None => break,
+            };
             let next = length + usize::from(is_whole);
             if let Err(why) = self.send(&entry(&self.pod, app, stream, &most[..length], is_whole), until) {
                 let before = lost.err().map_or(0, |Lost { bytes, .. }| bytes);

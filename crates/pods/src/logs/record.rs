@@ -38,7 +38,7 @@ pub(super) fn write(out: &mut Vec<u8>, time: &str, stream: Stream, data: &[u8]) 
     let mut rest = data;
     while !rest.is_empty() {
         let within = &rest[..rest.len().min(TEXT_MAX)];
-        match within.iter().position(|byte| *byte == b'\n') {
+        match memchr::memchr(b'\n', within) {
             Some(end) => {
                 add(&rest[..end], true);
                 rest = &rest[end + 1..];
