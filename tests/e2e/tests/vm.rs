@@ -63,6 +63,7 @@ fn boot(system: System) -> anyhow::Result<Steps> {
         .step("unmount", &format!("set -- {run}\n{UNMOUNT}"))
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
         .step("limits", &format!("set -- {RUN}\n{LIMITS}"))
+        .step("top", &format!("set -- {RUN}\n{TOP}"))
         .step("greedy", &format!("{run} --shm-size 200m --image /greedy.aci"))
         .step("hoarder", &format!("{run} --image /hoarder.aci"))
         .step("executor", "ls /var/gantry/store/tree-v1/*/tree/usr/lib/systemd/systemd-executor")
@@ -122,6 +123,17 @@ cd /sys/fs/cgroup/gantry-*
 echo $(cat memory.max cpu.max cpu.weight)
 kill -TERM $!
 wait $!
+"#;
+
+/// Prints what `top` says of an idle pod in the background, between what the kernel says of its app's memory before and after.
+const TOP: &str = r#"
+pod=$("$@" --net none -d /waits.aci 2>/dev/null)
+until installer --dir /var/gantry logs $pod | grep -q up; do usleep 10000; done
+app=$(find /sys/fs/cgroup/gantry-* -type d -name app-waits.service | head -n 1)
+cat $app/memory.current
+installer --dir /var/gantry top --format json $pod
+cat $app/memory.current
+installer --dir /var/gantry stop $pod
 "#;
 
 /// Waits until the reaper has removed the pod's cgroup, or the machine's time is over.
@@ -264,6 +276,25 @@ fn the_kernels_controllers_are_there() {
         for controller in ["cpu", "memory", "pids"] {
             assert!(controllers.split_whitespace().any(|name| name == controller), "{controllers}");
         }
+    }
+}
+
+/// Where the kernel counts it, an app's memory is its cgroup's, with what it has in files that are only in memory, for example.
+#[vm_test]
+fn what_an_app_uses_is_what_the_kernel_has_counted() {
+    for steps in &*MACHINES {
+        let step = &steps["top"];
+        let (before, rest) = step.output.split_once('\n').unwrap();
+        let (object, after) = rest.trim_end().rsplit_once('\n').unwrap();
+        let [before, after] =
+            [before, after].map(|number| number.parse::<u64>().unwrap_or_else(|_| panic!("{step:?}")));
+        let apps: Value = serde_json::from_str(object).unwrap();
+        let app = &apps[0];
+        assert_eq!((step.code, &app["app"]), (0, &json!("waits")), "{step:?}");
+        let memory = app["memory"].as_u64().unwrap();
+        assert!((before.min(after)..=before.max(after)).contains(&memory), "{step:?}");
+        assert_eq!(app["processes"].as_array().unwrap().len(), 2, "{step:?}");
+        assert!(app["cpu"].as_f64().unwrap() > 0.0, "{step:?}");
     }
 }
 

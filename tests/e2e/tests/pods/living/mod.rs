@@ -12,6 +12,7 @@ mod one_file;
 mod options;
 mod removal;
 mod states;
+mod top;
 mod tour;
 
 use std::fs;
