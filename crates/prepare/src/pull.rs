@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Images in registries: their manifests are fetched before anything is written, configuration and layers once the store
-//! turns out not to have the image.
+//! turns out not to have the image. A layer is unpacked while those above it are still on their way.
 //!
 //! What the host says about registries is obeyed as [`registry`] describes it. Layers go into files of a staging directory,
 //! and from there to the store's blobs, each as soon as it is complete. A blob that is there is not fetched again. Layers
 //! are decoded by a worker alone, like those of a local image.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::AsFd as _;
+use std::io::{self, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use archive::Exceeded;
 use archive::layer::Part;
 use image::oci::reference::RegistryRef;
@@ -27,13 +29,15 @@ use report::told;
 use store::blobs::Blobs;
 use store::names::{BlobKind, KeptBlob, NamedImage, Origin, Transport};
 use store::staging::Staging;
-use store::{Acquired, Importer};
+use store::{Acquired, Importer, Layered};
 
 use crate::fetch::Fetcher;
 use crate::pulling::Pulling;
 use crate::session::Session;
 
-/// Blobs that were found or fetched.
+const THREAD: &str = "cannot start a thread";
+
+/// The layers' files.
 type Files = BTreeMap<BlobDigest, Arc<File>>;
 
 /// The documents that led to an image, with their media types, by their digests.
@@ -110,7 +114,8 @@ impl<'s> RemoteImage<'s> {
         self.check_size(importer.limits.bytes)?;
         // On drop, it is removed with the blobs in it.
         let staging = Staging::create(importer.data_dir)?;
-        let (config, files) = self.fetch(&staging, &blobs)?;
+        let config = self.config(&staging, &blobs)?;
+        let (files, wanted) = self.files(&staging, &blobs)?;
         let part = |layer: &Descriptor| match files.get(&layer.digest) {
             Some(file) => Ok(Part::first(Arc::clone(file), layer.size)),
             None => Err(image::oci::Error::Invalid {
@@ -121,10 +126,44 @@ impl<'s> RemoteImage<'s> {
         let names = vec![self.name.tagged()];
         let image = OciImage::assemble(self.selected.clone(), config, names, part).map_err(told)?;
         self.pulling.check(&image.config.platform())?;
-        let tree = importer.acquire_layers(&layered(&image)?)?;
+        let (pipe, arrivals) = Arrivals::of(&self.selected.manifest.layers, &wanted)?;
+        let image = Layered { arrival: Some(pipe), ..layered(&image)? };
+        let tree = self.unpack_as_it_arrives(importer, &image, (&staging, &blobs), wanted, arrivals)?;
         staging.remove()?;
         let kept = if self.pulling.drops_blobs { Vec::new() } else { self.blobs() };
         Ok(Pulled { tree, named: self.named(kept), blobs: Some(blobs) })
+    }
+
+    /// Fetches layers, and has each unpacked as soon as those below it are.
+    fn unpack_as_it_arrives<'h>(
+        &self,
+        importer: &Importer<'h>,
+        image: &Layered,
+        (staging, blobs): (&Staging<'_>, &Blobs<'_>),
+        wanted: Vec<Wanted<File>>,
+        arrivals: Arrivals,
+    ) -> Result<Acquired<'h>> {
+        let has_failed = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let unpack = || {
+                let tree = importer.acquire_layers(image);
+                has_failed.store(tree.is_err(), Ordering::Relaxed);
+                tree
+            };
+            let unpacking =
+                thread::Builder::new().name("unpack".into()).spawn_scoped(scope, unpack).context(THREAD)?;
+            let arrivals = Mutex::new(arrivals);
+            let fetched = self.fetch(staging, blobs, wanted, &arrivals, &has_failed);
+            // Not for want of a layer: the pipe has not ended yet.
+            let is_refused = has_failed.load(Ordering::Relaxed);
+            drop(arrivals);
+            let unpacked = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            match (fetched, unpacked) {
+                (Err(_), Err(error)) if is_refused => Err(error.into()),
+                (Err(error), _) => Err(error),
+                (Ok(()), unpacked) => Ok(unpacked?),
+            }
+        })
     }
 
     fn check_size(&self, most: u64) -> Result<()> {
@@ -169,32 +208,48 @@ impl<'s> RemoteImage<'s> {
         all
     }
 
-    /// Fetches what the blobs don't have of the image's configuration and layers, and keeps them and the documents.
-    fn fetch(&self, staging: &Staging<'_>, blobs: &Blobs<'_>) -> Result<(Vec<u8>, Files)> {
-        let config = self.config(staging, blobs)?;
+    /// Returns the files of all layers, and which of them are to be fetched.
+    fn files(&self, staging: &Staging<'_>, blobs: &Blobs<'_>) -> Result<(Files, Vec<Wanted<File>>)> {
         // A layer may stand twice in an image.
         let layers = &self.selected.manifest.layers;
         let sizes: BTreeMap<_, _> = layers.iter().map(|layer| (layer.digest, layer.size)).collect();
-        let (mut found, mut wanted) = (Files::new(), Vec::new());
+        let (mut files, mut wanted) = (Files::new(), Vec::new());
         for (digest, size) in sizes {
-            match blobs.find_intact(digest, size)? {
-                Some(file) => drop(found.insert(digest, Arc::new(file))),
+            let file = match blobs.find_intact(digest, size)? {
+                Some(file) => file,
                 None => {
                     let sink = staging.create_file(&digest.hex())?;
+                    let file = sink.try_clone()?;
                     wanted.push(Wanted { blob: Blob { digest, size }, sink });
+                    file
                 }
-            }
+            };
+            files.insert(digest, Arc::new(file));
         }
-        let files = Mutex::new(found);
+        Ok((files, wanted))
+    }
+
+    /// Fetches layers, and keeps them and the documents. `arrivals` is told of each that is whole. Once `has_failed` is set,
+    /// no more are fetched.
+    fn fetch(
+        &self,
+        staging: &Staging<'_>,
+        blobs: &Blobs<'_>,
+        wanted: Vec<Wanted<File>>,
+        arrivals: &Mutex<Arrivals>,
+        has_failed: &AtomicBool,
+    ) -> Result<()> {
         let (keeps, directory) = (!self.pulling.drops_blobs, staging.as_fd());
-        let keep = |blob: Blob, file: File| {
+        let keep = |blob: Blob, _: File| {
+            arrivals.lock().unwrap_or_else(PoisonError::into_inner).add(blob.digest)?;
             if keeps {
                 let kept = blobs.publish(directory, &blob.digest.hex(), blob.digest);
                 kept.map_err(|error| io::Error::other(error.to_string()))?;
             }
-            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-            files.insert(blob.digest, Arc::new(file));
-            Ok(())
+            match has_failed.load(Ordering::Relaxed) {
+                true => Err(io::ErrorKind::Interrupted.into()),
+                false => Ok(()),
+            }
         };
         self.fetcher.blobs(wanted, &keep)?;
         if keeps {
@@ -203,7 +258,7 @@ impl<'s> RemoteImage<'s> {
             }
             blobs.sync()?;
         }
-        Ok((config, files.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        Ok(())
     }
 
     fn config(&self, staging: &Staging<'_>, blobs: &Blobs<'_>) -> Result<Vec<u8>> {
@@ -219,6 +274,41 @@ impl<'s> RemoteImage<'s> {
             keep_document(staging, blobs, digest, &config)?;
         }
         Ok(config)
+    }
+}
+
+/// The layers that are whole, as the process that unpacks them is told: a byte for each, in their order.
+#[derive(Debug)]
+struct Arrivals {
+    pipe: PipeWriter,
+    /// The layers that it was not told about yet, in their order.
+    order: VecDeque<BlobDigest>,
+    missing: BTreeSet<BlobDigest>,
+}
+
+impl Arrivals {
+    /// Returns the end of the pipe that is read from, too. Those layers are there that are not `wanted`.
+    fn of(layers: &[Descriptor], wanted: &[Wanted<File>]) -> io::Result<(Arc<File>, Self)> {
+        let (reader, pipe) = io::pipe()?;
+        let order = layers.iter().map(|layer| layer.digest).collect();
+        let missing = wanted.iter().map(|wanted| wanted.blob.digest).collect();
+        let mut arrivals = Self { pipe, order, missing };
+        arrivals.tell()?;
+        Ok((Arc::new(File::from(OwnedFd::from(reader))), arrivals))
+    }
+
+    fn add(&mut self, digest: BlobDigest) -> io::Result<()> {
+        self.missing.remove(&digest);
+        self.tell()
+    }
+
+    fn tell(&mut self) -> io::Result<()> {
+        while self.order.front().is_some_and(|next| !self.missing.contains(next)) {
+            // The pipe has room for more bytes than an image may have layers.
+            self.pipe.write_all(b".")?;
+            self.order.pop_front();
+        }
+        Ok(())
     }
 }
 

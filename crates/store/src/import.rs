@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use pod::id::{ImageId, TreeId};
 use pod::layout;
@@ -60,6 +61,8 @@ pub struct Layered {
     pub sha512: ImageId,
     /// The layers, the lowest first.
     pub layers: Vec<Layer>,
+    /// If their files are still being written: the pipe in which a byte comes for each layer that is whole, in their order.
+    pub arrival: Option<Arc<File>>,
     /// What surrounds the layers in the tree.
     pub frame: Frame,
 }
@@ -184,12 +187,19 @@ impl<'h> Importer<'h> {
 
     /// Unpacks an image of layers in staging, whether or not the store has its tree.
     pub(crate) fn unpack_layers(&self, image: &Layered) -> Result<New<'h>> {
-        let Layered { id, sha512, layers, frame } = image;
+        let Layered { id, sha512, layers, arrival, frame } = image;
         let kind = TreeKind::Image;
         let staging = Staging::create(self.data_dir)?;
         let root = staging.make_directory(layout::TREE)?;
         let place = Destination { root: &root, record: staging.create_file(layout::TREE_RECORD)? };
-        let flattened = unpacker::layers::unpack(kind, self.limits, layers, frame, place, self.interrupt)?;
+        let flattened = unpacker::layers::unpack(
+            kind,
+            self.limits,
+            (layers, arrival.as_ref()),
+            frame,
+            place,
+            self.interrupt,
+        )?;
         self.warn_of(flattened.skipped(), &id.to_string());
         let Self { data_dir, interrupt, name_of, .. } = *self;
         let complete = Complete::of_layers(*id, *sha512, &flattened);

@@ -140,7 +140,8 @@ pub fn layered(image: &OciImage) -> Result<Layered> {
     let made = directories(&image.config, image.id)?;
     let frame = Frame { directory: layout::IMAGE_ROOTFS.into(), files, made };
     let sha512 = sha512(&image.config_bytes);
-    Ok(Layered { id, sha512, layers: image.layers.iter().map(layer).collect(), frame })
+    let layers = image.layers.iter().map(layer).collect();
+    Ok(Layered { id, sha512, layers, arrival: None, frame })
 }
 
 /// Returns the id of the tree of the image whose configuration has this digest.

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::child::{own, tree};
 use super::confine;
@@ -54,7 +55,8 @@ impl Flattened {
     }
 }
 
-/// Unpacks `layers`, the lowest first, in a worker.
+/// Unpacks `layers`, the lowest first, in a worker. If they are still arriving, `arrival` is the pipe that tells which are
+/// whole ([`crate::extract::layers::Gate`]).
 ///
 /// On an error, what was written so far remains. It is incomplete and must not be used.
 ///
@@ -63,13 +65,13 @@ impl Flattened {
 pub fn unpack(
     kind: TreeKind,
     limits: Limits,
-    layers: &[Layer],
+    (layers, arrival): (&[Layer], Option<&Arc<File>>),
     frame: &Frame,
     place: Destination<'_>,
     interrupt: &Interrupt,
 ) -> Result<Flattened> {
     let (message, result) = io::pipe().about(|| "cannot make a pipe")?;
-    let files = list::write(layers, frame).about(|| "cannot list the layers")?;
+    let files = list::write(layers, frame, arrival).about(|| "cannot list the layers")?;
     let files: Vec<_> = files.iter().map(|file| file.as_fd()).collect();
     let archive = passing::send(&files).about(|| "cannot hand over the layers")?;
     let job = Job { expected: Expected::Anything, with_sha512: false, limits };
@@ -92,7 +94,7 @@ pub(super) fn work(order: &[u8]) -> fault::Result<(Sealed, Skipped)> {
         Ok(())
     };
     confine::enter_with(&order, take).within(|| "cannot confine the unpacking process")?;
-    let (layers, frame) = list::read(files).within(|| "cannot read the list of layers")?;
+    let (layers, gate, frame) = list::read(files).within(|| "cannot read the list of layers")?;
     // A worker needs no interrupt, as it is ended by SIGKILL.
     let unpacker = Unpacker {
         limits: order.job.limits,
@@ -101,5 +103,5 @@ pub(super) fn work(order: &[u8]) -> fault::Result<(Sealed, Skipped)> {
         without_umask: true,
     };
     let record = File::from(own(io::stdout())?);
-    unpacker.unpack_layers(&layers, &frame, &tree()?, record)
+    unpacker.unpack_layers(&layers, &gate, &frame, &tree()?, record)
 }

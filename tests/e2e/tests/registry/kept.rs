@@ -233,3 +233,28 @@ fn pulls_and_collections_side_by_side() {
         assert_eq!(blobs(&gantry), Vec::<String>::new());
     }
 }
+
+/// A layer is unpacked while others arrive: what is wrong with it is said, and nothing is left but complete blobs.
+#[root_test]
+fn a_layer_that_is_refused_ends_its_pull() {
+    let gantry = Gantry::new();
+    let layers = [
+        Rootfs::busybox().unwrap().layer(),
+        Rootfs::default().with("etc/.wh...", Node::File(0o644, "".into())).layer(),
+        Rootfs::default().with("etc/word", Node::File(0o644, "upper".into())).layer(),
+    ];
+    let diff_ids: Vec<_> = layers.iter().map(|layer| oci_digest(layer)).collect();
+    let image = OciImage::with_diff_ids(&layers, &diff_ids, &json!({"Cmd": ["/bin/true"]}));
+    let server = Server::start(&image.blobs());
+    let name = server.name("a/b");
+    refused(&gantry, &server, &["image", "pull", &name], &["layer 2 of 3", "whiteout"]);
+    let left = |name: &str| fs::read_dir(gantry.dir().join(name)).map_or(0, Iterator::count);
+    assert_eq!((left(layout::TREES), left(layout::STAGING)), (0, 0));
+
+    // The registry doesn't have the second one any more: the fetch has failed, not the worker.
+    let gantry = Gantry::new();
+    fs::remove_file(server.data(&layers[1])).unwrap();
+    refused(&gantry, &server, &["image", "pull", &name], &["404"]);
+    let left = |name: &str| fs::read_dir(gantry.dir().join(name)).map_or(0, Iterator::count);
+    assert_eq!((left(layout::TREES), left(layout::STAGING)), (0, 0));
+}

@@ -6,11 +6,11 @@
 //! of xz or zstd could take as much memory as the first. Invariant: results come in the layers' order, errors included, so
 //! they are those of a pass in the layer's turn.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use super::gate::Gate;
 use super::layer::Layer;
 use super::scan;
 use crate::fault::{Fault, Result, Within as _};
@@ -21,40 +21,39 @@ use archive::layer::Whiteouts;
 /// What layers hide, as it becomes known.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    /// Which layers are read ahead, by their numbers. It is decided once: a file may change.
-    numbers: BTreeSet<usize>,
-    results: Receiver<Result<Whiteouts>>,
+    results: Receiver<Result<Option<Whiteouts>>>,
 }
 
 impl Ahead {
-    /// Reads layers ahead while `work` runs. The lowest layer isn't read: it can hide nothing.
+    /// Reads layers ahead while `work` runs, each once `gate` lets it through. The lowest layer isn't read: it can hide
+    /// nothing.
     pub(super) fn during<T>(
         layers: &[Layer],
+        gate: &Gate,
         limits: Limits,
         work: impl FnOnce(&Self) -> Result<T>,
     ) -> Result<T> {
         let (sender, results) = sync_channel(1);
         let stop = AtomicBool::new(false);
-        let upper = layers.iter().enumerate().skip(1).filter(|(_, layer)| is_read_ahead(layer));
-        let (numbers, upper): (BTreeSet<_>, Vec<_>) = upper.unzip();
         thread::scope(|scope| {
-            if !upper.is_empty() {
+            if layers.len() > 1 {
                 thread::Builder::new()
                     .name("ahead".into())
-                    .spawn_scoped(scope, || read(&upper, limits, &stop, &sender))
+                    .spawn_scoped(scope, || read(layers, gate, limits, &stop, sender))
                     .within(|| "cannot start a thread")?;
             }
-            // The thread ends at its next look once `stop` is set, or where it hands over: the receiver is gone.
-            let done = work(&Self { numbers, results });
+            // The thread ends at its next look once `stop` is set, or where it waits or hands over: the gate is closed, and the
+            // receiver gone.
+            let done = work(&Self { results });
             stop.store(true, Ordering::Relaxed);
+            gate.close();
             done
         })
     }
 
-    /// Returns what a layer hides, if it is one of those that are read ahead. They are asked for in their order.
-    pub(super) fn take(&self, number: usize) -> Option<Result<Whiteouts>> {
-        let ended = |_| Err(Fault::from(archive::Error::Interrupted));
-        self.numbers.contains(&number).then(|| self.results.recv().unwrap_or_else(ended))
+    /// Returns what the next layer hides; `None` if it isn't read ahead. It is asked about each upper layer, in their order.
+    pub(super) fn take(&self) -> Result<Option<Whiteouts>> {
+        self.results.recv().unwrap_or_else(|_| Err(Fault::from(archive::Error::Interrupted)))
     }
 }
 
@@ -63,9 +62,18 @@ fn is_read_ahead(layer: &Layer) -> bool {
     layer.blob.is_some() && matches!(layer.format(), Some(Format::Gzip | Format::Plain))
 }
 
-fn read(layers: &[&Layer], limits: Limits, stop: &AtomicBool, results: &SyncSender<Result<Whiteouts>>) {
-    for layer in layers {
-        let found = scan::whiteouts(layer, limits, &|| stop.load(Ordering::Relaxed));
+fn read(
+    layers: &[Layer],
+    gate: &Gate,
+    limits: Limits,
+    stop: &AtomicBool,
+    results: SyncSender<Result<Option<Whiteouts>>>,
+) {
+    for (number, layer) in layers.iter().enumerate().skip(1) {
+        let found = gate.wait(number).and_then(|()| match is_read_ahead(layer) {
+            true => scan::whiteouts(layer, limits, &|| stop.load(Ordering::Relaxed)).map(Some),
+            false => Ok(None),
+        });
         let is_last = found.is_err();
         if results.send(found).is_err() || is_last {
             return;

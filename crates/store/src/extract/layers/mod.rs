@@ -16,6 +16,7 @@
 
 mod ahead;
 mod finish;
+mod gate;
 mod hide;
 mod layer;
 mod resolve;
@@ -43,11 +44,13 @@ use archive::{Input, Limits, Reader, Skipped};
 use pod::blob::BlobDigest;
 use tree::Tree;
 
+pub use gate::Gate;
 pub use layer::{Frame, FrameFile, Layer};
 pub use trees::{Paths, Source, stack};
 
 impl Unpacker {
-    /// Unpacks `layers`, the lowest first, into the empty directory `root`, and writes the tree's record to `record`.
+    /// Unpacks `layers`, the lowest first, into the empty directory `root`, and writes the tree's record to `record`. Each
+    /// layer is read once `gate` lets it through.
     ///
     /// On an error, the directory and the record keep what was written so far. It is incomplete and must not be used.
     ///
@@ -56,6 +59,7 @@ impl Unpacker {
     pub fn unpack_layers(
         &self,
         layers: &[Layer],
+        gate: &Gate,
         frame: &Frame,
         root: &OwnedFd,
         record: impl Write,
@@ -71,6 +75,7 @@ impl Unpacker {
             };
             for (index, layer) in layers.iter().enumerate() {
                 let about = || format!("layer {} of {}, {}", index + 1, layers.len(), layer.diff_id);
+                gate.wait(index).within(about)?;
                 all.unpack(layer, index, ahead).within(about)?;
             }
             for path in &frame.made {
@@ -81,7 +86,7 @@ impl Unpacker {
             Ok((sealed, all.skipped))
         };
         WriteBack::during(root, |write_back| {
-            Ahead::during(layers, self.limits, |ahead| work(write_back, ahead))
+            Ahead::during(layers, gate, self.limits, |ahead| work(write_back, ahead))
         })
     }
 }
@@ -103,13 +108,13 @@ impl Layers<'_> {
         let options =
             || pipeline::Options { with_sha512, decoder_memory: self.left.decoder_memory, interrupt };
         // Nothing is below the lowest layer that it could hide.
+        let ahead = if number == 0 { None } else { ahead.take()? };
         let hidden = match (number, layer.blob) {
             (0, _) => None,
-            (_, Some(_)) => Some(match ahead.take(number) {
-                Some(found) => found?,
+            (_, Some(_)) => Some(match ahead {
+                Some(found) => found,
                 None => scan::whiteouts(layer, self.left, &stop)?,
             }),
-            // Only the tar's digest tells that both passes read the same.
             (_, None) => {
                 let scanned = pipeline::pass(layer.read(), options(), |stream| {
                     scan::collect(&mut Reader::new(stream, self.left), self.left, &stop)

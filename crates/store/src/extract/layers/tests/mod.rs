@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::fault::Result;
 
-use super::{Frame, FrameFile, Layer};
+use super::{Frame, FrameFile, Gate, Layer};
 use crate::extract::Unpacker;
 use crate::record::{Sealed, differences};
 use archive::Limits;
@@ -127,7 +127,8 @@ pub(super) fn unpack_and_make(limits: Limits, layers: &[Layer], made: &[&str]) -
     let root = File::open(directory.path().join("tree")).unwrap().into();
     let record = File::create(directory.path().join("record")).unwrap();
     let unpacker = Unpacker { limits, ..Unpacker::default() };
-    let result = unpacker.unpack_layers(layers, &frame(made), &root, record).map(|(sealed, _)| sealed);
+    let gate = Gate::open();
+    let result = unpacker.unpack_layers(layers, &gate, &frame(made), &root, record).map(|(sealed, _)| sealed);
     Unpacked { directory, result }
 }
 
