@@ -8,11 +8,8 @@
 mod at_once;
 mod churn;
 mod crowd;
-<<<<<<< HEAD
-mod hundreds;
-=======
 mod flood;
->>>>>>> 14aa0d8 (pods: ends of lines are found by memchr; a test sends a gigabyte through an app's stdout)
+mod hundreds;
 mod lives;
 mod ranges;
 
