@@ -13,6 +13,7 @@ use std::process::Command;
 use fastrand::Rng;
 use gate::root_test;
 use nix::sys::signal::{Signal, kill};
+use pod::arch::Arch;
 use syscall_faults::stop::{self, Ended, Whose};
 use testing::alone::Alone;
 use testing::chance::{is_long, say, seed};
@@ -123,17 +124,20 @@ impl Place {
 fn a_pod_executes_what_it_is_known_to_and_nothing_at_its_end() {
     let place = Place::new();
     let runs = if is_long() { 200 } else { 10 };
+    // The kernel keeps 15 characters of a name.
+    let loader = Arch::current().loader.rsplit('/').next().and_then(|name| name.get(..15)).unwrap();
     for run in 1..=runs {
         // No program makes so many calls, so nothing is done.
-        let ended = place.run(Whose::Boot, usize::MAX, Signal::SIGKILL);
+        let mut ended = place.run(Whose::Boot, usize::MAX, Signal::SIGKILL);
+        // From 254 on, systemd begins each service by this program.
+        ended.programs.retain(|name| name != "systemd-executo");
         assert_eq!(
             (ended.reached, ended.code, &*ended.stdout),
             (false, Some(0), SAID),
             "run {run}: {ended:?}"
         );
         let app = ["launch", "sh", "status"];
-        let expected =
-            [&["init", "ld-linux-x86-64", "boot", "systemd"][..], &app, &app, &["exit-code"]].concat();
+        let expected = [&["init", loader, "boot", "systemd"][..], &app, &app, &["exit-code"]].concat();
         assert_eq!(ended.programs, expected, "run {run}");
     }
     say(&format!("stops: {runs} pods have executed nothing after exit-code"));
