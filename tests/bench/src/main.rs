@@ -36,6 +36,7 @@ mod work;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use testing::repository;
@@ -90,9 +91,11 @@ fn main() -> Result<()> {
     let quick = arguments.first().is_some_and(|first| first == "--quick");
     arguments.drain(..usize::from(quick));
     let amount = if quick { &QUICK } else { &WHOLE };
+    let begun = Instant::now();
+    let told = |()| eprintln!("measured in {} s", begun.elapsed().as_secs());
     if arguments.first().is_some_and(|first| first == "--part") {
         let name = arguments.get(1).and_then(|name| name.to_str()).unwrap_or_default();
-        return alone(name.parse()?, amount, quick);
+        return alone(name.parse()?, amount, quick).map(told);
     }
     ensure!(arguments.len() <= 1, "usage: bench [--quick] [--part NAME | DIRECTORY]");
     let into = arguments.pop().map_or_else(|| repository().join("docs/benchmarks"), PathBuf::from);
@@ -109,6 +112,7 @@ fn main() -> Result<()> {
     let mut summary = Report::default();
     summary.goals(&goals);
     print!("{}", summary.finish());
+    told(());
     Ok(())
 }
 
