@@ -5,7 +5,7 @@
 //! CLOCK_MONOTONIC, which a pod has in common with its host, in nanoseconds, and what was done by then. Who is to do that is told
 //! so: by [`crate::names::TIMED`] as a word, or by its launch file. Without that, nobody looks for the file.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -48,13 +48,13 @@ struct Kept {
     begun: u64,
     marks: RefCell<Vec<(u64, String)>>,
     /// Whether the pod's processes have a file for theirs.
-    has_file: RefCell<bool>,
+    has_file: Cell<bool>,
 }
 
 impl Timing {
     /// Begins with the first step, if marks are wanted.
     pub(crate) fn begin(wanted: bool) -> Self {
-        Self(wanted.then(|| Kept { begun: now(), marks: RefCell::default(), has_file: RefCell::default() }))
+        Self(wanted.then(|| Kept { begun: now(), marks: RefCell::default(), has_file: Cell::default() }))
     }
 
     /// Adds a mark: this was done by now.
@@ -67,7 +67,7 @@ impl Timing {
     pub(crate) fn share(&self, root: u32) -> io::Result<()> {
         let Some(kept) = &self.0 else { return Ok(()) };
         OURS.make_marks(root)?;
-        *kept.has_file.borrow_mut() = true;
+        kept.has_file.set(true);
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl Timing {
     pub(crate) fn table(&self) -> Option<String> {
         let kept = self.0.as_ref()?;
         let mut marks = kept.marks.take();
-        if *kept.has_file.borrow()
+        if kept.has_file.get()
             && let Ok(text) = OURS.read_marks()
         {
             marks.extend(text.lines().filter_map(parse));

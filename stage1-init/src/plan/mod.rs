@@ -175,7 +175,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         let url = host.metadata.as_ref().map(Access::url);
         let terminal = options.terminal.as_ref().filter(|terminal| terminal.app == app.name);
         let terminal = terminal.map(|terminal| (sockets, terminal.kind.as_ref()));
-        let given = (url.as_deref(), terminal, options);
+        let given = Given { metadata: url.as_deref(), terminal, options };
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users, given);
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
         let hosts = match (&hosts, loaded.hosts.get(&app.name)) {
@@ -196,6 +196,15 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     let pods_capabilities = wanted.without(CapabilitySet::DEFAULT);
     plan.nspawn = nspawn::words(Arch::current(), pod, host.ids, pods_capabilities, options);
     plan
+}
+
+/// What an app is given beside what its manifest says.
+struct Given<'a> {
+    /// Where the metadata service is.
+    metadata: Option<&'a str>,
+    /// The index of its terminal's socket, and the terminal's kind.
+    terminal: Option<(usize, Option<&'a Word>)>,
+    options: &'a Options,
 }
 
 impl Plan {
@@ -225,7 +234,7 @@ impl Plan {
         limits: &Limits,
         sliced: bool,
         users: Users,
-        (metadata, terminal, options): (Option<&str>, Option<(usize, Option<&Word>)>, &Options),
+        Given { metadata, terminal, options }: Given<'_>,
     ) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());
