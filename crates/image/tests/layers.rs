@@ -103,8 +103,14 @@ fn unpack(image: &OciImage, limits: Limits, into: &Path) -> store::Result<u64> {
     let root = File::open(into.join("tree"))?.into();
     let place = Destination { root: &root, record: File::create(into.join("record"))? };
     let frame = Frame { directory: "rootfs".into(), files, made: Vec::new() };
-    let unpacked =
-        layers::unpack(store::TreeKind::Image, limits, &layers, &frame, place, &Interrupt::default())?;
+    let unpacked = layers::unpack(
+        store::TreeKind::Image,
+        limits,
+        (&layers, None),
+        &frame,
+        place,
+        &Interrupt::default(),
+    )?;
     let record = std::io::BufReader::new(File::open(into.join("record"))?);
     let found = store::record::differences(record, &root, &Interrupt::default())?;
     assert!(

@@ -35,11 +35,12 @@ impl Ahead {
     ) -> Result<T> {
         let (sender, results) = sync_channel(1);
         let stop = AtomicBool::new(false);
+        let told = &stop;
         thread::scope(|scope| {
             if layers.len() > 1 {
                 thread::Builder::new()
                     .name("ahead".into())
-                    .spawn_scoped(scope, || read(layers, gate, limits, &stop, sender))
+                    .spawn_scoped(scope, move || read(layers, gate, limits, told, &sender))
                     .within(|| "cannot start a thread")?;
             }
             // The thread ends at its next look once `stop` is set, or where it waits or hands over: the gate is closed, and the
@@ -67,7 +68,7 @@ fn read(
     gate: &Gate,
     limits: Limits,
     stop: &AtomicBool,
-    results: SyncSender<Result<Option<Whiteouts>>>,
+    results: &SyncSender<Result<Option<Whiteouts>>>,
 ) {
     for (number, layer) in layers.iter().enumerate().skip(1) {
         let found = gate.wait(number).and_then(|()| match is_read_ahead(layer) {

@@ -171,3 +171,18 @@ fn the_record_has_all_objects_and_no_more() {
         assert!(found.contains(name), "{name}: {found}");
     }
 }
+
+#[test]
+fn what_overlayfs_takes_for_a_whiteout_is_refused() {
+    let lower = || Tar::new().file("keep", "1").dir("d", 0o755);
+    let device = Tar::new().add(tar::EntryType::Char, "keep", 0o600, "", b"");
+    let unpacked = unpack([lower(), device]);
+    assert!(unpacked.error().contains("0:0"), "{}", unpacked.error());
+    assert_eq!(fs::read(unpacked.root().join("keep")).unwrap(), b"1");
+    for name in ["trusted.overlay.opaque", "user.overlay.whiteout"] {
+        let mut opaque = Tar::new();
+        opaque.0.append_pax_extensions([(format!("SCHILY.xattr.{name}").as_str(), b"y".as_slice())]).unwrap();
+        let unpacked = unpack([lower(), opaque.dir("d", 0o755)]);
+        assert!(unpacked.error().contains(name), "{}", unpacked.error());
+    }
+}
