@@ -3,10 +3,15 @@
 //! the suite `conformance`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use gate::root_test;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
+use testing::broadcast::{cgroup, processes};
 use testing::image::manifest;
 use testing::pods::{Gantry, image_id, image_sha512, text};
 use testing::rootfs::Rootfs;
@@ -79,6 +84,101 @@ fn an_image_of_an_older_store_gets_its_sha512_from_its_file_or_is_called_by_its_
     // The file has it, and then the store does.
     assert_eq!(prepare(image.to_str().unwrap()), (sha512.clone(), String::new()));
     assert_eq!(prepare("example.com/asks"), (sha512, String::new()));
+}
+
+/// Shell functions: to ask, and to kill the service of the pod.
+const KILLS: &str = r#"ask() { busybox wget -qO- $AC_METADATA_URL/acMetadata/v1/pod/uuid >/dev/null && echo answered || echo nothing; }
+kill_it() { for c in /proc/[0-9]*/comm; do [ "$(cat $c 2>/dev/null)" = metadata ] || continue
+p=${c#/proc/}; kill -9 ${p%/comm} 2>/dev/null && echo killed || echo refused; done; }
+"#;
+
+/// What an app may kill is started again by the next question, also another app's.
+#[root_test]
+fn a_service_that_is_killed_answers_again() {
+    for (users, expected) in [("own", "refused"), ("shared", "killed"), ("host", "killed")] {
+        let gantry = Gantry::new();
+        let mut kills = manifest(
+            "kills",
+            &[
+                "/bin/sh",
+                "-c",
+                &format!("{KILLS} ask; for i in 1 2 3; do kill_it; ask; done; touch /meet/killed"),
+            ],
+        );
+        let asks = "until [ -e /meet/killed ]; do sleep 0.1; done; ask >/meet/asked; cat /meet/asked";
+        let mut asks = manifest("asks", &["/bin/sh", "-c", &format!("{KILLS} {asks}")]);
+        for image in [&mut kills, &mut asks] {
+            image["app"]["mountPoints"] = serde_json::json!([{"name": "meet", "path": "/meet"}]);
+        }
+        let busybox = Rootfs::busybox().unwrap();
+        let (kills, asks) = (gantry.image("kills", &busybox, &kills), gantry.image("asks", &busybox, &asks));
+        let pod =
+            gantry.prepare(&[&kills, &asks], &["--userns", users, "--volume", "meet,kind=empty,mode=1777"]);
+        let (code, output) = gantry.start(&pod).wait();
+        let once = format!("{expected}\nanswered\n");
+        let expected = format!("answered\n{once}{once}{once}answered\n");
+        assert_eq!((code, text(&output.stdout)), (0, expected), "{users}: {}", text(&output.stderr));
+    }
+}
+
+/// Pods with the host's network reach each other's services, which answer to nobody but their own pod.
+#[root_test]
+fn the_token_of_another_pod_is_refused() {
+    let gantry = Gantry::new();
+    let first = image(&gantry, "trap 'exit 0' TERM; echo $AC_METADATA_URL; echo up; sleep 1000 & wait");
+    let mut running = gantry.start(&gantry.prepare(&[&first], &["--net", "host"]));
+    let url = running.read_until("up");
+    let url = url.trim().to_owned();
+    let script = "ask() { busybox wget -qO- $1/acMetadata/v1/pod/uuid 2>&1 | grep -o -e '[45][0-9][0-9] .*' -e '^........-.*'; }
+        own=$AC_METADATA_URL; other=$OTHER
+        ask ${other%/*}/${own##*/}; ask ${own%/*}/${other##*/}; ask ${other%/*}/; ask $own | wc -l
+        busybox wget -qO- --header 'Metadata-Flavor: AppContainer' ${other%/*}/acMetadata/v1/pod/uuid 2>&1 | grep -o '[45][0-9][0-9] .*'";
+    let second = manifest("other", &["/bin/sh", "-c", script]);
+    let second = gantry.image("other", &Rootfs::busybox().unwrap(), &second);
+    let other = format!("OTHER={url}");
+    let pod = gantry.prepare(&[&second], &["--net", "host", "-e", &other]);
+    let (code, output) = gantry.start(&pod).wait();
+    let refused = "401 Unauthorized\n";
+    let expected = format!("{refused}{refused}{refused}1\n{refused}");
+    assert_eq!((code, text(&output.stdout)), (0, expected), "{url}: {}", text(&output.stderr));
+    running.signal(Signal::SIGTERM);
+    running.wait();
+}
+
+/// Time can't be measured on every machine. What an answer takes beside work is waiting, and that is counted: for the request,
+/// and for the client to close.
+#[root_test]
+fn an_answer_takes_few_waits() {
+    const ASKED: u32 = 100;
+    let gantry = Gantry::new();
+    let script = format!(
+        "trap 'exit 0' TERM; ask() {{ busybox wget -qO- $AC_METADATA_URL/acMetadata/v1/pod/manifest >/dev/null || exit 9; }}
+        ask; echo one; read line; i=0; while [ $i -lt {ASKED} ]; do ask; i=$((i+1)); done; echo all; sleep 1000 & wait"
+    );
+    let asks = image(&gantry, &script);
+    let pod = gantry.prepare(&[&asks], &[]);
+    let mut start = Command::new("./stage1/init");
+    start.current_dir(&pod).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = start.spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "one");
+    let id = pod.file_name().unwrap().to_str().unwrap();
+    let process = processes(&cgroup(child.id().cast_signed(), id)).into_iter().find(|process| {
+        fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name.trim_end() == "metadata")
+    });
+    let waits = || -> u32 {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let before = waits();
+    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "all");
+    let taken = waits() - before;
+    assert!((ASKED..=3 * ASKED + 3).contains(&taken), "{taken} waits for {ASKED} answers");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    gantry.wait_all();
 }
 
 #[root_test]
