@@ -45,7 +45,14 @@ fn boot(system: System) -> anyhow::Result<Steps> {
     greedy["app"]["isolators"] = json!([{"name": "resource/memory", "value": {"limit": "64Mi"}}]);
     let mut hoarder = script("hoarder", "a=memory; while :; do a=$a$a; done");
     hoarder["app"]["isolators"] = greedy["app"]["isolators"].clone();
+    let mut rates = script("rates", &format!("trap 'exit 0' TERM; {WRITES}; sleep 1000 & wait"));
+    rates["app"]["isolators"] = json!([
+        {"name": "resource/block-bandwidth", "value": {"default": true, "limit": "1Mi"}},
+        {"name": "resource/block-iops", "value": {"default": true, "limit": "5000"}},
+    ]);
+    rates["app"]["user"] = json!("0");
     Vm::new(system)?
+        .image("rates", &Rootfs::busybox()?, &rates)?
         .image("hoarder", &Rootfs::busybox()?, &hoarder)?
         .image("limited", &Rootfs::busybox()?, &limited)?
         .image("greedy", &Rootfs::busybox()?, &greedy)?
@@ -64,6 +71,7 @@ fn boot(system: System) -> anyhow::Result<Steps> {
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
         .step("limits", &format!("set -- {RUN}\n{LIMITS}"))
         .step("top", &format!("set -- {RUN}\n{TOP}"))
+        .step("rates", &format!("set -- {RUN}\n{RATES}"))
         .step("greedy", &format!("{run} --shm-size 200m --image /greedy.aci"))
         .step("hoarder", &format!("{run} --image /hoarder.aci"))
         .step("executor", "ls /var/gantry/store/tree-v1/*/tree/usr/lib/systemd/systemd-executor")
@@ -134,6 +142,19 @@ cat $app/memory.current
 installer --dir /var/gantry top --format json $pod
 cat $app/memory.current
 installer --dir /var/gantry stop $pod
+/// Writes 3 MiB to the machine's disk, past the kernel's cache, and prints the times before and after, in seconds.
+const WRITES: &str = "read before rest </proc/uptime; dd if=/dev/zero of=/file bs=65536 count=48 oflag=direct 2>/dev/null; \
+                      read after rest </proc/uptime; echo $before $after";
+
+/// Prints what a pod has to say of its writing, and the rates of its cgroup as the kernel has them.
+const RATES: &str = r#"
+mkfifo /tmp/rates
+"$@" --image /rates.aci >/tmp/rates &
+read times </tmp/rates
+echo $times
+cat /sys/fs/cgroup/gantry-*/io.max
+kill -TERM $!
+wait $!
 "#;
 
 /// Waits until the reaper has removed the pod's cgroup, or the machine's time is over.
@@ -273,7 +294,7 @@ fn the_hosts_cgroups_keep_their_options() {
 fn the_kernels_controllers_are_there() {
     for steps in &*MACHINES {
         let controllers = &steps["controllers"].output;
-        for controller in ["cpu", "memory", "pids"] {
+        for controller in ["cpu", "memory", "pids", "io"] {
             assert!(controllers.split_whitespace().any(|name| name == controller), "{controllers}");
         }
     }
@@ -308,5 +329,21 @@ fn apps_and_pods_are_limited() {
         // systemd's executor may find no room beside what an app has left in /dev/shm: docs/limits.md.
         let codes: &[i32] = if steps["executor"].code == 0 { &[137, 254] } else { &[137] };
         assert!(codes.contains(&steps["greedy"].code), "{:?}", steps["greedy"]);
+    }
+}
+
+/// The machine's only disk is its first of virtio's, 254:0.
+#[vm_test]
+fn what_a_pod_writes_to_a_disk_is_no_faster_than_its_rate() {
+    for steps in &*MACHINES {
+        let step = &steps["rates"];
+        let (times, rates) = step.output.split_once('\n').unwrap();
+        assert!(
+            step.code == 0 && rates.contains(" rbps=1048576 wbps=1048576 riops=5000 wiops=5000\n"),
+            "{step:?}"
+        );
+        let times: Vec<f64> = times.split_whitespace().map(|time| time.parse().unwrap()).collect();
+        // The kernel lets the first part through at once.
+        assert!(times[1] - times[0] > 2.0, "{step:?}");
     }
 }
