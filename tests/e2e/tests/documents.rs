@@ -11,6 +11,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use filter::table::{Capability, GROUPS, Rule};
 use gate::root_test;
@@ -319,4 +320,63 @@ fn every_source_that_a_page_names_is_there() {
 fn the_architecture_is_read_in_one_sitting() {
     let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
     assert!(page.lines().count() <= 200, "{} lines: expected what is most important", page.lines().count());
+}
+
+/// Returns the commands that a help lists.
+fn commands(program: &Path, words: &[&str]) -> Vec<String> {
+    let help = Command::new(program).args(words).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, list) = help.split_once("Commands:\n").expect("it has commands");
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    // What goes on from the line before begins further right.
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned));
+    names.filter(|name| !name.is_empty() && name != "help").collect()
+}
+
+/// Nothing is built for that: the suites run what `make` has built.
+#[test]
+fn make_install_puts_both_names_a_page_for_each_command_completions_and_stage1() {
+    let place = tempfile::tempdir().unwrap();
+    let mut make = Command::new("make");
+    make.args(["--silent", "-o", "all", "-o", "build", "man", "install", "PREFIX=/usr"]);
+    make.arg(format!("DESTDIR={}", place.path().display())).current_dir(repository());
+    let output = make.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let root = place.path().join("usr");
+    for name in ["gantry", "installer"] {
+        let help = Command::new(root.join("bin").join(name)).arg("--help").output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(
+            help.contains(&format!("\nUsage: {name} ")),
+            "the help has the name it was called by: {help}"
+        );
+    }
+    let gantry = root.join("bin/gantry");
+    let all = commands(&gantry, &[]);
+    assert!(all.len() > 15 && all.iter().any(|name| name == "cat-manifest"), "{all:?}");
+    let of_image = commands(&gantry, &["image"]).into_iter().map(|name| format!("image-{name}"));
+    let mut pages: Vec<_> =
+        all.iter().cloned().chain(of_image).map(|name| format!("man1/gantry-{name}.1")).collect();
+    pages.extend(
+        ["man1/gantry.1", "man5/gantry-image.5", "man5/gantry-pod.5", "man8/gantry-init.8"]
+            .map(str::to_owned),
+    );
+    for page in pages {
+        let text = fs::read_to_string(root.join("share/man").join(&page)).expect(&page);
+        assert!(text.contains(".TH ") && text.contains(".SH NAME"), "{page}: {text}");
+    }
+    let shells = [
+        "bash-completion/completions/gantry",
+        "fish/vendor_completions.d/gantry.fish",
+        "zsh/site-functions/_gantry",
+    ];
+    for path in shells {
+        let text = fs::read_to_string(root.join("share").join(path)).expect(path);
+        assert!(all.iter().all(|name| text.contains(name.as_str())), "{path} has each command");
+    }
+    let bash = Command::new("bash").arg("-n").arg(root.join("share").join(shells[0])).status().unwrap();
+    assert!(bash.success());
+    let mut check = Command::new("sha256sum");
+    check.args(["--check", "--quiet", "stage1.tar.xz.sha256"]).current_dir(root.join("lib/gantry"));
+    assert!(check.status().unwrap().success(), "stage1 has its digest beside it");
 }
