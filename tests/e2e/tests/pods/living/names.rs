@@ -79,3 +79,71 @@ fn messages_name_the_program_as_it_was_called() {
     assert!(call(&["stop"]).contains("Usage: gantry stop"));
     assert!(text(&output(&gantry, &["--help"]).stdout).contains("Usage: installer "));
 }
+
+/// What somebody else has put beside the pods is named, and nothing touches it.
+#[root_test]
+fn what_is_no_pod_is_named_and_left_where_it_is() {
+    let gantry = Gantry::new();
+    let pod = id(&prepare(&gantry, &script("lives", "echo ran")));
+    let containers = gantry.dir().join("containers");
+    let stale = "11111111-1111-4111-8111-111111111111";
+    std::fs::create_dir(containers.join("foreign")).unwrap();
+    std::fs::write(containers.join("file"), "content").unwrap();
+    std::fs::create_dir(containers.join(stale)).unwrap();
+    let listed = output(&gantry, &["list"]);
+    let warnings = text(&listed.stderr);
+    assert_eq!((listed.status.code(), warnings.lines().count()), (Some(0), 3), "{listed:?}");
+    for warning in
+        ["\"foreign\" in containers is no pod: expected a UUID", "\"file\" in containers is no pod", stale]
+    {
+        assert!(
+            warnings.lines().any(|line| line.starts_with("warning: ") && line.contains(warning)),
+            "{warnings}"
+        );
+    }
+    assert!(text(&listed.stdout).contains("(damaged)"), "{listed:?}");
+    for command in ["status", "rm", "stop", "start", "logs", "inspect"] {
+        refused(&gantry, &[command, "foreign"], &["no pod \"foreign\""]);
+    }
+    refused(&gantry, &["start", stale], &[stale, "cannot open stage1"]);
+    assert!(output(&gantry, &["gc", "--grace", "0"]).status.success());
+    assert_eq!(std::fs::read(containers.join("file")).unwrap(), b"content");
+    assert!(
+        containers.join("foreign").is_dir()
+            && containers.join(&pod).is_dir()
+            && containers.join(stale).is_dir()
+    );
+    // Of a stale one, `rm` is the way out.
+    assert_eq!(said(&gantry, &["rm", stale]), format!("removed {stale}\n"));
+}
+
+/// A pod in the wrong state is an error in one line with the way out or what was expected, and the pod stays as it is.
+#[root_test]
+fn a_pod_in_the_wrong_state_is_said_in_one_line_and_stays() {
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &script("lives", super::WAITS));
+    let name = id(&pod);
+    let enter = |app: &str| output(&gantry, &["enter", &name, "--app", app, "--", "/bin/true"]);
+    let is_refused = |app: &str, part: &str| {
+        let refused = enter(app);
+        let error = text(&refused.stderr);
+        assert_eq!((refused.status.code(), error.lines().count()), (Some(254), 1), "{refused:?}");
+        assert!(error.contains(part), "{error}");
+    };
+    for words in [&["top"][..], &["kill", "-s", "TERM"]] {
+        refused(&gantry, &[words, &[&name]].concat(), &["is prepared: expected it to run"]);
+    }
+    refused(&gantry, &["wait", &name], &["has no exit code: it was never started"]);
+    is_refused("lives", "is prepared: expected it to run");
+    assert_eq!(super::status(&gantry, &pod)["state"], "prepared");
+    said(&gantry, &["start", &name]);
+    refused(&gantry, &["start", &name], &["is running: expected it to have ended"]);
+    refused(&gantry, &["rm", &name], &["is running: expected it to have ended", "stop"]);
+    refused(&gantry, &["logs", &name, "--app", "other"], &["has no app \"other\"", "its apps: lives"]);
+    refused(&gantry, &["kill", &name, "--app", "other", "-s", "HUP"], &["has no app \"other\""]);
+    is_refused("other", "has no app \"other\"");
+    assert_eq!(super::status(&gantry, &pod)["state"], "running");
+    said(&gantry, &["stop", &name]);
+    refused(&gantry, &["kill", "-s", "TERM", &name], &["is exited: expected it to run"]);
+    is_refused("lives", "is exited: expected it to run");
+}
