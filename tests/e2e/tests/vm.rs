@@ -142,6 +142,8 @@ cat $app/memory.current
 installer --dir /var/gantry top --format json $pod
 cat $app/memory.current
 installer --dir /var/gantry stop $pod
+"#;
+
 /// Writes 3 MiB to the machine's disk, past the kernel's cache, and prints the times before and after, in seconds.
 const WRITES: &str = "read before rest </proc/uptime; dd if=/dev/zero of=/file bs=65536 count=48 oflag=direct 2>/dev/null; \
                       read after rest </proc/uptime; echo $before $after";
