@@ -68,6 +68,8 @@ fn boot(system: System) -> anyhow::Result<Steps> {
         .step("alone", "/alone/gantry --dir /var/alone run --net none /hello.aci 2>/tmp/alone; code=$?; cat /tmp/alone; exit $code")
         .step("options", OPTIONS)
         .step("unmount", &format!("set -- {run}\n{UNMOUNT}"))
+        .step("few-mounts", &format!("set -- {run}\n{FEW_MOUNTS}"))
+        .step("few-threads", &format!("set -- {run}\n{FEW_THREADS}"))
         .step("controllers", "cat /sys/fs/cgroup/cgroup.controllers")
         .step("limits", &format!("set -- {RUN}\n{LIMITS}"))
         .step("top", &format!("set -- {RUN}\n{TOP}"))
@@ -159,6 +161,27 @@ kill -TERM $!
 wait $!
 "#;
 
+/// Starts a pod where a mount namespace may have 100 mounts.
+const FEW_MOUNTS: &str = r#"
+before=$(cat /proc/sys/fs/mount-max)
+echo 100 >/proc/sys/fs/mount-max
+"$@" --image /hello.aci 2>&1
+code=$?
+echo $before >/proc/sys/fs/mount-max
+exit $code
+"#;
+
+/// Starts a pod where there may be nine more threads than there are.
+const FEW_THREADS: &str = r#"
+before=$(cat /proc/sys/kernel/threads-max)
+threads=$(cut -d' ' -f4 /proc/loadavg)
+echo $((${threads#*/} + 9)) >/proc/sys/kernel/threads-max
+"$@" --image /hello.aci 2>&1
+code=$?
+echo $before >/proc/sys/kernel/threads-max
+exit $code
+"#;
+
 /// Waits until the reaper has removed the pod's cgroup, or the machine's time is over.
 const WAIT: &str = "while ls -d /sys/fs/cgroup/gantry-*; do usleep 10000; done >/dev/null 2>&1";
 
@@ -207,6 +230,18 @@ fn a_host_with_nothing_runs_a_pod() {
         let before = &steps["before"];
         assert!(before.output.contains(" / / rw - rootfs "), "not an initial ramfs: {before:?}");
         assert_eq!(steps["after"], *before);
+    }
+}
+
+#[vm_test]
+fn a_limit_of_the_host_that_leaves_no_room_is_named_before_the_start() {
+    for steps in &*MACHINES {
+        for (step, sysctl) in [("few-mounts", "fs.mount-max"), ("few-threads", "kernel.threads-max")] {
+            let Step { code, output } = &steps[step];
+            let way_out = format!(", so raise it, as with sysctl -w {sysctl}=");
+            let is_named = output.starts_with("error: the host has ") && output.contains(&way_out);
+            assert!(*code == 254 && is_named && output.lines().count() == 1, "{step}: {code}: {output}");
+        }
     }
 }
 
