@@ -132,7 +132,7 @@ fn bad_values_are_said_in_one_line() {
         (&["--cpus", "none"], "expected one such as 2 or 0.5"),
         (&["-u", ":"], "invalid user"),
         (&["-w", "bin"], "expected an absolute path"),
-        (&["-v", "/a:/b:z"], "expected the options ro, rw, bind and rbind"),
+        (&["-v", "/a:/b:z"], "expected the options ro, rw, bind, rbind and follow-links"),
         (&["--mount", "type=tmpfs,target=/a"], "expected type=bind or type=volume"),
         (&["--device", "/etc/passwd"], "a device of the host's"),
         (&["--cap-add", "NOTHING"], "unknown capability"),

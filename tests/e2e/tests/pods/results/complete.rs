@@ -85,7 +85,10 @@ fn a_code_waits_for_the_post_stop_handler() {
 #[root_test]
 fn a_code_waits_for_the_last_that_an_app_has_left_behind() {
     let gantry = Gantry::new();
-    let mut held = Held::start(&gantry, app("trap '' TERM; (read line < /go; echo last) & exit 7"));
+    let mut image = app("trap '' TERM; (read line < /go; echo last) & exit 7");
+    // Otherwise what is left behind is killed at once.
+    image["annotations"] = json!([{"name": "gantry/stop-mode", "value": "all"}]);
+    let mut held = Held::start(&gantry, image);
     let mut go = held.reads();
     held.has_no_code();
     go.write_all(b"go\n").unwrap();
