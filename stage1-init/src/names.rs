@@ -165,7 +165,7 @@ pub(crate) const CODE: &str = "code";
 /// The file of the outcome with the reason why there is no exit code.
 pub(crate) const FAILURE: &str = "failure";
 
-/// The file of the outcome with the times of each step ([`crate::exchange::timing`]).
+/// The file of the outcome with the times of each step (`exchange::timing`).
 pub(crate) const TIMING: &str = "timing";
 
 /// Returns the marker file, relative to /run, that exists once an app has begun.

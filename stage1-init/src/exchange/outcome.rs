@@ -97,7 +97,7 @@ impl Outcome {
         InRoot::below(File::open(self.0)?, ".")?.read_file(names::METADATA_KEY, FILE_MAX)
     }
 
-    /// Makes the file of marks ([`crate::exchange::timing`]), for the pod's root alone, which is the host's user `root`.
+    /// Makes the file of marks (`exchange::timing`), for the pod's root alone, which is the host's user `root`.
     pub(crate) fn make_marks(&self, root: u32) -> io::Result<()> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = open(self.path(names::TIMING), flags, Mode::RUSR | Mode::WUSR)?;

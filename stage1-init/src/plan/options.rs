@@ -9,7 +9,7 @@ use pod::name::AppName;
 pub struct Options {
     /// nspawn and systemd show what they do.
     pub debug: bool,
-    /// The pod's processes say when they do what ([`crate::exchange::timing`]).
+    /// The pod's processes say when they do what (`exchange::timing`).
     pub timing: bool,
     /// The exit code of a pod that can't be started; `None` means that of the step that failed.
     pub failure_code: Option<u8>,
