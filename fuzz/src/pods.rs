@@ -38,6 +38,7 @@ const VARIABLES: Kind = (&["A", "a.b-c", "PATH", "HOME"], &["", "A=B", "1"]);
 const AMOUNTS: Kind =
     (&["1", "2", "7.000", "1Gi", "9000000000000"], &["0", "1e9", "9999999999999999999E", "-1"]);
 const CAPABILITIES: Kind = (&["CAP_KILL", "CAP_SYS_ADMIN", "CAP_CHOWN", "CAP_BPF"], &["CAP_NONE", ""]);
+const STOP_MODES: Kind = (&["mixed", "all"], &["none"]);
 const CALLS: Kind = (&["read", "write", "mount"], &["execve", "@appc.io/all", "none"]);
 
 /// Manifests, and what else of an image matters to a plan.
@@ -164,7 +165,7 @@ fn annotations(choices: Choices<'_, '_>) -> Result<Value> {
     let restart = choices.choose(&["no", "on-failure", "always"])?;
     let annotations = [
         json!({"name": "gantry/restart", "value": restart}),
-        json!({"name": "gantry/stop-mode", "value": choices.choose(&["mixed", "all", "none"])?}),
+        json!({"name": "gantry/stop-mode", "value": one_of(choices, STOP_MODES)?}),
         json!({"name": "gantry/stop-timeout", "value": choices.int_in_range(1..=86_500)?.to_string()}),
         json!({"name": "authors", "value": text(choices)?}),
     ];
