@@ -72,8 +72,11 @@ pub(crate) fn attacker(users: &str) -> Subject {
 pub(crate) fn give_network(subject: &mut Subject, network: &str) {
     let annotations = &mut subject.pod.as_mut().unwrap()["annotations"];
     annotations.as_array_mut().unwrap().push(json!({"name": "gantry/net", "value": network}));
-    let expected =
+    let mut expected =
         json!({"kind": "PodManifest", "annotations": {"ip-address": "10.1.2.3", "gantry/net": network}});
+    if testing::users::are_hosts() {
+        expected["annotations"]["gantry/users"] = json!("host");
+    }
     subject.expect("main", "metadata_pod", expected);
 }
 
