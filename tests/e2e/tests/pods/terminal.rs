@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use testing::broadcast::cgroup;
 use testing::image::{script, with_handler};
-use testing::pods::{Gantry, status, wait_gone};
+use testing::pods::{Gantry, status, text, wait_gone};
 use testing::rootfs::Rootfs;
 use testing::terminal::Terminal;
 
@@ -216,7 +216,7 @@ fn what_is_typed_can_not_be_read_through_what_is_written_to() {
             terminal.types("1\n2\n3\n4\n");
             terminal.shows("4\r\n");
             terminal.tell(&[verb, INIT]);
-            assert_eq!(terminal.shows("done\r\n"), none, "{user} {verb}");
+            assert_eq!(text(terminal.shows("done\r\n").as_bytes()), none, "{user} {verb}");
             assert_eq!(terminal.tell(&["wait"]), "exited 0");
             wait_gone(&pod);
         }

@@ -33,7 +33,7 @@ fn an_empty_volume_has_its_owner_and_mode_or_is_not_there() {
         assert!(run.fault.is_some(), "{call} is made");
         let error =
             "error: root of app own: volume at \"/v\": volume v of kind empty: I/O error (os error 5)\n";
-        assert_eq!((run.code, run.stderr.as_str()), (Some(3), error), "{call}");
+        assert_eq!((run.code, text(run.stderr.as_bytes()).as_str()), (Some(3), error), "{call}");
         let (code, output) = gantry.start(&pod).wait();
         assert_eq!(
             (code, text(&output.stdout).as_str()),
