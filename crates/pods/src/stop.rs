@@ -93,12 +93,14 @@ pub(crate) fn not_running(pod: &Pod, state: State) -> anyhow::Error {
     anyhow!("pod {} is {state}: expected it to run", pod.id())
 }
 
-/// Looks at a pod until its process can be seen. One that has just ended can't be, before its reaper knows of the end.
+/// Looks at a pod until its process can be seen, or nothing of it is there. One that has just ended can't be seen, before its
+/// reaper is done, and neither can one that takes the pod's lock at this very moment: who stopped waiting for it without asking
+/// it to stop would wait for as long as it likes to run.
 fn look_at_process(pod: &Pod) -> Result<Seen> {
     let until = Instant::now() + PATIENCE;
     loop {
         let seen = look(pod)?;
-        if seen.state != State::Running || seen.process.is_some() || Instant::now() > until {
+        if !seen.state.is_alive() || seen.process.is_some() || Instant::now() > until {
             return Ok(seen);
         }
         sleep(STEP);
