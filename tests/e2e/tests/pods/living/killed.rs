@@ -2,7 +2,8 @@
 //! Pods in the background of which something is killed by SIGKILL, or everything at once, as by a power failure: `list`,
 //! `status`, `logs` and `gc` tell the truth each time, and the pod starts again.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use gate::root_test;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::{Value, json};
 use testing::image::script;
 use testing::pods::{Gantry, wait_gone};
@@ -186,35 +188,46 @@ fn of_a_pod_whose_log_writer_is_killed_with_its_keeper() {
 /// in one file, and once in files that are moved.
 #[root_test]
 fn of_pods_whose_log_writers_are_killed_all_the_time() {
-    const PARTS: u32 = 300;
-    const LINES: u32 = 2000;
+    const PARTS: u32 = 24;
+    const LINES: u32 = 25_000;
+    // One part for each death, while it happens.
     let script_of = format!(
-        "i=0; while [ $i -lt {PARTS} ]; do seq $((i * {LINES} + 1)) $(((i + 1) * {LINES})) || exit 9; i=$((i + 1)); done"
+        "i=0; while read part; do seq $((i * {LINES} + 1)) $(((i + 1) * {LINES})) || exit 9; i=$((i + 1)); done </go"
     );
     for bounds in [["max-size=unlimited", "max-file=1"], ["max-size=1m", "max-file=100"]] {
         let gantry = Gantry::new();
-        let image = gantry.image("writes", &Rootfs::busybox().unwrap(), &script("writes", &script_of));
+        let go = gantry.beside("go");
+        mkfifo(&go, Mode::S_IRWXU).unwrap();
+        let volume = format!("go,kind=host,source={}", go.display());
+        let mut writes = script("writes", &script_of);
+        writes["app"]["mountPoints"] = json!([{"name": "go", "path": "/go"}]);
+        writes["app"]["user"] = json!("0");
+        writes["app"]["group"] = json!("0");
+        let image = gantry.image("writes", &Rootfs::busybox().unwrap(), &writes);
         let [size, files] = bounds;
         let image = image.to_str().unwrap();
-        let words = ["run", "-d", "--net", "none", "--log-opt", size, "--log-opt", files, image];
+        let words =
+            ["run", "-d", "--net", "none", "--volume", &volume, "--log-opt", size, "--log-opt", files, image];
         let pod = said(&gantry, &words).trim_end().to_owned();
         let path = gantry.dir().join("containers").join(&pod);
+        let mut go = File::options().write(true).open(&go).unwrap();
         let mut killed = 0;
-        for name in [WRITER, KEEPER, WRITER].iter().cycle() {
-            let found: Value =
-                serde_json::from_str(&said(&gantry, &["status", "--format", "json", &pod])).unwrap();
-            if found["state"] == "exited" {
-                assert_eq!(found["code"], 0, "no app gets SIGPIPE: {found}");
-                break;
-            }
-            // One of them at a time. It may have ended since.
-            let [writer, keeper] = [WRITER, KEEPER].map(|name| of_log_writer(&path, name));
-            if let (Some(writer), Some(keeper)) = (writer, keeper) {
-                let process = if *name == WRITER { writer } else { keeper };
-                killed += i32::from(kill(Pid::from_raw(process), Signal::SIGKILL).is_ok());
-                wait_until("it has ended", || of_log_writer(&path, name) != Some(process));
-            }
+        for name in [WRITER, KEEPER, WRITER].iter().cycle().take(PARTS as usize) {
+            // One of them at a time.
+            let both = || [WRITER, KEEPER].map(|name| of_log_writer(&path, name));
+            wait_until("both are there", || both().iter().all(Option::is_some));
+            let Some(process) = of_log_writer(&path, name) else { panic!("{name} has ended by itself") };
+            go.write_all(b"part\n").unwrap();
+            killed += i32::from(kill(Pid::from_raw(process), Signal::SIGKILL).is_ok());
+            wait_until("it has ended", || of_log_writer(&path, name) != Some(process));
         }
+        drop(go);
+        let seen = || {
+            let found = said(&gantry, &["status", "--format", "json", &pod]);
+            serde_json::from_str::<Value>(&found).unwrap()
+        };
+        wait_until("the pod has ended", || seen()["state"] == "exited");
+        assert_eq!(seen()["code"], 0, "no app gets SIGPIPE");
         let logged = said(&gantry, &["logs", &pod]);
         let expected: String = (1..=PARTS * LINES).map(|number| format!("{number}\n")).collect();
         let differs = logged.lines().zip(expected.lines()).position(|(one, other)| one != other);
