@@ -25,6 +25,10 @@ fn processes_of_each_app_are_shown_with_their_time_and_memory() {
     let pod =
         said(&gantry, &["run", "-d", "--net", "none", "--name", "busy", "--image", one, "--image", two]);
     wait_until("both are up", || said(&gantry, &["logs", "busy"]).lines().count() == 2);
+    wait_until("each program is executed", || {
+        let table = said(&gantry, &["top", "busy"]);
+        ["sleep 1000", "sleep 1001", "sleep 60"].iter().all(|program| table.contains(program))
+    });
     let apps: Value = serde_json::from_str(&said(&gantry, &["top", "--format", "json", "busy"])).unwrap();
     let apps = apps.as_array().unwrap();
     let names: Vec<_> = apps.iter().map(|app| app["app"].as_str().unwrap()).collect();
