@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use pod::name::AppName;
@@ -59,12 +60,8 @@ pub(crate) fn make(file_system: &OwnedFd, from: &OwnedFd) -> Result<OwnedFd> {
 /// Empties the directories of an app, and fills them again; the pod's root is the root.
 pub(crate) fn renew(app: &AppName) -> Result<()> {
     let all = OwnedFd::from(File::open(format!("/{}", places(app)))?);
-    for entry in Dir::read_from(&all)? {
-        let name = entry?.file_name().to_owned();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let file_system = open(&all, &name)?;
+    for name in names(&all)? {
+        let file_system = directory(&all, name_of(&name))?;
         // There is none if the app's tree has no such directory.
         match directory(&file_system, NOW) {
             Err(error) if error.errno == Errno::NOENT => {}
@@ -78,25 +75,32 @@ pub(crate) fn renew(app: &AppName) -> Result<()> {
     Ok(())
 }
 
-fn directory(of: &OwnedFd, name: &str) -> Result<OwnedFd, sys::Error> {
-    open_beneath(of, name, OFlags::RDONLY | OFlags::DIRECTORY)
+fn directory(root: &OwnedFd, path: impl AsRef<Path>) -> Result<OwnedFd, sys::Error> {
+    open_beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
-fn open(of: &OwnedFd, name: &CStr) -> Result<OwnedFd, sys::Error> {
-    open_beneath(of, OsStr::from_bytes(name.to_bytes()), OFlags::RDONLY | OFlags::DIRECTORY)
+/// Returns the names of what is in a directory.
+fn names(directory: &OwnedFd) -> Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn name_of(name: &CStr) -> &OsStr {
+    OsStr::from_bytes(name.to_bytes())
 }
 
 /// Removes what is in a directory, but for mounts.
-fn empty(directory: &OwnedFd) -> Result<()> {
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        match remove_tree(directory, name) {
+fn empty(of: &OwnedFd) -> Result<()> {
+    for name in names(of)? {
+        match remove_tree(of, &name) {
             // What is beside the mount is removed. The mount itself is no directory, or none with anything of this file system.
-            Err(Obstacle::Mounted(_)) => match open(directory, name) {
+            Err(Obstacle::Mounted(_)) => match directory(of, name_of(&name)) {
                 Err(error) if error.errno == Errno::NOTDIR => {}
                 below => empty(&below?)?,
             },
@@ -113,7 +117,7 @@ fn empty(directory: &OwnedFd) -> Result<()> {
 pub(crate) fn fill(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
     let mut directories = vec![RelativePath::default()];
     while let Some(path) = directories.pop() {
-        let (from, to) = (below(from, &path)?, below(to, &path)?);
+        let (from, to) = (directory(from, path.as_path())?, directory(to, path.as_path())?);
         let copied = copy_directory(&from, &to, |name| {
             directories.push(RelativePath::from_bytes(&[path.as_bytes(), b"/", name.to_bytes()].concat())?);
             Ok(())
@@ -123,20 +127,12 @@ pub(crate) fn fill(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-fn below(root: &OwnedFd, path: &RelativePath) -> Result<OwnedFd, sys::Error> {
-    open_beneath(root, path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)
-}
-
 fn copy_directory(
     from: &OwnedFd,
     to: &OwnedFd,
     mut has_directory: impl FnMut(CString) -> Result<()>,
 ) -> Result<()> {
-    for entry in Dir::read_from(from)? {
-        let name = entry?.file_name().to_owned();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
+    for name in names(from)? {
         let stat = statat(from, &name, AtFlags::SYMLINK_NOFOLLOW)?;
         let made = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {

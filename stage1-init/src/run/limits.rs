@@ -64,12 +64,20 @@ pub(crate) fn check(wanted: Wanted) -> Result<()> {
 
 /// Fails if no inotify instance is left.
 fn check_inotify() -> Result<()> {
-    let way_out = || match value(INOTIFY) {
+    ensure!(
+        is_left(),
+        "no inotify instance is left for the pod, which takes {INSTANCES}: {}",
+        more_instances()
+    );
+    Ok(())
+}
+
+/// Returns the way out where there are too few inotify instances.
+fn more_instances() -> String {
+    match value(INOTIFY) {
         Some(limit) => raise(INOTIFY, limit, limit.saturating_mul(2).max(INSTANCES)),
         None => format!("raise {INOTIFY}"),
-    };
-    ensure!(is_left(), "no inotify instance is left for the pod, which takes {INSTANCES}: {}", way_out());
-    Ok(())
+    }
 }
 
 /// Explains the end of a pod that recorded no exit code, if a limit may be the cause.
@@ -79,9 +87,7 @@ pub(crate) fn reason(code: Option<i32>) -> Option<String> {
     match check_inotify() {
         Err(error) => Some(error.to_string()),
         Ok(()) if code == Some(EXCEPTION) => {
-            let limit = value(INOTIFY).unwrap_or_default();
-            let raise = raise(INOTIFY, limit, limit.saturating_mul(2).max(INSTANCES));
-            Some(format!("inotify instances may have run out: {raise}"))
+            Some(format!("inotify instances may have run out: {}", more_instances()))
         }
         Ok(()) => None,
     }
