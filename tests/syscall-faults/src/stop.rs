@@ -15,10 +15,10 @@ use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Event, Options};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::trace::{PATIENCE, Registers, start};
+use crate::trace::{PATIENCE, Registers, follow, start};
 
 /// Whose calls are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub fn at(command: &Command, whose: Whose, number: usize, act: impl FnOnce(Pid))
     });
     let (act, programs) = (Some(act), Vec::new());
     let mut follower = Follower { root, whose, number, act, counted: None, programs, end: None };
-    let followed = follower.follow();
+    let followed = follow(|status| follower.handle(status));
     let mut ended = Ended {
         reached: follower.act.is_none(),
         code: None,
@@ -119,23 +119,6 @@ struct Follower<A> {
 }
 
 impl<A: FnOnce(Pid)> Follower<A> {
-    fn follow(&mut self) -> Result<()> {
-        // Tests trace in parallel threads: each thread waits only for its own children.
-        let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
-        loop {
-            let status = match waitpid(None, Some(flags)) {
-                Err(Errno::ECHILD) => return Ok(()),
-                Err(Errno::EINTR) => continue,
-                status => status.context("cannot wait for the program")?,
-            };
-            match self.handle(status) {
-                // It was killed meanwhile; the next wait reports that.
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(error) => return Err(error).context("cannot trace"),
-            }
-        }
-    }
-
     fn handle(&mut self, status: WaitStatus) -> nix::Result<()> {
         let (process, signal) = match status {
             WaitStatus::Exited(process, _) | WaitStatus::Signaled(process, ..) => {

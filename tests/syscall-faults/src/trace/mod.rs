@@ -28,7 +28,7 @@ pub use point::{Point, Points};
 use tracer::Tracer;
 
 pub(crate) use registers::Registers;
-pub(crate) use tracer::PATIENCE;
+pub(crate) use tracer::{PATIENCE, follow};
 
 /// How a program ended, and what it did until then.
 #[derive(Debug)]

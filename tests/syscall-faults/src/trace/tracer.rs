@@ -91,7 +91,7 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
             }
             _ => false,
         });
-        let traced = self.follow();
+        let traced = follow(|status| self.handle(status));
         drop(done);
         match watchdog.join() {
             Ok(false) => traced,
@@ -99,25 +99,8 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
         }
     }
 
-    fn follow(&mut self) -> Result<()> {
-        // Tests trace in parallel threads: each thread waits only for its own children.
-        let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
-        loop {
-            let status = match waitpid(None, Some(flags)) {
-                Err(Errno::ECHILD) => return Ok(()),
-                Err(Errno::EINTR) => continue,
-                status => status.context("cannot wait for the program")?,
-            };
-            self.clock += 1;
-            match self.handle(status) {
-                // The thread was killed meanwhile; the next wait reports that.
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(error) => return Err(error).context("cannot trace"),
-            }
-        }
-    }
-
     fn handle(&mut self, status: WaitStatus) -> nix::Result<()> {
+        self.clock += 1;
         match status {
             WaitStatus::Exited(thread, code) => {
                 self.forget(thread, Some(code));
@@ -231,6 +214,24 @@ impl<F: FnMut(&Event) -> Option<Fault>> Tracer<F> {
 
     fn threads(&self) -> MutexGuard<'_, Threads> {
         self.threads.lock().expect("nobody panics while he holds it")
+    }
+}
+
+/// Hands each stop and end of this thread's tracees to `handle`, until none is left.
+pub(crate) fn follow(mut handle: impl FnMut(WaitStatus) -> nix::Result<()>) -> Result<()> {
+    // Tests trace in parallel threads: each thread waits only for its own children.
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+    loop {
+        let status = match waitpid(None, Some(flags)) {
+            Err(Errno::ECHILD) => return Ok(()),
+            Err(Errno::EINTR) => continue,
+            status => status.context("cannot wait for the program")?,
+        };
+        match handle(status) {
+            // The tracee was killed meanwhile; the next wait reports that.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error).context("cannot trace"),
+        }
     }
 }
 
