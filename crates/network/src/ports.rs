@@ -3,8 +3,8 @@
 //!
 //! Nothing ever listens there: connections are redirected before they would reach the socket.
 //!
-//! A pod's ports are held by a process that outlives the pod for some milliseconds. Who starts a pod with the same ports right
-//! after it waits for that process, which shows by its name whether its pod has ended.
+//! A pod's ports are held by a process that outlives the pod for some milliseconds. Its name tells whether the pod has ended.
+//! If it has, a start that needs the same ports waits until they are free.
 
 use std::ffi::CStr;
 use std::fs;

@@ -93,9 +93,9 @@ pub(crate) fn not_running(pod: &Pod, state: State) -> anyhow::Error {
     anyhow!("pod {} is {state}: expected it to run", pod.id())
 }
 
-/// Looks at a pod until its process can be seen, or nothing of it is there. One that has just ended can't be seen, before its
-/// reaper is done, and neither can one that takes the pod's lock at this very moment: who stopped waiting for it without asking
-/// it to stop would wait for as long as it likes to run.
+/// Looks at a pod until its process can be seen, or until nothing of the pod is left. The process can't be seen while it takes
+/// the pod's lock, and once it has ended. In the first case it has to be asked to stop: waiting alone would last as long as
+/// the pod runs.
 fn look_at_process(pod: &Pod) -> Result<Seen> {
     let until = Instant::now() + PATIENCE;
     loop {

@@ -8,7 +8,7 @@ pub trait Listener: Debug + Sync {
     /// Takes a warning of one line.
     fn warn(&self, warning: &str);
 
-    /// Takes note of a step that is about to be taken, for those who want to hear of each.
+    /// Takes the name of a step that begins now. Listeners that show no steps ignore it.
     fn step(&self, _step: &str) {}
 
     /// Begins a step of `length` bytes, called `step`.

@@ -66,7 +66,7 @@ impl Relay {
         match self.copy() {
             Ok(()) => self.pipe.is_some(),
             Err(Errno::AGAIN | Errno::INTR) => false,
-            // Nobody reads any more: who writes gets SIGPIPE, as with the socket itself.
+            // The socket has no reader any more. Apps that write get SIGPIPE, as they would from the socket.
             Err(_) => {
                 self.pipe = None;
                 false

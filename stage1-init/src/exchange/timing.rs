@@ -33,7 +33,7 @@ impl Marks {
 
     /// Adds a mark of a service's.
     pub(crate) fn add_of(&self, service: &str, what: &str) {
-        // A mark that is missing changes nothing. It is written in one piece, and at the end, whoever else writes.
+        // One call, to a file opened for appending: marks of several processes don't mix. One that can't be written is left out.
         let write = |mut file: &File| file.write_all(format!("{} {service}{what}\n", now()).as_bytes());
         let _ = self.0.as_ref().map(write);
     }

@@ -103,7 +103,7 @@ fn reap(
     ids.sweep();
     while poll(&mut [PollFd::new(pod, PollFlags::IN)], None).is_err() {}
     drop(alive);
-    // Tells who wants the pod's ports that they are free in a moment.
+    // A start that needs the same ports sees this name, and waits until they are free (`network::ports`).
     let _ = rustix::thread::set_name(LETS_GO);
     let removed = cgroup.remove();
     // Nothing of the pod is left that could have them.

@@ -12,7 +12,7 @@ pub(crate) enum Part {
     Cold,
     /// Warm prepares.
     Warm,
-    /// Whole runs, many apps, many pods, steps; and the goals of prepares, without those who have none.
+    /// Whole runs, many apps, many pods, steps, and the prepares that have goals.
     Start,
     /// A gigabyte through a pod.
     Stdio,
