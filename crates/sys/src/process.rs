@@ -68,6 +68,19 @@ pub fn send(process: Pid, signal: i32) -> io::Result<()> {
     Ok(Errno::result(unsafe { libc::kill(process.as_raw_nonzero().get(), signal) }).map(drop)?)
 }
 
+/// Sends a signal that may have no name to the process that a descriptor is of: pidfd_send_signal(2).
+///
+/// # Errors
+/// Returns the system's error: `ESRCH` if that process has ended and was waited for.
+pub fn send_by(process: impl AsFd, signal: i32) -> io::Result<()> {
+    let process = process.as_fd().as_raw_fd();
+    // SAFETY: it takes numbers, and no information to send along.
+    let sent = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process, signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    Ok(Errno::result(sent).map(drop)?)
+}
+
 /// Gives every signal its default action again, which exec keeps.
 ///
 /// Rust's runtime ignores SIGPIPE, and callers may have ignored any signal. This calls the kernel directly, since C

@@ -6,11 +6,20 @@
 //! then has nothing left to do and is ended, which makes `/init` systemd's parent. However often all processes are
 //! signalled after that, only systemd ends the pod.
 //!
+//! nspawn isn't stopped meanwhile: a supervisor may send SIGCONT to all processes, as systemd does after SIGTERM
+//! (systemd.kill(5)), which takes a stop back without a word. systemd is signalled by a descriptor, which is no other
+//! process's if nspawn has taken systemd's exit code by then.
+//!
 //! systemd re-executes itself on a SIGTERM (systemd(1), "Signals"). It keeps its state, its descriptors and its
 //! pending signals, this request among them.
 
+use std::os::fd::OwnedFd;
+
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, pidfd_open, waitid, waitpid,
+};
 use sys::process;
 
 use crate::enter::cgroup::Cgroup;
@@ -28,24 +37,32 @@ pub(crate) enum Nspawn {
 
 /// Asks systemd to stop the pod, and returns the process whose end is the pod's.
 ///
-/// systemd must listen by now. Returns `None` if there is no systemd and nspawn has ended or is about to. This process
-/// must be a subreaper (prctl(2), `PR_SET_CHILD_SUBREAPER`), and nspawn its child.
+/// systemd must listen by now. Returns `None` if there is no systemd, and nspawn, which is not waited for, has ended or is
+/// about to. This process must be a subreaper (prctl(2), `PR_SET_CHILD_SUBREAPER`), and nspawn its child.
 pub(crate) fn halt(nspawn: Pid, cgroup: &Cgroup, then: Nspawn) -> Result<Option<Pid>> {
-    // A stopped nspawn can't wait for systemd, and so can't take systemd's exit code.
-    kill_process(nspawn, Signal::STOP).context("cannot stop nspawn")?;
-    waitid(WaitId::Pid(nspawn), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-        .context("cannot wait for nspawn")?;
-    let systemd = cgroup.processes()?.into_iter().find(|process| is_systemd(*process, nspawn));
-    if let Some(systemd) = systemd {
-        process::send(systemd, HALT).context("cannot signal the pod's systemd")?;
-        if then == Nspawn::Ends {
-            kill_process(nspawn, Signal::KILL).context("cannot end nspawn")?;
-            waitpid(Some(nspawn), WaitOptions::empty()).context("cannot wait for nspawn")?;
-            return Ok(Some(systemd));
-        }
+    let found = cgroup.processes()?.into_iter().find_map(|process| Some((process, open(process, nspawn)?)));
+    let Some((systemd, handle)) = found else { return Ok(None) };
+    if then == Nspawn::Ends {
+        kill_process(nspawn, Signal::KILL).context("cannot end nspawn")?;
+        waitid(WaitId::Pid(nspawn), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+            .context("cannot wait for nspawn")?;
     }
-    kill_process(nspawn, Signal::CONT).context("cannot continue nspawn")?;
-    Ok(systemd.map(|_| nspawn))
+    match process::send_by(&handle, HALT) {
+        // nspawn has taken its exit code.
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Ok(None),
+        sent => sent.context("cannot signal the pod's systemd")?,
+    }
+    if then == Nspawn::Stays {
+        return Ok(Some(nspawn));
+    }
+    waitpid(Some(nspawn), WaitOptions::empty()).context("cannot wait for nspawn")?;
+    Ok(Some(systemd))
+}
+
+/// Opens a process if it is nspawn's child and the first in its process namespace.
+fn open(process: Pid, nspawn: Pid) -> Option<OwnedFd> {
+    let handle = pidfd_open(process, PidfdFlags::empty()).ok()?;
+    is_systemd(process, nspawn).then_some(handle)
 }
 
 /// Tells whether a process is nspawn's child and the first in its process namespace.

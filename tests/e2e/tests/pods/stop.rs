@@ -5,10 +5,12 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gate::root_test;
-use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use nix::sys::signal::Signal::{self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use testing::broadcast::{cgroup, processes, to_all};
 use testing::image::{script, with_handler};
@@ -89,6 +91,32 @@ fn a_signal_to_every_process_of_the_pod_stops_it_in_order() {
         let (code, output) = running.wait();
         let said = text(&output.stdout);
         assert_eq!((code, status(&pod, "stopped"), &*said), (0, 143, "post\n"), "{times}: {output:?}");
+    }
+}
+
+/// A supervisor may continue each process that it has asked to end, as systemd does (systemd.kill(5)).
+#[root_test]
+fn who_continues_all_processes_while_the_pod_is_stopped_changes_nothing() {
+    let gantry = Gantry::new();
+    let pod =
+        prepare(&gantry, &with_handler(script("stopped", "echo up; sleep 1000"), "post-stop", "echo post"));
+    for _ in 0..10 {
+        let mut running = gantry.start(&pod);
+        running.wait_for("up");
+        let cgroup = cgroup(running.id(), &running.pod_id());
+        running.signal(SIGTERM);
+        let begun = Instant::now();
+        while !processes(&cgroup).is_empty() {
+            for process in processes(&cgroup) {
+                // The process may be gone by now.
+                let _ = kill(Pid::from_raw(process), SIGCONT);
+            }
+            if begun.elapsed() > Duration::from_secs(20) {
+                running.signal(SIGKILL);
+            }
+        }
+        let (code, output) = running.wait();
+        assert_eq!((code, status(&pod, "stopped"), &*text(&output.stdout)), (0, 143, "post\n"), "{output:?}");
     }
 }
 
