@@ -8,15 +8,14 @@
 //! back, and the next start or end of a pod with an alias, or `gc`, takes a name back.
 
 use std::ffi::OsString;
-use std::io::{self, IoSliceMut, Write as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
 use pod::id::PodId;
 use pod::layout;
@@ -24,10 +23,10 @@ use pod::network::{Mode, Settings};
 use pods::cni::{self, Places};
 use pods::{Pod, Process};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::RecvFlags;
 use rustix::process::{chdir, setsid};
 use store::DataDir;
-use sys::Interrupt;
+use sys::{Interrupt, passing};
 
 use crate::starter::{self, PROGRAM};
 use crate::ui::Ui;
@@ -123,19 +122,12 @@ fn accept(listener: &UnixListener, parent: &Process) -> Result<Option<UnixStream
 
 /// Waits for the question, and returns the network namespace that comes with it; `None` at the connection's end.
 fn hear(connection: &UnixStream) -> Result<Option<OwnedFd>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let heard = rustix::io::retry_on_intr(|| {
-        recvmsg(connection, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-    })?;
+    let heard = passing::receive(connection, &mut [0], 1, RecvFlags::empty())?;
     if heard.bytes == 0 {
         return Ok(None);
     }
-    match ancillary.drain().next() {
-        Some(RecvAncillaryMessage::ScmRights(mut passed)) => Ok(passed.next()),
-        _ => bail!("the pod's process has not passed its network on"),
-    }
+    let network = heard.descriptors.into_iter().next();
+    Ok(Some(network.context("the pod's process has not passed its network on")?))
 }
 
 /// What is needed for the pod, which is opened anew each time.

@@ -17,6 +17,7 @@ pub mod namespaces;
 mod no_unwind;
 pub mod open;
 pub mod overlay;
+pub mod passing;
 pub mod process;
 pub mod remove;
 pub mod rights;

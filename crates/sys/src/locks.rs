@@ -14,7 +14,6 @@ use std::time::Duration;
 
 // rustix has no lock of an open file description.
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Copies between the caller's terminal and that of an app, passes signals on, and waits for the end.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
@@ -11,11 +10,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, ioctl_fionbio, write};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
-    socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
+use sys::passing;
 use sys::process::send;
 
 use super::caller::Caller;
@@ -241,30 +238,24 @@ impl Show {
 
     /// Receives the other side of a terminal: that of the app's latest run.
     fn receive(&mut self) -> Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let Some(socket) = &self.socket else { return Ok(()) };
-        match recvmsg(socket, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, flags) {
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
-            Ok(received) if received.bytes > 0 => {}
+        let passed = match passing::receive(socket, &mut [0], 1, RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN) => return Ok(()),
+            Ok(received) if received.bytes > 0 => received.descriptors,
             Ok(_) | Err(_) => {
                 self.socket = None;
                 return Ok(());
             }
-        }
-        for message in ancillary.drain() {
-            let RecvAncillaryMessage::ScmRights(passed) = message else { continue };
-            for shown in passed {
-                fcntl_setfl(&shown, OFlags::RDWR | OFlags::NONBLOCK)?;
-                self.caller.is_model_for(&shown);
-                // What the app has written to its last terminal comes first.
-                self.outputs[0].finish(false);
-                self.outputs[0].from = Some(shown.try_clone()?);
-                self.typed.to = Some(shown.try_clone()?);
-                self.shown = Some(shown);
-                let _ = write(socket, b"t");
-            }
+        };
+        for shown in passed {
+            fcntl_setfl(&shown, OFlags::RDWR | OFlags::NONBLOCK)?;
+            self.caller.is_model_for(&shown);
+            // What the app has written to its last terminal comes first.
+            self.outputs[0].finish(false);
+            self.outputs[0].from = Some(shown.try_clone()?);
+            self.typed.to = Some(shown.try_clone()?);
+            self.shown = Some(shown);
+            let _ = write(socket, b"t");
         }
         Ok(())
     }

@@ -6,17 +6,17 @@
 //! socket.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context, Result};
 use pod::name::AppName;
 use rustix::fs::{Mode, fchmod};
 use rustix::net::sockopt::socket_type;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, sendmsg};
+use rustix::net::{SendFlags, SocketType};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
+use sys::passing;
 
 /// What fits into a pipe, if the user may have that much.
 const PIPE_SIZE: usize = 256 << 10;
@@ -45,10 +45,5 @@ pub(crate) fn hand_over(app: &AppName) -> Result<()> {
 }
 
 fn send(socket: std::os::fd::BorrowedFd<'_>, app: &AppName, pipes: [&OwnedFd; 2]) -> Result<()> {
-    let descriptors = pipes.map(OwnedFd::as_fd);
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(socket, &[IoSlice::new(app.as_str().as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
+    Ok(passing::send(socket, app.as_str().as_bytes(), &pipes.map(OwnedFd::as_fd), SendFlags::NOSIGNAL)?)
 }

@@ -12,8 +12,6 @@
 //! stays until it is killed: systemd, which would take itself apart once `exit-code` has ended, does nothing meanwhile.
 
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::chown;
 use std::thread::sleep;
@@ -23,10 +21,10 @@ use anyhow::{Context, Result, bail};
 use pod::layout;
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
-    listen, recvmsg, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    listen, socket_with,
 };
+use sys::passing;
 
 use crate::exchange::outcome::OURS;
 use crate::failure::Step;
@@ -149,16 +147,11 @@ impl Asked {
 /// Reads a word of the pod's, without waiting for one, and returns it with what comes with it. There is none at the
 /// connection's end.
 fn take(said: &OwnedFd) -> Result<(Option<u8>, Option<Namespaces>), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    let heard = || recvmsg(said, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
-    let count = retry_on_intr(heard)?.bytes;
-    let passed = match ancillary.drain().next() {
-        Some(RecvAncillaryMessage::ScmRights(mut passed)) => passed.next().zip(passed.next()),
-        _ => None,
-    };
-    Ok(((count > 0).then_some(byte[0]), passed.map(|(network, ipc)| Namespaces { network, ipc })))
+    let heard = passing::receive(said, &mut byte, 2, RecvFlags::empty())?;
+    let mut passed = heard.descriptors.into_iter();
+    let passed = passed.next().zip(passed.next());
+    Ok(((heard.bytes > 0).then_some(byte[0]), passed.map(|(network, ipc)| Namespaces { network, ipc })))
 }
 
 /// Asks `/init` whether apps may start, and waits for the answer. Namespaces go with the question.
@@ -193,11 +186,7 @@ fn reach() -> Result<OwnedFd> {
 
 /// Asks over a socket whether apps may start, and waits for the answer.
 fn ask_over(socket: &OwnedFd, passed: &[BorrowedFd<'_>]) -> Result<()> {
-    let rights = SendAncillaryMessage::ScmRights(passed);
-    let mut space = vec![MaybeUninit::uninit(); rights.size()];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(rights);
-    sendmsg(socket, &[IoSlice::new(&[QUESTION])], &mut ancillary, SendFlags::NOSIGNAL)?;
+    passing::send(socket, &[QUESTION], passed, SendFlags::NOSIGNAL)?;
     let mut answer = [0; ANSWER_MAX];
     let count = retry_on_intr(|| read(socket, &mut answer))?;
     match &answer[..count] {

@@ -8,22 +8,14 @@
 //! them, which records the pod's end, takes the message off.
 
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg, sendmsg_addr,
-    socket_with,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use sys::passing::{self, DESCRIPTORS_MAX};
 
 use crate::names::STDIO;
-
-/// The maximum number of descriptors in a message (linux/net.h, SCM_MAX_FD).
-const DESCRIPTORS_MAX: usize = 253;
 
 /// Makes the socket, with the message queued on it.
 pub(crate) fn offer(stdio: &[OwnedFd; 3], sockets: &[OwnedFd]) -> Result<OwnedFd> {
@@ -32,13 +24,8 @@ pub(crate) fn offer(stdio: &[OwnedFd; 3], sockets: &[OwnedFd]) -> Result<OwnedFd
     let address = SocketAddrUnix::new(STDIO)?;
     bind(&listener, &address).with_context(|| format!("cannot bind {STDIO}"))?;
     let descriptors: Vec<BorrowedFd<'_>> = stdio.iter().chain(sockets).map(AsFd::as_fd).collect();
-    let rights = SendAncillaryMessage::ScmRights(&descriptors);
-    let mut space = vec![MaybeUninit::uninit(); rights.size()];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(rights);
     let sender = datagrams().context("socket")?;
-    sendmsg_addr(sender, &address, &[IoSlice::new(b"0")], &mut ancillary, SendFlags::empty())
-        .context("cannot queue the caller's stdio")?;
+    passing::send_to(sender, &address, b"0", &descriptors).context("cannot queue the caller's stdio")?;
     Ok(listener)
 }
 
@@ -68,13 +55,10 @@ fn become_stdio<F: AsFd>([input, out, error]: [F; 3]) -> Result<()> {
 
 /// Receives the descriptors of the message.
 fn descriptors(socket: &OwnedFd, how: RecvFlags) -> Result<Vec<OwnedFd>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let flags = how | RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)?;
-    match ancillary.drain().next() {
-        Some(RecvAncillaryMessage::ScmRights(descriptors)) => Ok(descriptors.collect()),
-        _ => bail!("no descriptors on the stdio socket"),
+    let flags = how | RecvFlags::DONTWAIT;
+    let received = passing::receive(socket, &mut [0], DESCRIPTORS_MAX, flags)?;
+    if received.descriptors.is_empty() {
+        bail!("no descriptors on the stdio socket");
     }
+    Ok(received.descriptors)
 }

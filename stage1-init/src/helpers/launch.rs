@@ -25,8 +25,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
+use libc::SYS_write;
 use nix::errno::Errno;
-use nix::libc::SYS_write;
 // rustix has no execve.
 use nix::unistd::execve;
 use pod::manifest::Users;

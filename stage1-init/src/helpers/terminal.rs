@@ -6,21 +6,20 @@
 //! can do to the caller's terminal is to write to it.
 
 use std::fs;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 use pod::manifest::Users;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{read, retry_on_intr};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::SendFlags;
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sys::locks::identity;
 use sys::users::acting_as;
-use sys::{open_without_magic, proc_path};
+use sys::{open_without_magic, passing, proc_path};
 
 use crate::exchange::launch_file::Launch;
 use crate::names::USERS;
@@ -49,11 +48,7 @@ pub(super) fn take(launch: &Launch, sockets: &[OwnedFd]) -> Result<()> {
 
 /// Passes the side that shows what is written, and waits until it has got its size.
 fn hand_over(socket: &OwnedFd, shown: &OwnedFd) -> Result<()> {
-    let passed = [shown.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&passed));
-    sendmsg(socket, &[IoSlice::new(b"t")], &mut ancillary, SendFlags::NOSIGNAL)
+    passing::send(socket, b"t", &[shown.as_fd()], SendFlags::NOSIGNAL)
         .context("nobody shows what is written to it")?;
     let count = retry_on_intr(|| read(socket, &mut [0; 1]))?;
     ensure!(count == 1, "nobody shows what is written to it");

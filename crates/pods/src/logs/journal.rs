@@ -6,7 +6,7 @@
 //! not the journal starts again meanwhile.
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use pod::logs::OF_POD;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, send, sendmsg, socket_with,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, socket_with,
 };
 use sys::content::in_memory;
+use sys::passing;
 
 use super::record::Stream;
 
@@ -149,12 +149,7 @@ impl Journal {
     fn send_file(&self, entry: &[u8], until: Instant) -> io::Result<()> {
         let file = in_memory("entry", entry)?;
         let passed = [file.as_fd()];
-        Ok(self.patiently(until, || {
-            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            ancillary.push(SendAncillaryMessage::ScmRights(&passed));
-            sendmsg(&self.socket, &[IoSlice::new(&[])], &mut ancillary, FLAGS).map(drop)
-        })?)
+        Ok(self.patiently(until, || passing::send(&self.socket, &[], &passed, FLAGS))?)
     }
 
     /// Tries until the journal has room, or the time is over.

@@ -5,17 +5,14 @@
 //! a reader all the time: no app gets SIGPIPE, and what it writes meanwhile stays in its pipe. Both are forks of one process
 //! that has been confined before.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pod::logs::MESSAGE_MAX;
 use rustix::io::retry_on_intr;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions, waitpid};
+use sys::passing;
 use sys::process::{ForkResult, fork};
 
 /// What the writer says at the end.
@@ -101,35 +98,17 @@ impl AsFd for Link {
 
 /// Sends pipes' reading ends in a message that consists of an app's name.
 pub(super) fn send(socket: &OwnedFd, app: &str, pipes: &[OwnedFd]) -> io::Result<()> {
-    let descriptors: Vec<_> = pipes.iter().map(OwnedFd::as_fd).collect();
-    let rights = SendAncillaryMessage::ScmRights(&descriptors);
-    let mut space = vec![MaybeUninit::uninit(); rights.size()];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !pipes.is_empty() {
-        ancillary.push(rights);
-    }
-    sendmsg(socket, &[IoSlice::new(app.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
+    let pipes: Vec<_> = pipes.iter().map(OwnedFd::as_fd).collect();
+    Ok(passing::send(socket, app.as_bytes(), &pipes, SendFlags::NOSIGNAL)?)
 }
 
 /// Receives such a message. One that is too long has no name.
 pub(super) fn receive(socket: &OwnedFd, flags: RecvFlags) -> io::Result<Message> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut name = [0; MESSAGE_MAX];
-    let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let received =
-        retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(&mut name)], &mut ancillary, flags))?;
-    let mut pipes = Vec::new();
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            pipes.extend(descriptors);
-        }
-    }
-    if received.bytes == 0 && pipes.is_empty() {
+    let received = passing::receive(socket, &mut name, 2, flags)?;
+    if received.bytes == 0 && received.descriptors.is_empty() {
         return Ok(Message::Closed);
     }
-    let is_whole = !received.flags.contains(rustix::net::ReturnFlags::TRUNC);
-    let name = std::str::from_utf8(&name[..received.bytes]).ok().filter(|_| is_whole).unwrap_or_default();
-    Ok(Message::Pipes(name.to_owned(), pipes))
+    let name = std::str::from_utf8(&name[..received.bytes]).ok().filter(|_| received.is_whole);
+    Ok(Message::Pipes(name.unwrap_or_default().to_owned(), received.descriptors))
 }

@@ -3,7 +3,6 @@
 
 use anyhow::{Context as _, Result};
 use filter::{List, of_list};
-use nix::libc;
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_no_new_privs,

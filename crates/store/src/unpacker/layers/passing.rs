@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hands descriptors over to a worker that is started afterwards: in a socket that is its stdin (unix(7), `SCM_RIGHTS`).
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Result;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
-
-/// The most descriptors in a message (linux/net/scm.h, `SCM_MAX_FD`).
-const AT_ONCE: usize = 253;
-const SPACE: usize = rustix::cmsg_space!(ScmRights(AT_ONCE));
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
+use sys::passing::{self, DESCRIPTORS_MAX};
 
 /// Returns a socket that has all these descriptors in it, and then its end.
 pub(super) fn send(files: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
@@ -23,12 +15,9 @@ pub(super) fn send(files: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )?;
-    for some in files.chunks(AT_ONCE) {
-        let mut space = [MaybeUninit::uninit(); SPACE];
-        let mut rights = SendAncillaryBuffer::new(&mut space);
-        rights.push(SendAncillaryMessage::ScmRights(some));
+    for some in files.chunks(DESCRIPTORS_MAX) {
         // Messages wait in the socket. It would take many thousand descriptors to fill it, which is an error.
-        sendmsg(&ours, &[IoSlice::new(b"f")], &mut rights, SendFlags::empty())?;
+        passing::send(&ours, b"f", some, SendFlags::empty())?;
     }
     Ok(theirs)
 }
@@ -37,15 +26,8 @@ pub(super) fn send(files: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
 pub(super) fn receive(socket: impl AsFd) -> Result<Vec<OwnedFd>> {
     let mut files = Vec::new();
     loop {
-        let (mut space, mut byte) = ([MaybeUninit::uninit(); SPACE], [0]);
-        let mut rights = RecvAncillaryBuffer::new(&mut space);
-        let received =
-            recvmsg(&socket, &mut [IoSliceMut::new(&mut byte)], &mut rights, RecvFlags::CMSG_CLOEXEC)?;
-        for message in rights.drain() {
-            if let RecvAncillaryMessage::ScmRights(some) = message {
-                files.extend(some);
-            }
-        }
+        let received = passing::receive(&socket, &mut [0], DESCRIPTORS_MAX, RecvFlags::empty())?;
+        files.extend(received.descriptors);
         if received.bytes == 0 {
             return Ok(files);
         }
