@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What keeps `/init` small when it is linked, since it counts in every stage1: relocations in the packed form (DT_RELR,
-//! which musl 1.2.4 and binutils 2.38 know), 40 kB less; and code and constants in one segment, without the padding of a
-//! page between them, up to 8 kB less.
+//! Keeps `/init` small when it is linked, since it counts in every stage1: relocations in the packed form (DT_RELR,
+//! which musl 1.2.4 and binutils 2.38 know), 40 kB less; and code and constants in one segment, without the padding of
+//! a page between them, up to 8 kB less.
 
 fn main() {
     for option in ["pack-relative-relocs", "noseparate-code"] {

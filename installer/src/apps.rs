@@ -11,7 +11,7 @@ use image::ImageArgument;
 use pod::exec::Word;
 use prepare::apps::{AppMount, Grouped, Said, Setting, VolumeOption, group, word};
 
-/// What a person says about apps, by image.
+/// The options about apps, by image.
 #[derive(Clone, Debug)]
 pub(crate) struct Apps {
     pub(crate) grouped: Grouped,

@@ -9,7 +9,7 @@ use prepare::size;
 /// The heading of options about the pod as a whole.
 pub(crate) const POD: &str = "Options of the pod";
 
-/// What a pod's apps use up at most.
+/// The options that bound what a pod's apps use.
 #[derive(Debug, Args)]
 pub(crate) struct BoundOptions {
     /// The most bytes in /dev/shm, which the apps share [default: 64m]

@@ -15,7 +15,7 @@ use sys::Interrupt;
 use crate::exit::Exit;
 use crate::ui::Ui;
 
-/// What every command works with.
+/// The values that every command works with.
 #[derive(Debug)]
 pub(crate) struct Context {
     /// The directory DIR, as an absolute path.

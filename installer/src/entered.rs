@@ -35,9 +35,9 @@ pub(crate) const NAME: &str = "gantry-enter";
 const HELPER: &str = "enter";
 /// The third word of a program that has the caller's stdio.
 const PLAIN: &str = "plain";
-/// That of a program with a terminal, which shows the caller's one.
+/// The role of a program with a terminal, which shows the caller's.
 const TERMINAL: &str = "terminal";
-/// That of one with a terminal at which a stdin that is no terminal is typed.
+/// The role of a program with a terminal at which the caller's stdin, no terminal itself, is typed.
 const TYPED: &str = "typed";
 /// Above every number of a descriptor that is passed on.
 const OUT_OF_THE_WAY: i32 = 512;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the help says beside the options: names of the program, and examples.
+//! The parts of the help beside the options: names of the program, and examples.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -130,7 +130,7 @@ fn hear(connection: &UnixStream) -> Result<Option<OwnedFd>> {
     Ok(Some(network.context("the pod's process has not passed its network on")?))
 }
 
-/// What is needed for the pod, which is opened anew each time.
+/// The pod that this process attends to. Its directory is opened anew for each action.
 struct Attendant {
     dir: PathBuf,
     id: PodId,

@@ -42,7 +42,7 @@ impl From<Layout> for LayoutArgument {
     }
 }
 
-/// What a pod is made of.
+/// The options for the parts of a pod.
 #[derive(Debug, Args)]
 pub(crate) struct PodOptions {
     #[command(flatten)]
@@ -248,7 +248,7 @@ pub(crate) struct LogArgs {
     log_options: Vec<LogOption>,
 }
 
-/// What becomes of what apps write.
+/// The destination of what apps write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogDriver {
     /// It is written to a file for each app; `logs` shows it
@@ -311,7 +311,7 @@ pub(crate) fn environment(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// What archives may ask for at most.
+/// The options that limit what archives may ask for.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits of archives")]
 pub(crate) struct LimitOptions {

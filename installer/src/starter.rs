@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an attendant is started from: this program's file, and the process that starts it.
+//! The two things that an attendant is started from: this program's file, and the process that starts it.
 
 use anyhow::Result;
 use pods::Process;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the installer says to its user: data on stdout; messages, warnings and progress on stderr.
+//! The installer's output to its user: data on stdout; messages, warnings and progress on stderr.
 //!
 //! No other module writes to either. A line of progress is shown for each step that takes longer than half a second, if
 //! stderr is a terminal.

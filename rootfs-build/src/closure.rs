@@ -70,7 +70,7 @@ pub(crate) fn close<'a>(
     Ok(closure)
 }
 
-/// What one file loads.
+/// The libraries that one file loads.
 struct Loads<'a, 'b> {
     index: &'a Index,
     target: &'b Target,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 const DLOPEN_NOTE: u32 = 0x407c_0c0a;
 const DLOPEN_OWNER: &str = "FDO";
 
-/// What an ELF file loads.
+/// The parts of an ELF file that say what it loads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The dynamic linker (`PT_INTERP`).

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::plan::{Options, Terminal};
 
-/// What `/init --help` prints.
+/// The text of `/init --help`.
 pub(crate) const HELP: &str = "\
 Runs the pod in the current directory, which `installer prepare` made.
 
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     pub(crate) help: bool,
     /// Print what would be done, and do none of it.
     pub(crate) dry_run: bool,
-    /// What the caller wants beside that.
+    /// The caller's other wishes.
     pub(crate) options: Options,
 }
 

@@ -36,7 +36,7 @@
 use pod::layout;
 use pod::name::AppName;
 
-/// Where stage1 is mounted in the private root.
+/// The mount point of stage1 in the private root.
 pub(crate) const POD: &str = "/pod";
 /// The outcome's directory in the private root.
 pub(crate) const OUTCOME: &str = "outcome";
@@ -101,7 +101,7 @@ pub(crate) const BEFORE_APP: &str = "before";
 /// A helper that has this word is to say when it does what.
 pub(crate) const TIMED: &str = "timed";
 
-/// What every app needs and nothing else does: when it is stopped, the pod ends.
+/// The target that every app's service requires. When it is stopped, the pod ends.
 pub(crate) const POD_TARGET: &str = "gantry-pod.target";
 /// The pod's end.
 pub(crate) const EXIT_TARGET: &str = "exit.target";
@@ -117,9 +117,9 @@ pub(crate) const METADATA_SERVICE: &str = "gantry-metadata.service";
 
 /// The directory of links to units that are started with the pod, before its apps, in stage1.
 pub(crate) const POD_WANTS: &str = "etc/systemd/system/gantry-pod.target.wants";
-/// What makes systemd load the metadata service's socket before it hands sockets out, in stage1.
+/// The drop-in that makes systemd load the metadata service's socket before it hands sockets out, in stage1.
 pub(crate) const METADATA_LOADED: &str = "etc/systemd/system/-.slice.d/metadata.conf";
-/// What gives [`EXIT_SERVICE`]'s program a word, in stage1.
+/// The drop-in that gives [`EXIT_SERVICE`]'s program an argument, in stage1.
 pub(crate) const EXIT_TIMED: &str = "etc/systemd/system/gantry-exit.service.d/timing.conf";
 /// The directory of links to the apps' units that make up the pod, in stage1; it is below [`layout::UNITS`].
 pub(crate) const WANTS: &str = "etc/systemd/system/default.target.wants";
@@ -132,7 +132,7 @@ pub(crate) const MACHINE_ID: &str = "etc/machine-id";
 /// The file that lists the apps with users of their own, in stage1, a line each: name, first id in the
 /// pod, number of ids, and how many processes and threads there may be.
 pub(crate) const USERS: &str = "etc/gantry/users";
-/// What the metadata service answers ([`crate::exchange::metadata_file`]), in stage1.
+/// The file of the metadata service's answers ([`crate::exchange::metadata_file`]), in stage1.
 pub(crate) const METADATA_FILE: &str = "etc/gantry/metadata";
 /// The time zone (localtime(5)), in stage1 and in the apps' roots.
 pub(crate) const LOCALTIME: &str = "etc/localtime";
@@ -199,7 +199,7 @@ pub(crate) fn unit_file(unit: &str) -> String {
     format!("{}/{unit}", layout::UNITS)
 }
 
-/// Which of an app's services a unit or launch file belongs to.
+/// The service of an app that a unit or launch file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The handler before the app.

@@ -148,13 +148,13 @@ fn start(options: &Options, timing: &Timing) -> Result<u8, Failure> {
     done
 }
 
-/// What comes from the caller beside stdio.
+/// The caller's wishes and descriptors, beside stdio.
 struct Caller<'a> {
     requests: Requests,
     /// How to tell it that the pod is up.
     manager: Notify,
     sockets: Given,
-    /// What it wants to know of the steps.
+    /// The record of when each step was done.
     timing: &'a Timing,
 }
 
@@ -175,12 +175,12 @@ fn check_terminal(loaded: &Loaded, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What of the host's is the pod's alone.
+/// The resources of the host that are taken for this pod alone.
 struct Taken {
     cgroup: Cgroup,
     ids: Locks,
     network: network::Taken,
-    /// Where the metadata service listens, if that is on the host.
+    /// The socket at which the metadata service listens, if that is on the host.
     listener: Option<OwnedFd>,
 }
 

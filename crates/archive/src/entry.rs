@@ -15,7 +15,7 @@ const SKIPPED_NAMES: usize = 4;
 const SKIPPED_NAME_MAX: usize = 64;
 /// The attributes of the kernel's that an image may have.
 const OF_KERNEL: [&str; 3] = ["security.capability", "system.posix_acl_access", "system.posix_acl_default"];
-/// What steers overlays (overlayfs.rst, "Redirects", "userxattr").
+/// Prefixes of the attributes that steer overlays (overlayfs.rst, "Redirects", "userxattr").
 const OF_OVERLAYS: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 /// The longest link target that the kernel takes (symlink(2): `PATH_MAX` with its NUL).
 const TARGET_MAX: usize = 4095;
@@ -25,13 +25,13 @@ const TARGET_MAX: usize = 4095;
 pub struct Entry {
     /// Its path in the tree; empty for the tree's root.
     pub path: RelativePath,
-    /// What it is.
+    /// The kind of object, with what only that kind has.
     pub kind: EntryKind,
     /// Its owner, permissions, time and attributes. A hard link has its target's.
     pub metadata: Metadata,
 }
 
-/// What an object is.
+/// The kind of an object, with what only that kind has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file of `size` bytes.

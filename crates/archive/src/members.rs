@@ -28,7 +28,7 @@ const BUFFER: usize = 4 << 10;
 #[derive(Clone, Debug, Default)]
 pub struct Members(BTreeMap<RelativePath, Member>);
 
-/// Where a file's content is in the tar.
+/// The range of the tar that is a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The offset of its first byte.

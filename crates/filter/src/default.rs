@@ -85,7 +85,7 @@ fn program(capabilities: u64, rule: impl Fn(Rule) -> Rule) -> Vec<Instruction> {
     program
 }
 
-/// What a run comes to for the app at hand.
+/// The result of a run of the filter, for the app at hand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Is(u32),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which system calls an app may make, as programs that the kernel runs on each call (seccomp(2), classic BPF).
+//! Filters of the system calls that an app may make: programs that the kernel runs on each call (seccomp(2), classic
+//! BPF).
 //!
 //! [`default`] makes the filter of every app that doesn't ask for another one. A table ([`table`]) says what becomes of
 //! each call of Linux, and why. It is turned into runs of numbers when Gantry is built, so only the app's capabilities

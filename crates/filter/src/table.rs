@@ -4,7 +4,7 @@
 //! The build script turns the table into runs of call numbers (`runs.rs`), and fails where a call that the kernel's
 //! own tables have is in no group or in two. A call that is newer than those tables is absent: `ENOSYS`.
 
-/// What becomes of a call.
+/// The rule for a system call: what happens when an app makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// The kernel decides.
@@ -40,7 +40,7 @@ pub enum Capability {
     Syslog = 34,
 }
 
-/// What is looked at in a call's arguments.
+/// A condition on a call's arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     /// `clone`: no new namespace without `CAP_SYS_ADMIN` (flags: first argument).
@@ -74,7 +74,7 @@ impl Check {
 /// Calls with the same rule for the same reason.
 #[derive(Debug)]
 pub struct Group {
-    /// What they have in common.
+    /// The word for what these calls have in common.
     pub name: &'static str,
     /// Why they have the rule.
     pub why: &'static str,

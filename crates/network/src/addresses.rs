@@ -18,7 +18,7 @@ pub const HOST_V6: Ipv6Addr = Ipv6Addr::new(0xfd67, 0x616e, 0x7472, 0, 0, 0, 0, 
 /// The next hop of pods.
 pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// Where pods' addresses come from: the first of these that no route of the host's covers.
+/// The ranges of pods' addresses. The first of them that no route of the host's covers is used.
 const RANGES: [Range; 3] = [
     Range { first: Ipv4Addr::new(10, 177, 0, 0), prefix: 18 },
     Range { first: Ipv4Addr::new(172, 30, 64, 0), prefix: 18 },

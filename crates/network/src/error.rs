@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why a pod can't have its network.
+//! Errors: the reasons why a pod can't have its network.
 
 use std::net::IpAddr;
 
 use pod::manifest::Protocol;
 use rustix::io::Errno;
 
-/// What a pod can have in place of a network of its own.
+/// The options for pods without a network of their own, for hints.
 const OTHERWISE: &str = "--net=host or --net=none";
 
 /// Why a pod can't have its network, with the way out.
@@ -15,7 +15,7 @@ pub enum Error {
     /// The kernel refused something.
     #[error("cannot {what}")]
     Kernel {
-        /// What was to be done, as a person would say it after "cannot".
+        /// The operation that failed, in words that can follow "cannot".
         what: String,
         /// The kernel's reason.
         #[source]

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 /// The resolver's configuration.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// Where programs that serve names on loopback say which servers they ask, by resolv.conf's rules.
+/// The files in which programs that serve names on loopback list the servers they ask, in the form of resolv.conf.
 pub const UPSTREAM: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/resolv.conf"];
 
 /// The servers that the C libraries ask at most (resolv.h, `MAXNS`).
@@ -27,7 +27,7 @@ pub struct Configuration {
     pub options: Vec<String>,
 }
 
-/// What was asked for on the command line, in place of what the host has.
+/// The command line's settings of names, which replace the host's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The servers.

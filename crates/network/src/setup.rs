@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Carries a plan out, in two steps: what has to be the pod's before anything of it runs is reserved, and once the pod's
+//! Carries a plan out in two steps. Before anything of the pod runs, its addresses and ports are reserved. Once its
 //! network namespace is there, it is connected.
 
 use std::cell::OnceCell;
@@ -32,7 +32,7 @@ const LEAST_MTU: u32 = 1280;
 const ENTER: &str = "enter the pod's network";
 const FORWARDING_V4: &str = "net.ipv4.ip_forward";
 
-/// What a pod asks for.
+/// A pod's request for a network.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// The pod.
@@ -43,18 +43,18 @@ pub struct Wanted {
     pub ranges: Vec<Range>,
     /// Whether it is one of the pods that reach each other.
     pub is_known: bool,
-    /// What is done about a host that forwards nothing.
+    /// The action on a host that forwards nothing.
     pub forwarding: Forwarding,
     /// How many bytes a second it may send, and receive.
     pub rate: Option<u64>,
 }
 
-/// What is reserved for a pod. It stays so until the last process that has [`Reserved::descriptors`] ends.
+/// A pod's reservations of addresses and ports. They last until no process has [`Reserved::descriptors`] open any more.
 #[derive(Debug)]
 pub struct Reserved {
     /// The plan.
     pub plan: Plan,
-    /// What the pod can't do, one line each.
+    /// The restrictions that this host puts on the pod, one line each.
     pub warnings: Vec<String>,
     sysctls: Sysctls,
     route: Socket,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine table: the only place that knows architectures.
 
-/// What Gantry knows of a machine architecture.
+/// A machine architecture that Gantry knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arch {
     /// Its name in Rust and in `uname -m`; also in the stage1 tarball's name.

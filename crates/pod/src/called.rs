@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod is called beside its id: by people ([`PodName`]), and by the programs in it ([`HostName`]).
+//! Names of a pod beside its id: the one that people use ([`PodName`]), and the one that programs in it see
+//! ([`HostName`]).
 
 use std::fmt;
 use std::str::FromStr;

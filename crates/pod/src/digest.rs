@@ -24,7 +24,7 @@ pub enum Digest {
 const SHA256: &str = "sha256-";
 const SHA512: &str = "sha512-";
 
-/// What a digest looks like, for messages.
+/// The form of a digest, for messages.
 pub(crate) const EXPECTED: &str = "sha256- and 64 lowercase hex digits, or sha512- and 128";
 
 impl Digest {

@@ -82,7 +82,7 @@ pub const OWN_INIT: &str = "own-init";
 /// A file that is there if the pod is removed when it has ended, in the pod directory. Where a command runs the pod as soon as
 /// it is prepared, it has the command's process: the id, and when that was started, as proc_pid_stat(5) has them.
 pub const REMOVED_AT_END: &str = "removed-at-end";
-/// What a detached pod's apps have written, in the pod directory.
+/// The directory of a detached pod's logs, in the pod directory.
 pub const LOGS: &str = "logs";
 /// How plugins have connected the pod, in the pod directory; there until they have taken that back.
 pub const CNI: &str = "cni";

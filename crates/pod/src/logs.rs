@@ -17,7 +17,7 @@ pub const LOST: &str = "LOST";
 pub const NOT_ENDED: &str = "* 0 the log writer was killed\n";
 /// The longest message on the socket: an app's name in its escaped form.
 pub const MESSAGE_MAX: usize = 1024;
-/// What a log's name ends with.
+/// The end of a log's name.
 const SUFFIX: &str = ".log";
 
 /// Returns the name of an app's log, in the logs' directory.

@@ -38,7 +38,7 @@ pub struct Pod {
     pub tasks: Option<u32>,
     /// How much its /dev/shm holds, which its apps share.
     pub shm: Capacity,
-    /// What it may read from and write to block devices; that of its only app, too.
+    /// The rates at which it may read from and write to block devices; those of its only app, too.
     pub block: Rates,
     /// The bytes a second that it may send, and as many that it may receive; that of its only app, too.
     pub network_bandwidth: Option<Quantity>,
@@ -48,7 +48,7 @@ pub struct Pod {
     pub has_hosts_users: bool,
     /// Its host name; `None` means the one that is made from its id.
     pub host_name: Option<HostName>,
-    /// Which network it has.
+    /// The settings of its network.
     pub network: Settings,
     /// Whether it has a metadata service.
     pub metadata: Metadata,
@@ -101,7 +101,7 @@ pub struct App {
     pub success_codes: Vec<u8>,
     /// The signal that stops it; `None` means SIGTERM.
     pub stop_signal: Option<Signal>,
-    /// Which of its processes and its handlers' that signal goes to.
+    /// The processes, of the app and of its handlers, that this signal goes to.
     pub stop_mode: StopMode,
     /// How long it has to end after that signal, in seconds; `None` means the default.
     pub stop_timeout: Option<u32>,
@@ -109,7 +109,7 @@ pub struct App {
     pub post_stop_timeout: Option<u32>,
     /// Whether it says when it is up (sd_notify(3)).
     pub notifies: bool,
-    /// What its /tmp has at the beginning of a run.
+    /// The content of its /tmp at the beginning of a run.
     pub tmp: Tmp,
     /// Whose users its users are; [`Users::Host`] only if the pod's are the host's.
     pub users: Users,
@@ -135,7 +135,7 @@ const RUN: [&str; 2] = ["/run", "/var/run"];
 /// A volume in an app's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// What is mounted.
+    /// The volume, or the file system in memory, that is mounted.
     pub source: Source,
     /// Its path in the app's tree.
     pub target: AbsolutePath,

@@ -29,7 +29,7 @@ use crate::directory::{Pod, ids};
 use crate::network::{addresses, forwards_v6};
 use crate::state::look;
 
-/// What the part of the file begins with that is written here.
+/// The line that begins the part of the file that is written here.
 const MARK: &str = "# Pods of this host, by their aliases.\n";
 /// More than a hosts file has.
 const LENGTH_MAX: u64 = 1 << 20;

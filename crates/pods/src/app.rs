@@ -14,11 +14,11 @@ use crate::process::Process;
 use crate::state::look;
 use crate::stop::not_running;
 
-/// Where the pod's systemd is, in the pod's cgroup.
+/// The cgroup of the pod's systemd, below the pod's.
 const SYSTEMD: &str = "payload/init.scope";
-/// Where the process is that becomes the pod's systemd, in the pod's cgroup.
+/// The cgroup of the boot program, below the pod's.
 const BOOT: &str = "payload";
-/// Where the services of the pod's systemd are.
+/// The cgroup of the systemd's services, below the pod's.
 const SERVICES: &str = "payload/system.slice";
 
 /// Sends a signal to the first process of an app.

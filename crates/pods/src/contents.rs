@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod directory tells about the pod's apps.
+//! Reads what a pod directory tells about the pod's apps.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -42,14 +42,14 @@ pub struct Status {
     pub ended: Moment,
 }
 
-/// What a pod's directory and its manifest say.
+/// The contents of a pod's directory and of its manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     /// When the pod directory was made.
     pub(crate) created: Moment,
     /// The apps, in the manifest's order.
     pub(crate) apps: Vec<App>,
-    /// What is said about the pod's network.
+    /// The settings of the pod's network.
     pub(crate) network: Settings,
     /// Its ports on the host.
     pub(crate) ports: Vec<PodPort>,

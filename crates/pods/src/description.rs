@@ -19,7 +19,7 @@ use crate::network;
 use crate::process::Process;
 use crate::state::{Seen, State, look};
 
-/// What is known about a pod.
+/// The description of a pod.
 #[derive(Clone, Debug)]
 pub struct Description {
     /// The pod's id.
@@ -36,7 +36,7 @@ pub struct Description {
     pub created: Option<Moment>,
     /// The apps, in the manifest's order.
     pub apps: Vec<App>,
-    /// Which network the pod has; `None` if its manifest can't be read.
+    /// The kind of the pod's network; `None` if its manifest can't be read.
     pub mode: Option<Mode>,
     /// Its addresses, if they were asked for, and it runs and has a network of its own.
     pub addresses: Vec<IpAddr>,

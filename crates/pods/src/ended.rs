@@ -24,7 +24,7 @@ use crate::state::{State, look};
 /// The longest text about a process.
 const PROCESS_MAX: u64 = 64;
 
-/// What became of a pod that ended long enough ago: `Ok` if it was removed.
+/// A pod that ended long enough ago, and `Ok` if it was removed.
 pub type Gone = (PodId, Result<(), Mounted>);
 
 /// Removes every pod that ended at least `grace` ago or is to be removed at its end, also if what was to run it was killed

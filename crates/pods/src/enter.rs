@@ -52,7 +52,7 @@ pub struct Entrance {
     systemd: Process,
     app: Process,
     cgroup: sys::cgroups::Cgroup,
-    /// What the program is started with, as the launcher reads it.
+    /// The launch file of the program.
     pub launch: OwnedFd,
     /// Whether programs of the app's can't gain privileges.
     pub no_new_privileges: bool,

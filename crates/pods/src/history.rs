@@ -53,7 +53,7 @@ pub enum Outcome {
 pub enum End {
     /// The pod ended at this time.
     At(Moment, Outcome),
-    /// Nobody has recorded its end; at this time it was found ended.
+    /// No process has recorded its end; at this time it was found ended.
     Found(Moment),
 }
 

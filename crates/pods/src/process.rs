@@ -31,7 +31,7 @@ pub struct Process {
     handle: OwnedFd,
 }
 
-/// Who holds a pod's lock.
+/// The process that holds a pod's lock.
 #[derive(Debug)]
 pub(crate) enum Holder {
     /// The pod's process.

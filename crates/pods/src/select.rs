@@ -16,7 +16,7 @@ use crate::directory::{ids, names};
 /// How many pods a message names.
 const NAMED: usize = 3;
 
-/// What a person called a pod.
+/// A pod as a person named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// Its whole id.

@@ -33,7 +33,7 @@ const STEP: Duration = Duration::from_millis(1);
 /// How often a pod's process is looked for. `/proc/locks` is read in parts, and locks that come and go meanwhile may hide
 /// others.
 const SEARCHES: usize = 5;
-/// Where `/init` sees the pod's outcome (`stage1-init/src/exchange/outcome.rs`), and what in it says that the pod ends.
+/// The outcome as `/init` sees it (`stage1-init/src/exchange/outcome.rs`), and the file in it that marks the pod's end.
 const OUTCOME: &str = "root/outcome";
 const ENDS: [&str; 3] = ["asked", "code", "failure"];
 

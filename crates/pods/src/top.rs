@@ -20,7 +20,7 @@ use crate::stop::not_running;
 /// How many ticks of /proc a second has: `USER_HZ`, which is the same on all machines (the kernel's asm-generic/param.h).
 const TICKS: u64 = 100;
 
-/// What an app uses.
+/// The resources that an app uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppUse {
     /// The app.
@@ -33,7 +33,7 @@ pub struct AppUse {
     pub processes: Vec<ProcessUse>,
 }
 
-/// What a process uses.
+/// The resources that a process uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessUse {
     /// Its id on the host.

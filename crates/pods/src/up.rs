@@ -13,10 +13,10 @@ use crate::state::{look, outcome_says};
 
 /// How often the pod is looked at.
 const STEP: Duration = Duration::from_millis(5);
-/// What in the outcome says that apps may have started (`stage1-init/src/exchange/outcome.rs`).
+/// The file in the outcome that says that apps may have started (`stage1-init/src/exchange/outcome.rs`).
 const BEGAN: &str = "began";
 
-/// What waiting for the begin of a run has come to.
+/// The result of waiting for a run's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// The pod runs.

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How often the lock is tried that the reaper releases some milliseconds after the pod's process has ended.
 const STEP: Duration = Duration::from_millis(2);
 
-/// What waiting for a pod has come to.
+/// The result of waiting for a pod.
 #[derive(Debug)]
 pub enum Waited {
     /// The pod has ended. Its last run is given, if there is a record of it.

@@ -199,7 +199,7 @@ fn given<'a, 'h>(images: &'a [AcquiredTree<'h>], name: &Named) -> Result<&'a Acq
     bail!("no given image is {}: expected it with --image", name.shown())
 }
 
-/// What a pod is made of, before it is in the store. On drop, what isn't there is removed.
+/// The trees of a pod that are about to be added to the store. On drop, those that aren't in it yet are removed.
 struct AcquiredTrees<'h> {
     stage1: AcquiredTree<'h>,
     images: Vec<AcquiredTree<'h>>,
@@ -213,7 +213,7 @@ struct AcquiredTree<'h> {
     /// Whether the pod has an app of it. Otherwise other images depend on it.
     is_app: bool,
     shown: String,
-    /// What it is called from now on.
+    /// The names that it has from now on.
     named: NamedImage,
     /// Keeps its blobs until it is.
     _blobs: Option<Blobs<'h>>,

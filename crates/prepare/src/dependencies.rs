@@ -39,7 +39,7 @@ struct Node<'a, 'h> {
     dependencies: Option<Vec<usize>>,
 }
 
-/// Where an image's tree is.
+/// The tree of an image: added by this command, or in the store before.
 #[derive(Debug)]
 enum TreeOf<'a, 'h> {
     Given(&'a Acquired<'h>),

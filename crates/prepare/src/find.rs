@@ -33,7 +33,7 @@ use crate::session::{Session, scope_of};
 /// The argument that stands for stdin.
 const STDIN: &str = "-";
 
-/// Where an image comes from.
+/// An image that was found, by where it comes from.
 #[derive(Debug)]
 pub enum ImageInput<'s> {
     /// An archive file, and the id that the image must have.
@@ -112,7 +112,7 @@ pub struct Finder<'a, 's> {
     pub dir: &'a Path,
     /// How images are had from registries.
     pub pulling: &'a Pulling,
-    /// What registries are asked with.
+    /// The command's session with registries.
     pub session: &'s Session<'s>,
 }
 

@@ -46,22 +46,22 @@ pub struct Inputs<'s> {
     pub limits: Limits,
     /// The source of the pod's manifest.
     pub manifest: ManifestInput,
-    /// What the pod is called, and what becomes of it.
+    /// The facts about the pod that aren't in its manifest.
     pub entry: PodEntry,
     /// The program that the pod has in place of stage1's `/init`.
     pub stage1_init: Option<InputFile>,
-    /// What the host says about images.
+    /// The command's session with registries, with the host's rules about images.
     pub(crate) session: &'s Session<'s>,
 }
 
-/// What a generated manifest is made of, beside the images.
+/// The parts of a generated manifest, beside the images.
 #[derive(Debug)]
 pub struct Described {
     /// The volumes.
     pub volumes: Vec<VolumeArgument>,
-    /// What is said about the app of each image, in the images' order.
+    /// The settings of each image's app, in the images' order.
     pub apps: Vec<AppOptions>,
-    /// What is said about the pod.
+    /// The settings of the pod.
     pub settings: PodSettings,
 }
 
@@ -103,7 +103,7 @@ fn read_environment(path: &Path) -> Result<Vec<(EnvName, Word)>> {
     environment_file(&text, |name| std::env::var(name).ok()).map_err(|why| anyhow!(why)).with_context(about)
 }
 
-/// Where the pod's manifest comes from.
+/// The source of the pod's manifest.
 #[derive(Debug)]
 pub enum ManifestInput {
     /// A manifest is generated, with an app for each image.

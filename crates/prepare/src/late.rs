@@ -19,7 +19,7 @@ use crate::pull::Pulled;
 use crate::pulling::Pulling;
 use crate::session::{Session, scope_of};
 
-/// What a policy knows stdin by.
+/// The path of stdin, for policies.
 const STDIN: &str = "/dev/stdin";
 /// How much of an archive is decompressed to see what it is: a header, and what may stand before it.
 const START: u64 = 1 << 20;
@@ -31,7 +31,7 @@ pub struct LateImage<'s> {
     pub(crate) pulling: Pulling,
     /// The file, and its path as a person gave it; `None` is stdin.
     pub(crate) file: Option<(Box<InputFile>, PathBuf)>,
-    /// Which form a person says it has, and which image is meant.
+    /// The form that a person says it has, and the name of the image in it.
     pub(crate) form: Option<(Form, Option<String>)>,
     /// The id that the image must have.
     pub(crate) id: Option<ImageId>,

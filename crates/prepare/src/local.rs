@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What images in files and directories are asked for: the host's leave, their platform, the id that they must have, and what
-//! they are called.
+//! Checks images in files and directories: the host's permission, their platform, and the id that they must have. Finds
+//! their names.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -32,7 +32,7 @@ const OF_PLATFORM: [&str; 2] = ["os", "arch"];
 pub struct ManifestFile {
     /// The manifest as it becomes the pod's.
     bytes: Vec<u8>,
-    /// What it says. An id that isn't known yet is no image's.
+    /// These bytes, parsed. An image's id that isn't known yet is a placeholder, which no image has.
     manifest: PodManifest,
     /// The apps whose images are named, by their numbers.
     named: BTreeMap<usize, Named>,
@@ -166,7 +166,7 @@ pub(crate) fn name_with(name: &Identifier, labels: &BTreeMap<String, String>) ->
     text
 }
 
-/// What was taken out of an app: its annotation, and whether it has an id.
+/// The words of an app for its image: its annotation, and whether it has an id.
 struct Said {
     reference: Option<String>,
     has_id: bool,

@@ -49,9 +49,9 @@ pub struct RemoteImage<'s> {
     fetcher: Fetcher<'s>,
     selected: Selected,
     documents: Read,
-    /// What it was asked for by.
+    /// The name by which it was asked for.
     name: RegistryRef,
-    /// What the policy knows it by, and the signatures that were checked.
+    /// Its name in the policy's terms, and the signatures that were checked.
     origin: Origin,
     pulling: Pulling,
 }
@@ -61,7 +61,7 @@ pub struct RemoteImage<'s> {
 pub struct Pulled<'h> {
     /// The tree, in the store or ready for it.
     pub tree: Acquired<'h>,
-    /// What [`store::names::add`] is to be told once the tree is in the store.
+    /// Its names, for [`store::names::add`] once the tree is in the store.
     pub named: NamedImage,
     /// Keeps its blobs until then.
     pub(crate) blobs: Option<Blobs<'h>>,
@@ -345,7 +345,7 @@ struct Remote<'a> {
     fetcher: &'a Fetcher<'a>,
     /// The one that was asked for.
     top: &'a Manifest,
-    /// Those that were read so far.
+    /// The documents that were read so far.
     read: RefCell<Read>,
 }
 

@@ -20,7 +20,7 @@ pub enum When {
     Never,
 }
 
-/// What a command line says about images of registries and of indices.
+/// A command line's settings for images of registries and of indices.
 #[derive(Clone, Debug, Default)]
 pub struct Pulling {
     /// The platform; `None` is this machine's.

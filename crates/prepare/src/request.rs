@@ -20,11 +20,11 @@ pub struct Request {
     pub dir: PathBuf,
     /// The images, at least one.
     pub images: Vec<ImageArgument>,
-    /// What is said about the app of each image, in the order of `images`; nothing of those that are missing.
+    /// The settings of each image's app, in the order of `images`. Missing ones are at the defaults.
     pub apps: Vec<AppOptions>,
-    /// What is said about the pod.
+    /// The settings of the pod.
     pub settings: PodSettings,
-    /// What the pod is called, and what becomes of it.
+    /// The facts about the pod that aren't in its manifest.
     pub entry: PodEntry,
     /// The volumes.
     pub volumes: Vec<VolumeArgument>,
@@ -46,7 +46,7 @@ pub struct Request {
     pub pulling: Pulling,
 }
 
-/// What is known of a pod beside its manifest: files of its own in the pod directory.
+/// The facts about a pod that aren't in its manifest. Each has a file in the pod directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodEntry {
     /// Its name, which no other pod in DIR has.

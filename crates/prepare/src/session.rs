@@ -17,7 +17,7 @@ use crate::fetch::Fetcher;
 /// The number of hex digits by which progress names a blob.
 const SHORT: usize = 12;
 
-/// What a command asks registries with.
+/// A command's session with registries.
 #[derive(Debug)]
 pub struct Session<'l> {
     told: &'l Told,

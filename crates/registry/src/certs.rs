@@ -21,7 +21,7 @@ use crate::error::Error;
 
 mod unverified;
 
-/// Where certificates are looked for.
+/// The places where certificates are looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The bundle that `SSL_CERT_FILE` names. It must exist, and no other bundle is read then.
@@ -114,7 +114,7 @@ impl Sources {
     }
 }
 
-/// What a host's directory has.
+/// The content of a host's directory.
 #[derive(Default)]
 struct Directory {
     roots: Vec<(PathBuf, CertificateDer<'static>)>,

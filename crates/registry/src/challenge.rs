@@ -40,7 +40,7 @@ pub fn parse(header: &str) -> Vec<Challenge> {
     }
 }
 
-/// What of a header isn't read yet.
+/// The rest of a header that isn't read yet.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {

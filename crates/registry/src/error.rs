@@ -17,15 +17,15 @@ pub enum Error {
     /// A text is no reference.
     #[error("{} is not an image's name: expected {expected}", escape(text))]
     Reference {
-        /// What was given.
+        /// The text that was given.
         text: String,
-        /// What was expected in the place that is wrong.
+        /// The form that was expected in the place that is wrong.
         expected: &'static str,
     },
     /// A text is no digest.
     #[error("{} is not a digest: expected sha256: or sha512: and its lower-case hex", escape(text))]
     Digest {
-        /// What was given.
+        /// The text that was given.
         text: String,
     },
     /// A name has no host, and registries.conf does not give it one.
@@ -41,7 +41,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the kernel says.
+        /// The kernel's error.
         source: io::Error,
     },
     /// A file of the host's says something that can't be obeyed.
@@ -49,7 +49,7 @@ pub enum Error {
     Document {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what was expected.
+        /// The fault, and what was expected.
         problem: String,
     },
     /// A credential helper is of no use.
@@ -57,7 +57,7 @@ pub enum Error {
     Helper {
         /// The program, or the file that names it.
         program: String,
-        /// What it did. What it printed is not shown: it may be a password.
+        /// The way in which it failed. Its output is not shown, since that may be a password.
         problem: &'static str,
     },
     /// A setting, such as a proxy, is unusable.
@@ -65,7 +65,7 @@ pub enum Error {
     Setting {
         /// The variable or option. Its value is not printed: it may have a password in it.
         name: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         problem: &'static str,
     },
     /// registries.conf forbids the registry.
@@ -83,7 +83,7 @@ pub enum Error {
         image: String,
         /// The policy's file.
         policy: PathBuf,
-        /// Which part of the policy decided.
+        /// The part of the policy that decided.
         scope: String,
         /// Why.
         reason: String,
@@ -91,33 +91,33 @@ pub enum Error {
     /// No endpoint gave what was asked for. Each attempt is named.
     #[error("cannot fetch {what}: {}", join(attempts))]
     Unavailable {
-        /// What was asked for, and of which image.
+        /// The thing that was asked for, and its image.
         what: String,
-        /// What each endpoint did.
+        /// The failure at each endpoint.
         attempts: Vec<Attempt>,
     },
-    /// What was fetched can't be written down.
+    /// The fetched bytes can't be written.
     #[error("cannot write {blob}: {source}")]
     Write {
         /// The blob.
         blob: BlobDigest,
-        /// What the kernel says.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The caller's flag was set.
     #[error("interrupted")]
     Cancelled,
-    /// What another process says that was to fetch it.
+    /// The error of another process, which was to fetch it.
     #[error("{}", one_line(.message))]
     Told {
         /// Its message.
         message: String,
-        /// What the message means.
+        /// The meaning of the message.
         outcome: Outcome,
     },
 }
 
-/// What an error means for what was asked for.
+/// The meaning of an error for the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Outcome {
     /// No endpoint has it.
@@ -146,7 +146,7 @@ impl Error {
     }
 }
 
-/// What one endpoint did.
+/// A failed attempt at one endpoint.
 #[derive(Debug)]
 pub struct Attempt {
     /// The endpoint: `HOST[:PORT]`, and how it was asked if that is not HTTPS.
@@ -213,20 +213,20 @@ pub enum Failure {
     /// The registry's answer breaks the protocol.
     #[error("{}", one_line(.0))]
     Protocol(String),
-    /// What arrived has another digest.
+    /// The bytes that arrived have another digest.
     #[error("its bytes have the digest {found}, expected {expected}")]
     Digest {
-        /// What was asked for.
+        /// The digest that was asked for.
         expected: Box<BlobDigest>,
-        /// What arrived.
+        /// The digest of the bytes that arrived.
         found: Box<BlobDigest>,
     },
-    /// What arrived has another size.
+    /// The bytes that arrived have another size.
     #[error("it has {found} bytes, expected {expected}")]
     Size {
         /// The size that the manifest says.
         expected: u64,
-        /// What arrived, or what the registry announced.
+        /// The size of the bytes that arrived, or that the registry announced.
         found: String,
     },
     /// The transfer broke, and going on did not help.

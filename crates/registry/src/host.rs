@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-/// What Docker's registry is called in names of images.
+/// The name of Docker's registry in names of images.
 const DOCKER: &str = "docker.io";
 /// Its other names. All of them are one registry.
 const DOCKERS: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];

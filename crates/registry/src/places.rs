@@ -15,7 +15,7 @@ const BUNDLES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// What credential helpers may need to find their programs, files and agents.
+/// The environment variables that credential helpers may need to find their programs, files and agents.
 const HELPERS_NEED: [&str; 8] = [
     "PATH",
     "HOME",

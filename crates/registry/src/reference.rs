@@ -16,7 +16,7 @@ use pod::blob::BlobDigest;
 const LONGEST_NAME: usize = 255;
 /// The longest tag.
 const LONGEST_TAG: usize = 128;
-/// What is expected of a tag.
+/// The form of a tag, for messages.
 const TAG: &str = "a tag of letters, digits, \"_\", \".\" and \"-\"";
 
 /// The full name of an image, with a tag, a digest or both.
@@ -54,7 +54,7 @@ impl FromStr for Tag {
     }
 }
 
-/// What names the version of an image in its repository.
+/// The version of an image in its repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Version {
     /// A tag, which can move.
@@ -94,7 +94,7 @@ pub enum Name {
 pub struct ShortName {
     /// The repository as it was written.
     pub(crate) repository: String,
-    /// What followed it: `:TAG`, `@DIGEST` or both.
+    /// The text after the repository: `:TAG`, `@DIGEST` or both.
     pub(crate) version: String,
 }
 

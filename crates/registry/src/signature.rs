@@ -16,7 +16,7 @@ use pod::blob::BlobDigest;
 pub(crate) const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation that has the signature itself.
 pub(crate) const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
-/// What a payload says that it is.
+/// The type that a payload must name.
 const TYPE: &str = "cosign container image signature";
 
 /// A signature as it comes from a registry. Nothing in it is trusted yet.

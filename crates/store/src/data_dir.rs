@@ -72,7 +72,7 @@ pub struct DataDir {
 struct Made {
     /// DIR.
     path: PathBuf,
-    /// What was made, outermost first.
+    /// The directories that were made, outermost first.
     directories: Vec<PathBuf>,
 }
 

@@ -34,9 +34,9 @@ pub enum Error {
     OtherKind {
         /// The tree.
         id: TreeId,
-        /// What was asked for.
+        /// The kind that was asked for.
         expected: TreeKind,
-        /// What it is.
+        /// The kind that it is.
         found: TreeKind,
     },
     /// The store has no image that a selector means.
@@ -49,9 +49,9 @@ pub enum Error {
     Unguarded(guarded::Error),
     /// Others than root can write to a directory, or open it.
     Exposed {
-        /// Who can do what.
+        /// The reason: who can do what in the place.
         why: String,
-        /// What was expected of it, with the command that sets it right.
+        /// The permissions that were expected, with the command that sets them.
         expected: &'static str,
     },
     /// A part of DIR is a file or a link.

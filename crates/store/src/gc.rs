@@ -32,7 +32,7 @@ pub enum Kept {
     Missing,
 }
 
-/// What became of a tree that was to be removed.
+/// The result of removing a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub enum Outcome {

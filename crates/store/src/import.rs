@@ -63,7 +63,7 @@ pub struct Layered {
     pub layers: Vec<Layer>,
     /// If their files are still being written: the pipe in which a byte comes for each layer that is whole, in their order.
     pub arrival: Option<Arc<File>>,
-    /// What surrounds the layers in the tree.
+    /// The part of the tree that surrounds the layers.
     pub frame: Frame,
 }
 

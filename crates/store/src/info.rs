@@ -45,7 +45,7 @@ impl TreeKind {
     }
 }
 
-/// What an image calls itself, in its manifest.
+/// The name and labels of an image, in its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnName {
     /// Its name.
@@ -82,7 +82,7 @@ pub struct Info {
     /// Absolute path of the archive file that it came from, if that is UTF-8. `verify --repair` tries this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// What it was rendered of, if it was. `verify --repair` renders it of that again.
+    /// The recipe of a rendered tree, from which `verify --repair` renders it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Recipe>,
 }

@@ -36,18 +36,18 @@ const NAMES_MAX: u64 = 64 << 20;
 /// The file's next content until it has its name, and the former content afterwards. It means nothing.
 const NEXT: &str = "names.next";
 
-/// What all images are called.
+/// The names of all images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Names {
     images: BTreeMap<TreeId, NamedImage>,
 }
 
-/// What is known of an image beside its tree.
+/// The facts about an image that aren't in its tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedImage {
-    /// What it is called.
+    /// Its names.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub names: BTreeSet<String>,
     /// The digests that it was fetched by, each after its repository.
@@ -57,7 +57,7 @@ pub struct NamedImage {
     /// layers, the lowest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blobs: Vec<KeptBlob>,
-    /// Where it came from, each place once. Names come and go; these stay as long as the image.
+    /// The places that it came from, each once. Names come and go; these stay as long as the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<Origin>,
 }
@@ -103,7 +103,7 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptBlob {
-    /// What it is.
+    /// Its kind.
     pub kind: BlobKind,
     /// Its media type, if one was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,7 @@ pub struct KeptBlob {
     pub size: u64,
 }
 
-/// What a blob is.
+/// The kind of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BlobKind {

@@ -53,9 +53,9 @@ pub(crate) struct Complete {
     pub(crate) id: TreeId,
     size: u64,
     objects: u64,
-    /// What else the tree is known by.
+    /// The tree's other names.
     aliases: Vec<Alias>,
-    /// What it was rendered of, if it was.
+    /// The recipe, if it is a rendered tree.
     recipe: Option<Recipe>,
 }
 

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::record::Sealed;
 
-/// What a rendered tree is made of.
+/// The recipe of a rendered tree: the trees that it is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
     /// The trees, each once. The first is that of the image itself.

@@ -31,7 +31,7 @@ pub struct Plan {
     /// The trees, the lowest first: the number of each in the recipe, and the paths that it is limited to. A tree may
     /// stand several times.
     pub steps: Vec<(usize, Option<Paths>)>,
-    /// What surrounds them. Its directory is also the one that is taken from each tree.
+    /// The part of the tree that surrounds them. Its directory is also the one that is taken from each tree.
     pub frame: Frame,
 }
 

@@ -41,7 +41,7 @@ pub enum Repair {
     InUse,
 }
 
-/// What is known about trees, by the ids in their infos, whatever their directories are called.
+/// The infos of trees, by the ids in them, which may differ from their directories' names.
 #[derive(Debug)]
 pub struct Known(BTreeMap<TreeId, Info>);
 
@@ -76,7 +76,7 @@ fn info(directory: &OwnedFd) -> Result<Option<Info>> {
 /// This is a parameter because the store knows no image format.
 pub type LayeredOf = fn(&DataDir, TreeId) -> Result<Option<Layered>, Fault>;
 
-/// What the formats of images say about making a tree again.
+/// The knowledge of image formats that making a tree again needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Formats {
     /// Of layers.
@@ -118,7 +118,7 @@ pub fn repair(importer: &Importer<'_>, known: &Known, id: TreeId, formats: Forma
     }
 }
 
-/// What came of extracting a tree once more.
+/// The result of extracting a tree once more.
 enum Again<'h> {
     /// The tree, in staging.
     Unpacked(Box<New<'h>>),

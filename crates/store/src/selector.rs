@@ -9,7 +9,7 @@ use report::Advice;
 
 const SHA256: &str = "sha256-";
 
-/// What a user called an image.
+/// An image as a user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// A whole id, sha256 or sha512.

@@ -31,7 +31,7 @@ pub struct Tree {
     directory: OwnedFd,
 }
 
-/// What the store has under an id.
+/// The state of an id in the store.
 #[derive(Debug)]
 pub enum Found {
     /// No such tree.

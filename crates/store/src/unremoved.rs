@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why something in DIR was not removed: a mount is told from all other reasons.
+//! Errors of removals in DIR: a mount is told from all other reasons.
 
 use std::path::PathBuf;
 

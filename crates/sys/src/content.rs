@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use rustix::fs::{MemfdFlags, SeekFrom, ioctl_ficlone, memfd_create, seek};
 use rustix::io::Errno;
 
-/// What the kernel counts a file's space in (stat(2), `st_blocks`).
+/// The unit in which the kernel counts a file's space (stat(2), `st_blocks`).
 const UNIT: u64 = 512;
 
 /// The way that content got into a copy.

@@ -22,7 +22,7 @@ pub struct Error(Box<Failed>);
 pub struct Failed {
     /// The name of the system call.
     pub call: &'static str,
-    /// What it was called on, for people: an escaped path, or a name for what has none.
+    /// The object of the call, for people: an escaped path, or a word for an object without one.
     pub object: String,
     /// The kernel's error number.
     #[source]

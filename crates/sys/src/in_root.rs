@@ -105,7 +105,7 @@ impl InRoot {
     }
 }
 
-/// Where a path leads.
+/// The object that a path leads to.
 #[derive(Debug)]
 pub struct Resolved {
     /// The path from the root on, without links; empty for the root.

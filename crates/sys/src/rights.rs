@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a process may never have again.
+//! Rights that a process gives up for good.
 
 use std::io;
 

@@ -14,7 +14,7 @@ use crate::error::{CalledOn as _, Error};
 use crate::locks::identity;
 use crate::mounts::{Submounts, clone_tree, make_all_private};
 
-/// What became of the old root.
+/// The state of the old root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldRoot {
     /// It is detached.

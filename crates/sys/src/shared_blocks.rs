@@ -30,7 +30,7 @@ struct Range {
     reserved3: u32,
 }
 
-/// What became of two files.
+/// The result for two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
     /// They share this many bytes; the rest differs, or is a tail that can't be shared.

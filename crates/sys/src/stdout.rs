@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether stdout was open when the program was started.
+//! Records whether stdout was open when the program was started.
 //!
 //! Before `main`, Rust's runtime opens /dev/null in the place of a stdout that is closed, so that no other file gets the
 //! descriptor's number. That /dev/null can't be told from one that the caller passed, so this looks before the runtime

@@ -19,7 +19,7 @@ use rustix::thread::{
 use crate::error::{CalledOn as _, Error};
 use crate::process::{ForkResult, exit_at_once, fork};
 
-/// What the ids of a user namespace are outside of it: `inside` is `outside`, and so on for `count` ids.
+/// A map of a user namespace's ids to those outside of it: `inside` is `outside`, and so on for `count` ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Map {
     /// The first id in the namespace.

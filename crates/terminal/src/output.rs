@@ -80,7 +80,7 @@ impl Lines {
     }
 }
 
-/// What came of a command line that asks for nothing to be done.
+/// The result of printing an answer for a command line that asks for nothing else: help, a version, or an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// It asked for the help or the version, which was printed.

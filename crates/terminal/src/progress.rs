@@ -19,14 +19,14 @@ const WIDTH: usize = 80;
 
 static BOARD: Mutex<Board> = Mutex::new(Board { steps: Vec::new(), next: 0, drawn: 0, at: None });
 
-/// What a step is measured in, and how much there is to be done.
+/// The unit of a step, and the amount that it will reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
     /// Bytes.
     Bytes(u64),
     /// Items.
     Items(u64),
-    /// Nobody knows.
+    /// The amount isn't known.
     Unknown,
 }
 

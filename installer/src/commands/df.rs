@@ -23,11 +23,11 @@ pub(crate) struct Args {
     format: Format,
 }
 
-/// What things of one kind take.
+/// The space that objects of one kind take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
     total: u64,
-    /// Those that are in use.
+    /// The number of those that are in use.
     active: u64,
     bytes: u64,
     reclaimable: u64,
@@ -42,7 +42,7 @@ impl Sum {
     }
 }
 
-/// What a data directory has: pods, images, stage1s.
+/// The space of a data directory's pods, images and stage1s.
 type Sums = [(&'static str, Sum); 3];
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {

@@ -132,7 +132,7 @@ const CHUNK: usize = 64 << 10;
 struct Printer {
     with_names: bool,
     with_times: bool,
-    /// What goes to stdout.
+    /// The bytes for stdout.
     collected: Vec<u8>,
 }
 

@@ -27,7 +27,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::exit::Exit;
 
-/// What is to be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Prepare(prepare::Args),

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
 /// A running verification, and what it has found so far.
 struct Verification<'a> {
     importer: Importer<'a>,
-    /// What is known about trees, if damaged ones are to be repaired.
+    /// The infos of trees, if damaged ones are to be repaired.
     known: Option<Known>,
     lines: Lines,
     exit: Exit,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bytes on their way from one descriptor to another. Nothing waits here but for a moment: what is read and written at once
-//! is little, and only what poll(2) has found ready.
+//! Copies bytes from one descriptor to another. It reads and writes little at once, and only where poll(2) has found a
+//! descriptor ready, so it never waits for long.
 
 use std::os::fd::OwnedFd;
 
@@ -15,19 +15,19 @@ const LEFT_MAX: usize = 2 << 20;
 /// A flow of bytes.
 #[derive(Debug)]
 pub(super) struct Flow {
-    /// Where they come from; `None` once that has ended.
+    /// The source of the bytes; `None` once it has ended.
     pub(super) from: Option<OwnedFd>,
-    /// Where they go; what comes is dropped once that has ended.
+    /// The destination of the bytes; `None` once it has ended. Bytes are dropped from then on.
     pub(super) to: Option<OwnedFd>,
     waiting: Vec<u8>,
 }
 
-/// What a look at the source has found.
+/// The result of a look at the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Bytes, which wait to be written.
     Bytes,
-    /// Nothing for now.
+    /// No bytes for now.
     Nothing,
     /// It has ended.
     End,

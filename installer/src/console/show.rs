@@ -20,19 +20,19 @@ use super::flow::{Flow, Found};
 
 /// The signals that are passed on.
 const PASSED: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
-/// Those that are passed on to a program, beside these: a pod has no use for them.
+/// The signals that are passed on to a program as well. A pod has no use for them.
 const OF_PROGRAM: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
-/// Those that are for this process.
+/// The signals for this process.
 const OWN: [Signal; 4] = [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGTSTP, Signal::SIGWINCH];
-/// What ends the input of a terminal, if it is typed at the beginning of a line (termios(3), VEOF).
+/// The character that ends a terminal's input, if it is typed at the beginning of a line (termios(3), VEOF).
 const END: u8 = 4;
 
 /// Whose terminal is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Of {
-    /// That of an app, by the pod's process. It stops and goes on as this process does.
+    /// The terminal of an app, shown by the pod's process. The pod stops and continues as this process does.
     Pod,
-    /// That of a program beside an app.
+    /// The terminal of a program beside an app.
     Program,
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn ends() -> Result<(OwnedFd, OwnedFd)> {
         .context("cannot make a socket")
 }
 
-/// What is shown beside an app's terminal, and what is typed at it.
+/// The descriptors that are shown beside an app's terminal, and the input that is typed at it.
 #[derive(Debug)]
 pub(crate) struct Watched {
     /// The pipes of what is written to stdout and to stderr by others than the app.
@@ -84,7 +84,7 @@ pub(crate) struct Watched {
 pub(crate) struct Show {
     caller: Caller,
     of: Of,
-    /// Where the other side of the terminal comes from; `None` once no other can come.
+    /// The socket that the terminal's other side arrives over; `None` once no other can arrive.
     socket: Option<OwnedFd>,
     /// The terminal's other side.
     shown: Option<OwnedFd>,

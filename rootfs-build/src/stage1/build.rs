@@ -51,7 +51,7 @@ pub struct Summary {
     pub budget: Budget,
 }
 
-/// What a stage1 should not exceed, in bytes.
+/// The sizes that a stage1 should not exceed, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// The most bytes that the tarball should have.

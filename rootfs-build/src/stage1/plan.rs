@@ -31,7 +31,7 @@ const OS_RELEASE: &str = "usr/lib/os-release";
 const UNITS: &str = "usr/lib/systemd/system";
 /// The directory in which `/init` has the names by which units call it.
 const HELPERS: &str = "usr/lib/gantry";
-/// What takes the place of libraries that are never called.
+/// The stand-in for libraries that are never called.
 const STAND_IN: &str = "usr/lib/gantry/stand-in.so";
 const HELPER_NAMES: &[&str] = &["boot", "exit-code", "launch", "metadata", "status"];
 /// The directory of copyright files, with a directory for each package.

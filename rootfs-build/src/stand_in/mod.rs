@@ -44,10 +44,10 @@ pub(crate) const NEVER_CALLED: &[&str] = &[
     "libzstd.so.1",
 ];
 
-/// Which libraries stage1 has.
+/// The choice of libraries in stage1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Libraries {
-    /// Those that pods call, and a stand-in for the others if systemd's version is a known one.
+    /// The libraries that pods call, with a stand-in for the others if systemd's version is a known one.
     #[default]
     Called,
     /// Every library that its programs need by name.

@@ -16,7 +16,7 @@ const UNVERSIONED: u16 = 1;
 /// Relocations that copy data. Their numbers mean nothing else on the other machine.
 const COPIES: [u32; 2] = [R_X86_64_COPY, R_AARCH64_COPY];
 
-/// What a file takes from others.
+/// The symbols that a file takes from others.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Imports {
     /// The needed libraries, in their order.
@@ -27,7 +27,7 @@ pub(super) struct Imports {
     pub(super) versions: BTreeSet<(String, String)>,
 }
 
-/// What a symbol of a library is.
+/// The type of a library's symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind(u8);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What happens between the plan and nspawn: the private root, and everything that is mounted and opened for the pod.
+//! The steps between the plan and nspawn: the private root, and everything that is mounted and opened for the pod.
 
 pub(crate) mod cgroup;
 pub(crate) mod devices;

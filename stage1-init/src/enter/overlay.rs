@@ -30,7 +30,7 @@ const ATTRIBUTES: [&[u8]; 2] = [b"system.posix_acl_", b"user."];
 /// The directories that take the changes to a tree.
 #[derive(Debug)]
 pub(crate) struct Upper {
-    /// What both are in: upper layer and working directory have to be of one mount.
+    /// The directory that both are in, since upper layer and working directory have to be of one mount.
     directory: InRoot,
     /// The name of the upper layer.
     changes: &'static str,

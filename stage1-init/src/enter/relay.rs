@@ -15,7 +15,7 @@ use rustix::net::sockopt::socket_type;
 use rustix::net::{SendFlags, SocketType, send};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// What is copied at once: as much as a pipe holds.
+/// The most bytes that are copied at once: as many as a pipe holds.
 const CHUNK: usize = 64 << 10;
 /// How long the socket may take nothing at the pod's end, in seconds, until the rest is given up.
 const PATIENCE: i64 = 10;
@@ -26,7 +26,7 @@ pub(crate) struct Relay {
     /// `None` once the pipe or the socket has ended.
     pipe: Option<OwnedFd>,
     socket: OwnedFd,
-    /// What was read from the pipe, and how much of it the socket has taken.
+    /// The bytes that were read from the pipe. The socket has taken the first `taken` of them.
     waiting: Vec<u8>,
     taken: usize,
 }

@@ -70,7 +70,7 @@ pub(crate) fn open(
     Ok(tree)
 }
 
-/// What an app's root is made of, mounted nowhere yet.
+/// The mounts that an app's root is made of, not attached anywhere yet.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) tree: OwnedFd,

@@ -48,7 +48,7 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) struct Held {
     terminal: OwnedFd,
-    /// What the terminal was like before it was the app's.
+    /// The terminal's owner and mode before it was the app's.
     before: Option<Stat>,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whose users own what is in a mount. On disk, a tree's ids are those of its image, from 0 on. In a pod whose users are
-//! not the host's, a mount of the tree maps them to ids that the host has nothing else of, so nothing is changed on
-//! disk and any ids will do for the next start.
+//! Maps the owners of files in a mount. On disk, a tree's ids are those of its image, from 0 on. If the pod's users are
+//! not the host's, a mount of the tree maps them to ids that nothing else on the host uses. So nothing is changed on
+//! disk, and the next start may use other ids.
 
 use std::cell::RefCell;
 use std::fs::File;

@@ -31,9 +31,9 @@ use rustix::io::Errno;
 use sys::open_beneath;
 use sys::remove::{Obstacle, remove_tree};
 
-/// What is mounted in the app's root.
+/// The directory that is mounted in the app's root.
 const NOW: &str = "now";
-/// What the app's tree has.
+/// The directory of the app's tree.
 const TREE: &str = "tree";
 /// The directories of file systems that are emptied while the pod runs, in stage1.
 const FRESH: &str = "rkt/fresh";

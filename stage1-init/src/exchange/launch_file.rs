@@ -66,7 +66,7 @@ pub struct Launch {
     /// The app's own filter of the system calls that it may make. Without one, it has the default filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Filter>,
-    /// What its marks are of, if it is to say when it starts (`exchange::timing`).
+    /// The name for its marks, if it is to record the times of its start (`exchange::timing`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<String>,
     /// The capabilities that it may have.

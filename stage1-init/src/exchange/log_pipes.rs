@@ -18,7 +18,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 use sys::passing;
 
-/// What fits into a pipe, if the user may have that much.
+/// The size of a pipe, in bytes, if the user may have one as large.
 const PIPE_SIZE: usize = 256 << 10;
 
 /// Makes this process's stdout and stderr pipes of the log writer's, if stdout is its socket.

@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// What is answered for a path.
+/// The answer for a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Document {
     pub(crate) path: String,
@@ -67,7 +67,7 @@ pub(crate) struct Document {
 pub(crate) struct Metadata {
     /// The pod's id.
     pub(crate) pod: String,
-    /// What a path begins with; `None`: every client is of the pod (0.1's form).
+    /// The first part of a path; `None` means that every client is of the pod (0.1's form).
     pub(crate) token: Option<String>,
     pub(crate) documents: Vec<Document>,
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What `/init` and the helpers in the pod tell each other: launch files, the outcome, statuses, and what each does of the apps' mounts.
+//! The exchange between `/init` and the helpers in the pod: launch files, the outcome, statuses, and which of the apps'
+//! mounts each of them makes.
 
 pub(crate) mod fresh;
 pub mod launch_file;

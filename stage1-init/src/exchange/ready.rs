@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the pod says to `/init`: that its apps are about to start, and that it has ended.
+//! Messages of the pod to `/init`: that its apps are about to start, and that it has ended.
 //!
 //! `/init` listens on a socket of the outcome (unix(7)), which only the pod's root can connect to. The boot program connects
 //! before it becomes systemd, and waits. `/init` does what it can only do once there is a pod and before an app runs, and
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest answer: one that says no says why.
 const ANSWER_MAX: usize = 1024;
 
-/// What the pod has said.
+/// A message of the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Nothing,
@@ -70,7 +70,7 @@ pub(crate) enum Ends {
 /// How many connections may be silent at a time. The pod has one at most.
 const SILENT_MAX: usize = 4;
 
-/// Where the pod's words arrive.
+/// The socket that the pod's messages arrive at, and its connections.
 #[derive(Debug)]
 pub(crate) struct Asked {
     listener: OwnedFd,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a service manager and its service say to each other (sd_notify(3)): datagrams of lines, to the socket that
+//! Messages between a service manager and its service (sd_notify(3)): datagrams of lines, to the socket that
 //! `$NOTIFY_SOCKET` names.
 
 use std::ffi::OsStr;

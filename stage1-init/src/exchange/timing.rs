@@ -15,7 +15,7 @@ use sys::clock::monotonic;
 
 use crate::exchange::outcome::{OURS, PODS};
 
-/// What a process in the pod, or the one that becomes nspawn, adds its marks to, if they are wanted.
+/// The file that a process in the pod, or the one that becomes nspawn, adds its marks to; none if they are not wanted.
 #[derive(Debug)]
 pub(crate) struct Marks(Option<File>);
 

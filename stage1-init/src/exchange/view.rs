@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What every app sees beside its tree and volumes. `/init` and the pod mount it, and `--dry-run` lists it.
+//! The mounts, devices and links that every app has beside its tree and volumes. `/init` and the helpers make them, and
+//! `--dry-run` lists them.
 //!
 //! An app's root is completed in two parts. `/init` does the first (`enter::roots`): a /dev, and what the plan has for that
 //! root. The second needs the pod's namespaces and is done inside the pod (`helpers::mounts`), for all apps in the same
@@ -51,7 +52,7 @@ pub(crate) const READ_ONLY: [&str; 5] =
 /// A part of the pod's tree that is copied into every app's root, with all that is mounted in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Copied {
-    /// Where it goes in the app's root.
+    /// The place in the app's root.
     pub(crate) at: &'static str,
     /// Its path in the pod.
     pub(crate) source: &'static str,
@@ -77,7 +78,7 @@ pub(crate) const TMP: &str = "/tmp";
 /// The directory of what belongs to a run that is mounted only where it is no link.
 pub(crate) const OWN_RUN: &str = "/var/run";
 
-/// Where an app that says when it is up reaches the pod's systemd. It is in /dev, which no app can change.
+/// The socket, in an app's root, at which an app tells the pod's systemd that it is up. It is in /dev, which no app can change.
 pub(crate) const NOTIFY: &str = "/dev/notify";
-/// Where the pod's systemd listens for that, in the pod (systemd's manager.c, `manager_setup_notify`).
+/// The same socket in the pod's root, where systemd makes it (systemd's manager.c, `manager_setup_notify`).
 pub(crate) const NOTIFY_OF_POD: &str = "/run/systemd/notify";

@@ -31,9 +31,9 @@ use crate::exchange::timing::Marks;
 use crate::failure::{At, Failure, Step, report};
 use crate::names::{NAMESPACES, SYSTEMD, TIMED, USERS};
 
-/// Where systemd asks for passwords (systemd's password agents).
+/// The directory where systemd asks for passwords (systemd's password agents).
 const PASSWORDS: &str = "/run/systemd/ask-password";
-/// Where libmount's own table is, which systemd watches beside the kernel's.
+/// The directory of libmount's own table, which systemd watches beside the kernel's.
 const MOUNT_TABLE: &str = "/run/mount";
 /// The directories in which systemd looks for units (systemd.unit(5)): stage1's, and the pod's own. By default it looks in a
 /// dozen, for each of many names.

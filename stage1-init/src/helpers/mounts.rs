@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an app sees of the pod's: /proc and /sys, whose sensitive parts are masked, and the shared parts of /dev.
+//! Mounts that an app gets from the pod: /proc and /sys, whose sensitive parts are masked, and the shared parts of
+//! /dev.
 //!
 //! The boot program masks the pod's own, once. Each launcher mounts copies in the app's root, in the mount namespace of the
 //! program that it becomes: so no mount is made in the pod's, where systemd would look at all of them and every launcher

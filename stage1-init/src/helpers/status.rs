@@ -227,7 +227,7 @@ fn app_name(name: &OsString) -> Result<AppName> {
     Ok(name.to_string_lossy().parse()?)
 }
 
-/// What a good end of an app is, beside the code 0.
+/// The good ends of an app, beside the code 0.
 #[derive(Debug, PartialEq, Eq)]
 struct Good {
     /// The signal that asks it to stop.

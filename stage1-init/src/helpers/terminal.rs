@@ -24,7 +24,7 @@ use sys::{open_without_magic, passing, proc_path};
 use crate::exchange::launch_file::Launch;
 use crate::names::USERS;
 
-/// What makes a new terminal, in the pod's root.
+/// The device that makes a new terminal, in the pod's root.
 const MULTIPLEXER: &str = "/dev/pts/ptmx";
 
 /// Makes the terminal that a program is to have this process's stdio. Does nothing if it is to have none.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Decides what it means that SIGTERM ended an app, the first to fail, before the pod was being stopped.
+//! Decides whether an app has failed that SIGTERM ended before the pod was asked to stop. Only the first app to fail
+//! matters.
 //!
-//! If all of the pod's processes get SIGTERM, the request to stop the pod may come right after such an end; the app was
-//! then asked to end. So such an end leaves a marker file of its own, and at the pod's end it is decided whether it was
-//! a failure.
+//! If all of the pod's processes get SIGTERM, the request to stop the pod may arrive right after the app's end. Then
+//! the app did as it was asked. So such an end leaves a marker file of its own, and the decision waits until the pod's
+//! end.
 
 use std::fs;
 use std::io;

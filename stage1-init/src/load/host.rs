@@ -27,7 +27,7 @@ pub struct Host {
     pub ids: Option<Ids>,
     /// The pod's network, and what names in it depend on.
     pub network: Network,
-    /// Where the apps find the pod's metadata service; `None` if there is none.
+    /// The pod's metadata service as apps find it; `None` if there is none.
     pub metadata: Option<Access>,
     /// The host's time zone; `None` means UTC.
     pub zone: Option<Zone>,

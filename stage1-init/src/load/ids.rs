@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The ids that a pod's users have on the host, where nobody else has them.
+//! The ids that a pod's users have on the host. No other user has them.
 //!
 //! Ids are given out in blocks of 65536: one for the pod's own users, then one for each app's, side by side. A block is
 //! taken by systemd-nspawn's own protocol, so pods and nspawn's containers keep clear of each other. A process
@@ -52,7 +52,7 @@ struct Range {
     count: u32,
 }
 
-/// What the third field of a line means.
+/// The meaning of a line's third field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Given {
     /// It is an id.

@@ -25,7 +25,7 @@ const BACKLOG: i32 = -1;
 /// Bytes of a token: the specification asks for 16 or more.
 const TOKEN: usize = 16;
 
-/// Where apps find the service.
+/// The address and the token by which apps find the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The port of the loopback where it listens.

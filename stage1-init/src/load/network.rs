@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod's network: what of the host's it depends on, and what is taken for the pod before anything of it runs.
+//! The pod's network: the host's settings that it depends on, and what is reserved for the pod before anything of it
+//! runs.
 
 use std::env;
 use std::fs::File;
@@ -27,22 +28,22 @@ const FILE_MAX: u64 = 64 << 10;
 const RANGES: &str = "GANTRY_ADDRESSES";
 const HOSTS: &str = "/etc/hosts";
 
-/// What the names in a pod depend on, and its network.
+/// The pod's network, and the host's settings that names in the pod depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     /// The pod's own network, if it has one with a way out.
     pub plan: Option<Plan>,
-    /// What the pod can't do, a line each.
+    /// The restrictions that this host puts on the pod, one line each.
     pub warnings: Vec<String>,
     /// The host's /etc/resolv.conf.
     pub resolv_conf: Option<String>,
-    /// What programs that serve names on the host's loopback ask.
+    /// The servers that programs which serve names on the host's loopback ask.
     pub upstream: Vec<String>,
     /// The host's /etc/hosts, if the pod is to have it.
     pub hosts: Option<String>,
 }
 
-/// What is taken for the pod.
+/// The resources that are taken for the pod's network.
 #[derive(Debug)]
 pub(crate) struct Taken {
     kind: Kind,
@@ -50,14 +51,14 @@ pub(crate) struct Taken {
     attendant: Option<Attendant>,
     /// The port of the metadata service, if apps look for it at 0.1's address.
     metadata: Option<u16>,
-    /// What is set in the pod's namespaces once the network is there.
+    /// The sysctls that are set in the pod's namespaces once the network is there.
     sysctls: Option<OfPod>,
 }
 
-/// What is done in the pod's network namespace once it is there.
+/// The work in the pod's network namespace, once that is there.
 #[derive(Debug)]
 enum Kind {
-    /// Nothing: it is the host's.
+    /// No work: it is the host's.
     Hosts,
     /// It stays alone.
     Alone(Sysctls),

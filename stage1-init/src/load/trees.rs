@@ -23,14 +23,14 @@ pub enum Tree {
     Own(String),
     /// A tree that stays as it is.
     Shared {
-        /// Where the tree is.
+        /// The image's tree.
         lower: Lower,
-        /// Where the app's changes go, in stage1.
+        /// The directory for the app's changes, in stage1.
         upper: String,
     },
 }
 
-/// Where the tree of an image is.
+/// The place of an image's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lower {
     /// In stage1.

@@ -33,7 +33,7 @@ pub struct Zone {
 pub struct ZoneLink {
     /// The link's text.
     pub target: String,
-    /// Where it leads, below the root: the zone file's place.
+    /// The path of the zone file that it leads to, below the root.
     pub file: RelativePath,
 }
 

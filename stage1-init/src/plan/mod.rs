@@ -73,7 +73,7 @@ pub struct Plan {
     pub stdin: bool,
     /// The app that gets a terminal of the pod's, if one does. The other side goes to the socket that is the caller's stdin.
     pub terminal: Option<AppName>,
-    /// Who waits until the apps are up.
+    /// The manager that waits until the apps are up.
     pub manager: Manager,
     /// The ids of the pod's users on the host; `None` means the host's own users.
     pub ids: Option<Ids>,
@@ -84,7 +84,7 @@ pub struct Plan {
     pub oom_score_least: Option<i16>,
     /// Whether it has a metadata service, which needs a key.
     pub has_metadata: bool,
-    /// Which network the pod has.
+    /// The kind of network that the pod has.
     pub network_mode: Mode,
     /// The pod's own network, if it has one with a way out.
     pub network: Option<network::plan::Plan>,
@@ -105,12 +105,12 @@ pub struct File {
     pub content: String,
 }
 
-/// What happens to a directory before the pod starts. It is made if it is missing.
+/// The treatment of a directory before the pod starts. It is made if it is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directory {
-    /// What an earlier start left in it is removed.
+    /// Everything that an earlier start left in it is removed.
     Emptied,
-    /// What is in it stays.
+    /// Its content stays.
     Kept,
 }
 
@@ -198,9 +198,9 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
     plan
 }
 
-/// What an app is given beside what its manifest says.
+/// The values that an app is given beside those of its manifest.
 struct Given<'a> {
-    /// Where the metadata service is.
+    /// The URL of the metadata service.
     metadata: Option<&'a str>,
     /// The index of its terminal's socket, and the terminal's kind.
     terminal: Option<(usize, Option<&'a Word>)>,

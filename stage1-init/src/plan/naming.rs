@@ -12,7 +12,7 @@ use pod::{Accounts, Pod};
 
 use crate::load::network::Network;
 
-/// What hosts files are completed with.
+/// The names and addresses that complete hosts files.
 pub(super) struct Hosts<'h> {
     /// The file that the pod has.
     text: &'h str,

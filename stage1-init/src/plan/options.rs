@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the caller of `/init` wants, beside the pod.
+//! Options of `/init`'s caller.
 
 use pod::exec::Word;
 use pod::name::AppName;
 
-/// What the caller of `/init` wants, beside the pod.
+/// The options of `/init`'s caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// nspawn and systemd show what they do.
@@ -15,14 +15,14 @@ pub struct Options {
     pub failure_code: Option<u8>,
     /// The app that gets a terminal, if one does.
     pub terminal: Option<Terminal>,
-    /// What waits until the apps are up.
+    /// The manager that waits until the apps are up.
     pub manager: Manager,
 }
 
-/// What waits until a pod's apps are up.
+/// A manager that waits until a pod's apps are up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manager {
-    /// Nobody.
+    /// No manager waits.
     #[default]
     None,
     /// The service manager that has started `/init`.
@@ -34,6 +34,6 @@ pub enum Manager {
 pub struct Terminal {
     /// The app's name.
     pub app: AppName,
-    /// What kind of terminal it is: TERM, for an app whose environment does not say so.
+    /// The kind of terminal: TERM, for an app whose environment has none.
     pub kind: Option<Word>,
 }

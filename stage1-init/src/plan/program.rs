@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an app's programs are started with.
+//! Plans how an app's programs are started: a launch file for each.
 
 use pod::exec::{Exec, Word};
 use pod::isolators::CapabilitySet;

@@ -12,9 +12,9 @@ use crate::load::trees::Tree;
 /// An app's file system tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
-    /// Where it is mounted, in stage1.
+    /// Its mount point, in stage1.
     pub at: String,
-    /// What is mounted there.
+    /// The tree that is mounted there.
     pub tree: Tree,
     /// The host's id of root in it, if that is not the host's root.
     pub first_id: Option<u32>,
@@ -35,18 +35,18 @@ pub struct Root {
 /// A directory of an app's that is in memory and has what the tree has there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fresh {
-    /// Where it is in the app's root.
+    /// Its place in the app's root.
     pub at: &'static str,
     /// How much it holds.
     pub capacity: Capacity,
-    /// Where its file system is mounted in stage1, if it is emptied while the pod runs.
+    /// The mount point of its file system in stage1, if it is emptied while the pod runs.
     pub place: Option<String>,
 }
 
 /// A file of the pod's that an app sees, and can't write to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supplied {
-    /// Where it goes in the app's root.
+    /// Its place in the app's root.
     pub at: &'static str,
     /// Its path in stage1.
     pub source: String,

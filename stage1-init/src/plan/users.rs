@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whose users the apps' users are: an app's own, the pod's, or the host's.
+//! The users of apps: each app's own, the pod's, or the host's.
 
 use pod::Pod;
 use pod::manifest::Users;

@@ -49,7 +49,7 @@ pub(crate) struct Feed {
     pipe: Option<OwnedFd>,
     /// The pipe's name, as /proc shows it.
     name: String,
-    /// What was read from the terminal and does not fit into the pipe yet.
+    /// The bytes that were read from the terminal and do not fit into the pipe yet.
     waiting: Vec<u8>,
     background: bool,
     pause: Duration,

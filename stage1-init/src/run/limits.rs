@@ -33,13 +33,13 @@ const MOUNTS: u64 = 130;
 /// How many an app adds.
 const MOUNTS_OF_APP: u64 = 8;
 
-/// What there is before a pod starts, and what it takes.
+/// The numbers that decide whether there is room for a pod.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) apps: usize,
     /// The caller's mounts.
     pub(crate) mounts: usize,
-    /// What the pod's cgroup is to be below: how many processes are there, and may be.
+    /// The cgroup that the pod's is to be below: the number of processes there, and their limit.
     pub(crate) processes: Option<(u64, u64)>,
 }
 

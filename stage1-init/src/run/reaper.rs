@@ -30,7 +30,7 @@ use crate::load::network;
 use crate::load::store::Store;
 use crate::run::history::History;
 
-/// What of the host's is the pod's for as long as its reaper has it.
+/// Descriptors that keep what the pod has of the host's. The reaper holds them until nothing is left of the pod.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     pub(crate) ids: &'a Locks,

@@ -56,7 +56,7 @@ fn job_signals() -> SigSet {
     SigSet::from_iter([Signal::SIGTSTP, Signal::SIGCONT, Signal::SIGTTIN, Signal::SIGPIPE])
 }
 
-/// What is to be run, and what its processes find.
+/// The command that becomes nspawn, and what it is started with.
 #[derive(Debug)]
 pub(crate) struct Started<'a> {
     pub(crate) command: Command,
@@ -66,15 +66,15 @@ pub(crate) struct Started<'a> {
     pub(crate) oom_score_least: Option<i16>,
     /// The socket that carries stdio and the pod's sockets.
     pub(crate) offer: OwnedFd,
-    /// Where the metadata service listens, if that is on the host.
+    /// The socket at which the metadata service listens, if that is on the host.
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) question: Question,
-    /// Where nspawn says that the apps are up, if the caller waits for that.
+    /// The socket at which nspawn says that the apps are up, if the caller waits for that.
     pub(crate) up: Option<OwnedFd>,
     pub(crate) timing: &'a Timing,
 }
 
-/// What the pod says, and what is done before its question is answered.
+/// The messages of the pod, and the work that is done before its question is answered.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) asked: Asked,
@@ -108,9 +108,9 @@ impl Question {
     }
 }
 
-/// What nspawn says of the pod, and the manager that is told.
+/// nspawn's notifications about the pod, and the manager that they are passed on to.
 struct Told<'a> {
-    /// Where nspawn says that the apps are up, until it has.
+    /// The socket at which nspawn says that the apps are up; `None` once it has.
     up: Option<OwnedFd>,
     manager: &'a Notify,
 }
@@ -130,7 +130,7 @@ impl Told<'_> {
     }
 }
 
-/// What is heard of while nspawn runs: the pod's words, its systemd's, what apps write to sockets, and the caller's terminal.
+/// The sources that are watched while nspawn runs: the pod's messages, its systemd's, what apps write to sockets, and the caller's terminal.
 struct Watched<'a> {
     relays: &'a mut [Relay],
     question: Question,

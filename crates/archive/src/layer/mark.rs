@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the name of a layer's entry means: an object, or a mark that hides objects of lower layers.
+//! Marks: entries of a layer that hide objects of lower layers, told from other entries by their names.
 //!
 //! See the OCI image spec, layer.md, "Whiteouts". The marks come from aufs, whose own administrative files also begin
 //! with `.wh..wh.` and mean nothing to anybody else.
@@ -17,7 +17,7 @@ pub enum Mark {
     Object,
     /// The object at this path, and all below it, is hidden.
     Whiteout(RelativePath),
-    /// What is below this directory is hidden, but not the directory itself.
+    /// Hides what lower layers have below this directory, but not the directory itself.
     Opaque(RelativePath),
     /// A file of aufs's own, which is ignored.
     Aufs,

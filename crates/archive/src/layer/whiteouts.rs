@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What one layer hides of the layers below it, collected in a first pass over the layer.
+//! Whiteouts: the objects of lower layers that one layer hides, collected in a first pass over the layer.
 //!
 //! A layer's whiteouts hide lower layers alone, wherever in the layer they stand. So all of them are known and applied
 //! before the first object of the layer is made: the order of the layer's entries then means nothing.

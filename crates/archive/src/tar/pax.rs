@@ -46,7 +46,7 @@ pub(super) struct Extended {
     has_pax: bool,
 }
 
-/// What holds for all later entries that don't say otherwise.
+/// The values of global headers, which hold for all later entries without values of their own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Global {
     pub(super) uid: Option<u32>,

@@ -19,7 +19,7 @@ use crate::error::{Error, Result, Within as _, ensure, refuse};
 use crate::limits::{Exceeded, Limits};
 
 const BLOCK: usize = 512;
-/// What a hole's bytes are passed on from.
+/// The bytes of holes are passed on from here.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A tar stream. It differs from [`BufRead`] by its error, which says whose fault it is.
@@ -57,11 +57,11 @@ pub struct Reader<R> {
     content: u64,
     /// Bytes after the content, up to the next block.
     padding: u64,
-    /// Which parts of the current entry the content is, if that is a sparse file.
+    /// The parts of a sparse file that its content is for; `None` if the current entry isn't one.
     map: Option<Map>,
     /// Bytes of all sparse files that are not in the stream.
     holes: u64,
-    /// What holds for all entries from here on.
+    /// The values that hold for all entries from here on.
     global: Global,
     skipped: Skipped,
 }
@@ -421,7 +421,7 @@ fn zeros<E>(mut count: u64, sink: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Re
     Ok(())
 }
 
-/// Where a header's type is (POSIX.1-2017, pax, "ustar Interchange Format").
+/// The offset of the type in a header (POSIX.1-2017, pax, "ustar Interchange Format").
 const TYPE: usize = 156;
 /// The types of GNU tar's (its manual, "Basic Tar Format").
 const VOLUME_LABEL: u8 = b'V';

@@ -51,7 +51,7 @@ impl Map {
     }
 }
 
-/// What pax records say about a sparse file.
+/// The pax records that describe a sparse file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     pub(super) name: Option<Vec<u8>>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an OCI configuration means as an image manifest of appc 0.8: a pure function.
+//! Translates an OCI configuration into an image manifest of appc 0.8: a pure function.
 //!
 //! | OCI | appc |
 //! |---|---|
@@ -29,7 +29,7 @@ use super::error::Error;
 
 pub use name::image_name;
 
-/// What a user says about an app in place of its image.
+/// The user's settings of an app, in place of its image's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// The words after `--`: they replace `Cmd`.

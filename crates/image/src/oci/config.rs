@@ -28,7 +28,7 @@ pub struct Config {
     /// When the image was made, as it says itself.
     #[serde(default)]
     pub created: Option<String>,
-    /// Who made it, as it says itself.
+    /// The author that the image names.
     #[serde(default)]
     pub author: Option<String>,
     /// How its program runs. An image without that is legal.

@@ -22,7 +22,7 @@ pub struct Descriptor {
     pub digest: BlobDigest,
     /// Its length in bytes.
     pub size: u64,
-    /// What an image runs on.
+    /// The platform that an image runs on.
     #[serde(default)]
     pub platform: Option<Platform>,
     /// The type of an artifact; images have none.

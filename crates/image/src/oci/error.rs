@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why an OCI image can't be used: one variant for each case that a caller tells apart, each one line.
+//! Errors of OCI images: one variant for each case that a caller tells apart, each one line.
 
 use std::io;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why work with an image failed: the image is refused, or the store or the system failed.
+//! Failures of work with an image: the image is refused, or the store or the system failed.
 //!
 //! The display of an error is the whole message. It is no [`std::error::Error`], as the store's is none: the one
 //! conversion to [`anyhow::Error`] keeps the hint.

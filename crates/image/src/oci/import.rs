@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From what was typed to what the store imports: an image's layers, and the frame around them.
+//! Turns an image as it was typed into what the store imports: its layers, and the frame around them.
 
 use std::collections::BTreeMap;
 use std::fs::File;

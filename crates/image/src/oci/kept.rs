@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images from the blobs that the store keeps of them: what was pulled, byte for byte.
+//! Reads images from the blobs that the store keeps of them, byte for byte as they were pulled.
 
 use std::io::Read as _;
 

@@ -4,7 +4,7 @@
 //! A layer's compression is told by its content (`archive::decode`), whatever its type says: there are gzip layers that
 //! are called zstd, and the other way round.
 
-/// What a media type says.
+/// The kind of document or layer that a media type names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaType {
     /// An index: a list of manifests.
@@ -21,7 +21,7 @@ pub enum MediaType {
     ForeignLayer,
     /// A layer that is encrypted.
     EncryptedLayer,
-    /// Nothing that tells documents apart, as servers say by default.
+    /// A type that servers send by default, and that tells nothing about a document.
     Generic,
     /// Anything else.
     Other,

@@ -25,28 +25,28 @@ use invalid::invalid;
 use registry::names_a_host;
 pub use registry::{RegistryRef, is_same_name, short};
 
-/// What a person typed for an image.
+/// An image as a person typed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageRef {
     /// An OCI layout's directory.
     Oci {
         /// The directory.
         directory: PathBuf,
-        /// Which of its images.
+        /// The name of one of its images, if it has several.
         image: Option<String>,
     },
     /// An archive of an OCI layout.
     OciArchive {
         /// The file; `-` is stdin.
         file: PathBuf,
-        /// Which of its images.
+        /// The name of one of its images, if it has several.
         image: Option<String>,
     },
     /// An archive as `docker save` writes it.
     DockerArchive {
         /// The file; `-` is stdin.
         file: PathBuf,
-        /// Which of its images.
+        /// The name of one of its images, if it has several.
         image: Option<String>,
     },
     /// An image in a registry.

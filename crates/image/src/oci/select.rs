@@ -14,7 +14,7 @@ const DEPTH_MAX: usize = 4;
 /// The most documents that are read for one image.
 const DOCUMENTS_MAX: usize = 32;
 
-/// Where documents are read from.
+/// A source of documents.
 pub trait Documents {
     /// Returns the bytes that a descriptor names, which have its digest and size.
     ///

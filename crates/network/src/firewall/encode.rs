@@ -127,7 +127,7 @@ fn family(message: Message, family: u8) -> Message {
     compare(meta(message, FAMILY), Is::Equal, &[family])
 }
 
-/// Which address of a packet.
+/// One of a packet's two addresses.
 #[derive(Clone, Copy)]
 enum End {
     Source,

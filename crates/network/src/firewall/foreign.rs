@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tables of others that drop what is forwarded: those of docker, ufw, firewalld or the administrator.
+//! Finds other programs' tables that drop forwarded packets: those of docker, ufw, firewalld or the administrator.
 //!
 //! A packet has to pass all chains of a hook, so none of Gantry's rules can let through what another table drops. Nor
 //! does it change tables of others: it says which rule would help.

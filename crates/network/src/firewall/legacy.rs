@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The firewall that came before nf_tables, which `iptables-legacy` still sets: its tables that drop what is forwarded.
+//! Finds tables that drop forwarded packets in the firewall before nf_tables, which `iptables-legacy` still sets.
 //!
 //! A table is read by getsockopt(2) on a raw socket. First its size and where its chains begin and end, then its entries,
 //! each a rule with a target (linux/netfilter_ipv4/ip_tables.h, ip6_tables.h, linux/netfilter/x_tables.h).
@@ -38,7 +38,7 @@ struct Family {
     family: AddressFamily,
     /// `SOL_IP`, `SOL_IPV6`.
     level: i32,
-    /// Where an entry says where its target is: behind what packets it is about (`struct ipt_ip`, `struct ip6t_ip6`).
+    /// The offset of the field that has the target's offset. It follows the conditions on packets (`struct ipt_ip`, `struct ip6t_ip6`).
     target: usize,
 }
 

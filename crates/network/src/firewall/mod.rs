@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The kernel's firewall, `nf_tables`: a table for each pod, which the kernel removes with the last descriptor of the
-//! socket that made it, and what tables of others do to pods.
+//! The kernel's firewall, `nf_tables`. Each pod has a table, which the kernel removes with the last descriptor of the
+//! socket that made it. Tables of other programs can drop the pod's packets, so these are looked at, too.
 
 pub(crate) mod encode;
 pub mod foreign;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use pod::manifest::Protocol;
 use pod::network::Published;
 
-/// What the names of all veths of pods begin with.
+/// The prefix of the names of all pods' veths.
 pub const VETHS: &str = "gantry";
 
 /// The group of links (`IFLA_GROUP`) that the veths of pods with aliases are in: such pods reach each other.
@@ -18,7 +18,7 @@ pub const KNOWN: u32 = 0x6761_6e74;
 pub enum Chain {
     /// Packets from the pod, before anything else looks at them.
     Guard,
-    /// What is forwarded to the pod.
+    /// Packets that are forwarded to the pod.
     Forward,
     /// Connections that come in.
     Arriving,
@@ -30,7 +30,7 @@ pub enum Chain {
     Sources,
 }
 
-/// Where a chain is called: the kernel's hook and priority.
+/// The kernel's hook and priority that a chain is called at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hook {
     pub(super) kind: &'static str,
@@ -146,7 +146,7 @@ const LOOPBACK_V6: Block = Block::v6(Ipv6Addr::LOCALHOST, 128);
 const UNSPECIFIED_V6: Block = Block::v6(Ipv6Addr::UNSPECIFIED, 128);
 const LINK_LOCAL_V6: Block = Block::v6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
-/// What a pod's rules are made of.
+/// The values that a pod's rules are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The link that the pod is behind.

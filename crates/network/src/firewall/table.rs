@@ -27,7 +27,7 @@ const OWNER: u32 = 2;
 
 /// The most bytes of one transaction, below what a socket can send at once (`net.core.wmem_default`).
 const BATCH_MAX: usize = 64 << 10;
-/// What the bytes of one transaction begin and end with.
+/// The length of the message that begins a transaction, and of the one that ends it.
 const EDGE: usize = 20;
 
 /// Opens a socket that can own a table.

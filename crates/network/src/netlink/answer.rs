@@ -14,7 +14,7 @@ const KIND: u16 = 0x3fff;
 /// One answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer<'a> {
-    /// What was asked for is done, or has failed.
+    /// The end of an answer: the request has succeeded or failed.
     Done {
         /// The number of the message that this answers.
         sequence: u32,

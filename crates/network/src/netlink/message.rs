@@ -14,7 +14,7 @@ pub(crate) const APPEND: u16 = 0x800;
 const NESTED: u16 = 0x8000;
 /// The length of a message's header.
 pub(crate) const HEADER: usize = 16;
-/// Where in the header the sequence number stands.
+/// The offset of the sequence number in the header.
 const SEQUENCE: usize = 8;
 
 /// A message that is being built.

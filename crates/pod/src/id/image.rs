@@ -11,7 +11,7 @@ use crate::digest::{Digest, EXPECTED};
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// What a pod calls an image: a digest of the image's uncompressed tar. Pod manifests of appc 0.8 may use SHA-512.
+/// A pod's name of an image: a digest of the image's uncompressed tar. Pod manifests of appc 0.8 may use SHA-512.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ImageId(Digest);

@@ -18,7 +18,7 @@ pub struct Capacity {
     inodes: u64,
 }
 
-/// Where no number of inodes is given, there is one for each page of content, as tmpfs(5) has it.
+/// The bytes for each inode where no number of inodes is given: one page, as in tmpfs(5).
 const BYTES_PER_INODE: u64 = 4096;
 /// As many are there in any case.
 const INODES_LEAST: u64 = 1024;

@@ -85,9 +85,9 @@ pub struct Rates {
 /// The amounts of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// What it should have; the limit if only that is given (appc spec, "Resource Isolators").
+    /// The amount that it should have; the limit if only that is given (appc spec, "Resource Isolators").
     pub request: Option<Quantity>,
-    /// What it can't exceed.
+    /// The amount that it can't exceed.
     pub limit: Option<Quantity>,
 }
 

@@ -36,7 +36,7 @@ pub struct Seccomp {
     pub errno: Option<ErrorNumber>,
 }
 
-/// What a filter does with its calls.
+/// Whether a filter lists the calls that are allowed, or those that are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Only these calls are allowed.

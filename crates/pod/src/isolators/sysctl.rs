@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// Those of the IPC namespace (ipc_namespaces(7)), but for those with which a pod would be restored.
+/// The sysctls of the IPC namespace (ipc_namespaces(7)), but for those that serve to restore processes.
 const IPC: [&str; 13] = [
     "fs/mqueue/msg_default",
     "fs/mqueue/msg_max",

@@ -47,7 +47,7 @@ pub const RESTART: &str = "gantry/restart";
 const SUCCESS_CODES: &str = "gantry/success-codes";
 /// The signal that stops an app.
 pub const STOP_SIGNAL: &str = "gantry/stop-signal";
-/// Which of its processes are asked to stop.
+/// The name of the annotation for [`StopMode`].
 const STOP_MODE: &str = "gantry/stop-mode";
 /// What an app's /tmp has at the beginning of a run.
 const TMP: &str = "gantry/tmp";
@@ -55,7 +55,7 @@ const TMP: &str = "gantry/tmp";
 pub const GROUPS: &str = "gantry/groups";
 /// Which HOME an app has.
 pub const HOME: &str = "gantry/home";
-/// What happens to mount points without a volume.
+/// The name of the annotation for [`MountPoints`].
 pub const MOUNT_POINTS: &str = "gantry/mount-points";
 /// Whose users an app's users are.
 pub const USERS: &str = "gantry/users";
@@ -92,7 +92,7 @@ pub struct Annotations {
     pub success_codes: Option<Vec<u8>>,
     /// The signal that stops an app; `None` means SIGTERM.
     pub stop_signal: Option<Signal>,
-    /// Which of its processes that signal goes to.
+    /// The processes that this signal goes to.
     pub stop_mode: Option<StopMode>,
     /// What its /tmp has at the beginning of a run.
     pub tmp: Option<Tmp>,
@@ -102,7 +102,7 @@ pub struct Annotations {
     pub groups: Option<OfUser>,
     /// Which HOME an app has; `None` means that none is supplied.
     pub home: Option<OfUser>,
-    /// What happens to mount points without a volume; `None` means that they are an error.
+    /// The treatment of mount points without a volume; `None` means that they are an error.
     pub mount_points: Option<MountPoints>,
     /// Whose users an app's users are.
     pub users: Option<Users>,
@@ -143,7 +143,7 @@ impl Users {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfUser;
 
-/// What an image's own directories mean at its mount points.
+/// The treatment of mount points without a volume, by what the image has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountPoints {
     /// Without a volume, the app has them.
@@ -152,7 +152,7 @@ pub enum MountPoints {
     Copied,
 }
 
-/// Which of an app's processes are asked to stop.
+/// The processes of an app that are asked to stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StopMode {
     /// The first one, as container runtimes do it. The others are ended once it has ended.
@@ -165,10 +165,10 @@ pub enum StopMode {
 /// What an app's /tmp has at the beginning of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tmp {
-    /// What the run before has left there.
+    /// The content that the previous run left.
     #[default]
     Kept,
-    /// What the image has there.
+    /// The image's content.
     Fresh,
 }
 

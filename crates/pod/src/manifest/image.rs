@@ -68,7 +68,7 @@ pub struct AppSpec {
     /// The handlers that run before and after it.
     #[serde(default, deserialize_with = "or_null")]
     pub event_handlers: EventHandlers,
-    /// Where it expects volumes to be mounted.
+    /// The places where it expects volumes to be mounted.
     #[serde(default, deserialize_with = "or_null")]
     pub mount_points: Vec<MountPoint>,
     /// The ports it listens on.

@@ -42,7 +42,7 @@ pub struct PodManifest {
     /// The apps' ports on the host.
     #[serde(default, deserialize_with = "or_null")]
     pub ports: Vec<PodPort>,
-    /// What the user has said about the pod.
+    /// The user's own annotations of the pod.
     #[serde(default, deserialize_with = "or_null")]
     pub user_annotations: UserAnnotations,
 }
@@ -67,7 +67,7 @@ pub struct PodApp {
     pub name: AppName,
     /// The image that it is made of.
     pub image: PodImage,
-    /// What it runs, in place of the image's app.
+    /// The app that runs in place of the image's.
     #[serde(default, deserialize_with = "of_0_8")]
     pub app: Option<AppSpec>,
     /// Its mounts, beside those at the image's mount points that have a volume's name.

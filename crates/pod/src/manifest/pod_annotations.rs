@@ -37,7 +37,7 @@ impl Metadata {
 #[serde(try_from = "Pairs")]
 pub struct PodAnnotations {
     of_apps: Annotations,
-    /// What is said about the pod's network.
+    /// The settings of the pod's network.
     pub network: Settings,
     /// Whether the pod has a metadata service.
     pub metadata: Metadata,

@@ -14,7 +14,7 @@ use crate::text::escape;
 /// A volume, without its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// What kind of volume it is.
+    /// The volume's kind, with the fields of that kind.
     pub kind: VolumeKind,
     /// Whether it is read-only for all apps.
     pub read_only: bool,
@@ -45,7 +45,7 @@ pub enum VolumeKind {
     },
 }
 
-/// What happens to links in the path of a volume's source.
+/// The treatment of links in the path of a volume's source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Links {
     /// They are refused, wherever in the path they are.
@@ -79,7 +79,7 @@ pub struct Ownership {
 pub struct PodVolume {
     /// Its name.
     pub name: VolumeName,
-    /// What kind of volume it is.
+    /// The volume's kind, with the fields of that kind.
     pub volume: Volume,
 }
 
@@ -87,7 +87,7 @@ pub struct PodVolume {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct RuntimeVolume {
-    /// What kind of volume it is.
+    /// The volume's kind, with the fields of that kind.
     pub volume: Volume,
     /// The mount points at which it is mounted, in every app that has them.
     pub fulfills: Vec<VolumeName>,

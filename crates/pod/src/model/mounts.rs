@@ -13,7 +13,7 @@ use crate::path::AbsolutePath;
 const RESERVED: [&str; 2] = ["/proc", "/sys"];
 /// The directory in which an app may have a device or a socket of its own beside those that all apps have.
 const DEV: &str = "/dev";
-/// What every app has in its /dev.
+/// The names in every app's /dev.
 const IN_DEV: [&str; 15] = [
     "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "fd", "stdin", "stdout", "stderr",
     "pts", "shm", "mqueue",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which network a pod has.
+//! Modes: the kinds of network that a pod can have.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use crate::called::is_name;
 use crate::error::{Error, Result};
 use crate::text::escape;
 
-/// What the name of a CNI network is told apart by.
+/// The prefix of a CNI network's name, which tells it from the other modes.
 const CNI: &str = "cni:";
 
-/// Which network a pod has.
+/// The kind of network that a pod has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// A network of its own, with a way out and published ports.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod's manifest says about its network, in annotations of the pod:
+//! The settings of a pod's network, which are annotations of the pod in its manifest:
 //!
 //! - `gantry/net`: `private`, `none`, `host` or `cni:NAME`.
 //! - `gantry/net-alias`: names by which other pods that have such names find this one, with commas between them.
@@ -30,26 +30,26 @@ const ADD_HOST: &str = "gantry/add-host";
 /// The longest name of a host (RFC 1035, section 2.3.4).
 const NAME_MAX: usize = 253;
 
-/// What is said about a pod's network.
+/// The settings of a pod's network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Which network it has.
+    /// The kind of network.
     pub mode: Mode,
     /// Its names for other pods; without one, it neither knows them nor is reached by them but for its published ports.
     pub aliases: Vec<HostName>,
-    /// What is done about a host that forwards nothing.
+    /// The action on a host that forwards nothing.
     pub forwarding: Forwarding,
     /// Nameservers in place of the host's.
     pub servers: Vec<IpAddr>,
     /// Domains in place of the host's, that names are looked for in.
     pub search: Vec<HostName>,
-    /// Where the hosts file is from.
+    /// The origin of the hosts file.
     pub hosts: HostsFile,
     /// More lines for it.
     pub more_hosts: Vec<MoreHost>,
 }
 
-/// What is done about a host that forwards nothing.
+/// The action on a host that forwards nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Forwarding {
     /// It is left as it is.
@@ -59,7 +59,7 @@ pub enum Forwarding {
     Set,
 }
 
-/// Where a pod's hosts file is from.
+/// The origin of a pod's hosts file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostsFile {
     /// The image's, completed by the pod's own name and loopback.

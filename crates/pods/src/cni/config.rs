@@ -16,7 +16,7 @@ use sys::in_root::reopen;
 use crate::cni::places::{CONFIGURATIONS_VARIABLE, Places};
 use crate::cni::plugin::{Call, program, run};
 
-/// What a plugin must be capable of that publishes ports (CNI's CONVENTIONS.md).
+/// The capability of plugins that publish ports (CNI's CONVENTIONS.md).
 pub(crate) const PORT_MAPPINGS: &str = "portMappings";
 /// The longest configuration: with the result of other plugins, it is to fit into a pipe.
 const LENGTH_MAX: u64 = 32 << 10;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Networks of the host's own making: lists of plugins that connect a pod, as CNI (the Container Network Interface,
+//! Networks that the host configures: lists of plugins that connect a pod, as CNI (the Container Network Interface,
 //! specification 1.0) defines them.
 //!
 //! The host's administrator writes configuration lists, and installs the plugins. Both are executed as root on the host, so

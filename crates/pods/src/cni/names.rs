@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What plugins say about names (CNI specification 1.0, `dns` of a result), as a resolv.conf (resolv.conf(5)).
+//! Turns what plugins say about names (CNI specification 1.0, `dns` of a result) into a resolv.conf (resolv.conf(5)).
 
 use std::fmt::Display;
 use std::fs::File;

@@ -4,14 +4,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where networks are configured, and where plugins are.
+/// The usual directories of network configurations and of plugins.
 const CONFIGURATIONS: &str = "/etc/cni/net.d";
 const PLUGINS: &str = "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni";
 /// Variables that say otherwise. The second is CNI's own.
 pub(crate) const CONFIGURATIONS_VARIABLE: &str = "GANTRY_CNI_NETWORKS";
 const PLUGINS_VARIABLE: &str = "CNI_PATH";
 
-/// Where the host's networks and plugins are.
+/// The directories of the host's network configurations and plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// The directory of configurations.

@@ -25,12 +25,12 @@ use crate::process::Process;
 const LINK: &str = "eth0";
 /// How long a plugin may take. Some wait for a server of addresses.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Where plugins find programs of the host's.
+/// The PATH of plugins, which execute programs of the host's.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How much of what a plugin says is read.
 const SAID_MAX: u64 = 64 << 10;
 
-/// What plugins are asked for.
+/// A command to a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// To connect the pod.
@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Delete,
 }
 
-/// What all plugins of a list are called with.
+/// The arguments that all plugins of a list are called with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) command: Command,

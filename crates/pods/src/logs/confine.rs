@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Takes from the log writer what it has no use for: everything but its directory and its descriptors.
+//! Confines the log writer: it keeps its directory and its descriptors, and nothing else.
 
 use std::io;
 use std::os::fd::RawFd;

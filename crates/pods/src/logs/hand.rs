@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the log writer has in hand: taken from an app's pipe, and not yet written. It is in pipes and files in memory that
-//! the keeper has, too, so it outlives a log writer that is killed.
+//! Holds the bytes that the log writer has *in hand*: taken from an app's pipe, and not yet written. They are in pipes
+//! and files in memory that the keeper has, too, so they outlive a log writer that is killed.
 //!
-//! splice(2) moves what an app has written from its pipe to the hand's; tee(2) copies it from there; it is dropped once it is
-//! written. How far the writing has come is noted in between. A process that goes on with it cuts off what was begun after the
-//! last note.
+//! splice(2) moves bytes from the app's pipe to the hand's, and tee(2) copies them from there to be written. They are
+//! dropped from the hand once they are written. Notes in between say how far the writing has come. A process that
+//! continues it first cuts off what was written after the last note.
 //!
 //! Invariant: whenever the log writer is killed, each byte is in an app's pipe, in the hand, or written, and nowhere else.
 
@@ -25,7 +25,7 @@ pub(super) const CHUNK: usize = 256 << 10;
 const NOTE_MAX: usize = 2048;
 const NOW: SpliceFlags = SpliceFlags::NONBLOCK;
 
-/// What is in hand, and how much of it is written.
+/// Records whose bytes are in hand, and how many of them are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     /// The app's name, or that of the pod's own messages.
@@ -41,7 +41,7 @@ pub(super) struct Note {
     pub(super) size: Option<u64>,
     /// How many bytes the journal has, with those of a line that was begun before; `None` if it has all that it can get.
     pub(super) sent: Option<u64>,
-    /// Which of two files has the lines that were begun.
+    /// The number of the file, of two, that has the lines that were begun.
     pub(super) slot: usize,
 }
 
@@ -94,11 +94,11 @@ impl Pipe {
     }
 }
 
-/// What is in hand.
+/// The bytes in hand.
 #[derive(Debug)]
 pub(super) struct Hand {
     held: Pipe,
-    /// Where it is copied to, to be read: empty in between.
+    /// The pipe that it is copied to when it is read. It is empty in between.
     copy: Pipe,
     null: OwnedFd,
     note: File,

@@ -168,7 +168,7 @@ impl Journal {
     }
 }
 
-/// What could not be written.
+/// Counts what could not be written.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) bytes: u64,

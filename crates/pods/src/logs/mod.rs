@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the apps of detached pods write: one file an app, in the directory `logs` of the pod directory.
+//! Logs: the output of detached pods' apps, in one file an app, in the directory `logs` of the pod directory.
 //!
 //! ```text
 //! app ── pipe ──► log writer ──► logs/APP.log, logs/APP.log.1, …

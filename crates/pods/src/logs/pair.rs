@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The two processes of a log writer: the writer, and the keeper, which has all that the writer has and does nothing.
+//! The two processes of a log writer: the writer, and the keeper, which has the same descriptors and only waits.
 //!
-//! If one of them is killed, the other one becomes the writer and forks off a new keeper. So the pipes that apps write to have
-//! a reader all the time: no app gets SIGPIPE, and what it writes meanwhile stays in its pipe. Both are forks of one process
-//! that has been confined before.
+//! If one of them is killed, the other one becomes the writer and forks off a new keeper. So the pipes that apps write
+//! to have a reader all the time: no app gets SIGPIPE, and what it writes meanwhile stays in its pipe. Both are forks
+//! of one process, which was confined before.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,17 +15,17 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use sys::passing;
 use sys::process::{ForkResult, fork};
 
-/// What the writer says at the end.
+/// The writer's last message to the keeper.
 const END: &[u8] = b".";
 
-/// What this process is.
+/// The part of this process in the pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Writer,
     Keeper,
 }
 
-/// What a process has come to.
+/// The end of a process's part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Every pipe has ended.
@@ -34,7 +34,7 @@ pub(super) enum Ended {
     Other,
 }
 
-/// What a message has brought.
+/// The content of a message.
 #[derive(Debug)]
 pub(super) enum Message {
     /// An app's pipes.

@@ -19,12 +19,12 @@ const LINE_MAX: usize = 1 << 20;
 /// More than the number of older parts of a log.
 const AGES: u32 = 1000;
 
-/// What is to be read of a log.
+/// The part of a log that is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The log's file, as [`pod::logs::file`] says.
     pub file: String,
-    /// What the lines are called by.
+    /// The name that its lines are shown with.
     pub name: String,
 }
 
@@ -33,9 +33,9 @@ pub struct Wanted {
 pub struct Line {
     /// When it was written, as RFC 3339 has it.
     pub time: String,
-    /// What the log is called by.
+    /// The name that its line is shown with.
     pub name: String,
-    /// Where it was written.
+    /// The stream that it was written to.
     pub stream: Stream,
     /// The text, without a newline.
     pub text: Vec<u8>,

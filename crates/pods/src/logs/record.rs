@@ -9,7 +9,7 @@ use std::fmt;
 /// The longest text of a record; longer lines are several.
 const TEXT_MAX: usize = 16 << 10;
 
-/// Where an app has written something.
+/// The stream that an app has written something to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Its stdout.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Starts a log writer, and makes what a pod gets as stdout and stderr in its place.
+//! Starts a log writer, and makes the socket and the pipe that a pod gets as stdout and stderr.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -26,14 +26,14 @@ use crate::state::{State, look};
 const STEP: Duration = Duration::from_millis(5);
 /// The name (`argv[0]`) under which this program acts as a log writer.
 pub(super) const NAME: &str = "gantry-log";
-/// What a log writer says that is at work. Else it says what is wrong.
+/// The answer of a log writer that works. Any other answer says what is wrong.
 pub(super) const AT_WORK: &str = ".";
-/// What is reserved for the note of what was lost.
+/// The space that is reserved for the note of what was lost, in bytes.
 pub(super) const NOTE_MAX: usize = 4096;
 /// This program's file, even if it was replaced or removed meanwhile.
 const PROGRAM: &str = "/proc/self/exe";
 
-/// What becomes of what apps write.
+/// The destination of what apps write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// It is written to files.
@@ -53,7 +53,7 @@ impl Driver {
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// What becomes of what apps write.
+    /// The destination of what apps write.
     pub driver: Driver,
     /// The longest file; `None` means any length.
     pub size: Option<u64>,
@@ -85,7 +85,7 @@ impl LogOptions {
     }
 }
 
-/// What a pod gets in place of a caller's stdout and stderr.
+/// The log of a pod: it takes the place of a caller's stdout and stderr.
 #[derive(Debug)]
 pub struct Logging {
     /// The socket to the log writer.

@@ -114,7 +114,7 @@ impl Source {
 }
 
 struct Writer {
-    /// Where pipes come from, as long as somebody has its other end.
+    /// The socket that pipes arrive over, as long as a process has its other end.
     socket: OwnedFd,
     lost_file: File,
     directory: File,
@@ -122,7 +122,7 @@ struct Writer {
     journal: Option<Journal>,
     bounds: Bounds,
     hand: Hand,
-    /// Where the lines are kept that the journal has not got yet.
+    /// The file that keeps the lines which the journal has not taken yet.
     slot: usize,
     logs: BTreeMap<String, LogFile>,
     sources: Vec<Source>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which image an option is for.
+//! Groups options by the image that they are for.
 //!
 //! With one image, options may stand anywhere. With several, those of an app stand after its image and before the next
 //! one; an option before the first image is an error, because it could be meant for the first one alone or for all. What
@@ -23,12 +23,12 @@ pub enum Said {
     Volume(VolumeOption),
 }
 
-/// What a command line says, by image.
+/// The options of a command line, by image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grouped {
     /// The images.
     pub images: Vec<ImageArgument>,
-    /// What is said about the app of each image, in the order of these.
+    /// The options for each image's app, in the images' order.
     pub apps: Vec<AppOptions>,
     /// The volumes of the pod.
     pub volumes: Vec<VolumeArgument>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What can be said about a pod and its apps, as values that can't be bad.
+//! The settings of a pod and its apps, as types that can't hold a bad value.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use pod::user::Account;
 
 use crate::volume_argument::VolumeArgument;
 
-/// What is said about a pod.
+/// The command line's settings of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodSettings {
     /// Its host name.
@@ -29,7 +29,7 @@ pub struct PodSettings {
     pub tasks: Option<u32>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// What is said about its network.
+    /// The settings of its network.
     pub network: Settings,
     /// Whether it has a metadata service.
     pub metadata: Metadata,
@@ -74,7 +74,7 @@ pub enum Setting {
     StopSignal(Signal),
 }
 
-/// What is said about an app. What is not said is as its image has it.
+/// The command line's settings of an app. Its image has the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppOptions {
     /// The program.
@@ -116,7 +116,7 @@ pub struct AppOptions {
 /// Capabilities, or all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Those that are named.
+    /// The capabilities that are named.
     pub named: CapabilitySet,
     /// Whether all are meant.
     pub all: bool,
@@ -127,11 +127,11 @@ pub struct Capabilities {
 pub struct AppMount {
     /// Its place in the app's root.
     pub target: AbsolutePath,
-    /// What is mounted.
+    /// The volume or the host's file that is mounted.
     pub source: MountSource,
 }
 
-/// What is mounted in an app.
+/// A source of a mount in an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountSource {
     /// A volume of the app's own.

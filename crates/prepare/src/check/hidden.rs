@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What volumes hide of an app's tree, and what of a volume an app can't use: no error, but often not what was meant.
+//! Warns of objects in an app's tree that volumes hide, and of volumes that the app can't use. Neither is an error, but
+//! often it isn't what was meant.
 
 use std::os::fd::AsFd;
 

@@ -35,7 +35,7 @@ pub(super) struct View<'a> {
     covers: Vec<Cover>,
 }
 
-/// What the app sees at one path in place of what its image's tree has there.
+/// A mount or another object that hides, at one path, what the image's tree has there.
 #[derive(Debug)]
 pub(super) struct Cover {
     /// The path from the root, without links.

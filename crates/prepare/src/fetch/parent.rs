@@ -231,7 +231,7 @@ struct Arriving<S> {
     sink: S,
     hasher: BlobHasher,
     at: u64,
-    /// What has arrived and is not in the sink yet.
+    /// The bytes that have arrived and are not in the sink yet.
     pending: Vec<u8>,
     progress: Option<Box<dyn Progress>>,
 }

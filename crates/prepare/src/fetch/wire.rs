@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the installer and the fetcher say to each other: frames of a JSON header and bytes, with their lengths before them.
+//! The messages between the installer and the fetcher: frames of a JSON header and bytes, with their lengths before
+//! them.
 
 use std::io::{self, Read, Write};
 
@@ -13,7 +14,7 @@ const HEADER_MAX: u32 = 1 << 20;
 /// The most bytes in a frame: a document's.
 const BYTES_MAX: u32 = 4 << 20;
 
-/// What the installer wants.
+/// A request of the installer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Ask {
     /// The document of this tag or digest; `None` is the one that the image's name means.
@@ -22,7 +23,7 @@ pub(super) enum Ask {
     Blobs(Vec<(BlobDigest, u64)>),
 }
 
-/// What the fetcher says.
+/// A message of the fetcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Tell {
     /// It is ready, and has no rights any more.
@@ -33,13 +34,13 @@ pub(super) enum Tell {
     Document { media_type: String, digest: BlobDigest },
     /// The next bytes of a blob follow.
     Bytes(usize),
-    /// What came of a blob so far means nothing.
+    /// The bytes of a blob so far are void: it is fetched again from its beginning.
     Again(usize),
     /// A blob is whole.
     Whole(usize),
     /// All blobs are whole.
     Done,
-    /// What was asked for can't be had.
+    /// The request has failed.
     Failed { message: String, outcome: Outcome },
 }
 

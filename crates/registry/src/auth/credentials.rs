@@ -28,7 +28,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a registry knows the host by.
+/// Credentials for a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// A user and a password.

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::host::Host;
 use file::AuthFile;
 
-/// Where credentials are looked for.
+/// The places where credentials are looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// Auth files, the first one first.

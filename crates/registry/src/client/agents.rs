@@ -27,7 +27,7 @@ pub(super) struct Server {
     pub(super) authority: String,
     pub(super) tls: bool,
     pub(super) verified: bool,
-    /// What its directory of certificates is called.
+    /// The name of its directory of certificates.
     pub(super) certificates: String,
 }
 

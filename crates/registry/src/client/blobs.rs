@@ -12,7 +12,7 @@ use crate::cancel::Cancel;
 use crate::error::Error;
 use pod::blob::BlobDigest;
 
-/// What a manifest says of a blob.
+/// A blob as a manifest describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// Its digest.
@@ -26,7 +26,7 @@ pub struct Blob {
 pub struct Wanted<S> {
     /// The blob.
     pub blob: Blob,
-    /// Where it is written to.
+    /// The sink that it is written to.
     pub sink: S,
 }
 

@@ -21,12 +21,12 @@ use crate::error::Failure;
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
 
-/// What is asked for.
+/// A request to a registry.
 #[derive(Clone, Debug)]
 pub(super) struct Ask<'a> {
     /// `manifests/VERSION` or `blobs/DIGEST`.
     pub(super) path: String,
-    /// What it is called in a message.
+    /// The words for it in a message.
     pub(super) what: &'static str,
     pub(super) accept: &'a str,
     /// The first byte that is wanted.

@@ -17,7 +17,7 @@ use pod::blob::BlobDigest;
 
 /// The largest manifest (OCI distribution specification, "Pushing Manifests").
 const LARGEST: u64 = 4 << 20;
-/// What is accepted, the first one first.
+/// The media types that are accepted, preferred ones first.
 const ACCEPTED: [(&str, Kind); 4] = [
     ("application/vnd.oci.image.index.v1+json", Kind::Index),
     ("application/vnd.oci.image.manifest.v1+json", Kind::Manifest),
@@ -34,7 +34,7 @@ const NO_TYPES: [&str; 4] = ["", "application/json", "application/octet-stream",
 /// The header with the digest of a manifest.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A list of manifests, one for each platform.
@@ -48,7 +48,7 @@ pub enum Kind {
 pub struct Manifest {
     /// The document, as it was signed and is stored.
     pub bytes: Vec<u8>,
-    /// What it is.
+    /// The kind of the document.
     pub kind: Kind,
     /// Its media type; a default if neither the registry nor the document states one.
     pub media_type: &'static str,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a client works with.
+//! Options of a client.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -45,15 +45,15 @@ impl Default for Limits {
 /// proxy.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to look for credentials when a registry asks for some.
+    /// The places to look for credentials in when a registry asks for some.
     pub credentials: auth::Sources,
-    /// Where certificates are looked for.
+    /// The places where certificates are looked for.
     pub certificates: certs::Sources,
     /// How hosts are reached.
     pub proxies: Proxies,
     /// How long is waited for what.
     pub limits: Limits,
-    /// What the program calls itself.
+    /// The program's name for itself.
     pub user_agent: String,
     /// A flag that ends all that the client does.
     pub cancel: Arc<AtomicBool>,

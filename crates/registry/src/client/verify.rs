@@ -18,7 +18,7 @@ const MOST: usize = 64;
 /// The largest payload.
 const LARGEST: u64 = 1 << 20;
 
-/// What of a signatures' manifest is needed.
+/// The parts of a signatures' manifest that are needed.
 #[derive(Deserialize)]
 struct Document {
     layers: Vec<Layer>,

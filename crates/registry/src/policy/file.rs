@@ -20,7 +20,7 @@ use crate::key::Key;
 /// Requirements by transport and scope.
 pub(super) type Transports = BTreeMap<String, BTreeMap<String, Vec<Requirement>>>;
 
-/// What a policy says.
+/// The content of a policy.
 pub(super) struct Content {
     pub(super) default: Vec<Requirement>,
     pub(super) transports: Transports,

@@ -5,7 +5,7 @@ use pod::text::escape;
 
 use crate::reference::{Parts, Reference};
 
-/// Which names are accepted in a signature.
+/// A rule for the names that are accepted in a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// The image's own name, with its tag or digest.
@@ -20,9 +20,9 @@ pub(crate) enum Identity {
     ExactRepository(String),
     /// As [`Identity::RepositoryDigestOrExact`], with the beginning of the image's name replaced.
     Remap {
-        /// What the image's name begins with.
+        /// The prefix of the image's name.
         prefix: String,
-        /// What the signature has in its place.
+        /// The prefix that the signature has in its place.
         signed: String,
     },
 }

@@ -21,7 +21,7 @@ use crate::error::Error;
 use file::Transports;
 use requirement::Requirement;
 
-/// What the administrator allows.
+/// The images that the administrator allows.
 #[derive(Clone, Debug)]
 pub struct Policy {
     path: PathBuf,
@@ -29,7 +29,7 @@ pub struct Policy {
     transports: Transports,
 }
 
-/// What a policy says of an image.
+/// A policy's decision about an image.
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// It may be used.
@@ -171,7 +171,7 @@ impl Policy {
     }
 }
 
-/// What a policy asks of an image.
+/// A policy's requirements of an image.
 struct Found<'a> {
     /// The scope, for messages.
     scope: String,

@@ -21,7 +21,7 @@ pub(super) enum Requirement {
 pub(crate) struct SignedBy {
     /// Keys. One of them has to have signed.
     pub(crate) keys: Vec<Key>,
-    /// What a signature has to say that it signed.
+    /// The name that a signature has to contain.
     pub(crate) identity: Identity,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What registries.conf says, once it is read.
+//! The content of registries.conf, parsed.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Registries {
 #[derive(Clone, Debug)]
 pub(super) struct Registry {
     pub(super) prefix: Prefix,
-    /// What replaces the prefix; `None` keeps the name as it is.
+    /// The replacement for the prefix; `None` keeps the name as it is.
     pub(super) location: Option<Location>,
     pub(super) insecure: bool,
     pub(super) blocked: bool,
@@ -34,7 +34,7 @@ pub(super) struct Mirror {
     pub(super) pulls: Pulls,
 }
 
-/// Which references a mirror is asked for.
+/// The references that a mirror is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pulls {
     All,
@@ -49,7 +49,7 @@ pub(super) struct Location {
     pub(super) path: String,
 }
 
-/// What the names of a registry's images begin with.
+/// The beginning of the names of a registry's images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Prefix {
     /// A host, with the beginning of a repository or all of it.

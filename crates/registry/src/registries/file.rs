@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::reference::{Name, Reference};
 
-/// What `credential-helpers` calls auth files.
+/// The word in `credential-helpers` for auth files.
 const AUTH_FILES: &str = "containers-auth.json";
 
 #[derive(Default, Deserialize)]

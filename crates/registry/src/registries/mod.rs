@@ -19,7 +19,7 @@ pub use plan::{Endpoint, Plan};
 use crate::document;
 use crate::error::Error;
 
-/// Where registries.conf is.
+/// The places of registries.conf.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The file itself. It need not be there.

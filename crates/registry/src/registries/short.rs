@@ -6,7 +6,7 @@ use super::content::Registries;
 use crate::error::Error;
 use crate::reference::{Name, Reference, ShortName};
 
-/// What a person may have meant if the host has no configuration.
+/// The repository that a person may have meant if the host has no configuration.
 const USUAL: &str = "docker.io/library";
 
 impl Registries {

@@ -65,7 +65,7 @@ impl Policy for Box<dyn Policy> {
     }
 }
 
-/// What an archive has against its format's rules. It is a fault of the content alone.
+/// A breach of the format's rules by an archive. Only the content can cause it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Breach(pub String);
@@ -86,7 +86,7 @@ impl From<Breach> for Fault {
     }
 }
 
-/// What is done with an entry.
+/// A decision about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It is written.

@@ -39,7 +39,7 @@ pub enum What {
     Device,
     /// The extended attributes.
     Xattrs,
-    /// Which names are hard links to the same object.
+    /// The names that are hard links to the same object.
     Identity,
     /// The object can't be read, so its content is unknown.
     Unreadable,

@@ -34,7 +34,7 @@ pub enum ObjectKind {
     Directory,
     /// A symbolic link.
     Symlink {
-        /// What it points to.
+        /// The text of the link.
         target: Vec<u8>,
     },
     /// Another name of an object that has an earlier line.

@@ -14,7 +14,7 @@ use crate::fault::{Result, Within as _};
 /// The number of bytes that are written at once.
 const BUFFER: usize = 64 << 10;
 
-/// Where a record is written to.
+/// The destination of a record.
 pub trait Output: Write {
     /// Removes what was written so far.
     ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a worker is told to do, and what it says at its end.
+//! The job of a worker, and its report at the end.
 
 use serde::{Deserialize, Serialize};
 

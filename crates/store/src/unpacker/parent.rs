@@ -32,20 +32,20 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 pub struct Descriptors<'a> {
     /// The archive's file, read from its current position.
     pub archive: OwnedFd,
-    /// Where the record goes.
+    /// The file for the record.
     pub record: OwnedFd,
-    /// Where the message goes.
+    /// The pipe for the message.
     pub result: OwnedFd,
     /// The empty directory that becomes the tree.
     pub root: BorrowedFd<'a>,
 }
 
-/// Where a tree is to be.
+/// The place of a tree that is to be made.
 #[derive(Debug)]
 pub struct Destination<'a> {
     /// The empty directory that becomes the tree.
     pub root: &'a OwnedFd,
-    /// Where its record goes.
+    /// The file for its record.
     pub record: File,
 }
 

@@ -42,7 +42,7 @@ struct Row {
     info: Info,
     named: NamedImage,
     labels: BTreeMap<String, String>,
-    /// What is kept of it as it was fetched.
+    /// The bytes of its layers that are kept as they were fetched.
     layers: u64,
     /// How much of that other images need.
     shared: u64,

@@ -99,7 +99,7 @@ fn create(path: &Path) -> io::Result<File> {
     File::create_new(path)
 }
 
-/// What is being written. On drop it is removed, unless it has got its name.
+/// The file that is being written. On drop it is removed, unless it has got its name.
 struct Next {
     path: PathBuf,
     is_there: bool,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is answered to a request: a pure function of what the service knows.
+//! Answers a request: a pure function of what the service knows.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use super::http::{Request, Status, field};
 use super::sign::{Key, is_same};
 use crate::exchange::metadata_file::{Kind, Metadata};
 
-/// What paths have in common (appc spec, "Pod Metadata").
+/// The prefix of all paths (appc spec, "Pod Metadata").
 const PREFIX: &str = "acMetadata/v1/";
-/// What is longer than this is sent from where it is.
+/// The most bytes of an answer that are copied behind its header. Longer answers are sent from their own memory.
 const SMALL: usize = 16 << 10;
 
-/// What the service knows.
+/// The documents that the service answers with, and its key.
 pub(super) struct Service {
     metadata: Metadata,
     key: Key,

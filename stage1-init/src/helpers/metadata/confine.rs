@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Takes from the service all that answering doesn't take: its user, its capabilities, and most system calls.
+//! Confines the service: it gives up its user, its capabilities and most system calls, since answering needs none of
+//! them.
 
 use anyhow::{Context as _, Result};
 use filter::{List, of_list};
@@ -12,7 +13,7 @@ use sys::process::set_filter;
 
 use sys::rights::drop_from_bounding_set;
 
-/// What it calls from then on: it accepts connections, reads and writes them, waits, allocates, and ends.
+/// The system calls that the service may make: it accepts connections, reads and writes them, waits, allocates, and ends.
 const CALLS: [i64; 21] = [
     libc::SYS_accept4,
     libc::SYS_brk,

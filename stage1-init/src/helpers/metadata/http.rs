@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-/// What has been read of a connection so far.
+/// The result of parsing what has arrived over a connection so far.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed<'r> {
     /// A part of a request. With `continues`, the client waits to be told to send the body.
@@ -198,7 +198,7 @@ pub(super) fn field(form: &[u8], name: &[u8]) -> Result<Vec<u8>, Status> {
     found.ok_or(Status::BadRequest)
 }
 
-/// What `+` means.
+/// The meaning of `+`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Plus {
     Itself,

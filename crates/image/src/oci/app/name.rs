@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an OCI image is called as an image of appc, whose names have fewer characters.
+//! Translates the name of an OCI image into one of appc, whose names have fewer characters.
 
 use pod::blob::BlobDigest;
 use pod::name::Identifier;

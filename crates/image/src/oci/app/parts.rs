@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The parts of an app, each from what an OCI configuration says about it. An error is what is wrong and was expected.
+//! Translates the parts of an app from an OCI configuration. An error says what is wrong and what was expected.
 
 use std::collections::BTreeSet;
 

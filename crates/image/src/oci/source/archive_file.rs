@@ -30,7 +30,7 @@ pub struct Archive {
     shown: String,
 }
 
-/// What a file holds, by its content.
+/// The format of a file, told from its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// An app container image: a `manifest` and a `rootfs`.

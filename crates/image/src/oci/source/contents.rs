@@ -11,7 +11,7 @@ use crate::oci::config::Config;
 use crate::oci::document::check_length;
 use crate::oci::error::Error;
 
-/// Which of its indices a source is read by.
+/// The index by which a source is read, of the two that it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `index.json`.
@@ -31,7 +31,7 @@ pub struct OciImage {
     pub manifest: Option<BlobDigest>,
     /// The digests of the indices that led to the manifest, the outermost first.
     pub indices: Vec<BlobDigest>,
-    /// What the source calls it.
+    /// The names that the source gives it.
     pub names: Vec<String>,
     /// The configuration.
     pub config: Config,
@@ -50,7 +50,7 @@ pub struct ImageLayer {
     pub digest: Option<BlobDigest>,
     /// The digest of the tar inside of them.
     pub diff_id: BlobDigest,
-    /// Where its bytes are.
+    /// The file, and the range in it, with its bytes.
     pub part: Part,
 }
 

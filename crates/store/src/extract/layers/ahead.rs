@@ -18,7 +18,7 @@ use archive::Limits;
 use archive::decode::Format;
 use archive::layer::Whiteouts;
 
-/// What layers hide, as it becomes known.
+/// The paths that layers hide, as they become known.
 #[derive(Debug)]
 pub(super) struct Ahead {
     results: Receiver<Result<Option<Whiteouts>>>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is unpacked: layers, and what surrounds them in the tree.
+//! The input of unpacking: layers, and the frame that surrounds them in the tree.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use pod::blob::BlobDigest;
 /// One layer: a part of a file, and what the image says of it.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// Where its bytes are.
+    /// The file, and the range in it, with its bytes.
     pub part: Part,
     /// The digest of these bytes, if the image states it.
     pub blob: Option<BlobDigest>,
@@ -20,7 +20,7 @@ pub struct Layer {
     pub diff_id: BlobDigest,
 }
 
-/// What surrounds the layers in the tree.
+/// The part of the tree that surrounds the layers.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// The directory, at the tree's top, that the layers are unpacked into.
@@ -37,7 +37,7 @@ pub struct Frame {
 pub struct FrameFile {
     /// Its name.
     pub name: String,
-    /// Where its content is.
+    /// The file, and the range in it, with its content.
     pub content: Part,
 }
 

@@ -20,7 +20,7 @@ use sys::open_beneath;
 /// The kernel follows at most this many links in one path (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// Where a path leads.
+/// The object that a path leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// To this directory; its path has no link in it.

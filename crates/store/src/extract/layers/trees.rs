@@ -78,7 +78,7 @@ pub fn stack(
     })
 }
 
-/// What all trees share.
+/// The state that all trees share.
 struct Work<'a> {
     /// The limits for what is left.
     left: Limits,
