@@ -255,7 +255,8 @@ impl<'s> Finder<'_, 's> {
             (stored, _, refused) => {
                 let found = RemoteImage::find(name, self.pulling, self.session);
                 match (found, stored, refused) {
-                    (Err(error), Some((tree, _)), None) if is_unavailable(&error) => {
+                    (Err(error), Some((tree, _)), None) if error.is_unavailable() => {
+                        let error = anyhow::Error::from(error);
                         self.session.listener().warn(&format!("{error:#}: the store's image is taken"));
                         known(tree)
                     }
@@ -365,12 +366,6 @@ impl<'s> Finder<'_, 's> {
         let (session, pulling) = (self.session, self.pulling.clone());
         ImageInput::Late(Box::new(LateImage { session, pulling, file, form, id }))
     }
-}
-
-/// Tells whether a registry could not be asked, or does not have the image.
-fn is_unavailable(error: &anyhow::Error) -> bool {
-    let error: Option<&registry::Error> = error.downcast_ref();
-    error.is_some_and(|error| error.outcome() != registry::Outcome::Failed)
 }
 
 /// Tells whether `text` can be an image's name in the store.

@@ -28,7 +28,7 @@ pub(crate) fn allow(
         Some(transport) => Image::Layout { transport, path, name },
         None => Image::DockerArchive(path),
     };
-    session.decide(&image).map(drop)
+    Ok(session.decide(&image).map(drop)?)
 }
 
 /// Checks that an image is for the platform, and asks the host's policy about all names that it has where it was found:

@@ -74,9 +74,50 @@ impl<'h> Pulled<'h> {
     }
 }
 
+/// The reasons why an image of a registry was not found.
+#[derive(Debug)]
+pub(crate) enum NotFound {
+    /// The host forbids it, or the registry does not give it.
+    Registry(registry::Error),
+    /// Its documents were fetched and can't be used.
+    Image(image::oci::Error),
+}
+
+impl NotFound {
+    /// Tells whether the registry could not be asked, or does not have the image.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.outcome() != registry::Outcome::Failed)
+    }
+}
+
+impl From<registry::Error> for NotFound {
+    fn from(error: registry::Error) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl From<image::oci::Error> for NotFound {
+    fn from(error: image::oci::Error) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<NotFound> for anyhow::Error {
+    fn from(error: NotFound) -> Self {
+        match error {
+            NotFound::Registry(error) => error.into(),
+            NotFound::Image(error) => told(error),
+        }
+    }
+}
+
 impl<'s> RemoteImage<'s> {
     /// Finds an image, and checks that the host's policy allows it.
-    pub(crate) fn find(name: &RegistryRef, pulling: &Pulling, session: &'s Session<'s>) -> Result<Self> {
+    pub(crate) fn find(
+        name: &RegistryRef,
+        pulling: &Pulling,
+        session: &'s Session<'s>,
+    ) -> Result<Self, NotFound> {
         let reference = session.resolve(&name.to_string())?;
         let decision = session.decide(&Image::Registry(&reference))?;
         let fetcher = session.fetch(&reference)?;
@@ -327,11 +368,15 @@ fn keep_document(staging: &Staging<'_>, blobs: &Blobs<'_>, digest: BlobDigest, b
 
 /// Fetches the manifests of the image for a platform, and verifies its signatures if the policy asks for some. Returns
 /// those that led to the image, too.
-fn documents(fetcher: &Fetcher<'_>, decision: &Decision, platform: &Platform) -> Result<(Selected, Read)> {
+fn documents(
+    fetcher: &Fetcher<'_>,
+    decision: &Decision,
+    platform: &Platform,
+) -> Result<(Selected, Read), NotFound> {
     let top = fetcher.manifest()?;
     let descriptor = Descriptor::of_document(top.media_type, top.digest, top.bytes.len() as u64);
     let remote = Remote { fetcher, top: &top, read: RefCell::default() };
-    let selected = select(&remote, &descriptor, platform).map_err(told)?;
+    let selected = select(&remote, &descriptor, platform)?;
     if let Decision::Signed(signatures) = decision {
         registry::verify(fetcher, signatures, &[top.digest, selected.digest])?;
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use pod::blob::BlobDigest;
 use registry::policy::Image;
 use registry::registries::Registries;
-use registry::{Decision, Name, Places, Policy, Reference};
+use registry::{Decision, Error, Name, Places, Policy, Reference};
 use store::listener::{Listener, Progress};
 use sys::Interrupt;
 
@@ -49,15 +49,15 @@ impl<'l> Session<'l> {
     ///
     /// # Errors
     /// If the policy rejects it, or can't be read or understood.
-    pub(crate) fn decide(&self, image: &Image<'_>) -> Result<Decision> {
-        Ok(self.policy()?.map_or(Ok(Decision::Accept), |policy| policy.decide(image))?)
+    pub(crate) fn decide(&self, image: &Image<'_>) -> Result<Decision, Error> {
+        self.policy()?.map_or(Ok(Decision::Accept), |policy| policy.decide(image))
     }
 
     /// Returns the host's policy, if it has one.
     ///
     /// # Errors
     /// If it can't be read or understood.
-    pub(crate) fn policy(&self) -> Result<Option<&Policy>> {
+    pub(crate) fn policy(&self) -> Result<Option<&Policy>, Error> {
         if let Some(policy) = self.policy.get() {
             return Ok(policy.as_ref());
         }
@@ -69,18 +69,18 @@ impl<'l> Session<'l> {
     ///
     /// # Errors
     /// If it is short, and the host doesn't say what it means; if the host's files can't be understood.
-    pub(crate) fn resolve(&self, name: &str) -> Result<Reference> {
-        Ok(self.registries()?.resolve(&Name::parse(name)?)?)
+    pub(crate) fn resolve(&self, name: &str) -> Result<Reference, Error> {
+        self.registries()?.resolve(&Name::parse(name)?)
     }
 
     /// Returns the full name that the host gives a short one. Otherwise, those that it may be.
     ///
     /// # Errors
     /// If the host's files can't be read or understood.
-    pub(crate) fn meant(&self, name: &str) -> Result<Result<Reference, Vec<String>>> {
+    pub(crate) fn meant(&self, name: &str) -> Result<Result<Reference, Vec<String>>, Error> {
         let Ok(name @ Name::Short(_)) = Name::parse(name) else { return Ok(Err(Vec::new())) };
         match self.registries()?.resolve(&name) {
-            Err(registry::Error::ShortName { candidates, .. }) => Ok(Err(candidates)),
+            Err(Error::ShortName { candidates, .. }) => Ok(Err(candidates)),
             resolved => Ok(Ok(resolved?)),
         }
     }
@@ -89,12 +89,12 @@ impl<'l> Session<'l> {
     ///
     /// # Errors
     /// If the host blocks the registry, or its files can't be understood.
-    pub(crate) fn fetch(&self, reference: &Reference) -> Result<Fetcher<'l>> {
+    pub(crate) fn fetch(&self, reference: &Reference) -> Result<Fetcher<'l>, Error> {
         self.registries()?.plan(reference)?;
-        Ok(Fetcher::start(reference, self.told, &self.interrupt)?)
+        Fetcher::start(reference, self.told, &self.interrupt)
     }
 
-    fn registries(&self) -> Result<&Registries> {
+    fn registries(&self) -> Result<&Registries, Error> {
         if let Some(registries) = self.registries.get() {
             return Ok(registries);
         }

@@ -70,8 +70,9 @@ fn with_rights(
     call(&mut buffer)
 }
 
-/// Receives a message into `message`, with the descriptors that it has. The kernel closes those for which there is no
-/// space: it has some for `most`, and for one more where that takes none. No program gets one by execve(2).
+/// Receives a message into `message`, with the descriptors that it has. They are closed on execve(2).
+///
+/// There is space for `most` descriptors, and for a few more, as the space is aligned. Further ones don't arrive.
 ///
 /// # Errors
 /// Returns the system's error (recvmsg(2)).
@@ -129,6 +130,6 @@ mod tests {
         let (ours, theirs) = pair();
         send(&ours, b"", &[ours.as_fd(); DESCRIPTORS_MAX], SendFlags::empty()).unwrap();
         let received = receive(&theirs, &mut [], 1, RecvFlags::empty()).unwrap();
-        assert!(received.descriptors.len() <= 2, "{}", received.descriptors.len());
+        assert!(received.descriptors.len() < 8, "{}", received.descriptors.len());
     }
 }

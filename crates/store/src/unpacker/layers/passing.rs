@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn all_descriptors_arrive_in_order() {
-        for count in [0, 1, AT_ONCE, AT_ONCE + 1, 400] {
+        for count in [0, 1, DESCRIPTORS_MAX, DESCRIPTORS_MAX + 1, 400] {
             let files: Vec<_> = (0..count.min(3)).map(|_| tempfile::tempfile().unwrap()).collect();
             let sent: Vec<_> = (0..count).map(|number| files[number % files.len()].as_fd()).collect();
             let received = receive(send(&sent).unwrap()).unwrap();
