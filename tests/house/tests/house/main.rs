@@ -152,6 +152,16 @@ fn http_is_spoken_by_one_crate() {
 }
 
 #[test]
+fn what_speaks_to_the_network_decodes_nothing() {
+    let workspace = Workspace::read();
+    let linked = workspace.all_needs("registry");
+    assert!(linked.contains("rustls"), "what it links is found: {linked:?}");
+    let decoders = ["archive", "brotli", "bzip2", "flate2", "liblzma", "ruzstd", "tar", "xz2", "zstd"];
+    let wrong: Vec<_> = decoders.into_iter().filter(|name| linked.contains(name)).collect();
+    assert_eq!(wrong, Vec::<&str>::new());
+}
+
+#[test]
 fn nix_is_where_rustix_has_nothing() {
     let workspace = Workspace::read();
     let uses = |name: &str| {
