@@ -39,17 +39,19 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// What a file's own tests begin with, which stand at its end. Other modules' tests may use them.
+/// The beginnings of a file's own tests. Other modules' tests may use them.
 const TESTS: [&str; 3] = ["mod tests {", "pub(crate) mod tests {", "pub(super) mod tests {"];
 
-/// Returns the lines before a file's own tests.
+/// Returns the lines of a file without its own tests, which end with a brace at a line's beginning.
 fn of(file: &Path) -> Vec<Line> {
     let name = file.strip_prefix(testing::repository()).unwrap().to_string_lossy().into_owned();
     let text = fs::read_to_string(file).unwrap();
     let tests = TESTS.iter().filter_map(|begin| text.find(&format!("#[cfg(test)]\n{begin}"))).min();
-    let shipped = &text[..tests.unwrap_or(text.len())];
-    shipped
+    let (before, tests) = text.split_at(tests.unwrap_or(text.len()));
+    let after = tests.split_once("\n}\n").map_or("", |(_, after)| after);
+    before
         .lines()
+        .chain(after.lines())
         .filter(|line| !line.trim_start().starts_with("//"))
         .map(|line| Line { file: name.clone(), text: line.to_owned() })
         .collect()
