@@ -152,7 +152,7 @@ fn become_helper(
 ) -> Result<std::convert::Infallible> {
     setsid().context("cannot leave the caller's session")?;
     entrance.enter()?;
-    // In a user namespace of the pod's, this process is nobody until it says who it is.
+    // In a user namespace of the pod's, this process has no user until it takes one.
     set_thread_groups(&[]).context("cannot give up groups")?;
     set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).context("cannot become the pod's root")?;
     set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).context("cannot become the pod's root")?;

@@ -33,7 +33,7 @@ Exit codes:
   verify  1 if something is damaged and was not renewed, or can't be examined
   130 or 143 if interrupted by SIGINT or SIGTERM before a pod runs";
 
-/// The names that this program may be called by; the first is the one where it is called otherwise.
+/// The names that this program may be called by. Called by another, it uses the first.
 const NAMES: [&str; 2] = ["installer", "gantry"];
 
 /// Returns the examples at the end of the help, with the name that the program was called by.

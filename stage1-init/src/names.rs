@@ -56,7 +56,7 @@ pub(crate) const NAMESPACES: &str = "/run/gantry/users";
 
 /// The helper that becomes a program of an app's.
 pub(crate) const LAUNCH: &str = "launch";
-/// The helper that becomes a program beside an app, for somebody who enters the pod.
+/// The helper that becomes a program beside an app, when a person enters the pod.
 pub(crate) const ENTER: &str = "enter";
 /// The pod's first process, which becomes systemd.
 pub(crate) const BOOT: &str = "boot";
@@ -98,7 +98,7 @@ pub(crate) const RENEW: &str = "renew";
 /// No status is written: it fails if the app's pre-start handler hasn't ended well.
 pub(crate) const BEFORE_APP: &str = "before";
 
-/// A helper that has this word is to say when it does what.
+/// The argument that makes a helper record when it does what ([`crate::exchange::timing`]).
 pub(crate) const TIMED: &str = "timed";
 
 /// The target that every app's service requires. When it is stopped, the pod ends.
@@ -112,7 +112,7 @@ pub(crate) const STDIO_SOCKET: &str = "gantry-stdio.socket";
 
 /// The socket that starts the metadata service with the first connection.
 pub(crate) const METADATA_SOCKET: &str = "gantry-metadata.socket";
-/// The service of the metadata service.
+/// The unit of the metadata service.
 pub(crate) const METADATA_SERVICE: &str = "gantry-metadata.service";
 
 /// The directory of links to units that are started with the pod, before its apps, in stage1.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 /// The options for pods without a network of their own, for hints.
 const OTHERWISE: &str = "--net=host or --net=none";
 
-/// Why a pod can't have its network, with the way out.
+/// A reason why a pod can't have its network, with the way out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The kernel refused something.

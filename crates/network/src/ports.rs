@@ -92,15 +92,15 @@ fn bound(address: IpAddr, port: u16, protocol: Protocol) -> Result<OwnedFd, Errn
     if address.is_ipv6() {
         set_ipv6_v6only(&socket, true)?;
     }
-    // Connections of a server that has ended don't matter; a second server does. UDP has no such connections, and there
-    // the option would let others share the port.
+    // Only a second server is refused, not the connections of one that has ended. UDP has no such connections, and
+    // there the option would let others share the port.
     set_socket_reuseaddr(&socket, protocol == Protocol::Tcp)?;
     bind(&socket, &SocketAddr::new(address, port))?;
     set_socket_reuseaddr(&socket, false)?;
     Ok(socket)
 }
 
-/// Returns how long to wait for a port in all. If nobody is found, its holder has just ended, or can't be seen from here.
+/// Returns how long to wait for a port in all. If no holder is found, it has just ended, or can't be seen from here.
 fn patience(holder: Option<&Holder>) -> Duration {
     let is = |holder: &Holder, name: &CStr| holder.name.as_bytes() == name.to_bytes();
     match holder {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The resolver's configuration in a pod (resolv.conf(5)): the host's, without what a pod can't reach.
 //!
-//! A nameserver on loopback is the host's own and out of a pod's reach. Programs that run one there, systemd-resolved and
-//! NetworkManager, write down in another file which servers they ask. No server is ever made up: names that a host asks
-//! nobody about are nobody's business.
+//! A nameserver on loopback is the host's own and out of a pod's reach. Programs that run one there, systemd-resolved
+//! and NetworkManager, write down in another file which servers they ask. No server is ever made up: if the host has
+//! none, its pods have none.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

@@ -78,13 +78,13 @@ pub(crate) struct Route {
 /// A pair of connected links.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair<'a> {
-    /// The one here, which is down and has no address.
+    /// The name of the link here, which is down and has no address.
     pub(crate) name: &'a str,
-    /// What people are told of it.
+    /// Its description for people.
     pub(crate) alias: &'a str,
     /// The number of its group; 0 is that of all links.
     pub(crate) group: u32,
-    /// The other one.
+    /// The name of the other link.
     pub(crate) peer: &'a str,
     /// The size of the largest packet.
     pub(crate) mtu: u32,

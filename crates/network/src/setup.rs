@@ -23,7 +23,7 @@ use crate::rate;
 use crate::route;
 use crate::sysctls::Sysctls;
 
-/// An address that is nobody's (RFC 5737): what leads there leads out.
+/// An address that no host has (RFC 5737): the route to it leads out.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// The size of the largest packet where there is no way out.
 const USUAL_MTU: u32 = 1500;
@@ -187,7 +187,7 @@ fn ranges<'a>(wanted: &'a Wanted, socket: &Socket) -> Result<(&'a Range, u32), E
     Err(Error::RangesTaken { taken: taken.join(", and ") })
 }
 
-/// Tells whether a link is the veth of a pod: its address is another's, and the search goes on from there.
+/// Tells whether a link is a pod's veth. Then only this address is taken, and not the range.
 fn is_of_pod(socket: &Socket, link: Option<u32>) -> bool {
     let name = link.and_then(|link| route::name_of(socket, link));
     name.is_some_and(|name| name.starts_with(crate::firewall::rules::VETHS))

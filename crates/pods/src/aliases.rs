@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names of pods for each other: the hosts files of running pods that have aliases list all such pods of DIR.
 //!
-//! There is no daemon and no list. A pod's attendant refreshes the files of all when the pod starts, before its apps do,
-//! and when it has ended; the next refresh, or `gc`, does what a killed one has not done. What the lists say comes from
-//! the pods that run at that moment and the addresses that the kernel has for them, so a name stays longer than its pod
-//! only until the next of these. Its address is reached by nobody meanwhile, unless another pod has got it, which refreshes
-//! the files if it has an alias itself.
+//! There is no daemon and no list. A pod's attendant refreshes all pods' files before the pod's apps start, and when
+//! the pod has ended. If it is killed, the next refresh, or `gc`, does the work. The entries are those of the pods that
+//! run at that moment, with the addresses that the kernel has for them. So a name outlives its pod only until the next
+//! refresh. No process has the address meanwhile, unless another pod has got it; that one refreshes the files if it has
+//! an alias itself.
 //!
 //! Each file is in its pod's stage1. Its inode stays: apps have a mount of it. So it is written in place, from the first
 //! line that changes on. The mount is of the file in the pod directory, also where stage1 is an overlay

@@ -18,7 +18,7 @@ use sys::open_beneath;
 /// The maximum length of a name, with its newline.
 const NAME_MAX: u64 = 65;
 
-/// A pod's directory. It may be removed at any moment, unless somebody has locked it.
+/// A pod's directory. It may be removed at any moment, unless a process has locked it.
 #[derive(Debug)]
 pub struct Pod {
     id: PodId,

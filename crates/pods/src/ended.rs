@@ -30,7 +30,7 @@ pub type Gone = (PodId, Result<(), Mounted>);
 /// Removes every pod that ended at least `grace` ago or is to be removed at its end, also if what was to run it was killed
 /// before, and returns what became of these.
 ///
-/// If nobody has recorded when a pod ended, that is written down now, and counts from now on.
+/// If no process has recorded when a pod ended, this time is recorded, and the grace period begins now.
 pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
     let mut gone = Vec::new();
     aliases::refresh(data_dir, None)?;
@@ -86,7 +86,7 @@ fn disconnect(data_dir: &DataDir, pod: &Pod) -> Result<()> {
     Ok(())
 }
 
-/// Tells whether a pod ended at least `grace` ago. Writes down that it was found ended if nobody has done so.
+/// Tells whether a pod ended at least `grace` ago. Records that it was found ended, if nothing is recorded yet.
 fn is_due(data_dir: &DataDir, pod: &Pod, grace: Duration) -> Result<bool> {
     match look(pod)?.state {
         State::Exited => {}

@@ -11,9 +11,10 @@
 //! ```
 //!
 //! A line each, ended by a newline; times are seconds since 1970 with three decimals. `/init` writes `started` once it
-//! has locked the pod directory, and `ended` when it knows how the pod ended: with the pod's code, or with the number of
-//! the step that failed (`docs/exit-codes.md`). The reaper writes `ended TIME killed` where `/init` was killed. If
-//! both were killed, or the power failed, nobody writes. Then the first `gc` that finds the pod ended writes `found`.
+//! has locked the pod directory, and `ended` when it knows how the pod ended: with the pod's code, or with the number
+//! of the step that failed (`docs/exit-codes.md`). The reaper writes `ended TIME killed` where `/init` was killed. If
+//! both were killed, or the power failed, no process writes. Then the first `gc` that finds the pod ended writes
+//! `found`.
 //!
 //! Where space for `ended` comes from: `/init` reserves it at the start. A line that can't be understood, such as one
 //! that was cut off by a power failure, is skipped. Invariant: a run without an end says nothing about the pod's state;
@@ -145,7 +146,7 @@ pub(crate) fn read(pod: &Pod) -> Result<Vec<Run>> {
     Ok(parse(&String::from_utf8_lossy(&text)))
 }
 
-/// Notes that the pod was found ended, and that nobody has recorded its end. The caller has the pod locked.
+/// Notes that the pod was found ended, and that no process has recorded its end. The caller has the pod locked.
 pub(crate) fn found(pod: &Pod, when: Moment) -> Result<()> {
     append(pod, &format!("found {when}"))
 }

@@ -89,7 +89,7 @@ fn of_process(pid: Pid) -> Option<ProcessUse> {
     let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
     let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
     let command = words.join(" ").trim_end().to_owned();
-    // A process that has ended, and that nobody has waited for, has none.
+    // A process that has ended, and that its parent has not waited for, has none.
     let name = || Some(format!("[{}]", stat.split_once('(')?.1.rsplit_once(')')?.0));
     let command = if command.is_empty() { name()? } else { command };
     Some(ProcessUse { id, cpu, memory, command })

@@ -121,8 +121,8 @@ fn check_executes(data_dir: &DataDir) -> Result<()> {
     Ok(())
 }
 
-/// Adds the images that apps of the pod's manifest name, and those that it has ids of and nobody has given: they are in the
-/// store, if they are anywhere. Returns which image an app names, too, by the numbers of both.
+/// Adds the images that apps of the pod's manifest name, and those that it has ids of and that were not given: they are
+/// in the store, if they are anywhere. Returns which image an app names, too, by the numbers of both.
 ///
 /// If images are given, they are to be all that it has ids of.
 fn with_named<'s>(
@@ -331,8 +331,8 @@ fn is_of_0_8(manifest: &ManifestInput, images: &[AcquiredTree<'_>]) -> Result<bo
     Ok(false)
 }
 
-/// Returns the ids by which a manifest of 0.8 calls these images (appc spec, "Image ID Type"). One whose sha512 nobody has
-/// taken is called by its other id.
+/// Returns the ids by which a manifest of 0.8 calls these images (appc spec, "Image ID Type"). One whose sha512 no
+/// command has taken is called by its other id.
 fn sha512s(data_dir: &DataDir, images: &[AcquiredTree<'_>]) -> Result<Vec<ImageId>> {
     let mut all = Vec::new();
     for AcquiredTree { tree, shown, .. } in images.iter().filter(|image| image.is_app) {

@@ -73,8 +73,8 @@ impl<'a, 'h> Graph<'a, 'h> {
         Ok(search.graph)
     }
 
-    /// Returns those images that others depend on and nobody gave: they are the store's. Those of the store that only have
-    /// the name of one are not among them.
+    /// Returns the images of the store that others depend on, which were not given on the command line. Those of the
+    /// store that only have the name of one are not among them.
     pub(crate) fn stored(&self) -> impl Iterator<Item = (&Acquired<'h>, &Identifier)> {
         let dependencies = self.dependencies();
         self.images.iter().enumerate().filter_map(move |(image, node)| match &node.tree {

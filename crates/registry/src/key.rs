@@ -28,7 +28,8 @@ impl Key {
         self.spki.as_ref()
     }
 
-    /// Tells whether some algorithm takes the key: it then says that a signature is wrong, not that the key is.
+    /// Tells whether an algorithm supports the key: given a wrong signature, it then reports the signature and not the
+    /// key.
     fn is_supported(&self) -> bool {
         let Ok(key) = RawPublicKeyEntity::try_from(&self.spki) else { return false };
         let wrong = Err(webpki::Error::InvalidSignatureForPublicKey);

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-/// The name where nobody has set one.
+/// The name of a program that has set none.
 const DEFAULT: &str = "installer";
 
 static NAME: OnceLock<&str> = OnceLock::new();

@@ -81,7 +81,7 @@ impl<'h> Importer<'h> {
     /// Returns the tree of an archive file, from the store or newly unpacked.
     ///
     /// `named` are the ids that the pod calls its images by. If one of them is this image's, the tree is known by it
-    /// afterwards as well. An image whose sha512 nobody has taken is unpacked once more, and known by that.
+    /// afterwards as well. An image whose sha512 was never computed is unpacked once more, and known by that.
     ///
     /// # Errors
     /// If the archive is refused or does not meet `expected`, or the system fails. Nothing is left behind then.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The clock that processes have in common, and that nobody sets.
+//! The clock that all processes have in common, and that can't be set.
 #![allow(
     unsafe_code,
     reason = "the standard library's own reading of it is only good for differences in one process"

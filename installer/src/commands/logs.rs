@@ -155,7 +155,7 @@ impl Printer {
                 if self.collected.len() < CHUNK { Ok(()) } else { self.flush() }
             }
             Stream::Err => {
-                // In the order in which it was written, for those who see both.
+                // In the order in which it was written, where both are shown in one place.
                 self.flush()?;
                 // Whether a message can be written changes nothing.
                 let _ = io::stderr().write_all(&bytes);

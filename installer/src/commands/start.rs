@@ -97,7 +97,7 @@ pub(super) fn start(path: &Path, how: &Start, context: &Context) -> Result<Exit>
     let named = path.to_str().context("its path is no text: expected UTF-8")?;
     context.on_pod(named, |_, pod| {
         let begun = detach(&pod, &how.init, options, context);
-        // Whatever failed then, this is why.
+        // If the pod was removed, that is the cause of any other failure.
         ensure!(begun.is_ok() || pod.is_there(), "pod {} was removed meanwhile", pod.id());
         begun?;
         Ui.print(format!("{}\n", pod.id()).as_bytes())

@@ -201,7 +201,7 @@ fn status(stage1: &InRoot) -> Result<OwnedFd> {
     Ok(status)
 }
 
-/// Makes what a root has, in the current directory, but for what is mounted there.
+/// Makes the mount points and links of the new root, in the current directory.
 fn make_places() -> Result<()> {
     for place in MOUNT_POINTS.iter().chain(&["/run", "/tmp"]) {
         fs::create_dir(place.trim_start_matches('/'))?;

@@ -33,7 +33,7 @@ pub(crate) const PODS: Outcome = Outcome(names::OUTCOME_OF_HELPERS);
 /// How much of a file is read at most.
 const FILE_MAX: u64 = 64 << 10;
 
-/// The reason why no app decides the exit code of a pod whose directory is gone.
+/// The message of a pod whose directory is gone, so that no app decides its exit code.
 pub(crate) const REMOVED: &str = "the pod directory was removed while the pod ran";
 
 /// An outcome, by the path of its directory.

@@ -5,7 +5,8 @@
 //! before it becomes systemd, and waits. `/init` does what it can only do once there is a pod and before an app runs, and
 //! answers. No app is started without an answer.
 //!
-//! Who connects and says nothing is not waited for: `/init` goes on, and hears what it says later, if it ever does.
+//! `/init` doesn't wait for a process that connects and says nothing. It hears what the process says later, if it ever
+//! does.
 //!
 //! `exit-code` connects once the pod's end is recorded and the caller's stdio is complete. What is left of the pod then has nothing
 //! to do: the reaper ends it, which takes longer than `/init` needs to wait. So where `/init` answers that it ends, `exit-code`
@@ -117,7 +118,7 @@ impl Asked {
             OURS.fail(Step::Namespace, &error)?;
             return Ok(Heard::Question);
         }
-        // If the pod has ended since, nobody needs the answer.
+        // If the pod has ended since, no process needs the answer.
         let _ = write(said, YES);
         Ok(Heard::Question)
     }
@@ -216,7 +217,7 @@ impl Attendant {
         ask_over(&self.0, &[network]).context("the pod's network")
     }
 
-    /// Returns what must be kept open for as long as the pod has its network.
+    /// Returns the connection, which must be kept open for as long as the pod has its network.
     pub(crate) fn descriptor(&self) -> &OwnedFd {
         &self.0
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! When each step of a start and of an end was done, for `/init --timing`.
 //!
-//! `/init` keeps its own marks. The processes in the pod add theirs to a file of the outcome, a line each: the reading of
-//! CLOCK_MONOTONIC, which a pod has in common with its host, in nanoseconds, and what was done by then. Who is to do that is told
-//! so: by [`crate::names::TIMED`] as a word, or by its launch file. Without that, nobody looks for the file.
+//! `/init` keeps its own marks. The processes in the pod add theirs to a file of the outcome, a line each: the reading
+//! of CLOCK_MONOTONIC, which a pod has in common with its host, in nanoseconds, and what was done by then. A program is
+//! told to do that by the argument [`crate::names::TIMED`], or by its launch file. Otherwise it doesn't look for the
+//! file.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;

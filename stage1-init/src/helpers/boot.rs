@@ -87,8 +87,8 @@ fn make_namespaces() -> Result<()> {
     Ok(())
 }
 
-/// Leaves no directory in which somebody could ask for a password. systemd watches that directory while units start, and to
-/// end that takes milliseconds: the kernel waits until no processor can be using the watch.
+/// Leaves no directory in which a process could ask for a password. systemd watches that directory while units start,
+/// and to end that takes milliseconds: the kernel waits until no processor can be using the watch.
 fn without_passwords() -> Result<()> {
     fs::create_dir_all(Path::new(PASSWORDS).parent().context("it has a parent")?)?;
     Ok(symlink("/nonexistent", PASSWORDS)?)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Gives a program a terminal: one of the pod's own, which becomes its controlling terminal.
 //!
-//! The other side goes by a socket to the process that shows the terminal, outside of the pod. It goes there while the launcher is
-//! in the pod's root, where no process of an app's can look into it, and nobody in the pod keeps it. So all that a program
-//! can do to the caller's terminal is to write to it.
+//! The other side goes by a socket to the process that shows the terminal, outside of the pod. It is passed on while
+//! the launcher is in the pod's root, where no process of an app can look into the launcher, and no process in the pod
+//! keeps it. So all that a program can do to the caller's terminal is to write to it.
 
 use std::fs;
 use std::io;

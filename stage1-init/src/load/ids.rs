@@ -97,7 +97,7 @@ pub(crate) struct Locks {
     files: Vec<(u32, OwnedFd)>,
 }
 
-/// Returns the ids that a pod of so many apps would take if nobody had any.
+/// Returns the ids that a pod of so many apps would take if none were in use.
 pub(crate) fn first_choice(id: PodId, apps: usize) -> Result<Ids> {
     let wanted = Ids::new(0, apps);
     let range = range()?;

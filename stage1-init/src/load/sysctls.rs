@@ -82,7 +82,7 @@ impl Sysctls {
 mod tests {
     use super::*;
 
-    /// A pod that could pass on what isn't its own would set the host's.
+    /// A pod that could pass on the host's namespaces would set the host's sysctls.
     #[test]
     fn nothing_is_set_in_a_namespace_of_the_hosts() {
         let own = |kind: &str| File::open(format!("/proc/thread-self/ns/{kind}")).unwrap().into();

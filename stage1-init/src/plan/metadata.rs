@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod's metadata service: what it answers, and the units that start it once somebody asks.
+//! The pod's metadata service: what it answers, and the units that start it once an app asks.
 
 use pod::manifest::{Noted, Presence};
 use pod::name::AppName;
@@ -12,7 +12,8 @@ use crate::load::metadata::{Access, Form};
 use crate::load::{Documents, Loaded};
 use crate::names;
 
-/// The user of the service, in the pod, unless an app has it: one that is nobody's, below those that mean "nobody".
+/// The user of the service, in the pod, unless an app has it: a number that usual systems give to no user, below those
+/// that mean `nobody`.
 const USER: u32 = 65_533;
 /// The first of the ids that no distribution gives to anybody (systemd's UIDS-GIDS.md), and how many bits of them differ
 /// from pod to pod.

@@ -46,8 +46,8 @@ pub(super) fn slice_unit(app: &AppName, limits: &Limits) -> Unit {
 
 /// Returns the unit of one of an app's services.
 ///
-/// An app that says when it is up has the time that it takes for that. Where somebody waits for the apps, the launchers of the
-/// others say so when they start.
+/// An app that says when it is up has the time that it takes for that. Where a manager waits for the apps, the
+/// launchers of the others say so when they start.
 pub(super) fn unit(role: Role, app: &App, limits: &Limits, options: &Options) -> Unit {
     let unit = match role {
         Role::App => app_unit(app, options),

@@ -20,17 +20,17 @@ use rustix::fs::inotify::{CreateFlags, init};
 use rustix::io::{Errno, dup};
 
 const INOTIFY: &str = "fs.inotify.max_user_instances";
-/// How many instances a pod takes while it starts.
+/// The number of instances that a pod takes while it starts.
 const INSTANCES: u64 = 3;
 /// systemd's exit code when it can't go on (exit-status.h, `EXIT_EXCEPTION`).
 const EXCEPTION: i32 = 255;
-/// How many processes a pod has at most while it starts, without its apps'.
+/// The most processes of a pod while it starts, without its apps'.
 const PROCESSES: u64 = 8;
-/// How many an app has at least, with its status writer.
+/// The least number of processes of an app, with its status writer.
 const OF_APP: u64 = 2;
-/// How many mounts a namespace has at most while a pod starts, beside the caller's and those of apps.
+/// The most mounts of a namespace while a pod starts, beside the caller's and the apps'.
 const MOUNTS: u64 = 130;
-/// How many an app adds.
+/// The number of mounts that an app adds.
 const MOUNTS_OF_APP: u64 = 8;
 
 /// The numbers that decide whether there is room for a pod.

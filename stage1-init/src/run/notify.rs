@@ -49,7 +49,7 @@ impl Notify {
 
     fn tell(&self, message: &str) {
         if let Some(socket) = &self.0 {
-            // It is lost if the manager has no room: the pod waits for nobody outside of it.
+            // It is lost if the manager has no room: the pod waits for no process outside of it.
             let _ = send(socket, message.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         }
     }

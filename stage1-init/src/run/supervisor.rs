@@ -79,7 +79,7 @@ pub(crate) struct Started<'a> {
 pub(crate) struct Question {
     pub(crate) asked: Asked,
     pub(crate) bare: Bare,
-    /// Until the question is answered.
+    /// What was reserved for the pod's network; `None` once the question is answered.
     pub(crate) network: Option<Taken>,
 }
 
@@ -301,7 +301,7 @@ fn supervise(
     }
 }
 
-/// Tells whether the other end of a pipe that nobody waits for is closed.
+/// Tells whether the other end of a non-blocking pipe is closed.
 fn is_closed(pipe: &mut PipeReader) -> io::Result<bool> {
     match pipe.read(&mut [0]) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),

@@ -24,7 +24,7 @@ pub enum Chain {
     Arriving,
     /// Connections that the host begins.
     Leaving,
-    /// The published ports: both of these lead there.
+    /// Published ports: `Arriving` and `Leaving` lead to it.
     Published,
     /// Connections on their way out.
     Sources,
@@ -97,7 +97,7 @@ pub enum Part {
     FromGroup(u32),
     /// The packet leaves by this link.
     To(String),
-    /// The packet leaves by a link whose name does not begin so.
+    /// The packet leaves by a link whose name does not begin with this.
     ToOtherThan(&'static str),
     /// The packet is of IPv4.
     Ipv4,
@@ -183,7 +183,8 @@ pub fn rules(subject: &Subject<'_>) -> Vec<Rule> {
     }
     add(Chain::Guard, vec![from(), Part::Ipv6, Part::Drop]);
 
-    // Neither the host's neighbours nor other pods reach what is not published, but for pods that know each other.
+    // Ports that are not published are reached by pods that know each other alone, not by other pods or the host's
+    // neighbours.
     add(Chain::Forward, vec![to(), Part::Known, Part::Accept]);
     add(Chain::Forward, vec![to(), Part::Redirected, Part::Accept]);
     if is_known {

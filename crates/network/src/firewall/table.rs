@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A pod's table.
 //!
-//! It has an owner (`NFT_TABLE_F_OWNER`): the socket that made it. Nobody else can change it, and the kernel removes it
-//! with the last descriptor of that socket. So the table is also what reserves the pod's index: no other pod can make one
-//! of the same name.
+//! It has an owner (`NFT_TABLE_F_OWNER`): the socket that made it. No other socket can change it, and the kernel
+//! removes it with the last descriptor of that socket. So the table is also what reserves the pod's index: no other pod
+//! can make one of the same name.
 
 use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;

@@ -58,7 +58,7 @@ pub(crate) fn run(plugin: &str, request: &Value, call: &Call<'_>) -> Result<Valu
     command.env("CNI_COMMAND", if call.command == Command::Add { "ADD" } else { "DEL" });
     command.env("CNI_CONTAINERID", call.pod.to_string()).env("CNI_NETNS", call.namespace);
     command.env("CNI_IFNAME", LINK).env("CNI_PATH", call.plugins);
-    // Files, not pipes: nobody waits for a plugin that doesn't read, or for a process that it has left behind.
+    // Files, not pipes: so a plugin that doesn't read, or a process that it has left behind, keeps nothing waiting.
     let request = in_memory("request", request.to_string().as_bytes())?;
     let (said, complained) = (in_memory("said", b"")?, in_memory("complained", b"")?);
     command.stdin(request).stdout(said.try_clone()?).stderr(complained.try_clone()?).process_group(0);
@@ -113,7 +113,7 @@ fn read(mut file: File) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Finds a plugin's program, which nobody but root may be able to change.
+/// Finds a plugin's program, which only root may be able to change.
 pub(crate) fn program(plugin: &str, directories: &OsStr) -> Result<PathBuf> {
     let all = directories.as_bytes().split(|byte| *byte == b':').filter(|directory| !directory.is_empty());
     for directory in all {

@@ -117,7 +117,7 @@ impl Record {
     }
 }
 
-/// Takes a pod's connection back, if it has one, and its network namespace is gone. Waits for its attendant.
+/// Takes a pod's connection back, if it has one and the pod's network namespace is gone. Waits for the pod's attendant.
 ///
 /// # Errors
 /// If a plugin fails. The record stays then.

@@ -2,7 +2,7 @@
 //! A log that is written: it is bounded, and what can't be written is counted.
 //!
 //! A log that has got too long is renamed to `NAME.1`, the one that had this name to `NAME.2`, and so on. Invariant: a
-//! log has whole records alone. What a full file system has taken of records is cut off again.
+//! log has only whole records. If a full file system takes a part of some, that part is cut off again.
 
 use std::fs::File;
 use std::io;

@@ -39,7 +39,7 @@ pub(super) enum Ended {
 pub(super) enum Message {
     /// An app's pipes.
     Pipes(String, Vec<OwnedFd>),
-    /// There is nobody at the other end any more.
+    /// No process has the other end any more.
     Closed,
 }
 

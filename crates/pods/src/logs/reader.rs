@@ -76,7 +76,7 @@ impl<'p> Reader<'p> {
         Ok(oldest.and_then(|log| log.next.take()))
     }
 
-    /// Returns what is left of lines that nobody will end.
+    /// Returns the beginnings of lines that will never be completed.
     pub fn rest(&mut self) -> Vec<Line> {
         let mut all: Vec<_> = self.logs.iter_mut().flat_map(|log| std::mem::take(&mut log.parts)).collect();
         all.sort_by(|(_, a), (_, b)| a.time.cmp(&b.time));

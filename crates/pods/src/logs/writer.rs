@@ -2,8 +2,8 @@
 //! The log writer: the processes that read what a detached pod's apps write, and write it to their logs.
 //!
 //! Its stdin is the socket ([`pod::logs`]), its stdout the note of what is lost, which is locked as long as it exists,
-//! and its current directory the logs' one. It is this same program, called by another name. It ends when nobody has
-//! the socket's other end any more and every pipe has ended. There are two of it, so that one may be killed
+//! and its current directory the logs' one. It is this same program, called by another name. It ends when no process
+//! has the socket's other end any more and every pipe has ended. There are two of it, so that one may be killed
 //! ([`super::pair`]).
 //!
 //! Invariant: it reads as soon as there is something to read, and waits for nothing else.
@@ -60,7 +60,7 @@ pub fn main() -> Option<ExitCode> {
 fn work(order: &str, pod: &str) -> io::Result<()> {
     let options = LogOptions::of_order(order).ok_or_else(|| io::Error::other("expected an order"))?;
     setsid()?;
-    // Whoever signals all processes of the pod means those that can end in order.
+    // A signal to all processes of the pod is meant for those that can end in order.
     block_signals()?;
     // Its end would be that of apps that write. A caller without the right to ask for that has the usual risk.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
@@ -72,7 +72,7 @@ fn work(order: &str, pod: &str) -> io::Result<()> {
     let own = |stream: BorrowedFd<'_>| stream.try_clone_to_owned();
     let (socket, lost) = (own(io::stdin().as_fd())?, own(io::stdout().as_fd())?);
     let directory = File::from(openat(CWD, "/", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
-    // It is at work, which somebody waits for.
+    // The process that has started this one waits for this word.
     rustix::io::write(io::stderr(), AT_WORK.as_bytes())?;
     let null = directory.try_clone()?;
     rustix::stdio::dup2_stderr(&null)?;
@@ -105,7 +105,7 @@ struct Source {
 }
 
 impl Source {
-    /// Tells whether nobody writes to it any more, and all was read.
+    /// Tells whether no process can write to it any more, and all was read.
     fn has_ended(&self) -> bool {
         let mut all = [PollFd::new(&self.pipe, PollFlags::empty())];
         let is_open = poll(&mut all, Some(&Timespec::default())) == Ok(0);
@@ -265,7 +265,7 @@ impl Writer {
         let (name, stream, hand) = (note.name.clone(), note.stream, &self.hand);
         let done = journal.write(&name, stream, &self.chunk[..count], sent, &mut |sent| {
             note.sent = Some(sent);
-            // Without it, a process that goes on would send that again.
+            // Without the note, a process that continues would send these lines again.
             let _ = hand.write_note(note);
         });
         let slot = 1 - self.slot;
@@ -349,7 +349,7 @@ impl Writer {
         text.lines().filter_map(one).filter(|(log, _)| log.ends_with(".log")).collect()
     }
 
-    /// Receives an app's pipes. Returns false if nobody has the socket's other end any more.
+    /// Receives an app's pipes. Returns false if no process has the socket's other end any more.
     ///
     /// The message stays until the keeper has been given the pipes: a process that goes on gets it again.
     fn receive(&mut self, keeper: Option<&Link>) -> io::Result<bool> {

@@ -89,7 +89,7 @@ impl AppMount {
         let invalid = |expected: &str| format!("invalid device {}: expected {expected}", escape(text));
         let words: Vec<_> = text.split(':').collect();
         let (source, target) = match *words.as_slice() {
-            // A mount that is read-only keeps nobody from writing to a device.
+            // A read-only mount doesn't prevent writing to a device.
             [_, "r" | "rm"] | [_, _, "r" | "rm"] => {
                 return Err(invalid("rw or nothing: its permissions on the host decide who writes to it"));
             }

@@ -32,7 +32,7 @@ use super::wire::{Ask, Tell, read, write};
 pub(super) const NAME: &str = "gantry-fetch";
 /// How many blobs are fetched at the same time.
 const CONNECTIONS: usize = 4;
-/// The kernel's user and group for what belongs to nobody (user_namespaces(7), overflowuid).
+/// The kernel's user and group `nobody` (user_namespaces(7), overflowuid).
 const NOBODY: u32 = 65534;
 /// The most memory for data, stacks included.
 const MEMORY: u64 = 256 << 20;
@@ -53,7 +53,7 @@ impl Told {
 
 impl Listener for Told {
     fn note(&self, note: &str) {
-        // If nobody listens, the next answer fails, too.
+        // If the installer has ended, the next answer fails, too.
         let _ = self.tell(&Tell::Note(note.to_owned()), b"");
     }
 
@@ -96,7 +96,7 @@ pub fn main() -> Option<ExitCode> {
         return None;
     }
     let words: Vec<_> = arguments.filter_map(|word| word.into_string().ok()).collect();
-    // The parent is told, and nobody else.
+    // Only the parent is told.
     std::panic::set_hook(Box::new(|_| {}));
     let socket = io::stdin().as_fd().try_clone_to_owned();
     let done = socket.map_err(anyhow::Error::from).and_then(|socket| run(socket, &words));
@@ -167,7 +167,7 @@ fn answer(pull: &Pull<'_>, told: &Told, ask: Ask) -> Result<(), Error> {
     }
 }
 
-/// Makes this process nobody's, without any right that fetching doesn't need. It must have one thread.
+/// Makes this process run as the user `nobody`, without any right that fetching doesn't need. It must have one thread.
 fn give_up_rights(parent: i32) -> Result<()> {
     for (resource, most) in [(Resource::Core, 0), (Resource::Data, MEMORY), (Resource::Fsize, 0)] {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
@@ -181,7 +181,7 @@ fn give_up_rights(parent: i32) -> Result<()> {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     set_no_new_privs(true)?;
-    // Others may be nobody, too.
+    // Other processes may run as `nobody`, too.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     // A change of users has forgotten what was asked for earlier (prctl(2)).
     set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -5,12 +5,12 @@
 //! installer ── a socket: what is wanted, and what was fetched ── fetcher ── TLS ── registries
 //! ```
 //!
-//! The fetcher is this same program, called by another name. It reads what the host says about the registry, and gives up
-//! everything that it doesn't need: it is nobody, has no capability, can execute and write nothing, and has no descriptor
-//! but the socket. It stays in the host's network.
+//! The fetcher is this same program, called by another name. It reads what the host says about the registry, and gives
+//! up everything that it doesn't need: it runs as `nobody`, has no capability, can execute and write nothing, and has
+//! no descriptor but the socket. It stays in the host's network.
 //!
-//! Invariant: the fetcher is not trusted. Documents and blobs that it sends have the digests that were asked for, or are
-//! refused; signatures are checked by the installer; what it says reaches nobody unescaped.
+//! Invariant: the fetcher is not trusted. Documents and blobs that it sends have the digests that were asked for, or
+//! are refused; signatures are checked by the installer; what it says is escaped before it is shown.
 
 mod calls;
 mod child;

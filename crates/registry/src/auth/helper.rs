@@ -2,7 +2,7 @@
 //! Credential helpers: programs called `docker-credential-NAME` that keep credentials for Docker's client.
 //!
 //! A helper is given the registry on stdin and answers with JSON on stdout. It gets a small environment and no
-//! descriptors but those three; its messages are not shown, as nobody knows what is in them.
+//! descriptors but those three; its messages are not shown, as they may contain a secret.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

@@ -30,7 +30,7 @@ use answer::Service;
 
 /// Answers until the pod ends. `words` has the service's user.
 ///
-/// Nobody is told of a failure: the apps find their connections closed.
+/// A failure is not reported: the apps find their connections closed.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
     let Ok(listener) = activation::take(0) else { return ExitCode::FAILURE };
     match prepare(&listener, words) {
