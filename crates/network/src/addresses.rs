@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Addresses: of the host's ends of all veths, and of pods.
 //!
-//! An IPv4 address of a pod is by its *index*, a number that no other running pod of the host has. An IPv6 address is by
+//! An IPv4 address of a pod is by its *number*, which no other running pod of the host has. An IPv6 address is by
 //! its id: a unique local one (RFC 4193), with 64 random bits.
 
 use std::fmt;
@@ -49,9 +49,9 @@ impl Range {
         }
     }
 
-    /// Returns the address of an index below its capacity.
-    pub(crate) fn address(&self, index: u32) -> Ipv4Addr {
-        let host = index / PER_BLOCK * 256 + index % PER_BLOCK + 1;
+    /// Returns the address of a number below its capacity.
+    pub(crate) fn address(&self, number: u32) -> Ipv4Addr {
+        let host = number / PER_BLOCK * 256 + number % PER_BLOCK + 1;
         Ipv4Addr::from_bits(self.first.to_bits() | host)
     }
 }
@@ -83,7 +83,7 @@ impl FromStr for Range {
     }
 }
 
-/// Returns the index at which to begin the search for a free one.
+/// Returns the number at which to begin the search for a free one.
 pub(crate) fn preferred(pod: PodId, range: &Range) -> u32 {
     let folded = bits(pod) % u128::from(range.capacity());
     u32::try_from(folded).expect("it is below the capacity")
@@ -106,9 +106,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_index_has_an_address_of_its_own_in_the_range() {
+    fn each_number_has_an_address_of_its_own_in_the_range() {
         for range in Range::usual() {
-            let all: BTreeSet<_> = (0..range.capacity()).map(|index| range.address(index)).collect();
+            let all: BTreeSet<_> = (0..range.capacity()).map(|number| range.address(number)).collect();
             assert_eq!(all.len(), usize::try_from(range.capacity()).unwrap());
             let inside = |address: &Ipv4Addr| address.to_bits() >> 14 == range.first.to_bits() >> 14;
             assert!(all.iter().all(inside));

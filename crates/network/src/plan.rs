@@ -28,7 +28,7 @@ pub struct Plan {
     /// The pod.
     pub pod: PodId,
     /// A number that no other running pod has.
-    pub index: u32,
+    pub number: u32,
     /// The pod's IPv4 address.
     pub v4: Ipv4Addr,
     /// The pod's IPv6 address, if the host has IPv6.
@@ -48,7 +48,7 @@ pub struct Plan {
 impl Plan {
     /// Returns the name of the veth on the host, which is also that of the `nf_tables` table.
     pub fn veth(&self) -> String {
-        veth(self.index)
+        veth(self.number)
     }
 
     /// Returns the pod's addresses.
@@ -127,9 +127,9 @@ impl Plan {
     }
 }
 
-/// Returns the name of the veth of an index.
-pub(crate) fn veth(index: u32) -> String {
-    format!("{VETHS}{index}")
+/// Returns the name of the veth of a pod with this number.
+pub(crate) fn veth(number: u32) -> String {
+    format!("{VETHS}{number}")
 }
 
 impl fmt::Display for Plan {

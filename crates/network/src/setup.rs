@@ -70,11 +70,11 @@ pub struct Reserved {
 /// Fails if no range is free.
 pub fn preview(wanted: &Wanted) -> Result<Plan, Error> {
     let (sysctls, route) = (Sysctls::open()?, route_socket()?);
-    let (range, index) = ranges(wanted, &route)?;
-    plan(wanted, range, index, &sysctls, &route)
+    let (range, number) = ranges(wanted, &route)?;
+    plan(wanted, range, number, &sysctls, &route)
 }
 
-/// Reserves an index, with its address, and the published ports.
+/// Reserves a number, with its address, and the published ports.
 ///
 /// # Errors
 /// Fails if one of them is not to be had, or if the host can't give pods a network.
@@ -85,8 +85,8 @@ pub fn reserve(wanted: &Wanted) -> Result<Reserved, Error> {
     let ports = ports::reserve(&wanted.published, sysctls.has_ipv6())?;
     let (range, first) = ranges(wanted, &route)?;
     let table = table::socket()?;
-    let index = take_index(&table, &route, wanted.pod, range, first)?;
-    let plan = plan(wanted, range, index, &sysctls, &route)?;
+    let number = take_number(&table, &route, wanted.pod, range, first)?;
+    let plan = plan(wanted, range, number, &sysctls, &route)?;
     Ok(Reserved { plan, warnings, sysctls, route, table, ports, unlimited: OnceCell::new() })
 }
 
@@ -170,18 +170,18 @@ fn forwarding(wanted: &Wanted, sysctls: &Sysctls) -> Result<Vec<String>, Error> 
     )])
 }
 
-/// Finds a range that no route of the host's covers, and the index in it at which to begin.
+/// Finds a range that no route of the host's covers, and the number in it at which to begin.
 fn ranges<'a>(wanted: &'a Wanted, socket: &Socket) -> Result<(&'a Range, u32), Error> {
     let mut taken = Vec::new();
     for range in &wanted.ranges {
-        let index = preferred(wanted.pod, range);
-        match route::route(socket, range.address(index))? {
+        let number = preferred(wanted.pod, range);
+        match route::route(socket, range.address(number))? {
             Some(found) if found.prefix > 0 && !is_of_pod(socket, found.link) => {
                 let by = found.link.and_then(|link| route::name_of(socket, link));
                 let by = by.map_or(String::new(), |link| format!(" by {link}"));
-                taken.push(format!("{range} has a route{by} to {}/{}", range.address(index), found.prefix));
+                taken.push(format!("{range} has a route{by} to {}/{}", range.address(number), found.prefix));
             }
-            _ => return Ok((range, index)),
+            _ => return Ok((range, number)),
         }
     }
     Err(Error::RangesTaken { taken: taken.join(", and ") })
@@ -193,15 +193,15 @@ fn is_of_pod(socket: &Socket, link: Option<u32>) -> bool {
     name.is_some_and(|name| name.starts_with(crate::firewall::rules::VETHS))
 }
 
-/// Takes the first free index. The pod's table is what makes it the pod's.
-fn take_index(table: &Socket, socket: &Socket, pod: PodId, range: &Range, first: u32) -> Result<u32, Error> {
+/// Takes the first free number. The pod's table is what makes it the pod's.
+fn take_number(table: &Socket, socket: &Socket, pod: PodId, range: &Range, first: u32) -> Result<u32, Error> {
     for more in 0..range.capacity() {
-        let index = (first + more) % range.capacity();
-        let name = veth(index);
+        let number = (first + more) % range.capacity();
+        let name = veth(number);
         // A pod whose processes were killed may have its veth for a moment longer than its table.
         let is_free = route::link(socket, &name)?.is_none();
         if is_free && table::make(table, &name, &format!("pod {pod}"))? {
-            return Ok(index);
+            return Ok(number);
         }
     }
     Err(Error::RangeFull { range: range.to_string() })
@@ -210,7 +210,7 @@ fn take_index(table: &Socket, socket: &Socket, pod: PodId, range: &Range, first:
 fn plan(
     wanted: &Wanted,
     range: &Range,
-    index: u32,
+    number: u32,
     sysctls: &Sysctls,
     socket: &Socket,
 ) -> Result<Plan, Error> {
@@ -223,8 +223,8 @@ fn plan(
     };
     Ok(Plan {
         pod: wanted.pod,
-        index,
-        v4: range.address(index),
+        number,
+        v4: range.address(number),
         v6: sysctls.has_ipv6().then(|| v6(wanted.pod)),
         mtu,
         published: wanted.published.clone(),

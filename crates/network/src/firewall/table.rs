@@ -2,7 +2,7 @@
 //! A pod's table.
 //!
 //! It has an owner (`NFT_TABLE_F_OWNER`): the socket that made it. No other socket can change it, and the kernel
-//! removes it with the last descriptor of that socket. So the table is also what reserves the pod's index: no other pod
+//! removes it with the last descriptor of that socket. So the table is also what reserves the pod's number: no other pod
 //! can make one of the same name.
 
 use rustix::io::Errno;

@@ -70,19 +70,19 @@ fn a_veth_goes_with_the_pods_namespace() {
 }
 
 #[gate::root_test]
-fn an_index_whose_veth_is_still_there_is_passed_over() {
+fn a_number_whose_veth_is_still_there_is_passed_over() {
     let world = World::new();
     let namespace = Namespace::new();
     let asked = super::world::wanted(&[]);
     let reserve = || world.host.run(|| crate::setup::reserve(&asked)).unwrap();
     let first = reserve();
     world.host.run(|| first.connect(namespace.as_fd())).unwrap();
-    let index = first.plan.index;
-    assert_eq!(reserve().plan.index, index + 1, "its table is there");
+    let number = first.plan.number;
+    assert_eq!(reserve().plan.number, number + 1, "its table is there");
     drop(first);
-    assert_eq!(reserve().plan.index, index + 1, "its veth is there");
+    assert_eq!(reserve().plan.number, number + 1, "its veth is there");
     drop(namespace);
-    until("the index is free", || reserve().plan.index == index);
+    until("the number is free", || reserve().plan.number == number);
 }
 
 #[gate::root_test]

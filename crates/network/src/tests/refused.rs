@@ -108,8 +108,8 @@ fn a_range_that_is_full_is_an_error() {
     asked.ranges = vec!["10.9.9.8/29".parse().unwrap()];
     let take = || world.host.run(|| reserve(&asked));
     let all: Vec<_> = (0..6).map(|_| take().unwrap()).collect();
-    let indices: std::collections::BTreeSet<_> = all.iter().map(|one| one.plan.index).collect();
-    assert_eq!(indices.len(), 6);
+    let numbers: std::collections::BTreeSet<_> = all.iter().map(|one| one.plan.number).collect();
+    assert_eq!(numbers.len(), 6);
     assert_eq!(
         take().unwrap_err().to_string(),
         "no address for the pod: expected a free one in 10.9.9.8/29, but each is in use"
