@@ -68,7 +68,7 @@ pub(crate) struct Started<'a> {
     pub(crate) offer: OwnedFd,
     /// The socket at which the metadata service listens, if that is on the host.
     pub(crate) listener: Option<OwnedFd>,
-    pub(crate) question: Question,
+    pub(crate) question: Question<'a>,
     /// The socket at which nspawn says that the apps are up, if the caller waits for that.
     pub(crate) up: Option<OwnedFd>,
     pub(crate) timing: &'a Timing,
@@ -76,22 +76,25 @@ pub(crate) struct Started<'a> {
 
 /// The messages of the pod, and the work that is done before its question is answered.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct Question<'a> {
     pub(crate) asked: Asked,
     pub(crate) bare: Bare,
+    pub(crate) cgroup: &'a Cgroup,
     /// What was reserved for the pod's network; `None` once the question is answered.
     pub(crate) network: Option<Taken>,
 }
 
-impl Question {
+impl Question<'_> {
     /// Hears what the pod says, and answers its question.
     fn hear(&mut self, timing: &Timing) -> Result<Heard> {
-        let Self { asked, bare, network } = self;
+        let Self { asked, bare, cgroup, network } = self;
         let mut is_prepared = false;
         let heard = asked.hear(|namespaces| {
             bare.keep_alone()?;
             network.as_ref().context("the pod has asked before")?.prepare(&namespaces)?;
             is_prepared = true;
+            // systemd is about to move.
+            cgroup.hasten_moves();
             timing.mark("the pod's network is made, and the boot program gets its answer");
             Ok(())
         })?;
@@ -133,7 +136,7 @@ impl Told<'_> {
 /// The sources that are watched while nspawn runs: the pod's messages, its systemd's, what apps write to sockets, and the caller's terminal.
 struct Watched<'a> {
     relays: &'a mut [Relay],
-    question: Question,
+    question: Question<'a>,
     told: Told<'a>,
     job: Job<'a>,
     timing: &'a Timing,
@@ -182,6 +185,8 @@ pub(crate) fn run(
         }
         ForkResult::Parent { child } => {
             drop((started.offer, started.listener, starting, says));
+            // nspawn moves the pod's first process, but not before it has been linked and has mounted what it mounts.
+            cgroup.hasten_moves();
             let root = started.root;
             let (terminal, mut relays) = stdio.into_parts();
             let job = Job::new(cgroup, terminal).at(Step::Exec)?;
