@@ -2,7 +2,7 @@
 //! Carries a plan out in two steps. Before anything of the pod runs, its addresses and ports are reserved. Once its
 //! network namespace is there, it is connected.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -60,6 +60,8 @@ pub struct Reserved {
     route: Socket,
     table: Socket,
     ports: Vec<OwnedFd>,
+    /// What came of filling the table, once that was tried.
+    guarded: RefCell<Option<Result<(), Error>>>,
     /// Why what it sends or receives is not limited.
     unlimited: OnceCell<Error>,
 }
@@ -87,13 +89,22 @@ pub fn reserve(wanted: &Wanted) -> Result<Reserved, Error> {
     let table = table::socket()?;
     let number = take_number(&table, &route, wanted.pod, range, first)?;
     let plan = plan(wanted, range, number, &sysctls, &route)?;
-    Ok(Reserved { plan, warnings, sysctls, route, table, ports, unlimited: OnceCell::new() })
+    Ok(Reserved { plan, warnings, sysctls, route, table, ports, guarded: RefCell::default(), unlimited: OnceCell::new() })
 }
 
 impl Reserved {
     /// Returns what a process must keep open for as long as the pod is to have its network.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         [self.table.as_fd()].into_iter().chain(self.ports.iter().map(AsFd::as_fd))
+    }
+
+    /// Sets up what guards a pod that is connected later, which need not wait for that then. If it fails, so does connecting.
+    pub fn guard(&self) {
+        *self.guarded.borrow_mut() = Some(self.fill());
+    }
+
+    fn fill(&self) -> Result<(), Error> {
+        table::fill(&self.table, &self.plan.veth(), &self.plan.rules())
     }
 
     /// Connects the pod whose network namespace this is.
@@ -104,17 +115,18 @@ impl Reserved {
         let Self { plan, sysctls, route, table, .. } = self;
         let (veth, alias) = (plan.veth(), format!("pod {}", plan.pod));
         let group = if plan.is_known { KNOWN } else { 0 };
+        // The rules come before what they guard against becomes possible.
+        self.guarded.take().unwrap_or_else(|| self.fill())?;
         let pair = route::Pair { name: &veth, alias: &alias, group, peer: POD_LINK, mtu: plan.mtu };
         route.all(&[route::new_pair(pair, namespace)]).map_err(no_veth)?;
         let index = index_of(route, &veth)?;
-        // The rules come before what they guard against becomes possible.
-        table::fill(table, &veth, &plan.rules())?;
         plan.host_sysctls().iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
         self.limit(route, &veth, index);
         route.all(&plan.host_requests(index))?;
         let connected = in_network(namespace, || self.connect_pod());
         connected.map_err(|errno| Error::Kernel { what: ENTER.into(), errno })??;
-        Ok(())
+        // Before, they would lead to an address that is nobody's yet.
+        table::open(table, &veth, &plan.rules())
     }
 
     /// Does what the pod's apps need not wait for. Returns what may keep the pod from being reached, one line each.

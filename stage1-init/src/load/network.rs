@@ -106,6 +106,13 @@ impl Taken {
         all
     }
 
+    /// Does what can be done before the pod has its network namespace. If it fails, so does [`Taken::prepare`].
+    pub(crate) fn guard(&self) {
+        if let Kind::Connected(reserved) = &self.kind {
+            reserved.guard();
+        }
+    }
+
     /// Prepares the network namespace of the pod, and sets the pod's sysctls.
     pub(crate) fn prepare(&self, namespaces: &Namespaces) -> Result<()> {
         let namespace = &namespaces.network;

@@ -187,6 +187,7 @@ pub(crate) fn run(
             drop((started.offer, started.listener, starting, says));
             // nspawn moves the pod's first process, but not before it has been linked and has mounted what it mounts.
             cgroup.hasten_moves();
+            started.question.network.iter().for_each(Taken::guard);
             let root = started.root;
             let (terminal, mut relays) = stdio.into_parts();
             let job = Job::new(cgroup, terminal).at(Step::Exec)?;

@@ -141,6 +141,13 @@ pub struct Rule {
     pub parts: Vec<Part>,
 }
 
+impl Chain {
+    /// Tells whether the chain leads connections to published ports to the pod. Without these chains' rules, nothing does.
+    pub(crate) fn opens(self) -> bool {
+        matches!(self, Self::Arriving | Self::Leaving)
+    }
+}
+
 const LOOPBACK_V4: Block = Block::v4(Ipv4Addr::new(127, 0, 0, 0), 8);
 const LOOPBACK_V6: Block = Block::v6(Ipv6Addr::LOCALHOST, 128);
 const UNSPECIFIED_V6: Block = Block::v6(Ipv6Addr::UNSPECIFIED, 128);

@@ -54,11 +54,22 @@ pub(crate) fn make(socket: &Socket, table: &str, comment: &str) -> Result<bool, 
     }
 }
 
-/// Fills the table.
+/// Makes the table's chains, and fills all but those that open published ports.
 pub(crate) fn fill(socket: &Socket, table: &str, rules: &[Rule]) -> Result<(), Error> {
     let chains = Chain::ALL.into_iter().map(|chain| new_chain(table, chain));
-    let requests: Vec<_> = chains.chain(rules.iter().map(|rule| new_rule(table, rule))).collect();
-    let mut rest = requests.as_slice();
+    let rules = rules.iter().filter(|rule| !rule.chain.opens()).map(|rule| new_rule(table, rule));
+    transactions(socket, &chains.chain(rules).collect::<Vec<_>>())
+}
+
+/// Opens the published ports of a table that is filled.
+pub(crate) fn open(socket: &Socket, table: &str, rules: &[Rule]) -> Result<(), Error> {
+    let rules = rules.iter().filter(|rule| rule.chain.opens()).map(|rule| new_rule(table, rule));
+    transactions(socket, &rules.collect::<Vec<_>>())
+}
+
+/// Carries out requests of which some may be there without those after them.
+fn transactions(socket: &Socket, requests: &[Request]) -> Result<(), Error> {
+    let mut rest = requests;
     while !rest.is_empty() {
         let mut length = 0;
         let fits = rest.iter().take_while(|request| {
