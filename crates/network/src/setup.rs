@@ -4,7 +4,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use pod::id::PodId;
 use pod::network::{Forwarding, Published};
@@ -59,7 +59,7 @@ pub struct Reserved {
     sysctls: Sysctls,
     route: Socket,
     table: Socket,
-    ports: Vec<OwnedFd>,
+    ports: RefCell<Vec<OwnedFd>>,
     /// What came of filling the table, once that was tried.
     guarded: RefCell<Option<Result<(), Error>>>,
     /// Why what it sends or receives is not limited.
@@ -89,13 +89,40 @@ pub fn reserve(wanted: &Wanted) -> Result<Reserved, Error> {
     let table = table::socket()?;
     let number = take_number(&table, &route, wanted.pod, range, first)?;
     let plan = plan(wanted, range, number, &sysctls, &route)?;
-    Ok(Reserved { plan, warnings, sysctls, route, table, ports, guarded: RefCell::default(), unlimited: OnceCell::new() })
+    Ok(Reserved {
+        plan,
+        warnings,
+        sysctls,
+        route,
+        table,
+        ports: RefCell::new(ports),
+        guarded: RefCell::default(),
+        unlimited: OnceCell::new(),
+    })
 }
 
 impl Reserved {
     /// Returns what a process must keep open for as long as the pod is to have its network.
-    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [self.table.as_fd()].into_iter().chain(self.ports.iter().map(AsFd::as_fd))
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let ports = self.ports.borrow();
+        [self.table.as_fd()]
+            .into_iter()
+            .chain(ports.iter().map(AsFd::as_fd))
+            .map(|one| one.as_raw_fd())
+            .collect()
+    }
+
+    /// Lets go of the published ports of a pod that has ended, so that another can have them while this one is taken apart.
+    /// What guards the pod stays.
+    ///
+    /// They are kept if connections to them may still lead to the pod.
+    pub fn let_go_of_ports(&self) {
+        // Another process that had the socket may have been killed before it read the answers.
+        let closed =
+            self.table.receive(|_| ()).is_ok() && table::close(&self.table, &self.plan.veth()).is_ok();
+        if closed {
+            self.ports.take();
+        }
     }
 
     /// Sets up what guards a pod that is connected later, which need not wait for that then. If it fails, so does connecting.

@@ -100,7 +100,7 @@ impl Taken {
     pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         let mut all: Vec<_> = match &self.kind {
             Kind::Hosts | Kind::Alone(_) => Vec::new(),
-            Kind::Connected(reserved) => reserved.descriptors().map(|one| one.as_raw_fd()).collect(),
+            Kind::Connected(reserved) => reserved.descriptors(),
         };
         all.extend(self.attendant.iter().map(|attendant| attendant.descriptor().as_raw_fd()));
         all
@@ -131,6 +131,13 @@ impl Taken {
         }
         self.attendant.iter().try_for_each(|attendant| attendant.ask(namespace.as_fd()))?;
         self.sysctls.iter().try_for_each(|sysctls| sysctls.set(namespaces))
+    }
+
+    /// Lets go of what another pod can have as soon as this one has ended.
+    pub(crate) fn let_go(&self) {
+        if let Kind::Connected(reserved) = &self.kind {
+            reserved.let_go_of_ports();
+        }
     }
 
     /// Does what the apps need not wait for. Returns warnings.

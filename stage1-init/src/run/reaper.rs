@@ -105,6 +105,7 @@ fn reap(
     drop(alive);
     // A start that needs the same ports sees this name, and waits until they are free (`network::ports`).
     let _ = rustix::thread::set_name(LETS_GO);
+    network.let_go();
     let removed = cgroup.remove();
     // Nothing of the pod is left that could have them.
     ids.give_back();

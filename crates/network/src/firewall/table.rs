@@ -22,6 +22,7 @@ const BATCH_END: u16 = 17;
 const NEW_TABLE: u16 = SUBSYSTEM;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
+const DELETE_RULE: u16 = SUBSYSTEM | 8;
 /// `NFT_TABLE_F_OWNER`.
 const OWNER: u32 = 2;
 
@@ -65,6 +66,20 @@ pub(crate) fn fill(socket: &Socket, table: &str, rules: &[Rule]) -> Result<(), E
 pub(crate) fn open(socket: &Socket, table: &str, rules: &[Rule]) -> Result<(), Error> {
     let rules = rules.iter().filter(|rule| rule.chain.opens()).map(|rule| new_rule(table, rule));
     transactions(socket, &rules.collect::<Vec<_>>())
+}
+
+/// Closes the published ports of a table, if it has opened them.
+pub(crate) fn close(socket: &Socket, table: &str) -> Result<(), Error> {
+    let empty = |chain: Chain| {
+        let name = chain.name();
+        let message = Message::new(DELETE_RULE, 0, &header(INET)).text(1, table).text(2, name);
+        Request::new(format!("empty chain {name} of nf_tables table {table}"), message)
+    };
+    let opening = Chain::ALL.into_iter().filter(|chain| chain.opens());
+    match transaction(socket, &opening.map(empty).collect::<Vec<_>>()) {
+        Err(Error::Kernel { errno: Errno::NOENT, .. }) => Ok(()),
+        closed => closed,
+    }
 }
 
 /// Carries out requests of which some may be there without those after them.

@@ -98,6 +98,23 @@ fn what_fails_half_way_goes_with_the_pod() {
     until("all is gone", || !world.host.has_link(&veth) && !has_table(&world, &veth));
 }
 
+#[gate::root_test]
+fn a_pod_that_has_ended_lets_go_of_its_ports_and_is_guarded_still() {
+    let world = World::new();
+    let pod = world.pod(&["8080:80"]);
+    assert_eq!(world.outside.tcp("192.0.2.1:8080").unwrap(), "192.0.2.2");
+    assert!(world.reserve(&["8080:80"]).is_err(), "the pod has its port");
+
+    world.host.run(|| pod.reserved.let_go_of_ports());
+    assert!(world.outside.is_barred("192.0.2.1:8080"), "nothing leads to the pod");
+    let next = world.reserve(&["8080:80"]).unwrap();
+    assert!(has_table(&world, &pod.reserved.plan.veth()), "what guards the pod stays");
+    drop(next);
+    // As if it had ended before it was connected.
+    world.reserve(&["8080:80"]).unwrap().let_go_of_ports();
+    world.reserve(&["8080:80"]).unwrap();
+}
+
 /// Sets a pod's network up in a process that is killed at one of its system calls: when it has entered or left `calls`
 /// of them. Returns whether it was killed before it was done.
 fn is_killed_after(world: &World, asked: &Wanted, calls: usize) -> bool {
