@@ -70,11 +70,11 @@ struct Words {
     /// An app image; several make a pod of several apps
     ///
     /// Either a file: a tar of a file `manifest` and a directory `rootfs`, plain or compressed with gzip, bzip2, xz or
-    /// zstd. With DIGEST (sha256-HEX or sha512-HEX), its uncompressed tar must have this digest; an image that is in the
-    /// store by this digest is not read again. Or an OCI image: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-    /// docker-archive:FILE[:NAME], or the plain path of a layout or archive with one image, whose id DIGEST is then;
-    /// HOST/REPO[:TAG][@DIGEST] or docker://HOST/… in a registry. Or
-    /// an image in the store: its id, the beginning of its id, or its name.
+    /// zstd. With DIGEST (sha256-HEX or sha512-HEX), its uncompressed tar must have this digest; an image that is in
+    /// the store by this digest is not read again. Or an OCI image: oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:NAME]; the path of a layout or archive with one image, where DIGEST is the image's id;
+    /// HOST/REPO[:TAG][@DIGEST] or docker://HOST/… in a registry. Or an image in the store: its id, the beginning of
+    /// its id, or its name.
     #[arg(value_name = "IMAGE", value_parser = image_parser())]
     named: Vec<ImageArgument>,
     /// An app image, as IMAGE; repeat the option for each app
@@ -93,12 +93,12 @@ struct Words {
     /// A volume for the apps' mount points called NAME, or a mount in an app
     ///
     /// kind=host is a file or directory of the host: `data,kind=host,source=/srv/data`. File systems mounted below it
-    /// are included, unless recursive=false. A path with links needs followLinks=true. kind=empty is a new directory of the pod's:
-    /// `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With size=BYTES, and maybe
-    /// inodes=N, it is in memory and holds that much at most. kind=image is a directory of the pod's that begins with what
-    /// the image has at the mount point: content, owner and mode. With readOnly=true, apps can't write to the volume.
-    /// SRC:DST mounts a file or directory of the host's, or the pod's volume SRC, at DST in
-    /// an app; DST alone a new directory of the pod's.
+    /// are included, unless recursive=false. A path with links needs followLinks=true. kind=empty is a new directory of
+    /// the pod's: `tmp,kind=empty,mode=1777,uid=0,gid=0`. The defaults are mode=0755, uid=0 and gid=0. With size=BYTES,
+    /// and maybe inodes=N, it is in memory and holds that much at most. kind=image is a directory of the pod's that
+    /// begins with what the image has at the mount point: content, owner and mode. With readOnly=true, apps can't write
+    /// to the volume. SRC:DST mounts a file or directory of the host's, or the pod's volume SRC, at DST in an app; DST
+    /// alone mounts a new directory of the pod's.
     #[arg(
         long = "volume",
         short = 'v',

@@ -28,7 +28,7 @@ pub(crate) struct NetworkOptions {
     /// Publish a port of the pod on the host: [ADDRESS:]HOST:POD[/udp], both may be ranges, as 8000-8009:80-89
     #[arg(short, long = "publish", value_name = "PORTS", help_heading = NETWORK, conflicts_with = "pod_manifest")]
     published: Vec<Published>,
-    /// A name by which other pods with such names find this one; those pods reach all of its ports
+    /// A name by which other pods with network aliases find this one; these pods reach all of its ports
     #[arg(long = "net-alias", visible_alias = "network-alias", value_name = "NAME", help_heading = NETWORK, conflicts_with = "pod_manifest")]
     aliases: Vec<HostName>,
     /// Make the host forward IPv4 (net.ipv4.ip_forward=1) if it doesn't; it stays so
@@ -40,7 +40,7 @@ pub(crate) struct NetworkOptions {
     /// A domain in which names are looked for, instead of the host's
     #[arg(long = "dns-search", value_name = "DOMAIN", help_heading = NETWORK, conflicts_with = "pod_manifest")]
     search: Vec<HostName>,
-    /// What /etc/hosts is: own (the pod's), host (the host's) or none (the image's as it is) [default: own]
+    /// The /etc/hosts of apps: own (the pod's), host (the host's) or none (the image's as it is) [default: own]
     #[arg(long = "hosts", value_name = "FILE", help_heading = NETWORK, conflicts_with = "pod_manifest")]
     hosts: Option<HostsFile>,
     /// A line of /etc/hosts

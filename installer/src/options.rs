@@ -53,7 +53,7 @@ pub(crate) struct PodOptions {
     /// The host name that the apps see [default: gantry- and the first digits of the pod's UUID]
     #[arg(long, value_name = "NAME", conflicts_with = "pod_manifest", help_heading = POD)]
     pub(crate) hostname: Option<HostName>,
-    /// Whose users the apps' users are: own, each app's alone; shared, the pod's; host, the host's [default: own]
+    /// The users that apps have: own (each app its own), shared (the pod's) or host (the host's) [default: own]
     #[arg(
         long,
         value_name = "USERS",
@@ -100,7 +100,7 @@ pub(crate) struct PodOptions {
     pub(crate) stage1_init: Option<PathBuf>,
     /// An appc PodManifest, instead of one generated from the images
     ///
-    /// It names the apps, their images (by the digests of those given with --image; without any, those are taken from
+    /// It names the apps, their images (by the digests of images given with --image or, without --image, of images in
     /// the store) and the volumes. An app may name its image instead: by the annotation gantry/image, which takes what
     /// --image takes, or by name and labels; the pod has the id then. All else is stored unchanged.
     #[arg(long, value_name = "FILE", conflicts_with_all = apps::OF_MANIFEST)]
@@ -197,7 +197,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// Whether an app has a terminal.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct TerminalArgs {
-    /// Give the app a terminal of the pod's own, with this command's terminal as what shows it; APP says which of several
+    /// Give the app a terminal of the pod's own, shown on this command's terminal; with several apps, APP says which
     #[arg(
         long,
         short = 't',
@@ -208,7 +208,7 @@ pub(crate) struct TerminalArgs {
         help_heading = POD
     )]
     pub(crate) tty: Option<String>,
-    /// Keep stdin. The only app of a pod has it anyway; with --tty, what is no terminal is typed at the app's one
+    /// Keep stdin. The only app of a pod has it anyway; with --tty, a stdin that is no terminal is typed at the app's
     #[arg(long, short, help_heading = POD)]
     pub(crate) interactive: bool,
 }
@@ -240,7 +240,7 @@ pub(crate) fn several() -> clap::Error {
 /// How the output of a pod in the background is kept.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// What becomes of what the apps of a pod in the background write
+    /// Where the output of a pod in the background goes
     #[arg(long, value_enum, value_name = "DRIVER")]
     log_driver: Option<LogDriver>,
     /// How logs are kept: max-size=BYTES (or unlimited), max-file=N [default: max-size=10m, max-file=5]
@@ -251,11 +251,11 @@ pub(crate) struct LogArgs {
 /// The destination of what apps write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogDriver {
-    /// It is written to a file for each app; `logs` shows it
+    /// To a file for each app; `logs` shows it
     File,
-    /// It is written to the host's journal, by the app's name; journalctl GANTRY_POD=UUID shows it
+    /// To the host's journal, by the app's name; journalctl GANTRY_POD=UUID shows it
     Journald,
-    /// It is dropped
+    /// Nowhere
     None,
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct PullOptions {
     pull: Option<Pull>,
     /// Don't keep the layers of images of registries as they were fetched
     ///
-    /// Kept layers take space beside the images, as much as was fetched. An image that shares some with another doesn't
-    /// fetch them again; `verify --repair` extracts damaged images anew from them, and `image save` writes them.
+    /// Kept layers take space beside the images, as much as was fetched. Another image that has one of them doesn't
+    /// fetch it again; `verify --repair` extracts damaged images anew from them, and `image save` writes them.
     #[arg(long)]
     no_keep_blobs: bool,
     /// Say each step in a line, with the time since the command began

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Makes the kernel forget where packets for published UDP ports went before.
 //!
-//! The kernel keeps to what it once decided about packets between two addresses and ports. A client that goes on sending
-//! to a published port would not reach this pod, but an earlier one, or nothing, for as long as it sends.
+//! The kernel remembers where it leads packets between two addresses and ports. A client that keeps sending to a
+//! published port would reach an earlier pod, or nothing, instead of this one.
 
 use rustix::io::Errno;
 

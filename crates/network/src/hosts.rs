@@ -45,7 +45,7 @@ pub fn entries(name: &str, addresses: &[IpAddr]) -> Vec<Entry> {
 /// Completes the text of a hosts file: its lines are kept, and entries of names that it lacks are added.
 pub fn complete(text: &str, entries: &[Entry]) -> String {
     let there: BTreeSet<_> = text.lines().flat_map(|line| words(line).skip(1)).collect();
-    // A file that says nothing is as good as none.
+    // A file without entries counts as missing.
     let mut completed = if there.is_empty() { String::new() } else { text.to_owned() };
     if !completed.is_empty() && !completed.ends_with('\n') {
         completed.push('\n');

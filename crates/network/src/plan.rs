@@ -18,7 +18,8 @@ pub(crate) const LOOPBACK: &str = "lo";
 /// The index of loopback in each network namespace (the kernel's include/net/net_namespace.h, `LOOPBACK_IFINDEX`).
 pub(crate) const LOOPBACK_INDEX: u32 = 1;
 
-/// What each network of a pod's own has: ports and echo requests are for all of its users, whichever ids they have.
+/// The sysctls of each network of a pod's own. Low ports and echo requests are for all of the pod's users, whichever
+/// ids they have.
 pub(crate) const POD_SYSCTLS: [(&str, &str); 2] =
     [("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647")];
 
@@ -94,7 +95,7 @@ impl Plan {
         all
     }
 
-    /// Returns what is asked for the veth on the host, whose index is known only once it is there.
+    /// Returns the requests about the veth on the host. Its index is known only once it is there.
     pub(crate) fn host_requests(&self, index: u32) -> Vec<Request> {
         let veth = self.veth();
         let mut all = vec![];
@@ -114,7 +115,7 @@ impl Plan {
         all
     }
 
-    /// Returns what is asked for in the pod.
+    /// Returns the requests about the pod's own link.
     pub(crate) fn pod_requests(&self, index: u32) -> Vec<Request> {
         let mut all = vec![route::up(LOOPBACK, LOOPBACK_INDEX)];
         all.extend(self.addresses().map(|address| route::address(POD_LINK, index, address)));

@@ -29,7 +29,7 @@ pub const LETS_GO: &CStr = c"gantry-ending";
 
 /// How long a holder may take to notice that its pod has ended.
 const NOTICE: Duration = Duration::from_millis(200);
-/// How long it may take to let go then.
+/// How long it may take then to release the ports.
 const LETTING_GO: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(2);
 

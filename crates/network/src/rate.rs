@@ -23,7 +23,7 @@ const BURST_LEAST: u64 = 66 << 10;
 
 /// Asks for a link to send at most this many bytes a second.
 pub(crate) fn limit(name: &str, index: u32, rate: u64) -> Request {
-    // What is sent in a twentieth of a second; and twice as much may wait.
+    // As much as is sent in a twentieth of a second. Twice as much may wait.
     let burst = (rate / 20).clamp(BURST_LEAST, BURST_MOST);
     let narrow = |wide: u64| u32::try_from(wide).unwrap_or(u32::MAX);
     // `struct tcmsg`: family, index, handle, parent, info.

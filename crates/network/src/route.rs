@@ -134,7 +134,7 @@ pub(crate) fn down(name: &str, index: u32) -> Request {
     Request::new(format!("set {name} down"), Message::new(NEW_LINK, 0, &header))
 }
 
-/// Asks for an address, of which the link is all that is near.
+/// Asks for an address, with nothing else reached by this link.
 pub(crate) fn address(name: &str, index: u32, address: IpAddr) -> Request {
     let (bytes, family, prefix) = parts(address);
     let mut header = vec![family, prefix, NO_DETECTION, 0];
@@ -163,7 +163,7 @@ pub(crate) fn default_route(name: &str, index: u32, gateway: IpAddr) -> Request 
     Request::new(format!("make the default route by {gateway} on {name}"), message)
 }
 
-/// Asks for `::1` to be the host's for what comes by this link.
+/// Asks for packets to `::1` that come by this link to be the host's.
 ///
 /// The kernel looks for a route to `::1` on the very link that a packet came by (the kernel's net/ipv6/route.c,
 /// `rt6_need_strict`). Such packets are answers to connections from `::1`, whose address was changed on the way out; a

@@ -66,7 +66,7 @@ pub struct Reserved {
     unlimited: OnceCell<Error>,
 }
 
-/// Plans a pod's network without reserving anything: its address may be another's by the time it starts.
+/// Plans a pod's network without reserving anything: another pod may have its address by the time it starts.
 ///
 /// # Errors
 /// Fails if no range is free.
@@ -232,7 +232,7 @@ fn is_of_pod(socket: &Socket, link: Option<u32>) -> bool {
     name.is_some_and(|name| name.starts_with(crate::firewall::rules::VETHS))
 }
 
-/// Takes the first free number. The pod's table is what makes it the pod's.
+/// Takes the first free number, by making the pod's table.
 fn take_number(table: &Socket, socket: &Socket, pod: PodId, range: &Range, first: u32) -> Result<u32, Error> {
     for more in 0..range.capacity() {
         let number = (first + more) % range.capacity();

@@ -31,7 +31,7 @@ use crate::state::look;
 
 /// The line that begins the part of the file that is written here.
 const MARK: &str = "# Pods of this host, by their aliases.\n";
-/// More than a hosts file has.
+/// The most bytes that are read of a hosts file.
 const LENGTH_MAX: u64 = 1 << 20;
 
 /// A running pod with aliases.
@@ -47,7 +47,7 @@ struct Member {
 /// If the pods can't be listed, or the file of the one that starts can't be written. Another pod that can't be looked at, or
 /// whose file can't be written, is left out.
 pub fn refresh(data_dir: &DataDir, starting: Option<PodId>) -> Result<()> {
-    // One at a time: what the last one finds counts.
+    // One process at a time, so that the latest list is written last.
     locks::alone(&data_dir.containers, &data_dir.interrupt).context("cannot lock the pods' names")?;
     let refreshed = refresh_locked(data_dir, starting);
     flock(&data_dir.containers, FlockOperation::Unlock).context("cannot unlock the pods' names")?;

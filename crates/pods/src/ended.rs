@@ -27,8 +27,8 @@ const PROCESS_MAX: u64 = 64;
 /// A pod that ended long enough ago, and `Ok` if it was removed.
 pub type Gone = (PodId, Result<(), Mounted>);
 
-/// Removes every pod that ended at least `grace` ago or is to be removed at its end, also if what was to run it was killed
-/// before, and returns what became of these.
+/// Removes every pod that ended at least `grace` ago. Removes pods that are to be removed at their end, too, also if
+/// the process that was to run them was killed before. Returns the result for each.
 ///
 /// If no process has recorded when a pod ended, this time is recorded, and the grace period begins now.
 pub fn collect(data_dir: &DataDir, grace: Duration) -> Result<Vec<Gone>> {
@@ -67,14 +67,14 @@ pub fn release(data_dir: &DataDir, name: &PodName) -> Result<()> {
         let Some(pod) = Pod::open(data_dir, id)? else { continue };
         // The command that ran it may have returned a moment before the last of the pod's processes ends.
         if pod.is_removed_at_end()? && matches!(look(&pod)?.state, State::Stopping | State::Exited) {
-            // If something keeps it there, the name is taken, which is said then.
+            // If something keeps it there, the error says that the name is taken.
             let _ = remove(data_dir, pod)?;
         }
     }
     Ok(())
 }
 
-/// Takes a pod from its network that was not when it ended, because what was to do that was killed.
+/// Takes a pod from its network if its attendant was killed before it did that.
 fn disconnect(data_dir: &DataDir, pod: &Pod) -> Result<()> {
     // The next pod may be in order.
     if pod.has(layout::CNI)?
@@ -90,11 +90,11 @@ fn disconnect(data_dir: &DataDir, pod: &Pod) -> Result<()> {
 fn is_due(data_dir: &DataDir, pod: &Pod, grace: Duration) -> Result<bool> {
     match look(pod)?.state {
         State::Exited => {}
-        // What was to run it at once has been killed.
+        // The process that was to run it at once has been killed.
         State::Prepared => return Ok(pod.is_removed_at_end()? && is_forsaken(pod)?),
         State::Preparing | State::Running | State::Stopping => return Ok(false),
     }
-    // What was to remove it has been killed.
+    // The process that was to remove it has been killed.
     if pod.is_removed_at_end()? {
         return Ok(true);
     }
@@ -102,11 +102,11 @@ fn is_due(data_dir: &DataDir, pod: &Pod, grace: Duration) -> Result<bool> {
         if grace.is_zero() {
             return Ok(true);
         }
-        // Nothing but a start changes the history, and that is kept off by the lock.
+        // Only a start changes the history, and the lock prevents that.
         if flock(&pod.directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let noted = if ended(pod)?.is_none() { history::found(pod, Moment::now()) } else { Ok(()) };
             flock(&pod.directory, FlockOperation::Unlock)?;
-            // On a full disk, there may be something else to remove.
+            // On a full disk, removing other pods may still help.
             if let Err(error) = noted {
                 data_dir.listener.warn(&format!("{error:#}"));
             }

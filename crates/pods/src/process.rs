@@ -20,8 +20,8 @@ use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// What a pod's process is called (`stage1-init/src/start.rs`). Commands that lock a pod directory for a moment have
-/// other names.
+/// The name of a pod's process (`stage1-init/src/start.rs`). Commands that lock a pod directory for a moment have other
+/// names.
 const INIT: &str = "init\n";
 
 /// A pod's process. It may have ended.

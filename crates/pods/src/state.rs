@@ -179,7 +179,7 @@ pub fn preparing(data_dir: &DataDir) -> Result<Vec<PodId>> {
     let mut all = Vec::new();
     for name in entries(&data_dir.staging)? {
         let Some(id) = name.parse::<PodId>().ok().filter(|id| !id.is_for_removal()) else { continue };
-        // Its builder has locked it before making anything in it, so the look at the lock comes to no harm.
+        // Its builder has locked it before making anything in it, so looking at the lock does no harm.
         let open = |path: &str| open_beneath(&data_dir.staging, path, OFlags::RDONLY | OFlags::DIRECTORY);
         if open(&format!("{name}/{}", layout::STAGE1)).is_ok()
             && let Ok(directory) = open(&name)

@@ -23,7 +23,7 @@ use crate::wait::is_over_of;
 
 /// How long a killed pod may take to be cleared.
 const REAP: Duration = Duration::from_secs(10);
-/// How long the end of a pod's process may be unknown to its reaper, and how often to look.
+/// How long a reaper may take to notice the end of its pod's process, and how often to look.
 const PATIENCE: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(2);
 
@@ -47,7 +47,7 @@ pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<()> {
     if !seen.state.is_alive() {
         return Ok(());
     }
-    // What is stopped is this run. Another one may begin as soon as it is over.
+    // Only this run is stopped. Another one may begin as soon as it is over.
     let process = reached(pod, &seen)?;
     if !how.force {
         if let Some(process) = process {

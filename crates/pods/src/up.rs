@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Waits for the begin of a pod's run: until its apps may have started, or until the run has ended.
+//! Waits for the beginning of a pod's run: until its apps may have started, or until the run has ended.
 
 use std::time::Duration;
 

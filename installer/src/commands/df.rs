@@ -14,8 +14,8 @@ use crate::ui::Ui;
 
 /// Show what pods, images and stage1s take on the disk
 ///
-/// RECLAIMABLE is what `rm` of pods that have exited, and then `gc`, would free. Of a pod, what its apps have written
-/// counts, and copies of images. Of images, the size of all files.
+/// RECLAIMABLE is the space that `rm` of all exited pods, and then `gc`, would free. The size of a pod is that of what
+/// its apps have written, and of its copies of images. The size of an image is that of all its files.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The form of the output

@@ -23,10 +23,10 @@ pub(crate) struct Args {
     /// The app, if the pod has several
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
-    /// Give the program a terminal of the pod's own, with this command's terminal as what shows it
+    /// Give the program a terminal of the pod's own, shown on this command's terminal
     #[arg(long, short)]
     tty: bool,
-    /// Keep stdin. The program has it anyway; with --tty, what is no terminal is typed at the program's one
+    /// Keep stdin. The program has it anyway; with --tty, a stdin that is no terminal is typed at the program's
     #[arg(long, short)]
     interactive: bool,
     /// The program and its arguments

@@ -14,15 +14,15 @@ use crate::ui::Ui;
 
 /// Remove pods that ended a while ago, and then every image and stage1 that no pod refers to
 ///
-/// A pod that was never started stays. What a pod directory refers to stays, and so does what a prepare or a running pod
-/// uses at the moment. A line is printed for each pod, image and stage1 that is removed. Empty cgroups that pods have
-/// left are removed as well, without a line.
+/// A pod that was never started stays. So do images and stage1s that a pod directory refers to, or that a prepare or a
+/// running pod uses at the moment. A line is printed for each pod, image and stage1 that is removed. Empty cgroups that
+/// pods have left are removed as well, without a line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How long a pod is kept after its end
     ///
-    /// TIME is a number of seconds, or has a unit: 500ms, 30s, 5m, 2h, 1d. Where nobody has recorded a pod's end, the
-    /// time counts from the first gc that finds it ended.
+    /// TIME is a number of seconds, or has a unit: 500ms, 30s, 5m, 2h, 1d. If a pod's end was not recorded, the time
+    /// counts from the first gc that finds it ended.
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = span)]
     grace: Duration,
 }

@@ -21,7 +21,7 @@ const SHORT: usize = 8;
 /// List the pods
 ///
 /// SINCE is how long the pod has been in its state. CODE is the pod's exit code, `failed` where Gantry itself failed,
-/// `killed` where the pod's process was killed, `?` where nobody has recorded it.
+/// `killed` where the pod's process was killed, `?` where it was not recorded.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The form of the output

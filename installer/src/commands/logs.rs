@@ -23,8 +23,8 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// Show what the apps of a pod in the background have written
 ///
-/// What an app has written to stdout goes to stdout, and to stderr what it has written there. If a pod has several apps,
-/// each line begins with the app's name.
+/// What an app has written to stdout goes to stdout, and the rest to stderr. If a pod has several apps, each line
+/// begins with the app's name.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A pod's UUID, the beginning of one, its name, or its directory

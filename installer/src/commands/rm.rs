@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Remove pods, with everything that their apps have written
 ///
-/// What is in volumes of the host's stays, and so do images: `gc` removes those that no pod refers to.
+/// The host's files in volumes stay, and so do images: `gc` removes those that no pod refers to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Pods by UUID, the beginning of one, name, or directory

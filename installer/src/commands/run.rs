@@ -23,7 +23,7 @@ use crate::ui::Ui;
 /// Run a pod: a new one made of images, or a prepared one
 ///
 /// This process becomes the pod: it keeps stdin, stdout and stderr, and ends with the pod's exit code. Of its
-/// environment, the pod gets TERM alone. SIGTERM stops the pod in order. With --detach, the pod runs in the background.
+/// environment, the pod gets only TERM. SIGTERM stops the pod in order. With --detach, the pod runs in the background.
 /// With --tty, the app has a terminal of the pod's own, and this process shows it.
 ///
 /// In place of images, a prepared pod may be given: its UUID, the beginning of one, or its directory.

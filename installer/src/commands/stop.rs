@@ -12,8 +12,8 @@ use crate::time::span;
 
 /// Stop pods in order, and wait until they have ended
 ///
-/// Each app gets SIGTERM and has its stop timeout, handlers run. To stop a pod that does not run, or that is stopping
-/// already, is no error.
+/// Each app gets SIGTERM, and has its stop timeout to end. Handlers run. To stop a pod that does not run, or that is
+/// stopping already, is no error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Pods by UUID, the beginning of one, name, or directory

@@ -88,11 +88,12 @@ pub(crate) struct Bare(OwnedFd);
 impl Bare {
     /// Takes the private root's mounts away from the pod: from every mount namespace but this process's, which is nspawn's.
     ///
-    /// nspawn 252 moves the pod's root over the private one, so that it stays below in the pod's mount namespace, with the
-    /// host's devices and an unmasked /proc. All mounts there are locked, since they come from another user namespace
-    /// (mount_namespaces(7), "Restrictions on mount namespaces"). But the kernel detaches what is mounted on a directory
-    /// that is removed, in every mount namespace (rmdir(2) fails only where the directory is a mount point in the caller's).
-    /// So this process removes the directories from the namespace in which they are none, and mounts copies again in its own.
+    /// nspawn 252 moves the pod's root over the private one, so that it stays below in the pod's mount namespace, with
+    /// the host's devices and an unmasked /proc. All mounts there are locked, since they come from another user
+    /// namespace (mount_namespaces(7), "Restrictions on mount namespaces"). But the kernel detaches what is mounted on
+    /// a directory that is removed, in every mount namespace (rmdir(2) fails only where the directory is a mount point
+    /// in the caller's). So this process removes the directories in a namespace in which nothing is mounted on them,
+    /// and mounts copies again in its own.
     ///
     /// To be called when the boot program asks, before it becomes systemd.
     pub(crate) fn keep_alone(&self) -> Result<()> {

@@ -36,7 +36,7 @@ use crate::plan::{Fresh, Root, Supplied};
 
 /// The content of files that exist only to be mounted on, so that the next start can tell them from the image's.
 const PLACEHOLDER: &[u8] = b"# Gantry mounts a file here while the pod runs.\n";
-/// More than a file that says nothing has.
+/// The most bytes that are read of a file to see whether it says anything.
 const NAMES_MAX: u64 = 4 << 10;
 const TMP_MODE: u32 = 0o1777;
 
@@ -208,7 +208,7 @@ fn is_free(app: &InRoot, path: &RelativePath) -> Result<bool> {
     }
 }
 
-/// Makes a placeholder where a link at `path` leads to, which is nothing so far.
+/// Makes a placeholder at the place that a link at `path` leads to, where nothing is so far.
 fn make_behind(app: &InRoot, path: &RelativePath) -> Result<()> {
     let place = app.resolve(&format!("/{}", path.as_path().display()).parse()?)?.path;
     app.make_file(&RelativePath::from_bytes(place.strip_prefix(b"/").unwrap_or(&place))?)?;

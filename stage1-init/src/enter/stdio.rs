@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The caller's stdin, stdout and stderr. The apps get the descriptors themselves, so no relay and no terminal is in
 //! between that could lose or change anything ([`crate::exchange::stdio_message`]). There are two exceptions: terminals
-//! are opened anew, for what they are to be used for ([`crate::enter::terminal`]), and in place of a socket as stdout or
+//! are opened anew, for reading or for writing ([`crate::enter::terminal`]), and in place of a socket as stdout or
 //! stderr the apps get a pipe, since a socket can't be opened anew ([`crate::enter::relay`]).
 
 use std::fs::File;
@@ -84,7 +84,7 @@ pub(crate) fn take(stdin: bool, own_users: bool, terminal_user: Option<u32>) -> 
     };
     let (out, error) = (io::stdout(), io::stderr());
     let to_out = output(out.as_fd(), "stdout")?;
-    // What goes to one socket stays in order.
+    // Output to one socket stays in order.
     let is_one = relays_one(&out, &error)?;
     let to_error = if is_one { to_out.try_clone()? } else { output(error.as_fd(), "stderr")? };
     let descriptors = [input, to_out, to_error];

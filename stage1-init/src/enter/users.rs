@@ -23,7 +23,7 @@ use crate::load::ids::BLOCK;
 #[derive(Debug)]
 pub(crate) struct Users(Option<Mapped>);
 
-/// A block of ids, and a namespace that maps 0 and what follows to it.
+/// A block of ids, and a namespace that maps the ids from 0 on to it.
 #[derive(Debug)]
 struct Mapped {
     first: u32,
@@ -63,7 +63,7 @@ impl Users {
 
     /// Does `work` as root of these users, in what concerns files.
     ///
-    /// Only these users have a place on a mount of theirs.
+    /// On a mount of these users, only they can own files.
     pub(crate) fn act<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         match &self.0 {
             None => work(),
@@ -115,7 +115,7 @@ fn checked(made: Result<OwnedFd, sys::Error>) -> Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct Shelf {
     root: OwnedFd,
-    /// What is mounted: a volume has a name, under which it is found again.
+    /// The names of what is mounted. A volume has one, by which it is found again.
     names: RefCell<Vec<Option<String>>>,
 }
 

@@ -2,16 +2,15 @@
 //! The directories of an app that begin anew with each of its runs, as /run does: file systems in memory that have what the
 //! app's tree has there.
 //!
-//! `/init` makes them. If the app is started again while the pod runs, a helper empties and fills them before that. It needs
-//! what the tree has, which is below the mount and out of reach in the pod. So such a directory is one of two in its file
-//! system:
+//! `/init` makes them. If the app is started again while the pod runs, a helper empties and fills them before that. The
+//! helper needs the tree's content, which the mount hides in the pod. So the file system has two directories:
 //!
 //! ```text
 //! rkt/fresh/APP/N/now      mounted in the app's root
 //! rkt/fresh/APP/N/tree     what the app's tree has there
 //! ```
 //!
-//! Invariant: a mount in the directory stays, and what it is mounted on.
+//! Invariant: mounts in the directory stay, and so does what they are mounted on.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
@@ -57,7 +56,7 @@ pub(crate) fn make(file_system: &OwnedFd, from: &OwnedFd) -> Result<OwnedFd> {
     Ok(directory(file_system, NOW)?)
 }
 
-/// Empties the directories of an app, and fills them again; the pod's root is the root.
+/// Empties the directories of an app, and fills them again. This process's root must be the pod's.
 pub(crate) fn renew(app: &AppName) -> Result<()> {
     let all = OwnedFd::from(File::open(format!("/{}", places(app)))?);
     for name in names(&all)? {
@@ -99,7 +98,8 @@ fn name_of(name: &CStr) -> &OsStr {
 fn empty(of: &OwnedFd) -> Result<()> {
     for name in names(of)? {
         match remove_tree(of, &name) {
-            // What is beside the mount is removed. The mount itself is no directory, or none with anything of this file system.
+            // Only what is beside the mount is removed. A mounted file is left alone, and a mounted directory has
+            // nothing of this file system.
             Err(Obstacle::Mounted(_)) => match directory(of, name_of(&name)) {
                 Err(error) if error.errno == Errno::NOTDIR => {}
                 below => empty(&below?)?,
@@ -113,7 +113,7 @@ fn empty(of: &OwnedFd) -> Result<()> {
 /// Fills a directory with what is in another one: content, owner and mode, also those of the directory itself. Sockets and
 /// devices are left out.
 ///
-/// What is there already is a directory that something is mounted in, or a file that something is mounted on.
+/// Objects that are there already are directories with a mount in them, or files with a mount on them.
 pub(crate) fn fill(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
     let mut directories = vec![RelativePath::default()];
     while let Some(path) = directories.pop() {

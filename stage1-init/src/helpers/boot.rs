@@ -87,16 +87,16 @@ fn make_namespaces() -> Result<()> {
     Ok(())
 }
 
-/// Leaves no directory in which a process could ask for a password. systemd watches that directory while units start,
-/// and to end that takes milliseconds: the kernel waits until no processor can be using the watch.
+/// Leaves no directory in which a process could ask for a password. systemd would watch it while units start. To end a
+/// watch takes milliseconds, since the kernel waits until no processor can be using it.
 fn without_passwords() -> Result<()> {
     fs::create_dir_all(Path::new(PASSWORDS).parent().context("it has a parent")?)?;
     Ok(symlink("/nonexistent", PASSWORDS)?)
 }
 
-/// Leaves no place for libmount's table of mounts. systemd, which can't watch the table then, has no unit for any mount but the
-/// root's: otherwise it makes one for each of the pod's, and its apps', a hundred and more, which take it a good part of its
-/// start. Nothing of a pod's is ordered by mounts.
+/// Leaves no directory for libmount's table of mounts. systemd can't watch the table then, so it has a unit for the
+/// root's mount alone. Otherwise it would make a hundred and more, for the mounts of the pod and its apps, which takes
+/// a good part of its start. No unit of a pod is ordered by mounts.
 fn without_mount_units() -> Result<()> {
     File::create(MOUNT_TABLE)?;
     Ok(())

@@ -19,8 +19,8 @@ use sys::root::{OldRoot, pivot};
 
 use super::mounts::Copies;
 
-/// Makes an app's root the root of this process, but of no other process in the pod, and mounts in it what the app sees of
-/// the pod's; the socket of the pod's systemd, too, if the app `notifies` it.
+/// Makes an app's root the root of this process, but of no other process in the pod, and mounts in it what the app gets
+/// from the pod: the socket of the pod's systemd, too, if the app `notifies` it.
 ///
 /// The process's new mount namespace contains neither the pod's root nor what lies below it.
 pub(super) fn root(path: &str, notifies: bool) -> Result<()> {

@@ -163,7 +163,7 @@ fn become_program(
         (Some(_), Users::Own | Users::Shared) => None,
     };
     filter.as_mut().map_or(Ok(()), |filter| set_filter(filter)).context("cannot filter its system calls")?;
-    // Closes the others': an app with the pod's users may look into a launcher that is its like.
+    // Closes the sockets of other apps: an app with the pod's users may look into a launcher of another such app.
     let passed = match &launch.sockets {
         Some(own) => pass(own, sockets).context("cannot pass its sockets on")?,
         None => {

@@ -2,9 +2,10 @@
 //! Mounts that an app gets from the pod: /proc and /sys, whose sensitive parts are masked, and the shared parts of
 //! /dev.
 //!
-//! The boot program masks the pod's own, once. Each launcher mounts copies in the app's root, in the mount namespace of the
-//! program that it becomes: so no mount is made in the pod's, where systemd would look at all of them and every launcher
-//! copy those of all apps. No target is made there, because the volumes are already mounted.
+//! The boot program masks the pod's own, once. Each launcher mounts copies in the app's root, in the mount namespace of
+//! the program that it becomes. No mount is made in the pod's own namespace: systemd would look at each, and every
+//! launcher would copy those of all apps. No mount point is made in an app's root, because the volumes are already
+//! mounted.
 
 use std::os::fd::OwnedFd;
 
@@ -46,7 +47,7 @@ fn open(path: &str) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Copies of what an app sees of the pod's, mounted nowhere yet.
+/// Copies of the pod's mounts for an app, not attached anywhere yet.
 #[derive(Debug)]
 pub(super) struct Copies(Vec<(&'static str, OwnedFd)>);
 

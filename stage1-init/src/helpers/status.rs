@@ -215,7 +215,7 @@ fn finish(code: Result<u8>) -> ExitCode {
     }
 }
 
-/// Tells whether a helper is to say when it does what, by its last word, and returns the others.
+/// Tells whether a helper is to record times, by its last argument, and returns the others.
 fn timed(words: &[OsString]) -> (bool, &[OsString]) {
     match words.split_last() {
         Some((last, others)) if last == TIMED => (true, others),
@@ -259,8 +259,8 @@ impl Good {
     }
 }
 
-/// Translates the end that systemd reports. `asked`: the app was asked to stop, so that the end by its signal is a good one.
-/// So is the code that shells, JVMs and others end with then, which is that of a process that the signal has ended.
+/// Translates the end that systemd reports. If the app was `asked` to stop, an end by its signal is a good one. So is
+/// the code 128+N, with which shells, JVMs and others end then.
 fn end(result: &str, code: &str, status: &str, asked: bool, good: &Good) -> End {
     let is_stopped = |signal: u8| asked && [TERM, good.stop_signal].contains(&signal);
     match code {

@@ -116,7 +116,7 @@ pub(crate) fn take(id: PodId, apps: usize) -> Result<(Ids, Locks)> {
         let first = range.block(at);
         let ids = Range { first, count: wanted * BLOCK };
         let free = match given.iter().find(|other| other.overlaps(ids)) {
-            // All that begin within it are as little free.
+            // Blocks that begin within the other's ids aren't free either.
             Some(other) => other.after().saturating_sub(first).div_ceil(BLOCK).max(1),
             None => match Locks::take(first, wanted).context("cannot lock the pod's ids")? {
                 Ok(locks) => return Ok((Ids::new(first, apps), locks)),
@@ -142,7 +142,7 @@ fn start(id: PodId, range: Range, wanted: u32) -> Result<u32> {
         wanted <= blocks,
         "the pod's users take {wanted} blocks of {BLOCK} ids: expected at most {blocks}, which is what there is"
     );
-    // The id is random. Its first digits are.
+    // The first digits of a pod's id are random.
     let number = id.machine_id().get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     Ok(number.unwrap_or_default() % (blocks - wanted + 1))
 }
@@ -241,7 +241,7 @@ impl Locks {
             // A file that stays is no lock: the next pod with these ids locks it.
             let _ = unlinkat(directory, first.to_string(), AtFlags::empty());
         }
-        // Works for the last pod alone.
+        // Succeeds only for the last pod.
         for path in [DIRECTORY, ABOVE[1]] {
             let _ = unlinkat(CWD, path, AtFlags::REMOVEDIR);
         }

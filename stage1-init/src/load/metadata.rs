@@ -18,7 +18,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::Loaded;
 
 /// The first port that is tried in a pod's own network: below those that connections get (`ip_local_port_range`), and
-/// nobody's (RFC 6335).
+/// assigned to no service (RFC 6335).
 const FIRST_PORT: u16 = 16_925;
 /// How many connections wait to be accepted: as many as the kernel allows (listen(2)).
 const BACKLOG: i32 = -1;

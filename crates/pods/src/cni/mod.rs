@@ -72,7 +72,7 @@ pub fn connect(
     match configuration.add(&call, &ports).and_then(|result| record.connected(&result)) {
         Ok(()) => Ok(Connected(record)),
         Err(error) => {
-            // The error is what matters. If this fails too, gc tries again.
+            // The first error is returned. If this fails too, gc tries again.
             let _ = record.disconnect(pod, &namespace);
             Err(error)
         }

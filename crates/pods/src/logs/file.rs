@@ -34,7 +34,7 @@ impl Bounds {
     }
 }
 
-/// How much of records is in the log. A process that goes on with what another one has begun begins there.
+/// How many bytes of some records are in the log. A process that continues another's work begins there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     /// How many bytes are in the log.
@@ -169,7 +169,7 @@ mod tests {
         log.write(directory, records, Progress::default(), &mut |_| Ok(()))
     }
 
-    /// Whatever was done when a process was killed, another one goes on, and each record is there once.
+    /// At whatever point a process is killed, another one continues, and each record is there once.
     #[test]
     fn what_was_begun_is_gone_on_with() {
         let records = b"111\n222\n333\n444444444444\n55\n";

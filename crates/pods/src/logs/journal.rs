@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(received(), None);
         write(&mut journal, Stream::Err, b"e\n").unwrap();
         assert_eq!(received(), Some(head(3, "stderr") + &message("e")));
-        // Another process goes on, which finds that the first line is sent.
+        // Another process continues, and finds that the first line is sent.
         let (begun, mut sent) = (journal.begun(), Vec::new());
         journal.write("web", Stream::Out, b"o\nthree\n", 0, &mut |count| sent.push(count)).unwrap();
         assert_eq!(sent, [4, 10]);

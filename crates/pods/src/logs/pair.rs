@@ -51,7 +51,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Forks off a keeper. Returns in both processes, to each what it is.
+    /// Forks off a keeper. Returns in both processes, with the role of each.
     pub(super) fn fork() -> io::Result<(Role, Self)> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -63,7 +63,7 @@ impl Link {
         }
     }
 
-    /// Gives the keeper an app's pipes. Whether it exists any more, the socket tells.
+    /// Gives the keeper an app's pipes. If the keeper has ended, the socket reports that later.
     pub(super) fn give(&self, app: &str, pipes: &[OwnedFd]) {
         let _ = send(&self.socket, app, pipes);
     }
@@ -73,7 +73,8 @@ impl Link {
         let _ = send(&self.socket, ".", &[]);
     }
 
-    /// Waits for what the writer says: pipes, its end, or that it was killed.
+    /// Waits for a message of the writer: pipes, or that all have ended. If the writer was killed, the socket reports
+    /// that.
     pub(super) fn hear(&self) -> io::Result<Result<(String, Vec<OwnedFd>), Ended>> {
         Ok(match receive(&self.socket, RecvFlags::empty())? {
             Message::Pipes(word, pipes) if pipes.is_empty() && word.as_bytes() == END => Err(Ended::All),

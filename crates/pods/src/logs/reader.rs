@@ -100,7 +100,7 @@ impl<'p> Reader<'p> {
     /// # Errors
     /// If that can't be read.
     pub fn lost(&self) -> Result<Vec<String>> {
-        // Looked up first: a log writer that ends takes its line away.
+        // Looked up first, since a log writer that ends removes its line.
         let is_written = self.is_written()?;
         let Some(note) = open(self.pod, LOST)? else { return Ok(Vec::new()) };
         let said = |line: std::io::Result<String>| {

@@ -62,7 +62,8 @@ fn work(order: &str, pod: &str) -> io::Result<()> {
     setsid()?;
     // A signal to all processes of the pod is meant for those that can end in order.
     block_signals()?;
-    // Its end would be that of apps that write. A caller without the right to ask for that has the usual risk.
+    // If it were killed for want of memory, apps that write would end with it. A caller without the right to lower its
+    // score runs that risk.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
     let is_journal = options.driver == Driver::Journal;
     let journal = is_journal.then(|| Journal::connect(pod)).transpose()?;
@@ -212,7 +213,7 @@ impl Writer {
         Ok(Ended::All)
     }
 
-    /// Goes on where another process has ended.
+    /// Continues the work of another process.
     fn take_over(&mut self) -> io::Result<()> {
         self.logs.clear();
         self.lost = self.read_lost();

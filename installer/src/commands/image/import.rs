@@ -26,8 +26,8 @@ use crate::ui::Ui;
 pub(crate) struct Args {
     /// Image files; with DIGEST (sha256-HEX or sha512-HEX), the uncompressed tar must have this digest
     ///
-    /// OCI images: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], or the plain path of a layout or
-    /// archive with one image, whose id DIGEST is then; HOST/REPO[:TAG][@DIGEST] or docker://HOST/… in a registry.
+    /// OCI images: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]; the path of a layout or archive
+    /// with one image, where DIGEST is the image's id; HOST/REPO[:TAG][@DIGEST] or docker://HOST/… in a registry.
     #[arg(value_name = "FILE[@DIGEST]", required = true, value_parser = image_parser())]
     images: Vec<ImageArgument>,
     #[command(flatten)]

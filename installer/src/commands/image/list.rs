@@ -21,8 +21,8 @@ use crate::ui::Ui;
 
 /// List the images in the store
 ///
-/// Each name of an image has a line. SIZE is what its files take, LAYERS what is kept of it as it was fetched, and SHARED
-/// how much of that other images need, too.
+/// Each name of an image has a line. SIZE is the space that its files take. LAYERS is the size of its layers that are
+/// kept as they were fetched, and SHARED that of those which other images have, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only images with these names or ids

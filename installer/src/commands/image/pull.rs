@@ -12,12 +12,14 @@ use crate::pull_options::PullOptions;
 
 /// Fetch images from registries into the store and print their ids
 ///
-/// What the store has already is not fetched: neither an image whose tag still means it, nor a layer of another image.
+/// An image is not fetched if the store has it and its tag still means it. Layers that the store has of other images
+/// are not fetched either.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// HOST/REPO[:TAG][@DIGEST], or docker://HOST/…; the tag is latest by default, and a digest wins over it
     ///
-    /// A short name, such as redis:7, is what the host's registries.conf has an alias or one registry for.
+    /// A short name, such as redis:7, is looked up in the host's registries.conf: among its aliases, or in the only
+    /// registry that it searches.
     #[arg(value_name = "NAME", required = true, value_parser = name)]
     names: Vec<String>,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 
 /// Give an image a name
 ///
-/// A name of another image becomes this one's. A short name is one of localhost: web is localhost/web:latest.
+/// A name of another image becomes this one's. A short name is in localhost: web means localhost/web:latest.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// An image, by id, the beginning of an id, or name

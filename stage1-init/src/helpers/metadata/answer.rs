@@ -28,7 +28,7 @@ pub(super) struct Answer<'s> {
 }
 
 impl Service {
-    /// Makes a service; `None` means that the key is none.
+    /// Makes a service. Returns `None` if `key` is no key.
     pub(super) fn new(metadata: Metadata, key: &[u8]) -> Option<Self> {
         Some(Self { metadata, key: Key::new(key)? })
     }

@@ -36,7 +36,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
     match prepare(&listener, words) {
         Ok(service) => server::serve(&listener, &service),
         Err(_) => {
-            // What waits would have systemd start it again at once.
+            // Connections that wait would make systemd start the service again at once.
             server::refuse_all(&listener);
             ExitCode::FAILURE
         }

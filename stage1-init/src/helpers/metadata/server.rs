@@ -105,13 +105,13 @@ struct Connection<'s> {
 enum State<'s> {
     /// The request, as far as it is there.
     Reading(Vec<u8>),
-    /// An answer, of which so many bytes are sent.
+    /// An answer, and the number of its bytes that are sent.
     Writing(Answer<'s>, usize),
     /// All is sent. What the client still sends is read, because closing would take the answer back (tcp(7): a reset).
     Closing,
 }
 
-/// Why nothing more is done with a connection.
+/// The reason why nothing more is done with a connection.
 struct Over;
 
 impl<'s> Connection<'s> {
@@ -120,7 +120,7 @@ impl<'s> Connection<'s> {
         PollFd::from_borrowed_fd(self.socket.as_fd(), what)
     }
 
-    /// Does what can be done now, as far as it is little.
+    /// Does a small part of what can be done without waiting.
     fn go_on(&mut self, service: &'s Service) -> Result<(), Over> {
         loop {
             let then = match &mut self.state {
@@ -168,7 +168,7 @@ impl<'s> Connection<'s> {
     }
 }
 
-/// Returns what a call came to, or nothing if it would have to wait.
+/// Returns the result of a call, or `None` if it would have to wait.
 fn later<T>(called: Result<T, Errno>) -> Result<Option<T>, Over> {
     match called {
         Ok(done) => Ok(Some(done)),

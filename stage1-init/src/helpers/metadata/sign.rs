@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signatures by the pod's key: HMAC (RFC 2104) with SHA-512 (FIPS 180-4), in base64 (RFC 4648, section 4).
 //!
-//! 0.8's is the HMAC of the content. 0.1's has to be verified without the content, so it proves itself: it is a tag of the
-//! content, then a tag of that tag, each 16 bytes of an HMAC. It says that this pod has signed something.
+//! A signature of 0.8 is the HMAC of the content. One of 0.1 has to be verified without the content. So it consists of
+//! two tags, each 16 bytes of an HMAC: one of the content, then one of the first tag. It shows that this pod has signed
+//! something.
 
 use sha2::{Digest as _, Sha512};
 
@@ -21,7 +22,7 @@ const OF_TAG: &[u8] = b"appc 0.1, tag";
 pub(super) struct Key([u8; KEY]);
 
 impl Key {
-    /// Takes the bytes of a key; `None` means that they are none.
+    /// Takes the bytes of a key. Returns `None` if they are no key.
     pub(super) fn new(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -86,7 +87,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads base64; what it is compared with says whether all of it is well-formed.
+/// Reads base64. Malformed text makes bytes that differ from those it is compared with, so it isn't refused here.
 fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     for part in text.chunks_exact(4) {
