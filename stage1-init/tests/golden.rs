@@ -118,7 +118,7 @@ fn host() -> Host {
 fn connected(pod: &pod::Pod) -> network::plan::Plan {
     network::plan::Plan {
         pod: pod.id,
-        index: 9,
+        number: 9,
         v4: [10, 177, 0, 10].into(),
         v6: Some(network::addresses::v6(pod.id)),
         mtu: 1500,
