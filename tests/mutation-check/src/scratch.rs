@@ -17,10 +17,13 @@ use super::mutant::{Mutant, Suite};
 const SOURCES: &[&str] = &[
     "Cargo.toml",
     "Cargo.lock",
+    "docs",
     "rust-toolchain.toml",
     "crates",
     "stage1-init",
     "installer",
+    "manual",
+    "onefile",
     "rootfs-build",
     "tests",
     "fuzz",
@@ -141,4 +144,21 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cargo reads the manifests of all members, whichever is built.
+    #[test]
+    fn all_members_of_the_workspace_are_copied() {
+        let manifest = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+        let members = manifest.lines().find(|line| line.starts_with("members = [")).unwrap();
+        let members: Vec<_> = members.split('"').skip(1).step_by(2).collect();
+        assert!(members.contains(&"installer"), "{members:?}");
+        let is_copied = |member: &&&str| SOURCES.iter().any(|source| Path::new(member).starts_with(source));
+        let missing: Vec<_> = members.iter().filter(|member| !is_copied(member)).collect();
+        assert_eq!(missing, Vec::<&&str>::new());
+    }
 }
