@@ -12,12 +12,13 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, Signal as KernelSignal, set_parent_process_death_signal, setpgid};
+use sys::process::PROGRAM;
 
 use crate::console::{self, Caller, Of, Show, Signals, Watched};
 use crate::exit::Exit;
 use crate::network_attendant;
 use crate::pod_process::{self, InitOptions};
-use crate::starter::{self, PROGRAM};
+use crate::starter;
 
 /// The name (`argv[0]`) under which this program becomes a pod of a parent that shows a terminal.
 pub(crate) const NAME: &str = "gantry-attached";

@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result};
 use pods::logs::Logging;
 use rustix::process::setsid;
+use sys::process::PROGRAM;
 
 use crate::network_attendant;
 use crate::pod_process::{self, InitOptions};
-use crate::starter::PROGRAM;
 
 /// The name (`argv[0]`) under which this program becomes a pod in the background.
 pub(crate) const NAME: &str = "gantry-detached";

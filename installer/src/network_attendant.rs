@@ -26,9 +26,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 use rustix::process::{chdir, setsid};
 use store::DataDir;
+use sys::process::PROGRAM;
 use sys::{Interrupt, passing};
 
-use crate::starter::{self, PROGRAM};
+use crate::starter;
 use crate::ui::Ui;
 
 /// The name (`argv[0]`) under which this program attends to a pod's network.

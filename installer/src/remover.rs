@@ -12,8 +12,9 @@ use pods::Pod;
 use rustix::process::{chdir, setsid};
 use store::DataDir;
 use sys::Interrupt;
+use sys::process::PROGRAM;
 
-use crate::starter::{self, PROGRAM};
+use crate::starter;
 use crate::ui::Ui;
 
 /// The name (`argv[0]`) under which this program removes a pod.

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The two things that an attendant is started from: this program's file, and the process that starts it.
+//! Finds the process that has started an attendant.
 
 use anyhow::Result;
 use pods::Process;
 use rustix::process::getppid;
-
-/// This program's file, even if it was replaced or removed meanwhile.
-pub(crate) const PROGRAM: &str = "/proc/self/exe";
 
 /// Opens this process's parent. `number` was the parent's id when it started this process. Returns `None` if the parent has
 /// ended since: another process is the parent then.

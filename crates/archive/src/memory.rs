@@ -9,7 +9,8 @@ const ZSTD_BESIDE_WINDOW: u64 = 1 << 20;
 /// The smallest and the largest window of zstd (RFC 8878, "Window Descriptor"), as log2.
 const ZSTD_WINDOW_LOGS: std::ops::RangeInclusive<u32> = 10..=31;
 
-/// Why a decoder stopped: the memory it would have needed, if known, and the memory it was allowed.
+/// The error of a decoder that stopped: the memory that it would have needed, if known, and the memory that it was
+/// allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLittle {
     pub(super) needed: Option<u64>,

@@ -125,7 +125,8 @@ impl Reserved {
         }
     }
 
-    /// Sets up what guards a pod that is connected later, which need not wait for that then. If it fails, so does connecting.
+    /// Sets up the rules that guard a pod before it is connected, so that connecting need not wait for them. If this
+    /// fails, so does connecting.
     pub fn guard(&self) {
         *self.guarded.borrow_mut() = Some(self.fill());
     }
@@ -142,7 +143,7 @@ impl Reserved {
         let Self { plan, sysctls, route, table, .. } = self;
         let (veth, alias) = (plan.veth(), format!("pod {}", plan.pod));
         let group = if plan.is_known { KNOWN } else { 0 };
-        // The rules come before what they guard against becomes possible.
+        // The rules come first, so that nothing passes without them.
         self.guarded.take().unwrap_or_else(|| self.fill())?;
         let pair = route::Pair { name: &veth, alias: &alias, group, peer: POD_LINK, mtu: plan.mtu };
         route.all(&[route::new_pair(pair, namespace)]).map_err(no_veth)?;

@@ -84,9 +84,10 @@ pub const OWN_INIT: &str = "own-init";
 pub const REMOVED_AT_END: &str = "removed-at-end";
 /// The directory of a detached pod's logs, in the pod directory.
 pub const LOGS: &str = "logs";
-/// How plugins have connected the pod, in the pod directory; there until they have taken that back.
+/// The record of how plugins have connected the pod, in the pod directory. It is removed once they have taken that
+/// back.
 pub const CNI: &str = "cni";
-/// That file while it is being written.
+/// The name of that file while it is being written.
 pub const NEW_CNI: &str = "cni.new";
 /// The pod's manifest, in the pod directory.
 pub const MANIFEST: &str = "container";

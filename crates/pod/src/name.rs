@@ -65,7 +65,7 @@ macro_rules! checked_name {
 
 /// A name that has to follow 0.8's rules if a manifest of 0.8 defines it.
 pub(crate) trait OfVersion {
-    /// Checks that it follows them.
+    /// Checks that the name follows 0.8's rules.
     ///
     /// # Errors
     /// Fails if only 0.1 allows it.

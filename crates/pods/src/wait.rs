@@ -14,7 +14,7 @@ use crate::state::is_locked;
 
 /// How often the waiting process checks whether it was interrupted.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often the lock is tried that the reaper releases some milliseconds after the pod's process has ended.
+/// How often the lock is tried. The reaper releases it some milliseconds after the pod's process has ended.
 const STEP: Duration = Duration::from_millis(2);
 
 /// The result of waiting for a pod.

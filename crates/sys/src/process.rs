@@ -11,6 +11,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 pub use nix::unistd::ForkResult;
 use rustix::process::Pid;
 
+/// This program's file, even if it was replaced or removed meanwhile.
+pub const PROGRAM: &str = "/proc/self/exe";
 /// How many signals there are (signal(7)).
 const SIGNALS: i64 = 64;
 /// A flag of clone3(2) (linux/sched.h), which the libc crate doesn't have for every C library.

@@ -5,11 +5,11 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Result, anyhow};
+use sys::process::PROGRAM;
 
 use crate::context::Context;
 use crate::entered;
 use crate::exit::Exit;
-use crate::starter::PROGRAM;
 
 /// Run a program beside an app of a running pod
 ///

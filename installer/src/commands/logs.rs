@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::time::span;
 use crate::ui::Ui;
 
-/// How often a log is looked at that is followed.
+/// How often a log that is followed is looked at.
 const STEP: Duration = Duration::from_millis(50);
 
 /// Show what the apps of a pod in the background have written

@@ -22,7 +22,7 @@ use crate::pod_process::{self, InitOptions};
 use crate::ui::Ui;
 use crate::{attached, detached};
 
-/// How often the log writer is looked at that is about to end.
+/// How often a log writer that is about to end is looked at.
 const STEP: Duration = Duration::from_millis(2);
 /// How many lines of a pod that could not be started are shown.
 const LINES: usize = 5;

@@ -14,7 +14,7 @@ use pod::text::escape;
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
 
-/// How dpkg compresses the two tars; `.lzma` is none that can be decoded here.
+/// How dpkg compresses the two tars; `.lzma` can't be decoded here.
 const COMPRESSIONS: [&str; 5] = ["", ".gz", ".xz", ".zst", ".bz2"];
 
 /// Tells whether a member is the tar `name`.

@@ -105,7 +105,7 @@ fn make(directory: impl AsFd, name: &str) -> Result<(), Error> {
     }
 }
 
-/// Copies a tree's owner, mode and attributes to an upper layer, whose root is what the overlay's root looks like.
+/// Copies a tree's owner, mode and attributes to an upper layer: the root of an overlay shows those of its upper layer.
 fn copy_metadata(from: impl AsFd, to: impl AsFd) -> Result<()> {
     let (from, to) = (readable(from)?, readable(to)?);
     let stat = fstat(&from)?;

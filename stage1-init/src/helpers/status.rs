@@ -54,7 +54,7 @@ struct End {
     failed: bool,
 }
 
-/// How an app ends that is asked to end before it began.
+/// The end of an app that is asked to end before it began.
 const ASKED_TO_END: End = End { code: statuses::ASKED_TO_END, failed: false };
 
 /// Writes the status of an app. Fails if the app failed, so that its service fails too.

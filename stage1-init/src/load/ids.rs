@@ -33,7 +33,7 @@ const VARIABLE: &str = "GANTRY_UIDS";
 /// The directory of locks, from the host's root on, and the directories above it.
 const ABOVE: [&str; 2] = ["/run", "/run/systemd"];
 const DIRECTORY: &str = "/run/systemd/nspawn-uid";
-/// How often to make the directory again that another pod has removed as empty.
+/// How often to make the directory again if another pod has removed it as empty.
 const ATTEMPTS: usize = 64;
 /// The files that give ids to people, and to people for their own containers (passwd(5), subuid(5)), and how much of
 /// each is read at most.

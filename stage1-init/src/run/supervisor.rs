@@ -133,7 +133,8 @@ impl Told<'_> {
     }
 }
 
-/// The sources that are watched while nspawn runs: the pod's messages, its systemd's, what apps write to sockets, and the caller's terminal.
+/// The sources that are watched while nspawn runs: messages of the pod and of its systemd, what apps write to sockets,
+/// and the caller's terminal.
 struct Watched<'a> {
     relays: &'a mut [Relay],
     question: Question<'a>,

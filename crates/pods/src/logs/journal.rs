@@ -25,7 +25,7 @@ use super::record::Stream;
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// The longest line that is one message. A longer one is several, as other writers of containers' logs have it.
 const LINE_MAX: usize = 256 << 10;
-/// How long a journal that has no room is waited for with what one read of an app's output has brought. The rest is lost.
+/// How long a journal without room is waited for, for each read of an app's output. The rest of that output is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 

@@ -16,13 +16,14 @@ use pod::text::one_line;
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, ftruncate, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use sys::process::PROGRAM;
 use sys::{Interrupt, locks, proc_path};
 
 use super::pair::send;
 use crate::directory::Pod;
 use crate::state::{State, look};
 
-/// How often the lock of a log writer is tried that is about to end.
+/// How often the lock of a log writer that is about to end is tried.
 const STEP: Duration = Duration::from_millis(5);
 /// The name (`argv[0]`) under which this program acts as a log writer.
 pub(super) const NAME: &str = "gantry-log";
@@ -30,8 +31,6 @@ pub(super) const NAME: &str = "gantry-log";
 pub(super) const AT_WORK: &str = ".";
 /// The space that is reserved for the note of what was lost, in bytes.
 pub(super) const NOTE_MAX: usize = 4096;
-/// This program's file, even if it was replaced or removed meanwhile.
-const PROGRAM: &str = "/proc/self/exe";
 
 /// The destination of what apps write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// All of them, with the words that an order has.
+    /// All drivers, with their words in the log writer's argument.
     const WORDS: [(Self, &str); 3] =
         [(Self::File, "file"), (Self::Journal, "journald"), (Self::None, "none")];
 }

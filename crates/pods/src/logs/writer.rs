@@ -36,8 +36,8 @@ use super::record::{self, Stream};
 use super::start::{AT_WORK, Driver, LogOptions, NAME, NOTE_MAX};
 use crate::calendar::stamp;
 
-/// How often a process takes the place of another one at once. Later it waits before, so that a fault that comes back takes
-/// little time.
+/// How often a process takes the place of another one at once. After that it waits first, so that a fault that recurs
+/// takes little time.
 const AT_ONCE: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 

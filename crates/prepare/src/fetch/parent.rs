@@ -17,12 +17,11 @@ use registry::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sys::Interrupt;
+use sys::process::PROGRAM;
 
 use super::child::NAME;
 use super::wire::{Ask, Tell, read, write};
 
-/// This program's file, even if it was replaced or removed meanwhile.
-const PROGRAM: &str = "/proc/self/exe";
 /// How many bytes of a blob are written at once.
 const AT_ONCE: usize = 256 << 10;
 /// How often the interrupt is looked at.

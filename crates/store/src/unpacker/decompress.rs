@@ -14,7 +14,7 @@ use std::path::Path;
 use super::child::own;
 use super::confine;
 use super::job::{Job, Order};
-use super::parent::{self, Descriptors, PROGRAM};
+use super::parent::{self, Descriptors};
 use crate::error::{About as _, Result};
 use crate::extract::Expected;
 use crate::fault::{self, Within as _};
@@ -22,6 +22,7 @@ use crate::info::TreeKind;
 use archive::decode::decode;
 use archive::{Exceeded, Limits};
 use sys::Interrupt;
+use sys::process::PROGRAM;
 
 /// The name (`argv[0]`) under which this program acts as a worker that decompresses.
 pub(super) const NAME: &str = "gantry-decompress";

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::child::{own, tree};
 use super::confine;
 use super::job::{Job, Order};
-use super::parent::{self, Descriptors, Destination, PROGRAM};
+use super::parent::{self, Descriptors, Destination};
 use crate::error::{About as _, Result};
 use crate::extract::layers::{Frame, Layer};
 use crate::extract::{Expected, Unpacker};
@@ -30,6 +30,7 @@ use crate::info::TreeKind;
 use crate::record::Sealed;
 use archive::{Limits, Skipped};
 use sys::Interrupt;
+use sys::process::PROGRAM;
 
 /// The name (`argv[0]`) under which this program acts as a worker for layers.
 pub(super) const NAME: &str = "gantry-unpack-layers";

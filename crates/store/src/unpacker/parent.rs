@@ -20,10 +20,9 @@ use crate::extract::{Refused, Verified};
 use crate::info::TreeKind;
 use crate::input::InputFile;
 use sys::locks::try_lock_alone;
+use sys::process::PROGRAM;
 use sys::{CalledOn as _, Interrupt, proc_path};
 
-/// This program's file, even if it was replaced or removed meanwhile.
-pub(super) const PROGRAM: &str = "/proc/self/exe";
 /// The interval at which signals and progress are checked.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
