@@ -14,11 +14,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::exit;
 
 use ::network::{HOLDER, LETS_GO};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, openat};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, chdir, getpid, pidfd_open, setsid, waitpid};
+use rustix::process::{PidfdFlags, chdir, getpid, pidfd_open, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sys::descriptors::close_others;
 use sys::process::{ForkResult, fork};
@@ -50,24 +50,13 @@ pub(crate) fn start(
     let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context("cannot open /dev/null")?;
-    // Forked twice, so that the reaper is no child of nspawn's.
-    match fork().context("cannot fork")? {
-        ForkResult::Parent { child } => {
-            let child = Pid::from_raw(child.as_raw());
-            let ended =
-                waitpid(child, WaitOptions::empty()).context("cannot wait for the reaper's parent")?;
-            ensure!(ended.is_some_and(|(_, how)| how.exit_status() == Some(0)), "cannot fork the reaper");
-            Ok(())
+    match fork().context("cannot fork the reaper")? {
+        ForkResult::Parent { .. } => Ok(()),
+        ForkResult::Child => {
+            // The reaper works even if some of that fails.
+            let _ = detach(&null);
+            exit(i32::from(reap(cgroup, lock, store, held, history, &pod, alive).is_err()))
         }
-        ForkResult::Child => match fork() {
-            Ok(ForkResult::Child) => {
-                // The reaper works even if some of that fails.
-                let _ = detach(&null);
-                exit(i32::from(reap(cgroup, lock, store, held, history, &pod, alive).is_err()))
-            }
-            Ok(ForkResult::Parent { .. }) => exit(0),
-            Err(_) => exit(1),
-        },
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gate::root_test;
 use rustix::fs::inotify::{CreateFlags, init};
 use testing::image::script;
-use testing::pods::Gantry;
+use testing::pods::{Gantry, nspawn};
 use testing::rootfs::Rootfs;
 
 const LIMIT: &str = "fs.inotify.max_user_instances";
@@ -53,13 +53,7 @@ fn start_and_take(pod: &Path) -> Option<Vec<u8>> {
     let mut init = Command::new("./stage1/init");
     init.current_dir(pod).stdin(Stdio::null()).stderr(Stdio::piped());
     let init = init.spawn().unwrap();
-    let children = format!("/proc/{0}/task/{0}/children", init.id());
-    let runs_nspawn = || {
-        let children = fs::read_to_string(&children).unwrap();
-        let child = children.split_whitespace().next().unwrap_or("none");
-        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.starts_with("ld-linux"))
-    };
-    while !runs_nspawn() {
+    while nspawn(init.id()).is_none() {
         std::thread::yield_now();
     }
     let output = without_any(|| init.wait_with_output().unwrap());

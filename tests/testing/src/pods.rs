@@ -228,16 +228,11 @@ impl Running {
     /// # Panics
     /// Panics if there is none.
     pub fn systemd(&self) -> u32 {
-        let children = |id: &str| {
-            let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-            children.expect("the pod's processes are there").split_whitespace().map(str::to_owned).collect()
-        };
-        let nspawn: Vec<String> = children(&self.child.id().to_string());
-        let is_systemd = |child: &String| {
+        let nspawn = nspawn(self.child.id()).expect("the pod's process has started nspawn");
+        let is_systemd = |child: &u32| {
             fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "systemd\n")
         };
-        let found = children(&nspawn[0]).into_iter().find(is_systemd).expect("nspawn's child is systemd");
-        found.parse().expect("a process id is a number")
+        children(nspawn).into_iter().find(is_systemd).expect("nspawn's child is systemd")
     }
 
     /// Waits until the pod's process blocks this signal, so that the signal waits until the process can act on it.
@@ -301,4 +296,19 @@ impl Running {
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
         (code.expect("a process ends by a code or a signal"), output)
     }
+}
+
+/// Returns the children of a process.
+fn children(process: u32) -> Vec<u32> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let children = fs::read_to_string(path).unwrap_or_default();
+    children.split_whitespace().map(|child| child.parse().expect("a process id is a number")).collect()
+}
+
+/// Returns the nspawn of a pod's process, if there is one: it is called as the loader that has started it.
+pub fn nspawn(process: u32) -> Option<u32> {
+    let is_nspawn = |child: &u32| {
+        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.starts_with("ld-linux"))
+    };
+    children(process).into_iter().find(is_nspawn)
 }

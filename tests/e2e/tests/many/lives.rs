@@ -141,8 +141,7 @@ fn wait(child: &mut Child) -> ExitStatus {
 }
 
 fn nspawn(process: i32) -> i32 {
-    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    children.split_whitespace().next().and_then(|child| child.parse().ok()).unwrap_or(process)
+    testing::pods::nspawn(process.cast_unsigned()).map_or(process, u32::cast_signed)
 }
 
 fn errors(gantry: &Gantry, pod: &Path) -> PathBuf {

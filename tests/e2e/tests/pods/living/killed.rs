@@ -19,7 +19,7 @@ use testing::image::script;
 use testing::pods::{Gantry, wait_gone};
 use testing::rootfs::Rootfs;
 
-use super::{WAITS, children, id, output, said, status, text, wait_until};
+use super::{WAITS, id, nspawn, output, said, status, text, wait_until};
 
 /// A pod in the background that is up.
 struct Background {
@@ -112,7 +112,7 @@ fn of_a_pod_whose_process_is_killed() {
 #[root_test]
 fn of_a_pod_whose_nspawn_is_killed() {
     let pod = Background::start();
-    kill_now(children(pod.process())[0]);
+    kill_now(nspawn(pod.process()));
     pod.has_ended("failed", &json!({"killed": false, "code": null, "failure": 5}));
 }
 

@@ -85,11 +85,10 @@ fn status(gantry: &Gantry, pod: &Path) -> Value {
     object
 }
 
-/// Returns the children of a process.
-fn children(process: i32) -> Vec<i32> {
-    let path = format!("/proc/{process}/task/{process}/children");
-    let children = fs::read_to_string(path).unwrap_or_default();
-    children.split_whitespace().map(|child| child.parse().unwrap()).collect()
+/// Returns the nspawn of a pod's process.
+fn nspawn(process: i32) -> i32 {
+    let nspawn = testing::pods::nspawn(process.cast_unsigned());
+    nspawn.expect("the pod's process has started nspawn").cast_signed()
 }
 
 /// Returns the reaper of a running pod: it is the process of that name that has the pod directory open.

@@ -12,7 +12,7 @@ use testing::image::script;
 use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
 
-use super::{STUBBORN, WAITS, children, id, prepare, reaper, said, status, text};
+use super::{STUBBORN, WAITS, id, nspawn, prepare, reaper, said, status, text};
 
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
@@ -81,7 +81,7 @@ fn after_a_kill_the_truth_is_told() {
         running.wait_for("up");
         let killed = match victim {
             "init" => running.id(),
-            "nspawn" => children(running.id())[0],
+            "nspawn" => nspawn(running.id()),
             _ => reaper(&running, &pod),
         };
         kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
