@@ -2,8 +2,8 @@
 //! Messages of the pod to `/init`: that its apps are about to start, and that it has ended.
 //!
 //! `/init` listens on a socket of the outcome (unix(7)), which only the pod's root can connect to. The boot program connects
-//! before it becomes systemd, and waits. `/init` does what it can only do once there is a pod and before an app runs, and
-//! answers. No app is started without an answer.
+//! as soon as it runs, and waits before it becomes systemd. `/init` does what it can only do once there is a pod and before an app
+//! runs, and answers. No app is started without an answer.
 //!
 //! `/init` doesn't wait for a process that connects and says nothing. It hears what the process says later, if it ever
 //! does.
@@ -155,15 +155,27 @@ fn take(said: &OwnedFd) -> Result<(Option<u8>, Option<Namespaces>), Errno> {
     Ok(((heard.bytes > 0).then_some(byte[0]), passed.map(|(network, ipc)| Namespaces { network, ipc })))
 }
 
-/// Asks `/init` whether apps may start, and waits for the answer. Namespaces go with the question.
-pub(crate) fn ask() -> Result<()> {
+/// The question whether apps may start, which was asked.
+#[derive(Debug)]
+pub(crate) struct Pending(OwnedFd);
+
+impl Pending {
+    /// Waits for the answer.
+    pub(crate) fn wait(self) -> Result<()> {
+        hear_over(&self.0).context("the pod's process has not let the apps start")
+    }
+}
+
+/// Asks `/init` whether apps may start. Namespaces go with the question.
+pub(crate) fn ask() -> Result<Pending> {
     let socket = reach()?;
     let open = |kind| {
         File::open(format!("/proc/self/ns/{kind}"))
             .with_context(|| format!("cannot open the pod's {kind} namespace"))
     };
     let (network, ipc) = (open("net")?, open("ipc")?);
-    ask_over(&socket, &[network.as_fd(), ipc.as_fd()]).context("the pod's process has not let the apps start")
+    ask_over(&socket, &[network.as_fd(), ipc.as_fd()]).context("cannot ask the pod's process")?;
+    Ok(Pending(socket))
 }
 
 /// Tells `/init` that the pod's end is recorded. If it ends for that, this process is killed here.
@@ -185,9 +197,14 @@ fn reach() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Asks over a socket whether apps may start, and waits for the answer.
+/// Asks over a socket whether apps may start.
 fn ask_over(socket: &OwnedFd, passed: &[BorrowedFd<'_>]) -> Result<()> {
     passing::send(socket, &[QUESTION], passed, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Waits for the answer over a socket.
+fn hear_over(socket: &OwnedFd) -> Result<()> {
     let mut answer = [0; ANSWER_MAX];
     let count = retry_on_intr(|| read(socket, &mut answer))?;
     match &answer[..count] {
@@ -214,7 +231,7 @@ impl Attendant {
 
     /// Waits until it has prepared the network.
     pub(crate) fn ask(&self, network: BorrowedFd<'_>) -> Result<()> {
-        ask_over(&self.0, &[network]).context("the pod's network")
+        ask_over(&self.0, &[network]).and_then(|()| hear_over(&self.0)).context("the pod's network")
     }
 
     /// Returns the connection, which must be kept open for as long as the pod has its network.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pod's first process, which nspawn starts in place of an init system. It does what has to be done in the pod before an
-//! app runs, asks `/init` whether apps may start, and becomes systemd. So systemd finds everything there: it starts no
-//! service for this, and sees no mount appear.
+//! The pod's first process, which nspawn starts in place of an init system. It asks `/init` whether apps may start, does what has
+//! to be done in the pod before an app runs, and becomes systemd once it has the answer. So systemd finds everything there: it
+//! starts no service for this, and sees no mount appear.
 //!
 //! Masks what is sensitive in /proc and /sys, and makes the apps' user namespaces. This needs the pod's namespaces, so it
 //! can't be done earlier.
@@ -43,7 +43,7 @@ const UNIT_PATH: (&str, &str) = ("SYSTEMD_UNIT_PATH", "/etc/systemd/system:/usr/
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let timed = args.first().is_some_and(|first| first == TIMED);
     let (args, marks) = (&args[usize::from(timed)..], Marks::of_pod(timed, 0));
-    marks.add("the boot program has begun");
+    marks.add("the boot program has begun, and asks");
     let Err(Failure { step, error }) =
         prepare(&marks).at(Step::Namespace).and_then(|()| become_systemd(args, &marks).at(Step::Exec));
     if let Err(error) = PODS.fail(step, &error) {
@@ -56,12 +56,14 @@ fn prepare(marks: &Marks) -> Result<()> {
     fs::create_dir_all(NAMESPACES)?;
     // nspawn makes the pod's mounts shared. What is mounted on a copy of a shared mount appears on the other copies, too.
     make_all_private().context("cannot make the pod's mounts private")?;
+    // `/init` works meanwhile.
+    let asked = ready::ask()?;
     mounts::hide().context("cannot mask what is sensitive")?;
     make_namespaces().context("cannot make the apps' user namespaces")?;
     without_passwords().context("cannot keep systemd from waiting for passwords")?;
     without_mount_units().context("cannot keep systemd from reading mounts")?;
-    marks.add("the boot program has masked and made what apps need, and asks");
-    ready::ask()?;
+    asked.wait()?;
+    marks.add("the boot program has masked and made what apps need, and has its answer");
     PODS.begin().context("cannot note that apps may start")
 }
 

@@ -95,7 +95,7 @@ impl Question<'_> {
             is_prepared = true;
             // systemd is about to move.
             cgroup.hasten_moves();
-            timing.mark("the pod's network is made, and the boot program gets its answer");
+            timing.mark("the pod's network is made, and the boot program is answered");
             Ok(())
         })?;
         if heard == Heard::Question
