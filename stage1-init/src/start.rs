@@ -248,7 +248,7 @@ fn enter(
     }
     let ends = if options.debug { Ends::WithNspawn } else { Ends::Recorded };
     let asked = Asked::listen(root, ends).at(Step::Namespace)?;
-    let question = Question { asked, bare, cgroup, network: Some(network) };
+    let question = Question { asked, cgroup, prepared: Some((bare, network)) };
     let offer = stdio.offer(&sockets).at(Step::Namespace)?;
     drop(sockets);
 

@@ -78,20 +78,20 @@ pub(crate) struct Started<'a> {
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) asked: Asked,
-    pub(crate) bare: Bare,
     pub(crate) cgroup: &'a Cgroup,
-    /// What was reserved for the pod's network; `None` once the question is answered.
-    pub(crate) network: Option<Taken>,
+    /// The namespace to be left alone in the pod, and what was reserved for its network; `None` once the question is answered.
+    pub(crate) prepared: Option<(Bare, Taken)>,
 }
 
 impl Question<'_> {
     /// Hears what the pod says, and answers its question.
     fn hear(&mut self, timing: &Timing) -> Result<Heard> {
-        let Self { asked, bare, cgroup, network } = self;
+        let Self { asked, cgroup, prepared } = self;
         let mut is_prepared = false;
         let heard = asked.hear(|namespaces| {
+            let (bare, network) = prepared.as_ref().context("the pod has asked before")?;
             bare.keep_alone()?;
-            network.as_ref().context("the pod has asked before")?.prepare(&namespaces)?;
+            network.prepare(&namespaces)?;
             is_prepared = true;
             // systemd is about to move.
             cgroup.hasten_moves();
@@ -99,9 +99,13 @@ impl Question<'_> {
             Ok(())
         })?;
         if heard == Heard::Question
-            && let Some(network) = network.take()
-            && is_prepared
+            && let Some((bare, network)) = prepared.take()
         {
+            // The kernel takes the namespace apart now, and not when the caller waits for this process's end.
+            drop(bare);
+            if !is_prepared {
+                return Ok(heard);
+            }
             match network.settle() {
                 Ok(warnings) => warnings.iter().for_each(|warning| warn(warning)),
                 Err(error) => warn(&format!("the pod's network: {error:#}")),
@@ -188,7 +192,7 @@ pub(crate) fn run(
             drop((started.offer, started.listener, starting, says));
             // nspawn moves the pod's first process, but not before it has been linked and has mounted what it mounts.
             cgroup.hasten_moves();
-            started.question.network.iter().for_each(Taken::guard);
+            started.question.prepared.iter().for_each(|(_, network)| network.guard());
             let root = started.root;
             let (terminal, mut relays) = stdio.into_parts();
             let job = Job::new(cgroup, terminal).at(Step::Exec)?;
