@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use pod::layout;
 use pod::logs::{LOST, NOT_ENDED, OF_POD};
 use pod::text::one_line;
-use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, ftruncate, mkdirat, openat};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fchmod, ftruncate, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sys::process::PROGRAM;
@@ -130,21 +130,26 @@ pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<R
     Ok(Ok(Logging { stdout: ours, stderr: stderr.into() }))
 }
 
-/// Opens the logs' directory, and makes it if it is missing.
+/// Opens the logs' directory, and makes it if it is missing, with its mode whatever the umask: the log writer has no capability
+/// that would open it otherwise.
 fn logs(pod: &Pod) -> Result<OwnedFd> {
     match mkdirat(&pod.directory, layout::LOGS, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).context("cannot create logs"),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(&pod.directory, layout::LOGS, flags, Mode::empty()).context("cannot open logs")
+    let logs = openat(&pod.directory, layout::LOGS, flags, Mode::empty()).context("cannot open logs")?;
+    fchmod(&logs, Mode::RWXU).context("cannot set the mode of logs")?;
+    Ok(logs)
 }
 
 /// Opens the note of what is lost, locks it, and reserves its space. Returns the pod's state if the pod was started
 /// meanwhile, since the lock is that run's then.
 fn note(pod: &Pod, directory: &OwnedFd, interrupt: &Interrupt) -> Result<Result<OwnedFd, State>> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let note = openat(directory, LOST, flags, Mode::RUSR | Mode::WUSR).context("cannot open the note")?;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let note = openat(directory, LOST, flags, mode).context("cannot open the note")?;
+    fchmod(&note, mode).context("cannot set the mode of the note")?;
     while !locks::try_lock_alone(&note).context("cannot lock the note")? {
         interrupt.check()?;
         let state = look(pod)?.state;

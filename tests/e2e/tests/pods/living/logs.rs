@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use gate::root_test;
 use testing::image::script;
 use testing::pods::Gantry;
 use testing::rootfs::Rootfs;
+use testing::{program, stage1};
 
 use super::{id, output, refused, said, text};
 
@@ -43,6 +45,27 @@ fn records_are_those_of_the_cri() {
     assert!(text(&times.stdout).lines().all(|line| line.starts_with("20")), "{times:?}");
     assert_eq!(text(&times.stdout).lines().count(), 2, "{times:?}");
     refused(&gantry, &["logs", &id(&pod), "--app", "none"], &["has no app \"none\"", "its apps: app"]);
+}
+
+/// The log writer has no capability that opens what has no modes.
+#[root_test]
+fn what_is_written_is_there_whatever_the_umask() {
+    for umask in ["000", "777"] {
+        let gantry = Gantry::new();
+        let image = image(&gantry, "app", "echo up");
+        let mut sh = Command::new("sh");
+        sh.arg("-c")
+            .arg(format!("umask {umask}; exec \"$0\" --dir \"$1\" run -d \"$2\""))
+            .arg(program("installer"));
+        let run = sh.arg(gantry.dir()).arg(image).env("GANTRY_STAGE1", stage1()).output().unwrap();
+        assert!(run.status.success() && run.stderr.is_empty(), "umask {umask}: {run:?}");
+        let pod = text(&run.stdout).trim_end().to_owned();
+        output(&gantry, &["wait", &pod]);
+        assert_eq!(said(&gantry, &["logs", &pod]), "up\n", "umask {umask}");
+        let logs = gantry.dir().join("containers").join(pod).join("logs");
+        let mode = |path: &str| fs::metadata(logs.join(path)).unwrap().mode() & 0o7777;
+        assert_eq!([mode("."), mode("LOST"), mode("app.log")], [0o700, 0o600, 0o600], "umask {umask}");
+    }
 }
 
 #[root_test]
