@@ -14,6 +14,7 @@ use gate::root_test;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
+use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 use testing::image::script;
 use testing::pods::{Gantry, wait_gone};
@@ -174,7 +175,10 @@ fn of_a_pod_whose_log_writer_is_killed_with_its_keeper() {
         let warning = "warning: the log writer was killed: what apps wrote after that is not there\n";
         assert_eq!((text(&logs.stdout).as_str(), text(&logs.stderr).as_str()), ("up\n", warning));
     };
-    wait_until("both have ended", || of_log_writer(&pod.pod, KEEPER).is_none());
+    // A killed process has its descriptors for a moment longer, and with them the note's lock.
+    let note = File::open(pod.pod.join("logs/LOST")).unwrap();
+    wait_until("both have ended", || flock(&note, FlockOperation::NonBlockingLockShared).is_ok());
+    drop(note);
     logs_say_so();
     pod.said(&["stop"]);
     assert_eq!(pod.status()["state"], "exited");
