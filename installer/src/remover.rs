@@ -52,3 +52,18 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     let _ = pods::remove(&data_dir, pod)?;
     Ok(())
 }
+
+/// Removes a pod that could not be started, maybe because this process was interrupted. One that runs all the same is left to
+/// its remover.
+///
+/// # Errors
+/// If that fails.
+pub(crate) fn remove(pod: &Path, dir: &Path) -> Result<()> {
+    let interrupt = Interrupt::default();
+    let Some(data_dir) = DataDir::find(dir, &interrupt, &Ui)? else { return Ok(()) };
+    let id =
+        pod.file_name().and_then(|name| name.to_str()?.parse().ok()).context("expected a pod directory")?;
+    let Some(pod) = Pod::open(&data_dir, id)? else { return Ok(()) };
+    let _ = pods::remove(&data_dir, pod)?;
+    Ok(())
+}

@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::help::examples;
 use crate::options::{LogArgs, PodOptions, TerminalArgs, several};
 use crate::pod_process::{self, InitOptions};
+use crate::remover;
 use crate::ui::Ui;
 
 /// Run a pod: a new one made of images, or a prepared one
@@ -69,7 +70,8 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     if args.detach {
         Ui.check()?;
     }
-    let path = match given(&args.options, context)? {
+    let is_removed_at_end = args.options.is_removed_at_end;
+    let (path, is_new) = match given(&args.options, context)? {
         Some(pod) => {
             if args.options.has_more() || args.options.apps.has_arguments {
                 anyhow::bail!(
@@ -77,12 +79,17 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
                     pod.display()
                 );
             }
-            pod
+            (pod, false)
         }
-        None => prepare(args.options, context)?,
+        None => (prepare(args.options, context)?, true),
     };
     Ui.step("starting the pod's init");
-    start(&path, &how, context)
+    let started = start(&path, &how, context);
+    if started.is_err() && is_new && is_removed_at_end {
+        // Why it was not started is what there is to say.
+        let _ = remover::remove(&path, &context.dir);
+    }
+    started
 }
 
 /// Prepares the pod and returns its directory.

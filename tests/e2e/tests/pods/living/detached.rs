@@ -2,8 +2,12 @@
 //! Pods in the background: they have names, outlive the command, are started again, and are removed at their end.
 
 use std::fs;
+use std::process::Stdio;
 
 use gate::root_test;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 use testing::image::script;
 use testing::pods::{Gantry, wait_gone};
@@ -43,6 +47,27 @@ fn a_pod_in_the_background_outlives_the_command() {
     let listed = said(&gantry, &["list"]);
     assert!(listed.lines().next().unwrap().contains("NAME") && listed.contains("web"), "{listed}");
     assert_eq!(said(&gantry, &["rm", "web"]), format!("removed {pod}\n"));
+}
+
+/// Between the two there is no remover yet.
+#[root_test]
+fn a_pod_that_is_removed_at_its_end_is_removed_if_the_command_is_interrupted_before_its_start() {
+    for words in [&["run", "--rm"][..], &["run", "--rm", "-d"]] {
+        let gantry = Gantry::new();
+        let image = image(&gantry, "waits", WAITS);
+        let fifo = gantry.beside("uuid");
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let mut command = gantry.installer();
+        command.args(words).arg("--uuid-file").arg(&fifo).arg(&image);
+        let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("it is prepared", || gantry.dir().join("containers").exists() && gantry.pods().len() == 1);
+        // It goes on when somebody reads the UUID.
+        kill(Pid::from_raw(run.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+        fs::read(&fifo).unwrap();
+        let output = run.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(130), "interrupted\n"));
+        assert!(gantry.pods().is_empty(), "{words:?}");
+    }
 }
 
 #[root_test]
