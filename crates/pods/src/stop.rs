@@ -52,6 +52,8 @@ pub fn stop(pod: &Pod, how: Stop, interrupt: &Interrupt) -> Result<()> {
     if !how.force {
         if let Some(process) = process {
             process.signal(Signal::TERM).with_context(about)?;
+            // A pod that its caller's shell has stopped takes the request once it goes on.
+            process.signal(Signal::CONT).with_context(about)?;
         }
         let until = how.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         if is_over_of(pod, process, until, interrupt).with_context(about)? {

@@ -32,6 +32,19 @@ fn stop_is_in_order_and_twice_is_no_error() {
     assert_eq!(status(&gantry, &pod)["code"], 0);
 }
 
+/// As ^Z does, and SIGSTOP.
+#[root_test]
+fn a_pod_whose_process_was_stopped_is_stopped_in_order() {
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &script("lives", WAITS));
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    running.signal(Signal::SIGSTOP);
+    said(&gantry, &["stop", "--timeout", "20", &id(&pod)]);
+    let (code, output) = running.wait();
+    assert_eq!((code, text(&output.stdout).as_str()), (0, "stops\n"));
+}
+
 #[root_test]
 fn after_the_timeout_a_pod_is_stopped_by_force() {
     for (words, without_reaper) in
