@@ -9,6 +9,9 @@
 //! program that reads does. The reason is that `/init` can't tell whether an app is about to read, and could not keep
 //! it from reading.
 //!
+//! The kernel doesn't stop a process by SIGTSTP in whose session nobody could continue it, such as a pod in the background. If
+//! a process has sent that (`gantry kill`), the pod is frozen all the same, until SIGCONT, while `/init` goes on.
+//!
 //! SIGSTOP stops this process without notice, so it does not freeze the pod.
 
 use std::os::fd::AsFd as _;
@@ -42,6 +45,8 @@ pub(crate) struct Job<'a> {
     cgroup: &'a Cgroup,
     input: Input,
     frozen: bool,
+    /// It stays frozen until it is continued.
+    stopped: bool,
     /// The pod is to end, in the foreground or the background.
     ends: bool,
 }
@@ -54,7 +59,7 @@ impl<'a> Job<'a> {
             terminal::Input::Held(held) => Input::Held(held),
             terminal::Input::Fed { terminal, pipe } => Input::Fed(Feed::new(terminal, pipe)?),
         };
-        Ok(Self { cgroup, input, frozen: false, ends: false })
+        Ok(Self { cgroup, input, frozen: false, stopped: false, ends: false })
     }
 
     /// Waits until a signal arrives, one of `others` is ready or [`Job::tend`] has something to do.
@@ -77,13 +82,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Stops the pod and this process, and returns once this process is continued.
+    /// Stops the pod and this process, and returns once this process is continued, or at once if the kernel doesn't stop it.
+    /// Then the pod stays frozen if a process has `sent` the signal.
     ///
     /// `signal` must be blocked; it is unblocked only in here.
-    pub(crate) fn stop(&mut self, signal: Signal) -> Result<()> {
+    pub(crate) fn stop(&mut self, signal: Signal, sent: bool) -> Result<()> {
         // If the pod can't be frozen, this process stops all the same, so that the shell gets its terminal.
         let _ = self.cgroup.freeze();
-        self.frozen = true;
+        (self.frozen, self.stopped) = (true, sent);
         match signal {
             // Sent to the whole job, as the kernel does.
             Signal::SIGTTIN => kill_current_process_group(rustix::process::Signal::TTIN)?,
@@ -96,6 +102,7 @@ impl<'a> Job<'a> {
 
     /// Notes that this process was continued, whatever had stopped it.
     pub(crate) fn continued(&mut self) -> Result<()> {
+        self.stopped = false;
         match &mut self.input {
             Input::None => {}
             Input::Fed(feed) => feed.continued(),
@@ -119,13 +126,14 @@ impl<'a> Job<'a> {
     pub(crate) fn tend(&mut self) -> Result<()> {
         let stops = match &mut self.input {
             _ if self.ends => false,
+            _ if self.stopped => return Ok(()),
             Input::None => false,
             // It was in the foreground before it was frozen.
             Input::Held(held) => self.frozen && is_background(held.terminal())?,
             Input::Fed(feed) if !self.frozen => feed.tend(|| self.cgroup.processes())?,
             Input::Fed(_) => false,
         };
-        if stops { self.stop(Signal::SIGTTIN) } else { self.go_on() }
+        if stops { self.stop(Signal::SIGTTIN, false) } else { self.go_on() }
     }
 
     fn go_on(&mut self) -> Result<()> {

@@ -270,11 +270,11 @@ fn supervise(
         for relay in relays.iter_mut() {
             relay.tend();
         }
-        while let Some(signal) = next(&signals)? {
+        while let Some((signal, sent)) = next(&signals)? {
             match signal {
                 Signal::SIGCHLD => {}
                 Signal::SIGCONT => job.continued()?,
-                Signal::SIGTSTP => job.stop(signal)?,
+                Signal::SIGTSTP => job.stop(signal, sent)?,
                 _ if asked => {}
                 _ => {
                     asked = true;
@@ -320,8 +320,8 @@ fn is_closed(pipe: &mut PipeReader) -> io::Result<bool> {
     }
 }
 
-/// Returns the next pending signal, if there is any.
-fn next(signals: &SignalFd) -> Result<Option<Signal>> {
-    let signal = signals.read_signal()?;
-    Ok(signal.map(|signal| Signal::try_from(signal.ssi_signo.cast_signed())).transpose()?)
+/// Returns the next pending signal, if there is any, and whether a process has sent it: the kernel sends those of a terminal.
+fn next(signals: &SignalFd) -> Result<Option<(Signal, bool)>> {
+    let Some(signal) = signals.read_signal()? else { return Ok(None) };
+    Ok(Some((Signal::try_from(signal.ssi_signo.cast_signed())?, signal.ssi_code <= 0)))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stopping, killing and waiting for pods.
 
+use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ use serde_json::json;
 use testing::broadcast::{cgroup, processes};
 use testing::image::{script, with_handler};
 use testing::pods::{Gantry, status as app_status};
+use testing::rootfs::Rootfs;
 
-use super::{STUBBORN, WAITS, id, output, prepare, reaper, refused, said, status, text};
+use super::{STUBBORN, WAITS, id, output, prepare, reaper, refused, said, status, text, wait_until};
 
 #[root_test]
 fn stop_is_in_order_and_twice_is_no_error() {
@@ -43,6 +45,33 @@ fn a_pod_whose_process_was_stopped_is_stopped_in_order() {
     said(&gantry, &["stop", "--timeout", "20", &id(&pod)]);
     let (code, output) = running.wait();
     assert_eq!((code, text(&output.stdout).as_str()), (0, "stops\n"));
+}
+
+/// Nobody could continue its process, as a shell does, so the kernel doesn't stop that by SIGTSTP.
+#[root_test]
+fn a_pod_in_the_background_is_frozen_until_it_goes_on() {
+    let gantry = Gantry::new();
+    let image = gantry.image("lives", &Rootfs::busybox().unwrap(), &script("lives", WAITS));
+    let frozen = |pod: &str| {
+        let found = status(&gantry, &gantry.dir().join("containers").join(pod));
+        let process = found["process"].as_i64().unwrap().try_into().unwrap();
+        fs::read_to_string(cgroup(process, pod).join("cgroup.freeze")).unwrap() == "1\n"
+    };
+    let freeze = |pod: &str| {
+        said(&gantry, &["kill", pod, "-s", "TSTP"]);
+        wait_until("it is frozen", || frozen(pod));
+    };
+    let pod = said(&gantry, &["run", "-d", image.to_str().unwrap()]).trim_end().to_owned();
+    wait_until("it is up", || said(&gantry, &["logs", &pod]) == "up\n");
+    freeze(&pod);
+    // A frozen pod is looked at each second.
+    let over = output(&gantry, &["status", "--wait=1500ms", &pod]);
+    assert!(over.status.code() == Some(1) && frozen(&pod), "{over:?}");
+    said(&gantry, &["kill", &pod, "-s", "CONT"]);
+    wait_until("it goes on", || !frozen(&pod));
+    freeze(&pod);
+    said(&gantry, &["stop", &pod]);
+    assert_eq!(said(&gantry, &["logs", &pod]), "up\nstops\n");
 }
 
 #[root_test]
