@@ -22,7 +22,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -143,6 +143,18 @@ impl fmt::Display for Moment {
 /// Reads a pod's history, oldest first.
 pub(crate) fn read(pod: &Pod) -> Result<Vec<Run>> {
     let text = pod.read(layout::HISTORY, HISTORY_MAX)?.map(|(text, _)| text).unwrap_or_default();
+    Ok(parse(&String::from_utf8_lossy(&text)))
+}
+
+/// Opens a pod's history, if there is one, for [`read_all`]. It can be read when the pod has been removed, too.
+pub(crate) fn open(pod: &Pod) -> Result<Option<File>> {
+    Ok(pod.open_file(layout::HISTORY, OFlags::RDONLY)?.map(File::from))
+}
+
+/// Reads an opened history, oldest first.
+pub(crate) fn read_all(history: File) -> Result<Vec<Run>> {
+    let mut text = Vec::new();
+    history.take(HISTORY_MAX).read_to_end(&mut text).context("cannot read the history")?;
     Ok(parse(&String::from_utf8_lossy(&text)))
 }
 

@@ -28,17 +28,22 @@ pub enum Waited {
 
 /// Waits until a pod's current run has ended and nothing of it is left.
 ///
-/// `time` limits the wait; `None` means as long as it takes. A pod that doesn't run has ended.
+/// The run is told, too, if the pod was removed at its end. `time` limits the wait; `None` means as long as it takes. A pod that doesn't run has ended.
 ///
 /// # Errors
 /// If `interrupt` has a signal, or the system fails.
 pub fn wait(pod: &Pod, time: Option<Duration>, interrupt: &Interrupt) -> Result<Waited> {
     let until = time.and_then(|time| Instant::now().checked_add(time));
+    // A pod with `--rm` is removed as soon as it has ended.
+    let kept = history::open(pod)?;
     let going_on = history::read(pod)?.last().filter(|run| run.end.is_none()).copied();
     if !is_over(pod, until, interrupt)? {
         return Ok(Waited::TimeOver);
     }
-    let runs = history::read(pod)?;
+    let mut runs = history::read(pod)?;
+    if let Some(kept) = kept.filter(|_| !pod.is_there()) {
+        runs = history::read_all(kept)?;
+    }
     // It may have been started again by now.
     let same = going_on.and_then(|run| runs.iter().rfind(|other| other.started == run.started));
     Ok(Waited::Ended(same.or(runs.last()).copied()))

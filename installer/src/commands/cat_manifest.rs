@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result};
 
+use super::named::removed;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
@@ -16,8 +17,12 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
-    let manifest =
-        context.on_pod(&args.pod, |_, pod| pod.manifest().with_context(|| format!("pod {}", pod.id())));
+    let manifest = context.on_pod(&args.pod, |_, pod| {
+        match pod.manifest().with_context(|| format!("pod {}", pod.id())) {
+            Err(_) if !pod.is_there() => Err(removed(&pod)),
+            manifest => manifest,
+        }
+    });
     Ui.print(&manifest?)?;
     Ok(Exit::Done)
 }

@@ -2,9 +2,9 @@
 //! `installer inspect`: prints all that is known about pods, as JSON.
 
 use anyhow::{Context as _, Result};
-use pods::Description;
 use serde_json::Value;
 
+use super::named::described;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::pod_json;
@@ -22,10 +22,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let mut all = Vec::new();
     for name in &args.pods {
         all.push(context.on_pod(name, |_, pod| {
-            let mut object = pod_json::object(&Description::with_addresses(&pod)?);
-            let manifest = pod.manifest().with_context(|| format!("pod {}", pod.id()))?;
+            let manifest = pod.manifest().with_context(|| format!("pod {}", pod.id()));
+            let mut object = pod_json::object(&described(&pod)?);
             // A manifest that is not JSON is reported in the member `problem`.
-            object["manifest"] = serde_json::from_slice(&manifest).unwrap_or(Value::Null);
+            object["manifest"] = serde_json::from_slice(&manifest?).unwrap_or(Value::Null);
             Ok(object)
         })?);
     }

@@ -69,7 +69,9 @@ fn all(data_dir: &DataDir, describe: fn(&Pod) -> Result<Description>) -> Result<
     for id in pods::ids(data_dir)? {
         data_dir.interrupt.check()?;
         if let Some(pod) = Pod::open(data_dir, id)? {
-            all.push(describe(&pod)?);
+            let described = describe(&pod)?;
+            // What is read while it is removed isn't true.
+            all.extend(pod.is_there().then_some(described));
         }
     }
     for name in pods::strangers(data_dir)? {

@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The pods that a command line names, each by its UUID, the beginning of one, its name, or its directory.
 
-use anyhow::Result;
-use pods::{Pod, Selector};
+use anyhow::{Result, anyhow};
+use pods::{Description, Pod, Selector};
 use store::DataDir;
 
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
+
+/// Returns the error for a pod that another command has removed since it was found.
+pub(super) fn removed(pod: &Pod) -> anyhow::Error {
+    anyhow!("pod {} was removed meanwhile", pod.id())
+}
+
+/// Describes a pod.
+///
+/// # Errors
+/// If it was removed meanwhile: what is read of its directory then isn't true.
+pub(super) fn described(pod: &Pod) -> Result<Description> {
+    let described = Description::with_addresses(pod)?;
+    if pod.is_there() { Ok(described) } else { Err(removed(pod)) }
+}
 
 impl Context {
     /// Runs `task` on the pod that is called `name`, and on the data directory that the pod is in.

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use clap::error::ErrorKind;
 use nix::sys::signal::{SigSet, Signal};
 use pod::logs::OF_POD;
@@ -15,6 +15,7 @@ use pods::{Begun, Outcome, Pod, Process, Run, State};
 use report::Hint as _;
 use store::listener::Listener as _;
 
+use super::named::removed;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::options::{LogArgs, TerminalArgs};
@@ -98,8 +99,7 @@ pub(super) fn start(path: &Path, how: &Start, context: &Context) -> Result<Exit>
     context.on_pod(named, |_, pod| {
         let begun = detach(&pod, &how.init, options, context);
         // If the pod was removed, that is the cause of any other failure.
-        ensure!(begun.is_ok() || pod.is_there(), "pod {} was removed meanwhile", pod.id());
-        begun?;
+        begun.map_err(|error| if pod.is_there() { error } else { removed(&pod) })?;
         Ui.print(format!("{}\n", pod.id()).as_bytes())
     })?;
     Ok(Exit::Done)

@@ -11,6 +11,7 @@ use pods::{Description, End, Waited};
 use report::Hint as _;
 
 use super::list::code;
+use super::named::described;
 use crate::context::{self, Context, Format};
 use crate::exit::Exit;
 use crate::pod_json;
@@ -36,7 +37,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     context.on_pod(&args.pod, |_, pod| {
         let waited = args.wait.map(|time| pods::wait(&pod, time, &context.interrupt)).transpose()?;
-        let described = Description::with_addresses(&pod)?;
+        let described = described(&pod)?;
         let text = match args.format {
             Format::Table => text(&described),
             Format::Json => context::json(&pod_json::object(&described)),

@@ -4,6 +4,7 @@
 use anyhow::{Result, anyhow};
 use pods::{Run, Waited};
 
+use super::named;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::Ui;
@@ -28,6 +29,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         };
         match run.as_ref().and_then(Run::code) {
             Some(code) => Ui.print(format!("{code}\n").as_bytes()),
+            None if run.is_none() && !pod.is_there() => Err(named::removed(&pod)),
             None if run.is_none() => Err(anyhow!("pod {} has no exit code: it was never started", pod.id())),
             None => Err(anyhow!("pod {} has no exit code: it did not come to an end of its own", pod.id())),
         }

@@ -2,7 +2,7 @@
 //! Stopping, killing and waiting for pods.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use gate::root_test;
@@ -72,6 +72,46 @@ fn a_pod_in_the_background_is_frozen_until_it_goes_on() {
     freeze(&pod);
     said(&gantry, &["stop", &pod]);
     assert_eq!(said(&gantry, &["logs", &pod]), "up\nstops\n");
+}
+
+/// With `--rm`, the code would be gone with the pod.
+#[root_test]
+fn the_code_of_a_pod_that_is_removed_at_its_end_is_waited_for() {
+    let gantry = Gantry::new();
+    let app = "trap 'exit 3' TERM; echo up; while :; do sleep 60 & wait; done";
+    let image = gantry.image("lives", &Rootfs::busybox().unwrap(), &script("lives", app));
+    let pod = said(&gantry, &["run", "-d", "--rm", image.to_str().unwrap()]).trim_end().to_owned();
+    wait_until("it is up", || said(&gantry, &["logs", &pod]) == "up\n");
+    let send = |to: &Child, signal| kill(Pid::from_raw(to.id().try_into().unwrap()), signal).unwrap();
+    let waiting = |words: &[&str]| {
+        let mut command = gantry.installer();
+        let waits =
+            command.args(words).arg(&pod).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It has looked at the pod, and waits.
+        let waits_for = || {
+            let all = fs::read_dir(format!("/proc/{}/fd", waits.id())).unwrap();
+            all.flatten()
+                .any(|one| fs::read_link(one.path()).is_ok_and(|to| to.ends_with("anon_inode:[pidfd]")))
+        };
+        wait_until("it waits", waits_for);
+        send(&waits, Signal::SIGSTOP);
+        waits
+    };
+    let waits = [waiting(&["wait"]), waiting(&["status", "--wait"])];
+    said(&gantry, &["stop", &pod]);
+    wait_until("it is removed", || fs::read_dir(gantry.dir().join("containers")).unwrap().next().is_none());
+    wait_until("all of it", || fs::read_dir(gantry.dir().join("staging")).unwrap().next().is_none());
+    let [code, shown] = waits.map(|wait| {
+        send(&wait, Signal::SIGCONT);
+        wait.wait_with_output().unwrap()
+    });
+    assert_eq!((text(&code.stdout), text(&code.stderr)), ("3\n".into(), String::new()));
+    assert_eq!(text(&shown.stderr), format!("error: pod {pod} was removed meanwhile\n"));
+    assert_eq!(
+        (shown.status.code(), text(&shown.stdout)),
+        (Some(1), String::new()),
+        "nothing that isn't true"
+    );
 }
 
 #[root_test]
