@@ -111,7 +111,7 @@ pub struct App {
     pub notifies: bool,
     /// The content of its /tmp at the beginning of a run.
     pub tmp: Tmp,
-    /// Whose users its users are; [`Users::Host`] only if the pod's are the host's.
+    /// The users that it has; [`Users::Host`] only if the pod's are the host's.
     pub users: Users,
 }
 

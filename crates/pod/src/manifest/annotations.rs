@@ -27,6 +27,8 @@
 //! - `gantry/users`: `own`: the app's users are nobody outside of the app. `shared`: they are the pod's own users, as those
 //!   of every app with `shared`. `host`, for the whole pod: they are the host's users.
 
+mod values;
+
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -36,6 +38,8 @@ use crate::error::{Error, Result};
 use crate::name::Identifier;
 use crate::signal::Signal;
 use crate::text::escape;
+
+pub use values::{MountPoints, OfUser, Restart, StopMode, Tmp, Users};
 
 const NAMESPACE: &str = "gantry/";
 /// How long an app has to end.
@@ -49,15 +53,15 @@ const SUCCESS_CODES: &str = "gantry/success-codes";
 pub const STOP_SIGNAL: &str = "gantry/stop-signal";
 /// The name of the annotation for [`StopMode`].
 const STOP_MODE: &str = "gantry/stop-mode";
-/// What an app's /tmp has at the beginning of a run.
+/// The name of the annotation for [`Tmp`].
 const TMP: &str = "gantry/tmp";
-/// Whose groups an app has.
+/// The name of the annotation for [`Annotations::groups`].
 pub const GROUPS: &str = "gantry/groups";
-/// Which HOME an app has.
+/// The name of the annotation for [`Annotations::home`].
 pub const HOME: &str = "gantry/home";
 /// The name of the annotation for [`MountPoints`].
 pub const MOUNT_POINTS: &str = "gantry/mount-points";
-/// Whose users an app's users are.
+/// The name of the annotation for [`Users`].
 pub const USERS: &str = "gantry/users";
 /// Whether an app says when it is up.
 const NOTIFIES: &str = "appc.io/executor/supports-systemd-notify";
@@ -94,110 +98,21 @@ pub struct Annotations {
     pub stop_signal: Option<Signal>,
     /// The processes that this signal goes to.
     pub stop_mode: Option<StopMode>,
-    /// What its /tmp has at the beginning of a run.
+    /// The content of its /tmp at the beginning of a run.
     pub tmp: Option<Tmp>,
     /// Whether the app says when it is up.
     pub notifies: Option<bool>,
-    /// Whose groups an app has.
+    /// Whether the app's groups are those that the image gives its user.
     pub groups: Option<OfUser>,
-    /// Which HOME an app has; `None` means that none is supplied.
+    /// Whether HOME is that of the app's user; `None` means that none is supplied.
     pub home: Option<OfUser>,
     /// The treatment of mount points without a volume; `None` means that they are an error.
     pub mount_points: Option<MountPoints>,
-    /// Whose users an app's users are.
+    /// The users that the app has.
     pub users: Option<Users>,
     /// The first one of Gantry's namespace that this version does not know. An image with one can be kept, and made no pod
     /// of.
     pub unknown: Option<String>,
-}
-
-/// Whose users an app's users are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Users {
-    /// The app's alone: to every other app and to the host they are nobody.
-    #[default]
-    Own,
-    /// The pod's: to the host they are nobody, and apps with the same value have the same users.
-    Shared,
-    /// The host's: root in the app is root on the host.
-    Host,
-}
-
-impl Users {
-    /// Returns what it is called in an annotation.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Shared => "shared",
-            Self::Host => "host",
-        }
-    }
-
-    /// Returns the one that is called `name`.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Own, Self::Shared, Self::Host].into_iter().find(|users| users.name() == name)
-    }
-}
-
-/// As the image's own files have it for the app's user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OfUser;
-
-/// The treatment of mount points without a volume, by what the image has there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MountPoints {
-    /// Without a volume, the app has them.
-    Anonymous,
-    /// The same; and empty volumes begin as copies of them.
-    Copied,
-}
-
-/// The processes of an app that are asked to stop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StopMode {
-    /// The first one, as container runtimes do it. The others are ended once it has ended.
-    #[default]
-    Mixed,
-    /// Each of them, at once.
-    All,
-}
-
-/// What an app's /tmp has at the beginning of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tmp {
-    /// The content that the previous run left.
-    #[default]
-    Kept,
-    /// The image's content.
-    Fresh,
-}
-
-/// When an app that has ended is started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Restart {
-    /// Never: its end counts.
-    #[default]
-    No,
-    /// When it failed, until it ends well or the pod is stopped.
-    OnFailure,
-    /// However it ended, until the pod is stopped.
-    Always,
-}
-
-impl Restart {
-    /// Returns what it is called in an annotation.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::No => "no",
-            Self::OnFailure => "on-failure",
-            Self::Always => "always",
-        }
-    }
-
-    /// Returns the one that is called `name`.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::No, Self::OnFailure, Self::Always].into_iter().find(|restart| restart.name() == name)
-    }
 }
 
 impl Annotations {
