@@ -28,7 +28,7 @@ pub(crate) fn start(pod: &Path) -> Result<()> {
     let mut command = Command::new(PROGRAM);
     command.arg0(NAME).arg(pod).arg(std::process::id().to_string()).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map(drop).context("cannot start what removes the pod")
+    command.spawn().map(drop).context("cannot start the process that removes the pod")
 }
 
 /// Removes the pod that `words` name, when this process's parent, which they name, too, has ended.

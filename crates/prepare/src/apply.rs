@@ -343,7 +343,7 @@ fn sha512s(data_dir: &DataDir, images: &[AcquiredTree<'_>]) -> Result<Vec<ImageI
         }
         if known.is_none() {
             data_dir.listener.warn(&format!(
-                "image {shown}: its sha512 is not known, so the pod calls it by its sha256: importing its file again takes it"
+                "image {shown}: its sha512 is not known, so the pod calls it by its sha256: importing its file again computes it"
             ));
         }
         all.extend(known);

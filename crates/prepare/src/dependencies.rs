@@ -291,7 +291,10 @@ fn sizes(lengths: &[u64]) -> String {
 }
 
 fn missing<T>(error: anyhow::Error) -> Result<T> {
-    Err(error).hint(format!("{} image import brings it, or one more --image FILE", report::program()))
+    Err(error).hint(format!(
+        "{} image import adds it to the store, and --image FILE gives it to this command",
+        report::program()
+    ))
 }
 
 /// Returns names one after the other; of a long chain, those at its ends.

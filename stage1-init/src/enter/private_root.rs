@@ -253,7 +253,7 @@ fn switch_root(proc: &OwnedFd) -> Result<()> {
         mount_move(".", "/")?;
         chroot(".")?;
         fchdir(&old)?;
-        detach_all(&table).context("cannot let go of the host's mounts")?;
+        detach_all(&table).context("cannot detach the host's mounts")?;
     }
     Ok(chdir("/")?)
 }

@@ -49,9 +49,9 @@ pub(super) fn take(launch: &Launch, sockets: &[OwnedFd]) -> Result<()> {
 /// Passes the side that shows what is written, and waits until it has got its size.
 fn hand_over(socket: &OwnedFd, shown: &OwnedFd) -> Result<()> {
     passing::send(socket, b"t", &[shown.as_fd()], SendFlags::NOSIGNAL)
-        .context("nobody shows what is written to it")?;
+        .context("no process shows what is written to it")?;
     let count = retry_on_intr(|| read(socket, &mut [0; 1]))?;
-    ensure!(count == 1, "nobody shows what is written to it");
+    ensure!(count == 1, "no process shows what is written to it");
     Ok(())
 }
 

@@ -70,8 +70,8 @@ impl Store {
 /// Opens the directory that contains both the pod directory and the store.
 fn home(pod: impl AsFd) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let home = openat(pod, HOME, flags, Mode::empty()).context("cannot open what the pod directory is in")?;
-    guarded::check(&home).context("what the pod directory is in")?;
+    let home = openat(pod, HOME, flags, Mode::empty()).context("cannot open the data directory")?;
+    guarded::check(&home).context("the data directory")?;
     Ok(home)
 }
 

@@ -211,7 +211,7 @@ pub(crate) fn run(
             let ended = supervise(child, listens, watched, requests, halt, || none_began(root));
             // The apps have ended, so this is all that they have written.
             if relays.into_iter().map(Relay::finish).filter(|all| !all).count() > 0 {
-                warn("not all that the apps have written has arrived: nobody reads the caller's socket");
+                warn("what the apps have written has not all arrived: the caller's socket has no reader");
             }
             conclude(ended.at(Step::Exec)?, said)
         }

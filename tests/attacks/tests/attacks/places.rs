@@ -233,7 +233,7 @@ fn init_itself_trusts_no_directory_of_others() {
     for (path, what) in [
         (pod.clone(), "the pod directory"),
         (pod.join("stage1"), "stage1"),
-        (host.gantry.dir(), "what the pod directory is in"),
+        (host.gantry.dir(), "the data directory"),
     ] {
         let original = fs::metadata(&path).unwrap().permissions().mode();
         for (owner, bits, found) in [

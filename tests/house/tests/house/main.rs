@@ -131,7 +131,7 @@ fn crates_use_what_is_below_them() {
 }
 
 #[test]
-fn init_links_nothing_of_stage0s() {
+fn init_links_no_decoder_no_http_and_no_parser_of_arguments() {
     let workspace = Workspace::read();
     let linked = workspace.all_needs("stage1-init");
     assert!(linked.contains("rustix"), "what it links is found: {linked:?}");
@@ -175,7 +175,7 @@ fn nix_is_where_rustix_has_nothing() {
 }
 
 #[test]
-fn the_floor_has_no_stories_in_its_errors() {
+fn sys_does_not_use_anyhow() {
     let workspace = Workspace::read();
     assert!(!workspace.all_needs("sys").contains("anyhow"), "sys must not use anyhow");
 }
