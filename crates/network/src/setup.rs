@@ -60,7 +60,7 @@ pub struct Reserved {
     route: Socket,
     table: Socket,
     ports: RefCell<Vec<OwnedFd>>,
-    /// What came of filling the table, once that was tried.
+    /// The result of filling the table; `None` until that was tried.
     guarded: RefCell<Option<Result<(), Error>>>,
     /// Why what it sends or receives is not limited.
     unlimited: OnceCell<Error>,
@@ -112,10 +112,10 @@ impl Reserved {
             .collect()
     }
 
-    /// Lets go of the published ports of a pod that has ended, so that another can have them while this one is taken apart.
-    /// What guards the pod stays.
+    /// Releases the published ports of a pod that has ended, so that another pod can have them while this one is being
+    /// cleared. The rules that guard the pod stay.
     ///
-    /// They are kept if connections to them may still lead to the pod.
+    /// The ports are kept if connections to them may still lead to the pod.
     pub fn let_go_of_ports(&self) {
         // Another process that had the socket may have been killed before it read the answers.
         let closed =

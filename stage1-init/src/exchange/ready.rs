@@ -155,7 +155,7 @@ fn take(said: &OwnedFd) -> Result<(Option<u8>, Option<Namespaces>), Errno> {
     Ok(((heard.bytes > 0).then_some(byte[0]), passed.map(|(network, ipc)| Namespaces { network, ipc })))
 }
 
-/// The question whether apps may start, which was asked.
+/// A question that was asked: whether apps may start.
 #[derive(Debug)]
 pub(crate) struct Pending(OwnedFd);
 

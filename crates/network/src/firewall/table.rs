@@ -82,7 +82,7 @@ pub(crate) fn close(socket: &Socket, table: &str) -> Result<(), Error> {
     }
 }
 
-/// Carries out requests of which some may be there without those after them.
+/// Carries out requests in as many transactions as they take. If one fails, those before it stay.
 fn transactions(socket: &Socket, requests: &[Request]) -> Result<(), Error> {
     let mut rest = requests;
     while !rest.is_empty() {
