@@ -81,7 +81,7 @@ pub(crate) fn lay_out(
             if !is_known {
                 overlay::remember(data_dir, own_users)?;
             }
-            overlays(&stage1, &lower, trees, interrupt).context("cannot make its upper layer")
+            overlays(staging, stage1, &lower, trees, interrupt).context("cannot make its upper layer")
         }
         // This doesn't tell whether overlays work: the system is in trouble, and copies would add to it.
         Err(error) if overlay::is_trouble(&error) => Err(error).context("cannot try an overlay"),
@@ -113,17 +113,18 @@ fn unmapped(error: overlay::Unmapped) -> anyhow::Error {
 
 /// Makes an upper layer that contains only `/init`, which is executed before the overlay exists.
 fn overlays(
-    upper: &OwnedFd,
+    staging: &Staging<'_>,
+    upper: OwnedFd,
     lower: &OwnedFd,
     trees: &Trees,
     interrupt: &Interrupt,
 ) -> Result<FinishedLayout> {
     // The overlay's root has the mode and owner of the upper layer.
     let stat = fstat(lower)?;
-    fchown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-    fchmod(upper, Mode::from_raw_mode(stat.st_mode))?;
-    init::link(lower, upper, interrupt)?;
-    fsync(upper)?;
+    fchown(&upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    fchmod(&upper, Mode::from_raw_mode(stat.st_mode))?;
+    init::link(lower, &upper, interrupt)?;
+    staging.sync_with_it(layout::STAGE1, upper);
     let images = trees.images.iter().map(|(called, tree)| (*called, tree.id())).collect();
     let layers = Layers::Overlay { stage1: trees.stage1.id(), images };
     Ok(FinishedLayout { layers, sync: Sync::Files, shown: "overlays".into() })

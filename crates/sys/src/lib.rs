@@ -28,6 +28,7 @@ pub mod sockets;
 pub mod stdout;
 pub mod terminals;
 pub mod users;
+pub mod write_out;
 pub mod xattrs;
 
 pub use error::{CalledOn, Error};

@@ -11,6 +11,7 @@ mod removal;
 mod sweep;
 mod take_out;
 
+use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Write as _;
@@ -28,7 +29,7 @@ use crate::error::{About as _, Error, Result};
 use crate::fault::{Fault, Within as _};
 use name::{ATTEMPTS, name_of, random};
 use removal::Removal;
-use sys::{locks, open_beneath, xattrs};
+use sys::{locks, open_beneath, write_out, xattrs};
 
 pub use crate::unremoved::{Mounted, Unremoved, damage_or_error};
 pub use sweep::{Locked, lock};
@@ -44,8 +45,8 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub enum Sync {
     /// The whole file system is synced, as the directory holds a tree.
     FileSystem,
-    /// Only the directory itself is synced: every file in it was written by [`Staging::write_file`], and its
-    /// subdirectories are empty.
+    /// The directory itself is synced, and in it what was written by [`Staging::write_file`] or handed to
+    /// [`Staging::sync_with_it`]: nothing else is in it, but for empty directories.
     Files,
 }
 
@@ -67,6 +68,8 @@ pub struct Staging<'h> {
     id: PodId,
     name: CString,
     directory: OwnedFd,
+    /// What is in it and has to be synced before it is renamed, by its name.
+    unsynced: RefCell<Vec<(String, OwnedFd)>>,
 }
 
 impl<'h> Staging<'h> {
@@ -115,7 +118,7 @@ impl<'h> Staging<'h> {
         };
         let removal = Removal::of(data_dir, name.clone(), &directory)
             .about(|| "cannot look at the staging directory")?;
-        let staging = Self { removal, data_dir, id, name, directory };
+        let staging = Self { removal, data_dir, id, name, directory, unsynced: RefCell::default() };
         staging.forget_inherited()?;
         Ok(Some(staging))
     }
@@ -146,14 +149,21 @@ impl<'h> Staging<'h> {
         make_directory(&self.directory, name)
     }
 
-    /// Writes a file with mode 0600 into the directory, and syncs it to disk.
+    /// Writes a file with mode 0600 into the directory. It is synced to disk when the directory is published.
     pub fn write_file(&self, name: &str, content: &[u8]) -> Result<()> {
-        let write = || -> Result<()> {
+        let write = || -> Result<File> {
             let mut file = self.create_file(name)?;
             file.write_all(content)?;
-            Ok(fsync(&file)?)
+            Ok(file)
         };
-        write().about(|| format!("cannot write {name}"))
+        let file = write().about(|| format!("cannot write {name}"))?;
+        self.sync_with_it(name, file.into());
+        Ok(())
+    }
+
+    /// Has an object in the directory synced to disk when that is published.
+    pub fn sync_with_it(&self, name: &str, object: OwnedFd) {
+        self.unsynced.borrow_mut().push((name.to_owned(), object));
     }
 
     /// Makes an empty file with mode 0600 in the directory.
@@ -173,8 +183,8 @@ impl<'h> Staging<'h> {
     /// If that fails. Nothing has appeared in `parent` then.
     pub fn publish(&self, parent: &OwnedFd, name: &CStr, how: Sync) -> Result<Published> {
         match how {
-            Sync::FileSystem => syncfs(&self.directory),
-            Sync::Files => fsync(&self.directory),
+            Sync::FileSystem => Ok(syncfs(&self.directory)?),
+            Sync::Files => self.sync_objects().and_then(|()| Ok(fsync(&self.directory)?)),
         }
         .about(|| "cannot sync the staging directory")?;
         match renameat_with(&self.data_dir.staging, &self.name, parent, name, RenameFlags::NOREPLACE) {
@@ -211,6 +221,17 @@ impl<'h> Staging<'h> {
             }
         }
         synced.about(|| "cannot sync the directory above")
+    }
+
+    /// Syncs what is in the directory, the last first, which are files. Each sync may wait for a transaction of the file
+    /// system's journal, so all writing is begun before: one transaction has all of it then.
+    fn sync_objects(&self) -> Result<()> {
+        let unsynced = self.unsynced.borrow();
+        unsynced.iter().for_each(|(_, object)| write_out::begin(object));
+        unsynced
+            .iter()
+            .rev()
+            .try_for_each(|(name, object)| fsync(object).about(|| format!("cannot sync {name}")))
     }
 
     fn exchange(&self, parent: &OwnedFd, name: &CStr) -> rustix::io::Result<()> {
