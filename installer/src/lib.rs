@@ -31,3 +31,8 @@ mod ui;
 
 pub use cli::{command, main, main_with};
 pub use image::stage1::BuiltIn;
+
+/// The memory of all programs that this library is in. musl's own allocator would make a command of milliseconds take a
+/// fifth longer (docs/design/25-prepare.md). C libraries still use that one.
+#[global_allocator]
+static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
