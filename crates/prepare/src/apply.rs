@@ -227,20 +227,26 @@ fn acquire<'h>(
     named: &[ImageId],
 ) -> Result<AcquiredTrees<'h>> {
     let shown = stage1.shown();
-    let (of_stage1, of_images) = thread::scope(|scope| {
-        let of_stage1 = thread::Builder::new()
-            .name("stage1".into())
-            .spawn_scoped(scope, || {
-                importer.acquire(&mut stage1, TreeKind::Stage1, Expected::File(digest), &[])
-            })
-            .context("cannot start a thread")?;
-        // No image is begun after one has failed.
-        let of_images: Result<Vec<_>> =
-            images.into_iter().map(|image| acquire_image(importer, image, named)).collect();
-        let of_stage1 = of_stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok::<_, anyhow::Error>((of_stage1, of_images))
-    })?;
-    let tree = of_stage1.about(|| format!("stage1 {shown}"))?;
+    let about = || format!("stage1 {shown}");
+    // No image is begun after one has failed.
+    let acquire_images =
+        || images.into_iter().map(|image| acquire_image(importer, image, named)).collect::<Result<Vec<_>>>();
+    let (of_stage1, of_images) = match importer.known_stage1(&mut stage1, digest).about(about)? {
+        // That has taken no time which something could be done in meanwhile.
+        Some(tree) => (Ok(tree), acquire_images()),
+        None => thread::scope(|scope| {
+            let of_stage1 = thread::Builder::new()
+                .name("stage1".into())
+                .spawn_scoped(scope, || {
+                    importer.acquire(&mut stage1, TreeKind::Stage1, Expected::File(digest), &[])
+                })
+                .context("cannot start a thread")?;
+            let of_images = acquire_images();
+            let of_stage1 = of_stage1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, anyhow::Error>((of_stage1, of_images))
+        })?,
+    };
+    let tree = of_stage1.about(about)?;
     importer.data_dir.listener.step(&format!("stage1 {shown} is {}", state_of(&tree)));
     let named = NamedImage::default();
     let stage1 = AcquiredTree { tree, rendered: None, is_app: false, shown, named, _blobs: None };

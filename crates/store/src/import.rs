@@ -10,6 +10,7 @@ use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use pod::digest::Sha256;
 use pod::id::{ImageId, TreeId};
 use pod::layout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -102,6 +103,15 @@ impl<'h> Importer<'h> {
             source.check(digest, self.interrupt)?;
         }
         Ok(Acquired::New(self.unpack_new(source, kind, expected, named)?))
+    }
+
+    /// Returns the tree of a stage1 whose file has this digest, if the store has it.
+    ///
+    /// # Errors
+    /// If the system fails.
+    pub fn known_stage1(&self, source: &mut InputFile, digest: Sha256) -> Result<Option<Acquired<'h>>> {
+        let known = self.known(source, TreeKind::Stage1, Expected::File(digest))?;
+        Ok(known.map(Acquired::Known))
     }
 
     /// Returns the tree of an image of layers, if the store has it.

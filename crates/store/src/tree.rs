@@ -15,7 +15,7 @@ use crate::damage::damage_or_error;
 use crate::data_dir::{DataDir, check_owner};
 use crate::error::{About as _, Error, Result};
 use crate::fault::{Fault, Within as _, ensure};
-use crate::info::{INFO_MAX, Info, TreeKind};
+use crate::info::{INFO_MAX, INFO_USUAL, Info, TreeKind};
 use crate::staging::{Locked, open_below};
 use sys::InRoot;
 use sys::locks;
@@ -126,7 +126,7 @@ pub(crate) fn read_info(directory: &OwnedFd) -> Result<Info, Fault> {
         let opened = openat(directory, name, flags, Mode::empty());
         Ok(File::from(opened.within(|| format!("cannot open its {name}"))?))
     };
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(INFO_USUAL);
     open(layout::TREE_INFO, flags)?
         .take(INFO_MAX)
         .read_to_end(&mut text)

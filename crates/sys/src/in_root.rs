@@ -34,11 +34,14 @@ impl InRoot {
         // opening a FIFO blocks.
         let named = self.open(path, OFlags::PATH)?;
         let invalid = |expected: String| io::Error::new(io::ErrorKind::InvalidData, expected);
-        if FileType::from_raw_mode(fstat(&named)?.st_mode) != FileType::RegularFile {
+        let stat = fstat(&named)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(invalid("expected a regular file".into()));
         }
-        let file = File::open(proc_path(&named))?;
-        let mut content = Vec::new();
+        let file = reopen(&named)?;
+        // One read takes all of it, and the next finds the end.
+        let length = u64::try_from(stat.st_size).unwrap_or_default().min(max);
+        let mut content = Vec::with_capacity(usize::try_from(length + 1).unwrap_or_default());
         file.take(max + 1).read_to_end(&mut content)?;
         match u64::try_from(content.len()) {
             Ok(length) if length <= max => Ok(content),

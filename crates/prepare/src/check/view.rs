@@ -25,6 +25,8 @@ use sys::proc_path;
 const PATH_MAX: usize = 4095;
 /// The longest value of an attribute (limits.h, `XATTR_SIZE_MAX`).
 const XATTR_MAX: usize = 65_536;
+/// What most ACLs take less than.
+const XATTR_USUAL: usize = 256;
 /// The maximum number of links that are followed on the way (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
@@ -240,9 +242,18 @@ fn object(root: &InRoot, path: &[u8]) -> io::Result<Object> {
 /// Reads an object's ACL. An `O_PATH` descriptor can't be used for attributes itself (open(2)), so they are read
 /// through its path in /proc.
 fn acl(file: &OwnedFd) -> io::Result<Option<Acl>> {
-    let mut value = Vec::with_capacity(XATTR_MAX);
-    match getxattr(proc_path(file), ATTRIBUTE, spare_capacity(&mut value)) {
-        Ok(_) => Ok(Acl::parse(&value)),
+    let path = proc_path(file);
+    let read = |most| {
+        let mut value = Vec::with_capacity(most);
+        getxattr(&path, ATTRIBUTE, spare_capacity(&mut value)).map(|_| value)
+    };
+    // The kernel takes as much memory as it is given, and few objects have one.
+    let value = match read(XATTR_USUAL) {
+        Err(Errno::RANGE) => read(XATTR_MAX),
+        value => value,
+    };
+    match value {
+        Ok(value) => Ok(Acl::parse(&value)),
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
         Err(error) => Err(error.into()),
     }
