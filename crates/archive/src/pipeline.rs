@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Decodes, hashes and consumes a stream in parallel: a pass takes as long as the slowest of the three steps.
+//! Decodes, hashes and consumes a stream in parallel: a pass takes as long as the slowest of the steps.
 //!
 //! ```text
-//! decoder ──full──► hasher ──full──► consumer (the caller's thread)
+//! decoder ──full──► sha256 ──full──► consumer (the caller's thread)
 //!    ▲                                  │
-//!    └───────────── empty ◄─────────────┘
+//!    └── empty ◄─── sha512 ◄─── used ───┘
 //! ```
 //!
 //! A fixed set of buffers circulates, so memory is bounded and no step runs ahead of the others. A step that fails
-//! hangs up, and the others end. Invariant: bytes reach the consumer only through the hasher, and a digest is returned
-//! only for a stream that was consumed to its end.
+//! hangs up, and the others end. The sha512, which takes three times as long as the sha256, is taken of buffers that
+//! are consumed already: nobody waits for it but the decoder. Without a sha512, used buffers are empty ones at once.
+//! Invariant: bytes reach the consumer only through the first hasher, and digests are returned only for a stream that
+//! was consumed to its end, so both are of the same bytes.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -62,7 +64,7 @@ type Item = Result<Buffer>;
 /// The decoded stream, as its consumer reads it.
 pub struct Stream<'a> {
     full: Receiver<Item>,
-    empty: Sender<Buffer>,
+    used: Sender<Buffer>,
     current: Option<Buffer>,
     start: usize,
     interrupt: &'a Interrupt,
@@ -100,10 +102,20 @@ pub fn pass<T, E: From<Error>>(
     let (decoded, to_hash) = channel();
     let (hashed, full) = channel();
     thread::scope(|scope| {
-        let mut stream = Stream { full, empty, current: None, start: 0, interrupt };
+        let (used, sha512) = if with_sha512 {
+            let (used, consumed) = channel();
+            let hasher = thread::Builder::new()
+                .name("sha512".into())
+                .spawn_scoped(scope, move || hash_used(&consumed, &empty))
+                .within(|| "cannot start a thread")?;
+            (used, Some(hasher))
+        } else {
+            (empty, None)
+        };
+        let mut stream = Stream { full, used, current: None, start: 0, interrupt };
         let hasher = thread::Builder::new()
             .name("hash".into())
-            .spawn_scoped(scope, move || hash(&to_hash, &hashed, with_sha512))
+            .spawn_scoped(scope, move || hash(&to_hash, &hashed))
             .within(|| "cannot start a thread")?;
         let decoder = thread::Builder::new()
             .name("decode".into())
@@ -115,7 +127,7 @@ pub fn pass<T, E: From<Error>>(
         });
         drop(stream);
         join(decoder);
-        let digests = join(hasher);
+        let digests = Digests { sha256: join(hasher), sha512: sha512.map(join) };
         Ok(Passed { value: value?, digests })
     })
 }
@@ -172,25 +184,27 @@ fn read_full(decoder: &mut Decoded<'_>, buffer: &mut [u8]) -> (usize, Result<()>
     (filled, Ok(()))
 }
 
-fn hash(input: &Receiver<Item>, output: &Sender<Item>, with_sha512: bool) -> Digests {
+fn hash(input: &Receiver<Item>, output: &Sender<Item>) -> digest::Sha256 {
     let mut sha256 = Sha256::new();
-    let mut sha512 = with_sha512.then(Sha512::new);
     for item in input {
         if let Ok(buffer) = &item {
-            let bytes = &buffer.bytes[..buffer.filled];
-            sha256.update(bytes);
-            if let Some(sha512) = &mut sha512 {
-                sha512.update(bytes);
-            }
+            sha256.update(&buffer.bytes[..buffer.filled]);
         }
         if output.send(item).is_err() {
             break;
         }
     }
-    Digests {
-        sha256: <[u8; 32]>::from(sha256.finalize()).into(),
-        sha512: sha512.map(|sha512| Digest::Sha512(sha512.finalize().into())),
+    <[u8; 32]>::from(sha256.finalize()).into()
+}
+
+fn hash_used(used: &Receiver<Buffer>, empty: &Sender<Buffer>) -> Digest {
+    let mut sha512 = Sha512::new();
+    for buffer in used {
+        sha512.update(&buffer.bytes[..buffer.filled]);
+        // The decoder may have ended already.
+        let _ = empty.send(buffer);
     }
+    Digest::Sha512(sha512.finalize().into())
 }
 
 impl Input for &mut Stream<'_> {
@@ -207,7 +221,7 @@ impl Stream<'_> {
     fn fill(&mut self) -> Result<&[u8]> {
         if self.current.as_ref().is_some_and(|buffer| self.start == buffer.filled) {
             // The decoder may have ended already.
-            let _ = self.current.take().map(|buffer| self.empty.send(buffer));
+            let _ = self.current.take().map(|buffer| self.used.send(buffer));
         }
         if self.current.is_none() {
             if self.interrupt.signal().is_some() {
