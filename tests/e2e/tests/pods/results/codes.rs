@@ -73,6 +73,10 @@ fn a_request_after_nspawn_has_died_makes_no_success() {
     let nspawn = nspawn(&running);
     running.signal(Signal::SIGSTOP);
     kill(nspawn, Signal::SIGKILL).unwrap();
+    // The third field is the state (proc_pid_stat(5)), Z once it has died: its parent is stopped.
+    while fs::read_to_string(format!("/proc/{nspawn}/stat")).unwrap().split(' ').nth(2) != Some("Z") {
+        std::thread::yield_now();
+    }
     running.signal(Signal::SIGTERM);
     running.signal(Signal::SIGCONT);
     let (code, output) = running.wait();
