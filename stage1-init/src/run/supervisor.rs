@@ -93,14 +93,14 @@ impl Question<'_> {
             bare.keep_alone()?;
             network.prepare(&namespaces)?;
             is_prepared = true;
-            // systemd is about to move.
-            cgroup.hasten_moves();
             timing.mark("the pod's network is made, and the boot program is answered");
             Ok(())
         })?;
         if heard == Heard::Question
             && let Some((bare, network)) = prepared.take()
         {
+            // systemd is about to be linked, and to move.
+            cgroup.hasten_moves();
             // The kernel takes the namespace apart now, and not when the caller waits for this process's end.
             drop(bare);
             if !is_prepared {
