@@ -35,9 +35,16 @@ use crate::names::{NAMESPACES, SYSTEMD, TIMED, USERS};
 const PASSWORDS: &str = "/run/systemd/ask-password";
 /// The directory of libmount's own table, which systemd watches beside the kernel's.
 const MOUNT_TABLE: &str = "/run/mount";
-/// The directories in which systemd looks for units (systemd.unit(5)): stage1's, and the pod's own. By default it looks in a
-/// dozen, for each of many names.
-const UNIT_PATH: (&str, &str) = ("SYSTEMD_UNIT_PATH", "/etc/systemd/system:/usr/lib/systemd/system");
+/// What keeps systemd from looking where nothing is for it.
+const ENVIRONMENT: [(&str, &str); 3] = [
+    // The directories with units (systemd.unit(5)): stage1's, and the pod's own. By default it looks in a dozen, for each of many
+    // names.
+    ("SYSTEMD_UNIT_PATH", "/etc/systemd/system:/usr/lib/systemd/system"),
+    // The kernel's command line, for which a systemd in a container takes its own, and variables of the firmware (systemd's
+    // ENVIRONMENT.md). It would read both again for each of many options.
+    ("SYSTEMD_PROC_CMDLINE", ""),
+    ("SYSTEMD_EFI_OPTIONS", ""),
+];
 
 /// Becomes systemd, with these arguments. On failure, leaves the reason in the outcome and returns.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
@@ -111,7 +118,7 @@ fn become_systemd(args: &[OsString], marks: &Marks) -> Result<Infallible> {
     let variable = |(name, value): (OsString, OsString)| {
         CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat())
     };
-    let environment = std::env::vars_os().chain([(UNIT_PATH.0.into(), UNIT_PATH.1.into())]);
+    let environment = std::env::vars_os().chain(ENVIRONMENT.map(|(name, value)| (name.into(), value.into())));
     let environment = environment.map(variable).collect::<Result<Vec<_>, _>>()?;
     marks.add("the boot program becomes systemd");
     default_signals();
