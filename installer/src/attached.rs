@@ -70,7 +70,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     if starter::parent(parent)?.is_none() {
         bail!("the process that shows the terminal has ended");
     }
-    // The parent passes on what is for the pod of the signals that its own group gets.
+    // The parent gets the signals to its own group, and passes on those that are for the pod.
     setpgid(None, None).context("cannot have a process group")?;
     let terminal = app.to_str().map(str::to_owned);
     let debug = rest.first().is_some_and(|word| word == DEBUG);

@@ -49,7 +49,7 @@ pub(crate) fn start(network: &Settings) -> Result<()> {
         Mode::Private | Mode::None | Mode::Host => return Ok(()),
     }
     let socket = layout::attendant(std::process::id());
-    // A process of this number, which has ended, may have left one.
+    // An earlier process with this number may have left one.
     let _ = std::fs::remove_file(&socket);
     let listener =
         UnixListener::bind(&socket).context("cannot make the socket of the network's attendant")?;
@@ -171,7 +171,7 @@ impl Attendant {
             match named {
                 Ok(()) => Ok(connected),
                 Err(error) => {
-                    // The error is what matters. If this fails, too, gc tries again.
+                    // The first error is returned. If this fails, too, gc tries again.
                     let _ = connected.map(|connected| connected.disconnect(pod, namespace.as_fd()));
                     Err(error)
                 }

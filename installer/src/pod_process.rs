@@ -56,7 +56,7 @@ pub(crate) fn exec(pod: &Path, options: &InitOptions) -> Result<Infallible> {
     let init = enter(pod).with_context(|| format!("cannot enter pod directory {shown}"))?;
     let program = || format!("{}/{} of pod directory {shown}", layout::STAGE1, layout::INIT);
     check_program(&init).with_context(program)?;
-    // What is wrong with a manifest, `/init` says.
+    // `/init` reports what is wrong with a manifest.
     if let Ok(network) = pods::network_of(CWD) {
         network_attendant::start(&network).with_context(|| format!("pod directory {shown}"))?;
     }

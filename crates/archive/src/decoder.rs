@@ -57,7 +57,7 @@ impl<R: BufRead + Send, D: Read + Send> Decode for Parts<R, D> {
         while let Some(decoder) = &mut self.decoder {
             match decoder.read(into) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What follows a part is no part of its own if it can't even be begun.
+                // If what follows a part can't even be begun, it is no part.
                 Err(error) if self.before > 0 && !self.has_begun && error.raw_os_error().is_none() => {
                     return Err(Error::Refused(format!("{AFTER_END} ({error})")));
                 }

@@ -118,7 +118,7 @@ fn check_memory(head: &[u8], memory: u64) -> Result<()> {
     let mut stream = Stream::new_stream_decoder(memory, 0).map_err(|error| failed(error, memory))?;
     match stream.process(head, &mut [], Action::Run) {
         Err(OfXz::MemLimit) => Err(too_little(&mut stream, memory).into()),
-        // Whatever else is wrong, the decoder finds, too.
+        // The decoder finds everything else that is wrong, too.
         _ => Ok(()),
     }
 }

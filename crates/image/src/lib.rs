@@ -26,7 +26,7 @@ pub use rendering::{IMAGES_MAX, plan};
 /// Returns the rules for a kind of archive.
 pub fn policy(kind: store::TreeKind) -> Box<dyn Policy> {
     match kind {
-        // A rendered tree is none of an archive, but has what an image's has.
+        // A rendered tree comes from no archive, but it has the contents of an image.
         store::TreeKind::Image | store::TreeKind::Rendered => Box::new(ImagePolicy::default()),
         store::TreeKind::Stage1 => Box::new(Stage1Policy::default()),
     }

@@ -72,7 +72,7 @@ impl Advice for Error {
 /// If it is not known where this program's own file is.
 pub fn default_path() -> Result<PathBuf, Error> {
     let mut path = std::env::current_exe().map_err(Error::Program)?;
-    // What `BESIDE_PROGRAM` is relative to is the program's directory.
+    // `BESIDE_PROGRAM` is relative to the program's directory.
     path.pop();
     path.push(BESIDE_PROGRAM);
     // Resolves `..` and links, for shorter messages.

@@ -419,7 +419,7 @@ impl<'h> Added<'h> {
                 }
             }
         }
-        // What trees are rendered of is in the store before them.
+        // The trees that a tree is rendered of are added to the store before it.
         for (called, shown, tree) in rendered {
             images.insert(called, self.publish_one(tree, &shown)?);
         }

@@ -256,7 +256,7 @@ fn read(directory: &OwnedFd) -> Result<Names> {
 /// under the other name, and means nothing.
 fn write(data_dir: &DataDir, names: &Names) -> Result<()> {
     let directory = &data_dir.names;
-    // What fails would keep a new store from being removed.
+    // A failure here would keep a new store from being removed.
     let unwritten = || {
         let _ = unlinkat(directory, NEXT, AtFlags::empty());
     };

@@ -51,7 +51,7 @@ impl<'h> Importer<'h> {
         }
         let mut roots = Vec::new();
         for tree in trees {
-            // What was unpacked just now is as it was recorded.
+            // A tree that was unpacked just now can't differ from its record.
             if let Acquired::Known(tree) = tree {
                 check(self.data_dir, tree.id(), self.interrupt)?;
             }

@@ -38,7 +38,7 @@ pub(crate) fn share(data_dir: &DataDir, tree: &Tree, interrupt: &Interrupt) -> u
         return 0;
     }
     let mut sharer = Sharer { data_dir, root, interrupt, shared: 0, is_supported: true };
-    // What stops early leaves less that is shared.
+    // If it stops early, less is shared.
     let _ = sharer.all(tree);
     sharer.shared
 }

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let pod = context.on_pod(&args.pod, |_, pod| {
-        // What can be said in one line is said before this process becomes another.
+        // Errors that take one line are reported before this process becomes another.
         pods::Entrance::open(&pod, args.app.as_deref(), &args.program, pods::Terminal::None)?;
         Ok(pod.path().to_owned())
     })?;

@@ -137,7 +137,7 @@ fn detach(pod: &Pod, init: &InitOptions, options: &LogOptions, context: &Context
     let mut child = detached::start(pod.path(), init, logging)?;
     let process = Process::of_family(child.id())?;
     let begun = pods::wait_for_begin(pod, before, &process, &context.interrupt);
-    // It was short, and is removed by now, with all that could be looked at.
+    // The run was short, and the pod is removed by now, with everything that could be looked at.
     let is_gone = !matches!(begun, Ok(Begun::Runs)) && !pod.is_there();
     if is_gone && child.wait()?.code().is_some_and(|code| code != i32::from(Exit::NoPod.code())) {
         return Ok(());

@@ -183,7 +183,7 @@ impl Show {
     fn go_on(&mut self, ready: [bool; 4]) {
         let [types, shows @ ..] = ready;
         if types && self.typed.go_on(false) == Found::End && !self.caller.is_terminal() {
-            // What was typed may not end with a line, and then the first one ends that.
+            // The typed text may end in the middle of a line. Then the first of these ends that line.
             self.typed.add(&[END, END]);
         }
         let is_raw = self.caller.is_raw();

@@ -31,7 +31,7 @@ pub(super) fn of(error: Error, cancel: &Cancel) -> Failure {
         Error::LargeResponseHeader(..) => {
             Failure::Protocol("the header of its answer is too large".to_owned())
         }
-        // What others print can have a URL in it.
+        // The texts of other errors can have a URL in them.
         _ => Failure::Protocol("the request failed".to_owned()),
     }
 }

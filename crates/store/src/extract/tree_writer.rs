@@ -163,7 +163,7 @@ impl<W: Write> TreeWriter<W> {
         if self.try_hard_link(path, target)? {
             return Ok(());
         }
-        // What has the name now is not what the archive means by it.
+        // The object that has the name now is not the one that the archive means.
         let (parent, name) = parts(path)?;
         let parent = open_directory(&self.root, &parent, OFlags::PATH);
         if let Ok(parent) = parent

@@ -97,7 +97,7 @@ fn import_one(importer: &Importer<'_>, image: ImageInput<'_>) -> Result<Tree> {
         // The shared lock on the tree is released before the tree is locked exclusively.
         drop(tree);
         if is_new {
-            // The error is what matters. What is left then is for gc.
+            // The first error is returned. What is left then is for gc.
             let _ = store::remove(data_dir, &[id]).and_then(|_| store::sweep_names(data_dir));
         }
         return Err(error.into());

@@ -119,7 +119,7 @@ impl Row {
     fn names(&self) -> Vec<String> {
         if self.named.names.is_empty() {
             let name = self.info.name.as_ref().map(ToString::to_string).unwrap_or_default();
-            // By this it can be called, too.
+            // The image can be called by this, too.
             return vec![match self.info.labels.get("version") {
                 Some(version) => format!("{name}:{}", escape(version).trim_matches('"')),
                 None => name,
