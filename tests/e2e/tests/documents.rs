@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Documents that are made from what they are about: they must say what is so.
+//! Checks that documents say what is so of the tree.
 //!
 //! docs/system-calls.md is the filter's table, and a comparison with the profile that podman and others give a container.
 //! `UPDATE_DOCUMENTS=1 cargo test -p e2e --test documents` writes it anew. docs/appc.md, docs/oci-behaviour.md and
