@@ -315,6 +315,33 @@ fn every_source_that_a_page_names_is_there() {
     assert!(named > 30, "{named}");
 }
 
+/// Tells whether `crate::module` or `crate::module::item` is there; of other names, it is not known.
+fn is_there(name: &str) -> Option<bool> {
+    let (of, rest) = name.split_once("::")?;
+    let crates = [repository().join("crates").join(of), repository().join(of.replace('_', "-"))];
+    let sources = crates.into_iter().map(|one| one.join("src")).find(|sources| sources.exists())?;
+    let path = sources.join(rest.replace("::", "/"));
+    let (above, item) = rest.rsplit_once("::").unwrap_or(("", rest));
+    let above = sources.join(above.replace("::", "/"));
+    let files = [above.with_extension("rs"), above.join("mod.rs"), above.join("lib.rs")];
+    let has_item = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == item)
+    };
+    Some(path.with_extension("rs").exists() || path.is_dir() || files.iter().any(has_item))
+}
+
+#[test]
+fn every_module_that_the_architecture_names_is_there() {
+    let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    let names: Vec<_> = page.lines().flat_map(quoted).filter(|name| !name.contains(' ')).collect();
+    let known: Vec<_> = names.iter().filter_map(|name| Some((*name, is_there(name)?))).collect();
+    assert!(known.len() > 40, "{known:?}");
+    let missing: Vec<_> = known.iter().filter(|(_, is_there)| !is_there).map(|(name, _)| *name).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    assert_eq!(is_there("store::no_such_module"), Some(false), "a control");
+}
+
 #[test]
 fn the_architecture_is_read_in_one_sitting() {
     let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
