@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Nothing of others' packets passes a pod's link, whatever the pod's processes may do there: the listeners of these tests have
-//! all rights in the pod's network namespace, which is more than an app can get.
+//! A pod's link passes no packets of others, and none that claim to be of others, whatever the pod's processes may do there:
+//! these tests have all rights in the pod's network namespace, which is more than an app can get.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
@@ -63,16 +64,46 @@ fn a_pod_hears_neither_other_pods_nor_the_host() {
     assert_eq!(in_pod.heard(&[&own, &others, HOST[0], "127.0.0.1"]), [&own], "it hears itself alone");
 }
 
+/// Gives a pod's link an address that is another pod's.
+fn claim(namespace: &Namespace, address: &str) {
+    namespace.run(|| {
+        let socket = crate::netlink::socket::Socket::open(None).unwrap();
+        let index = super::world::index(&socket, "eth0");
+        socket.all(&[crate::route::address("eth0", index, address.parse().unwrap())]).unwrap();
+    });
+}
+
+#[gate::root_test]
+fn what_a_pod_sends_from_anothers_address_does_not_arrive() {
+    let world = World::new();
+    let (pod, other) = (world.pod(&[]), world.pod(&[]));
+    let (own, stolen) = (pod.addresses()[0].clone(), other.addresses()[0].clone());
+    claim(&pod.namespace, &stolen);
+    let host = world.host.run(|| UdpSocket::bind(at(HOST[0], 9000))).unwrap();
+    host.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let send = |from: &Namespace, address: &str, text: &[u8]| {
+        let socket = from.run(|| UdpSocket::bind(at(address, 0))).unwrap();
+        socket.send_to(text, at(HOST[0], 9000)).unwrap();
+    };
+    let next = || {
+        let mut bytes = [0; 16];
+        let length = host.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    send(&other.namespace, &stolen, b"other");
+    assert_eq!(next(), "other", "a control: that address is heard");
+    // The link keeps the order, so what was sent first would have arrived first.
+    send(&pod.namespace, &stolen, b"stolen");
+    send(&pod.namespace, &own, b"own");
+    assert_eq!(next(), "own");
+}
+
 #[gate::root_test]
 fn a_pod_that_claims_anothers_address_gets_none_of_its_packets() {
     let world = World::new();
     let (pod, other) = (world.pod(&[]), world.pod(&["8080:80"]));
     let stolen = other.addresses()[0].clone();
-    pod.namespace.run(|| {
-        let socket = crate::netlink::socket::Socket::open(None).unwrap();
-        let index = super::world::index(&socket, "eth0");
-        socket.all(&[crate::route::address("eth0", index, stolen.parse().unwrap())]).unwrap();
-    });
+    claim(&pod.namespace, &stolen);
     let listener = Listener::new(&pod.namespace);
     for _ in 0..3 {
         world.outside.tcp("192.0.2.1:8080").unwrap();
