@@ -9,7 +9,7 @@
 //!
 //! A fixed set of buffers circulates, so memory is bounded and no step runs ahead of the others. A step that fails
 //! hangs up, and the others end. The sha512, which takes three times as long as the sha256, is taken of buffers that
-//! are consumed already: nobody waits for it but the decoder. Without a sha512, used buffers are empty ones at once.
+//! are consumed already, so only the decoder waits for it. Without a sha512, used buffers are empty ones at once.
 //! Invariant: bytes reach the consumer only through the first hasher, and digests are returned only for a stream that
 //! was consumed to its end, so both are of the same bytes.
 

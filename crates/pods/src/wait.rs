@@ -28,7 +28,8 @@ pub enum Waited {
 
 /// Waits until a pod's current run has ended and nothing of it is left.
 ///
-/// The run is told, too, if the pod was removed at its end. `time` limits the wait; `None` means as long as it takes. A pod that doesn't run has ended.
+/// Returns the run also if the pod was removed at its end. `time` limits the wait; `None` means as long as it takes. A
+/// pod that doesn't run has ended.
 ///
 /// # Errors
 /// If `interrupt` has a signal, or the system fails.

@@ -232,7 +232,7 @@ fn acquire<'h>(
     let acquire_images =
         || images.into_iter().map(|image| acquire_image(importer, image, named)).collect::<Result<Vec<_>>>();
     let (of_stage1, of_images) = match importer.known_stage1(&mut stage1, digest).about(about)? {
-        // That has taken no time which something could be done in meanwhile.
+        // Finding it took too little time for a thread to be of use.
         Some(tree) => (Ok(tree), acquire_images()),
         None => thread::scope(|scope| {
             let of_stage1 = thread::Builder::new()

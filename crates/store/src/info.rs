@@ -21,7 +21,7 @@ use crate::recipe::Recipe;
 
 /// The maximum length of an info in bytes; it contains a path and a name.
 pub(crate) const INFO_MAX: u64 = 64 << 10;
-/// What most take less than: one read has all of it.
+/// The usual maximum: one read has all of such an info.
 pub(crate) const INFO_USUAL: usize = 2 << 10;
 
 /// The kind of a tree.

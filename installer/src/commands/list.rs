@@ -70,7 +70,7 @@ fn all(data_dir: &DataDir, describe: fn(&Pod) -> Result<Description>) -> Result<
         data_dir.interrupt.check()?;
         if let Some(pod) = Pod::open(data_dir, id)? {
             let described = describe(&pod)?;
-            // What is read while it is removed isn't true.
+            // What is read during its removal may be wrong.
             all.extend(pod.is_there().then_some(described));
         }
     }

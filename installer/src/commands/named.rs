@@ -16,8 +16,7 @@ pub(super) fn removed(pod: &Pod) -> anyhow::Error {
 
 /// Describes a pod.
 ///
-/// # Errors
-/// If it was removed meanwhile: what is read of its directory then isn't true.
+/// # Errors If it was removed meanwhile: what was read of its directory may be wrong then.
 pub(super) fn described(pod: &Pod) -> Result<Description> {
     let described = Description::with_addresses(pod)?;
     if pod.is_there() { Ok(described) } else { Err(removed(pod)) }

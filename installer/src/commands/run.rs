@@ -86,7 +86,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit> {
     Ui.step("starting the pod's init");
     let started = start(&path, &how, context);
     if started.is_err() && is_new && is_removed_at_end {
-        // Why it was not started is what there is to say.
+        // The first error is returned: why it was not started.
         let _ = remover::remove(&path, &context.dir);
     }
     started

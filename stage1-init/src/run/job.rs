@@ -9,8 +9,9 @@
 //! program that reads does. The reason is that `/init` can't tell whether an app is about to read, and could not keep
 //! it from reading.
 //!
-//! The kernel doesn't stop a process by SIGTSTP in whose session nobody could continue it, such as a pod in the background. If
-//! a process has sent that (`gantry kill`), the pod is frozen all the same, until SIGCONT, while `/init` goes on.
+//! The kernel doesn't stop a process by SIGTSTP if no process of its session could continue it, as in the background
+//! (setpgid(2), orphaned process groups). If a process has sent that signal (`gantry kill`), the pod is frozen all the
+//! same, until SIGCONT, while `/init` continues.
 //!
 //! SIGSTOP stops this process without notice, so it does not freeze the pod.
 

@@ -130,8 +130,8 @@ pub fn start(pod: &Pod, options: &LogOptions, interrupt: &Interrupt) -> Result<R
     Ok(Ok(Logging { stdout: ours, stderr: stderr.into() }))
 }
 
-/// Opens the logs' directory, and makes it if it is missing, with its mode whatever the umask: the log writer has no capability
-/// that would open it otherwise.
+/// Opens the logs' directory, and makes it if it is missing. Its mode doesn't depend on the umask, since the log writer
+/// has no capability to open a directory of another mode.
 fn logs(pod: &Pod) -> Result<OwnedFd> {
     match mkdirat(&pod.directory, layout::LOGS, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}

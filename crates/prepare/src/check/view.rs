@@ -25,7 +25,7 @@ use sys::proc_path;
 const PATH_MAX: usize = 4095;
 /// The longest value of an attribute (limits.h, `XATTR_SIZE_MAX`).
 const XATTR_MAX: usize = 65_536;
-/// What most ACLs take less than.
+/// The usual maximum length of an ACL.
 const XATTR_USUAL: usize = 256;
 /// The maximum number of links that are followed on the way (path_resolution(7)).
 const LINKS_MAX: usize = 40;

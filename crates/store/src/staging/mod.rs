@@ -68,7 +68,7 @@ pub struct Staging<'h> {
     id: PodId,
     name: CString,
     directory: OwnedFd,
-    /// What is in it and has to be synced before it is renamed, by its name.
+    /// Objects in it that have to be synced before it is renamed, by their names.
     unsynced: RefCell<Vec<(String, OwnedFd)>>,
 }
 
@@ -161,7 +161,7 @@ impl<'h> Staging<'h> {
         Ok(())
     }
 
-    /// Has an object in the directory synced to disk when that is published.
+    /// Notes that an object in the directory has to be synced to disk when the directory is published.
     pub fn sync_with_it(&self, name: &str, object: OwnedFd) {
         self.unsynced.borrow_mut().push((name.to_owned(), object));
     }
@@ -223,8 +223,8 @@ impl<'h> Staging<'h> {
         synced.about(|| "cannot sync the directory above")
     }
 
-    /// Syncs what is in the directory, the last first, which are files. Each sync may wait for a transaction of the file
-    /// system's journal, so all writing is begun before: one transaction has all of it then.
+    /// Syncs the noted objects, the last first; the last are files. Each sync may wait for a transaction of the file
+    /// system's journal. So all writing is begun before, and one transaction has all of it.
     fn sync_objects(&self) -> Result<()> {
         let unsynced = self.unsynced.borrow();
         unsynced.iter().for_each(|(_, object)| write_out::begin(object));
