@@ -138,7 +138,7 @@ fn start(options: &Options, timing: &Timing) -> Result<u8, Failure> {
 
     timing.mark("the pod has its ids and its network, and the host is looked at");
     let history = History::begin(&*lock).context("cannot write the pod's history").at(Step::Units)?;
-    let taken = Taken { cgroup, ids: id_locks, network: of_network, listener };
+    let taken = Resources { cgroup, ids: id_locks, network: of_network, listener };
     let done = boot(&lock, &loaded, taken, &host, &caller, &history, options);
     history.end(&done);
     caller.manager.tell_end(match &done {
@@ -176,10 +176,10 @@ fn check_terminal(loaded: &Loaded, options: &Options) -> Result<()> {
 }
 
 /// The resources of the host that are taken for this pod alone.
-struct Taken {
+struct Resources {
     cgroup: Cgroup,
     ids: Locks,
-    network: network::Taken,
+    network: network::Reservation,
     /// The socket at which the metadata service listens, if that is on the host.
     listener: Option<OwnedFd>,
 }
@@ -188,7 +188,7 @@ struct Taken {
 fn boot(
     lock: &OwnedFd,
     loaded: &Loaded,
-    taken: Taken,
+    taken: Resources,
     host: &Host,
     caller: &Caller<'_>,
     history: &History,
@@ -204,7 +204,7 @@ fn boot(
 
     let (mounts, processes) = (taken.cgroup.callers_mounts(), taken.cgroup.callers_processes());
     limits::check(Wanted { apps: loaded.pod.apps.len(), mounts, processes }).at(Step::Namespace)?;
-    let Taken { cgroup, ids, network, listener } = taken;
+    let Resources { cgroup, ids, network, listener } = taken;
     let cgroup = cgroup.make(&plan.limits).at(Step::Namespace)?;
     let held = Held { ids: &ids, network: &network };
     reaper::start(cgroup.cgroup(), lock, &loaded.store, &held, history).at(Step::Namespace)?;
@@ -228,7 +228,7 @@ fn enter(
     plan: &Plan,
     store: &Store,
     cgroup: &Cgroup,
-    (network, listener): (network::Taken, Option<OwnedFd>),
+    (network, listener): (network::Reservation, Option<OwnedFd>),
     caller: &Caller<'_>,
     options: &Options,
 ) -> Result<u8, Failure> {

@@ -58,7 +58,7 @@ struct Trees {
     /// The directory for the apps' statuses.
     status: OwnedFd,
     devices: OwnedFd,
-    apps: Vec<roots::Taken>,
+    apps: Vec<roots::Parts>,
     users: AllUsers,
 }
 
@@ -167,7 +167,7 @@ fn take(plan: &Plan, store: &Store) -> Result<Trees> {
         let tree = roots::open(&app.tree, &directory, &store, owners, &shelf);
         let taken = tree.and_then(|tree| {
             let supplies = roots::supplies(app, &directory, owners)?;
-            Ok(roots::Taken { tree, supplies, volumes: volumes::open(&app.mounts, owners, &shelf)? })
+            Ok(roots::Parts { tree, supplies, volumes: volumes::open(&app.mounts, owners, &shelf)? })
         });
         taken.with_context(|| format!("root of app {}", roots::name(app)))
     });

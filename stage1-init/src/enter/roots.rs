@@ -70,9 +70,9 @@ pub(crate) fn open(
     Ok(tree)
 }
 
-/// The mounts that an app's root is made of, not attached anywhere yet.
+/// The parts of an app's root: mounts that aren't attached anywhere yet.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Parts {
     pub(crate) tree: OwnedFd,
     pub(crate) supplies: Vec<OwnedFd>,
     pub(crate) volumes: Vec<Volume>,
@@ -98,7 +98,7 @@ pub(crate) fn supplies(root: &Root, stage1: &InRoot, users: &Users) -> Result<Ve
 /// This process must act as root of the app's users ([`Users::act`]).
 pub(crate) fn mount(
     root: &Root,
-    Taken { tree, supplies, volumes }: &Taken,
+    Parts { tree, supplies, volumes }: &Parts,
     zone: Option<&Zone>,
     users: &Users,
 ) -> Result<()> {

@@ -37,11 +37,11 @@ const DIRECTORY: &str = "/run/systemd/nspawn-uid";
 const ATTEMPTS: usize = 64;
 /// The files that give ids to people, and to people for their own containers (passwd(5), subuid(5)), and how much of
 /// each is read at most.
-const GIVEN: [(&str, Given); 4] = [
-    ("/etc/passwd", Given::One),
-    ("/etc/group", Given::One),
-    ("/etc/subuid", Given::Many),
-    ("/etc/subgid", Given::Many),
+const GIVEN: [(&str, Field); 4] = [
+    ("/etc/passwd", Field::One),
+    ("/etc/group", Field::One),
+    ("/etc/subuid", Field::Many),
+    ("/etc/subgid", Field::Many),
 ];
 const GIVEN_MAX: u64 = 1 << 20;
 
@@ -54,7 +54,7 @@ struct Range {
 
 /// The meaning of a line's third field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Given {
+enum Field {
     /// It is an id.
     One,
     /// It is how many ids there are from the second field on.
@@ -208,7 +208,7 @@ fn read(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
-impl Given {
+impl Field {
     fn parse(self, line: &str) -> Option<Range> {
         let mut fields = line.split(':').skip(1);
         let (second, third) = (fields.next()?, fields.next()?.trim().parse().ok()?);
@@ -340,10 +340,10 @@ mod tests {
 
     #[test]
     fn ids_that_the_host_has_given_away_are_read() {
-        let one = |line: &str| Given::One.parse(line);
+        let one = |line: &str| Field::One.parse(line);
         assert_eq!(one("redis:x:101:102::/:"), Some(Range { first: 101, count: 1 }));
         assert_eq!(one("+::::::"), None);
-        let many = |line: &str| Given::Many.parse(line);
+        let many = |line: &str| Field::Many.parse(line);
         assert_eq!(many("user:100000:65536"), Some(Range { first: 100_000, count: 65_536 }));
         assert_eq!(many("# none"), None);
     }

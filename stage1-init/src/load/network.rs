@@ -43,9 +43,9 @@ pub struct Network {
     pub hosts: Option<String>,
 }
 
-/// The resources that are taken for the pod's network.
+/// The resources that are reserved for the pod's network.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Reservation {
     kind: Kind,
     /// If there is one, it must answer before apps start.
     attendant: Option<Attendant>,
@@ -77,7 +77,7 @@ pub(crate) fn preview(pod: &Pod) -> Result<Network> {
 
 /// Takes what has to be the pod's, whose root is the host's user `root`. Connections to 0.1's address of the metadata
 /// service will lead to the port `metadata`.
-pub(crate) fn take(pod: &Pod, root: u32, metadata: Option<u16>) -> Result<(Network, Taken)> {
+pub(crate) fn take(pod: &Pod, root: u32, metadata: Option<u16>) -> Result<(Network, Reservation)> {
     let attendant = Attendant::find().context("cannot reach the attendant of the pod's network")?;
     let kind = match &pod.network.mode {
         Mode::Cni(name) if attendant.is_none() => {
@@ -92,10 +92,10 @@ pub(crate) fn take(pod: &Pod, root: u32, metadata: Option<u16>) -> Result<(Netwo
         Kind::Hosts | Kind::Alone(_) => (None, Vec::new()),
     };
     let sysctls = OfPod::of(pod, root)?;
-    Ok((look(pod, plan, warnings)?, Taken { kind, attendant, metadata, sysctls }))
+    Ok((look(pod, plan, warnings)?, Reservation { kind, attendant, metadata, sysctls }))
 }
 
-impl Taken {
+impl Reservation {
     /// Returns the descriptors that a process must keep for as long as the pod is to have its network.
     pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         let mut all: Vec<_> = match &self.kind {
@@ -106,7 +106,7 @@ impl Taken {
         all
     }
 
-    /// Does what can be done before the pod has its network namespace. If it fails, so does [`Taken::prepare`].
+    /// Does what can be done before the pod has its network namespace. If it fails, so does [`Reservation::prepare`].
     pub(crate) fn guard(&self) {
         if let Kind::Connected(reserved) = &self.kind {
             reserved.guard();

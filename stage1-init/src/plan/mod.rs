@@ -175,7 +175,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
         let url = host.metadata.as_ref().map(Access::url);
         let terminal = options.terminal.as_ref().filter(|terminal| terminal.app == app.name);
         let terminal = terminal.map(|terminal| (sockets, terminal.kind.as_ref()));
-        let given = Given { metadata: url.as_deref(), terminal, options };
+        let given = Additions { metadata: url.as_deref(), terminal, options };
         plan.add_app(app, &loaded.credentials[&app.name], limits, sliced, users, given);
         let first_id = host.ids.map(|ids| ids.first() + own.unwrap_or_default());
         let hosts = match (&hosts, loaded.hosts.get(&app.name)) {
@@ -199,7 +199,7 @@ pub fn plan(loaded: &Loaded, host: &Host, options: &Options) -> Plan {
 }
 
 /// The values that an app is given beside those of its manifest.
-struct Given<'a> {
+struct Additions<'a> {
     /// The URL of the metadata service.
     metadata: Option<&'a str>,
     /// The index of its terminal's socket, and the terminal's kind.
@@ -234,7 +234,7 @@ impl Plan {
         limits: &Limits,
         sliced: bool,
         users: Users,
-        Given { metadata, terminal, options }: Given<'_>,
+        Additions { metadata, terminal, options }: Additions<'_>,
     ) {
         let sockets = program::sockets(app, self.sockets.len());
         self.sockets.extend(app.sockets.iter().cloned());

@@ -34,7 +34,7 @@ use crate::run::history::History;
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     pub(crate) ids: &'a Locks,
-    pub(crate) network: &'a network::Taken,
+    pub(crate) network: &'a network::Reservation,
 }
 
 /// Starts the reaper of this process's pod. `lock`, the trees and the ids stay locked until the reaper ends, and the

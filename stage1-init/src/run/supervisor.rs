@@ -41,7 +41,7 @@ use crate::exchange::outcome::OURS;
 use crate::exchange::ready::{Asked, Heard};
 use crate::exchange::timing::Timing;
 use crate::failure::{At, Failure, Step, warn};
-use crate::load::network::Taken;
+use crate::load::network::Reservation;
 use crate::run::ending::{conclude, none_began};
 use crate::run::halt::{Nspawn, halt};
 use crate::run::job::Job;
@@ -80,7 +80,7 @@ pub(crate) struct Question<'a> {
     pub(crate) asked: Asked,
     pub(crate) cgroup: &'a Cgroup,
     /// The namespace to be left alone in the pod, and what was reserved for its network; `None` once the question is answered.
-    pub(crate) prepared: Option<(Bare, Taken)>,
+    pub(crate) prepared: Option<(Bare, Reservation)>,
 }
 
 impl Question<'_> {
