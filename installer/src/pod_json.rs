@@ -2,7 +2,7 @@
 //! Pods as JSON for programs; `docs/formats/pods.md` describes it.
 
 use pod::manifest::{PodPort, Port};
-use pods::{App, Description, End, Moment, Outcome, Run};
+use pods::{App, Description, End, Ending, Moment, Run};
 use serde_json::{Value, json};
 
 /// Describes a pod as an object.
@@ -50,8 +50,8 @@ fn port(port: &PodPort) -> Value {
 }
 
 fn run(run: &Run) -> Value {
-    let failure = match run.outcome() {
-        Some(Outcome::Failure(step)) => Some(step),
+    let failure = match run.ending() {
+        Some(Ending::Failure(step)) => Some(step),
         _ => None,
     };
     let found = match run.end {
@@ -63,7 +63,7 @@ fn run(run: &Run) -> Value {
         "ended": time(run.ended()),
         "code": run.code(),
         "failure": failure,
-        "killed": run.outcome() == Some(Outcome::Killed),
+        "killed": run.ending() == Some(Ending::Killed),
         "foundEnded": time(found),
     })
 }
@@ -103,7 +103,7 @@ mod tests {
             .unwrap(),
             runs: vec![
                 Run { started: Some(at(2500)), end: Some(End::Found(at(3000))) },
-                Run { started: Some(at(4001)), end: Some(End::At(at(5999), Outcome::Code(7))) },
+                Run { started: Some(at(4001)), end: Some(End::At(at(5999), Ending::Code(7))) },
             ],
             problem: None,
         };

@@ -87,22 +87,22 @@ fn program(capabilities: u64, rule: impl Fn(Rule) -> Rule) -> Vec<Instruction> {
 
 /// The result of a run of the filter, for the app at hand.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum Ruling {
     Is(u32),
     Depends(Check),
 }
 
-fn merged(runs: &[Run], capabilities: u64, rule: impl Fn(Rule) -> Rule) -> Vec<(u32, Outcome)> {
+fn merged(runs: &[Run], capabilities: u64, rule: impl Fn(Rule) -> Rule) -> Vec<(u32, Ruling)> {
     let mut merged: Vec<_> =
-        runs.iter().map(|run| (run.from, outcome(rule(run.rule), capabilities))).collect();
-    merged.dedup_by_key(|(_, outcome)| *outcome);
+        runs.iter().map(|run| (run.from, ruling(rule(run.rule), capabilities))).collect();
+    merged.dedup_by_key(|(_, ruling)| *ruling);
     merged
 }
 
-fn outcome(rule: Rule, capabilities: u64) -> Outcome {
-    Outcome::Is(match rule {
+fn ruling(rule: Rule, capabilities: u64) -> Ruling {
+    Ruling::Is(match rule {
         Rule::Check(Check::Clone | Check::Unshare) if has(capabilities, Capability::SysAdmin) => ALLOW,
-        Rule::Check(check) => return Outcome::Depends(check),
+        Rule::Check(check) => return Ruling::Depends(check),
         Rule::Needs(capability) | Rule::AbsentWithout(capability) if has(capabilities, capability) => ALLOW,
         Rule::Allow => ALLOW,
         Rule::Deny | Rule::Needs(_) => error(EPERM),
@@ -115,13 +115,13 @@ fn has(capabilities: u64, capability: Capability) -> bool {
 }
 
 /// Returns the instructions that find the run of the number that is loaded.
-fn search(runs: &[(u32, Outcome)], capabilities: u64) -> Vec<Instruction> {
+fn search(runs: &[(u32, Ruling)], capabilities: u64) -> Vec<Instruction> {
     let (lower, upper) = runs.split_at(runs.len() / 2);
-    let [(from, outcome), ..] = upper else { return Vec::new() };
+    let [(from, ruling), ..] = upper else { return Vec::new() };
     if lower.is_empty() {
-        return match outcome {
-            Outcome::Is(verdict) => vec![end(*verdict)],
-            Outcome::Depends(check) => look(*check, capabilities),
+        return match ruling {
+            Ruling::Is(verdict) => vec![end(*verdict)],
+            Ruling::Depends(check) => look(*check, capabilities),
         };
     }
     let (lower, upper) = (search(lower, capabilities), search(upper, capabilities));

@@ -40,7 +40,7 @@ pub struct Moment(u64);
 
 /// How a pod ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Ending {
     /// With this code of its own.
     Code(u8),
     /// At this step of the start, or without a code of its own (step 5).
@@ -53,7 +53,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The pod ended at this time.
-    At(Moment, Outcome),
+    At(Moment, Ending),
     /// No process has recorded its end; at this time it was found ended.
     Found(Moment),
 }
@@ -77,17 +77,17 @@ impl Run {
     }
 
     /// Returns how it ended, if that is known.
-    pub fn outcome(&self) -> Option<Outcome> {
+    pub fn ending(&self) -> Option<Ending> {
         match self.end {
-            Some(End::At(_, outcome)) => Some(outcome),
+            Some(End::At(_, ending)) => Some(ending),
             _ => None,
         }
     }
 
     /// Returns the pod's own code, if it has come to one.
     pub fn code(&self) -> Option<u8> {
-        match self.outcome() {
-            Some(Outcome::Code(code)) => Some(code),
+        match self.ending() {
+            Some(Ending::Code(code)) => Some(code),
             _ => None,
         }
     }
@@ -207,12 +207,12 @@ fn event(words: &[&str]) -> Option<Event> {
     let (what, rest) = words.split_first()?;
     let (when, how) = rest.split_first()?;
     let when = Moment::parse(when)?;
-    let ended = |outcome| Some(Event::Ended(End::At(when, outcome)));
+    let ended = |ending| Some(Event::Ended(End::At(when, ending)));
     match (*what, how) {
         ("started", []) => Some(Event::Started(when)),
-        ("ended", ["code", code]) => ended(Outcome::Code(code.parse().ok()?)),
-        ("ended", ["failure", step]) => ended(Outcome::Failure(step.parse().ok()?)),
-        ("ended", ["killed"]) => ended(Outcome::Killed),
+        ("ended", ["code", code]) => ended(Ending::Code(code.parse().ok()?)),
+        ("ended", ["failure", step]) => ended(Ending::Failure(step.parse().ok()?)),
+        ("ended", ["killed"]) => ended(Ending::Killed),
         ("found", []) => Some(Event::Ended(End::Found(when))),
         _ => None,
     }
@@ -230,15 +230,15 @@ mod tests {
     fn runs_are_read_whatever_was_cut_off() {
         let text = "started 1.000\nended 2.500 code 7\nended 3.000 killed\nstarted 4.000\nended 5.000 failure 3\n\
                     started 6.000\nended 7.0\nstarted 8.001\n\nended 9.000 killed\nstarted 10.000\nended 11.000 co";
-        let run = |started, end: Option<(u64, Outcome)>| Run {
+        let run = |started, end: Option<(u64, Ending)>| Run {
             started: Some(at(started)),
-            end: end.map(|(when, outcome)| End::At(at(when), outcome)),
+            end: end.map(|(when, ending)| End::At(at(when), ending)),
         };
         let expected = [
-            run(1000, Some((2500, Outcome::Code(7)))),
-            run(4000, Some((5000, Outcome::Failure(3)))),
+            run(1000, Some((2500, Ending::Code(7)))),
+            run(4000, Some((5000, Ending::Failure(3)))),
             run(6000, None),
-            run(8001, Some((9000, Outcome::Killed))),
+            run(8001, Some((9000, Ending::Killed))),
             run(10_000, None),
         ];
         assert_eq!(parse(text), expected);

@@ -38,7 +38,7 @@ pub use description::Description;
 pub use directory::{Pod, ids, names, strangers};
 pub use ended::{Gone, collect, release, this_process};
 pub use enter::{Entrance, Terminal, app_called};
-pub use history::{End, Moment, Outcome, Run};
+pub use history::{End, Ending, Moment, Run};
 pub use process::Process;
 pub use remove::{Refused, remove};
 pub use select::{Selector, missing, resolve};

@@ -86,7 +86,7 @@ pub(crate) enum NotFound {
 impl NotFound {
     /// Tells whether the registry could not be asked, or does not have the image.
     pub(crate) fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Registry(error) if error.outcome() != registry::Outcome::Failed)
+        matches!(self, Self::Registry(error) if error.meaning() != registry::Meaning::Failed)
     }
 }
 

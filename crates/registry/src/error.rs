@@ -113,13 +113,13 @@ pub enum Error {
         /// Its message.
         message: String,
         /// The meaning of the message.
-        outcome: Outcome,
+        meaning: Meaning,
     },
 }
 
 /// The meaning of an error for the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Outcome {
+pub enum Meaning {
     /// No endpoint has it.
     Missing,
     /// No endpoint gave it.
@@ -130,19 +130,19 @@ pub enum Outcome {
 
 impl Error {
     /// Returns what it means for what was asked for.
-    pub fn outcome(&self) -> Outcome {
+    pub fn meaning(&self) -> Meaning {
         let is_missing = |attempt: &Attempt| matches!(attempt.failure, Failure::NotFound(_));
         match self {
-            Self::Unavailable { attempts, .. } if attempts.iter().all(is_missing) => Outcome::Missing,
-            Self::Unavailable { .. } => Outcome::Unavailable,
-            Self::Told { outcome, .. } => *outcome,
-            _ => Outcome::Failed,
+            Self::Unavailable { attempts, .. } if attempts.iter().all(is_missing) => Meaning::Missing,
+            Self::Unavailable { .. } => Meaning::Unavailable,
+            Self::Told { meaning, .. } => *meaning,
+            _ => Meaning::Failed,
         }
     }
 
     /// Tells whether no endpoint has what was asked for.
     pub fn is_missing(&self) -> bool {
-        self.outcome() == Outcome::Missing
+        self.meaning() == Meaning::Missing
     }
 }
 

@@ -82,7 +82,7 @@ pub mod registries;
 mod signature;
 
 pub use client::{Blob, Client, Kind, Limits, Manifest, Options, Pull, Repository, Sink, Wanted, verify};
-pub use error::{Attempt, Error, Failure, Outcome};
+pub use error::{Attempt, Error, Failure, Meaning};
 pub use host::Host;
 pub use listener::{Listener, Progress, Silent};
 pub use places::Places;

@@ -35,7 +35,7 @@ pub enum Kept {
 /// The result of removing a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there are few at a time")]
-pub enum Outcome {
+pub enum Collected {
     /// It was removed, and this is its info; `None` if that was damaged.
     Removed(Option<Info>),
     /// It was kept, for this reason.
@@ -43,11 +43,11 @@ pub enum Outcome {
 }
 
 /// Removes every tree that no pod refers to and no process uses, and what belongs to trees that are not there.
-pub fn collect(data_dir: &DataDir) -> Result<Vec<(TreeId, Outcome)>> {
-    let outcomes = remove(data_dir, &ids(data_dir)?)?;
+pub fn collect(data_dir: &DataDir) -> Result<Vec<(TreeId, Collected)>> {
+    let collected = remove(data_dir, &ids(data_dir)?)?;
     sweep(data_dir)?;
     forget_if_empty(data_dir)?;
-    Ok(outcomes)
+    Ok(collected)
 }
 
 /// Removes what belongs to trees that are not there: aliases, names, and then the blobs that no image is made of.
@@ -76,22 +76,26 @@ pub fn forget_if_empty(data_dir: &DataDir) -> Result<()> {
 }
 
 /// Removes these trees, except those that a pod refers to or a process uses.
-pub fn remove(data_dir: &DataDir, trees: &[TreeId]) -> Result<Vec<(TreeId, Outcome)>> {
-    let mut outcomes = Vec::new();
+pub fn remove(data_dir: &DataDir, trees: &[TreeId]) -> Result<Vec<(TreeId, Collected)>> {
+    let mut collected = Vec::new();
     for batch in trees.chunks(BATCH) {
-        remove_batch(data_dir, batch, &mut outcomes)?;
+        remove_batch(data_dir, batch, &mut collected)?;
     }
-    Ok(outcomes)
+    Ok(collected)
 }
 
-fn remove_batch(data_dir: &DataDir, trees: &[TreeId], outcomes: &mut Vec<(TreeId, Outcome)>) -> Result<()> {
+fn remove_batch(
+    data_dir: &DataDir,
+    trees: &[TreeId],
+    collected: &mut Vec<(TreeId, Collected)>,
+) -> Result<()> {
     let mut alone: Vec<(TreeId, Locked)> = Vec::new();
     for id in trees {
         let name = tree::name(*id);
         match staging::lock(&data_dir.trees, &name).about(|| format!("cannot lock tree {id}"))? {
             Some(locked) => alone.push((*id, locked)),
-            None if is_missing(data_dir, *id) => outcomes.push((*id, Outcome::Kept(Kept::Missing))),
-            None => outcomes.push((*id, Outcome::Kept(Kept::InUse))),
+            None if is_missing(data_dir, *id) => collected.push((*id, Collected::Kept(Kept::Missing))),
+            None => collected.push((*id, Collected::Kept(Kept::InUse))),
         }
     }
     // Only now that the trees are locked: see the module's documentation.
@@ -102,13 +106,13 @@ fn remove_batch(data_dir: &DataDir, trees: &[TreeId], outcomes: &mut Vec<(TreeId
             let about = || format!("cannot remove tree {id}");
             let info = damage_or_error(read_info(&locked.directory)).about(about)?.ok();
             let removed = staging::remove_from_store(data_dir, &tree::name(id), locked);
-            let outcome = match staging::damage_or_error(removed).about(about)? {
-                Ok(()) => Outcome::Removed(info),
-                Err(mounted) => Outcome::Kept(Kept::Mounted(mounted)),
+            let done = match staging::damage_or_error(removed).about(about)? {
+                Ok(()) => Collected::Removed(info),
+                Err(mounted) => Collected::Kept(Kept::Mounted(mounted)),
             };
-            outcomes.push((id, outcome));
+            collected.push((id, done));
         } else {
-            outcomes.push((id, Outcome::Kept(Kept::Referred(pods.to_vec()))));
+            collected.push((id, Collected::Kept(Kept::Referred(pods.to_vec()))));
         }
     }
     Ok(())

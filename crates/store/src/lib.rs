@@ -40,7 +40,7 @@ mod verify;
 
 pub use data_dir::{DataDir, check_guarded};
 pub use error::{About, Error, Result};
-pub use gc::{Kept, Outcome, collect, forget_if_empty, remove, sweep, sweep_names};
+pub use gc::{Collected, Kept, collect, forget_if_empty, remove, sweep, sweep_names};
 pub use import::{Acquired, Importer, Layered};
 pub use info::{Info, OwnName, TreeKind};
 pub use new::{NameOf, Stored};

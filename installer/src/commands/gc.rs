@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use store::{DataDir, Kept, Outcome};
+use store::{Collected, DataDir, Kept};
 
 use crate::cgroups;
 use crate::context::{Context, report_mounted, sweep};
@@ -48,15 +48,15 @@ fn collect(data_dir: &DataDir, grace: Duration) -> Result<Exit> {
     }
     for (id, outcome) in store::collect(data_dir)? {
         match outcome {
-            Outcome::Removed(info) => {
+            Collected::Removed(info) => {
                 let what = info.as_ref().map_or("damaged tree", |info| info.kind.shown());
                 let name = info.and_then(|info| info.name).map(|name| format!(" {name}"));
                 lines.add(&format!("removed {what} {id}{}", name.unwrap_or_default()));
             }
-            Outcome::Kept(Kept::Mounted(mounted)) => {
+            Collected::Kept(Kept::Mounted(mounted)) => {
                 exit = report_mounted(format!("cannot remove tree {id}"), mounted);
             }
-            Outcome::Kept(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
+            Collected::Kept(Kept::Referred(_) | Kept::InUse | Kept::Missing) => {}
         }
     }
     lines.end().map(|()| exit)

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use pod::text::escape;
-use pods::{Description, Outcome, Pod, State};
+use pods::{Description, Ending, Pod, State};
 use store::DataDir;
 use store::listener::Listener as _;
 
@@ -118,10 +118,10 @@ fn shortest(pods: &[Description]) -> usize {
 
 /// Formats a pod's code, if it has ended.
 pub(super) fn code(pod: &Description) -> String {
-    match (pod.state, pod.last().and_then(pods::Run::outcome)) {
-        (State::Exited, Some(Outcome::Code(code))) => code.to_string(),
-        (State::Exited, Some(Outcome::Failure(_))) => "failed".to_owned(),
-        (State::Exited, Some(Outcome::Killed)) => "killed".to_owned(),
+    match (pod.state, pod.last().and_then(pods::Run::ending)) {
+        (State::Exited, Some(Ending::Code(code))) => code.to_string(),
+        (State::Exited, Some(Ending::Failure(_))) => "failed".to_owned(),
+        (State::Exited, Some(Ending::Killed)) => "killed".to_owned(),
         (State::Exited, None) => "?".to_owned(),
         _ => "-".to_owned(),
     }
@@ -143,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn pod(id: &str, state: State, outcome: Option<Outcome>) -> Description {
-        let end = outcome.map(|outcome| End::At(Moment::now(), outcome));
+    fn pod(id: &str, state: State, ending: Option<Ending>) -> Description {
+        let end = ending.map(|ending| End::At(Moment::now(), ending));
         Description {
             id: id.parse().unwrap(),
             name: None,
@@ -173,16 +173,16 @@ mod tests {
     #[test]
     fn codes_are_of_pods_that_have_ended() {
         let id = "6733c088-a507-4694-aabf-ae0bc1ccaaff";
-        for (state, outcome, shown) in [
-            (State::Exited, Some(Outcome::Code(7)), "7"),
-            (State::Exited, Some(Outcome::Failure(5)), "failed"),
-            (State::Exited, Some(Outcome::Killed), "killed"),
+        for (state, ending, shown) in [
+            (State::Exited, Some(Ending::Code(7)), "7"),
+            (State::Exited, Some(Ending::Failure(5)), "failed"),
+            (State::Exited, Some(Ending::Killed), "killed"),
             (State::Exited, None, "?"),
             (State::Running, None, "-"),
             // The next start has not been written down yet.
-            (State::Running, Some(Outcome::Code(7)), "-"),
+            (State::Running, Some(Ending::Code(7)), "-"),
         ] {
-            assert_eq!(code(&pod(id, state, outcome)), shown);
+            assert_eq!(code(&pod(id, state, ending)), shown);
         }
     }
 }

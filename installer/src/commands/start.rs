@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use nix::sys::signal::{SigSet, Signal};
 use pod::logs::OF_POD;
 use pods::logs::{LogOptions, Reader, Wanted};
-use pods::{Begun, Outcome, Pod, Process, Run, State};
+use pods::{Begun, Ending, Pod, Process, Run, State};
 use report::Hint as _;
 use store::listener::Listener as _;
 
@@ -144,9 +144,9 @@ fn detach(pod: &Pod, init: &InitOptions, options: &LogOptions, context: &Context
     }
     match begun? {
         Begun::Runs => Ok(()),
-        Begun::Ended(run) => match run.as_ref().and_then(Run::outcome) {
+        Begun::Ended(run) => match run.as_ref().and_then(Run::ending) {
             // It was short.
-            Some(Outcome::Code(_)) => Ok(()),
+            Some(Ending::Code(_)) => Ok(()),
             _ => Err(anyhow!("pod {} does not run: {}", pod.id(), messages(pod, context)?)),
         },
     }

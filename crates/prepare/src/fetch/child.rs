@@ -46,8 +46,8 @@ impl Told {
         write(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), message, bytes)
     }
 
-    fn failed(&self, message: String, outcome: registry::Outcome) -> io::Result<()> {
-        self.tell(&Tell::Failed { message, outcome }, b"")
+    fn failed(&self, message: String, meaning: registry::Meaning) -> io::Result<()> {
+        self.tell(&Tell::Failed { message, meaning }, b"")
     }
 }
 
@@ -111,7 +111,7 @@ fn run(socket: OwnedFd, words: &[String]) -> Result<()> {
     let told = Told(Mutex::new(copy));
     let served = serve(&mut socket, &told, words);
     if let Err(error) = &served {
-        told.failed(format!("{error:#}"), registry::Outcome::Failed)?;
+        told.failed(format!("{error:#}"), registry::Meaning::Failed)?;
     }
     served
 }
@@ -135,7 +135,7 @@ fn serve(socket: &mut File, told: &Told, words: &[String]) -> Result<()> {
     told.tell(&Tell::Ready, b"")?;
     while let Some((ask, _)) = read::<Ask>(socket)? {
         if let Err(error) = answer(&pull, told, ask) {
-            told.failed(error.to_string(), error.outcome())?;
+            told.failed(error.to_string(), error.meaning())?;
         }
     }
     Ok(())
@@ -143,7 +143,7 @@ fn serve(socket: &mut File, told: &Told, words: &[String]) -> Result<()> {
 
 fn answer(pull: &Pull<'_>, told: &Told, ask: Ask) -> Result<(), Error> {
     let gone =
-        |error: io::Error| Error::Told { message: error.to_string(), outcome: registry::Outcome::Failed };
+        |error: io::Error| Error::Told { message: error.to_string(), meaning: registry::Meaning::Failed };
     match ask {
         Ask::Document(version) => {
             let found = match version {

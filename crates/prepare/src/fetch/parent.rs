@@ -12,7 +12,7 @@ use std::thread;
 
 use pod::blob::{BlobDigest, BlobHasher};
 use registry::{
-    Blob, Error, Listener, Manifest, Outcome, Progress, Reference, Repository, Sink, Version, Wanted,
+    Blob, Error, Listener, Manifest, Meaning, Progress, Reference, Repository, Sink, Version, Wanted,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -59,7 +59,7 @@ impl Read for Answers {
 }
 
 fn failed(message: impl Into<String>) -> Error {
-    Error::Told { message: message.into(), outcome: Outcome::Failed }
+    Error::Told { message: message.into(), meaning: Meaning::Failed }
 }
 
 fn broken(error: &io::Error) -> Error {
@@ -181,7 +181,7 @@ impl<'s> Fetcher<'s> {
         loop {
             match read(&mut *self.socket.borrow_mut()).map_err(|error| broken(&error))? {
                 Some((Tell::Note(note), _)) => self.told.note(&pod::text::one_line(&note)),
-                Some((Tell::Failed { message, outcome }, _)) => return Err(Error::Told { message, outcome }),
+                Some((Tell::Failed { message, meaning }, _)) => return Err(Error::Told { message, meaning }),
                 Some(told) => return Ok(told),
                 None => {
                     return Err(failed(

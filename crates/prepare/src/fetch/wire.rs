@@ -5,7 +5,7 @@
 use std::io::{self, Read, Write};
 
 use pod::blob::BlobDigest;
-use registry::Outcome;
+use registry::Meaning;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ pub(super) enum Tell {
     /// All blobs are whole.
     Done,
     /// The request has failed.
-    Failed { message: String, outcome: Outcome },
+    Failed { message: String, meaning: Meaning },
 }
 
 /// Writes a frame.

@@ -41,7 +41,7 @@ pub(super) fn renew(
     let credentials = match origin.credentials.get() {
         Some(Ok(found)) => found.clone(),
         Some(Err(error)) => {
-            return Err(failed(Error::Told { message: error.to_string(), outcome: error.outcome() }));
+            return Err(failed(Error::Told { message: error.to_string(), meaning: error.meaning() }));
         }
         None => client.options.credentials.find(&origin.host, &origin.repository).map_err(failed)?,
     };

@@ -122,11 +122,11 @@ impl Expected {
 
 /// Proof that a tree comes from a whole archive that kept its policy's rules and met its digest.
 #[derive(Clone, Debug)]
-pub struct Verified(Outcome);
+pub struct Verified(Extracted);
 
 /// The result of unpacking an archive, as a worker reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct Extracted {
     digests: Digests,
     file: ArchiveFile,
     sealed: Sealed,
@@ -138,13 +138,13 @@ impl Verified {
     ///
     /// # Errors
     /// If the reported digests differ from the `expected` one, in which case the worker should have failed.
-    pub fn by_worker(outcome: Outcome, expected: Expected) -> Result<Self> {
-        expected.check(&outcome.digests, outcome.file.digest)?;
-        Ok(Self(outcome))
+    pub fn by_worker(extracted: Extracted, expected: Expected) -> Result<Self> {
+        expected.check(&extracted.digests, extracted.file.digest)?;
+        Ok(Self(extracted))
     }
 
     /// Returns all that is known about the tree.
-    pub fn outcome(self) -> Outcome {
+    pub fn extracted(self) -> Extracted {
         self.0
     }
 
@@ -232,7 +232,7 @@ impl Unpacker {
             let (digests, file) = (passed.digests, source.file());
             expected.check(&digests, file.digest)?;
             let (sealed, skipped) = passed.value;
-            Ok(Outcome { digests, file, sealed, skipped })
+            Ok(Extracted { digests, file, sealed, skipped })
         });
         judged.map(Verified)
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::confine;
 use super::job::{Failure, Message, Order, Policies};
-use crate::extract::{Outcome, Refused, Unpacker};
+use crate::extract::{Extracted, Refused, Unpacker};
 use crate::fault::{Result, Within as _};
 use report::Advice as _;
 use sys::Interrupt;
@@ -21,7 +21,7 @@ pub(super) fn report<T: Serialize>(work: impl FnOnce() -> Result<T>) -> ExitCode
     // stderr carries only the message. A worker that panics writes none, which the parent notices.
     std::panic::set_hook(Box::new(|_| {}));
     let (message, code) = match work() {
-        Ok(outcome) => (Message::Done(outcome), ExitCode::SUCCESS),
+        Ok(extracted) => (Message::Done(extracted), ExitCode::SUCCESS),
         Err(fault) => {
             let (why, hint) = (fault.to_string(), fault.hint());
             let is_refusal = Refused::of(&fault).is_some();
@@ -33,7 +33,7 @@ pub(super) fn report<T: Serialize>(work: impl FnOnce() -> Result<T>) -> ExitCode
     if told.is_ok() { code } else { ExitCode::FAILURE }
 }
 
-pub(super) fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
+pub(super) fn work(order: &[u8], policies: Policies) -> Result<Extracted> {
     let order: Order = serde_json::from_slice(order)
         .map_err(io::Error::from)
         .within(|| "cannot understand what a worker is to do")?;
@@ -49,7 +49,7 @@ pub(super) fn work(order: &[u8], policies: Policies) -> Result<Outcome> {
     let source = File::from(own(io::stdin())?);
     let record = File::from(own(io::stdout())?);
     let root = tree()?;
-    Ok(unpacker.unpack(source, job.expected, root, record, policies(order.kind))?.outcome())
+    Ok(unpacker.unpack(source, job.expected, root, record, policies(order.kind))?.extracted())
 }
 
 /// Opens the tree, which is a confined worker's root.

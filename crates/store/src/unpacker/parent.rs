@@ -118,8 +118,8 @@ pub fn unpack(
     let descriptors =
         Descriptors { archive, record: record.into(), result: result.into(), root: root.as_fd() };
     let child = spawn(Path::new(PROGRAM), kind, job, descriptors)?;
-    let outcome = supervise(child, message, &|| source.update_progress(), interrupt)?;
-    Ok(Verified::by_worker(outcome, job.expected)?)
+    let extracted = supervise(child, message, &|| source.update_progress(), interrupt)?;
+    Ok(Verified::by_worker(extracted, job.expected)?)
 }
 
 /// Waits for a worker's end, and returns what it reports.
@@ -132,7 +132,7 @@ pub(super) fn supervise<T: DeserializeOwned>(
     let (text, status) = wait(child, message, progress, interrupt)?;
     match serde_json::from_slice(&text) {
         // A whole message comes from a worker that has finished its job.
-        Ok(Message::Done(outcome)) if status.is_none_or(|status| status.success()) => Ok(outcome),
+        Ok(Message::Done(extracted)) if status.is_none_or(|status| status.success()) => Ok(extracted),
         Ok(Message::Failed(failure)) => Err(failure.into_error()),
         _ => Err(died(status)),
     }

@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow};
 use pod::id::TreeId;
 use report::Hint as _;
 use store::names::Names;
-use store::{DataDir, Kept, NoImage, Outcome, Selector};
+use store::{Collected, DataDir, Kept, NoImage, Selector};
 
 use crate::context::{Context, report_mounted, sweep};
 use crate::exit::Exit;
@@ -53,12 +53,12 @@ fn remove(data_dir: &DataDir, images: &[String]) -> Result<Exit> {
     let mut refused = Vec::new();
     for (id, outcome) in outcomes {
         match outcome {
-            Outcome::Removed(_) | Outcome::Kept(Kept::Missing) => lines.add(&format!("removed {id}")),
-            Outcome::Kept(Kept::Mounted(mounted)) => {
+            Collected::Removed(_) | Collected::Kept(Kept::Missing) => lines.add(&format!("removed {id}")),
+            Collected::Kept(Kept::Mounted(mounted)) => {
                 exit = report_mounted(format!("cannot remove image {id}"), mounted);
             }
-            Outcome::Kept(Kept::InUse) => refused.push(format!("image {id} is in use")),
-            Outcome::Kept(Kept::Referred(pods)) => refused.push(format!(
+            Collected::Kept(Kept::InUse) => refused.push(format!("image {id} is in use")),
+            Collected::Kept(Kept::Referred(pods)) => refused.push(format!(
                 "pod {} refers to image {id}",
                 pods.first().map(ToString::to_string).unwrap_or_default()
             )),
