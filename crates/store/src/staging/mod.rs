@@ -183,7 +183,7 @@ impl<'h> Staging<'h> {
     /// If that fails. Nothing has appeared in `parent` then.
     pub fn publish(&self, parent: &OwnedFd, name: &CStr, how: Sync) -> Result<Published> {
         match how {
-            Sync::FileSystem => Ok(syncfs(&self.directory)?),
+            Sync::FileSystem => syncfs(&self.directory).map_err(Error::from),
             Sync::Files => self.sync_objects().and_then(|()| Ok(fsync(&self.directory)?)),
         }
         .about(|| "cannot sync the staging directory")?;
@@ -227,7 +227,9 @@ impl<'h> Staging<'h> {
     /// system's journal. So all writing is begun before, and one transaction has all of it.
     fn sync_objects(&self) -> Result<()> {
         let unsynced = self.unsynced.borrow();
-        unsynced.iter().for_each(|(_, object)| write_out::begin(object));
+        for (name, object) in unsynced.iter() {
+            write_out::begin(object).about(|| format!("cannot begin to write {name} to disk"))?;
+        }
         unsynced
             .iter()
             .rev()
