@@ -121,7 +121,9 @@ impl DataDir {
 fn open_parts(path: &Path, interrupt: &Interrupt, made: &mut Made) -> Result<[OwnedFd; 6]> {
     let staging = lock_shared(path, interrupt, made)?;
     let mut below = |name: &'static str| -> Result<OwnedFd> {
-        let directory = made.open_part(&path.join(name), name)?;
+        let below = path.join(name);
+        made.make(&below).about(|| format!("cannot create {name}"))?;
+        let directory = open_part(&below, name)?;
         check_guarded(&directory).about(|| name.to_owned())?;
         Ok(directory)
     };
@@ -195,7 +197,8 @@ impl From<Unopened> for Error {
 fn open_staging(path: &Path, made: &mut Made) -> Result<OwnedFd, Unopened> {
     check_guarded(&open_dir(path, made)?)?;
     let (name, path) = (layout::STAGING, path.join(layout::STAGING));
-    let staging = made.open_part(&path, name)?;
+    made.make(&path).map_err(|errno| Unopened::by(errno, format!("cannot create {name}")))?;
+    let staging = open_part(&path, name)?;
     check_private(&staging).about(|| name)?;
     Ok(staging)
 }
@@ -226,17 +229,6 @@ fn open_part(path: &Path, name: &'static str) -> Result<OwnedFd, Unopened> {
 }
 
 impl Made {
-    /// Opens the part of DIR that is called `name` in it, and makes it where it is missing.
-    fn open_part(&mut self, path: &Path, name: &'static str) -> Result<OwnedFd, Unopened> {
-        match open_part(path, name) {
-            Err(Unopened::Missing(_)) => {
-                self.make(path).map_err(|errno| Unopened::by(errno, format!("cannot create {name}")))?;
-                open_part(path, name)
-            }
-            opened => opened,
-        }
-    }
-
     fn make_all(&mut self, path: &Path) -> Result<(), Errno> {
         let missing: Vec<&Path> = path.ancestors().take_while(|path| fs::metadata(path).is_err()).collect();
         missing.into_iter().rev().try_for_each(|path| self.make(path))
