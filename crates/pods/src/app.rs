@@ -53,6 +53,15 @@ pub(crate) fn first(cgroup: &Cgroup, app: &AppName) -> Result<Option<(Process, S
     Ok(None)
 }
 
+/// Opens the first process of an app whose launcher is at work, or has become the app. Before, it is one of systemd's, without
+/// the app's limits and its no-new-privileges. The launcher gives itself a mount namespace first.
+pub(crate) fn begun(cgroup: &Cgroup, app: &AppName) -> Result<Option<(Process, String)>> {
+    let mounts = |process: &Process| fs::read_link(format!("/proc/{}/ns/mnt", process.id())).ok();
+    let Some(systemd) = systemd(cgroup)? else { return Ok(None) };
+    let has_begun = |first: &Process| mounts(first).is_some_and(|own| Some(own) != mounts(&systemd));
+    Ok(first(cgroup, app)?.filter(|(first, _)| has_begun(first)))
+}
+
 /// Returns where an app's unit may be: among the services, or, if the app is limited, in a slice of its own.
 pub(crate) fn units(app: &AppName) -> [String; 2] {
     let service = format!("app-{app}.service");

@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use serde_json::{Value, json};
 
-use crate::app::{first, systemd};
+use crate::app::{begun, systemd};
 use crate::cgroup::Cgroup;
 use crate::directory::Pod;
 use crate::process::Process;
@@ -71,7 +71,7 @@ impl Entrance {
         let ended = || anyhow!("app {app} of pod {} does not run", pod.id());
         let cgroup = Cgroup::of(pod.id(), &process)?.with_context(ended)?;
         let systemd = systemd(&cgroup)?.with_context(ended)?;
-        let (first, unit) = first(&cgroup, &app)?.with_context(ended)?;
+        let (first, unit) = begun(&cgroup, &app)?.with_context(ended)?;
         let status = fs::read_to_string(format!("/proc/{}/status", first.id()))?;
         let no_new_privileges = status.lines().any(|line| line == "NoNewPrivs:\t1");
         let limits = limits(&fs::read_to_string(format!("/proc/{}/limits", first.id()))?);

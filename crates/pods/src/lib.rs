@@ -45,6 +45,6 @@ pub use select::{Selector, missing, resolve};
 pub use state::{Seen, State, look, preparing};
 pub use stop::{Stop, signal, stop};
 pub use top::{AppUse, ProcessUse, top};
-pub use up::{Begun, runs, wait_for_begin};
+pub use up::{Begun, runs, wait_for_app, wait_for_begin};
 pub use usage::of as usage;
 pub use wait::{Waited, wait};

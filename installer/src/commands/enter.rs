@@ -36,6 +36,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let pod = context.on_pod(&args.pod, |_, pod| {
+        pods::wait_for_app(&pod, args.app.as_deref(), &context.interrupt)?;
         // Errors that take one line are reported before this process becomes another.
         pods::Entrance::open(&pod, args.app.as_deref(), &args.program, pods::Terminal::None)?;
         Ok(pod.path().to_owned())

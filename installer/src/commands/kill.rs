@@ -36,7 +36,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
             .hint("--app NAME sends it to an app");
     }
     context.on_each(&args.pods, |_, pod| match &args.app {
-        Some(app) => pods::signal_app(&pod, app, args.signal),
+        Some(app) => {
+            pods::wait_for_app(&pod, Some(app), &context.interrupt)?;
+            pods::signal_app(&pod, app, args.signal)
+        }
         None => pods::signal(&pod, args.signal),
     })
 }

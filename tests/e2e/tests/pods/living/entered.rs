@@ -31,6 +31,23 @@ fn start(gantry: &Gantry, change: impl FnOnce(&mut Value), words: &[&str]) -> St
     pod
 }
 
+/// The pod runs as soon as its apps may start.
+#[root_test]
+fn a_program_is_run_right_after_the_pod_was_started() {
+    let gantry = Gantry::new();
+    let mut manifest = script("app", "while :; do sleep 60 & wait; done");
+    manifest["app"]["isolators"] = serde_json::json!([{"name": "os/linux/no-new-privileges", "value": true}]);
+    let image = gantry.image("app", &Rootfs::busybox().unwrap(), &manifest);
+    for _ in 0..10 {
+        let pod = said(&gantry, &["run", "-d", image.to_str().unwrap()]);
+        let pod = pod.trim_end();
+        let beside = enter(&gantry, pod, "grep NoNewPrivs /proc/self/status");
+        assert_eq!((text(&beside.stdout).as_str(), text(&beside.stderr).as_str()), ("NoNewPrivs:\t1\n", ""));
+        said(&gantry, &["kill", pod, "--app", "app", "-s", "WINCH"]);
+        said(&gantry, &["rm", "--force", pod]);
+    }
+}
+
 fn enter(gantry: &Gantry, pod: &str, script: &str) -> Output {
     output(gantry, &["enter", pod, "--", "/bin/sh", "-c", script])
 }
