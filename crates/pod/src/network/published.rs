@@ -38,6 +38,15 @@ impl Published {
         if let Some(other) = address.filter(IpAddr::is_multicast) {
             return Err(Error::new(format!("{other} is a multicast address: expected one of the host's")));
         }
+        let of_a_link = |address: &IpAddr| match address {
+            IpAddr::V4(address) => address.is_broadcast(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        if let Some(other) = address.filter(of_a_link) {
+            return Err(Error::new(format!(
+                "{other} is an address on each link: expected one of the host's"
+            )));
+        }
         if host == 0 || pod == 0 || count == 0 {
             return Err(Error::new("invalid port number 0: expected 1 to 65535"));
         }
@@ -247,6 +256,11 @@ mod tests {
             ("[1.2.3.4]:80:80", "invalid address \"[1.2.3.4]\": expected one as 192.0.2.1 or [2001:db8::1]"),
             ("host:80:80", "invalid address \"host\": expected one as 192.0.2.1 or [2001:db8::1]"),
             ("224.0.0.1:80:80", "224.0.0.1 is a multicast address: expected one of the host's"),
+            (
+                "255.255.255.255:80:80",
+                "255.255.255.255 is an address on each link: expected one of the host's",
+            ),
+            ("[fe80::1]:80:80", "fe80::1 is an address on each link: expected one of the host's"),
         ] {
             let error = text.parse::<Published>().unwrap_err().to_string();
             assert_eq!(error, format!("published port {}: {expected}", escape(text)));
