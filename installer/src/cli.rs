@@ -84,13 +84,13 @@ fn understood(arguments: Arguments) -> Result<(PathBuf, Command), clap::Error> {
 /// Returns DIR as an absolute path that fits on one line.
 fn directory(given: Option<PathBuf>) -> Result<PathBuf, clap::Error> {
     let dir = given.or_else(|| environment("GANTRY_DIR")).unwrap_or_else(|| layout::DEFAULT_DIR.into());
-    match std::path::absolute(&dir) {
-        Ok(dir) if !dir.as_os_str().as_encoded_bytes().contains(&b'\n') => Ok(dir),
-        _ => Err(clap::Error::raw(
-            ErrorKind::ValueValidation,
-            "invalid --dir: expected a path without newlines",
-        )),
-    }
+    let why = match std::path::absolute(&dir) {
+        Ok(dir) if !dir.as_os_str().as_encoded_bytes().contains(&b'\n') => return Ok(dir),
+        Ok(_) => "expected a path without newlines".to_owned(),
+        // The current directory was removed, or its path is too long.
+        Err(error) => format!("it is relative, and where this command runs can't be told: {error}"),
+    };
+    Err(clap::Error::raw(ErrorKind::ValueValidation, format!("invalid --dir: {why}")))
 }
 
 /// Runs a command and reports its failure.

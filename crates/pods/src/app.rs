@@ -33,7 +33,7 @@ pub fn signal(pod: &Pod, app: &str, signal: Signal) -> Result<()> {
             .hint(format!("its apps: {}", names.join(", ")));
     };
     let seen = look(pod)?;
-    let process = seen.process.with_context(|| not_running(pod, seen.state))?;
+    let process = seen.process.ok_or_else(|| not_running(pod, seen.state))?;
     let cgroup = Cgroup::of(pod.id(), &process)?;
     let first = cgroup.map_or(Ok(None), |cgroup| first(&cgroup, &found.name))?.map(|(first, _)| first);
     let sent = first.map_or(Ok(false), |first| first.signal(signal))?;

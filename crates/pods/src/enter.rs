@@ -67,7 +67,7 @@ impl Entrance {
     pub fn open(pod: &Pod, app: Option<&str>, program: &[String], terminal: Terminal) -> Result<Self> {
         let app = app_called(pod, app)?;
         let seen = look(pod)?;
-        let process = seen.process.with_context(|| not_running(pod, seen.state))?;
+        let process = seen.process.ok_or_else(|| not_running(pod, seen.state))?;
         let ended = || anyhow!("app {app} of pod {} does not run", pod.id());
         let cgroup = Cgroup::of(pod.id(), &process)?.with_context(ended)?;
         let systemd = systemd(&cgroup)?.with_context(ended)?;

@@ -9,7 +9,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use report::Hint as _;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use sys::Interrupt;
@@ -92,7 +91,15 @@ pub fn signal(pod: &Pod, signal: Signal) -> Result<()> {
 
 /// Returns the error for a pod that does not run, but has to.
 pub(crate) fn not_running(pod: &Pod, state: State) -> anyhow::Error {
-    anyhow!("pod {} is {state}: expected it to run", pod.id())
+    match state {
+        State::Running => unseen(pod),
+        state => anyhow!("pod {} is {state}: expected it to run", pod.id()),
+    }
+}
+
+fn unseen(pod: &Pod) -> anyhow::Error {
+    let unseen = anyhow!("the process of pod {} can't be seen", pod.id());
+    report::hinted(unseen, "expected it to be in this process namespace")
 }
 
 /// Looks at a pod until its process can be seen, or until nothing of the pod is left. The process can't be seen while it takes
@@ -112,8 +119,7 @@ fn look_at_process(pod: &Pod) -> Result<Seen> {
 /// Returns the pod's process; `None` if it has ended.
 fn reached<'s>(pod: &Pod, seen: &'s Seen) -> Result<Option<&'s Process>> {
     if seen.process.is_none() && seen.state == State::Running {
-        return Err(anyhow!("the process of pod {} can't be seen", pod.id()))
-            .hint("expected it to be in this process namespace");
+        return Err(unseen(pod));
     }
     Ok(seen.process.as_ref())
 }

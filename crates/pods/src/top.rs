@@ -53,8 +53,8 @@ pub struct ProcessUse {
 pub fn top(pod: &Pod) -> Result<Vec<AppUse>> {
     let apps = pod.contents().with_context(|| format!("pod {}", pod.id()))?.apps;
     let seen = look(pod)?;
-    let process = seen.process.with_context(|| not_running(pod, seen.state))?;
-    let cgroup = Cgroup::of(pod.id(), &process)?.with_context(|| not_running(pod, seen.state))?;
+    let process = seen.process.ok_or_else(|| not_running(pod, seen.state))?;
+    let cgroup = Cgroup::of(pod.id(), &process)?.ok_or_else(|| not_running(pod, seen.state))?;
     apps.into_iter().map(|app| of_app(&cgroup, app.name)).collect()
 }
 

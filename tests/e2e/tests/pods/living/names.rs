@@ -5,12 +5,50 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use gate::root_test;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use testing::image::script;
 use testing::pods::Gantry;
 use testing::program;
 
-use super::{id, output, prepare, refused, said, text};
+use super::{WAITS, id, output, prepare, refused, said, text};
+
+#[root_test]
+fn a_relative_directory_where_there_is_no_current_one_is_said() {
+    let gantry = Gantry::new();
+    let gone = gantry.beside("gone");
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "mkdir \"$0\" && cd \"$0\" && rmdir \"$0\" && exec \"$1\" --dir d list"]);
+    let list = sh.arg(gone).arg(program("installer")).output().unwrap();
+    let error = text(&list.stderr);
+    assert_eq!(list.status.code(), Some(2), "{error}");
+    assert!(error.starts_with("error: invalid --dir: it is relative"), "{error}");
+}
+
+/// It runs there, so it isn't told that it doesn't.
+#[root_test]
+fn a_pod_of_another_process_namespace_is_said_to_be_one() {
+    let gantry = Gantry::new();
+    let pod = prepare(&gantry, &script("lives", WAITS));
+    let mut running = gantry.start(&pod);
+    running.wait_for("up");
+    for words in [&["enter"][..], &["kill", "--app", "lives"], &["kill"], &["stop"], &["top"]] {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--pid", "--fork", "--mount-proc"])
+            .arg(program("installer"))
+            .arg("--dir")
+            .arg(gantry.dir());
+        let said = command.args(words).arg(id(&pod)).output().unwrap();
+        let expected = format!(
+            "error: the process of pod {} can't be seen (expected it to be in this process namespace)\n",
+            id(&pod)
+        );
+        assert_eq!(text(&said.stderr), expected, "{words:?}");
+    }
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().0, 0);
+}
 
 #[root_test]
 fn a_pod_is_found_by_its_id_its_beginning_or_its_directory() {
