@@ -207,7 +207,7 @@ fn boot(
     let Resources { cgroup, ids, network, listener } = taken;
     let cgroup = cgroup.make(&plan.limits).at(Step::Namespace)?;
     let held = Held { ids: &ids, network: &network };
-    reaper::start(cgroup.cgroup(), lock, &loaded.store, &held, history).at(Step::Namespace)?;
+    let _alive = reaper::start(cgroup.cgroup(), lock, &loaded.store, &held, history).at(Step::Namespace)?;
     let cgroup = cgroup.reaped();
     caller.timing.mark("the pod's cgroup is made and the reaper is started");
     // If this process is the first of a process namespace, the reaper ends with it. Then this process gives the ids back,

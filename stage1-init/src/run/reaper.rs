@@ -39,23 +39,26 @@ pub(crate) struct Held<'a> {
 
 /// Starts the reaper of this process's pod. `lock`, the trees and the ids stay locked until the reaper ends, and the
 /// pod has its network until then.
+///
+/// Returns the lock on stage1, which this process alone has: the kernel lets go of it as this process ends.
 pub(crate) fn start(
     cgroup: &Cgroup,
     lock: &OwnedFd,
     store: &Store,
     held: &Held<'_>,
     history: &History,
-) -> Result<()> {
+) -> Result<OwnedFd> {
     let pod = pidfd_open(getpid(), PidfdFlags::empty()).context("cannot open this process")?;
     let alive = lock::alive(lock, FlockOperation::LockExclusive).context("cannot lock stage1")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context("cannot open /dev/null")?;
     match fork().context("cannot fork the reaper")? {
-        ForkResult::Parent { .. } => Ok(()),
+        ForkResult::Parent { .. } => Ok(alive),
         ForkResult::Child => {
+            drop(alive);
             // The reaper works even if some of that fails.
             let _ = detach(&null);
-            exit(i32::from(reap(cgroup, lock, store, held, history, &pod, alive).is_err()))
+            exit(i32::from(reap(cgroup, lock, store, held, history, &pod).is_err()))
         }
     }
 }
@@ -77,9 +80,8 @@ fn reap(
     held: &Held<'_>,
     history: &History,
     pod: &OwnedFd,
-    alive: OwnedFd,
 ) -> Result<()> {
-    let own = [lock.as_raw_fd(), history.descriptor(), pod.as_raw_fd(), alive.as_raw_fd()];
+    let own = [lock.as_raw_fd(), history.descriptor(), pod.as_raw_fd()];
     let cgroups = cgroup.descriptors().map(|cgroup| cgroup.as_raw_fd());
     let trees = store.locks().map(|lock| lock.as_raw_fd());
     let Held { ids, network } = held;
@@ -91,7 +93,6 @@ fn reap(
     cgroup.sweep();
     ids.sweep();
     while poll(&mut [PollFd::new(pod, PollFlags::IN)], None).is_err() {}
-    drop(alive);
     // A start that needs the same ports sees this name, and waits until they are free (`network::ports`).
     let _ = rustix::thread::set_name(LETS_GO);
     network.let_go();
