@@ -106,7 +106,8 @@ fn a_given_image_that_another_depends_on_makes_no_app() {
     fs::write(&path, pod.to_string()).unwrap();
     let arguments = ["--pod-manifest", path.to_str().unwrap()];
     let output = gantry.with_images("run", &[&app, &base], &arguments).output().unwrap();
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b"word"[..]), "{output:?}");
+    // The base's app has failed, maybe before the other one has written anything.
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     gantry.wait_all();
 }
 
