@@ -10,6 +10,7 @@ use crate::start::{Idle, Memory, Step};
 use crate::throughput::Way;
 use crate::unit::{mebibytes, seconds};
 use crate::warm::Disk;
+use crate::work;
 
 /// A document that is written from its beginning to its end.
 #[derive(Debug, Default)]
@@ -148,7 +149,9 @@ impl Report {
         self.0.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
 
+    /// Returns the text. Commands are shown without the path of this machine's directory.
     pub(crate) fn finish(self) -> String {
-        self.0.trim_end().to_owned() + "\n"
+        let directory = work::directory();
+        self.0.trim_end().replace(&*directory.to_string_lossy(), "WORK") + "\n"
     }
 }

@@ -104,14 +104,13 @@ impl Drop for Server {
 fn in_own_network(work: &Work, amount: Amount) -> Result<Vec<Way>> {
     unshare(CloneFlags::CLONE_NEWNET).context("a network namespace of its own needs root")?;
     work.shell(WORLD)?;
-    let bench = program("bench").to_string_lossy().into_owned();
     let server = |words: &[&str]| -> Result<Server> {
         let mut command = work.command(words[0]);
         let child = command.args(&words[1..]).stdout(Stdio::null()).spawn();
         Ok(Server(child.with_context(|| format!("cannot start {}", words.join(" ")))?))
     };
-    let _here = server(&[&bench, "--sink", "9001"])?;
-    let _outside = server(&["ip", "netns", "exec", "outside", &bench, "--sink", "9001"])?;
+    let _here = server(&["bench", "--sink", "9001"])?;
+    let _outside = server(&["ip", "netns", "exec", "outside", "bench", "--sink", "9001"])?;
     let gantry = Gantry::new();
     let image = image(&gantry)?;
     let mut run = gantry.with_images("run", &[&image], &["-d", "--name", "sink", "-p", "8080:80"]);
@@ -120,7 +119,7 @@ fn in_own_network(work: &Work, amount: Amount) -> Result<Vec<Way>> {
 
     let installer = format!("installer --dir {}", gantry.dir().display());
     let bytes = amount.bytes;
-    let pour = |to: &str| format!("{bench} --pour {to} {bytes}");
+    let pour = |to: &str| format!("bench --pour {to} {bytes}");
     let outside = |command: String| format!("ip netns exec outside {command}");
     let commands = [
         ("the host's loopback", pour("127.0.0.1:9001")),

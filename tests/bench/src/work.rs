@@ -7,7 +7,8 @@
 //! every inode that was freed in the last minute before it takes one (`recently_deleted` in the kernel's
 //! fs/ext4/ialloc.c), and unpacking takes several times as long.
 //!
-//! Invariant: commands have only paths relative to that directory, so they can be shown, and repeated, as they are.
+//! Invariant: commands have only paths relative to that directory or below it, which are shown with `WORK` in its place, so
+//! they can be shown, and repeated, on any machine.
 
 use std::ffi::OsString;
 use std::fs;
@@ -43,11 +44,16 @@ pub(crate) struct Work {
     created: bool,
 }
 
+/// Returns the directory's path.
+pub(crate) fn directory() -> PathBuf {
+    repository().join(".cache/bench/work")
+}
+
 impl Work {
     /// Makes the directory, in place of one that an earlier run left, and enters the namespace.
     pub(crate) fn enter() -> Result<Self> {
-        let cache = repository().join(".cache/bench");
-        let path = cache.join("work");
+        let path = directory();
+        let cache = path.parent().context("it is below another one")?.to_owned();
         remove(&path, &cache)?;
         fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         let created = !Path::new(OPTIONAL).exists();
@@ -64,7 +70,9 @@ impl Work {
         for directory in ["bin", "home", "tmp"] {
             fs::create_dir(work.join(directory)).with_context(|| format!("create {directory}"))?;
         }
-        symlink(program("installer"), work.join("bin/installer")).context("link to the installer")?;
+        for name in ["bench", "installer"] {
+            symlink(program(name), work.join("bin").join(name)).with_context(|| format!("link to {name}"))?;
+        }
         tempfile::env::override_temp_dir(&work.path.join("tmp"))
             .map_err(|_| anyhow::anyhow!("another directory for temporary files is in use"))?;
         Ok(work)

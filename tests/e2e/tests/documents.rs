@@ -342,6 +342,15 @@ fn every_module_that_the_architecture_names_is_there() {
     assert_eq!(is_there("store::no_such_module"), Some(false), "a control");
 }
 
+/// The repository of whoever measured has these two directories.
+#[test]
+fn the_results_of_make_bench_have_no_path_of_the_machine_that_measured() {
+    let results = fs::read_to_string(repository().join("docs/benchmarks/results.md")).unwrap();
+    for directory in ["/.cache/", "/target/"] {
+        assert!(!results.contains(directory), "{directory}");
+    }
+}
+
 #[test]
 fn the_architecture_is_read_in_one_sitting() {
     let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
