@@ -59,7 +59,8 @@ pub fn wait_for_begin(pod: &Pod, before: usize, process: &Process, interrupt: &I
 /// Waits until an app of a running pod has begun; without `app`, the pod's only one. A pod runs as soon as its apps may start, and
 /// its systemd starts them some milliseconds later.
 ///
-/// Returns as well if the app has ended, if the pod doesn't run, or if that takes too long: whoever needs the app finds that out.
+/// It also returns if the app has ended, if the pod doesn't run, or after ten seconds. The caller then looks for the app and
+/// reports that it doesn't run.
 ///
 /// # Errors
 /// If the pod has no such app, or several that could be meant, if `interrupt` has a signal, or the system fails.

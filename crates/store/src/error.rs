@@ -49,7 +49,7 @@ pub enum Error {
     Unguarded(guarded::Error),
     /// Others than root can write to a directory, or open it.
     Exposed {
-        /// The reason: who can do what in the place.
+        /// The reason: which users can do what there.
         why: String,
         /// The permissions that were expected, with the command that sets them.
         expected: &'static str,

@@ -39,7 +39,7 @@ pub enum Error {
     /// Users other than root can change where it leads.
     #[error("{who_can} {path}, which is on the way to it: owner {owner}, mode {mode:04o}")]
     Unguarded {
-        /// The reason: who can do what in the place.
+        /// The reason: which users can do what there.
         who_can: &'static str,
         /// The directory or link that they can change, escaped.
         path: String,

@@ -208,7 +208,7 @@ impl Cgroup {
         }
     }
 
-    /// Lets moves between cgroups in the next milliseconds, whoever makes them, go without a wait.
+    /// Keeps moves of processes between cgroups, also those by other processes, from waiting in the next milliseconds.
     ///
     /// A move waits until no processor can be making a process by the quick way, 6 ms and more, unless another move was just
     /// before it (the kernel's kernel/rcu/sync.c). So this process, which is not needed meanwhile, waits for that: it moves to

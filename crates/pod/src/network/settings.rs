@@ -8,7 +8,7 @@
 //! - `gantry/hosts`: `own`, `host` or `none`.
 //! - `gantry/add-host`: `NAME=ADDRESS`, with commas between them: more lines for the hosts file.
 //!
-//! An image has none of them: only the person who runs a pod decides which network it has.
+//! An image can't have these annotations: the person who runs a pod decides which network it has.
 
 use std::fmt;
 use std::net::IpAddr;
